@@ -1,0 +1,78 @@
+"""Apache Airflow provider for Batch's audience APIs (https://doc.batch.com/developer/api)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__version__ = "0.1.0"
+
+
+def get_provider_info() -> dict[str, Any]:
+    """
+    Describe the provider to Airflow: the one declaration of its modules and of the connection form.
+
+    Airflow 3 draws the form from ``conn-fields`` and ``ui-field-behaviour`` without importing the hook; for
+    Airflow 2.11 :class:`~airflow_provider_batch.hooks.batch.BatchHook` translates the same entries.
+    """
+    return {
+        "package-name": "airflow-provider-batch",
+        "name": "Batch",
+        "description": "Push ids to `Batch <https://batch.com/>`__ custom audiences and wait until they are indexed.",
+        "versions": [__version__],
+        "integrations": [
+            {
+                "integration-name": "Batch",
+                "external-doc-url": "https://doc.batch.com/developer/api/mep/custom-audience",
+                "tags": ["service"],
+            }
+        ],
+        "hooks": [{"integration-name": "Batch", "python-modules": ["airflow_provider_batch.hooks.batch"]}],
+        "operators": [
+            {"integration-name": "Batch", "python-modules": ["airflow_provider_batch.operators.custom_audience"]}
+        ],
+        "sensors": [
+            {"integration-name": "Batch", "python-modules": ["airflow_provider_batch.sensors.custom_audience"]}
+        ],
+        "triggers": [
+            {"integration-name": "Batch", "python-modules": ["airflow_provider_batch.triggers.custom_audience"]}
+        ],
+        "connection-types": [
+            {
+                "connection-type": "batch",
+                "hook-class-name": "airflow_provider_batch.hooks.batch.BatchHook",
+                "hook-name": "Batch",
+                "ui-field-behaviour": {
+                    # One app and one company key are the whole of it; what else can be set has a field of its own.
+                    "hidden-fields": ["schema", "port", "extra"],
+                    "relabeling": {"login": "Batch API key", "password": "REST API key", "host": "Base URL"},
+                    "placeholders": {
+                        "login": "Live, Dev or SDK key of one app",
+                        "password": "the company's REST API key",
+                        "host": "https://api.batch.com",
+                    },
+                },
+                "conn-fields": {
+                    "timeout": {
+                        "label": "Timeout",
+                        "description": "Seconds to wait for a connection, and for each part of an answer (default 60).",
+                        "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
+                    },
+                    "max_attempts": {
+                        "label": "Attempts",
+                        "description": "How often one call is tried before the task fails (default 5).",
+                        "schema": {"type": ["integer", "null"], "minimum": 1},
+                    },
+                    "max_concurrency": {
+                        "label": "Concurrent calls",
+                        "description": "How many calls of one push are in flight at once (default 4).",
+                        "schema": {"type": ["integer", "null"], "minimum": 1, "maximum": 64},
+                    },
+                    "requests_per_second": {
+                        "label": "Requests per second",
+                        "description": "The most requests one task sends in a second, polls included (no limit).",
+                        "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
+                    },
+                },
+            }
+        ],
+    }

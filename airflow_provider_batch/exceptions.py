@@ -1,0 +1,152 @@
+"""
+What can go wrong, by whose fault it is and whether trying again can help.
+
+::
+
+    BatchError                          .retryable .accepted_chunks
+    ├── InvalidArgumentError            (ValueError) an argument breaks a documented rule; raised before any call
+    │   └── InvalidMemberError          one id does; .argument .position .reason, never the id
+    ├── BatchConfigurationError         the Airflow connection cannot be used
+    ├── BatchConnectionError            no answer; retryable; whether a write happened is unknown
+    ├── BatchAPIError                   the answer is no; .status .code .number .route .retry_after
+    │   ├── BatchAuthenticationError    401, 403
+    │   ├── BatchNotFoundError          404
+    │   ├── BatchRequestError           any other 4xx
+    │   ├── BatchRateLimitError         429; retryable
+    │   └── BatchServerError            5xx; retryable
+    ├── BatchProtocolError              the answer is not what the documentation says; retryable
+    ├── PushStoppedError                the push was stopped from outside, between two calls
+    └── IndexingError                   .audience_name .indexing_token
+        └── IndexingTimeoutError        not confirmed in time; retryable; .indexing_tokens
+
+The module imports nothing, so that retry rules may name its classes while a DAG file is parsed.
+No message, attribute or cause holds a key or an id of a member.
+"""
+
+from __future__ import annotations
+
+
+class BatchError(Exception):
+    """The root of the tree; ``retryable`` says whether the same call may succeed later."""
+
+    retryable: bool = False
+    #: How many chunks of the same push Batch had accepted before, or None outside a push.
+    accepted_chunks: int | None = None
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        if self.accepted_chunks is None:
+            return message
+        chunks = "1 chunk" if self.accepted_chunks == 1 else f"{self.accepted_chunks:,} chunks"
+        return f"{message} (Batch had accepted {chunks} of this push before)"
+
+
+class InvalidArgumentError(BatchError, ValueError):
+    """An argument breaks a documented rule of Batch; raised before any call."""
+
+
+class InvalidMemberError(InvalidArgumentError):
+    """One value among the ids is no id; says where it stands and why, not what it is."""
+
+    def __init__(self, message: str, *, argument: str = "", position: int | None = None, reason: str = "") -> None:
+        super().__init__(message)
+        self.argument = argument
+        #: Counted from 0; in the result of a mapped task, over the concatenation of its items.
+        self.position = position
+        self.reason = reason
+
+
+class BatchConfigurationError(BatchError):
+    """The Airflow connection cannot be used: a key is missing, http off the loopback, an unknown extra."""
+
+
+class BatchConnectionError(BatchError):
+    """No answer: DNS, TLS, refused, reset or timed out. Whether Batch did the write is unknown."""
+
+    retryable = True
+
+
+class BatchAPIError(BatchError):
+    """Batch answered, and the answer is no."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 0,
+        code: str | None = None,
+        number: int | None = None,
+        route: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        #: Batch's name of the error, such as ``MISSING_PARAMETER``, and its number, where the answer gave them.
+        self.code = code
+        self.number = number
+        #: Method and path with ``{api_key}`` in the key's place.
+        self.route = route
+        #: Seconds that Batch asked to wait, or None.
+        self.retry_after = retry_after
+
+
+class BatchAuthenticationError(BatchAPIError):
+    """401 or 403: a key is wrong, or not allowed to do this."""
+
+
+class BatchNotFoundError(BatchAPIError):
+    """404: no such app, route or audience."""
+
+
+class BatchRequestError(BatchAPIError):
+    """Any other 4xx: Batch refuses what was sent."""
+
+
+class BatchRateLimitError(BatchAPIError):
+    """429: too many requests."""
+
+    retryable = True
+
+
+class BatchServerError(BatchAPIError):
+    """5xx: a fault or maintenance on Batch's side."""
+
+    retryable = True
+
+
+class BatchProtocolError(BatchError):
+    """The answer is not what the documentation says: HTML, no token, cut short."""
+
+    #: Every call of this package may be repeated: an id has one action in a push, and views do not write.
+    retryable = True
+
+
+class PushStoppedError(BatchError):
+    """The push was stopped from outside, between two calls: the task was killed or cleared."""
+
+
+class IndexingError(BatchError):
+    """The state of a write could not be confirmed."""
+
+    def __init__(self, message: str, *, audience_name: str = "", indexing_token: str = "") -> None:
+        super().__init__(message)
+        self.audience_name = audience_name
+        self.indexing_token = indexing_token
+
+
+class IndexingTimeoutError(IndexingError):
+    """The deadline passed before Batch confirmed every write; they may still be applied later."""
+
+    retryable = True
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        audience_name: str = "",
+        indexing_token: str = "",
+        indexing_tokens: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(message, audience_name=audience_name, indexing_token=indexing_token)
+        #: All tokens that were not confirmed; ``indexing_token`` is the first of them.
+        self.indexing_tokens = indexing_tokens

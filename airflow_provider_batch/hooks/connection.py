@@ -1,0 +1,146 @@
+"""An Airflow connection of type ``batch`` -> settings that have been checked."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import random
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final, Protocol
+
+from airflow_provider_batch import __version__
+from airflow_provider_batch.delivery import MAX_CONCURRENCY
+from airflow_provider_batch.exceptions import BatchConfigurationError
+from airflow_provider_batch.protocol.retry import Backoff
+from airflow_provider_batch.transport.credentials import Credentials
+
+#: https://doc.batch.com/developer/api/mep/custom-audience/1.0/update
+PUBLIC_BASE_URL: Final = "https://api.batch.com"
+
+
+class AirflowConnection(Protocol):
+    """What is read of an Airflow connection, beside its extra."""
+
+    host: str | None
+    port: int | None
+    schema: str | None
+    login: str | None
+
+    @property
+    def password(self) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """
+    What one connection says.
+
+    :param timeout: seconds to wait for a connection, and for each part of an answer.
+    :param max_attempts: how often one call is tried at most.
+    :param max_concurrency: how many calls of one push are in flight. Four hide most of the latency of a call
+        (10,000 ids each) without being a burden to a service whose limits are not documented.
+    :param requests_per_second: the most requests in any second, or None for no limit.
+    """
+
+    credentials: Credentials
+    timeout: float = 60.0
+    max_attempts: int = 5
+    max_concurrency: int = 4
+    requests_per_second: float | None = None
+
+    @property
+    def backoff(self) -> Backoff:
+        """The waits between the tries of one call."""
+        return Backoff(_full_jitter, attempts=self.max_attempts)
+
+    def patient_backoff(self, longest: float) -> Backoff:
+        """Return the waits of a poll, which ends at its own deadline and not after so many tries."""
+        return Backoff(_full_jitter, attempts=sys.maxsize, longest=longest, total=math.inf)
+
+
+def read_settings(connection: AirflowConnection, extra: Mapping[str, Any]) -> Settings:
+    """
+    Read the settings out of *connection* and its *extra*.
+
+    :raises BatchConfigurationError: for a missing key, an address that is none, an unknown or unusable extra.
+    """
+    credentials = Credentials(
+        base_url=_base_url(connection),
+        api_key=connection.login or "",
+        rest_api_key=connection.password or "",
+        user_agent=_user_agent(),
+    )
+    return Settings(
+        credentials, **dict(_setting(name, value) for name, value in extra.items() if value not in (None, ""))
+    )
+
+
+def _full_jitter(most: float) -> float:
+    """Draw a wait: tasks that failed together must not come back together."""
+    return random.uniform(0, most)  # noqa: S311 - it spreads load, it guards nothing
+
+
+def _base_url(connection: AirflowConnection) -> str:
+    host = (connection.host or "").strip().rstrip("/")
+    if not host:
+        return PUBLIC_BASE_URL
+    if "://" not in host:
+        scheme = connection.schema if connection.schema in ("http", "https") else "https"
+        # An address of IPv6 has colons of its own.
+        host = f"{scheme}://[{host}]" if host.count(":") > 1 and not host.startswith("[") else f"{scheme}://{host}"
+    return f"{host}:{connection.port}" if connection.port else host
+
+
+def _setting(name: str, value: object) -> tuple[str, Any]:
+    # Forms of early Airflow versions put this before the name.
+    name = name.removeprefix("extra__batch__")
+    if name not in _SETTINGS:
+        near = difflib.get_close_matches(name, _SETTINGS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(_SETTINGS)}"
+        raise BatchConfigurationError(f"the connection's extra has an unknown field {name!r}; {hint}")
+    return name, _SETTINGS[name](name, value)
+
+
+def _seconds(name: str, value: object) -> float:
+    number = _number(value)
+    if not (math.isfinite(number) and number > 0):
+        raise BatchConfigurationError(f"the connection's extra field {name!r} must be a number above 0")
+    return number
+
+
+def _count(most: int) -> Callable[[str, object], int]:
+    def read(name: str, value: object) -> int:
+        number = _number(value)
+        if not (number.is_integer() and 1 <= number <= most):
+            raise BatchConfigurationError(f"the connection's extra field {name!r} must be an integer from 1 to {most}")
+        return int(number)
+
+    return read
+
+
+def _number(value: object) -> float:
+    """Read a number that a form or an environment variable may have given as text; what is none becomes NaN."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return math.nan
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return math.nan
+
+
+_SETTINGS: Final[dict[str, Callable[[str, object], Any]]] = {
+    "timeout": _seconds,
+    "max_attempts": _count(100),
+    "max_concurrency": _count(MAX_CONCURRENCY),
+    "requests_per_second": _seconds,
+}
+
+
+def _user_agent() -> str:
+    try:
+        return f"airflow-provider-batch/{__version__} apache-airflow/{version('apache-airflow')}"
+    except PackageNotFoundError:  # a worker may have no more of Airflow than its task SDK
+        return f"airflow-provider-batch/{__version__}"

@@ -1,0 +1,153 @@
+"""Operators that change Batch's custom audiences."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow.providers.common.compat.sdk import AirflowSkipException, conf
+
+from airflow_provider_batch.operators.failing import hopeless_fails
+from airflow_provider_batch.operators.rendering import RendersIdsAsCounts
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_batch.hooks.batch import BatchHook
+
+
+class CustomAudienceUpdateOperator(RendersIdsAsCounts):
+    """
+    Add ids to an existing custom audience of Batch, remove ids from it, or both.
+
+    Returns the indexing tokens, one a call, so that a sensor takes ``indexing_tokens=update.output``; pushes the
+    XCom ``summary`` with the counts: audience, type, added, removed, duplicates, rejected (and the first reasons),
+    calls, seconds. Bad input and refusals (400, 401, 403, 404) fail without retries; what may pass is first tried
+    again call by call, then left to the DAG's retries, which send everything again: that is safe, as an id has one
+    action in a run. See https://doc.batch.com/developer/api/mep/custom-audience/1.0/update.
+
+    :param audience_name: an existing audience: letters, digits, ``_`` and ``-``, at most 255. (templated)
+    :param add_ids: ids to add: an iterable of str or int, of rows of one column, or an upstream task's output. An id
+        has at most 128 characters. (templated)
+    :param remove_ids: ids to remove, likewise; they win over ``add_ids``. (templated)
+    :param audience_type: ``custom_ids`` or ``advertising_ids``. (templated)
+    :param batch_conn_id: the Airflow connection. (templated)
+    :param chunk_size: ids in one call, at most 10,000.
+    :param max_concurrency: calls in flight, at most 64; None for what the connection says.
+    :param on_invalid_id: ``fail`` before anything is sent, or ``skip`` what is no id and report it.
+    :param skip_on_empty: skip the task when there is nothing to send, instead of succeeding.
+    :param wait_for_indexing: wait until Batch has indexed every call.
+    :param deferrable: wait in the triggerer instead of the worker.
+    :param poke_interval: seconds between two questions for the state.
+    :param indexing_timeout: seconds to wait at most before the task fails.
+    """
+
+    id_fields = ("add_ids", "remove_ids")
+    template_fields: Sequence[str] = ("audience_name", "add_ids", "remove_ids", "audience_type", "batch_conn_id")
+    ui_color = "#d8efe6"
+
+    def __init__(
+        self,
+        *,
+        audience_name: str,
+        add_ids: Iterable[object] | str | None = None,
+        remove_ids: Iterable[object] | str | None = None,
+        audience_type: str = "custom_ids",
+        batch_conn_id: str = "batch_default",
+        chunk_size: int = 10_000,
+        max_concurrency: int | None = None,
+        on_invalid_id: Literal["fail", "skip"] = "fail",
+        skip_on_empty: bool = False,
+        wait_for_indexing: bool = False,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poke_interval: float = 10,
+        indexing_timeout: float = 3600,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.audience_name = audience_name
+        self.add_ids = add_ids
+        self.remove_ids = remove_ids
+        self.audience_type = audience_type
+        self.batch_conn_id = batch_conn_id
+        self.chunk_size = chunk_size
+        self.max_concurrency = max_concurrency
+        self.on_invalid_id = on_invalid_id
+        self.skip_on_empty = skip_on_empty
+        self.wait_for_indexing = wait_for_indexing
+        self.deferrable = deferrable
+        self.poke_interval = poke_interval
+        self.indexing_timeout = indexing_timeout
+
+    @cached_property
+    def hook(self) -> BatchHook:
+        """The hook of the connection; imported here so that parsing a DAG file does not pay for it."""
+        from airflow_provider_batch.hooks.batch import BatchHook
+
+        return BatchHook(self.batch_conn_id)
+
+    def execute(self, context: Context) -> list[str]:
+        """Push the ids, and wait if that is asked for."""
+        with hopeless_fails():
+            result = self.hook.update_custom_audience(
+                self.audience_name,
+                add_ids=self.ids("add_ids"),
+                remove_ids=self.ids("remove_ids"),
+                audience_type=self.audience_type,
+                chunk_size=self.chunk_size,
+                max_concurrency=self.max_concurrency,
+                on_invalid_id=self.on_invalid_id,
+            )
+            if (ti := context.get("ti")) is not None:
+                ti.xcom_push(key="summary", value=result.summary())
+            if not result.indexing_tokens and self.skip_on_empty:
+                raise AirflowSkipException(f"{self.audience_name}: nothing to send")
+            if result.indexing_tokens and self.wait_for_indexing:
+                self._wait(result.indexing_tokens)
+        return result.indexing_tokens
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> list[str]:
+        """Return the tokens, now that the trigger has seen them confirmed."""
+        from airflow_provider_batch.triggers.custom_audience import IndexingEvent
+
+        with hopeless_fails():
+            indexed = IndexingEvent.from_payload(event)
+            indexed.raise_unless_finished()
+        if indexed.warning:
+            self.log.warning("%s: %s", self.audience_name, indexed.warning)
+        return list(indexed.indexing_tokens)
+
+    def on_kill(self) -> None:
+        """Send no further call and give up any wait; what Batch has accepted stays."""
+        self.hook.stop()
+
+    def _wait(self, indexing_tokens: list[str]) -> None:
+        if not self.deferrable:
+            self.hook.wait_for_indexing(
+                self.audience_name,
+                indexing_tokens,
+                poke_interval=self.poke_interval,
+                timeout=self.indexing_timeout,
+            )
+            return
+        # Deferring costs two starts of a worker: ask once before.
+        checked = self.hook.check_indexing(self.audience_name, indexing_tokens)
+        if checked.pending:
+            self._defer(indexing_tokens, confirmed=len(indexing_tokens) - len(checked.pending))
+
+    def _defer(self, indexing_tokens: list[str], confirmed: int) -> None:
+        from airflow_provider_batch.triggers.custom_audience import DEFERRAL_GRACE, CustomAudienceIndexingTrigger
+
+        trigger = CustomAudienceIndexingTrigger(
+            batch_conn_id=self.batch_conn_id,
+            audience_name=self.audience_name,
+            indexing_tokens=indexing_tokens,
+            confirmed=confirmed,
+            poke_interval=self.poke_interval,
+            end_time=time.time() + self.indexing_timeout,
+        )
+        timeout = timedelta(seconds=self.indexing_timeout) + DEFERRAL_GRACE
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=timeout)

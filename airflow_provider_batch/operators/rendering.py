@@ -1,0 +1,49 @@
+"""What Airflow stores and shows of a task's ids: how many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sized
+from typing import Any
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+
+class RenderedIds:
+    """
+    Ids after rendering. Airflow stores rendered fields by their text, and this one's is a count.
+
+    Ids are personal data, and a million of them would take a while to store.
+    """
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __str__(self) -> str:
+        if isinstance(self.value, str):
+            return f"a text of {len(self.value):,} characters"
+        if isinstance(self.value, list | tuple | set | frozenset):
+            return f"{len(self.value):,} ids"
+        size = f" of {len(self.value):,}" if isinstance(self.value, Sized) else ""
+        return f"ids in a {type(self.value).__name__}{size}"
+
+    __repr__ = __str__
+
+
+class RendersIdsAsCounts(BaseOperator):
+    """An operator whose fields named in ``id_fields`` are hidden in the rendered fields; read them with :meth:`ids`."""
+
+    id_fields: tuple[str, ...] = ()
+
+    def ids(self, field: str) -> Any:
+        """Return the ids of *field*, rendered or not."""
+        value = getattr(self, field)
+        return value.value if isinstance(value, RenderedIds) else value
+
+    # Airflow calls this very method on the operator itself, mapped or not, «in order to call the operator method
+    # when we override it»; it is also called for nested objects, which are no concern of ours.
+    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
+        super()._do_render_template_fields(parent, *args, **kwargs)
+        if parent is self:
+            for field in self.id_fields:
+                if self.ids(field) is not None:
+                    setattr(self, field, RenderedIds(self.ids(field)))

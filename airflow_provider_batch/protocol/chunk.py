@@ -1,0 +1,111 @@
+"""Blocks of ids -> chunks of at most so many, each id once and in one action; holds one chunk, knows no JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import chain, islice
+
+from airflow_provider_batch.protocol.intake import Intake, OnInvalidId, in_blocks
+from airflow_provider_batch.protocol.model import Chunk, Rejection
+
+
+class Chunks:
+    """
+    The chunks of one push, in the order of the ids: what is added, then what is removed.
+
+    An id to add and to remove is removed, whatever the order: Batch does so within one call
+    (https://doc.batch.com/developer/api/mep/custom-audience/1.0/update), and since no page promises that calls
+    are processed in their order, one id must not stand in two of them with two actions. A push that both adds
+    and removes therefore holds the ids to remove (about 100 bytes each); any other push holds one chunk.
+    """
+
+    def __init__(
+        self,
+        add_ids: object,
+        remove_ids: object,
+        *,
+        size: int,
+        max_length: int,
+        on_invalid_id: OnInvalidId = "fail",
+    ) -> None:
+        intake = partial(Intake, max_length=max_length, block_size=size, on_invalid_id=on_invalid_id)
+        self._adds = intake(add_ids, "add_ids")
+        self._removes = intake(remove_ids, "remove_ids")
+        self._size = size
+        self._duplicates = 0
+
+    def check(self) -> None:
+        """
+        Read all ids that can be read without using them up.
+
+        :raises InvalidMemberError: for the first value that is no id, unless such values are skipped.
+        """
+        self._adds.check()
+        self._removes.check()
+
+    @property
+    def total(self) -> int | None:
+        """How many ids there are at most, where that is known before the last one is read."""
+        adds, removes = self._adds.total, self._removes.total
+        return None if adds is None or removes is None else adds + removes
+
+    @property
+    def duplicates(self) -> int:
+        """How many values were left out because their id is sent already, or removed, by the same push."""
+        return self._duplicates + self._adds.duplicates + self._removes.duplicates
+
+    @property
+    def rejected(self) -> int:
+        """How many values were skipped because they are no ids."""
+        return self._adds.rejected + self._removes.rejected
+
+    @property
+    def rejections(self) -> tuple[Rejection, ...]:
+        """The first of them, with position and reason."""
+        return (*self._adds.rejections, *self._removes.rejections)
+
+    def __iter__(self) -> Iterator[Chunk]:
+        number = 0
+        adding: dict[str, None] = {}
+        removing: dict[str, None] = {}
+        adds, removes = self._one_action_each()
+        for bucket, block in chain(((adding, block) for block in adds), ((removing, block) for block in removes)):
+            before = len(bucket)
+            bucket.update(dict.fromkeys(block))
+            self._duplicates += before + len(block) - len(bucket)
+            while len(adding) + len(removing) >= self._size:
+                number += 1
+                add_ids = _take(adding, self._size)
+                yield Chunk(number, add_ids, _take(removing, self._size - len(add_ids)))
+        if adding or removing:
+            yield Chunk(number + 1, list(adding), list(removing))
+
+    def _one_action_each(self) -> tuple[Iterator[list[str]], Iterator[list[str]]]:
+        adds, removes = self._adds.blocks(), self._removes.blocks()
+        if not (first_add := next(adds, [])):
+            return iter(()), removes
+        adds = chain([first_add], adds)
+        if not (first_remove := next(removes, [])):
+            return adds, iter(())
+        given = [id_ for block in chain([first_remove], removes) for id_ in block]
+        removed = dict.fromkeys(given)
+        self._duplicates += len(given) - len(removed)
+        return self._kept(adds, removed), in_blocks(removed, self._size)
+
+    def _kept(self, adds: Iterator[list[str]], removed: dict[str, None]) -> Iterator[list[str]]:
+        for block in adds:
+            kept = block if removed.keys().isdisjoint(block) else [id_ for id_ in block if id_ not in removed]
+            self._duplicates += len(block) - len(kept)
+            yield kept
+
+
+def _take(bucket: dict[str, None], most: int) -> list[str]:
+    """Move the first ids out of *bucket*, at most so many."""
+    taken = list(islice(bucket, most))
+    if len(taken) == len(bucket):
+        bucket.clear()
+    else:
+        for id_ in taken:
+            del bucket[id_]
+    return taken

@@ -1,0 +1,177 @@
+"""
+Conversations with Batch as generators that yield what is to be done and are sent what came of it.
+
+A broken connection is an answer, so that retrying it is ordinary code; the blocking and the asynchronous
+transport share everything in this module but the two drivers, which are the same lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
+
+from airflow_provider_batch.exceptions import BatchConnectionError, BatchError, IndexingTimeoutError
+from airflow_provider_batch.protocol import decode, encode
+from airflow_provider_batch.protocol.dialect import Dialect
+from airflow_provider_batch.protocol.model import (
+    Chunk,
+    CustomAudience,
+    IndexingOutcome,
+    IndexingState,
+    Receipt,
+    Request,
+    Response,
+    Sleep,
+)
+from airflow_provider_batch.protocol.retry import Delay
+
+R = TypeVar("R")
+
+Effect: TypeAlias = Request | Sleep
+Answer: TypeAlias = Response | BatchConnectionError | None
+Flow: TypeAlias = Generator[Effect, Answer, R]
+
+
+@dataclass(frozen=True, slots=True)
+class Done(Generic[R]):
+    """A flow has ended with this value."""
+
+    value: R
+
+
+def advance(flow: Flow[R], answer: Answer) -> Effect | Done[R]:
+    """Give *answer* to *flow*; only here can StopIteration mean «finished»."""
+    try:
+        return flow.send(answer)
+    except StopIteration as stop:
+        return Done(stop.value)
+
+
+def run(flow: Flow[R], perform: Callable[[Effect], Answer]) -> R:
+    """Drive *flow* to its end with a blocking transport."""
+    answer: Answer = None
+    while not isinstance(step := advance(flow, answer), Done):
+        answer = perform(step)
+    return step.value
+
+
+async def arun(flow: Flow[R], perform: Callable[[Effect], Awaitable[Answer]]) -> R:
+    """Drive *flow* to its end with an asynchronous transport."""
+    answer: Answer = None
+    while not isinstance(step := advance(flow, answer), Done):
+        answer = await perform(step)
+    return step.value
+
+
+def no_retry(attempt: int, error: BatchError, waited: float) -> None:
+    """Give up after the first try."""
+
+
+def exchange(request: Request, read: Callable[[Response, Request], R], delay: Delay) -> Flow[R]:
+    """Yield *request* until *read* makes a value of its answer; *delay* says how long to wait, or None to give up."""
+    attempt, waited = 0, 0.0
+    while True:
+        attempt += 1
+        answer = yield request
+        try:
+            return _read(answer, request, read)
+        except BatchError as error:
+            if (pause := delay(attempt, error, waited)) is None:
+                raise
+        waited += pause
+        yield Sleep(pause)
+
+
+def push_chunk(dialect: Dialect, audience_name: str, audience_type: str, chunk: Chunk, delay: Delay) -> Flow[Receipt]:
+    """Send one chunk; it is encoded once, however often it is tried."""
+    request = encode.update_custom_audience(dialect, audience_name, audience_type, chunk)
+    token = yield from exchange(request, decode.indexing_token, delay)
+    return Receipt(chunk.number, len(chunk.add_ids), len(chunk.remove_ids), token)
+
+
+def view(dialect: Dialect, audience_name: str, indexing_token: str | None, delay: Delay) -> Flow[CustomAudience]:
+    """Ask once for the state of the write behind the token; without one Batch answers for the last write."""
+    request = encode.view_custom_audience(dialect, audience_name, indexing_token)
+    return (yield from exchange(request, decode.custom_audience, delay))
+
+
+def can_list(dialect: Dialect, delay: Delay) -> Flow[bool]:
+    """Ask for one audience of the list: the cheapest call that needs both keys and changes nothing."""
+    request = encode.list_custom_audiences(dialect, limit=1)
+    return (yield from exchange(request, decode.is_custom_audience_list, delay))
+
+
+def await_indexing(
+    dialect: Dialect,
+    audience_name: str,
+    indexing_tokens: Sequence[str],
+    *,
+    delay: Delay,
+    every: float,
+    deadline: float,
+    now: Callable[[], float],
+) -> Flow[IndexingOutcome]:
+    """
+    Ask for one token after the other until it is done, every so many seconds, until *deadline* on the clock *now*.
+
+    No page promises that writes are processed in their order, so a later token proves nothing about an earlier
+    one. What may pass (no answer, 429, 5xx) is waited out as *delay* says, but never beyond the deadline.
+    """
+    audience: CustomAudience | None = None
+    replaced: list[str] = []
+    last_error: str | None = None
+    for position, token in enumerate(indexing_tokens):
+        failures = 0
+        while True:
+            try:
+                audience = yield from view(dialect, audience_name, token, no_retry)
+            except BatchError as error:
+                if not error.retryable:
+                    raise
+                failures += 1
+                last_error = str(error)
+                pause = delay(failures, error, 0.0)
+            else:
+                if audience.indexing_state.finished:
+                    break
+                failures, last_error, pause = 0, None, every
+            left = deadline - now()
+            if left <= 0:
+                return IndexingOutcome(audience, tuple(indexing_tokens[position:]), tuple(replaced), last_error)
+            yield Sleep(min(left, every if pause is None else pause))
+        if audience.indexing_state is IndexingState.REPLACED:
+            replaced.append(token)
+    return IndexingOutcome(audience, (), tuple(replaced))
+
+
+def confirmed(outcome: IndexingOutcome, audience_name: str, seconds: float) -> CustomAudience | None:
+    """
+    Return the last view of a wait in which every write was confirmed; None if there was none to wait for.
+
+    :raises IndexingTimeoutError: if *outcome* has writes that were not confirmed within *seconds*.
+    """
+    if not outcome.pending:
+        return outcome.audience
+    shown = ", ".join(outcome.pending[:5]) + (", …" if len(outcome.pending) > 5 else "")
+    state = outcome.last_error or (f"last state {outcome.audience.reported_state}" if outcome.audience else "")
+    raise IndexingTimeoutError(
+        f"{audience_name}: {len(outcome.pending)} writes not confirmed in {seconds:,.0f} s (tokens {shown}); {state}",
+        audience_name=audience_name,
+        indexing_token=outcome.pending[0],
+        indexing_tokens=outcome.pending,
+    )
+
+
+def replaced_warning(indexing_tokens: Sequence[str]) -> str:
+    """Say that writes ended in REPLACED: finished, but whether they were ever applied no page tells."""
+    return f"a later replace of the audience took over from {len(indexing_tokens)} of the writes waited for"
+
+
+def _read(answer: Answer, request: Request, read: Callable[[Response, Request], R]) -> R:
+    if isinstance(answer, BatchConnectionError):
+        raise answer
+    if answer is None:
+        raise TypeError("a request is answered by a response or by a broken connection")
+    decode.raise_for_status(answer, request)
+    return read(answer, request)

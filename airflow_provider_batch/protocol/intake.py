@@ -1,0 +1,139 @@
+"""
+One whole argument (``add_ids`` or ``remove_ids``) -> blocks of ids.
+
+What is in memory already is checked and freed of repetitions before the first call; what can be read twice is
+read once to be checked; what can only be read once (a generator) is checked while it flows and never held.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Final, Literal, TypeVar
+
+from airflow_provider_batch.exceptions import InvalidArgumentError, InvalidMemberError
+from airflow_provider_batch.protocol.model import Rejection
+from airflow_provider_batch.protocol.normalize import are_ids, normalize
+
+T = TypeVar("T")
+
+OnInvalidId = Literal["fail", "skip"]
+
+#: How many rejected values are named; the others are only counted.
+_NAMED_REJECTIONS: Final = 10
+
+_NATIVE_ADVICE: Final = "pass the upstream task's .output, or set render_template_as_native_obj=True on the DAG"
+
+#: Kinds of values that can be iterated, but not into ids.
+_NOT_IDS: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
+    (Mapping, "a dict is not a list of ids; pass one of its values, or list(ids) of its keys"),
+    ((bytes, bytearray, memoryview), "bytes are not a list of ids; decode and split them first"),
+    (io.IOBase, "the lines of a file end in a line break; pass (line.rstrip('\\n') for line in file)"),
+)
+
+
+class Intake:
+    """The values of one argument on their way in; counts what it leaves out while its blocks are read."""
+
+    def __init__(
+        self, value: object, argument: str, *, max_length: int, block_size: int, on_invalid_id: OnInvalidId = "fail"
+    ) -> None:
+        self.argument = argument
+        self.duplicates = 0
+        self.rejected = 0
+        self.rejections: list[Rejection] = []
+        self._max_length = max_length
+        self._block_size = block_size
+        self._skip = on_invalid_id == "skip"
+        self._values = _iterable(value, argument)
+        self._ids: list[str] | None = None
+        self._checked: int | None = None
+
+    @property
+    def total(self) -> int | None:
+        """How many ids there are, where that is known before the last one is read."""
+        return self._checked if self._ids is None else len(self._ids)
+
+    def check(self) -> None:
+        """
+        Read all values once, where that does not use them up.
+
+        :raises InvalidMemberError: for the first value that is no id, unless such values are skipped.
+        """
+        if isinstance(self._values, Collection):
+            given = [id_ for block in self._normalized() for id_ in block]
+            self._ids = list(dict.fromkeys(given))
+            self.duplicates = len(given) - len(self._ids)
+        elif iter(self._values) is not self._values and not self._skip:
+            self._checked = sum(map(len, self._normalized()))
+
+    def blocks(self) -> Iterator[list[str]]:
+        """Yield the ids in their order, no block empty; a collection's once each, a stream's as they come."""
+        if self._ids is not None:
+            yield from in_blocks(self._ids, self._block_size)
+            return
+        seen = 0
+        for block in self._normalized():
+            seen += len(block)
+            if block:
+                yield block
+        if self._checked not in (None, seen):
+            raise InvalidArgumentError(
+                f"{self.argument}: gave {self._checked:,} ids when it was checked but {seen:,} when it was sent; "
+                "pass a list, or an iterable that gives the same values every time"
+            )
+
+    def _normalized(self) -> Iterator[list[str]]:
+        start = 0
+        for block in in_blocks(self._values, self._block_size):
+            yield block if are_ids(block, self._max_length) else list(self._look(block, start))
+            start += len(block)
+
+    def _look(self, block: list[object], start: int) -> Iterator[str]:
+        for position, value in enumerate(block, start):
+            try:
+                yield normalize(value, argument=self.argument, position=position, max_length=self._max_length)
+            except InvalidMemberError as error:
+                if not self._skip:
+                    raise
+                self.rejected += 1
+                if len(self.rejections) < _NAMED_REJECTIONS:
+                    self.rejections.append(Rejection(self.argument, position, error.reason))
+
+
+def in_blocks(values: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield *values* in lists of *size*, the last one shorter."""
+    iterator = iter(values)
+    while block := list(islice(iterator, size)):
+        yield block
+
+
+def _iterable(value: object, argument: str) -> Iterable[object]:
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return list_in_text(value, argument)
+    for kinds, reason in _NOT_IDS:
+        if isinstance(value, kinds):
+            raise InvalidArgumentError(f"{argument}: {reason}")
+    if hasattr(value, "columns"):  # a data frame: iterating it would give the names of its columns
+        raise InvalidArgumentError(f"{argument}: a table is not a list of ids; pass its id column, e.g. frame['id']")
+    if not isinstance(value, Iterable):
+        raise InvalidArgumentError(f"{argument}: a {type(value).__name__} is not a list of ids; pass a list of str")
+    return value
+
+
+def list_in_text(text: str, argument: str) -> list[object]:
+    """Read the list that a Jinja template without native rendering turned into *text*: its characters are no ids."""
+    for parse in (json.loads, ast.literal_eval) if text.lstrip().startswith("[") else ():
+        try:
+            values = parse(text.strip())
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        if isinstance(values, list):
+            return values
+    missing = " (the text 'None': the XCom it was rendered from is missing)" if text.strip() == "None" else ""
+    raise InvalidArgumentError(f"{argument}: a single text is not a list of ids{missing}; {_NATIVE_ADVICE}")

@@ -1,0 +1,176 @@
+"""The values that travel through the package, all frozen. What may hold ids or keys hides it from ``repr``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call, without host, keys and identity headers."""
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = field(default=None, repr=False)
+    #: The ids in the body: an error that quotes one must not be passed on as it is.
+    members: Sequence[str] = field(default=(), repr=False)
+
+    @property
+    def route(self) -> str:
+        """What may be logged: the path still has ``{api_key}`` in the key's place."""
+        return f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """Any answer of the server; header names are in lower case, the body may be cut at the transport's limit."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = field(default=b"", repr=False)
+    #: Seconds since the epoch, for a Retry-After that names a date.
+    received_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """A wait of so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """One value that is no id: where it stands (counted from 0) and why, not what it is."""
+
+    argument: str
+    position: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The ids of one call; numbers count from 1."""
+
+    number: int
+    add_ids: Sequence[str] = field(repr=False)
+    remove_ids: Sequence[str] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.add_ids) + len(self.remove_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Batch accepted a chunk: how many ids, and the token to ask for its state with."""
+
+    number: int
+    added: int
+    removed: int
+    indexing_token: str
+
+
+class IndexingState(StrEnum):
+    """How far Batch is with a write: https://doc.batch.com/api/custom-audience/1.0/get/"""
+
+    IN_PROGRESS = "IN_PROGRESS"
+    APPLIED = "APPLIED"
+    #: A later replace took over. Only CEP pages name it; whether the write was ever applied, none says.
+    REPLACED = "REPLACED"
+    #: A word that no page names: never taken for success.
+    UNKNOWN = "UNKNOWN"
+
+    @property
+    def finished(self) -> bool:
+        """Whether asking again cannot change the answer."""
+        return self in (IndexingState.APPLIED, IndexingState.REPLACED)
+
+
+@dataclass(frozen=True, slots=True)
+class CustomAudience:
+    """
+    An audience as Batch's view shows it; a field is None where the answer left it out.
+
+    ``created`` and ``updated`` are in UTC. ``nb_ids`` probably counts the ids that were uploaded, not the users
+    they match: no page says which. ``reported_state`` is Batch's own word behind ``indexing_state``.
+    """
+
+    name: str
+    type: str | None
+    description: str | None
+    nb_ids: int | None
+    created: datetime | None
+    updated: datetime | None
+    indexing_state: IndexingState
+    reported_state: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the view in JSON's types, for an XCom or a trigger's event."""
+        return {
+            "name": self.name,
+            "type": self.type,
+            "description": self.description,
+            "nb_ids": self.nb_ids,
+            "created": self.created.isoformat() if self.created else None,
+            "updated": self.updated.isoformat() if self.updated else None,
+            "indexing_state": self.indexing_state.value,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PushResult:
+    """
+    What a push did. Of the values given, each is in exactly one of four counts.
+
+    ``added`` and ``removed`` were sent; ``duplicates`` were given again or are also removed; ``rejected`` are no
+    ids and were skipped, the first of them named in ``rejections``. ``indexing_tokens`` has one token a call, in
+    the order of the chunks.
+    """
+
+    audience_name: str
+    audience_type: str
+    indexing_tokens: list[str]
+    added: int
+    removed: int
+    duplicates: int
+    rejected: int
+    rejections: tuple[Rejection, ...]
+    seconds: float
+
+    @property
+    def calls(self) -> int:
+        """How many chunks Batch accepted."""
+        return len(self.indexing_tokens)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts in JSON's types, without ids and tokens."""
+        return {
+            "audience": self.audience_name,
+            "type": self.audience_type,
+            "added": self.added,
+            "removed": self.removed,
+            "duplicates": self.duplicates,
+            "rejected": self.rejected,
+            "rejections": [f"{r.argument}[{r.position}]: {r.reason}" for r in self.rejections],
+            "calls": self.calls,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class IndexingOutcome:
+    """
+    The end of a wait: ``pending`` tokens were not confirmed in time, ``replaced`` ones were superseded.
+
+    ``audience`` is the last view that Batch gave; ``last_error`` tells why the last question had no answer.
+    """
+
+    audience: CustomAudience | None
+    pending: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+    last_error: str | None = None

@@ -1,0 +1,32 @@
+"""What an XCom gives for indexing tokens -> a list of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from airflow_provider_batch.exceptions import InvalidArgumentError
+from airflow_provider_batch.protocol.intake import list_in_text
+
+
+def read_indexing_tokens(value: object) -> list[str]:
+    """
+    Return the tokens in *value*, each once: one token, a list of them, or the lists of mapped tasks.
+
+    :raises InvalidArgumentError: for what is no token, a missing XCom (None) above all: it must not pass for «done».
+    """
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        value = list_in_text(value, "indexing_tokens")
+    return list(dict.fromkeys(_tokens(value)))
+
+
+def _tokens(value: object) -> Iterator[str]:
+    if isinstance(value, str) and value.strip() not in ("", "None"):
+        yield value
+    elif isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
+        for item in value:
+            yield from _tokens(item)
+    else:
+        kind = "a missing XCom" if value is None or value == "None" else f"a value of type {type(value).__name__}"
+        raise InvalidArgumentError(
+            f"indexing_tokens: {kind} is no indexing token; pass the output of the task that pushed the ids"
+        )

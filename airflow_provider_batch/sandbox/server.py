@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import Future
+from typing import Self
+
+from .api import Api
+from .calls import Call, CallLog
+from .errors import ErrorKeys
+from .faults import Fault, FaultScript
+from .state import AUDIENCE_NAME, AudienceFacts, State
+
+HOST = "127.0.0.1"
+MISSING_EXTRA = "the sandbox needs Starlette and uvicorn: pip install 'airflow-provider-batch[sandbox]'"
+
+
+class Sandbox:
+    """A local Batch for tests and first steps: custom audience API 1.0 on 127.0.0.1, in a thread of its own.
+
+        with Sandbox() as sandbox:
+            monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", sandbox.connection_json())
+
+    *audiences* (of type `custom_ids`) exist in every app from the start. *latency* is added to each answer and
+    *indexing_delay* to each write, both in seconds. *fault_rate* is the share of calls that get a random fault, the
+    same again for the same *seed*. *error_keys* name code and text in an error's body, which no page of Batch shows.
+    *keep_bodies* makes `calls` hold what was sent. *clock* gives Unix seconds: a test that owns it decides when a
+    write is indexed.
+    """
+
+    def __init__(
+        self,
+        audiences: Iterable[str] = ("vip",),
+        *,
+        port: int = 0,
+        apps: Iterable[str] = ("sandbox-app-key",),
+        rest_api_key: str = "sandbox-rest-key",
+        latency: float = 0.0,
+        indexing_delay: float = 0.0,
+        fault_rate: float = 0.0,
+        seed: int | None = None,
+        error_keys: ErrorKeys = ("code", "message"),
+        keep_bodies: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        names = tuple(audiences)
+        if not all(AUDIENCE_NAME.fullmatch(name) for name in names):
+            raise ValueError("an audience name has 1 to 255 letters, digits, _ and -")
+        if not (latency >= 0 and indexing_delay >= 0):  # so written, NaN is refused too
+            raise ValueError("latency and indexing delay can't be negative")
+        self.port = port
+        self.latency = latency
+        self.keep_bodies = keep_bodies
+        self._rest_api_key = rest_api_key
+        self._state = State(apps, names, indexing_delay=indexing_delay, clock=clock)
+        self._api = Api(self._state, rest_api_key, error_keys)
+        self._script = FaultScript(fault_rate, seed)
+        self._log = CallLog(clock)
+        self._leave: Callable[[], object] | None = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+    def start(self) -> Self:
+        """Listen, and return once connections are accepted. After `stop()` it is the same port with the same state.
+
+        Raises OSError if the port is taken, ImportError without the extra `sandbox`.
+        """
+        if self._leave is not None:
+            raise RuntimeError("this sandbox is running already")
+        try:
+            from . import web  # here, so that importing the sandbox asks for nothing but the standard library
+        except ImportError as exc:
+            raise ImportError(MISSING_EXTRA) from exc
+        endpoint = web.Endpoint(self._api, self._script, self._log, self.latency, self.keep_bodies)
+        app = web.application(endpoint, self._state, self._log)
+        listener = _listen(self.port)
+        self.port = listener.getsockname()[1]
+        ready: Future[Callable[[], object]] = Future()
+        self._thread = threading.Thread(
+            target=_run, args=(web.serve(app, listener, ready), ready), name="batch-sandbox", daemon=True
+        )
+        self._thread.start()
+        self._leave = ready.result()
+        return self
+
+    def stop(self) -> None:
+        """Close every connection, also in the middle of an answer. Stopping twice is fine."""
+        if self._leave is not None:
+            self._leave()
+            self._thread.join()
+            self._leave = None
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    def connection_json(self, app: str | None = None) -> str:
+        """An Airflow connection as JSON, for `AIRFLOW_CONN_BATCH_DEFAULT`; of the first app, or of *app*."""
+        fields = {"conn_type": "batch", "login": self._app(app), "password": self._rest_api_key, "host": self.url}
+        return json.dumps(fields)
+
+    def members(self, audience: str, app: str | None = None) -> frozenset[str]:
+        """The ids whose writes are applied by now."""
+        return self._state.members(self._app(app), audience)
+
+    def audience(self, audience: str, app: str | None = None) -> AudienceFacts:
+        """What the view route tells of *audience*'s latest write."""
+        return self._state.facts(self._app(app), audience)
+
+    @property
+    def calls(self) -> list[Call]:
+        """The last 200 API calls, oldest first."""
+        return self._log.snapshot()
+
+    def faults(self, *faults: Fault | None) -> None:
+        """Each of the next API calls takes one of *faults*; None answers as ever."""
+        self._script.add(*faults)
+
+    def _app(self, app: str | None) -> str:
+        return self._state.apps[0] if app is None else app
+
+
+def _run(serving: Coroutine[object, object, None], ready: Future[Callable[[], object]]) -> None:
+    try:
+        asyncio.run(serving)
+    except BaseException as exc:
+        if ready.done():
+            raise
+        ready.set_exception(exc)  # whoever starts the sandbox waits for this answer
+
+
+def _listen(port: int) -> socket.socket:
+    listener = socket.socket()
+    if os.name == "posix":
+        # Come back on the port at once; elsewhere the option would let two servers share it.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+        listener.listen(128)
+    except OSError:
+        listener.close()
+        raise
+    return listener

@@ -1,0 +1,132 @@
+"""The sensor that waits until Batch has indexed what was pushed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import (
+    AirflowSensorTimeout,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+
+from airflow_provider_batch.exceptions import IndexingTimeoutError
+from airflow_provider_batch.operators.failing import hopeless_fails
+from airflow_provider_batch.protocol.tokens import read_indexing_tokens
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_batch.hooks.batch import BatchHook
+
+
+class CustomAudienceIndexingSensor(BaseSensorOperator):
+    """
+    Wait until Batch has indexed every write behind the tokens of one push, or of several mapped ones.
+
+    Returns the audience's view: name, type, description, nb_ids, created, updated, indexing_state. No tokens at all
+    is done at once and returns None. Each poke asks on from the first token that is not yet confirmed; what may pass
+    (no answer, 429, 5xx) is asked again with the next poke. ``REPLACED`` counts as done, with a warning; a state that
+    no page names never does. See https://doc.batch.com/api/custom-audience/1.0/get/.
+
+    :param audience_name: the audience that was pushed to. (templated)
+    :param indexing_tokens: one token, a list of them, or the lists of mapped tasks. (templated)
+    :param batch_conn_id: the Airflow connection that it was pushed with. (templated)
+    :param deferrable: ask once in the worker, then wait in the triggerer.
+    """
+
+    template_fields: Sequence[str] = ("audience_name", "indexing_tokens", "batch_conn_id")
+    ui_color = "#d8efe6"
+
+    def __init__(
+        self,
+        *,
+        audience_name: str,
+        indexing_tokens: str | Iterable[Any],
+        batch_conn_id: str = "batch_default",
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.audience_name = audience_name
+        self.indexing_tokens = indexing_tokens
+        self.batch_conn_id = batch_conn_id
+        self.deferrable = deferrable
+        self._confirmed = 0
+        self._pending: tuple[str, ...] = ()
+
+    @cached_property
+    def hook(self) -> BatchHook:
+        """The hook of the connection; imported here so that parsing a DAG file does not pay for it."""
+        from airflow_provider_batch.hooks.batch import BatchHook
+
+        return BatchHook(self.batch_conn_id)
+
+    def execute(self, context: Context) -> Any:
+        """Poke; or ask once, and defer if that is not enough."""
+        if self.deferrable:
+            return self._ask_or_defer(context)
+        try:
+            return super().execute(context)
+        except AirflowSensorTimeout as timeout:
+            raise AirflowSensorTimeout(f"{timeout} {self._missing()}") from None
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Ask for the tokens that are not yet confirmed, up to the first that still is not."""
+        with hopeless_fails():
+            tokens = read_indexing_tokens(self.indexing_tokens)
+            outcome = self.hook.check_indexing(self.audience_name, tokens[self._confirmed :])
+        self._confirmed = len(tokens) - len(outcome.pending)
+        self._pending = outcome.pending
+        if outcome.pending:
+            self.log.info("%s: %d of %d writes confirmed", self.audience_name, self._confirmed, len(tokens))
+            return PokeReturnValue(is_done=False)
+        return PokeReturnValue(is_done=True, xcom_value=outcome.audience.to_dict() if outcome.audience else None)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the view that the trigger has seen."""
+        from airflow_provider_batch.triggers.custom_audience import IndexingEvent
+
+        indexed = IndexingEvent.from_payload(event)
+        with hopeless_fails():
+            try:
+                indexed.raise_unless_finished()
+            except IndexingTimeoutError as timeout:
+                raise AirflowSensorTimeout(str(timeout)) from None
+        if indexed.warning:
+            self.log.warning("%s: %s", self.audience_name, indexed.warning)
+        return indexed.audience
+
+    def on_kill(self) -> None:
+        """Ask no further."""
+        self.hook.stop()
+
+    def _ask_or_defer(self, context: Context) -> Any:
+        end_time = time.time() + self.timeout
+        # Deferring costs two starts of a worker: ask once before.
+        poked = self.poke(context)
+        if not poked.is_done:
+            self._defer(end_time)
+        return poked.xcom_value
+
+    def _defer(self, end_time: float) -> None:
+        from airflow_provider_batch.triggers.custom_audience import DEFERRAL_GRACE, CustomAudienceIndexingTrigger
+
+        trigger = CustomAudienceIndexingTrigger(
+            batch_conn_id=self.batch_conn_id,
+            audience_name=self.audience_name,
+            indexing_tokens=self._pending,
+            poke_interval=self.poke_interval,
+            end_time=end_time,
+        )
+        timeout = timedelta(seconds=self.timeout) + DEFERRAL_GRACE
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=timeout)
+
+    def _missing(self) -> str:
+        shown = ", ".join(self._pending[:5]) + (", …" if len(self._pending) > 5 else "")
+        return f"Not confirmed: {len(self._pending)} writes to {self.audience_name} (tokens {shown})"

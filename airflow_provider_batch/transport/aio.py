@@ -1,0 +1,71 @@
+"""One effect in, one answer out, with httpx, for the triggerer's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+
+from airflow_provider_batch.exceptions import BatchConnectionError
+from airflow_provider_batch.protocol.flow import Answer, Effect
+from airflow_provider_batch.protocol.model import Request, Response, Sleep
+from airflow_provider_batch.transport import MAX_BODY, private_logs
+from airflow_provider_batch.transport.credentials import Credentials
+from airflow_provider_batch.transport.pace import Pace
+
+
+class AsyncTransport:
+    """Performs what a flow asks for; the client is closed by :func:`open_transport`."""
+
+    def __init__(self, client: httpx.AsyncClient, credentials: Credentials, pace: Pace) -> None:
+        self._client = client
+        self._credentials = credentials
+        self._pace = pace
+
+    async def perform(self, effect: Effect) -> Answer:
+        """Do *effect* and return what came of it."""
+        if isinstance(effect, Sleep):
+            await asyncio.sleep(effect.seconds)
+            return None
+        await asyncio.sleep(self._pace.reserve())
+        return await self._send(effect)
+
+    async def _send(self, request: Request) -> Answer:
+        try:
+            async with self._client.stream(
+                request.method, self._credentials.url(request), params=request.query, content=request.body
+            ) as answer:
+                body = await _read(answer)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            # Not chained: the library's error holds the request, and its address holds the app's key.
+            return BatchConnectionError(f"no answer: {request.route}: {type(error).__name__}")
+        return Response(
+            answer.status_code,
+            {name.lower(): value for name, value in answer.headers.items()},
+            body if answer.is_success else self._credentials.blot_out(body),
+            time.time(),
+        )
+
+
+@asynccontextmanager
+async def open_transport(credentials: Credentials, *, timeout: float, pace: Pace) -> AsyncIterator[AsyncTransport]:
+    """
+    Open a transport on the running event loop.
+
+    :param timeout: seconds to wait for a connection, and for each part of an answer.
+    """
+    private_logs.install()
+    async with httpx.AsyncClient(headers=credentials.headers, timeout=timeout, follow_redirects=False) as client:
+        yield AsyncTransport(client, credentials, pace)
+
+
+async def _read(answer: httpx.Response) -> bytes:
+    body = bytearray()
+    async for piece in answer.aiter_bytes():
+        body += piece
+        if len(body) >= MAX_BODY:
+            break
+    return bytes(body[:MAX_BODY])

@@ -1,0 +1,154 @@
+"""The wait for Batch's indexing, in the triggerer: it only asks, it never writes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any, Final, Literal
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_batch.exceptions import BatchError, IndexingError, IndexingTimeoutError
+
+#: The trigger keeps its own deadline and says what is missing; Airflow's comes later, for a triggerer that is gone.
+DEFERRAL_GRACE: Final = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexingEvent:
+    """
+    How a wait ended.
+
+    ``finished``: every token is confirmed, ``audience`` is the last view. ``timeout``: those in ``pending`` are not.
+    ``error``: ``message`` says why there is no answer, ``retryable`` whether there may be one later.
+    """
+
+    status: Literal["finished", "timeout", "error"]
+    audience_name: str
+    indexing_tokens: tuple[str, ...]
+    audience: dict[str, Any] | None = None
+    pending: tuple[str, ...] = ()
+    message: str = ""
+    warning: str = ""
+    retryable: bool = False
+
+    @classmethod
+    def from_payload(cls, payload: dict[str, Any]) -> IndexingEvent:
+        """Read what :meth:`to_payload` wrote, after Airflow has stored it."""
+        lists = {name: tuple(payload[name]) for name in ("indexing_tokens", "pending")}
+        return cls(**{**payload, **lists})
+
+    def to_payload(self) -> dict[str, Any]:
+        """Return the event in JSON's types."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    def raise_unless_finished(self) -> None:
+        """
+        Return if every token is confirmed.
+
+        :raises IndexingTimeoutError: if the deadline came first.
+        :raises IndexingError: if Batch could not be asked.
+        """
+        if self.status == "timeout":
+            raise IndexingTimeoutError(
+                self.message,
+                audience_name=self.audience_name,
+                indexing_token=self.pending[0],
+                indexing_tokens=self.pending,
+            )
+        if self.status == "error":
+            error = IndexingError(self.message, audience_name=self.audience_name)
+            error.retryable = self.retryable
+            raise error
+
+
+class CustomAudienceIndexingTrigger(BaseTrigger):
+    """
+    Ask Batch for one indexing token after the other until all are confirmed, and fire one :class:`IndexingEvent`.
+
+    The trigger may be started again at any time, in any triggerer: it keeps nothing but its arguments, and asking
+    again changes nothing.
+
+    :param batch_conn_id: the Airflow connection; the keys themselves are not stored.
+    :param audience_name: the audience the tokens belong to.
+    :param indexing_tokens: all tokens of the push.
+    :param confirmed: how many of them, from the first, are known to be confirmed.
+    :param poke_interval: seconds between two questions.
+    :param end_time: the deadline, in seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        *,
+        batch_conn_id: str,
+        audience_name: str,
+        indexing_tokens: Sequence[str],
+        poke_interval: float,
+        end_time: float,
+        confirmed: int = 0,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow wrote it without types
+        self.batch_conn_id = batch_conn_id
+        self.audience_name = audience_name
+        self.indexing_tokens = list(indexing_tokens)
+        self.poke_interval = poke_interval
+        self.end_time = end_time
+        self.confirmed = confirmed
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return what builds this trigger again."""
+        return (
+            f"{type(self).__module__}.{type(self).__qualname__}",
+            {
+                "batch_conn_id": self.batch_conn_id,
+                "audience_name": self.audience_name,
+                "indexing_tokens": self.indexing_tokens,
+                "poke_interval": self.poke_interval,
+                "end_time": self.end_time,
+                "confirmed": self.confirmed,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, and fire one event."""
+        try:
+            event = await self._await_indexing()
+        except IndexingTimeoutError as error:
+            event = self._event("timeout", message=str(error), pending=error.indexing_tokens)
+        except BatchError as error:
+            event = self._event("error", message=str(error), retryable=error.retryable)
+        yield TriggerEvent(event.to_payload())
+
+    async def _await_indexing(self) -> IndexingEvent:
+        # Imported in the triggerer alone: the worker that defers needs none of it.
+        from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+
+        from airflow_provider_batch.hooks.connection import read_settings
+        from airflow_provider_batch.protocol import flow
+        from airflow_provider_batch.protocol.dialect import MEP_1_0
+        from airflow_provider_batch.transport.aio import open_transport
+        from airflow_provider_batch.transport.pace import Pace
+
+        started = time.time()
+        connection = await get_async_connection(self.batch_conn_id)
+        settings = read_settings(connection, await get_async_extra_dejson(connection))
+        wait = flow.await_indexing(
+            MEP_1_0,
+            self.audience_name,
+            self.indexing_tokens[self.confirmed :],
+            delay=settings.patient_backoff(self.poke_interval),
+            every=self.poke_interval,
+            deadline=self.end_time,
+            now=time.time,
+        )
+        pace = Pace(settings.requests_per_second)
+        async with open_transport(settings.credentials, timeout=settings.timeout, pace=pace) as transport:
+            outcome = await flow.arun(wait, transport.perform)
+        audience = flow.confirmed(outcome, self.audience_name, time.time() - started)
+        warning = flow.replaced_warning(outcome.replaced) if outcome.replaced else ""
+        return self._event("finished", audience=audience.to_dict() if audience else None, warning=warning)
+
+    def _event(self, status: Literal["finished", "timeout", "error"], **facts: Any) -> IndexingEvent:
+        return IndexingEvent(status, self.audience_name, tuple(self.indexing_tokens), **facts)
