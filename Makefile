@@ -1,0 +1,66 @@
+# Everything a contributor runs. Each target sets up what it needs; PYTHON=… names another interpreter.
+
+PYTHON ?= python3
+NEWEST := 3.3.2
+OLDEST := 2.11.0
+
+VENV := .venv
+VENV_OLDEST := .venv-airflow-$(OLDEST)
+# Airflow 2.11 runs on Python 3.11 and 3.12 only.
+PYTHON_OLDEST ?= $(shell for python in "$(PYTHON)" python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo "$$python" && break; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint airflow pins clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/installed ## run the first example DAG on a local Airflow against the sandbox
+	@$(VENV)/bin/python scripts/local_airflow.py demo
+
+test: $(VENV)/installed $(VENV_OLDEST)/installed ## run every test on the newest and on the oldest Airflow
+	@echo "==> testing on Airflow $(NEWEST)"
+	@$(VENV)/bin/python -m pytest
+	@echo "==> testing on Airflow $(OLDEST)"
+	@$(VENV_OLDEST)/bin/python -m pytest
+
+lint: $(VENV)/installed ## check style, types and the floors of the house
+	@echo "==> ruff, mypy, import-linter"
+	@$(VENV)/bin/ruff check
+	@$(VENV)/bin/ruff format --check
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+
+airflow: $(VENV)/installed ## run Airflow with the example DAGs, and the sandbox, until Ctrl+C
+	@$(VENV)/bin/python scripts/local_airflow.py serve
+
+pins: $(VENV)/installed ## write constraints/ anew with the newest versions that fit
+	@$(VENV)/bin/python -m pip install --quiet uv
+	@for airflow in $(NEWEST) $(OLDEST); do \
+		echo "==> constraints/airflow-$$airflow.txt"; \
+		echo "apache-airflow==$$airflow" > $(VENV)/airflow.txt; \
+		$(VENV)/bin/uv pip compile pyproject.toml --extra sandbox --group test --group lint --group build \
+			--universal --python-version 3.11 --constraints $(VENV)/airflow.txt --upgrade --quiet \
+			--no-emit-index-url --no-annotate --no-header --output-file constraints/airflow-$$airflow.txt || exit 1; \
+	done
+
+clean: ## remove the environments and everything that was made in this folder
+	rm -rf $(VENV) $(VENV_OLDEST) .airflow .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist
+
+$(VENV)/installed: constraints/airflow-$(NEWEST).txt pyproject.toml
+	@$(call install,$(VENV),$(NEWEST),$(PYTHON))
+
+$(VENV_OLDEST)/installed: constraints/airflow-$(OLDEST).txt pyproject.toml
+	@test -n "$(PYTHON_OLDEST)" || { echo "Airflow $(OLDEST) needs Python 3.11 or 3.12: name one, PYTHON_OLDEST=…" >&2; exit 1; }
+	@$(call install,$(VENV_OLDEST),$(OLDEST),$(PYTHON_OLDEST))
+
+# $(call install,folder,version of Airflow,interpreter): the pins are complete, so pip has nothing to choose.
+define install
+	echo "==> installing Airflow $(2) and this provider into $(1) with $(3) (a minute or two)"; \
+	"$(3)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=…")' \
+	&& "$(3)" -m venv --clear $(1) \
+	&& $(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r constraints/airflow-$(2).txt \
+	&& $(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . \
+	&& touch $@
+endef

@@ -1,0 +1,25 @@
+"""Push the same ids to the apps of several platforms: each is an app of its own in Batch, with its own key."""
+
+from __future__ import annotations
+
+import datetime
+
+from airflow.providers.common.compat.sdk import DAG, task
+
+from airflow_provider_batch.operators.custom_audience import CustomAudienceUpdateOperator
+
+with DAG("example_custom_audience_apps", start_date=datetime.datetime(2026, 1, 1), schedule=None, catchup=False) as dag:
+
+    @task
+    def big_spenders() -> list[str]:
+        return ["customer-1001", "customer-1002", "customer-1003"]
+
+    # [START howto_custom_audience_apps]
+    CustomAudienceUpdateOperator.partial(
+        task_id="update",
+        audience_name="vip",
+        add_ids=big_spenders(),
+        wait_for_indexing=True,
+        poke_interval=5,
+    ).expand(batch_conn_id=["batch_ios", "batch_android", "batch_web"])
+    # [END howto_custom_audience_apps]

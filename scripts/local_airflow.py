@@ -1,0 +1,182 @@
+"""
+A whole Airflow and a sandbox on this machine, for `make demo`, `make airflow` and the tests.
+
+Everything is kept in one folder; the interpreter that runs this script decides which Airflow it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+from airflow_provider_batch.sandbox import Sandbox
+
+ROOT = Path(__file__).resolve().parent.parent
+AIRFLOW_2 = version("apache-airflow").startswith("2.")
+
+#: One app for each platform, as the example DAGs expect it; the first is the default connection's.
+APPS = {"default": "sandbox-app-key", "ios": "sandbox-ios", "android": "sandbox-android", "web": "sandbox-web"}
+AUDIENCES = ("vip", "newsletter")
+
+
+def environment(home: Path, dags: Path, sandbox: Sandbox, port: int | None = None) -> dict[str, str]:
+    """Return the environment of an Airflow in *home* that knows *sandbox*; *port* is its web server's."""
+    ours = {
+        # `airflow standalone` starts its parts as `airflow`, wherever that is on the path.
+        "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""))),
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__CORE__EXECUTOR": "SequentialExecutor" if AIRFLOW_2 else "LocalExecutor",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        "AIRFLOW__API__AUTH_BACKENDS": "airflow.api.auth.backend.default",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
+        "PYTHONWARNINGS": "ignore",
+        **{f"AIRFLOW_CONN_BATCH_{name.upper()}": sandbox.connection_json(app) for name, app in APPS.items()},
+    }
+    if port is not None:
+        ours |= {
+            "AIRFLOW__API__PORT": str(port),
+            "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+            "AIRFLOW__WEBSERVER__WEB_SERVER_PORT": str(port),
+            "AIRFLOW__WEBSERVER__BASE_URL": f"http://127.0.0.1:{port}",
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+        }
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
+    return inherited | ours
+
+
+def airflow(*arguments: str, env: Mapping[str, str], quiet: bool = False) -> None:
+    """Run Airflow's command line; fail if it fails."""
+    output = subprocess.DEVNULL if quiet else None
+    subprocess.run([sys.executable, "-m", "airflow", *arguments], env=env, check=True, stdout=output, stderr=output)
+
+
+@contextmanager
+def standalone(env: Mapping[str, str], port: int, log: Path) -> Iterator[str]:
+    """Run a whole Airflow (scheduler, triggerer, web server) and give its address once it answers."""
+    if AIRFLOW_2:  # what SIMPLE_AUTH_MANAGER_ALL_ADMINS is to Airflow 3: nobody has to log in
+        Path(env["AIRFLOW_HOME"], "webserver_config.py").write_text("AUTH_ROLE_PUBLIC = 'Admin'\n")
+    with log.open("wb") as output:
+        # A session of its own, so that Ctrl+C reaches this script alone, which then stops everything in order.
+        server = subprocess.Popen(
+            [sys.executable, "-m", "airflow", "standalone"],
+            env=env,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_until_healthy(url, server, log)
+        yield url
+    finally:
+        stop(server)
+
+
+def wait_until_healthy(url: str, server: subprocess.Popen[bytes], log: Path, patience: float = 180.0) -> None:
+    """Return once the web server answers."""
+    page = url + ("/health" if AIRFLOW_2 else "/api/v2/monitor/health")
+    give_up = time.monotonic() + patience
+    while server.poll() is None and time.monotonic() < give_up:
+        with suppress(OSError), urllib.request.urlopen(page, timeout=5):
+            return
+        time.sleep(0.5)
+    raise RuntimeError(f"Airflow did not start; its last words:\n{log.read_text(errors='replace')[-4000:]}")
+
+
+def stop(server: subprocess.Popen[bytes]) -> None:
+    """Stop *server* and all that it has started, some of which have left its session by themselves."""
+    processes = [psutil.Process(server.pid)]
+    processes += processes[0].children(recursive=True)
+    server.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        server.wait(timeout=20)
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=20)
+    server.wait()
+
+
+def free_port() -> int:
+    """Return a port of the loopback that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def demo(home: Path) -> None:
+    """Run the first example DAG against a sandbox, and show what the audience holds then."""
+    dag = "example_custom_audience_update"
+    with Sandbox(AUDIENCES, apps=APPS.values(), indexing_delay=2.0) as sandbox:
+        say(f"the sandbox listens on {sandbox.url}; its audience 'vip' holds {len(sandbox.members('vip'))} ids")
+        env = environment(home, ROOT / "example_dags", sandbox)
+        say(f"setting up the database of Airflow {version('apache-airflow')} in {home}")
+        airflow("db", "migrate", env=env, quiet=True)
+        say(f"running the DAG {dag}")
+        airflow("dags", "test", dag, env=env)
+        members = sorted(sandbox.members("vip"))
+        say(f"the audience 'vip' now holds {len(members)} ids: {', '.join(members)}")
+        say(f"Batch was called {len(sandbox.calls)} times")
+        for call in sandbox.calls:
+            say(f"  {call.status} {call.method} {call.route}")
+    if not members:
+        sys.exit("the DAG left the audience empty")
+
+
+def serve(home: Path, port: int, sandbox_port: int) -> None:
+    """Run Airflow with the example DAGs, and a sandbox, until interrupted."""
+    with Sandbox(AUDIENCES, apps=APPS.values(), port=sandbox_port, indexing_delay=5.0) as sandbox:
+        say(f"the sandbox's page is at {sandbox.url}")
+        env = environment(home, ROOT / "example_dags", sandbox, port)
+        say(f"starting Airflow {version('apache-airflow')} in {home}; its log is {home / 'standalone.log'}")
+        with standalone(env, port, home / "standalone.log") as url:
+            say(f"Airflow is at {url}")
+            say("stop with Ctrl+C")
+            threading.Event().wait()
+
+
+def say(text: str) -> None:
+    """Tell what is going on."""
+    print(f"==> {text}", flush=True)
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("command", choices=("demo", "serve"))
+    parser.add_argument("--port", type=int, default=8080, help="Airflow's port (default: 8080)")
+    parser.add_argument("--sandbox-port", type=int, default=8000, help="the sandbox's port (default: 8000)")
+    options = parser.parse_args()
+    home = ROOT / ".airflow" / options.command
+    home.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with suppress(KeyboardInterrupt):
+        if options.command == "demo":
+            demo(home)
+        else:
+            serve(home, options.port, options.sandbox_port)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""
+What every test shares: an Airflow home of its own, made before anything imports Airflow.
+
+Most tests need no database of Airflow's; those that do ask for the fixture ``airflow_db``.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = ["airflow_provider_batch.sandbox.fixture"]
+
+EXAMPLE_DAGS = Path(__file__).parent.parent / "example_dags"
+
+#: SQLite allows Airflow 2 no other executor.
+_EXECUTOR = "SequentialExecutor" if version("apache-airflow").startswith("2.") else "LocalExecutor"
+_HOME = tempfile.TemporaryDirectory(prefix="airflow-provider-batch-")
+os.environ.update(
+    AIRFLOW_HOME=_HOME.name,
+    AIRFLOW__CORE__EXECUTOR=_EXECUTOR,
+    AIRFLOW__CORE__DAGS_FOLDER=str(EXAMPLE_DAGS),
+    AIRFLOW__CORE__LOAD_EXAMPLES="False",
+    AIRFLOW__CORE__UNIT_TEST_MODE="True",
+    AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{_HOME.name}/airflow.db",
+)
+
+
+@pytest.fixture(scope="session")
+def airflow_db() -> None:
+    """Airflow's database in SQLite, empty."""
+    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, stdout=subprocess.DEVNULL)

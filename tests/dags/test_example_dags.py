@@ -1,0 +1,72 @@
+"""Every example DAG runs on real Airflow against the sandbox."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_batch.sandbox import Sandbox
+from tests.conftest import EXAMPLE_DAGS
+
+APPS = ("sandbox-ios", "sandbox-android", "sandbox-web")
+
+pytestmark = pytest.mark.usefixtures("airflow_db")
+
+
+@pytest.fixture
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """A sandbox that takes a moment to index, with one connection for each app."""
+    with Sandbox(audiences=("vip", "newsletter"), apps=APPS, indexing_delay=0.5) as sandbox:
+        for app in APPS:
+            name = app.removeprefix("sandbox-")
+            monkeypatch.setenv(f"AIRFLOW_CONN_BATCH_{name.upper()}", sandbox.connection_json(app))
+        monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", sandbox.connection_json(APPS[0]))
+        yield sandbox
+
+
+def load(path: Path) -> Any:
+    """Return the one DAG in *path*."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    from airflow.providers.common.compat.sdk import DAG
+
+    (dag,) = (value for value in vars(module).values() if isinstance(value, DAG))
+    return dag
+
+
+def run(name: str) -> Any:
+    """Run the DAG in the file *name* and return its DAG run, which has succeeded."""
+    dag_run = load(EXAMPLE_DAGS / f"{name}.py").test()
+    assert str(dag_run.state) == "success", {ti.task_id: ti.state for ti in dag_run.get_task_instances()}
+    return dag_run
+
+
+def test_no_example_is_left_out() -> None:
+    tested = {name.removeprefix("test_") for name in globals() if name.startswith("test_example")}
+    assert tested == {path.stem for path in EXAMPLE_DAGS.glob("*.py")}
+
+
+def test_example_custom_audience_update(sandbox: Sandbox) -> None:
+    run("example_custom_audience_update")
+
+    assert sandbox.members("vip", APPS[0]) == {"customer-1001", "customer-1002", "customer-1003"}
+
+
+def test_example_custom_audience_wait(sandbox: Sandbox) -> None:
+    run("example_custom_audience_wait")
+
+    assert sandbox.members("newsletter", APPS[0]) == {"customer-2001", "customer-2002"}
+
+
+def test_example_custom_audience_apps(sandbox: Sandbox) -> None:
+    run("example_custom_audience_apps")
+
+    for app in APPS:
+        assert sandbox.members("vip", app) == {"customer-1001", "customer-1002", "customer-1003"}

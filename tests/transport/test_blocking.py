@@ -1,0 +1,95 @@
+"""What only the blocking transport has: a session that is handed out, and a way to stop it."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from airflow_provider_batch.exceptions import PushStoppedError
+from airflow_provider_batch.protocol.model import Request, Response, Sleep
+from airflow_provider_batch.transport.blocking import BlockingTransport, open_session
+from airflow_provider_batch.transport.credentials import Credentials
+from airflow_provider_batch.transport.pace import Pace
+from tests.transport.conftest import Make
+from tests.transport.servers import REST_KEY, STALL, RawServer, answer
+
+VIEW = Request("GET", "/1.0/{api_key}/custom-audience/vip")
+
+
+def transport_to(credentials: Credentials, pace: Pace | None = None) -> BlockingTransport:
+    return BlockingTransport(open_session(credentials, timeout=5), credentials, pace or Pace(None))
+
+
+@pytest.mark.parametrize("given", [{}, {"timeout": None}])
+def test_a_call_over_the_session_itself_has_the_timeout_too(given: dict[str, None], credentials: Make) -> None:
+    with (
+        RawServer(STALL) as server,
+        open_session(credentials(server.url), timeout=0.2) as session,
+        pytest.raises(requests.Timeout),
+    ):
+        session.get(server.url, **given)  # noqa: S113 - this is the point
+
+
+def test_a_call_over_the_session_itself_may_have_a_timeout_of_its_own(credentials: Make) -> None:
+    with (
+        RawServer(STALL) as server,
+        open_session(credentials(server.url), timeout=600) as session,
+        pytest.raises(requests.Timeout),
+    ):
+        session.get(server.url, timeout=0.2)
+
+
+def test_a_call_over_the_session_itself_follows_no_redirect(credentials: Make) -> None:
+    with RawServer(answer(200)) as elsewhere, RawServer(answer(302, Location="http://127.0.0.1:1/")) as server:
+        with open_session(credentials(server.url), timeout=5) as session:
+            got = session.get(server.url, allow_redirects=True)
+        assert (got.status_code, got.history, got.next) == (302, [], None)
+        assert server.asked[0].headers["x-authorization"] == REST_KEY
+        assert elsewhere.connections == 0
+
+
+def test_a_session_for_https_does_not_speak_http(credentials: Make) -> None:
+    with RawServer(answer(200)) as server, open_session(credentials("https://api.batch.com"), timeout=5) as session:
+        with pytest.raises(requests.exceptions.InvalidSchema):
+            session.get(server.url)
+        assert server.connections == 0
+
+
+def test_a_stopped_transport_sends_nothing_more(credentials: Make) -> None:
+    with RawServer(answer(200)) as server:
+        transport = transport_to(credentials(server.url))
+        transport.perform(VIEW)
+        transport.stopped.set()
+        with pytest.raises(PushStoppedError):
+            transport.perform(VIEW)
+    assert len(server.asked) == 1
+
+
+def test_a_stop_ends_a_wait_of_an_hour(credentials: Make) -> None:
+    transport = transport_to(credentials("http://127.0.0.1:9"))
+    with ThreadPoolExecutor(1) as executor:
+        waiting = executor.submit(transport.perform, Sleep(3600))
+        transport.stopped.set()
+        with pytest.raises(PushStoppedError):
+            waiting.result(timeout=10)
+
+
+def test_a_stop_ends_the_wait_for_a_turn(credentials: Make) -> None:
+    transport = transport_to(credentials("http://127.0.0.1:9"), Pace(0.001))
+    transport._pace.reserve()
+    threading.Timer(0.01, transport.stopped.set).start()
+    with pytest.raises(PushStoppedError):
+        transport.perform(VIEW)
+
+
+def test_many_threads_share_one_transport(credentials: Make) -> None:
+    with RawServer(answer(200, {"a": 1})) as server:
+        transport = transport_to(credentials(server.url))
+        with ThreadPoolExecutor(8) as executor:
+            answers = list(executor.map(transport.perform, [VIEW] * 40))
+    assert [given.body for given in answers if isinstance(given, Response)] == [b'{"a": 1}'] * 40
+    assert len(server.asked) == 40
+    assert server.connections <= 8

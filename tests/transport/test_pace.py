@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+from airflow_provider_batch.transport.pace import Pace
+
+
+class Clock:
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("none", [None, 0])
+def test_without_a_limit_every_turn_is_now(none: float | None) -> None:
+    pace = Pace(none, Clock())
+    assert [pace.reserve() for _ in range(5)] == [0.0] * 5
+
+
+def test_turns_that_are_asked_for_at_once_are_spaced_evenly() -> None:
+    pace = Pace(10, Clock())
+    waits = [pace.reserve() for _ in range(5)]
+    assert waits == pytest.approx([0, 0.104, 0.208, 0.312, 0.416])
+
+
+def test_no_second_sees_more_turns_than_allowed() -> None:
+    pace = Pace(3, Clock())
+    turns = [pace.reserve() for _ in range(50)]
+    for start in turns:
+        assert sum(start <= turn <= start + 1 for turn in turns) <= 3
+
+
+def test_turns_that_were_not_taken_are_not_saved_up() -> None:
+    clock = Clock()
+    pace = Pace(1, clock)
+    pace.reserve()
+    clock.now += 100
+    assert [pace.reserve(), pace.reserve()] == pytest.approx([0, 1.04])
+
+
+def test_a_late_turn_moves_the_next_one() -> None:
+    clock = Clock()
+    pace = Pace(1, clock)
+    pace.reserve()
+    clock.now += 1.5
+    assert pace.reserve() == 0
+    clock.now += 0.5
+    assert pace.reserve() == pytest.approx(0.54)
+
+
+def test_less_than_one_a_second_is_possible() -> None:
+    pace = Pace(0.5, Clock())
+    assert [later - earlier for earlier, later in pairwise(pace.reserve() for _ in range(4))] == pytest.approx([2.08] * 3)
