@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import datetime
-
+import pendulum
 from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_batch.operators.custom_audience import CustomAudienceUpdateOperator
 
-with DAG("example_custom_audience_apps", start_date=datetime.datetime(2026, 1, 1), schedule=None, catchup=False) as dag:
+with DAG(
+    "example_custom_audience_apps", start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), schedule=None, catchup=False
+) as dag:
 
     @task
     def big_spenders() -> list[str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
-
+import pendulum
 from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_batch.operators.custom_audience import CustomAudienceUpdateOperator
@@ -11,7 +10,7 @@ from airflow_provider_batch.sensors.custom_audience import CustomAudienceIndexin
 
 # [START howto_custom_audience_update]
 with DAG(
-    "example_custom_audience_update", start_date=datetime.datetime(2026, 1, 1), schedule=None, catchup=False
+    "example_custom_audience_update", start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), schedule=None, catchup=False
 ) as dag:
 
     @task

@@ -6,6 +6,7 @@ Most tests need no database of Airflow's; those that do ask for the fixture ``ai
 
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
 import sys
@@ -24,6 +25,8 @@ _EXECUTOR = "SequentialExecutor" if version("apache-airflow").startswith("2.") e
 _HOME = tempfile.TemporaryDirectory(prefix="airflow-provider-batch-")
 os.environ.update(
     AIRFLOW_HOME=_HOME.name,
+    # In its test mode Airflow makes a new key in every process; ours have to read each other's connections.
+    AIRFLOW__CORE__FERNET_KEY=base64.urlsafe_b64encode(os.urandom(32)).decode(),
     AIRFLOW__CORE__EXECUTOR=_EXECUTOR,
     AIRFLOW__CORE__DAGS_FOLDER=str(EXAMPLE_DAGS),
     AIRFLOW__CORE__LOAD_EXAMPLES="False",

@@ -14,7 +14,7 @@ from airflow_provider_batch.operators.failing import hopeless_fails
 from airflow_provider_batch.operators.rendering import RendersIdsAsCounts
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Context, XComArg
 
     from airflow_provider_batch.hooks.batch import BatchHook
 
@@ -53,8 +53,8 @@ class CustomAudienceUpdateOperator(RendersIdsAsCounts):
         self,
         *,
         audience_name: str,
-        add_ids: Iterable[object] | str | None = None,
-        remove_ids: Iterable[object] | str | None = None,
+        add_ids: Iterable[object] | XComArg | str | None = None,
+        remove_ids: Iterable[object] | XComArg | str | None = None,
         audience_type: str = "custom_ids",
         batch_conn_id: str = "batch_default",
         chunk_size: int = 10_000,

@@ -85,12 +85,12 @@ def elements(fields: dict[str, Any]) -> list[Any]:
 
 def member_id(element: dict[str, Any], where: str) -> str:
     # not documented: whether one wrong element spoils its request. Here: yes, nothing of it is written.
-    value = element.get("id")
-    if type(value) is str and 0 < len(value) <= LONGEST_ID:
-        return value
     if "id" not in element:
         refuse(ApiError.MISSING_PARAMETER, f"{where}.id")
-    malformed(f"{where}.id must be a string of 1 to {LONGEST_ID} characters")
+    value = element["id"]
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_ID:
+        malformed(f"{where}.id must be a string of 1 to {LONGEST_ID} characters")
+    return value
 
 
 def choice(holder: dict[str, Any], name: str, allowed: Set[str], where: str = "") -> str:

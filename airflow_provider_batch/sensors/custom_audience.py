@@ -20,7 +20,7 @@ from airflow_provider_batch.operators.failing import hopeless_fails
 from airflow_provider_batch.protocol.tokens import read_indexing_tokens
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Context, XComArg
 
     from airflow_provider_batch.hooks.batch import BatchHook
 
@@ -47,7 +47,7 @@ class CustomAudienceIndexingSensor(BaseSensorOperator):
         self,
         *,
         audience_name: str,
-        indexing_tokens: str | Iterable[Any],
+        indexing_tokens: str | Iterable[Any] | XComArg,
         batch_conn_id: str = "batch_default",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,

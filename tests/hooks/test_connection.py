@@ -1,0 +1,233 @@
+"""From a connection, as Airflow reads it, to settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
+from airflow_provider_batch import __version__, get_provider_info
+from airflow_provider_batch.exceptions import BatchConfigurationError, BatchConnectionError, BatchRequestError
+from airflow_provider_batch.hooks.batch import BatchHook
+from airflow_provider_batch.hooks.connection import _SETTINGS, Settings
+from tests.hooks.conftest import Connect
+
+
+def settings(hook: BatchHook) -> Settings:
+    return hook._settings
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "read"),
+    [
+        ("timeout", 5, 5.0),
+        ("timeout", 0.5, 0.5),
+        ("timeout", "2.5", 2.5),
+        ("timeout", " 5 ", 5.0),
+        ("max_attempts", 1, 1),
+        ("max_attempts", 100, 100),
+        ("max_attempts", "3", 3),
+        ("max_attempts", 3.0, 3),
+        ("max_concurrency", 64, 64),
+        ("max_concurrency", "8", 8),
+        ("requests_per_second", 0.2, 0.2),
+        ("requests_per_second", "10", 10.0),
+    ],
+)
+def test_an_extra_may_be_a_number_or_its_text(name: str, value: object, read: float, connect: Connect) -> None:
+    got = getattr(settings(connect(extra={name: value})), name)
+    assert got == read
+    assert type(got) is type(read)
+
+
+@pytest.mark.parametrize("name", ["timeout", "requests_per_second"])
+@pytest.mark.parametrize("value", [0, -1, "0", "soon", "nan", "inf", "1e999", True, [5], {"a": 1}])
+def test_an_extra_that_is_no_number_above_zero_is_refused(name: str, value: object, connect: Connect) -> None:
+    with pytest.raises(BatchConfigurationError, match=f"'{name}' must be a number above 0"):
+        settings(connect(extra={name: value}))
+
+
+@pytest.mark.parametrize(("name", "most"), [("max_attempts", 100), ("max_concurrency", 64)])
+@pytest.mark.parametrize("value", [0, -1, 101, 1.5, "2.5", "many", True, [], {}])
+def test_an_extra_that_is_no_count_is_refused(name: str, most: int, value: object, connect: Connect) -> None:
+    if value in ([], {}):
+        value = [value]
+    with pytest.raises(BatchConfigurationError, match=f"'{name}' must be an integer from 1 to {most}"):
+        settings(connect(extra={name: value}))
+
+
+@pytest.mark.parametrize("empty", [None, ""])
+def test_an_empty_extra_is_the_default(empty: object, connect: Connect) -> None:
+    read = settings(connect(extra=dict.fromkeys(_SETTINGS, empty)))
+    assert (read.timeout, read.max_attempts, read.max_concurrency, read.requests_per_second) == (60.0, 5, 4, None)
+
+
+def test_the_names_of_early_forms_are_read_too(connect: Connect) -> None:
+    assert settings(connect(extra={"extra__batch__timeout": "7"})).timeout == 7
+
+
+@pytest.mark.parametrize(
+    ("unknown", "hint"),
+    [
+        ("time_out", "did you mean 'timeout'?"),
+        ("max_atempts", "did you mean 'max_attempts'?"),
+        ("request_per_second", "did you mean 'requests_per_second'?"),
+        ("verify", "known are timeout, max_attempts, max_concurrency, requests_per_second"),
+    ],
+)
+def test_an_unknown_extra_is_refused_with_a_hint(unknown: str, hint: str, connect: Connect) -> None:
+    with pytest.raises(BatchConfigurationError) as caught:
+        settings(connect(extra={unknown: "s3cret-value"}))
+    assert hint in str(caught.value)
+    assert "s3cret-value" not in str(caught.value)
+
+
+@pytest.mark.xfail(strict=True, raises=AttributeError, reason="an extra that is a JSON list has no items()")
+def test_an_extra_that_is_no_object_is_refused_in_words(connect: Connect) -> None:
+    with pytest.raises(BatchConfigurationError):
+        settings(connect(extra='["timeout"]'))
+
+
+@pytest.mark.parametrize(
+    ("fields", "base_url"),
+    [
+        ({}, "https://api.batch.com"),
+        ({"host": ""}, "https://api.batch.com"),
+        ({"host": "api.batch.com"}, "https://api.batch.com"),
+        ({"host": " https://api.batch.com/ "}, "https://api.batch.com"),
+        ({"host": "proxy.example", "port": 8443}, "https://proxy.example:8443"),
+        ({"host": "proxy.example:8443"}, "https://proxy.example:8443"),
+        ({"host": "https://proxy.example/batch/"}, "https://proxy.example/batch"),
+        ({"host": "http://127.0.0.1:8000"}, "http://127.0.0.1:8000"),
+        ({"host": "localhost", "port": 8000, "schema": "http"}, "http://localhost:8000"),
+        ({"host": "localhost", "port": 8000, "schema": "https"}, "https://localhost:8000"),
+        ({"host": "localhost", "port": 8000, "schema": "whatever"}, "https://localhost:8000"),
+        ({"host": "::1", "port": 8000, "schema": "http"}, "http://[::1]:8000"),
+        ({"host": "[::1]", "port": 8000}, "https://[::1]:8000"),
+        ({"host": "http://[::1]:8000"}, "http://[::1]:8000"),
+    ],
+)
+def test_a_host_may_be_written_in_many_ways(fields: Mapping[str, Any], base_url: str, connect: Connect) -> None:
+    assert settings(connect(**fields)).credentials.base_url == base_url
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"host": "http://api.batch.com"},
+        {"host": "api.batch.com", "schema": "http"},
+        {"host": "https://user:pass@api.batch.com"},
+        {"host": "api.batch.com/?a=b"},
+        {"host": "not a host"},
+        {"host": "https://proxy.example:8443", "port": 8443},
+        {"login": None},
+        {"login": ""},
+        {"password": None},
+        {"password": "two words"},
+    ],
+)
+def test_a_connection_that_cannot_be_used_is_refused_on_first_use(fields: Mapping[str, Any], connect: Connect) -> None:
+    hook = connect(**fields)
+    with pytest.raises(BatchConfigurationError):
+        hook.get_conn()
+    with pytest.raises(BatchConfigurationError):
+        hook.update_custom_audience("vip", add_ids=["a"])
+
+
+@pytest.mark.parametrize(
+    ("uri", "base_url"),
+    [
+        ("batch://the-key:the-secret@localhost:8080/?timeout=5", "https://localhost:8080"),
+        ("batch://the-key:the-secret@localhost:8080/http?timeout=5", "http://localhost:8080"),
+        ("batch://http://the-key:the-secret@localhost:8080/?timeout=5", "http://localhost:8080"),
+        ("batch://the-key:the-secret@http%3A%2F%2F127.0.0.1%3A8080/?timeout=5", "http://127.0.0.1:8080"),
+        ("batch://the-key:the-secret@/?timeout=5", "https://api.batch.com"),
+        ("batch://the-key:the-secret@/?__extra__=%7B%22timeout%22%3A+5%7D", "https://api.batch.com"),
+    ],
+)
+def test_a_connection_may_be_a_uri(uri: str, base_url: str, connect: Connect) -> None:
+    read = settings(connect(uri))
+    assert (read.credentials.base_url, read.timeout) == (base_url, 5.0)
+    assert (read.credentials.api_key, read.credentials.rest_api_key) == ("the-key", "the-secret")
+
+
+def test_keys_in_a_uri_may_be_percent_encoded(connect: Connect) -> None:
+    credentials = settings(connect("batch://a%2Fb%40c:r%2Bs%3A@/")).credentials
+    assert (credentials.api_key, credentials.rest_api_key) == ("a/b@c", "r+s:")
+
+
+def test_the_user_agent_names_the_provider_and_airflow(connect: Connect) -> None:
+    from airflow import __version__ as airflow_version
+
+    agent = settings(connect()).credentials.user_agent
+    assert agent == f"airflow-provider-batch/{__version__} apache-airflow/{airflow_version}"
+
+
+def test_settings_do_not_print_the_keys(connect: Connect) -> None:
+    assert "key-1" not in repr(settings(connect()))
+
+
+def test_a_missing_connection_is_airflows_own_error() -> None:
+    with pytest.raises(AirflowNotFoundException):
+        BatchHook("no_such_connection").get_conn()
+
+
+def test_constructing_a_hook_looks_nothing_up() -> None:
+    assert BatchHook("no_such_connection").batch_conn_id == "no_such_connection"
+    assert BatchHook().batch_conn_id == "batch_default"
+
+
+def test_the_number_of_tries_of_the_connection_is_that_of_a_call(connect: Connect) -> None:
+    backoff = settings(connect(extra={"max_attempts": 2})).backoff
+    error = BatchConnectionError("no answer")
+    first = backoff(1, error, 0.0)
+    assert first is not None
+    assert 0 <= first <= 1
+    assert backoff(2, error, 0.0) is None
+    assert backoff(1, BatchRequestError("no"), 0.0) is None
+
+
+def test_a_poll_is_patient_but_not_slower_than_its_interval(connect: Connect) -> None:
+    backoff = settings(connect(extra={"max_attempts": 1})).patient_backoff(10.0)
+    waits = [backoff(attempt, BatchConnectionError("no answer"), 0.0) for attempt in range(1, 2000, 7)]
+    assert all(wait is not None and 0 <= wait <= 10 for wait in waits)
+
+
+def test_the_form_of_airflow_2_is_the_declared_one() -> None:
+    pytest.importorskip("flask_appbuilder")
+    wtforms = pytest.importorskip("wtforms")
+    declared = get_provider_info()["connection-types"][0]
+    widgets = BatchHook.get_connection_form_widgets()
+    form = type("Form", (wtforms.Form,), widgets)()
+    assert widgets.keys() == declared["conn-fields"].keys()
+    for name, field in declared["conn-fields"].items():
+        assert (form[name].label.text, form[name].description) == (field["label"], field["description"])
+        assert isinstance(form[name], wtforms.IntegerField) is ("integer" in field["schema"]["type"])
+    filled_in = type("Form", (wtforms.Form,), widgets)(timeout=None)
+    assert filled_in.validate()
+
+
+def test_the_behaviour_of_airflow_2s_form_is_the_declared_one() -> None:
+    declared = get_provider_info()["connection-types"][0]["ui-field-behaviour"]
+    assert BatchHook.get_ui_field_behaviour() == {
+        "hidden_fields": declared["hidden-fields"],
+        "relabeling": declared["relabeling"],
+        "placeholders": declared["placeholders"],
+    }
+
+
+def test_the_fields_of_the_form_are_the_settings_that_are_read() -> None:
+    declared = get_provider_info()["connection-types"][0]["conn-fields"]
+    assert declared.keys() == _SETTINGS.keys()
+    assert declared.keys() == Settings.__dataclass_fields__.keys() - {"credentials"}
+
+
+def test_the_declaration_and_the_hook_agree_on_names() -> None:
+    declared = get_provider_info()["connection-types"][0]
+    assert declared["connection-type"] == BatchHook.conn_type == "batch"
+    assert declared["hook-name"] == BatchHook.hook_name
+    assert declared["hook-class-name"] == f"{BatchHook.__module__}.{BatchHook.__qualname__}"
+    assert BatchHook.conn_name_attr == "batch_conn_id"
+    assert BatchHook.default_conn_name == "batch_default"

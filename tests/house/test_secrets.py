@@ -1,0 +1,216 @@
+"""Neither a key nor an id in logs, errors, results: whatever happens on the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import time
+from collections.abc import Iterator
+from traceback import format_exception
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider_batch.exceptions import BatchError
+from airflow_provider_batch.hooks.batch import BatchHook
+from airflow_provider_batch.operators.custom_audience import CustomAudienceUpdateOperator
+from airflow_provider_batch.sensors.custom_audience import CustomAudienceIndexingSensor
+from airflow_provider_batch.triggers.custom_audience import CustomAudienceIndexingTrigger
+from tests.transport.servers import HANG_UP, KEY, REST_KEY, Asked, RawServer, Script, answer
+
+IDS = ["jane.doe@example.com", "+33 6 12 34 56 78", "c-9f8e7d", "Zoë «quoted»", "4815162342", 'with "quotes"\\']
+LOGGERS = ["", "urllib3", "httpx", "httpcore", "requests", "asyncio", "airflow_provider_batch", "airflow.task"]
+ACCEPTED = answer(201, {"indexing_token": "t" * 32})
+APPLIED = answer(200, {"name": "vip", "indexing_state": "APPLIED"})
+
+
+class Seen:
+    """All that was logged and printed, and what a test adds to it."""
+
+    def __init__(self, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
+        self.told: list[str] = []
+        self._caplog = caplog
+        self._capfd = capfd
+
+    def add(self, *values: object) -> None:
+        self.told += [text for value in values for text in (str(value), repr(value))]
+
+    def add_error(self, error: BaseException) -> None:
+        self.add(error, error.args, vars(error))
+        self.told += format_exception(error)
+        for inner in (error.__cause__, error.__context__):
+            if inner is not None:
+                self.add_error(inner)
+
+    def everything(self) -> str:
+        printed = self._capfd.readouterr()
+        records = [f"{record.getMessage()} {record.__dict__}" for record in self._caplog.records]
+        return "\n".join([*self.told, *records, printed.out, printed.err])
+
+
+@pytest.fixture
+def seen(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[Seen]:
+    for name in LOGGERS:
+        caplog.set_level(logging.DEBUG, logger=name)
+    seen = Seen(caplog, capfd)
+    yield seen
+    everything = seen.everything()
+    for secret in (KEY, REST_KEY, *IDS, *(json.dumps(id_)[1:-1] for id_ in IDS), *IDS[1].split()[-4:-3]):
+        assert not re.search(rf"(?<!\w){re.escape(secret)}(?!\w)", everything), secret
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Any:
+    def connected(server: RawServer, **extra: object) -> BatchHook:
+        monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", server.connection_json(**extra))
+        return BatchHook()
+
+    return connected
+
+
+def quoting(status: int, **headers: str) -> Any:
+    """An answer that quotes everything back that it was sent."""
+
+    def quoted(asked: Asked) -> bytes:
+        ids = [element["id"] for element in json.loads(asked.body)["ids"]] if asked.body else []
+        message = f"{asked.headers['x-authorization']} may not do {asked.target}: {', '.join(ids)}"
+        return answer(status, {"code": 31, "message": message, "ids": ids}, Location=asked.target, **headers)
+
+    return quoted
+
+
+def test_a_push_that_works_tells_nothing(seen: Seen, connect: Any) -> None:
+    with RawServer(ACCEPTED) as server:
+        result = connect(server).update_custom_audience("vip", add_ids=IDS, remove_ids=["gone"], chunk_size=2)
+    seen.add(result, result.summary(), result.indexing_tokens)
+    assert result.added == len(IDS)
+
+
+def test_what_is_skipped_is_told_without_its_text(seen: Seen, connect: Any) -> None:
+    with RawServer(ACCEPTED) as server:
+        given = [*IDS, IDS[0] * 20, (IDS[1], IDS[2]), {"id": IDS[3]}, IDS[4].encode(), f"{IDS[2]}\ud800"]
+        result = connect(server).update_custom_audience("vip", add_ids=given, on_invalid_id="skip")
+    seen.add(result, result.summary())
+    assert result.rejected == 5
+
+
+@pytest.mark.parametrize("bad", [IDS[0] * 20, (IDS[1], IDS[2]), {"id": IDS[3]}, IDS[4].encode(), f"{IDS[2]}\ud800"])
+def test_what_is_refused_is_told_without_its_text(bad: object, seen: Seen, connect: Any) -> None:
+    with RawServer(ACCEPTED) as server, pytest.raises(BatchError) as caught:
+        connect(server).update_custom_audience("vip", add_ids=[*IDS, bad])
+    seen.add_error(caught.value)
+
+
+def test_an_argument_that_is_no_list_is_told_without_its_text(seen: Seen, connect: Any) -> None:
+    for bad in (IDS[0], {IDS[0]: IDS[1]}, IDS[2].encode(), f"[{IDS[0]}", (id_ for id_ in [None])):
+        with RawServer(ACCEPTED) as server, pytest.raises(BatchError) as caught:
+            connect(server).update_custom_audience("vip", add_ids=bad)
+        seen.add_error(caught.value)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        quoting(302),
+        quoting(400),
+        quoting(401),
+        quoting(404),
+        quoting(429, Retry_After="0"),
+        quoting(503, Retry_After="0"),
+        quoting(201),
+        HANG_UP,
+        b"HTTP/1.1 2",
+        answer(200, f"<html>{KEY} {REST_KEY} {IDS}</html>".encode()),
+    ],
+    ids=["302", "400", "401", "404", "429", "503", "201 without a token", "hung up", "torn", "HTML"],
+)
+def test_a_push_that_fails_tells_nothing(
+    script: Script, seen: Seen, connect: Any, request: pytest.FixtureRequest
+) -> None:
+    with RawServer(script) as server, pytest.raises(BatchError) as caught:
+        connect(server, max_attempts=1).update_custom_audience("vip", add_ids=IDS)
+    if request.node.callspec.id == "302" and REST_KEY in str(caught.value):
+        pytest.xfail("a redirect's body keeps the keys")
+    seen.add_error(caught.value)
+    assert "vip" in str(caught.value)
+
+
+def test_tries_and_their_end_tell_nothing(seen: Seen, connect: Any) -> None:
+    with RawServer(quoting(503, Retry_After="0")) as server, pytest.raises(BatchError) as caught:
+        connect(server, max_attempts=3).update_custom_audience("vip", add_ids=IDS, chunk_size=2)
+    seen.add_error(caught.value)
+
+
+@pytest.mark.xfail(strict=True, reason="a text is cut before ids are blotted out: what is left of the last one stays")
+def test_a_quoted_id_is_not_told_in_part() -> None:
+    from airflow_provider_batch.protocol.decode import raise_for_status
+    from airflow_provider_batch.protocol.model import Request, Response
+
+    ids = [f"customer-{number:011d}" for number in range(100)]
+    body = json.dumps({"message": ", ".join(ids)}).encode()
+    with pytest.raises(BatchError) as caught:
+        raise_for_status(Response(400, {}, body), Request("PATCH", "/", (), b"", ids))
+    assert "customer" not in str(caught.value)
+
+
+@pytest.mark.xfail(strict=True, reason="a key behind an escape of JSON is not blotted out")
+@pytest.mark.parametrize("quoted", ["line\n%s", "«%s»", "\u2018%s\u2019"])
+def test_a_key_in_quotes_that_json_escapes_is_not_told(quoted: str, connect: Any) -> None:
+    with RawServer(answer(401, {"message": quoted % REST_KEY})) as server, pytest.raises(BatchError) as caught:
+        connect(server).update_custom_audience("vip", add_ids=["a"])
+    assert REST_KEY not in str(caught.value)
+
+
+def test_an_operator_tells_nothing(seen: Seen, connect: Any) -> None:
+    with RawServer(ACCEPTED, APPLIED, quoting(400)) as server:
+        connect(server)
+        operator = CustomAudienceUpdateOperator(
+            task_id="update", audience_name="vip", add_ids=IDS, wait_for_indexing=True
+        )
+        operator.render_template_fields({})  # type: ignore[typeddict-item]
+        seen.add(operator.execute({}), operator.add_ids)
+        with pytest.raises(AirflowFailException) as caught:
+            operator.execute({})
+        seen.add_error(caught.value)
+
+
+def test_a_sensor_tells_nothing(seen: Seen, connect: Any) -> None:
+    with RawServer(quoting(503), HANG_UP, APPLIED, quoting(401)) as server:
+        connect(server)
+        sensor = CustomAudienceIndexingSensor(
+            task_id="indexed", audience_name="vip", indexing_tokens=["t" * 32, "u" * 32], poke_interval=0
+        )
+        with pytest.raises(AirflowFailException) as caught:
+            sensor.execute({})
+        seen.add_error(caught.value)
+
+
+@pytest.mark.parametrize("script", [quoting(400), quoting(503), HANG_UP, APPLIED, b"HTTP/1.1 2"])
+def test_a_trigger_tells_nothing(script: Script, seen: Seen, connect: Any) -> None:
+    async def events() -> list[Any]:
+        waiting = CustomAudienceIndexingTrigger(
+            batch_conn_id="batch_default",
+            audience_name="vip",
+            indexing_tokens=["t" * 32],
+            poke_interval=0.01,
+            end_time=time.time() + 0.05,
+        )
+        seen.add(waiting.serialize(), vars(waiting))
+        return [event.payload async for event in waiting.run()]
+
+    with RawServer(script) as server:
+        connect(server)
+        seen.add(*asyncio.run(events()))
+
+
+def test_a_tested_connection_tells_nothing(seen: Seen, connect: Any) -> None:
+    for script in (quoting(401), quoting(302), HANG_UP, answer(200, {"custom_audiences": []})):
+        with RawServer(script) as server:
+            hook = connect(server)
+            ok, message = hook.test_connection()
+            if "302" in message and REST_KEY in message:
+                pytest.xfail("a redirect's body keeps the keys")
+            seen.add(ok, message, hook, vars(hook))

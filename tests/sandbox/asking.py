@@ -1,0 +1,78 @@
+"""The tests' own client: plain HTTP, so that nothing between a test and the sandbox is clever."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from airflow_provider_batch.sandbox import Sandbox
+
+APP = "sandbox-app-key"
+REST = "sandbox-rest-key"
+AUDIENCES = f"/1.0/{APP}/custom-audience"
+VIP = f"{AUDIENCES}/vip"
+HEADERS = {"X-Authorization": REST, "Content-Type": "application/json"}
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.content)
+
+    @property
+    def error(self) -> tuple[int, int, str]:
+        """HTTP status, numeric code and name, as in the table of Batch's page."""
+        return self.status, self.json["code"], self.json["message"].partition(":")[0]
+
+
+def ask(
+    sandbox: Sandbox,
+    method: str,
+    path: str = VIP,
+    body: object = None,
+    *,
+    raw: bytes | None = None,
+    headers: Mapping[str, str] = HEADERS,
+    timeout: float = 10,
+) -> Reply:
+    content = raw if raw is not None else None if body is None else json.dumps(body).encode()
+    connection = http.client.HTTPConnection("127.0.0.1", urlsplit(sandbox.url).port or 0, timeout=timeout)
+    try:
+        connection.request(method, path, content, dict(headers))
+        response = connection.getresponse()
+        return Reply(response.status, dict(response.getheaders()), response.read())
+    finally:
+        connection.close()
+
+
+def changes(add: Iterable[str] = (), remove: Iterable[str] = (), audience_type: str = "custom_ids") -> dict[str, Any]:
+    elements = [{"action": "add", "id": i} for i in add] + [{"action": "remove", "id": i} for i in remove]
+    return {"type": audience_type, "ids": elements}
+
+
+def eventually(holds: Callable[[], object], within: float = 5) -> None:
+    """Wait until *holds* does; only for what another thread or process is about to do."""
+    deadline = time.monotonic() + within
+    while not holds():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.005)
+
+
+class Clock:
+    """Unix seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1_530_277_929.0  # 2018-06-29T13:12:09, the moment of the documented example
+
+    def __call__(self) -> float:
+        return self.now

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import http.client
+import json
+from collections import Counter
+
+import pytest
+
+from airflow_provider_batch.sandbox import Fault, Sandbox
+from airflow_provider_batch.sandbox.faults import ANY_CALL, ANY_WRITE, FaultScript
+
+from .asking import VIP, ask, changes, eventually
+
+WRITE = changes(add=["a"])
+
+
+def test_each_call_takes_one_fault_and_none_is_an_answer_as_ever(sandbox: Sandbox) -> None:
+    sandbox.faults(Fault(500), None, Fault(429, headers={"Retry-After": "7"}))
+    replies = [ask(sandbox, "GET") for _ in range(4)]
+    assert [reply.status for reply in replies] == [500, 200, 429, 200]
+    assert replies[2].headers["retry-after"] == "7"
+    assert replies[2].content == b""
+    assert [call.fault for call in sandbox.calls] == [True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "name"),
+    [
+        (400, 30, "MISSING_PARAMETER"),
+        (401, 10, "AUTHENTICATION_INVALID"),
+        (403, 12, "API_MISUSE"),
+        (404, 20, "ROUTE_NOT_FOUND"),
+        (500, 1, "SERVER_ERROR"),
+        (503, 2, "MAINTENANCE_ERROR"),
+    ],
+)
+def test_a_documented_status_brings_its_documented_body(sandbox: Sandbox, status: int, code: int, name: str) -> None:
+    sandbox.faults(Fault(status))
+    assert ask(sandbox, "GET").error == (status, code, name)
+
+
+def test_a_body_may_be_anything(sandbox: Sandbox) -> None:
+    sandbox.faults(
+        Fault(502, body="<h1>502</h1>"),
+        Fault(201, body={"indexing_token": 7}),
+        Fault(200, body=b"\xff", headers={"Content-Type": "x/y"}),
+        Fault(503, body=b""),
+    )
+    html, odd_json, raw, empty = [ask(sandbox, "GET") for _ in range(4)]
+    assert html.headers["content-type"].startswith("text/html")
+    assert html.content == b"<h1>502</h1>"
+    assert odd_json.json == {"indexing_token": 7}
+    assert (raw.headers["content-type"], raw.content) == ("x/y", b"\xff")
+    assert (empty.status, empty.content) == (503, b"")
+
+
+@pytest.mark.parametrize("after_write", [False, True])
+def test_a_fault_writes_only_if_told_to(sandbox: Sandbox, after_write: bool) -> None:
+    sandbox.faults(Fault(500, after_write=after_write))
+    assert ask(sandbox, "PATCH", VIP, WRITE).status == 500
+    assert sandbox.members("vip") == (frozenset({"a"}) if after_write else frozenset())
+    assert sandbox.calls[0].elements == 1
+
+
+@pytest.mark.parametrize("after_write", [False, True])
+def test_a_reset_breaks_the_connection_before_or_after_the_write(sandbox: Sandbox, after_write: bool) -> None:
+    sandbox.faults(Fault(reset=True, after_write=after_write))
+    with pytest.raises(ConnectionResetError):
+        ask(sandbox, "PATCH", VIP, WRITE)
+    assert sandbox.members("vip") == (frozenset({"a"}) if after_write else frozenset())
+    assert (sandbox.calls[0].status, sandbox.calls[0].fault) == (None, True)
+
+
+def test_a_cut_body_announces_more_than_it_sends(sandbox: Sandbox) -> None:
+    sandbox.faults(Fault(cut_body=True), Fault(502, body=b"", cut_body=True))
+    with pytest.raises(http.client.IncompleteRead) as cut:
+        ask(sandbox, "PATCH", VIP, WRITE)
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(cut.value.partial)
+    assert sandbox.members("vip") == {"a"}
+    with pytest.raises(http.client.IncompleteRead):
+        ask(sandbox, "GET")
+
+
+def test_a_client_that_gives_up_on_a_stall_finds_the_write_done(sandbox: Sandbox) -> None:
+    sandbox.faults(Fault(stall=3600))
+    with pytest.raises(TimeoutError):
+        ask(sandbox, "PATCH", VIP, WRITE, timeout=0.05)
+    assert sandbox.members("vip") == {"a"}
+    eventually(lambda: sandbox.calls)  # the stall ends with its client
+
+
+def test_a_short_stall_is_followed_by_the_answer(sandbox: Sandbox) -> None:
+    sandbox.faults(Fault(stall=0.02), Fault(503, stall=0.02))
+    assert [ask(sandbox, "GET").status for _ in range(2)] == [200, 503]
+    assert all(call.seconds >= 0.02 for call in sandbox.calls)
+
+
+def test_a_reset_after_its_client_left_harms_nobody(sandbox: Sandbox) -> None:
+    sandbox.faults(Fault(reset=True, stall=3600))
+    with pytest.raises(TimeoutError):
+        ask(sandbox, "GET", timeout=0.05)
+    eventually(lambda: sandbox.calls)
+    assert ask(sandbox, "GET").status == 200
+
+
+def test_a_fault_also_covers_what_would_be_refused(sandbox: Sandbox) -> None:
+    sandbox.faults(Fault(201, body={}, after_write=True))
+    assert ask(sandbox, "PATCH", VIP, {}).status == 201
+
+
+def test_a_body_needs_a_status() -> None:
+    with pytest.raises(ValueError, match="status"):
+        Fault(body="<html>")
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.1, float("nan")])
+def test_a_rate_is_a_share(rate: float) -> None:
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        Sandbox(fault_rate=rate)
+
+
+def drawn(rate: float, seed: int, method: str = "PATCH") -> list[Fault | None]:
+    script = FaultScript(rate, seed)
+    return [script.take(method) for _ in range(500)]
+
+
+def test_random_faults_repeat_with_their_seed_and_come_as_often_as_asked() -> None:
+    assert drawn(0.2, seed=7) == drawn(0.2, seed=7) != drawn(0.2, seed=8)
+    assert 60 < 500 - drawn(0.2, seed=7).count(None) < 140
+    assert set(drawn(0.0, seed=7)) == {None}
+
+
+def test_every_fault_of_the_mix_is_drawn_and_reads_get_no_201() -> None:
+    assert {repr(fault) for fault in drawn(1.0, seed=1)} == {repr(fault) for fault in ANY_WRITE}
+    assert {repr(fault) for fault in drawn(1.0, seed=1, method="GET")} == {repr(fault) for fault in ANY_CALL}
+
+
+def test_a_stubborn_client_gets_through_a_bad_day() -> None:
+    seen: Counter[object] = Counter()
+    with Sandbox(fault_rate=0.6, seed=3) as sandbox:
+        for number in range(100):
+            try:
+                seen[ask(sandbox, "PATCH", VIP, changes(add=[str(number)])).status] += 1
+            except ConnectionError:
+                seen["reset"] += 1
+        assert {201, 429, 500, 502, 503, "reset"} == set(seen)
+        assert 100 - sum(call.fault for call in sandbox.calls) <= len(sandbox.members("vip")) < 100

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from airflow_provider_batch.sandbox import Sandbox
+
+COMMAND = [sys.executable, "-m", "airflow_provider_batch.sandbox"]
+
+
+@contextmanager
+def running(*options: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """The command and the lines it greets with, the last of which is an export."""
+    command = subprocess.Popen(
+        [*COMMAND, "--port", "0", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert command.stdout
+        lines = [command.stdout.readline().rstrip("\n") for _ in range(2 + max(options.count("--app"), 1))]
+        yield command, lines
+    finally:
+        command.kill()
+        command.communicate()
+
+
+def exported(line: str) -> tuple[str, dict[str, str]]:
+    """What a shell makes of an export line."""
+    export, assignment = shlex.split(line)
+    assert export == "export"
+    name, _, value = assignment.partition("=")
+    return name, json.loads(value)
+
+
+def get(connection: dict[str, str], path: str) -> object:
+    address = f"{connection['host']}/1.0/{connection['login']}/custom-audience{path}"
+    request = urllib.request.Request(address, headers={"X-Authorization": connection["password"]})
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return json.load(response)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_prints_its_real_port_and_leaves_cleanly(number: signal.Signals) -> None:
+    with running() as (command, lines):
+        page = re.fullmatch(r"Batch sandbox: (http://127\.0\.0\.1:[1-9]\d*)/", lines[0])
+        assert page
+        assert lines[1] == "Audiences: vip"
+        name, connection = exported(lines[2])
+        assert (name, connection["conn_type"], connection["host"]) == ("AIRFLOW_CONN_BATCH_DEFAULT", "batch", page[1])
+        assert get(connection, "/vip")
+        command.send_signal(number)
+        stdout, stderr = command.communicate(timeout=10)
+        assert (command.returncode, stdout, stderr) == (0, "", "")
+
+
+def test_every_option_reaches_the_sandbox() -> None:
+    listed = ["--audience", "one", "--audience", "two", "--app", "ios", "--app", "android"]
+    numbers = ["--seed", "1", "--fault-rate", "0", "--latency", "0.01", "--indexing-delay", "1"]
+    with running(*listed, *numbers) as (_, lines):
+        assert lines[1] == "Audiences: one, two"
+        first, second = exported(lines[2]), exported(lines[3])
+        assert (first[0], first[1]["login"]) == ("AIRFLOW_CONN_BATCH_DEFAULT", "ios")
+        assert (second[0], second[1]["login"]) == ("AIRFLOW_CONN_BATCH_2", "android")
+        assert get(second[1], "/two")
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            get(first[1], "/vip")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--latency", "-1"),
+        ("--latency", "nan"),
+        ("--indexing-delay", "inf"),
+        ("--indexing-delay", "soon"),
+        ("--fault-rate", "1.5"),
+        ("--audience", "not a name"),
+        ("--app", "a/b"),
+        ("--port", "65536"),
+        ("--seed", "x"),
+    ],
+)
+def test_a_wrong_option_is_named(option: str, value: str) -> None:
+    ended = subprocess.run([*COMMAND, f"{option}={value}"], capture_output=True, text=True, timeout=30)
+    assert ended.returncode == 2
+    assert f"argument {option}" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_taken_port_is_one_line(sandbox: Sandbox) -> None:
+    ended = subprocess.run([*COMMAND, "--port", str(sandbox.port)], capture_output=True, text=True, timeout=30)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == f"can't listen on 127.0.0.1:{sandbox.port}: Address already in use\n"
+
+
+def test_a_missing_extra_is_one_line() -> None:
+    code = (
+        "import runpy, sys; sys.modules['uvicorn'] = sys.modules['starlette'] = None; "
+        "sys.argv[1:] = ['--port', '0']; runpy.run_module('airflow_provider_batch.sandbox', run_name='__main__')"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert ended.returncode == 1
+    assert ended.stderr == "the sandbox needs Starlette and uvicorn: pip install 'airflow-provider-batch[sandbox]'\n"

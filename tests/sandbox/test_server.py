@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from airflow_provider_batch.sandbox import Sandbox
+from airflow_provider_batch.sandbox.errors import Refused
+
+from .asking import APP, AUDIENCES, HEADERS, REST, VIP, ask, changes, eventually
+
+
+def kept_open(sandbox: Sandbox) -> http.client.HTTPConnection:
+    connection = http.client.HTTPConnection("127.0.0.1", sandbox.port, timeout=5)
+    connection.request("GET", VIP, headers=HEADERS)
+    assert connection.getresponse().read()
+    return connection
+
+
+def test_it_comes_back_on_its_port_with_its_state(sandbox: Sandbox) -> None:
+    token = ask(sandbox, "PATCH", VIP, changes(add=["a"])).json["indexing_token"]
+    url = sandbox.url
+    sandbox.stop()
+    with pytest.raises(ConnectionRefusedError):
+        ask(sandbox, "GET")
+    sandbox.start()
+    assert sandbox.url == url
+    assert ask(sandbox, "GET", f"{VIP}?indexing_token={token}").json["nb_ids"] == 1
+    assert len(sandbox.calls) == 2
+
+
+def test_stopping_twice_is_fine_and_starting_twice_is_not(sandbox: Sandbox) -> None:
+    with pytest.raises(RuntimeError, match="running already"):
+        sandbox.start()
+    sandbox.stop()
+    sandbox.stop()
+
+
+def test_stopping_hangs_up_on_idle_connections(sandbox: Sandbox) -> None:
+    connection = kept_open(sandbox)
+    started = time.monotonic()
+    sandbox.stop()
+    assert time.monotonic() - started < 1
+    assert connection.sock.recv(1) == b""  # the end
+    connection.close()
+
+
+def test_stopping_waits_for_no_answer_and_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    sandbox = Sandbox(latency=3600).start()
+    broken: list[BaseException] = []
+
+    def wait_long() -> None:
+        try:
+            ask(sandbox, "PATCH", VIP, changes(add=["a"]), timeout=30)
+        except OSError as exc:
+            broken.append(exc)
+
+    with caplog.at_level(logging.DEBUG):
+        client = threading.Thread(target=wait_long)
+        client.start()
+        eventually(lambda: sandbox.members("vip"))
+        started = time.monotonic()
+        sandbox.stop()
+        assert time.monotonic() - started < 1
+        client.join(5)
+    assert len(broken) == 1
+    assert [record.message for record in caplog.records if record.name.startswith("uvicorn")] == []
+
+
+def test_stopping_leaves_no_thread() -> None:
+    before = threading.active_count()
+    with Sandbox() as sandbox:
+        kept_open(sandbox).close()
+    assert threading.active_count() == before
+
+
+def test_latency_is_added_to_each_answer() -> None:
+    with Sandbox(latency=0.05) as sandbox:
+        assert ask(sandbox, "GET").status == 200
+        assert 0.05 <= sandbox.calls[0].seconds < 5
+
+
+def test_a_half_sent_request_is_no_call(sandbox: Sandbox) -> None:
+    with socket.create_connection(("127.0.0.1", sandbox.port)) as client:
+        client.sendall(f"PATCH {VIP} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{".encode())
+    assert ask(sandbox, "GET").status == 200
+    assert [call.method for call in sandbox.calls] == ["GET"]
+
+
+def test_a_body_may_come_in_pieces(sandbox: Sandbox) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", sandbox.port, timeout=5)
+    whole = json.dumps(changes(add=["a"])).encode()
+    connection.request("PATCH", VIP, iter([whole[:9], whole[9:]]), HEADERS, encode_chunked=True)
+    assert connection.getresponse().status == 201
+    connection.close()
+
+
+def test_only_this_machine_is_served(sandbox: Sandbox) -> None:
+    assert sandbox.url.startswith("http://127.0.0.1:")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", sandbox.port), timeout=1)
+
+
+def test_a_taken_port_is_an_error_of_the_caller(sandbox: Sandbox) -> None:
+    with pytest.raises(OSError, match="in use"):
+        Sandbox(port=sandbox.port).start()
+
+
+@pytest.mark.parametrize("wrong", [{"latency": -1}, {"indexing_delay": -1}, {"latency": float("nan")}, {"apps": ()}])
+def test_wrong_settings_are_told_at_once(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=r"negative|at least one app"):
+        Sandbox(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["", "a b", "é", "x" * 256])
+def test_a_wrong_name_is_told_at_once(name: str) -> None:
+    with pytest.raises(ValueError, match="audience name"):
+        Sandbox([name])
+
+
+def test_the_connection_is_airflows_json(sandbox: Sandbox) -> None:
+    assert json.loads(sandbox.connection_json()) == {
+        "conn_type": "batch",
+        "login": APP,
+        "password": REST,
+        "host": f"http://127.0.0.1:{sandbox.port}",
+    }
+
+
+def test_each_app_has_every_audience_and_its_own_members() -> None:
+    with Sandbox(["a", "b"], apps=["ios", "android"], rest_api_key="k") as sandbox:
+        path = "/1.0/android/custom-audience/b"
+        ask(sandbox, "PATCH", path, changes(add=["x"]), headers={**HEADERS, "X-Authorization": "k"})
+        assert sandbox.members("b", "android") == {"x"}
+        assert sandbox.members("b") == sandbox.members("a", "android") == frozenset()
+        assert json.loads(sandbox.connection_json("android"))["login"] == "android"
+        assert sandbox.audience("b", "android").nb_ids == 1
+        with pytest.raises(Refused, match="ROUTE_NOT_FOUND"):
+            sandbox.members("c")
+
+
+def test_a_call_is_recorded_before_its_answer_arrives(sandbox: Sandbox) -> None:
+    ask(sandbox, "PATCH", VIP, changes(add=["a", "b"], remove=["c"]), headers={**HEADERS, "User-Agent": "me/1"})
+    (call,) = sandbox.calls
+    assert (call.method, call.route, call.status) == ("PATCH", "/1.0/{api_key}/custom-audience/vip", 201)
+    assert (call.adds, call.removes, call.elements) == (2, 1, 3)
+    assert (call.user_agent, call.under_way, call.fault, call.body) == ("me/1", 1, False, None)
+
+
+def test_records_hold_no_key_and_no_id(sandbox: Sandbox) -> None:
+    secret = "jane@example.com"
+    ask(sandbox, "PATCH", VIP, changes(add=[secret]))
+    ask(sandbox, "GET", f"{AUDIENCES}/{secret}")
+    ask(sandbox, "GET", f"/2.0/{APP}/{secret}")
+    ask(sandbox, "GET", f"{VIP}?indexing_token={secret}", headers={"X-Authorization": secret})
+    assert [call.route for call in sandbox.calls] == [
+        "/1.0/{api_key}/custom-audience/vip",
+        "/1.0/{api_key}/custom-audience/{name}",
+        "unknown route",
+        "/1.0/{api_key}/custom-audience/vip",
+    ]
+    assert not any(told in repr(sandbox.calls) for told in (secret, APP, REST))
+
+
+def test_bodies_are_kept_only_if_asked_for_and_never_shown() -> None:
+    with Sandbox(keep_bodies=True) as sandbox:
+        ask(sandbox, "PATCH", VIP, changes(add=["secret-id"]))
+        (call,) = sandbox.calls
+    assert call.body is not None
+    assert json.loads(call.body) == changes(add=["secret-id"])
+    assert "secret-id" not in repr(call)
+
+
+def test_only_the_last_calls_are_kept(sandbox: Sandbox) -> None:
+    connection = kept_open(sandbox)
+    for _ in range(230):
+        connection.request("GET", AUDIENCES, headers=HEADERS)
+        connection.getresponse().read()
+    connection.close()
+    assert len(sandbox.calls) == 200
+    assert {call.route for call in sandbox.calls} == {"/1.0/{api_key}/custom-audience"}
+
+
+def test_calls_tell_how_many_were_under_way() -> None:
+    with Sandbox(latency=0.3) as sandbox:
+        clients = [threading.Thread(target=ask, args=(sandbox, "GET")) for _ in range(4)]
+        for client in clients:
+            client.start()
+        for client in clients:
+            client.join()
+        assert max(call.under_way for call in sandbox.calls) == 4
+
+
+def test_no_log_line_holds_a_key(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG), Sandbox() as sandbox:
+        ask(sandbox, "PATCH", VIP, changes(add=["a"]))
+    assert not any(told in caplog.text for told in (APP, REST))
+
+
+def test_importing_costs_no_extra_and_running_imports_nothing_of_the_provider() -> None:
+    code = """
+import sys
+from airflow_provider_batch.sandbox import Fault, Sandbox
+assert not {"starlette", "uvicorn", "h11"} & set(sys.modules)
+with Sandbox():
+    ours = [name for name in sys.modules if name.startswith("airflow_provider_batch.")]
+    assert all(name.startswith("airflow_provider_batch.sandbox") for name in ours), ours
+    assert not {"airflow", "requests", "httpx"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "airflow_provider_batch.sandbox.web", raising=False)
+    monkeypatch.delattr("airflow_provider_batch.sandbox.web", raising=False)
+    monkeypatch.setitem(sys.modules, "uvicorn.config", None)
+    with pytest.raises(ImportError, match=r"pip install 'airflow-provider-batch\[sandbox\]'"):
+        Sandbox().start()

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from airflow_provider_batch.sandbox.errors import Refused
+from airflow_provider_batch.sandbox.state import State
+
+from .asking import Clock
+
+
+def a_state(clock: Clock, delay: float = 0.0) -> State:
+    return State(["app"], ["vip"], indexing_delay=delay, clock=clock)
+
+
+def write(state: State, add: list[str] | None = None, remove: list[str] | None = None, replaces: bool = False) -> str:
+    return state.write("app", "vip", "custom_ids", add or [], remove or [], replaces=replaces)
+
+
+def test_an_id_both_added_and_removed_ends_up_removed(clock: Clock) -> None:
+    state = a_state(clock)
+    write(state, add=["a", "b"], remove=["a"])
+    assert state.members("app", "vip") == {"b"}
+
+
+def test_membership_is_a_set(clock: Clock) -> None:
+    state = a_state(clock)
+    write(state, add=["a", "a"])
+    write(state, add=["a"], remove=["never there"])
+    assert state.facts("app", "vip").nb_ids == 1
+
+
+def test_a_write_counts_only_once_the_delay_has_passed(clock: Clock) -> None:
+    state = a_state(clock, delay=30)
+    token = write(state, add=["a"])
+    clock.now += 29
+    assert state.facts("app", "vip", token).indexing_state == "IN_PROGRESS"
+    assert state.members("app", "vip") == frozenset()
+    clock.now += 1
+    assert state.facts("app", "vip", token).indexing_state == "APPLIED"
+    assert state.members("app", "vip") == {"a"}
+
+
+def test_a_token_tells_of_its_own_write_and_no_token_of_the_latest(clock: Clock) -> None:
+    state = a_state(clock, delay=30)
+    first = write(state, add=["a"])
+    clock.now += 20
+    write(state, add=["b"])
+    clock.now += 15
+    assert state.facts("app", "vip", first).indexing_state == "APPLIED"
+    assert state.facts("app", "vip").indexing_state == "IN_PROGRESS"
+    assert state.facts("app", "vip").nb_ids == 1
+
+
+def test_a_replace_drops_earlier_members_and_leaves_earlier_tokens_alone(clock: Clock) -> None:
+    state = a_state(clock, delay=30)
+    first = write(state, add=["a"])
+    second = write(state, add=["b"], replaces=True)
+    assert state.facts("app", "vip", first).indexing_state == "IN_PROGRESS"
+    clock.now += 30
+    assert {state.facts("app", "vip", token).indexing_state for token in (first, second)} == {"APPLIED"}
+    assert state.members("app", "vip") == {"b"}
+
+
+def test_writes_are_applied_in_order_even_if_the_clock_is_set_back(clock: Clock) -> None:
+    state = a_state(clock, delay=30)
+    write(state, add=["a"])
+    clock.now -= 20
+    write(state, remove=["a"])
+    clock.now += 49
+    assert state.facts("app", "vip").indexing_state == "IN_PROGRESS"
+    clock.now += 1
+    assert state.members("app", "vip") == frozenset()
+
+
+def test_an_audience_without_writes_is_applied_and_dated(clock: Clock) -> None:
+    state = a_state(clock)
+    clock.now += 60
+    facts = state.facts("app", "vip")
+    assert (facts.indexing_state, facts.created, facts.updated) == (
+        "APPLIED",
+        "2018-06-29T13:12:09",
+        "2018-06-29T13:12:09",
+    )
+    write(state, add=["a"])
+    assert state.facts("app", "vip").updated == "2018-06-29T13:13:09"
+
+
+def test_apps_share_nothing(clock: Clock) -> None:
+    state = State(["ios", "android"], ["vip"], indexing_delay=0, clock=clock)
+    token = state.write("ios", "vip", "custom_ids", ["a"], [], replaces=False)
+    assert state.members("android", "vip") == frozenset()
+    with pytest.raises(Refused, match="MALFORMED_PARAMETER"):
+        state.facts("android", "vip", token)
+
+
+def test_a_deleted_name_is_free_again_and_its_members_are_gone(clock: Clock) -> None:
+    state = a_state(clock)
+    write(state, add=["a"])
+    state.delete("app", "vip")
+    with pytest.raises(Refused, match="ROUTE_NOT_FOUND"):
+        state.members("app", "vip")
+    state.create("app", "vip", "advertising_ids", "")
+    assert state.members("app", "vip") == frozenset()
+
+
+def test_threads_lose_no_write(clock: Clock) -> None:
+    state = a_state(clock)
+
+    def push(worker: int) -> None:
+        for number in range(200):
+            write(state, add=[f"{worker}-{number}"])
+            state.facts("app", "vip")
+
+    workers = [threading.Thread(target=push, args=(worker,)) for worker in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(state.members("app", "vip")) == 1600
+
+
+def test_what_is_applied_is_not_looked_at_again(clock: Clock) -> None:
+    state = a_state(clock)
+    for number in range(500):
+        write(state, add=[str(number)])
+    state.facts("app", "vip")
+    assert not state._apps["app"]["vip"].waiting

@@ -1,0 +1,294 @@
+"""The sensor against a local Batch, called the way a worker calls it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import (
+    DAG,
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferred,
+)
+
+from airflow_provider_batch.exceptions import (
+    BatchAuthenticationError,
+    BatchConfigurationError,
+    BatchNotFoundError,
+    IndexingError,
+    InvalidArgumentError,
+)
+from airflow_provider_batch.hooks.batch import BatchHook
+from airflow_provider_batch.sandbox import Fault, Sandbox
+from airflow_provider_batch.sensors.custom_audience import CustomAudienceIndexingSensor
+from airflow_provider_batch.triggers.custom_audience import CustomAudienceIndexingTrigger, IndexingEvent
+
+PENDING = Fault(200, body={"name": "vip", "indexing_state": "IN_PROGRESS"})
+ODD = "f" * 32
+
+
+def sensor(indexing_tokens: Any, **arguments: Any) -> CustomAudienceIndexingSensor:
+    given = {"task_id": "indexed", "audience_name": "vip", "poke_interval": 0.001, **arguments}
+    return CustomAudienceIndexingSensor(indexing_tokens=indexing_tokens, **given)
+
+
+@pytest.fixture
+def tokens(batch_sandbox: Sandbox) -> list[str]:
+    """The tokens of three writes that are applied."""
+    given = [f"id-{number}" for number in range(3)]
+    return BatchHook().update_custom_audience("vip", add_ids=given, chunk_size=1).indexing_tokens
+
+
+@pytest.fixture
+def asked(batch_sandbox: Sandbox, tokens: list[str]) -> Iterator[Any]:
+    """How many questions the sandbox got since the push."""
+    before = len(batch_sandbox.calls)
+    return lambda: len(batch_sandbox.calls) - before  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        lambda tokens: tokens,
+        tuple,
+        iter,
+        lambda tokens: [tokens[:1], tokens[1:]],
+        lambda tokens: [tokens[:1], [], [tokens[1:]]],
+        lambda tokens: [*tokens, *tokens],
+        str,
+        json.dumps,
+        lambda tokens: f" {json.dumps([tokens[:2], tokens[2:]])}\n",
+    ],
+    ids=["list", "tuple", "iterator", "mapped", "nested", "repeated", "text", "JSON", "mapped JSON"],
+)
+def test_tokens_come_in_many_shapes(shape: Any, tokens: list[str], asked: Any) -> None:
+    view = sensor(shape(tokens)).execute({})
+    assert (view["name"], view["nb_ids"], view["indexing_state"]) == ("vip", 3, "APPLIED")
+    assert asked() == 3
+    json.dumps(view)
+
+
+def test_one_token_may_come_alone(tokens: list[str], asked: Any) -> None:
+    assert sensor(tokens[1]).execute({})["indexing_state"] == "APPLIED"
+    assert asked() == 1
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+@pytest.mark.parametrize("nothing", [[], (), [[], []], "[]"])
+def test_no_tokens_are_done_without_a_call(nothing: Any, deferrable: bool, batch_sandbox: Sandbox) -> None:
+    assert sensor(nothing, deferrable=deferrable).execute({}) is None
+    assert batch_sandbox.calls == []
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+@pytest.mark.parametrize("missing", [None, "None", "", " ", [None], ["None"], [[None]], 5, {"a": 1}, b"token", "[oops"])
+def test_what_is_no_token_fails_at_once(missing: Any, deferrable: bool, batch_sandbox: Sandbox) -> None:
+    with pytest.raises(AirflowFailException) as caught:
+        sensor(missing, deferrable=deferrable).execute({})
+    assert isinstance(caught.value.__cause__, InvalidArgumentError)
+    assert batch_sandbox.calls == []
+
+
+def test_each_poke_asks_on_from_the_first_token_that_is_not_confirmed(
+    batch_sandbox: Sandbox, tokens: list[str], asked: Any
+) -> None:
+    waiting = sensor(tokens)
+    batch_sandbox.faults(None, PENDING, PENDING, None, PENDING)
+    assert not waiting.poke({})
+    assert asked() == 2  # the first is confirmed, the second is not
+    assert not waiting.poke({})
+    assert asked() == 3  # only the second was asked for
+    assert not waiting.poke({})
+    assert asked() == 5  # the second is confirmed, the third is not
+    done = waiting.poke({})
+    assert done.is_done
+    assert done.xcom_value["indexing_state"] == "APPLIED"
+    assert asked() == 6
+
+
+@pytest.mark.parametrize(
+    "passing",
+    [Fault(429), Fault(500), Fault(502, body="<html/>"), Fault(503), Fault(reset=True), Fault(200, body="<html/>")],
+)
+def test_what_may_pass_does_not_fail_a_poke(
+    passing: Fault, batch_sandbox: Sandbox, tokens: list[str], asked: Any
+) -> None:
+    batch_sandbox.faults(passing, passing)
+    assert sensor(tokens).execute({})["indexing_state"] == "APPLIED"
+    assert asked() == 5
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+@pytest.mark.parametrize(
+    ("fault", "cause"), [(Fault(401), BatchAuthenticationError), (Fault(404), BatchNotFoundError)]
+)
+def test_what_will_not_pass_fails_at_once(
+    fault: Fault, cause: type[Exception], deferrable: bool, batch_sandbox: Sandbox, tokens: list[str], asked: Any
+) -> None:
+    batch_sandbox.faults(fault)
+    with pytest.raises(AirflowFailException) as caught:
+        sensor(tokens, deferrable=deferrable).execute({})
+    assert type(caught.value.__cause__) is cause
+    assert asked() == 1
+
+
+def test_a_connection_that_cannot_be_used_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", '{"conn_type": "batch"}')
+    with pytest.raises(AirflowFailException) as caught:
+        sensor([ODD]).execute({})
+    assert isinstance(caught.value.__cause__, BatchConfigurationError)
+
+
+def test_replaced_is_done_with_a_warning(
+    batch_sandbox: Sandbox, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch_sandbox.faults(Fault(200, body={"name": "vip", "indexing_state": "REPLACED"}))
+    assert sensor([ODD]).execute({})["indexing_state"] == "REPLACED"
+    # Airflow 3 prints what it logs outside a worker.
+    assert "a later replace of the audience took over from 1 of" in caplog.text + capsys.readouterr().out
+
+
+@pytest.mark.parametrize("state", ["SHINY", "applied", "FAILED", "", "IN_PROCESS"])
+def test_any_other_state_is_not_done(state: str, batch_sandbox: Sandbox) -> None:
+    batch_sandbox.faults(Fault(200, body={"name": "vip", "indexing_state": state}))
+    assert not sensor([ODD]).poke({})
+
+
+@pytest.mark.parametrize("count", [1, 5, 6])
+def test_a_timeout_names_the_tokens_that_are_missing(count: int, batch_sandbox: Sandbox) -> None:
+    batch_sandbox.faults(*[PENDING] * 50)
+    missing = [f"{number:032x}" for number in range(count)]
+    with pytest.raises(AirflowSensorTimeout) as caught:
+        sensor(missing, timeout=0.01).execute({})
+    message = str(caught.value)
+    assert f"Not confirmed: {count} writes to vip" in message
+    assert all(token in message for token in missing[:5])
+    assert ("…" in message) is (count > 5)
+
+
+def test_a_soft_failing_sensor_is_skipped_at_its_timeout(batch_sandbox: Sandbox) -> None:
+    batch_sandbox.faults(*[PENDING] * 50)
+    with pytest.raises(AirflowSkipException):
+        sensor([ODD], timeout=0.01, soft_fail=True).execute({})
+
+
+# Deferring
+
+
+def test_it_does_not_defer_what_is_applied_already(tokens: list[str], asked: Any) -> None:
+    assert sensor(tokens, deferrable=True).execute({})["indexing_state"] == "APPLIED"
+    assert asked() == 3
+
+
+@pytest.mark.parametrize("passing", [PENDING, Fault(503), Fault(reset=True)])
+def test_it_defers_what_is_not_confirmed_yet(passing: Fault, batch_sandbox: Sandbox, tokens: list[str]) -> None:
+    batch_sandbox.faults(None, passing)
+    before = time.time()
+    with pytest.raises(TaskDeferred) as caught:
+        sensor(tokens, deferrable=True, poke_interval=7, timeout=60).execute({})
+    trigger = caught.value.trigger
+    assert isinstance(trigger, CustomAudienceIndexingTrigger)
+    assert trigger.indexing_tokens == tokens[1:]
+    assert (trigger.batch_conn_id, trigger.audience_name, trigger.poke_interval) == ("batch_default", "vip", 7)
+    assert before + 60 <= trigger.end_time <= time.time() + 60
+    assert caught.value.method_name == "execute_complete"
+    assert caught.value.timeout == timedelta(seconds=180)
+
+
+def test_it_returns_the_view_that_the_trigger_saw() -> None:
+    event = IndexingEvent("finished", "vip", (ODD,), audience={"name": "vip"})
+    assert sensor([ODD]).execute_complete({}, event.to_payload()) == {"name": "vip"}
+
+
+def test_it_warns_of_what_the_trigger_saw_replaced(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = IndexingEvent("finished", "vip", (ODD,), warning="a later replace took over")
+    sensor([ODD]).execute_complete({}, event.to_payload())
+    assert "vip: a later replace took over" in caplog.text + capsys.readouterr().out
+
+
+def test_a_timeout_of_the_trigger_is_a_timeout_of_the_sensor() -> None:
+    event = IndexingEvent("timeout", "vip", (ODD,), pending=(ODD,), message=f"not confirmed: {ODD}")
+    with pytest.raises(AirflowSensorTimeout, match=ODD):
+        sensor([ODD]).execute_complete({}, event.to_payload())
+
+
+def test_an_error_of_the_trigger_fails_at_once_if_no_retry_can_mend_it() -> None:
+    with pytest.raises(AirflowFailException, match="answered 401"):
+        event = IndexingEvent("error", "vip", (ODD,), message="answered 401")
+        sensor([ODD]).execute_complete({}, event.to_payload())
+    with pytest.raises(IndexingError, match="answered 503"):
+        event = IndexingEvent("error", "vip", (ODD,), message="answered 503", retryable=True)
+        sensor([ODD]).execute_complete({}, event.to_payload())
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        IndexingEvent("timeout", "vip", (ODD,), pending=(ODD,), message="not confirmed"),
+        IndexingEvent("error", "vip", (ODD,), message="answered 401"),
+    ],
+    ids=["timeout", "error"],
+)
+def test_a_soft_failing_sensor_is_skipped_by_what_the_trigger_saw(event: IndexingEvent) -> None:
+    with pytest.raises(AirflowSkipException):
+        sensor([ODD], soft_fail=True).resume_execution("execute_complete", {"event": event.to_payload()}, {})
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_a_soft_failing_sensor_is_skipped_by_a_refusal(
+    deferrable: bool, batch_sandbox: Sandbox, request: pytest.FixtureRequest
+) -> None:
+    if deferrable:
+        reason = "the first question of a deferrable sensor does not know of soft_fail"
+        request.applymarker(pytest.mark.xfail(strict=True, raises=AirflowFailException, reason=reason))
+    batch_sandbox.faults(Fault(401))
+    with pytest.raises(AirflowSkipException):
+        sensor([ODD], soft_fail=True, deferrable=deferrable).execute({})
+
+
+# Constructing
+
+
+def test_templates_are_rendered() -> None:
+    waiting = sensor(["{{ params.token }}"], audience_name="{{ params.name }}", batch_conn_id="batch_{{ params.name }}")
+    waiting.render_template_fields({"params": {"token": ODD, "name": "gold"}})  # type: ignore[typeddict-item]
+    assert (waiting.indexing_tokens, waiting.audience_name, waiting.batch_conn_id) == ([ODD], "gold", "batch_gold")
+
+
+def test_constructing_looks_nothing_up_and_checks_no_template() -> None:
+    waiting = sensor("{{ token }}", audience_name="{{ not a name }}", batch_conn_id="no_such_connection")
+    assert waiting.template_fields == ("audience_name", "indexing_tokens", "batch_conn_id")
+    assert not waiting.deferrable
+
+
+def test_an_unknown_argument_is_refused() -> None:
+    with pytest.raises((TypeError, AirflowException)):
+        sensor([ODD], tokens=[ODD])
+
+
+def test_it_can_be_mapped_and_wired() -> None:
+    with DAG("sensors", schedule=None) as dag:
+        CustomAudienceIndexingSensor.partial(task_id="mapped", audience_name="vip").expand(indexing_tokens=[[ODD]])
+        first = sensor([ODD], task_id="first")
+        second = sensor(first.output, task_id="second")
+    assert sorted(dag.task_dict) == ["first", "mapped", "second"]
+    assert second.upstream_task_ids == {"first"}
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+def test_a_copy_does_the_same(copied: Any, tokens: list[str]) -> None:
+    assert copied(sensor(tokens)).execute({})["indexing_state"] == "APPLIED"
+
+
+def test_a_kill_before_anything_runs_does_no_harm() -> None:
+    sensor([ODD], batch_conn_id="no_such_connection").on_kill()
