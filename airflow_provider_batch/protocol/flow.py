@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from airflow_provider_batch.exceptions import BatchConnectionError, BatchError, IndexingTimeoutError
-from airflow_provider_batch.protocol import decode, encode
+from airflow_provider_batch.protocol import decode, encode, tokens
 from airflow_provider_batch.protocol.dialect import Dialect
 from airflow_provider_batch.protocol.model import (
     Chunk,
@@ -31,6 +31,10 @@ R = TypeVar("R")
 Effect: TypeAlias = Request | Sleep
 Answer: TypeAlias = Response | BatchConnectionError | None
 Flow: TypeAlias = Generator[Effect, Answer, R]
+
+
+#: Between two questions for a state, in seconds: a poke interval of 0 must not become a storm.
+_SHORTEST_PAUSE: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +143,7 @@ def await_indexing(
             left = deadline - now()
             if left <= 0:
                 return IndexingOutcome(audience, tuple(indexing_tokens[position:]), tuple(replaced), last_error)
-            yield Sleep(min(left, every if pause is None else pause))
+            yield Sleep(min(left, max(_SHORTEST_PAUSE, every if pause is None else pause)))
         if audience.indexing_state is IndexingState.REPLACED:
             replaced.append(token)
     return IndexingOutcome(audience, (), tuple(replaced))
@@ -153,10 +157,9 @@ def confirmed(outcome: IndexingOutcome, audience_name: str, seconds: float) -> C
     """
     if not outcome.pending:
         return outcome.audience
-    shown = ", ".join(outcome.pending[:5]) + (", …" if len(outcome.pending) > 5 else "")
     state = outcome.last_error or (f"last state {outcome.audience.reported_state}" if outcome.audience else "")
     raise IndexingTimeoutError(
-        f"{audience_name}: {len(outcome.pending)} writes not confirmed in {seconds:,.0f} s (tokens {shown}); {state}",
+        f"{audience_name}: not confirmed after {seconds:,.0f} s: {tokens.named(outcome.pending)}; {state}",
         audience_name=audience_name,
         indexing_token=outcome.pending[0],
         indexing_tokens=outcome.pending,

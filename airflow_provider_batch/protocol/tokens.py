@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.protocol.intake import list_in_text
@@ -17,6 +17,12 @@ def read_indexing_tokens(value: object) -> list[str]:
     if isinstance(value, str) and value.lstrip().startswith("["):
         value = list_in_text(value, "indexing_tokens")
     return list(dict.fromkeys(_tokens(value)))
+
+
+def named(indexing_tokens: Sequence[str]) -> str:
+    """Say how many tokens there are, and the first of them by name."""
+    shown = ", ".join(indexing_tokens[:5]) + (", …" if len(indexing_tokens) > 5 else "")
+    return f"{len(indexing_tokens)} indexing token{'s' if len(indexing_tokens) > 1 else ''} ({shown})"
 
 
 def _tokens(value: object) -> Iterator[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
@@ -17,7 +18,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_batch.exceptions import IndexingTimeoutError
 from airflow_provider_batch.operators.failing import hopeless_fails
-from airflow_provider_batch.protocol.tokens import read_indexing_tokens
+from airflow_provider_batch.protocol.tokens import named, read_indexing_tokens
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
@@ -25,14 +26,18 @@ if TYPE_CHECKING:
     from airflow_provider_batch.hooks.batch import BatchHook
 
 
+#: Where a rescheduled sensor keeps how far it is, in Airflow's store of the task instance.
+_MEMORY: Final = "indexing"
+
+
 class CustomAudienceIndexingSensor(BaseSensorOperator):
     """
     Wait until Batch has indexed every write behind the tokens of one push, or of several mapped ones.
 
     Returns the audience's view: name, type, description, nb_ids, created, updated, indexing_state. No tokens at all
-    is done at once and returns None. Each poke asks on from the first token that is not yet confirmed; what may pass
-    (no answer, 429, 5xx) is asked again with the next poke. ``REPLACED`` counts as done, with a warning; a state that
-    no page names never does. See https://doc.batch.com/api/custom-audience/1.0/get/.
+    is done at once and returns None. Each poke asks on from the first token that is not yet confirmed (in mode
+    ``reschedule`` only from Airflow 3.3 on); what may pass (no answer, 429, 5xx) is asked again with the next poke.
+    ``REPLACED`` counts as done, with a warning; a state that no page names never does. See https://doc.batch.com/api/custom-audience/1.0/get/.
 
     :param audience_name: the audience that was pushed to. (templated)
     :param indexing_tokens: one token, a list of them, or the lists of mapped tasks. (templated)
@@ -57,7 +62,7 @@ class CustomAudienceIndexingSensor(BaseSensorOperator):
         self.indexing_tokens = indexing_tokens
         self.batch_conn_id = batch_conn_id
         self.deferrable = deferrable
-        self._confirmed = 0
+        self._confirmed: int | None = None
         self._pending: tuple[str, ...] = ()
 
     @cached_property
@@ -80,11 +85,14 @@ class CustomAudienceIndexingSensor(BaseSensorOperator):
         """Ask for the tokens that are not yet confirmed, up to the first that still is not."""
         with hopeless_fails():
             tokens = read_indexing_tokens(self.indexing_tokens)
+            if self._confirmed is None:
+                self._confirmed = self._recall(context, tokens)
             outcome = self.hook.check_indexing(self.audience_name, tokens[self._confirmed :])
         self._confirmed = len(tokens) - len(outcome.pending)
         self._pending = outcome.pending
         if outcome.pending:
             self.log.info("%s: %d of %d writes confirmed", self.audience_name, self._confirmed, len(tokens))
+            self._remember(context, tokens)
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=outcome.audience.to_dict() if outcome.audience else None)
 
@@ -127,6 +135,21 @@ class CustomAudienceIndexingSensor(BaseSensorOperator):
         timeout = timedelta(seconds=self.timeout) + DEFERRAL_GRACE
         self.defer(trigger=trigger, method_name="execute_complete", timeout=timeout)
 
+    def _recall(self, context: Context, tokens: list[str]) -> int:
+        """Return how many tokens an earlier process of a rescheduled sensor saw confirmed: Airflow 3.3 keeps that."""
+        known = (self._store(context) or {}).get(_MEMORY) or {}
+        return known["confirmed"] if known.get("of") == _digest(tokens) else 0
+
+    def _remember(self, context: Context, tokens: list[str]) -> None:
+        if (store := self._store(context)) is not None:
+            store.set(_MEMORY, {"of": _digest(tokens), "confirmed": self._confirmed})
+
+    def _store(self, context: Context) -> Any:
+        return context.get("task_state_store") if self.reschedule else None
+
     def _missing(self) -> str:
-        shown = ", ".join(self._pending[:5]) + (", …" if len(self._pending) > 5 else "")
-        return f"Not confirmed: {len(self._pending)} writes to {self.audience_name} (tokens {shown})"
+        return f"Not confirmed in {self.audience_name}: {named(self._pending)}"
+
+
+def _digest(tokens: list[str]) -> str:
+    return hashlib.sha256("\n".join(tokens).encode()).hexdigest()
