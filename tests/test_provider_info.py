@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 import airflow_provider_batch
@@ -48,7 +48,11 @@ def test_its_names_are_the_distributions(declared: dict[str, Any]) -> None:
 
 
 def test_the_entry_point_leads_to_it() -> None:
-    (entry,) = [entry for entry in entry_points(group="apache_airflow_provider") if entry.dist and entry.dist.name == DISTRIBUTION]
+    (entry,) = [
+        entry
+        for entry in entry_points(group="apache_airflow_provider")
+        if entry.dist and entry.dist.name == DISTRIBUTION
+    ]
     assert entry.load() is get_provider_info
 
 
@@ -68,7 +72,9 @@ def test_every_module_it_names_is_there(declared: dict[str, Any]) -> None:
 
 def test_its_parts_belong_to_a_named_integration(declared: dict[str, Any]) -> None:
     names = {integration["integration-name"] for integration in declared["integrations"]}
-    used = {entry["integration-name"] for part in ("hooks", "operators", "sensors", "triggers") for entry in declared[part]}
+    used = {
+        entry["integration-name"] for part in ("hooks", "operators", "sensors", "triggers") for entry in declared[part]
+    }
     assert used == names == {"Batch"}
 
 
@@ -100,11 +106,13 @@ def test_airflow_shows_the_provider_and_complains_of_nothing() -> None:
         out, err = process.communicate(timeout=120)
         assert process.returncode == 0, err
         shown[name] = out
-        complaints += [line for line in (out + err).splitlines() if re.search(r"(?i)warn|error", line) and "atch" in line]
+        complaints += [
+            line for line in (out + err).splitlines() if re.search(r"(?i)warn|error", line) and "atch" in line
+        ]
     assert DISTRIBUTION in shown["get"]
     assert airflow_provider_batch.__version__ in shown["get"]
     assert "airflow_provider_batch.hooks.batch.BatchHook" in shown["hooks"]
     for field in get_provider_info()["connection-types"][0]["conn-fields"]:
         assert f"extra__batch__{field}" in shown["widgets"]
-    assert "Batch API key" in shown["behaviours"]
+    assert '"batch"' in shown["behaviours"]
     assert complaints == []

@@ -85,9 +85,7 @@ def test_each_value_is_in_one_of_the_counts(hook: BatchHook, batch_sandbox: Sand
 
 
 @pytest.mark.parametrize("as_iterator", [False, True])
-def test_twenty_five_thousand_ids_are_three_calls(
-    as_iterator: bool, hook: BatchHook, batch_sandbox: Sandbox
-) -> None:
+def test_twenty_five_thousand_ids_are_three_calls(as_iterator: bool, hook: BatchHook, batch_sandbox: Sandbox) -> None:
     given = ids(25_000)
     result = hook.update_custom_audience("vip", add_ids=iter(given) if as_iterator else given)
     assert batch_sandbox.members("vip") == set(given)
@@ -140,7 +138,18 @@ def test_nothing_to_send_is_no_call(nothing: Any, hook: BatchHook, batch_sandbox
 
 
 def test_ids_of_every_alphabet_arrive_as_they_are(hook: BatchHook, batch_sandbox: Sandbox) -> None:
-    given = {"ünïcode", 'qu"ote', "back\\slash", " padded ", "日本語", "🎉", "tab\there", "x" * 128, "é" * 128, "a/b?c#d%20"}
+    given = {
+        "ünïcode",
+        'qu"ote',
+        "back\\slash",
+        " padded ",
+        "日本語",
+        "🎉",
+        "tab\there",
+        "x" * 128,
+        "é" * 128,
+        "a/b?c#d%20",
+    }
     hook.update_custom_audience("vip", add_ids=given)
     assert batch_sandbox.members("vip") == given
 
@@ -465,7 +474,7 @@ def test_a_wait_that_takes_too_long_names_its_tokens(slow: Sandbox) -> None:
     assert caught.value.indexing_tokens == tuple(tokens)
     assert caught.value.indexing_token == tokens[0]
     assert caught.value.retryable
-    for word in (*tokens, "vip", "2 writes", "last state IN_PROGRESS"):
+    for word in (*tokens, "vip", "2 indexing tokens", "last state IN_PROGRESS"):
         assert word in str(caught.value)
 
 

@@ -56,8 +56,15 @@ def test_everything_public_has_a_docstring(path: Path) -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=named)
 def test_words_that_say_nothing_are_not_used(path: Path) -> None:
     tree = ast.parse(path.read_text("utf-8"))
-    words = {getattr(node, field) for node in ast.walk(tree) for field in ("name", "id", "arg", "attr") if hasattr(node, field)}
-    assert [word for word in sorted(filter(None, words)) if _NOT_OURS.search(word.lower()) and word not in _ALLOWED] == []
+    words = {
+        getattr(node, field)
+        for node in ast.walk(tree)
+        for field in ("name", "id", "arg", "attr")
+        if hasattr(node, field)
+    }
+    assert [
+        word for word in sorted(filter(None, words)) if _NOT_OURS.search(word.lower()) and word not in _ALLOWED
+    ] == []
     assert not _NOT_OURS.search(path.stem)
 
 

@@ -19,7 +19,7 @@ from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.operators.custom_audience import CustomAudienceUpdateOperator
 from airflow_provider_batch.sensors.custom_audience import CustomAudienceIndexingSensor
 from airflow_provider_batch.triggers.custom_audience import CustomAudienceIndexingTrigger
-from tests.transport.servers import HANG_UP, KEY, REST_KEY, Asked, RawServer, Script, answer
+from tests.transport.servers import HANG_UP, KEY, REST_KEY, Asked, RawServer, Script, Torn, answer
 
 IDS = ["jane.doe@example.com", "+33 6 12 34 56 78", "c-9f8e7d", "Zoë «quoted»", "4815162342", 'with "quotes"\\']
 LOGGERS = ["", "urllib3", "httpx", "httpcore", "requests", "asyncio", "airflow_provider_batch", "airflow.task"]
@@ -47,7 +47,8 @@ class Seen:
 
     def everything(self) -> str:
         printed = self._capfd.readouterr()
-        records = [f"{record.getMessage()} {record.__dict__}" for record in self._caplog.records]
+        # The fixture looks when the test is over: what counts is what was logged during the test.
+        records = [f"{record.getMessage()} {record.__dict__}" for record in self._caplog.get_records("call")]
         return "\n".join([*self.told, *records, printed.out, printed.err])
 
 
@@ -77,7 +78,7 @@ def quoting(status: int, **headers: str) -> Any:
     def quoted(asked: Asked) -> bytes:
         ids = [element["id"] for element in json.loads(asked.body)["ids"]] if asked.body else []
         message = f"{asked.headers['x-authorization']} may not do {asked.target}: {', '.join(ids)}"
-        return answer(status, {"code": 31, "message": message, "ids": ids}, Location=asked.target, **headers)
+        return answer(status, {"code": 31, "message": message, "ids": ids}, **headers)
 
     return quoted
 
@@ -114,7 +115,6 @@ def test_an_argument_that_is_no_list_is_told_without_its_text(seen: Seen, connec
 @pytest.mark.parametrize(
     "script",
     [
-        quoting(302),
         quoting(400),
         quoting(401),
         quoting(404),
@@ -122,18 +122,14 @@ def test_an_argument_that_is_no_list_is_told_without_its_text(seen: Seen, connec
         quoting(503, Retry_After="0"),
         quoting(201),
         HANG_UP,
-        b"HTTP/1.1 2",
+        Torn(b"HTTP/1.1 2"),
         answer(200, f"<html>{KEY} {REST_KEY} {IDS}</html>".encode()),
     ],
-    ids=["302", "400", "401", "404", "429", "503", "201 without a token", "hung up", "torn", "HTML"],
+    ids=["400", "401", "404", "429", "503", "201 without a token", "hung up", "torn", "HTML"],
 )
-def test_a_push_that_fails_tells_nothing(
-    script: Script, seen: Seen, connect: Any, request: pytest.FixtureRequest
-) -> None:
+def test_a_push_that_fails_tells_nothing(script: Script, seen: Seen, connect: Any) -> None:
     with RawServer(script) as server, pytest.raises(BatchError) as caught:
         connect(server, max_attempts=1).update_custom_audience("vip", add_ids=IDS)
-    if request.node.callspec.id == "302" and REST_KEY in str(caught.value):
-        pytest.xfail("a redirect's body keeps the keys")
     seen.add_error(caught.value)
     assert "vip" in str(caught.value)
 
@@ -164,13 +160,36 @@ def test_a_key_in_quotes_that_json_escapes_is_not_told(quoted: str, connect: Any
     assert REST_KEY not in str(caught.value)
 
 
+@pytest.mark.xfail(strict=True, reason="redirects are «ok» to requests: their bodies keep the keys")
+def test_a_redirect_that_quotes_the_keys_tells_nothing(connect: Any) -> None:
+    with RawServer(quoting(302)) as server:
+        _, message = connect(server).test_connection()
+    assert REST_KEY not in message
+
+
+@pytest.mark.xfail(strict=True, reason="httpcore logs the headers of answers, and its loggers have no filter")
+def test_an_address_in_a_header_is_not_logged_with_its_key(connect: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger="httpcore")
+    waiting = CustomAudienceIndexingTrigger(
+        batch_conn_id="batch_default", audience_name="vip", indexing_tokens=["t"], poke_interval=1, end_time=0
+    )
+
+    async def events() -> list[Any]:
+        return [event async for event in waiting.run()]
+
+    with RawServer(answer(308, Location=f"https://elsewhere.example/1.0/{KEY}/custom-audience/vip")) as server:
+        connect(server)
+        assert len(asyncio.run(events())) == 1
+    assert KEY not in caplog.text
+
+
 def test_an_operator_tells_nothing(seen: Seen, connect: Any) -> None:
     with RawServer(ACCEPTED, APPLIED, quoting(400)) as server:
         connect(server)
         operator = CustomAudienceUpdateOperator(
             task_id="update", audience_name="vip", add_ids=IDS, wait_for_indexing=True
         )
-        operator.render_template_fields({})  # type: ignore[typeddict-item]
+        operator.render_template_fields({})
         seen.add(operator.execute({}), operator.add_ids)
         with pytest.raises(AirflowFailException) as caught:
             operator.execute({})
@@ -188,7 +207,7 @@ def test_a_sensor_tells_nothing(seen: Seen, connect: Any) -> None:
         seen.add_error(caught.value)
 
 
-@pytest.mark.parametrize("script", [quoting(400), quoting(503), HANG_UP, APPLIED, b"HTTP/1.1 2"])
+@pytest.mark.parametrize("script", [quoting(400), quoting(503), HANG_UP, APPLIED, Torn(b"HTTP/1.1 2")])
 def test_a_trigger_tells_nothing(script: Script, seen: Seen, connect: Any) -> None:
     async def events() -> list[Any]:
         waiting = CustomAudienceIndexingTrigger(
@@ -207,10 +226,8 @@ def test_a_trigger_tells_nothing(script: Script, seen: Seen, connect: Any) -> No
 
 
 def test_a_tested_connection_tells_nothing(seen: Seen, connect: Any) -> None:
-    for script in (quoting(401), quoting(302), HANG_UP, answer(200, {"custom_audiences": []})):
+    for script in (quoting(401), HANG_UP, answer(200, {"custom_audiences": []})):
         with RawServer(script) as server:
             hook = connect(server)
             ok, message = hook.test_connection()
-            if "302" in message and REST_KEY in message:
-                pytest.xfail("a redirect's body keeps the keys")
             seen.add(ok, message, hook, vars(hook))

@@ -309,8 +309,8 @@ def test_an_error_of_the_trigger_fails_at_once_if_no_retry_can_mend_it(context: 
     event = IndexingEvent("error", "vip", tuple(TOKENS), message="answered 401")
     with pytest.raises(AirflowFailException, match="answered 401"):
         update().execute_complete(context, event.to_payload())
+    passing = IndexingEvent("error", "vip", tuple(TOKENS), message="answered 503", retryable=True)
     with pytest.raises(IndexingError, match="answered 503"):
-        passing = IndexingEvent("error", "vip", tuple(TOKENS), message="answered 503", retryable=True)
         update().execute_complete(context, passing.to_payload())
 
 
@@ -326,7 +326,11 @@ def test_templates_are_rendered(context: Any) -> None:
         remove_ids="{{ ['x', 'y'] }}",
     )
     operator.render_template_fields(context)
-    assert (operator.audience_name, operator.audience_type, operator.batch_conn_id) == ("vip", "custom_ids", "batch_vip")
+    assert (operator.audience_name, operator.audience_type, operator.batch_conn_id) == (
+        "vip",
+        "custom_ids",
+        "batch_vip",
+    )
     assert list(operator.ids("add_ids")) == ["vip-1", "plain"]
     assert operator.ids("remove_ids") == "['x', 'y']"
 

@@ -40,7 +40,7 @@ class Repeatable:
 
     def __iter__(self) -> Iterator[object]:
         self.readings += 1
-        return iter(self.values)
+        yield from self.values
 
 
 class Metered:
@@ -118,7 +118,7 @@ def frame() -> object:
     ("value", "remedy"),
     [
         ({"a": 1}, "pass one of its values, or list(ids) of its keys"),
-        (MappingProxyType({"a": 1}), "pass one of its values"),
+        (MappingProxyType({"a": 1}), "pass one of its values, or list(ids) of its keys"),
         (b"ab", "decode and split them first"),
         (bytearray(b"ab"), "decode and split them first"),
         (memoryview(b"ab"), "decode and split them first"),
@@ -159,7 +159,9 @@ def test_a_single_text_is_refused_with_advice(text: str) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
         intake(text)
     assert str(caught.value).startswith("add_ids: a single text is not a list of ids")
-    assert str(caught.value).endswith("pass the upstream task's .output, or set render_template_as_native_obj=True on the DAG")
+    assert str(caught.value).endswith(
+        "pass the upstream task's .output, or set render_template_as_native_obj=True on the DAG"
+    )
 
 
 @pytest.mark.parametrize("text", ["None", " None\n"])
@@ -247,7 +249,9 @@ def test_a_one_pass_iterator_is_checked_as_it_flows() -> None:
     assert caught.value.position == 4
 
 
-@pytest.mark.xfail(strict=True, raises=InvalidArgumentError, reason="only an iterator that returns itself counts as one")
+@pytest.mark.xfail(
+    strict=True, raises=InvalidArgumentError, reason="only an iterator that returns itself counts as one"
+)
 def test_an_iterator_that_does_not_return_itself_is_read_once() -> None:
     assert ids(Shared("a", "b")) == ["a", "b"]
 
@@ -294,7 +298,7 @@ class Shrinking:
 
     def __iter__(self) -> Iterator[object]:
         self.left -= 1
-        return map(str, range(self.left))
+        yield from map(str, range(self.left))
 
 
 def test_an_iterable_that_changes_between_check_and_sending_is_refused() -> None:

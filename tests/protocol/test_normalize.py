@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from airflow_provider_batch.exceptions import InvalidMemberError
 from airflow_provider_batch.protocol.normalize import are_ids, normalize
 
-steady = settings(max_examples=300, deadline=None, derandomize=True)
+steady = settings(max_examples=150, deadline=None, derandomize=True)
 
 SECRET = "SECRET-ID"
 
@@ -44,7 +44,9 @@ def refusal(value: object) -> InvalidMemberError:
     return caught.value
 
 
-@pytest.mark.parametrize("text", ["a", " a ", "A b", "Zoé", "ゾエ", "😀", 'a"\\b', "a\n", "\u200b", "x" * 128, "😀" * 128])
+@pytest.mark.parametrize(
+    "text", ["a", " a ", "A b", "Zoé", "ゾエ", "😀", 'a"\\b', "a\n", "\u200b", "x" * 128, "😀" * 128]
+)
 def test_text_is_kept_as_it_is(text: str) -> None:
     assert read(text) == text
 
@@ -97,11 +99,14 @@ def test_whole_numbers_and_rows_of_one_column_become_text(value: object, id_: st
         (UUID(int=1), "a value of type UUID is no id; convert it to str first"),
         ({"a"}, "a value of type set is no id"),
         (Opaque(), "a value of type Opaque is no id"),
-        (10**100_000, "characters are more than the 128"),
     ],
 )
 def test_anything_else_is_refused_with_a_reason_and_a_remedy(value: object, reason: str) -> None:
     assert reason in refusal(value).reason
+
+
+def test_a_number_that_python_does_not_print_is_too_long() -> None:
+    assert "characters are more than the 128" in refusal(10**100_000).reason
 
 
 def test_a_refusal_says_where_the_value_stands() -> None:

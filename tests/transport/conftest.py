@@ -27,7 +27,9 @@ class Converse(Protocol):
         """Perform *effects* one after the other over one transport, and return what came of each."""
 
 
-def _blocking(credentials: Credentials, *effects: Effect, timeout: float = 10, pace: Pace | None = None) -> list[Answer]:
+def _blocking(
+    credentials: Credentials, *effects: Effect, timeout: float = 10, pace: Pace | None = None
+) -> list[Answer]:
     with open_session(credentials, timeout=timeout) as session:
         transport = BlockingTransport(session, credentials, pace or Pace(None))
         return [transport.perform(effect) for effect in effects]

@@ -30,8 +30,15 @@ class HangUp:
     """Instead of an answer: the connection ends."""
 
 
+@dataclass(frozen=True)
+class Torn:
+    """The beginning of an answer, and then the connection ends."""
+
+    piece: bytes
+
+
 STALL, HANG_UP = Stall(), HangUp()
-Script = bytes | Iterable[bytes] | Callable[[Asked], bytes] | Stall | HangUp
+Script = bytes | Iterable[bytes] | Callable[[Asked], bytes] | Torn | Stall | HangUp
 
 
 def answer(status: int, body: object = b"", **headers: str) -> bytes:
@@ -83,6 +90,9 @@ class RawServer:
                 return
             if isinstance(script, Stall):
                 connection.rfile.read(1)
+                return
+            if isinstance(script, Torn):
+                connection.wfile.write(script.piece)
                 return
             whole = script(asked) if callable(script) else script
             for piece in (whole,) if isinstance(whole, bytes) else whole:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import requests
@@ -24,13 +25,13 @@ def transport_to(credentials: Credentials, pace: Pace | None = None) -> Blocking
 
 
 @pytest.mark.parametrize("given", [{}, {"timeout": None}])
-def test_a_call_over_the_session_itself_has_the_timeout_too(given: dict[str, None], credentials: Make) -> None:
+def test_a_call_over_the_session_itself_has_the_timeout_too(given: dict[str, Any], credentials: Make) -> None:
     with (
         RawServer(STALL) as server,
         open_session(credentials(server.url), timeout=0.2) as session,
         pytest.raises(requests.Timeout),
     ):
-        session.get(server.url, **given)  # noqa: S113 - this is the point
+        session.get(server.url, **given)
 
 
 def test_a_call_over_the_session_itself_may_have_a_timeout_of_its_own(credentials: Make) -> None:

@@ -18,7 +18,7 @@ from airflow_provider_batch.transport import MAX_BODY
 from airflow_provider_batch.transport.credentials import Credentials
 from airflow_provider_batch.transport.pace import Pace
 from tests.transport.conftest import Converse, Make
-from tests.transport.servers import HANG_UP, KEY, REST_KEY, STALL, RawServer, Script, answer, self_signed
+from tests.transport.servers import HANG_UP, KEY, REST_KEY, STALL, RawServer, Script, Torn, answer, self_signed
 
 VIEW = Request("GET", "/1.0/{api_key}/custom-audience/vip", (("indexing_token", "a b&c=d"),))
 PUSH = Request("PATCH", "/1.0/{api_key}/custom-audience/vip", (), b'{"type":"custom_ids","ids":[]}', ("an-id",))
@@ -198,15 +198,15 @@ def test_what_is_packed_against_the_request_is_bounded_as_well(converse: Convers
 
 _TORN: dict[str, Script] = {
     "hung up at once": HANG_UP,
-    "cut in the status line": b"HTTP/1.1 2",
-    "no HTTP": b"220 mail.example ESMTP ready\r\n\r\n",
+    "cut in the status line": Torn(b"HTTP/1.1 2"),
+    "no HTTP": Torn(b"220 mail.example ESMTP ready\r\n\r\n"),
     "packed, but not really": answer(200, b"not gzip", Content_Encoding="gzip"),
 }
 
 
 @pytest.mark.parametrize("script", _TORN.values(), ids=_TORN)
 def test_what_is_no_whole_answer_is_a_broken_connection(script: Script, converse: Converse, credentials: Make) -> None:
-    with RawServer(_then_hang_up(script) if isinstance(script, bytes) else script) as server:
+    with RawServer(script) as server:
         error = broken(converse(credentials(server.url), VIEW, timeout=5))
     assert str(error).startswith("no answer: GET /1.0/{api_key}/custom-audience/vip: ")
     assert error.retryable
@@ -217,7 +217,7 @@ def test_a_body_that_is_shorter_than_announced_is_a_broken_connection(
     body: bytes, converse: Converse, credentials: Make
 ) -> None:
     torn = b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n" + body
-    with RawServer(_then_hang_up(torn)) as server:
+    with RawServer(Torn(torn)) as server:
         broken(converse(credentials(server.url), PUSH))
 
 
@@ -292,8 +292,3 @@ def test_each_call_takes_its_turn(converse: Converse, credentials: Make) -> None
     with RawServer(answer(200, {})) as server:
         converse(credentials(server.url), VIEW, Sleep(0), VIEW, pace=Counted(None))
     assert len(turns) == 2
-
-
-def _then_hang_up(piece: bytes) -> Iterator[bytes]:
-    yield piece
-    raise ConnectionAbortedError

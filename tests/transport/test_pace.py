@@ -54,4 +54,6 @@ def test_a_late_turn_moves_the_next_one() -> None:
 
 def test_less_than_one_a_second_is_possible() -> None:
     pace = Pace(0.5, Clock())
-    assert [later - earlier for earlier, later in pairwise(pace.reserve() for _ in range(4))] == pytest.approx([2.08] * 3)
+    assert [later - earlier for earlier, later in pairwise(pace.reserve() for _ in range(4))] == pytest.approx(
+        [2.08] * 3
+    )

@@ -11,13 +11,16 @@ LOGGERS = ["httpx", "urllib3.connection", "urllib3.connectionpool", "urllib3.uti
 
 @pytest.fixture(autouse=True)
 def installed(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
+    for name in LOGGERS:
+        caplog.set_level(logging.DEBUG, logger=name)
     private_logs.install()
 
 
 @pytest.mark.parametrize("name", LOGGERS)
 def test_the_key_in_a_path_does_not_reach_the_log(name: str, caplog: pytest.LogCaptureFixture) -> None:
-    logging.getLogger(name).debug('"%s %s HTTP/1.1" %d', "GET", "/1.0/the-key/custom-audience/vip?indexing_token=t", 200)
+    logging.getLogger(name).debug(
+        '"%s %s HTTP/1.1" %d', "GET", "/1.0/the-key/custom-audience/vip?indexing_token=t", 200
+    )
     assert caplog.messages == ['"GET /1.0/***/custom-audience/vip?indexing_token=t HTTP/1.1" 200']
 
 

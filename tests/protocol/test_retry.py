@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_batch.exceptions import (
+    BatchAPIError,
+    BatchAuthenticationError,
+    BatchConfigurationError,
+    BatchConnectionError,
+    BatchError,
+    BatchNotFoundError,
+    BatchProtocolError,
+    BatchRateLimitError,
+    BatchRequestError,
+    BatchServerError,
+    InvalidArgumentError,
+)
+from airflow_provider_batch.protocol.retry import Backoff
+
+steady = settings(max_examples=200, deadline=None, derandomize=True)
+
+BUSY = BatchServerError("busy")
+
+
+def longest(most: float) -> float:
+    return most
+
+
+def none_at_all(most: float) -> float:
+    return 0.0
+
+
+def test_waits_double_until_the_longest_one() -> None:
+    delay = Backoff(longest, attempts=100, first=1.0, longest=10.0)
+    assert [delay(attempt, BUSY, 0.0) for attempt in range(1, 8)] == [1, 2, 4, 8, 10, 10, 10]
+
+
+def test_after_the_last_attempt_it_gives_up() -> None:
+    delay = Backoff(longest, attempts=3)
+    assert [delay(attempt, BUSY, 0.0) is None for attempt in (1, 2, 3, 4)] == [False, False, True, True]
+
+
+def test_one_attempt_is_never_repeated() -> None:
+    assert Backoff(longest, attempts=1)(1, BatchRateLimitError("busy", retry_after=0.0), 0.0) is None
+
+
+def test_the_thousandth_attempt_waits_as_long_as_any() -> None:
+    assert Backoff(longest, attempts=10**6, longest=60.0)(1000, BUSY, 0.0) == 60.0
+
+
+def test_the_jitter_may_shorten_a_wait_to_nothing() -> None:
+    assert Backoff(none_at_all)(1, BUSY, 0.0) == 0.0
+
+
+@pytest.mark.parametrize("error", [BatchConnectionError("x"), BatchProtocolError("x"), BatchRateLimitError("x"), BUSY])
+def test_what_may_pass_is_tried_again(error: BatchError) -> None:
+    assert Backoff(longest)(1, error, 0.0) == 1.0
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BatchError("x"),
+        InvalidArgumentError("x"),
+        BatchConfigurationError("x"),
+        BatchAPIError("x", retry_after=1.0),
+        BatchAuthenticationError("x", retry_after=1.0),
+        BatchNotFoundError("x", retry_after=1.0),
+        BatchRequestError("x", retry_after=1.0),
+    ],
+)
+def test_what_cannot_pass_is_never_tried_again(error: BatchError) -> None:
+    assert Backoff(longest)(1, error, 0.0) is None
+
+
+@pytest.mark.parametrize("asked", [0.0, 9.0, 120.0])
+@pytest.mark.parametrize("kind", [BatchRateLimitError, BatchServerError])
+def test_what_batch_asks_for_wins_over_the_jitter(kind: type[BatchAPIError], asked: float) -> None:
+    assert Backoff(longest, longest=60.0)(2, kind("busy", retry_after=asked), 0.0) == asked
+
+
+@pytest.mark.parametrize(("waited", "pause"), [(0.0, 9.0), (91.0, 9.0), (91.1, None), (100.0, None)])
+def test_all_waits_together_stay_within_the_total(waited: float, pause: float | None) -> None:
+    assert Backoff(longest, total=100.0)(1, BatchServerError("busy", retry_after=9.0), waited) == pause
+
+
+def test_a_longer_request_than_the_total_gives_up_at_once() -> None:
+    assert Backoff(longest, total=600.0)(1, BatchRateLimitError("busy", retry_after=601.0), 0.0) is None
+
+
+@steady
+@given(
+    attempt=st.integers(1, 10_000),
+    share=st.floats(0, 1),
+    first=st.floats(0.001, 100),
+    most=st.floats(0.001, 1000),
+    waited=st.floats(0, 1000),
+)
+def test_a_wait_is_never_longer_than_its_bounds(
+    attempt: int, share: float, first: float, most: float, waited: float
+) -> None:
+    delay = Backoff(lambda bound: bound * share, attempts=10**6, first=first, longest=most, total=600.0)
+    pause = delay(attempt, BUSY, waited)
+    assert pause is None or (0 <= pause <= most and waited + pause <= 600.0)

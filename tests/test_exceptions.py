@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+import sys
+
+import pytest
+
+from airflow_provider_batch import exceptions
+from airflow_provider_batch.exceptions import (
+    BatchAPIError,
+    BatchAuthenticationError,
+    BatchConfigurationError,
+    BatchConnectionError,
+    BatchError,
+    BatchNotFoundError,
+    BatchProtocolError,
+    BatchRateLimitError,
+    BatchRequestError,
+    BatchServerError,
+    IndexingError,
+    IndexingTimeoutError,
+    InvalidArgumentError,
+    InvalidMemberError,
+    PushStoppedError,
+)
+
+API = {"status": 400, "code": "API_MISUSE", "number": 12, "route": "GET /1.0/{api_key}", "retry_after": 9.5}
+
+#: Class, its parents in the tree, whether it is retryable, what it is made with.
+TREE: list[tuple[type[BatchError], tuple[type, ...], bool, dict[str, object]]] = [
+    (BatchError, (Exception,), False, {}),
+    (InvalidArgumentError, (BatchError, ValueError), False, {}),
+    (InvalidMemberError, (InvalidArgumentError,), False, {"argument": "add_ids", "position": 3, "reason": "no id"}),
+    (BatchConfigurationError, (BatchError,), False, {}),
+    (BatchConnectionError, (BatchError,), True, {}),
+    (BatchAPIError, (BatchError,), False, API),
+    (BatchAuthenticationError, (BatchAPIError,), False, API),
+    (BatchNotFoundError, (BatchAPIError,), False, API),
+    (BatchRequestError, (BatchAPIError,), False, API),
+    (BatchRateLimitError, (BatchAPIError,), True, API),
+    (BatchServerError, (BatchAPIError,), True, API),
+    (BatchProtocolError, (BatchError,), True, {}),
+    (PushStoppedError, (BatchError,), False, {}),
+    (IndexingError, (BatchError,), False, {"audience_name": "vip", "indexing_token": "t0"}),
+    (
+        IndexingTimeoutError,
+        (IndexingError,),
+        True,
+        {"audience_name": "vip", "indexing_token": "t0", "indexing_tokens": ("t0", "t1")},
+    ),
+]
+CLASSES = [kind for kind, *_ in TREE]
+
+
+def test_the_tree_has_these_classes_and_no_other() -> None:
+    public = [value for value in vars(exceptions).values() if isinstance(value, type)]
+    assert public == CLASSES
+
+
+@pytest.mark.parametrize(("kind", "parents"), [(kind, parents) for kind, parents, *_ in TREE])
+def test_each_class_hangs_in_the_tree_where_it_is_drawn(kind: type[BatchError], parents: tuple[type, ...]) -> None:
+    assert kind.__bases__ == parents
+
+
+@pytest.mark.parametrize(("kind", "retryable"), [(kind, retryable) for kind, _, retryable, _ in TREE])
+def test_each_class_says_whether_trying_again_can_help(kind: type[BatchError], retryable: bool) -> None:
+    assert kind("no").retryable is retryable
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_each_class_is_drawn_in_the_docstring(kind: type[BatchError]) -> None:
+    assert kind.__name__ in (exceptions.__doc__ or "")
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_an_error_is_its_message(kind: type[BatchError]) -> None:
+    assert str(kind("no")) == "no"
+
+
+@pytest.mark.parametrize(("kind", "attributes"), [(kind, attributes) for kind, *_, attributes in TREE])
+def test_an_error_keeps_what_it_is_made_with(kind: type[BatchError], attributes: dict[str, object]) -> None:
+    assert vars(kind("no", **attributes)) == attributes
+
+
+@pytest.mark.parametrize(
+    ("accepted", "text"),
+    [
+        (None, "no"),
+        (0, "no (Batch had accepted 0 chunks of this push before)"),
+        (1, "no (Batch had accepted 1 chunk of this push before)"),
+        (1234, "no (Batch had accepted 1,234 chunks of this push before)"),
+    ],
+)
+def test_an_error_of_a_push_says_how_many_chunks_were_accepted(accepted: int | None, text: str) -> None:
+    error = BatchServerError("no", status=500)
+    error.accepted_chunks = accepted
+    assert str(error) == text
+
+
+def test_what_was_accepted_is_known_of_one_error_only() -> None:
+    BatchError("no").accepted_chunks = 3
+    assert BatchError("no").accepted_chunks is None
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize(("kind", "attributes"), [(kind, attributes) for kind, *_, attributes in TREE])
+def test_an_error_survives_pickling(kind: type[BatchError], attributes: dict[str, object], protocol: int) -> None:
+    error = kind("no", **attributes)
+    error.accepted_chunks = 7
+    again = pickle.loads(pickle.dumps(error, protocol))
+    assert (type(again), str(again), vars(again)) == (kind, str(error), vars(error))
+
+
+@pytest.mark.parametrize(("kind", "attributes"), [(kind, attributes) for kind, *_, attributes in TREE])
+def test_an_error_survives_copying(kind: type[BatchError], attributes: dict[str, object]) -> None:
+    error = kind("no", **attributes)
+    again = copy.copy(error)
+    assert (type(again), str(again), vars(again)) == (kind, str(error), vars(error))
+
+
+def test_importing_the_errors_imports_nothing_else() -> None:
+    code = (
+        "import sys; before = set(sys.modules); import airflow_provider_batch.exceptions;"
+        "print(*sorted(set(sys.modules) - before - {'__future__', 'typing'}))"
+    )
+    # Without the site module, which may import anything.
+    ran = subprocess.run(
+        [sys.executable, "-c", "import typing;" + code], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert ran.stdout.split() == ["airflow_provider_batch", "airflow_provider_batch.exceptions"]
