@@ -113,16 +113,16 @@ class BatchHook(BaseHook):
             max_length=_DIALECT.max_id_length,
             on_invalid_id=on_invalid_id,
         )
-        chunks.check()
-        progress = Progress(self.log, audience_name, chunks.total)
+        window = self._settings.max_concurrency if max_concurrency is None else max_concurrency
         tokens = []
         with self._transport() as transport:
+            chunks.check()
+            progress = Progress(self.log, audience_name, chunks.total)
 
             def send(chunk: Chunk) -> Receipt:
                 push = flow.push_chunk(_DIALECT, audience_name, audience_type, chunk, self._settings.backoff)
                 return flow.run(push, transport.perform)
 
-            window = self._settings.max_concurrency if max_concurrency is None else max_concurrency
             for receipt in deliver(chunks, send, max_concurrency=window, stopped=transport.stopped):
                 progress.count(receipt)
                 tokens.append(receipt.indexing_token)

@@ -61,12 +61,14 @@ class Settings:
         return Backoff(_full_jitter, attempts=sys.maxsize, longest=longest, total=math.inf)
 
 
-def read_settings(connection: AirflowConnection, extra: Mapping[str, Any]) -> Settings:
+def read_settings(connection: AirflowConnection, extra: object) -> Settings:
     """
     Read the settings out of *connection* and its *extra*.
 
     :raises BatchConfigurationError: for a missing key, an address that is none, an unknown or unusable extra.
     """
+    if not isinstance(extra, Mapping):
+        raise BatchConfigurationError('the connection\'s extra must be a JSON object such as {"timeout": 30}')
     credentials = Credentials(
         base_url=_base_url(connection),
         api_key=connection.login or "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
@@ -41,8 +42,8 @@ class CustomAudienceUpdateOperator(RendersIdsAsCounts):
     :param skip_on_empty: skip the task when there is nothing to send, instead of succeeding.
     :param wait_for_indexing: wait until Batch has indexed every call.
     :param deferrable: wait in the triggerer instead of the worker.
-    :param poke_interval: seconds between two questions for the state.
-    :param indexing_timeout: seconds to wait at most before the task fails.
+    :param poke_interval: seconds (or a timedelta) between two questions for the state.
+    :param indexing_timeout: seconds (or a timedelta) to wait at most before the task fails.
     """
 
     id_fields = ("add_ids", "remove_ids")
@@ -63,8 +64,8 @@ class CustomAudienceUpdateOperator(RendersIdsAsCounts):
         skip_on_empty: bool = False,
         wait_for_indexing: bool = False,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poke_interval: float = 10,
-        indexing_timeout: float = 3600,
+        poke_interval: float | timedelta = 10,
+        indexing_timeout: float | timedelta = 3600,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -79,8 +80,8 @@ class CustomAudienceUpdateOperator(RendersIdsAsCounts):
         self.skip_on_empty = skip_on_empty
         self.wait_for_indexing = wait_for_indexing
         self.deferrable = deferrable
-        self.poke_interval = poke_interval
-        self.indexing_timeout = indexing_timeout
+        self.poke_interval = seconds("poke_interval", poke_interval)
+        self.indexing_timeout = seconds("indexing_timeout", indexing_timeout)
 
     @cached_property
     def hook(self) -> BatchHook:
@@ -141,13 +142,23 @@ class CustomAudienceUpdateOperator(RendersIdsAsCounts):
     def _defer(self, indexing_tokens: list[str], confirmed: int) -> None:
         from airflow_provider_batch.triggers.custom_audience import DEFERRAL_GRACE, CustomAudienceIndexingTrigger
 
+        now = time.time()
         trigger = CustomAudienceIndexingTrigger(
             batch_conn_id=self.batch_conn_id,
             audience_name=self.audience_name,
             indexing_tokens=indexing_tokens,
             confirmed=confirmed,
             poke_interval=self.poke_interval,
-            end_time=time.time() + self.indexing_timeout,
+            start_time=now,
+            end_time=now + self.indexing_timeout,
         )
         timeout = timedelta(seconds=self.indexing_timeout) + DEFERRAL_GRACE
         self.defer(trigger=trigger, method_name="execute_complete", timeout=timeout)
+
+
+def seconds(name: str, value: float | timedelta) -> float:
+    """Return a time in seconds; it is not templated, so that a wrong one already fails the DAG file."""
+    number = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < math.inf:
+        raise ValueError(f"{name}: {value!r} is no time; pass seconds above 0, or a timedelta")
+    return number

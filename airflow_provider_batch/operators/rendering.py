@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
+from collections.abc import Iterable, Sized
 from typing import Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
@@ -41,9 +41,20 @@ class RendersIdsAsCounts(BaseOperator):
 
     # Airflow calls this very method on the operator itself, mapped or not, «in order to call the operator method
     # when we override it»; it is also called for nested objects, which are no concern of ours.
-    def _do_render_template_fields(self, parent: Any, *args: Any, **kwargs: Any) -> None:
-        super()._do_render_template_fields(parent, *args, **kwargs)
+    def _do_render_template_fields(
+        self, parent: Any, template_fields: Iterable[str], *args: Any, **kwargs: Any
+    ) -> None:
+        if parent is self:
+            template_fields = [field for field in template_fields if not self._is_literal(field)]
+        super()._do_render_template_fields(parent, template_fields, *args, **kwargs)
         if parent is self:
             for field in self.id_fields:
                 if self.ids(field) is not None:
                     setattr(self, field, RenderedIds(self.ids(field)))
+
+    def _is_literal(self, field: str) -> bool:
+        """Return whether *field* holds ids without a template: rendering them costs 0.2 ms each, for nothing."""
+        value = self.ids(field) if field in self.id_fields else None
+        return isinstance(value, list | tuple) and all(
+            "{" not in item if isinstance(item, str) else isinstance(item, int) for item in value
+        )

@@ -39,7 +39,8 @@ _REMEDIES: Final = {
 
 T = TypeVar("T")
 
-#: Longest text of Batch's that an error repeats.
+#: How much of a text of Batch's is read, and how much of it an error repeats, in characters.
+_LONGEST_READ: Final = 20_000
 _LONGEST_MESSAGE: Final = 300
 
 
@@ -153,9 +154,11 @@ def _named(code: object) -> tuple[str | None, int | None]:
 
 def _without_members(message: str, members: Sequence[str]) -> str:
     """Return *message* on one line, with every id of the call blotted out: Batch may quote what it refuses."""
-    text = _one_line(message[: _LONGEST_MESSAGE * 4])
+    text = _one_line(message[:_LONGEST_READ])
     for member in sorted((m for m in map(_one_line, members) if m and m in text), key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(member)}(?!\w)", "…", text)
+    if len(message) > _LONGEST_READ:  # the end may be the beginning of an id
+        text = text[: -max(map(len, members), default=1)]
     return text[:_LONGEST_MESSAGE]
 
 

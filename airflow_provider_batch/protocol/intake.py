@@ -47,6 +47,8 @@ class Intake:
         self.rejections: list[Rejection] = []
         self._max_length = max_length
         self._block_size = block_size
+        if on_invalid_id not in ("fail", "skip"):
+            raise InvalidArgumentError(f"on_invalid_id: {on_invalid_id!r:.80} is neither 'fail' nor 'skip'")
         self._skip = on_invalid_id == "skip"
         self._values = _iterable(value, argument)
         self._ids: list[str] | None = None

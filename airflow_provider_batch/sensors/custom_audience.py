@@ -10,7 +10,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
     AirflowSensorTimeout,
+    AirflowSkipException,
     BaseSensorOperator,
     PokeReturnValue,
     conf,
@@ -74,6 +76,7 @@ class CustomAudienceIndexingSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Poke; or ask once, and defer if that is not enough."""
+        self._confirmed = None
         if self.deferrable:
             return self._ask_or_defer(context)
         try:
@@ -115,14 +118,19 @@ class CustomAudienceIndexingSensor(BaseSensorOperator):
         self.hook.stop()
 
     def _ask_or_defer(self, context: Context) -> Any:
-        end_time = time.time() + self.timeout
+        start_time = time.time()
         # Deferring costs two starts of a worker: ask once before.
-        poked = self.poke(context)
+        try:
+            poked = self.poke(context)
+        except AirflowFailException as error:
+            if self.soft_fail or self.never_fail:  # as the loop of the other modes does
+                raise AirflowSkipException(str(error)) from error
+            raise
         if not poked.is_done:
-            self._defer(end_time)
+            self._defer(start_time)
         return poked.xcom_value
 
-    def _defer(self, end_time: float) -> None:
+    def _defer(self, start_time: float) -> None:
         from airflow_provider_batch.triggers.custom_audience import DEFERRAL_GRACE, CustomAudienceIndexingTrigger
 
         trigger = CustomAudienceIndexingTrigger(
@@ -130,7 +138,8 @@ class CustomAudienceIndexingSensor(BaseSensorOperator):
             audience_name=self.audience_name,
             indexing_tokens=self._pending,
             poke_interval=self.poke_interval,
-            end_time=end_time,
+            start_time=start_time,
+            end_time=start_time + self.timeout,
         )
         timeout = timedelta(seconds=self.timeout) + DEFERRAL_GRACE
         self.defer(trigger=trigger, method_name="execute_complete", timeout=timeout)

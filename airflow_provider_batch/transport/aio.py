@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import lru_cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
@@ -58,8 +62,30 @@ async def open_transport(credentials: Credentials, *, timeout: float, pace: Pace
     :param timeout: seconds to wait for a connection, and for each part of an answer.
     """
     private_logs.install()
-    async with httpx.AsyncClient(headers=credentials.headers, timeout=timeout, follow_redirects=False) as client:
+    async with httpx.AsyncClient(
+        headers=credentials.headers,
+        # No cookies: they are not part of the API.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        timeout=timeout,
+        follow_redirects=False,
+        # Over plain http a proxy of the environment would read the keys, though they are meant for this machine alone.
+        trust_env=credentials.encrypted,
+        # requests reads these variables, httpx does not: both transports shall trust the same.
+        verify=_trusted(os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")),
+    ) as client:
         yield AsyncTransport(client, credentials, pace)
+
+
+@lru_cache(maxsize=1)
+def _trusted(bundle: str | None) -> ssl.SSLContext:
+    """Trust whom *bundle* names; made once a process, since it holds up the event loop for some 20 ms."""
+    if not bundle:
+        return httpx.create_ssl_context()
+    return (
+        ssl.create_default_context(capath=bundle)
+        if os.path.isdir(bundle)
+        else ssl.create_default_context(cafile=bundle)
+    )
 
 
 async def _read(answer: httpx.Response) -> bytes:

@@ -46,6 +46,8 @@ def open_session(credentials: Credentials, *, timeout: float) -> requests.Sessio
     # Without an auth of its own, requests would put one from ~/.netrc in place of the key's header.
     session.auth = lambda prepared: prepared
     session.headers.update(credentials.headers)
+    # Over plain http a proxy of the environment would read the keys, though they are meant for this machine alone.
+    session.trust_env = credentials.encrypted
     # No cookies: they are not part of the API, and a session's jar is the one thing that threads must not share.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     # Nothing but the scheme that was checked: over https, plain http is not even spoken.
@@ -101,7 +103,7 @@ class BlockingTransport:
         return Response(
             answer.status_code,
             {name.lower(): value for name, value in answer.headers.items()},
-            body if answer.ok else self._credentials.blot_out(body),
+            body if 200 <= answer.status_code < 300 else self._credentials.blot_out(body),
             time.time(),
         )
 

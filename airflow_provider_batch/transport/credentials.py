@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -48,10 +49,20 @@ class Credentials:
             "User-Agent": self.user_agent,
         }
 
+    @property
+    def encrypted(self) -> bool:
+        """Whether the keys travel encrypted; if not, they do not leave this machine."""
+        return self.base_url.lower().startswith("https:")
+
     def blot_out(self, body: bytes) -> bytes:
-        """Return an error's *body* without the keys, which a server or a proxy may quote."""
-        for key in {self.rest_api_key, self.api_key, quote(self.api_key, safe="")}:
-            body = re.sub(rb"(?<![\w-])" + re.escape(key.encode()) + rb"(?![\w-])", b"***", body)
+        """Return an error's *body* without the keys, which a server or a proxy may quote in any spelling of JSON's."""
+        keys = (self.rest_api_key, self.api_key, quote(self.api_key, safe=""))
+        for spelling in {
+            spelling for key in keys for spelling in (key, json.dumps(key)[1:-1], key.replace("/", r"\/"))
+        }:
+            pattern = re.escape(spelling.encode())
+            # A key of a few letters, as only a test has, would take the names of the body's fields with it.
+            body = re.sub(pattern if len(spelling) > 4 else rb"\b" + pattern + rb"\b", b"***", body)
         return body
 
 
@@ -74,7 +85,7 @@ def _check_base_url(base_url: str) -> None:
         raise BatchConfigurationError(
             "the connection's host is no address; leave it empty or use https://api.batch.com"
         )
-    if parts.username is not None or parts.query or parts.fragment:
+    if parts.username is not None or "?" in base_url or "#" in base_url:
         raise BatchConfigurationError("the connection's host must be an address alone, without user, query or fragment")
     if parts.scheme == "http" and not _is_loopback(host):
         raise BatchConfigurationError(

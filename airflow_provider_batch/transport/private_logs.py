@@ -1,4 +1,4 @@
-"""Keeps the key in Batch's paths out of what the HTTP libraries log: httpx at INFO, urllib3 at DEBUG."""
+"""Keeps the key in Batch's paths out of what the HTTP libraries log: httpx at INFO, urllib3 and httpcore at DEBUG."""
 
 from __future__ import annotations
 
@@ -6,8 +6,17 @@ import logging
 import re
 from typing import Final
 
-#: The loggers of both libraries that write addresses; a filter only sees what is logged to its very own logger.
-_LOGGERS: Final = ("httpx", "urllib3.connection", "urllib3.connectionpool", "urllib3.util.retry")
+#: The loggers that write addresses or headers; a filter only sees what is logged to its very own logger.
+_LOGGERS: Final = (
+    "httpcore.connection",
+    "httpcore.http11",
+    "httpcore.http2",
+    "httpcore.proxy",
+    "httpx",
+    "urllib3.connection",
+    "urllib3.connectionpool",
+    "urllib3.util.retry",
+)
 
 _KEY_IN_PATH: Final = re.compile(r"(/\d+\.\d+/)[^/\s?]+(/custom-audience)")
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Final, Literal
 
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_batch.exceptions import BatchError, IndexingError, IndexingTimeoutError
@@ -76,7 +77,8 @@ class CustomAudienceIndexingTrigger(BaseTrigger):
     :param indexing_tokens: all tokens of the push.
     :param confirmed: how many of them, from the first, are known to be confirmed.
     :param poke_interval: seconds between two questions.
-    :param end_time: the deadline, in seconds since the epoch.
+    :param start_time: when the wait began, in seconds since the epoch.
+    :param end_time: its deadline, likewise.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class CustomAudienceIndexingTrigger(BaseTrigger):
         audience_name: str,
         indexing_tokens: Sequence[str],
         poke_interval: float,
+        start_time: float,
         end_time: float,
         confirmed: int = 0,
     ) -> None:
@@ -94,6 +97,7 @@ class CustomAudienceIndexingTrigger(BaseTrigger):
         self.audience_name = audience_name
         self.indexing_tokens = list(indexing_tokens)
         self.poke_interval = poke_interval
+        self.start_time = start_time
         self.end_time = end_time
         self.confirmed = confirmed
 
@@ -106,6 +110,7 @@ class CustomAudienceIndexingTrigger(BaseTrigger):
                 "audience_name": self.audience_name,
                 "indexing_tokens": self.indexing_tokens,
                 "poke_interval": self.poke_interval,
+                "start_time": self.start_time,
                 "end_time": self.end_time,
                 "confirmed": self.confirmed,
             },
@@ -119,6 +124,8 @@ class CustomAudienceIndexingTrigger(BaseTrigger):
             event = self._event("timeout", message=str(error), pending=error.indexing_tokens)
         except BatchError as error:
             event = self._event("error", message=str(error), retryable=error.retryable)
+        except AirflowNotFoundException as error:
+            event = self._event("error", message=str(error))
         yield TriggerEvent(event.to_payload())
 
     async def _await_indexing(self) -> IndexingEvent:
@@ -131,7 +138,6 @@ class CustomAudienceIndexingTrigger(BaseTrigger):
         from airflow_provider_batch.transport.aio import open_transport
         from airflow_provider_batch.transport.pace import Pace
 
-        started = time.time()
         connection = await get_async_connection(self.batch_conn_id)
         settings = read_settings(connection, await get_async_extra_dejson(connection))
         wait = flow.await_indexing(
@@ -146,7 +152,7 @@ class CustomAudienceIndexingTrigger(BaseTrigger):
         pace = Pace(settings.requests_per_second)
         async with open_transport(settings.credentials, timeout=settings.timeout, pace=pace) as transport:
             outcome = await flow.arun(wait, transport.perform)
-        audience = flow.confirmed(outcome, self.audience_name, time.time() - started)
+        audience = flow.confirmed(outcome, self.audience_name, time.time() - self.start_time)
         warning = flow.replaced_warning(outcome.replaced) if outcome.replaced else ""
         return self._event("finished", audience=audience.to_dict() if audience else None, warning=warning)
 

@@ -244,12 +244,7 @@ def test_a_soft_failing_sensor_is_skipped_by_what_the_trigger_saw(event: Indexin
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
-def test_a_soft_failing_sensor_is_skipped_by_a_refusal(
-    deferrable: bool, batch_sandbox: Sandbox, request: pytest.FixtureRequest
-) -> None:
-    if deferrable:
-        reason = "the first question of a deferrable sensor does not know of soft_fail"
-        request.applymarker(pytest.mark.xfail(strict=True, raises=AirflowFailException, reason=reason))
+def test_a_soft_failing_sensor_is_skipped_by_a_refusal(deferrable: bool, batch_sandbox: Sandbox) -> None:
     batch_sandbox.faults(Fault(401))
     with pytest.raises(AirflowSkipException):
         sensor([ODD], soft_fail=True, deferrable=deferrable).execute({})

@@ -117,20 +117,13 @@ def test_no_redirect_is_followed(status: int, converse: Converse, credentials: M
 
 
 @pytest.mark.parametrize("status", [302, 400, 401, 500])
-def test_the_keys_are_blotted_out_of_what_is_no_success(
-    status: int, converse: Converse, credentials: Make, request: pytest.FixtureRequest
-) -> None:
-    if status == 302 and converse.__name__ == "_blocking":
-        reason = "redirects are «ok» to requests: their bodies keep the keys"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
+def test_the_keys_are_blotted_out_of_what_is_no_success(status: int, converse: Converse, credentials: Make) -> None:
     with RawServer(answer(status, {"message": f"{KEY} and {REST_KEY}"})) as server:
         (given,) = converse(credentials(server.url), PUSH)
     assert response(given).body == b'{"message": "*** and ***"}'
 
 
-def test_cookies_are_not_sent_back(converse: Converse, credentials: Make, request: pytest.FixtureRequest) -> None:
-    if converse.__name__ == "_aio":
-        request.applymarker(pytest.mark.xfail(strict=True, reason="the asynchronous client keeps a jar"))
+def test_cookies_are_not_sent_back(converse: Converse, credentials: Make) -> None:
     with RawServer(answer(200, {}, Set_Cookie="session=1; Path=/")) as server:
         converse(credentials(server.url), VIEW, VIEW)
     assert [asked.headers.get("cookie") for asked in server.asked] == [None, None]
@@ -149,7 +142,6 @@ def test_a_netrc_does_not_replace_the_key(
     assert "authorization" not in server.asked[0].headers
 
 
-@pytest.mark.xfail(strict=True, reason="a proxy of the environment gets the keys, unencrypted")
 @pytest.mark.parametrize("variable", ["http_proxy", "all_proxy"])
 def test_http_on_the_loopback_does_not_go_through_a_proxy(
     variable: str, converse: Converse, credentials: Make, monkeypatch: pytest.MonkeyPatch
