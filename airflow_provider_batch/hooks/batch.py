@@ -221,7 +221,8 @@ class BatchHook(BaseHook):
         # requests is imported where it is used: importing a hook must not cost a DAG file 100 ms.
         from airflow_provider_batch.transport.blocking import BlockingTransport
 
-        transport = BlockingTransport(self._session, self._settings.credentials, self._pace)
+        settings = self._settings
+        transport = BlockingTransport(self._session, settings.credentials, self._pace, timeout=settings.timeout)
         self._at_work.add(transport.stopped)
         try:
             yield transport

@@ -57,7 +57,7 @@ def raise_for_status(response: Response, request: Request) -> None:
 def indexing_token(response: Response, request: Request) -> str:
     """Return the token that an accepted write is promised to answer."""
     token = _object(response, request).get("indexing_token")
-    if not isinstance(token, str) or not token.strip():
+    if not isinstance(token, str) or not token.strip() or not token.isprintable():
         raise BatchProtocolError(f"{request.route}: answered {response.status} without an indexing_token")
     return token
 
@@ -144,7 +144,7 @@ def _named(code: object) -> tuple[str | None, int | None]:
     """Return name and number of an error given either, the number as an integer or as text."""
     if isinstance(code, str) and code.isascii() and code.isdigit() and len(code) < 10:
         code = int(code)
-    if isinstance(code, int) and not isinstance(code, bool):
+    if isinstance(code, int) and not isinstance(code, bool) and abs(code) < 10**9:
         return ERROR_NAMES.get(code), code
     if isinstance(code, str) and code.strip():
         name = code.strip()
@@ -206,4 +206,6 @@ def _moment(text: object) -> datetime | None:
         moment = datetime.fromisoformat(text) if isinstance(text, str) else None
     except ValueError:
         return None
-    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
+    if moment is None:
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

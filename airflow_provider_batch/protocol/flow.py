@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeAlias, TypeVar
 
-from airflow_provider_batch.exceptions import BatchConnectionError, BatchError, IndexingTimeoutError
+from airflow_provider_batch.exceptions import BatchAPIError, BatchConnectionError, BatchError, IndexingTimeoutError
 from airflow_provider_batch.protocol import decode, encode, tokens
 from airflow_provider_batch.protocol.dialect import Dialect
 from airflow_provider_batch.protocol.model import (
@@ -80,11 +80,12 @@ def exchange(request: Request, read: Callable[[Response, Request], R], delay: De
         answer = yield request
         try:
             return _read(answer, request, read)
-        except BatchError as error:
+        except BatchError as caught:
+            error = caught
             if (pause := delay(attempt, error, waited)) is None:
                 raise
         waited += pause
-        yield Sleep(pause)
+        yield Sleep(pause, everyone=_is_overloaded(error))
 
 
 def push_chunk(dialect: Dialect, audience_name: str, audience_type: str, chunk: Chunk, delay: Delay) -> Flow[Receipt]:
@@ -169,6 +170,11 @@ def confirmed(outcome: IndexingOutcome, audience_name: str, seconds: float) -> C
 def replaced_warning(indexing_tokens: Sequence[str]) -> str:
     """Say that writes ended in REPLACED: finished, but whether they were ever applied no page tells."""
     return f"a later replace of the audience took over from {len(indexing_tokens)} of the writes waited for"
+
+
+def _is_overloaded(error: BatchError) -> bool:
+    """Return whether Batch asks for less of everything, not only for another try of this call."""
+    return isinstance(error, BatchAPIError) and error.status in (429, 503)
 
 
 def _read(answer: Answer, request: Request, read: Callable[[Response, Request], R]) -> R:

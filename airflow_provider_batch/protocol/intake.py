@@ -8,7 +8,6 @@ read once to be checked; what can only be read once (a generator) is checked whi
 from __future__ import annotations
 
 import ast
-import io
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
@@ -31,7 +30,6 @@ _NATIVE_ADVICE: Final = "pass the upstream task's .output, or set render_templat
 _NOT_IDS: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
     (Mapping, "a dict is not a list of ids; pass one of its values, or list(ids) of its keys"),
     ((bytes, bytearray, memoryview), "bytes are not a list of ids; decode and split them first"),
-    (io.IOBase, "the lines of a file end in a line break; pass (line.rstrip('\\n') for line in file)"),
 )
 
 
@@ -69,7 +67,7 @@ class Intake:
             given = [id_ for block in self._normalized() for id_ in block]
             self._ids = list(dict.fromkeys(given))
             self.duplicates = len(given) - len(self._ids)
-        elif iter(self._values) is not self._values and not self._skip:
+        elif not isinstance(self._values, Iterator) and not self._skip:
             self._checked = sum(map(len, self._normalized()))
 
     def blocks(self) -> Iterator[list[str]]:
@@ -121,6 +119,10 @@ def _iterable(value: object, argument: str) -> Iterable[object]:
     for kinds, reason in _NOT_IDS:
         if isinstance(value, kinds):
             raise InvalidArgumentError(f"{argument}: {reason}")
+    if hasattr(value, "readline"):
+        raise InvalidArgumentError(
+            f"{argument}: the lines of a file end in a line break; pass (line.rstrip('\\n') for line in file)"
+        )
     if hasattr(value, "columns"):  # a data frame: iterating it would give the names of its columns
         raise InvalidArgumentError(f"{argument}: a table is not a list of ids; pass its id column, e.g. frame['id']")
     if not isinstance(value, Iterable):
@@ -133,7 +135,7 @@ def list_in_text(text: str, argument: str) -> list[object]:
     for parse in (json.loads, ast.literal_eval) if text.lstrip().startswith("[") else ():
         try:
             values = parse(text.strip())
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
             continue
         if isinstance(values, list):
             return values

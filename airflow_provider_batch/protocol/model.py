@@ -39,9 +39,10 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """A wait of so many seconds."""
+    """A wait of so many seconds; ``everyone`` says that nobody else of the same task should send meanwhile either."""
 
     seconds: float
+    everyone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

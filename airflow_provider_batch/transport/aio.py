@@ -24,14 +24,17 @@ from airflow_provider_batch.transport.pace import Pace
 class AsyncTransport:
     """Performs what a flow asks for; the client is closed by :func:`open_transport`."""
 
-    def __init__(self, client: httpx.AsyncClient, credentials: Credentials, pace: Pace) -> None:
+    def __init__(self, client: httpx.AsyncClient, credentials: Credentials, pace: Pace, *, timeout: float) -> None:
         self._client = client
+        self._timeout = timeout
         self._credentials = credentials
         self._pace = pace
 
     async def perform(self, effect: Effect) -> Answer:
         """Do *effect* and return what came of it."""
         if isinstance(effect, Sleep):
+            if effect.everyone:
+                self._pace.hold(effect.seconds)
             await asyncio.sleep(effect.seconds)
             return None
         await asyncio.sleep(self._pace.reserve())
@@ -42,10 +45,12 @@ class AsyncTransport:
             async with self._client.stream(
                 request.method, self._credentials.url(request), params=request.query, content=request.body
             ) as answer:
-                body = await _read(answer)
+                async with asyncio.timeout(self._timeout):
+                    body = await _read(answer)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             # Not chained: the library's error holds the request, and its address holds the app's key.
             return BatchConnectionError(f"no answer: {request.route}: {type(error).__name__}")
+        self._pace.learn(answer.status_code)
         return Response(
             answer.status_code,
             {name.lower(): value for name, value in answer.headers.items()},
@@ -59,7 +64,7 @@ async def open_transport(credentials: Credentials, *, timeout: float, pace: Pace
     """
     Open a transport on the running event loop.
 
-    :param timeout: seconds to wait for a connection, and for each part of an answer.
+    :param timeout: seconds to wait for a connection, for each part of an answer, and for its body in all.
     """
     private_logs.install()
     async with httpx.AsyncClient(
@@ -73,7 +78,7 @@ async def open_transport(credentials: Credentials, *, timeout: float, pace: Pace
         # requests reads these variables, httpx does not: both transports shall trust the same.
         verify=_trusted(os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")),
     ) as client:
-        yield AsyncTransport(client, credentials, pace)
+        yield AsyncTransport(client, credentials, pace, timeout=timeout)
 
 
 @lru_cache(maxsize=1)

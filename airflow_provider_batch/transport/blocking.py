@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from http.cookiejar import DefaultCookiePolicy
@@ -9,6 +10,7 @@ from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
 from airflow_provider_batch.exceptions import BatchConnectionError, PushStoppedError
@@ -62,11 +64,14 @@ class BlockingTransport:
     """
     Performs what a flow asks for.
 
+    :param timeout: seconds that the body of an answer may take in all.
+
     Once ``stopped`` is set, nothing more is sent and no wait goes on.
     """
 
-    def __init__(self, session: requests.Session, credentials: Credentials, pace: Pace) -> None:
+    def __init__(self, session: requests.Session, credentials: Credentials, pace: Pace, *, timeout: float) -> None:
         self.stopped = threading.Event()
+        self._timeout = timeout
         self._session = session
         self._credentials = credentials
         self._pace = pace
@@ -78,6 +83,8 @@ class BlockingTransport:
         :raises PushStoppedError: if the push was stopped.
         """
         if isinstance(effect, Sleep):
+            if effect.everyone:
+                self._pace.hold(effect.seconds)
             self._sleep(effect.seconds)
             return None
         self._sleep(self._pace.reserve())
@@ -96,16 +103,27 @@ class BlockingTransport:
                 data=request.body,
                 stream=True,
             ) as answer:
-                body = answer.raw.read(MAX_BODY, decode_content=True)
+                body = _read(answer.raw, time.monotonic() + self._timeout)
         except (requests.RequestException, HTTPError, OSError) as error:
             # Not chained: the libraries' errors quote the address, and the address holds the app's key.
             return BatchConnectionError(f"no answer: {request.route}: {_cause(error)}")
+        self._pace.learn(answer.status_code)
         return Response(
             answer.status_code,
             {name.lower(): value for name, value in answer.headers.items()},
             body if 200 <= answer.status_code < 300 else self._credentials.blot_out(body),
             time.time(),
         )
+
+
+def _read(raw: BaseHTTPResponse, give_up: float) -> bytes:
+    """Read an answer's body, as much of it as is of use, for as long as is reasonable."""
+    body = bytearray()
+    while len(body) < MAX_BODY and (piece := raw.read1(MAX_BODY - len(body), decode_content=True)):
+        body += piece
+        if time.monotonic() > give_up:  # each piece came in time, but there is no end to them
+            raise TimeoutError(errno.ETIMEDOUT, "the answer takes too long")
+    return bytes(body)
 
 
 def _cause(error: BaseException) -> str:

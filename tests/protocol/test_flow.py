@@ -92,6 +92,11 @@ def conversation(flow: Flow[Any], *answers: Answer) -> list[Effect | Done[Any]]:
     return steps
 
 
+def paces(steps: list[Effect | Done[Any]]) -> list[Any]:
+    """The same, with only the seconds of each sleep."""
+    return [step.seconds if isinstance(step, Sleep) else step for step in steps]
+
+
 # One call.
 
 
@@ -104,7 +109,7 @@ def test_a_chunk_is_sent_and_its_receipt_returned() -> None:
 )
 def test_what_may_pass_is_waited_out_and_the_same_request_sent_again(trouble: Answer) -> None:
     steps = conversation(push(), trouble, trouble, accepted())
-    assert steps[:-1] == [UPDATE, Sleep(1.0), UPDATE, Sleep(2.0), UPDATE]
+    assert paces(steps[:-1]) == [UPDATE, 1.0, UPDATE, 2.0, UPDATE]
 
 
 def test_a_chunk_is_encoded_once_however_often_it_is_tried() -> None:
@@ -113,7 +118,25 @@ def test_a_chunk_is_encoded_once_however_often_it_is_tried() -> None:
 
 
 def test_a_busy_service_is_asked_again_when_it_says() -> None:
-    assert conversation(push(), busy(9), accepted())[1] == Sleep(9.0)
+    assert paces(conversation(push(), busy(9), accepted()))[1] == 9.0
+
+
+@pytest.mark.parametrize(
+    ("trouble", "everyone"),
+    [
+        (LOST, False),
+        (Response(201), False),
+        (Response(500), False),
+        (Response(502), False),
+        (Response(429), True),
+        (busy(9), True),
+        (Response(503), True),
+    ],
+)
+def test_everyone_waits_when_batch_is_overloaded(trouble: Answer, everyone: bool) -> None:
+    pause = conversation(push(), trouble)[1]
+    assert isinstance(pause, Sleep)
+    assert pause.everyone is everyone
 
 
 @pytest.mark.parametrize(
@@ -127,7 +150,7 @@ def test_a_busy_service_is_asked_again_when_it_says() -> None:
 )
 def test_after_the_last_attempt_the_last_error_is_raised(trouble: Answer, kind: type[BatchError]) -> None:
     flow = push(Backoff(longest, attempts=2))
-    assert conversation(flow, trouble) == [UPDATE, Sleep(1.0), UPDATE]
+    assert paces(conversation(flow, trouble)) == [UPDATE, 1.0, UPDATE]
     with pytest.raises(kind):
         advance(flow, trouble)
 
@@ -142,7 +165,7 @@ def test_a_refusal_is_raised_at_once(status: int) -> None:
 
 def test_the_waits_of_one_call_stay_within_the_total() -> None:
     flow = push(Backoff(longest, attempts=100, total=20.0))
-    assert conversation(flow, busy(9), busy(9)) == [UPDATE, Sleep(9.0), UPDATE, Sleep(9.0), UPDATE]
+    assert paces(conversation(flow, busy(9), busy(9))) == [UPDATE, 9.0, UPDATE, 9.0, UPDATE]
     with pytest.raises(BatchRateLimitError):
         advance(flow, busy(9))
 
@@ -325,7 +348,7 @@ def test_the_last_question_is_asked_at_the_deadline(deadline: float, times: list
 def test_an_interval_of_nothing_is_no_storm_of_questions() -> None:
     clock = Clock()
     flow = await_indexing(MEP_1_0, "vip", ["t0"], delay=PATIENT, every=0.0, deadline=100.0, now=clock)
-    assert conversation(flow, shows("IN_PROGRESS"))[1] == Sleep(0.1)
+    assert paces(conversation(flow, shows("IN_PROGRESS")))[1] == 0.1
 
 
 def test_a_write_that_is_applied_at_the_deadline_is_confirmed() -> None:

@@ -31,7 +31,7 @@ def _blocking(
     credentials: Credentials, *effects: Effect, timeout: float = 10, pace: Pace | None = None
 ) -> list[Answer]:
     with open_session(credentials, timeout=timeout) as session:
-        transport = BlockingTransport(session, credentials, pace or Pace(None))
+        transport = BlockingTransport(session, credentials, pace or Pace(None), timeout=timeout)
         return [transport.perform(effect) for effect in effects]
 
 

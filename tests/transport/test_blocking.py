@@ -21,7 +21,7 @@ VIEW = Request("GET", "/1.0/{api_key}/custom-audience/vip")
 
 
 def transport_to(credentials: Credentials, pace: Pace | None = None) -> BlockingTransport:
-    return BlockingTransport(open_session(credentials, timeout=5), credentials, pace or Pace(None))
+    return BlockingTransport(open_session(credentials, timeout=5), credentials, pace or Pace(None), timeout=5)
 
 
 @pytest.mark.parametrize("given", [{}, {"timeout": None}])
