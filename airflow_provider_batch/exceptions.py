@@ -37,8 +37,12 @@ class BatchError(Exception):
         message = super().__str__()
         if self.accepted_chunks is None:
             return message
-        chunks = "1 chunk" if self.accepted_chunks == 1 else f"{self.accepted_chunks:,} chunks"
-        return f"{message} (Batch had accepted {chunks} of this push before)"
+        return f"{message} (Batch had accepted {chunk_count(self.accepted_chunks)} of this push before)"
+
+
+def chunk_count(number: int) -> str:
+    """Say how many chunks there are."""
+    return "1 chunk" if number == 1 else f"{number:,} chunks"
 
 
 class InvalidArgumentError(BatchError, ValueError):

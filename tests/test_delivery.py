@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_batch.delivery import MAX_CONCURRENCY, deliver
+from airflow_provider_batch.delivery import MAX_CONCURRENCY, check_max_concurrency, deliver, push
 from airflow_provider_batch.exceptions import (
     BatchAuthenticationError,
     BatchError,
@@ -17,18 +17,23 @@ from airflow_provider_batch.exceptions import (
     InvalidMemberError,
     PushStoppedError,
 )
-from airflow_provider_batch.protocol.model import Chunk, Receipt
+from airflow_provider_batch.protocol.model import Receipt, Request
+from airflow_provider_batch.resume import Delivered, Parcel
 
 #: Seconds after which a test that should have gone on is given up.
 PATIENCE = 10.0
 
 
-def numbered(many: int) -> list[Chunk]:
-    return [Chunk(number, [f"id-{number}"], []) for number in range(1, many + 1)]
+def parcel(number: int) -> Parcel:
+    return Parcel(number, 1, 0, Request("PATCH", "/vip"), f"digest-{number}")
 
 
-def receipt(chunk: Chunk) -> Receipt:
-    return Receipt(chunk.number, len(chunk.add_ids), len(chunk.remove_ids), f"t{chunk.number}")
+def numbered(many: int) -> list[Parcel]:
+    return [parcel(number) for number in range(1, many + 1)]
+
+
+def receipt(parcel: Parcel) -> Receipt:
+    return parcel.receipt(f"t{parcel.number}")
 
 
 def numbers(receipts: Iterable[Receipt]) -> list[int]:
@@ -40,7 +45,7 @@ def await_(event: threading.Event) -> None:
 
 
 class Events:
-    """One event for each chunk."""
+    """One event for each parcel."""
 
     def __init__(self) -> None:
         self._events: dict[int, threading.Event] = {}
@@ -61,11 +66,11 @@ def test_every_chunk_is_sent_and_its_receipt_given(many: int, max_concurrency: i
 def test_receipts_come_in_the_order_of_the_chunks_whatever_ends_first() -> None:
     done = Events()
 
-    def last_one_first(chunk: Chunk) -> Receipt:
-        if chunk.number < 4:
-            await_(done[chunk.number + 1])
-        done[chunk.number].set()
-        return receipt(chunk)
+    def last_one_first(parcel: Parcel) -> Receipt:
+        if parcel.number < 4:
+            await_(done[parcel.number + 1])
+        done[parcel.number].set()
+        return receipt(parcel)
 
     assert numbers(deliver(numbered(4), last_one_first, max_concurrency=4, stopped=threading.Event())) == [1, 2, 3, 4]
 
@@ -76,11 +81,11 @@ def test_receipts_come_in_order_after_any_order_of_completion(order: list[int]) 
     done = Events()
     before = dict(zip(order[1:], order, strict=False))
 
-    def in_that_order(chunk: Chunk) -> Receipt:
-        if chunk.number in before:
-            await_(done[before[chunk.number]])
-        done[chunk.number].set()
-        return receipt(chunk)
+    def in_that_order(parcel: Parcel) -> Receipt:
+        if parcel.number in before:
+            await_(done[before[parcel.number]])
+        done[parcel.number].set()
+        return receipt(parcel)
 
     assert numbers(deliver(numbered(6), in_that_order, max_concurrency=6, stopped=threading.Event())) == [
         1,
@@ -95,12 +100,12 @@ def test_receipts_come_in_order_after_any_order_of_completion(order: list[int]) 
 def test_a_slow_first_chunk_does_not_hold_up_the_others() -> None:
     tenth = threading.Event()
 
-    def slow_first(chunk: Chunk) -> Receipt:
-        if chunk.number == 1:
+    def slow_first(parcel: Parcel) -> Receipt:
+        if parcel.number == 1:
             await_(tenth)
-        if chunk.number == 10:
+        if parcel.number == 10:
             tenth.set()
-        return receipt(chunk)
+        return receipt(parcel)
 
     assert numbers(deliver(numbered(10), slow_first, max_concurrency=2, stopped=threading.Event())) == list(
         range(1, 11)
@@ -110,9 +115,9 @@ def test_a_slow_first_chunk_does_not_hold_up_the_others() -> None:
 def test_as_many_calls_as_allowed_are_in_flight_together() -> None:
     together = threading.Barrier(3)
 
-    def send(chunk: Chunk) -> Receipt:
+    def send(parcel: Parcel) -> Receipt:
         together.wait(PATIENCE)
-        return receipt(chunk)
+        return receipt(parcel)
 
     assert numbers(deliver(numbered(6), send, max_concurrency=3, stopped=threading.Event())) == [1, 2, 3, 4, 5, 6]
 
@@ -125,17 +130,17 @@ class Window:
         self.most_held = 0
         self._lock = threading.Lock()
 
-    def chunks(self, many: int) -> Iterator[Chunk]:
-        for chunk in numbered(many):
+    def chunks(self, many: int) -> Iterator[Parcel]:
+        for parcel in numbered(many):
             with self._lock:
                 self.held += 1
                 self.most_held = max(self.most_held, self.held)
-            yield chunk
+            yield parcel
 
-    def send(self, chunk: Chunk) -> Receipt:
+    def send(self, parcel: Parcel) -> Receipt:
         with self._lock:
             self.held -= 1
-        return receipt(chunk)
+        return receipt(parcel)
 
 
 @pytest.mark.parametrize("max_concurrency", [1, 2, 5])
@@ -151,15 +156,15 @@ def test_the_source_is_pulled_no_further_than_the_window_while_no_call_ends(max_
     in_flight = threading.Semaphore(0)
     go_on = threading.Event()
 
-    def source() -> Iterator[Chunk]:
-        for chunk in numbered(10):
-            pulled.append(chunk.number)
-            yield chunk
+    def source() -> Iterator[Parcel]:
+        for parcel in numbered(10):
+            pulled.append(parcel.number)
+            yield parcel
 
-    def send(chunk: Chunk) -> Receipt:
+    def send(parcel: Parcel) -> Receipt:
         in_flight.release()
         await_(go_on)
-        return receipt(chunk)
+        return receipt(parcel)
 
     def consume() -> None:
         list(deliver(source(), send, max_concurrency=max_concurrency, stopped=threading.Event()))
@@ -179,7 +184,7 @@ def test_the_source_is_pulled_no_further_than_the_window_while_no_call_ends(max_
 def test_nothing_is_pulled_before_the_first_receipt_is_asked_for() -> None:
     pulled: list[int] = []
 
-    def source() -> Iterator[Chunk]:
+    def source() -> Iterator[Parcel]:
         pulled.append(1)
         yield from numbered(1)
 
@@ -187,11 +192,11 @@ def test_nothing_is_pulled_before_the_first_receipt_is_asked_for() -> None:
     assert pulled == []
 
 
-def failing_at(number: int, error: BaseException) -> Callable[[Chunk], Receipt]:
-    def send(chunk: Chunk) -> Receipt:
-        if chunk.number == number:
+def failing_at(number: int, error: BaseException) -> Callable[[Parcel], Receipt]:
+    def send(parcel: Parcel) -> Receipt:
+        if parcel.number == number:
             raise error
-        return receipt(chunk)
+        return receipt(parcel)
 
     return send
 
@@ -220,11 +225,11 @@ def test_receipts_before_an_error_are_given() -> None:
 def test_calls_under_way_are_let_finish_and_counted() -> None:
     stopped = threading.Event()
 
-    def send(chunk: Chunk) -> Receipt:
-        if chunk.number == 1:
+    def send(parcel: Parcel) -> Receipt:
+        if parcel.number == 1:
             raise BatchError("no")
         await_(stopped)
-        return receipt(chunk)
+        return receipt(parcel)
 
     with pytest.raises(BatchError) as caught:
         list(deliver(numbered(3), send, max_concurrency=3, stopped=stopped))
@@ -234,8 +239,8 @@ def test_calls_under_way_are_let_finish_and_counted() -> None:
 def test_the_first_error_wins_over_those_that_follow() -> None:
     stopped = threading.Event()
 
-    def send(chunk: Chunk) -> Receipt:
-        if chunk.number == 2:
+    def send(parcel: Parcel) -> Receipt:
+        if parcel.number == 2:
             raise BatchAuthenticationError("first", status=401)
         await_(stopped)
         raise PushStoppedError("later")
@@ -261,11 +266,11 @@ def test_a_push_that_ends_well_is_not_stopped() -> None:
 def test_after_an_error_nothing_more_is_started() -> None:
     started: list[int] = []
 
-    def send(chunk: Chunk) -> Receipt:
-        started.append(chunk.number)
-        if chunk.number == 2:
+    def send(parcel: Parcel) -> Receipt:
+        started.append(parcel.number)
+        if parcel.number == 2:
             raise BatchError("no")
-        return receipt(chunk)
+        return receipt(parcel)
 
     with pytest.raises(BatchError):
         list(deliver(numbered(10), send, max_concurrency=1, stopped=threading.Event()))
@@ -278,7 +283,7 @@ def test_a_foreign_exception_of_a_call_gets_a_note() -> None:
     assert caught.value.__notes__ == ["Batch had accepted 3 chunks of this push before"]
 
 
-def breaking(after: int, error: Exception) -> Iterator[Chunk]:
+def breaking(after: int, error: Exception) -> Iterator[Parcel]:
     yield from numbered(after)
     raise error
 
@@ -309,7 +314,7 @@ def test_closing_the_delivery_stops_the_waits_of_the_calls() -> None:
 
 
 def test_closing_the_delivery_pulls_nothing_more() -> None:
-    source = (Chunk(number, ["a"], []) for number in count(1))
+    source = (parcel(number) for number in count(1))
     delivery = deliver(source, receipt, max_concurrency=1, stopped=threading.Event())
     next(delivery)
     delivery.close()  # type: ignore[attr-defined]  # it is a generator
@@ -328,17 +333,86 @@ def test_no_thread_is_left_after_an_early_end() -> None:
 
 @pytest.mark.parametrize("max_concurrency", [0, -1, MAX_CONCURRENCY + 1, True, 1.0, "4", None, 10**1000])
 def test_a_number_of_calls_out_of_range_is_refused(max_concurrency: object) -> None:
-    with pytest.raises(InvalidArgumentError, match=f"is no whole number from 1 to {MAX_CONCURRENCY}$"):
-        list(deliver(numbered(1), receipt, max_concurrency=max_concurrency, stopped=threading.Event()))  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgumentError, match=f"is no integer from 1 to {MAX_CONCURRENCY}$"):
+        check_max_concurrency(max_concurrency)
 
 
-def test_nothing_is_sent_with_a_number_of_calls_out_of_range() -> None:
-    sent: list[Chunk] = []
+@pytest.mark.parametrize("max_concurrency", [1, 4, MAX_CONCURRENCY])
+def test_a_number_of_calls_in_range_is_taken(max_concurrency: int) -> None:
+    assert check_max_concurrency(max_concurrency) == max_concurrency
 
-    def send(chunk: Chunk) -> Receipt:
-        sent.append(chunk)
-        return receipt(chunk)
 
-    with pytest.raises(InvalidArgumentError):
-        list(deliver(numbered(1), send, max_concurrency=0, stopped=threading.Event()))
-    assert sent == []
+class Memory:
+    """A journal in memory, which outlives a try."""
+
+    def __init__(self, delivered: Delivered | None = None) -> None:
+        self.delivered = delivered
+        self.noted: list[Receipt] = []
+        self.closed = 0
+
+    def read(self) -> Delivered | None:
+        return self.delivered
+
+    def note(self, receipt: Receipt) -> None:
+        self.noted.append(receipt)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def deliver_all(journal: Memory, send: Callable[[Parcel], Receipt] = receipt) -> list[Receipt]:
+    stopped = threading.Event()
+    return list(push(lambda: iter(numbered(5)), send, max_concurrency=1, stopped=stopped, journal=journal))
+
+
+def test_every_receipt_is_noted_in_order_and_kept_at_the_end() -> None:
+    journal = Memory()
+    assert deliver_all(journal) == journal.noted == [receipt(parcel) for parcel in numbered(5)]
+    assert journal.closed == 1
+
+
+def test_what_was_noted_is_kept_when_the_push_fails() -> None:
+    journal = Memory()
+    with pytest.raises(BatchError, match="accepted 2 chunks"):
+        deliver_all(journal, failing_at(3, BatchError("no")))
+    assert numbers(journal.noted) == [1, 2]
+    assert journal.closed == 1
+
+
+def test_what_was_delivered_is_not_sent_again() -> None:
+    sent: list[int] = []
+
+    def send(parcel: Parcel) -> Receipt:
+        sent.append(parcel.number)
+        return receipt(parcel)
+
+    journal = Memory(Delivered("digest-3", ("old-1", "old-2", "old-3")))
+    receipts = deliver_all(journal, send)
+    assert [receipt.indexing_token for receipt in receipts] == ["old-1", "old-2", "old-3", "t4", "t5"]
+    assert sent == numbers(journal.noted) == [4, 5]
+
+
+def test_what_was_delivered_counts_as_accepted() -> None:
+    with pytest.raises(BatchError, match="accepted 3 chunks"):
+        deliver_all(Memory(Delivered("digest-3", ("old-1", "old-2", "old-3"))), failing_at(4, BatchError("no")))
+
+
+@pytest.mark.parametrize(
+    "delivered",
+    [
+        Delivered("digest-2", ("old-1", "old-2", "old-3")),
+        Delivered("digest-6", ("old",) * 6),
+        Delivered("else", ("old",)),
+    ],
+    ids=["other content", "fewer chunks now", "another first chunk"],
+)
+def test_another_input_is_sent_from_the_start(delivered: Delivered) -> None:
+    journal = Memory(delivered)
+    assert [receipt.indexing_token for receipt in deliver_all(journal)] == ["t1", "t2", "t3", "t4", "t5"]
+    assert numbers(journal.noted) == [1, 2, 3, 4, 5]
+
+
+def test_a_push_that_was_delivered_whole_sends_nothing() -> None:
+    journal = Memory(Delivered("digest-5", ("a", "b", "c", "d", "e")))
+    assert [receipt.indexing_token for receipt in deliver_all(journal)] == ["a", "b", "c", "d", "e"]
+    assert journal.noted == []

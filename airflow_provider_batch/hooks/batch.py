@@ -6,13 +6,13 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 
 from airflow_provider_batch import get_provider_info
-from airflow_provider_batch.delivery import deliver
+from airflow_provider_batch.delivery import check_max_concurrency, push
 from airflow_provider_batch.exceptions import BatchError
 from airflow_provider_batch.hooks.connection import Settings, read_settings
 from airflow_provider_batch.hooks.progress import Progress
@@ -20,7 +20,8 @@ from airflow_provider_batch.protocol import encode, flow
 from airflow_provider_batch.protocol.chunk import Chunks
 from airflow_provider_batch.protocol.dialect import MEP_1_0
 from airflow_provider_batch.protocol.intake import OnInvalidId
-from airflow_provider_batch.protocol.model import Chunk, CustomAudience, IndexingOutcome, PushResult, Receipt
+from airflow_provider_batch.protocol.model import Chunk, CustomAudience, IndexingOutcome, PushResult, Receipt, Request
+from airflow_provider_batch.resume import Journal, Parcel, pack
 from airflow_provider_batch.transport.pace import Pace
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class BatchHook(BaseHook):
         chunk_size: int = 10_000,
         max_concurrency: int | None = None,
         on_invalid_id: OnInvalidId = "fail",
+        journal: Journal | None = None,
     ) -> PushResult:
         """
         Add and remove members of an existing audience, in as many calls as needed.
@@ -99,6 +101,7 @@ class BatchHook(BaseHook):
         :param chunk_size: ids in one call, at most 10,000.
         :param max_concurrency: calls in flight, at most 64; None for what the connection says.
         :param on_invalid_id: ``fail``, or ``skip`` to send the rest and count what was left out.
+        :param journal: notes what was accepted and knows it the next time; not used for what can be read only once.
         :raises InvalidArgumentError: if an argument breaks a documented rule.
         :raises InvalidMemberError: if a value is no id and is not to be skipped.
         :raises BatchConfigurationError: if the connection cannot be used.
@@ -113,17 +116,28 @@ class BatchHook(BaseHook):
             max_length=_DIALECT.max_id_length,
             on_invalid_id=on_invalid_id,
         )
-        window = self._settings.max_concurrency if max_concurrency is None else max_concurrency
+        settings = self._settings
+        window = check_max_concurrency(settings.max_concurrency if max_concurrency is None else max_concurrency)
         tokens = []
         with self._transport() as transport:
             chunks.check()
             progress = Progress(self.log, audience_name, chunks.total)
 
-            def send(chunk: Chunk) -> Receipt:
-                push = flow.push_chunk(_DIALECT, audience_name, audience_type, chunk, self._settings.backoff)
-                return flow.run(push, transport.perform)
+            def encode_chunk(chunk: Chunk) -> Request:
+                return encode.update_custom_audience(_DIALECT, audience_name, audience_type, chunk)
 
-            for receipt in deliver(chunks, send, max_concurrency=window, stopped=transport.stopped):
+            def send(parcel: Parcel) -> Receipt:
+                return parcel.receipt(flow.run(flow.write(parcel.request, settings.backoff), transport.perform))
+
+            receipts = push(
+                partial(pack, chunks, encode_chunk, settings.credentials.digest),
+                send,
+                max_concurrency=window,
+                stopped=transport.stopped,
+                # What can be read but once could not be sent again, should its beginning prove to be another one.
+                journal=journal if chunks.rereadable else None,
+            )
+            for receipt in receipts:
                 progress.count(receipt)
                 tokens.append(receipt.indexing_token)
         result = PushResult(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
 
     from airflow_provider_batch.hooks.batch import BatchHook
+    from airflow_provider_batch.operators.journal import TaskStateJournal
 
 
 class CustomAudienceUpdateOperator(RendersIdsAsCounts):
@@ -27,8 +28,8 @@ class CustomAudienceUpdateOperator(RendersIdsAsCounts):
     Returns the indexing tokens, one a call, so that a sensor takes ``indexing_tokens=update.output``; pushes the
     XCom ``summary`` with the counts: audience, type, added, removed, duplicates, rejected (and the first reasons),
     calls, seconds. Bad input and refusals (400, 401, 403, 404) fail without retries; what may pass is first tried
-    again call by call, then left to the DAG's retries, which send everything again: that is safe, as an id has one
-    action in a run. See https://doc.batch.com/developer/api/mep/custom-audience/1.0/update.
+    again call by call, then left to the DAG's retries. On Airflow 3.3 and later a retry sends only what is left, and
+    waits for what it knows; before, it sends everything again, which is safe: an id has one action in a run. See https://doc.batch.com/developer/api/mep/custom-audience/1.0/update.
 
     :param audience_name: an existing audience: letters, digits, ``_`` and ``-``, at most 255. (templated)
     :param add_ids: ids to add: an iterable of str or int, of rows of one column, or an upstream task's output. An id
@@ -92,6 +93,10 @@ class CustomAudienceUpdateOperator(RendersIdsAsCounts):
 
     def execute(self, context: Context) -> list[str]:
         """Push the ids, and wait if that is asked for."""
+        journal = _journal(context)
+        ti = context.get("ti")
+        if journal is None and getattr(ti, "try_number", 1) > 1:
+            self.log.info("Airflow before 3.3 keeps nothing between two tries: everything is sent again, which is safe")
         with hopeless_fails():
             result = self.hook.update_custom_audience(
                 self.audience_name,
@@ -101,13 +106,16 @@ class CustomAudienceUpdateOperator(RendersIdsAsCounts):
                 chunk_size=self.chunk_size,
                 max_concurrency=self.max_concurrency,
                 on_invalid_id=self.on_invalid_id,
+                journal=journal,
             )
-            if (ti := context.get("ti")) is not None:
+            if ti is not None:
                 ti.xcom_push(key="summary", value=result.summary())
             if not result.indexing_tokens and self.skip_on_empty:
                 raise AirflowSkipException(f"{self.audience_name}: nothing to send")
             if result.indexing_tokens and self.wait_for_indexing:
                 self._wait(result.indexing_tokens)
+        if journal is not None:
+            journal.clear()
         return result.indexing_tokens
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> list[str]:
@@ -119,6 +127,8 @@ class CustomAudienceUpdateOperator(RendersIdsAsCounts):
             indexed.raise_unless_finished()
         if indexed.warning:
             self.log.warning("%s: %s", self.audience_name, indexed.warning)
+        if (journal := _journal(context)) is not None:
+            journal.clear()
         return list(indexed.indexing_tokens)
 
     def on_kill(self) -> None:
@@ -154,6 +164,13 @@ class CustomAudienceUpdateOperator(RendersIdsAsCounts):
         )
         timeout = timedelta(seconds=self.indexing_timeout) + DEFERRAL_GRACE
         self.defer(trigger=trigger, method_name="execute_complete", timeout=timeout)
+
+
+def _journal(context: Context) -> TaskStateJournal | None:
+    """Return where the task instance keeps what was delivered; imported where a task runs, as the hook is."""
+    from airflow_provider_batch.operators.journal import TaskStateJournal
+
+    return TaskStateJournal.of(context)
 
 
 def seconds(name: str, value: float | timedelta) -> float:

@@ -45,6 +45,11 @@ class Chunks:
         self._removes.check()
 
     @property
+    def rereadable(self) -> bool:
+        """Whether the chunks can be made a second time."""
+        return self._adds.rereadable and self._removes.rereadable
+
+    @property
     def total(self) -> int | None:
         """How many ids there are at most, where that is known before the last one is read."""
         adds, removes = self._adds.total, self._removes.total
@@ -66,6 +71,7 @@ class Chunks:
         return (*self._adds.rejections, *self._removes.rejections)
 
     def __iter__(self) -> Iterator[Chunk]:
+        self._duplicates = 0
         number = 0
         adding: dict[str, None] = {}
         removing: dict[str, None] = {}

@@ -40,7 +40,7 @@ _REMEDIES: Final = {
 T = TypeVar("T")
 
 #: How much of a text of Batch's is read, and how much of it an error repeats, in characters.
-_LONGEST_READ: Final = 20_000
+_LONGEST_READ: Final = 4_000
 _LONGEST_MESSAGE: Final = 300
 
 
@@ -91,7 +91,7 @@ def _api_error(response: Response, request: Request) -> BatchAPIError:
     named = " ".join(filter(None, (code, f"({number})" if number is not None else "")))
     said = _without_members(message, request.members)
     parts = [f"{request.route}: answered {response.status}", named, said, _remedy(response.status)]
-    return _error_class(response.status)(
+    error = _error_class(response.status)(
         "; ".join(filter(None, parts)),
         status=response.status,
         code=code,
@@ -99,6 +99,9 @@ def _api_error(response: Response, request: Request) -> BatchAPIError:
         route=request.route,
         retry_after=_retry_after(response),
     )
+    # Not on any page: what a proxy says of a body that was too slow, and no word on the body itself.
+    error.retryable = error.retryable or response.status == 408
+    return error
 
 
 def _error_class(status: int) -> type[BatchAPIError]:
@@ -155,8 +158,10 @@ def _named(code: object) -> tuple[str | None, int | None]:
 def _without_members(message: str, members: Sequence[str]) -> str:
     """Return *message* on one line, with every id of the call blotted out: Batch may quote what it refuses."""
     text = _one_line(message[:_LONGEST_READ])
-    for member in sorted((m for m in map(_one_line, members) if m and m in text), key=len, reverse=True):
-        text = re.sub(rf"(?<!\w){re.escape(member)}(?!\w)", "…", text)
+    spellings = {spelling for member in members for spelling in (_one_line(member), json.dumps(member)[1:-1])}
+    for member in sorted((spelling for spelling in spellings if spelling and spelling in text), key=len, reverse=True):
+        # An id of a letter or two would take every word with it that it is a part of.
+        text = re.sub(re.escape(member) if len(member) > 4 else rf"(?<!\w){re.escape(member)}(?!\w)", "…", text)
     if len(message) > _LONGEST_READ:  # the end may be the beginning of an id
         text = text[: -max(map(len, members), default=1)]
     return text[:_LONGEST_MESSAGE]
@@ -173,11 +178,17 @@ def _retry_after(response: Response) -> float | None:
         return float(value[:9])
     try:
         until = parsedate_to_datetime(value)
-        asked = response.headers.get("date")
-        now = parsedate_to_datetime(asked) if asked else datetime.fromtimestamp(response.received_at, UTC)
-        return max(0.0, (until - now).total_seconds())
+        return max(0.0, (until - _now(response)).total_seconds())
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def _now(response: Response) -> datetime:
+    """Return the time on the server's clock if it tells it: only that one goes with the dates it sends."""
+    try:
+        return parsedate_to_datetime(response.headers.get("date", ""))
+    except (ValueError, TypeError):
+        return datetime.fromtimestamp(response.received_at, UTC)
 
 
 def _object(response: Response, request: Request) -> Mapping[str, Any]:
@@ -203,9 +214,7 @@ def _typed(value: object, kind: type[T]) -> T | None:
 def _moment(text: object) -> datetime | None:
     """Read a date and time; one without a zone is taken for UTC, which no page says."""
     try:
-        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
+        moment = datetime.fromisoformat(text if isinstance(text, str) else "")
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
-    if moment is None:
-        return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

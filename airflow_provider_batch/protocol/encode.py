@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from json.encoder import encode_basestring
 from typing import Final
@@ -18,7 +19,7 @@ _ESCAPED: Final = bytes(range(0x20)) + b'"\\'
 def update_custom_audience(dialect: Dialect, audience_name: str, audience_type: str, chunk: Chunk) -> Request:
     """Ask to add and to remove the members of *chunk*."""
     elements = ",".join(filter(None, (_elements("add", chunk.add_ids), _elements("remove", chunk.remove_ids))))
-    body = f'{{"type":"{audience_type}","ids":[{elements}]}}'.encode()
+    body = f'{{"type":{json.dumps(audience_type)},"ids":[{elements}]}}'.encode()
     members = (*chunk.add_ids, *chunk.remove_ids)
     return _request(dialect.update, audience_name, body=body, members=members)
 

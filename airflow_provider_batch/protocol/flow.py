@@ -15,11 +15,9 @@ from airflow_provider_batch.exceptions import BatchAPIError, BatchConnectionErro
 from airflow_provider_batch.protocol import decode, encode, tokens
 from airflow_provider_batch.protocol.dialect import Dialect
 from airflow_provider_batch.protocol.model import (
-    Chunk,
     CustomAudience,
     IndexingOutcome,
     IndexingState,
-    Receipt,
     Request,
     Response,
     Sleep,
@@ -80,19 +78,17 @@ def exchange(request: Request, read: Callable[[Response, Request], R], delay: De
         answer = yield request
         try:
             return _read(answer, request, read)
-        except BatchError as caught:
-            error = caught
+        except BatchError as error:
             if (pause := delay(attempt, error, waited)) is None:
                 raise
+            rest = Sleep(pause, everyone=_is_overloaded(error))
         waited += pause
-        yield Sleep(pause, everyone=_is_overloaded(error))
+        yield rest
 
 
-def push_chunk(dialect: Dialect, audience_name: str, audience_type: str, chunk: Chunk, delay: Delay) -> Flow[Receipt]:
-    """Send one chunk; it is encoded once, however often it is tried."""
-    request = encode.update_custom_audience(dialect, audience_name, audience_type, chunk)
-    token = yield from exchange(request, decode.indexing_token, delay)
-    return Receipt(chunk.number, len(chunk.add_ids), len(chunk.remove_ids), token)
+def write(request: Request, delay: Delay) -> Flow[str]:
+    """Send a write and return its indexing token; what is sent again is the very same request."""
+    return (yield from exchange(request, decode.indexing_token, delay))
 
 
 def view(dialect: Dialect, audience_name: str, indexing_token: str | None, delay: Delay) -> Flow[CustomAudience]:
@@ -137,6 +133,8 @@ def await_indexing(
                 failures += 1
                 last_error = str(error)
                 pause = delay(failures, error, 0.0)
+                if pause is None:
+                    pause = getattr(error, "retry_after", None)
             else:
                 if audience.indexing_state.finished:
                     break
@@ -158,7 +156,7 @@ def confirmed(outcome: IndexingOutcome, audience_name: str, seconds: float) -> C
     """
     if not outcome.pending:
         return outcome.audience
-    state = outcome.last_error or (f"last state {outcome.audience.reported_state}" if outcome.audience else "")
+    state = outcome.last_error or (f"last state {outcome.audience.reported_state}" if outcome.audience else "not asked")
     raise IndexingTimeoutError(
         f"{audience_name}: not confirmed after {seconds:,.0f} s: {tokens.named(outcome.pending)}; {state}",
         audience_name=audience_name,

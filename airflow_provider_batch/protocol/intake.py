@@ -53,6 +53,11 @@ class Intake:
         self._checked: int | None = None
 
     @property
+    def rereadable(self) -> bool:
+        """Whether the values can be read a second time."""
+        return not isinstance(self._values, Iterator)
+
+    @property
     def total(self) -> int | None:
         """How many ids there are, where that is known before the last one is read."""
         return self._checked if self._ids is None else len(self._ids)
@@ -67,7 +72,7 @@ class Intake:
             given = [id_ for block in self._normalized() for id_ in block]
             self._ids = list(dict.fromkeys(given))
             self.duplicates = len(given) - len(self._ids)
-        elif not isinstance(self._values, Iterator) and not self._skip:
+        elif self.rereadable and not self._skip:
             self._checked = sum(map(len, self._normalized()))
 
     def blocks(self) -> Iterator[list[str]]:
@@ -76,6 +81,8 @@ class Intake:
             yield from in_blocks(self._ids, self._block_size)
             return
         seen = 0
+        self.rejected = 0
+        self.rejections.clear()
         for block in self._normalized():
             seen += len(block)
             if block:
@@ -123,10 +130,12 @@ def _iterable(value: object, argument: str) -> Iterable[object]:
         raise InvalidArgumentError(
             f"{argument}: the lines of a file end in a line break; pass (line.rstrip('\\n') for line in file)"
         )
-    if hasattr(value, "columns"):  # a data frame: iterating it would give the names of its columns
+    if not callable(
+        getattr(value, "columns", callable)
+    ):  # a data frame: iterating it would give the names of its columns
         raise InvalidArgumentError(f"{argument}: a table is not a list of ids; pass its id column, e.g. frame['id']")
     if not isinstance(value, Iterable):
-        raise InvalidArgumentError(f"{argument}: a {type(value).__name__} is not a list of ids; pass a list of str")
+        raise InvalidArgumentError(f"{argument}: {type(value).__name__} is not a list of ids; pass a list of str")
     return value
 
 

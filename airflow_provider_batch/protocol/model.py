@@ -68,12 +68,17 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Batch accepted a chunk: how many ids, and the token to ask for its state with."""
+    """
+    Batch accepted a chunk: how many ids, and the token to ask for its state with.
+
+    ``fingerprint`` is a digest of what was sent so far, up to this chunk.
+    """
 
     number: int
     added: int
     removed: int
     indexing_token: str
+    fingerprint: str = ""
 
 
 class IndexingState(StrEnum):

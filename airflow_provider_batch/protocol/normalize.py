@@ -7,18 +7,21 @@ Ids are never trimmed or folded: Batch's are case- and whitespace-sensitive
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from numbers import Integral
 from typing import Final, NoReturn, TypeGuard
 
 from airflow_provider_batch.exceptions import InvalidMemberError
 
-_REMEDIES: Final = {
-    "NoneType": "None is no id; drop rows without one, e.g. WHERE id IS NOT NULL",
-    "bool": "a bool is no id; pass the id itself",
-    "float": "a float is no id (1e6 and 1000000.0 are not the same text); convert it to int or str first",
-    "bytes": "bytes are no id; decode them to str first",
-    "dict": "a dict is no id; pass the value of its id field",
-}
+_REMEDIES: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
+    (type(None), "None is no id; drop rows without one, e.g. WHERE id IS NOT NULL"),
+    (bool, "a bool is no id; pass the id itself"),
+    (float, "a float is no id (1e6 and 1000000.0 are not the same text); convert it to int or str first"),
+    (Decimal, "a Decimal is no id (7 and 7.00 are not the same text); cast it to an integer or text in the query"),
+    ((bytes, bytearray, memoryview), "bytes are no id; decode them to str first"),
+    (Mapping, "a dict is no id; pass the value of its id field"),
+)
 
 
 def normalize(value: object, *, argument: str, position: int, max_length: int) -> str:
@@ -27,15 +30,17 @@ def normalize(value: object, *, argument: str, position: int, max_length: int) -
 
     :raises InvalidMemberError: for everything else, naming *argument*, *position*, the reason and the remedy.
     """
-    if isinstance(value, tuple | list):
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview):
         if len(value) != 1:
             _refuse(argument, position, f"a row of {len(value)} columns is no id; select the id column alone")
         value = value[0]
     if isinstance(value, Integral) and not isinstance(value, bool):
-        value = _decimal(int(value), max_length)
+        number = int(value)
+        if number.bit_length() > 4 * max_length:  # also more than Python is willing to print
+            _refuse(argument, position, f"an integer of more than {max_length} digits is no id; hash it")
+        value = str(number)
     if not isinstance(value, str):
-        kind = type(value).__name__
-        _refuse(argument, position, _REMEDIES.get(kind, f"a value of type {kind} is no id; convert it to str first"))
+        _refuse(argument, position, _remedy(value))
     if reason := _unfit(value, max_length):
         _refuse(argument, position, reason)
     return value
@@ -70,9 +75,14 @@ def _unfit(value: str, max_length: int) -> str | None:
     return None
 
 
-def _decimal(number: int, max_length: int) -> str:
-    # Python refuses to print integers of thousands of digits; such a one is too long anyhow.
-    return str(number) if number.bit_length() <= max_length * 4 else "0" * (max_length + 1)
+def _remedy(value: object) -> str:
+    for kinds, remedy in _REMEDIES:
+        if isinstance(value, kinds):
+            return remedy
+    kind = type(value).__name__
+    if hasattr(value, "__getitem__"):  # a row of a database driver, for one: its text would be no id
+        return f"a value of type {kind} is no id; pass what is in it, e.g. row[0]"
+    return f"a value of type {kind} is no id; convert it to str first"
 
 
 def _refuse(argument: str, position: int, reason: str) -> NoReturn:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.protocol.intake import list_in_text
+
+#: What a token looks like is on no page (the example has 32 hexadecimal digits); text that a template made of a list
+#: or of nothing looks otherwise.
+_TOKEN: Final = re.compile(r"""[^\s'"(){}\[\]<>,]+""")
 
 
 def read_indexing_tokens(value: object) -> list[str]:
@@ -26,13 +32,15 @@ def named(indexing_tokens: Sequence[str]) -> str:
 
 
 def _tokens(value: object) -> Iterator[str]:
-    if isinstance(value, str) and value.strip() not in ("", "None"):
+    if isinstance(value, str) and _TOKEN.fullmatch(value) and value != "None":
         yield value
     elif isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
         for item in value:
             yield from _tokens(item)
     else:
-        kind = "a missing XCom" if value is None or value == "None" else f"a value of type {type(value).__name__}"
+        kind = "this text" if isinstance(value, str) else f"a value of type {type(value).__name__}"
+        if value is None or (isinstance(value, str) and value.strip() in ("", "None")):
+            kind = "a missing XCom"
         raise InvalidArgumentError(
             f"indexing_tokens: {kind} is no indexing token; pass the output of the task that pushed the ids"
         )

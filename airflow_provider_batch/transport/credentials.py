@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass, field
@@ -53,6 +54,11 @@ class Credentials:
     def encrypted(self) -> bool:
         """Whether the keys travel encrypted; if not, they do not leave this machine."""
         return self.base_url.lower().startswith("https:")
+
+    @property
+    def digest(self) -> str:
+        """What tells one app from another, without a way back to its key."""
+        return hashlib.sha256(json.dumps([self.base_url, self.api_key]).encode()).hexdigest()
 
     def blot_out(self, body: bytes) -> bytes:
         """Return an error's *body* without the keys, which a server or a proxy may quote in any spelling of JSON's."""

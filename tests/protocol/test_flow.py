@@ -18,7 +18,6 @@ from airflow_provider_batch.exceptions import (
     BatchRateLimitError,
     BatchServerError,
     IndexingTimeoutError,
-    InvalidArgumentError,
 )
 from airflow_provider_batch.protocol import encode
 from airflow_provider_batch.protocol.dialect import MEP_1_0
@@ -33,17 +32,16 @@ from airflow_provider_batch.protocol.flow import (
     can_list,
     confirmed,
     no_retry,
-    push_chunk,
     replaced_warning,
     run,
     view,
+    write,
 )
 from airflow_provider_batch.protocol.model import (
     Chunk,
     CustomAudience,
     IndexingOutcome,
     IndexingState,
-    Receipt,
     Request,
     Response,
     Sleep,
@@ -62,8 +60,8 @@ def longest(most: float) -> float:
 PATIENT = Backoff(longest)
 
 
-def push(delay: Delay = PATIENT) -> Flow[Receipt]:
-    return push_chunk(MEP_1_0, "vip", "custom_ids", CHUNK, delay)
+def push(delay: Delay = PATIENT) -> Flow[str]:
+    return write(UPDATE, delay)
 
 
 def ask(token: str) -> Request:
@@ -101,7 +99,7 @@ def paces(steps: list[Effect | Done[Any]]) -> list[Any]:
 
 
 def test_a_chunk_is_sent_and_its_receipt_returned() -> None:
-    assert conversation(push(), accepted("t7")) == [UPDATE, Done(Receipt(3, added=2, removed=1, indexing_token="t7"))]
+    assert conversation(push(), accepted("t7")) == [UPDATE, Done("t7")]
 
 
 @pytest.mark.parametrize(
@@ -183,16 +181,6 @@ def test_a_request_without_an_answer_is_a_fault_of_the_transport() -> None:
     next(flow)
     with pytest.raises(TypeError, match="answered by a response or by a broken connection"):
         advance(flow, None)
-
-
-def test_no_ids_are_in_the_receipt_of_a_chunk() -> None:
-    flow = push_chunk(MEP_1_0, "vip", "custom_ids", Chunk(1, ["SECRET-ID"], []), PATIENT)
-    assert "SECRET-ID" not in repr(conversation(flow, accepted()))
-
-
-def test_nothing_is_sent_to_a_forbidden_name() -> None:
-    with pytest.raises(InvalidArgumentError):
-        advance(push_chunk(MEP_1_0, "a/b", "custom_ids", CHUNK, PATIENT), None)
 
 
 def test_a_view_is_asked_for_once_and_returned() -> None:
@@ -418,7 +406,6 @@ def test_an_answer_between_two_troubles_begins_the_count_anew() -> None:
     assert [when for when, _ in asked] == [0.0, 1.0, 3.0, 13.0, 14.0]
 
 
-@pytest.mark.xfail(strict=True, reason="when the retries are used up, Retry-After is not honoured any more")
 def test_a_service_that_stays_busy_is_asked_when_it_says_every_time() -> None:
     asked, _ = wait(always(busy(20)), delay=Backoff(longest, attempts=3), deadline=100.0)
     assert [when for when, _ in asked] == [0.0, 20.0, 40.0, 60.0, 80.0, 100.0]
