@@ -15,7 +15,7 @@ What can go wrong, by whose fault it is and whether trying again can help.
     │   ├── BatchRateLimitError         429; retryable
     │   └── BatchServerError            5xx; retryable
     ├── BatchProtocolError              the answer is not what the documentation says; retryable
-    ├── PushStoppedError                the push was stopped from outside, between two calls
+    ├── PushStoppedError                the push was stopped from outside, between two calls; retryable
     └── IndexingError                   .audience_name .indexing_token
         └── IndexingTimeoutError        not confirmed in time; retryable; .indexing_tokens
 
@@ -126,7 +126,9 @@ class BatchProtocolError(BatchError):
 
 
 class PushStoppedError(BatchError):
-    """The push was stopped from outside, between two calls: the task was killed or cleared."""
+    """The push was stopped from outside, between two calls: the task was killed, or its worker is shutting down."""
+
+    retryable = True
 
 
 class IndexingError(BatchError):

@@ -42,7 +42,7 @@ TREE: list[tuple[type[BatchError], tuple[type, ...], bool, dict[str, object]]] =
     (BatchRateLimitError, (BatchAPIError,), True, API),
     (BatchServerError, (BatchAPIError,), True, API),
     (BatchProtocolError, (BatchError,), True, {}),
-    (PushStoppedError, (BatchError,), False, {}),
+    (PushStoppedError, (BatchError,), True, {}),
     (IndexingError, (BatchError,), False, {"audience_name": "vip", "indexing_token": "t0"}),
     (
         IndexingTimeoutError,

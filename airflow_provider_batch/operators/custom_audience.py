@@ -97,7 +97,7 @@ class CustomAudienceUpdateOperator(RendersIdsAsCounts):
         ti = context.get("ti")
         if journal is None and getattr(ti, "try_number", 1) > 1:
             self.log.info("Airflow before 3.3 keeps nothing between two tries: everything is sent again, which is safe")
-        with hopeless_fails():
+        with hopeless_fails(journal):
             result = self.hook.update_custom_audience(
                 self.audience_name,
                 add_ids=self.ids("add_ids"),
@@ -122,12 +122,13 @@ class CustomAudienceUpdateOperator(RendersIdsAsCounts):
         """Return the tokens, now that the trigger has seen them confirmed."""
         from airflow_provider_batch.triggers.custom_audience import IndexingEvent
 
-        with hopeless_fails():
-            indexed = IndexingEvent.from_payload(event)
+        journal = _journal(context)
+        indexed = IndexingEvent.from_payload(event)
+        with hopeless_fails(journal):
             indexed.raise_unless_finished()
         if indexed.warning:
             self.log.warning("%s: %s", self.audience_name, indexed.warning)
-        if (journal := _journal(context)) is not None:
+        if journal is not None:
             journal.clear()
         return list(indexed.indexing_tokens)
 

@@ -72,16 +72,22 @@ class TaskStateJournal:
             self.close()
 
     def close(self) -> None:
-        """Write all that was noted and not yet written."""
+        """Write all that was noted and not yet written; what cannot be written costs a repetition, not the push."""
         if self._saved == len(self._tokens):
             return
+        try:
+            self._save()
+        except Exception as error:  # noqa: BLE001 - whatever Airflow's API says, Batch has the ids
+            log.warning("what was accepted could not be kept for a retry: %s", type(error).__name__)
+        self._save_at = self._clock() + _EVERY
+
+    def _save(self) -> None:
         # The head last: it must not speak of tokens that are not there.
         for page in range(self._saved // _PAGE_SIZE, -(-len(self._tokens) // _PAGE_SIZE)):
             self._store.set(_PAGE.format(page), self._tokens[page * _PAGE_SIZE : (page + 1) * _PAGE_SIZE])
         head = {"chunks": len(self._tokens), "fingerprint": self._fingerprint, "at": self._clock()}
         self._store.set(_HEAD, head)
         self._saved = len(self._tokens)
-        self._save_at = self._clock() + _EVERY
 
     def clear(self) -> None:
         """Forget everything: the task has succeeded, and whoever clears it wants all of it again."""

@@ -450,9 +450,8 @@ def test_a_kill_stops_the_push(batch_sandbox: Sandbox, context: Any) -> None:
         yield "b"
 
     operator = update(add_ids=killing(), chunk_size=1, max_concurrency=1)
-    with pytest.raises(AirflowFailException) as caught:
+    with pytest.raises(PushStoppedError):  # not for good: a worker that shuts down kills its tasks, too
         operator.execute(context)
-    assert isinstance(caught.value.__cause__, PushStoppedError)
     assert len(batch_sandbox.calls) <= 1
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -10,24 +9,7 @@ import pytest
 from airflow_provider_batch.operators.journal import TaskStateJournal
 from airflow_provider_batch.protocol.model import Receipt
 from airflow_provider_batch.resume import Delivered
-
-
-class Store:
-    """JSON values by key, as Airflow keeps them; counts the writes."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, str] = {}
-        self.writes = 0
-
-    def get(self, key: str, default: Any = None) -> Any:
-        return json.loads(self.values[key]) if key in self.values else default
-
-    def set(self, key: str, value: Any) -> None:
-        self.writes += 1
-        self.values[key] = json.dumps(value)
-
-    def delete(self, key: str) -> None:
-        self.values.pop(key, None)
+from tests.operators.conftest import Store
 
 
 class Clock:
@@ -36,11 +18,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-@pytest.fixture
-def store() -> Store:
-    return Store()
 
 
 @pytest.fixture
@@ -151,6 +128,17 @@ def test_ten_thousand_chunks_take_little_in_each_value(store: Store) -> None:
     journal.close()
     assert max(map(len, store.values.values())) < 40_000
     assert len(store.values["push"]) < 200
+
+
+def test_a_store_that_fails_does_not_fail_the_push(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Store):
+        def set(self, key: str, value: Any) -> None:
+            raise OSError("no")
+
+    journal = TaskStateJournal(Broken())
+    note(journal, 1)
+    journal.close()
+    assert "could not be kept" in caplog.text
 
 
 def test_before_airflow_3_3_there_is_no_journal() -> None:

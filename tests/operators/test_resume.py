@@ -1,0 +1,135 @@
+"""Tries of one task that share Airflow's state store: what was accepted is not sent again, and only that is skipped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
+
+from airflow_provider_batch.exceptions import BatchServerError, IndexingTimeoutError
+from airflow_provider_batch.operators.custom_audience import CustomAudienceUpdateOperator
+from airflow_provider_batch.sandbox import Fault, Sandbox
+from airflow_provider_batch.triggers.custom_audience import IndexingEvent
+from tests.operators.conftest import Store
+
+IDS = [f"id-{number}" for number in range(10)]
+DOWN = Fault(503, headers={"Retry-After": "0"})
+
+
+@pytest.fixture(autouse=True)
+def _two_attempts(batch_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = batch_sandbox.connection_json().replace("}", ', "extra": {"max_attempts": 2}}')
+    monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", connection)
+
+
+@pytest.fixture
+def tries(context: Any, store: Store) -> Any:
+    return {**context, "task_state_store": store}
+
+
+def update(**arguments: Any) -> CustomAudienceUpdateOperator:
+    given = {"add_ids": IDS, "chunk_size": 2, "max_concurrency": 1, **arguments}
+    return CustomAudienceUpdateOperator(task_id="update", audience_name="vip", **given)
+
+
+def fail_at_the_third_chunk(batch_sandbox: Sandbox, tries: Any, **arguments: Any) -> None:
+    batch_sandbox.faults(None, None, DOWN, DOWN)
+    with pytest.raises(BatchServerError, match="accepted 2 chunks"):
+        update(**arguments).execute(tries)
+
+
+def writes(batch_sandbox: Sandbox) -> int:
+    return len([call for call in batch_sandbox.calls if call.method == "PATCH" and call.status == 201])
+
+
+def test_a_retry_sends_what_is_left(batch_sandbox: Sandbox, tries: Any) -> None:
+    fail_at_the_third_chunk(batch_sandbox, tries)
+    tokens = update().execute(tries)
+    assert writes(batch_sandbox) == len(tokens) == len(set(tokens)) == 5
+    assert batch_sandbox.members("vip") == set(IDS)
+    assert tries["ti"].pushed["summary"]["added"] == 10
+
+
+def test_a_task_that_is_cleared_after_its_success_sends_everything_again(
+    batch_sandbox: Sandbox, tries: Any, store: Store
+) -> None:
+    update().execute(tries)
+    assert store.values == {}
+    update().execute(tries)
+    assert writes(batch_sandbox) == 10
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"add_ids": ["another", *IDS[1:]]},
+        {"add_ids": IDS[:3]},
+        {"add_ids": [], "remove_ids": IDS},
+        {"audience_type": "advertising_ids"},
+        {"chunk_size": 3},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_changed_input_is_never_skipped(changed: dict[str, Any], batch_sandbox: Sandbox, tries: Any) -> None:
+    fail_at_the_third_chunk(batch_sandbox, tries)
+    before = len(batch_sandbox.calls)
+    batch_sandbox.faults(Fault(400))
+    with pytest.raises(AirflowFailException, match="accepted 0 chunks"):
+        update(**changed).execute(tries)
+    assert len(batch_sandbox.calls) == before + 1
+
+
+def test_another_app_is_never_taken_for_the_first(
+    batch_sandbox: Sandbox, tries: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_at_the_third_chunk(batch_sandbox, tries)
+    with Sandbox() as other:
+        monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", other.connection_json())
+        update().execute(tries)
+        assert other.members("vip") == set(IDS)
+
+
+def test_after_a_refusal_everything_is_sent_again(batch_sandbox: Sandbox, tries: Any, store: Store) -> None:
+    batch_sandbox.faults(None, None, Fault(404))
+    with pytest.raises(AirflowFailException):
+        update().execute(tries)
+    assert store.values == {}
+
+
+def test_a_generator_is_sent_again_from_its_start(batch_sandbox: Sandbox, tries: Any) -> None:
+    fail_at_the_third_chunk(batch_sandbox, tries, add_ids=iter(IDS))
+    update(add_ids=iter(IDS)).execute(tries)
+    assert writes(batch_sandbox) == 2 + 5
+
+
+def test_a_retry_of_the_wait_waits_and_does_not_push(
+    batch_sandbox: Sandbox, tries: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Sandbox(indexing_delay=3600) as slow:
+        monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", slow.connection_json())
+        waiting = {"wait_for_indexing": True, "poke_interval": 0.1, "indexing_timeout": 0.1}
+        for _ in range(2):
+            with pytest.raises(IndexingTimeoutError):
+                update(**waiting).execute(tries)
+        assert writes(slow) == 5
+
+
+def test_a_deferred_wait_that_ends_well_forgets_the_push(
+    batch_sandbox: Sandbox, tries: Any, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Sandbox(indexing_delay=3600) as slow:
+        monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", slow.connection_json())
+        operator = update(wait_for_indexing=True, deferrable=True)
+        with pytest.raises(TaskDeferred):
+            operator.execute(tries)
+    assert store.values != {}
+    operator.execute_complete(tries, IndexingEvent("finished", "vip", ("t",)).to_payload())
+    assert store.values == {}
+
+
+def test_neither_ids_nor_keys_are_kept(batch_sandbox: Sandbox, tries: Any, store: Store) -> None:
+    fail_at_the_third_chunk(batch_sandbox, tries)
+    kept = "".join(store.values.values())
+    assert kept
+    assert not any(private in kept for private in ("id-", "sandbox-app-key", "sandbox-rest-key"))
