@@ -6,12 +6,13 @@ OLDEST := 2.11.0
 
 VENV := .venv
 VENV_OLDEST := .venv-airflow-$(OLDEST)
+VENV_BENCH := .venv-bench
 # Airflow 2.11 runs on Python 3.11 and 3.12 only.
 PYTHON_OLDEST ?= $(shell for python in "$(PYTHON)" python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo "$$python" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint airflow pins clean
+.PHONY: help demo test lint bench airflow pins clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +33,9 @@ lint: $(VENV)/installed ## check style, types and the floors of the house
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
 
+bench: $(VENV)/installed $(VENV_BENCH)/installed ## measure the provider beside its peers and the ideal (8 minutes)
+	@$(VENV)/bin/python -m benchmarks
+
 airflow: $(VENV)/installed ## run Airflow with the example DAGs, and the sandbox, until Ctrl+C
 	@$(VENV)/bin/python scripts/local_airflow.py serve
 
@@ -46,7 +50,7 @@ pins: $(VENV)/installed ## write constraints/ anew with the newest versions that
 	done
 
 clean: ## remove the environments and everything that was made in this folder
-	rm -rf $(VENV) $(VENV_OLDEST) .airflow .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist
+	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_BENCH) .airflow .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist
 
 $(VENV)/installed: constraints/airflow-$(NEWEST).txt pyproject.toml
 	@$(call install,$(VENV),$(NEWEST),$(PYTHON))
@@ -54,6 +58,13 @@ $(VENV)/installed: constraints/airflow-$(NEWEST).txt pyproject.toml
 $(VENV_OLDEST)/installed: constraints/airflow-$(OLDEST).txt pyproject.toml
 	@test -n "$(PYTHON_OLDEST)" || { echo "Airflow $(OLDEST) needs Python 3.11 or 3.12: name one, PYTHON_OLDEST=…" >&2; exit 1; }
 	@$(call install,$(VENV_OLDEST),$(OLDEST),$(PYTHON_OLDEST))
+
+# Peers that cannot be installed are no reason to measure nothing: the tables name them.
+$(VENV_BENCH)/installed: benchmarks/requirements.txt
+	@echo "==> installing the peers into $(VENV_BENCH) (a minute)"
+	@"$(PYTHON)" -m venv --clear $(VENV_BENCH)
+	@$(VENV_BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $< \
+	&& touch $@ || echo "==> not every peer could be installed"
 
 # $(call install,folder,version of Airflow,interpreter): the pins are complete, so pip has nothing to choose.
 define install

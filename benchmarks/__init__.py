@@ -1,0 +1,1 @@
+"""What the provider costs beside its peers and beside the ideal, in one run: `make bench`."""

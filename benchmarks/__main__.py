@@ -1,0 +1,51 @@
+"""Measure all parts and write RESULTS.md, or measure the parts that are named and print them."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+from benchmarks.report import Part, document
+
+#: In the order of the report; each is a module of benchmarks.parts.
+PARTS: Final = ("push", "encoding", "memory", "rate", "waits", "parsing")
+
+_RESULTS: Final = Path(__file__).with_name("RESULTS.md")
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"one of {', '.join(PARTS)} (default: all)")
+    names = parser.parse_args().parts
+    if unknown := set(names) - set(PARTS):
+        parser.error(f"unknown: {', '.join(unknown)}; known are {', '.join(PARTS)}")
+    load, started = os.getloadavg()[0], time.monotonic()
+    parts = [measured(name) for name in names or PARTS]
+    if not names:
+        _RESULTS.write_text(document(parts, time.monotonic() - started, load))
+        say(f"wrote {_RESULTS}")
+
+
+def measured(name: str) -> Part:
+    """Measure one part and print it."""
+    say(f"measuring {name}")
+    started = time.monotonic()
+    part: Part = import_module(f"benchmarks.parts.{name}").measure()
+    print(part, end="\n\n", flush=True)
+    say(f"{name} took {time.monotonic() - started:.0f} s")
+    return part
+
+
+def say(text: str) -> None:
+    """Tell what is going on."""
+    print(f"==> {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""The CPU of making bodies without sending them: the floor, and what the protocol makes of the same ids."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterator
+from statistics import median
+
+from airflow_provider_batch.protocol.chunk import Chunks
+from airflow_provider_batch.protocol.dialect import MEP_1_0
+from airflow_provider_batch.protocol.encode import update_custom_audience
+from benchmarks.ids import CALL, in_calls, joined, made
+from benchmarks.measure import Meter, job, report
+
+_ROUNDS = 3
+
+
+def making(ids: Iterator[str]) -> None:
+    """Make the ids, and nothing else."""
+    deque(in_calls(ids), maxlen=0)
+
+
+def floor(ids: Iterator[str]) -> None:
+    """Make the ids, join them into bodies, encode those to UTF-8."""
+    for block in in_calls(ids):
+        joined(block)
+
+
+def escaping_floor(ids: Iterator[str]) -> None:
+    """Do the same where every id has to be escaped."""
+    opening = '{"action":"add","id":'
+    for block in in_calls(ids):
+        ('{"type":"custom_ids","ids":[' + opening + f"}},{opening}".join(map(json.dumps, block)) + "}]}").encode()
+
+
+def protocol(ids: Iterator[str]) -> None:
+    """Check, chunk and encode as a push does."""
+    for chunk in Chunks(ids, (), size=CALL, max_length=MEP_1_0.max_id_length):
+        update_custom_audience(MEP_1_0, "vip", "custom_ids", chunk)
+
+
+def cpu(work: Callable[[Iterator[str]], None], kind: str, count: int) -> float:
+    """Return the CPU seconds of *work*."""
+    with Meter() as meter:
+        work(made(kind, count))
+    return meter.cpu
+
+
+def main() -> None:
+    """Measure all three for one kind of ids, one after the other, several times."""
+    todo = job()
+    kind, count = todo["kind"], todo["ids"]
+    contenders = {"made": making, "floor": escaping_floor if todo["escaping"] else floor, "protocol": protocol}
+    with Meter() as meter:
+        rounds = [{name: cpu(work, kind, count) for name, work in contenders.items()} for _ in range(_ROUNDS)]
+    report(meter, **{name: median(one[name] for one in rounds) / count * 1e9 for name in contenders})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""Many deferred waits in one event loop, as in a triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import time
+
+from airflow_provider_batch.triggers.custom_audience import CustomAudienceIndexingTrigger
+from benchmarks.measure import Meter, forget_peak, job, memory, peak_memory, report
+
+
+async def wait_for(token: str, poke_interval: float) -> str:
+    """Run one trigger to its event, and return how it ended."""
+    now = time.time()
+    trigger = CustomAudienceIndexingTrigger(
+        batch_conn_id="batch_default",
+        audience_name="vip",
+        indexing_tokens=[token],
+        poke_interval=poke_interval,
+        start_time=now,
+        end_time=now + 120,
+    )
+    async for event in trigger.run():
+        return str(event.payload["status"])
+    return "no event"
+
+
+async def wait_for_all(tokens: list[str], poke_interval: float) -> list[str]:
+    """Run as many triggers at once."""
+    return list(await asyncio.gather(*(wait_for(token, poke_interval) for token in tokens)))
+
+
+def main() -> None:
+    """Wait for as many tokens as the job says, in one event loop."""
+    todo = job()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    # The first wait of a triggerer imports httpx and reads the trusted certificates.
+    asyncio.run(wait_for_all(["the first"], todo["poke_interval"]))
+    forget_peak()
+    baseline = memory()
+    with Meter() as meter:
+        ends = asyncio.run(wait_for_all([f"token-{n}" for n in range(todo["waits"])], todo["poke_interval"]))
+    report(meter, growth=peak_memory() - baseline, finished=ends.count("finished"))
+
+
+if __name__ == "__main__":
+    main()

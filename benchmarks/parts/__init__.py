@@ -1,0 +1,1 @@
+"""The parts of a run: each module has one function, ``measure() -> Part``."""
