@@ -61,6 +61,10 @@ def check_connections_add(block: str, sandbox: Sandbox, folder: Path) -> None:
     assert "batch_default" in shell(f"{block}\nairflow connections list -o plain")
 
 
+def check_pool(block: str, sandbox: Sandbox, folder: Path) -> None:
+    assert "batch_api" in shell(f"{block}\nairflow pools list -o plain")
+
+
 def check_dag(block: str, sandbox: Sandbox, folder: Path) -> None:
     (folder / "push_big_spenders.py").write_text(block)
     shell("airflow dags test push_big_spenders", AIRFLOW__CORE__DAGS_FOLDER=str(folder))
@@ -87,6 +91,7 @@ CHECKS: dict[tuple[str, str], Check] = {
     ("shell", "pip install"): check_install,
     ("shell", "export"): check_export,
     ("shell", "airflow connections add"): check_connections_add,
+    ("shell", "airflow pools set"): check_pool,
     ("python", "with DAG("): check_dag,
     ("python", "hook = BatchHook()"): check_hook,
     ("python", "pytest_plugins"): check_fixture,
