@@ -54,9 +54,11 @@ def push(
     if earlier:
         log.info("%s were accepted in an earlier try and are not sent again", chunk_count(len(earlier)))
     yield from earlier
+    unbroken = True  # a chunk that went in parts is sent, and searched, again by the next try; so is what follows it
     try:
         for receipt in deliver(parcels, send, max_concurrency=max_concurrency, stopped=stopped):
-            if journal is not None:
+            unbroken = unbroken and receipt.whole
+            if journal is not None and unbroken:
                 journal.note(receipt)
             yield receipt
     except BatchError as error:

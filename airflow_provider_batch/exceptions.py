@@ -6,6 +6,7 @@ What can go wrong, by whose fault it is and whether trying again can help.
     BatchError                          .retryable .accepted_chunks
     ├── InvalidArgumentError            (ValueError) an argument breaks a documented rule; raised before any call
     │   └── InvalidMemberError          one id does; .argument .position .reason, never the id
+    ├── TooManyRejectedError            more values were skipped or refused than the caller allows; the others were sent
     ├── BatchConfigurationError         the Airflow connection cannot be used
     ├── BatchConnectionError            no answer; retryable; whether a write happened is unknown
     ├── BatchAPIError                   the answer is no; .status .code .number .route .retry_after
@@ -58,6 +59,10 @@ class InvalidMemberError(InvalidArgumentError):
         #: Counted from 0; in the result of a mapped task, over the concatenation of its items.
         self.position = position
         self.reason = reason
+
+
+class TooManyRejectedError(BatchError):
+    """More values were skipped as no ids, or refused by Batch, than the caller allows; the others were sent."""
 
 
 class BatchConfigurationError(BatchError):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from airflow_provider_batch.protocol.model import Chunk, Receipt, Request
+from airflow_provider_batch.protocol.model import Chunk, Receipt, Rejection, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,15 +19,26 @@ class Parcel:
     same ones any more is never mistaken for the one that was interrupted.
     """
 
-    number: int
-    added: int
-    removed: int
+    chunk: Chunk
     request: Request
     fingerprint: str
 
-    def receipt(self, indexing_token: str) -> Receipt:
-        """Return that Batch accepted it."""
-        return Receipt(self.number, self.added, self.removed, indexing_token, self.fingerprint)
+    @property
+    def number(self) -> int:
+        """The chunk's number."""
+        return self.chunk.number
+
+    def receipt(self, *indexing_tokens: str, refused: tuple[Rejection, ...] = ()) -> Receipt:
+        """Return that Batch accepted it, but for the ids *refused*."""
+        removed = sum(rejection.argument == "remove_ids" for rejection in refused)
+        return Receipt(
+            self.number,
+            len(self.chunk.add_ids) - (len(refused) - removed),
+            len(self.chunk.remove_ids) - removed,
+            indexing_tokens,
+            self.fingerprint,
+            refused,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +73,7 @@ def pack(chunks: Iterable[Chunk], encode: Callable[[Chunk], Request], recipient:
         request = encode(chunk)
         for part in (request.path.encode(), request.body or b""):
             content.update(hashlib.sha256(part).digest())
-        yield Parcel(chunk.number, len(chunk.add_ids), len(chunk.remove_ids), request, content.hexdigest())
+        yield Parcel(chunk, request, content.hexdigest())
 
 
 def resumed(pack: Callable[[], Iterator[Parcel]], journal: Journal | None) -> tuple[Iterator[Parcel], list[Receipt]]:

@@ -17,7 +17,7 @@ from airflow_provider_batch.exceptions import (
     InvalidMemberError,
     PushStoppedError,
 )
-from airflow_provider_batch.protocol.model import Receipt, Request
+from airflow_provider_batch.protocol.model import Chunk, Receipt, Rejection, Request
 from airflow_provider_batch.resume import Delivered, Parcel
 
 #: Seconds after which a test that should have gone on is given up.
@@ -25,7 +25,7 @@ PATIENCE = 10.0
 
 
 def parcel(number: int) -> Parcel:
-    return Parcel(number, 1, 0, Request("PATCH", "/vip"), f"digest-{number}")
+    return Parcel(Chunk(number, ["a"], []), Request("PATCH", "/vip"), f"digest-{number}")
 
 
 def numbered(many: int) -> list[Parcel]:
@@ -360,6 +360,10 @@ class Memory:
         self.closed += 1
 
 
+def tokens(receipts: Iterable[Receipt]) -> list[str]:
+    return [token for receipt in receipts for token in receipt.indexing_tokens]
+
+
 def deliver_all(journal: Memory, send: Callable[[Parcel], Receipt] = receipt) -> list[Receipt]:
     stopped = threading.Event()
     return list(push(lambda: iter(numbered(5)), send, max_concurrency=1, stopped=stopped, journal=journal))
@@ -388,7 +392,7 @@ def test_what_was_delivered_is_not_sent_again() -> None:
 
     journal = Memory(Delivered("digest-3", ("old-1", "old-2", "old-3")))
     receipts = deliver_all(journal, send)
-    assert [receipt.indexing_token for receipt in receipts] == ["old-1", "old-2", "old-3", "t4", "t5"]
+    assert tokens(receipts) == ["old-1", "old-2", "old-3", "t4", "t5"]
     assert sent == numbers(journal.noted) == [4, 5]
 
 
@@ -408,11 +412,22 @@ def test_what_was_delivered_counts_as_accepted() -> None:
 )
 def test_another_input_is_sent_from_the_start(delivered: Delivered) -> None:
     journal = Memory(delivered)
-    assert [receipt.indexing_token for receipt in deliver_all(journal)] == ["t1", "t2", "t3", "t4", "t5"]
+    assert tokens(deliver_all(journal)) == ["t1", "t2", "t3", "t4", "t5"]
     assert numbers(journal.noted) == [1, 2, 3, 4, 5]
 
 
 def test_a_push_that_was_delivered_whole_sends_nothing() -> None:
     journal = Memory(Delivered("digest-5", ("a", "b", "c", "d", "e")))
-    assert [receipt.indexing_token for receipt in deliver_all(journal)] == ["a", "b", "c", "d", "e"]
+    assert tokens(deliver_all(journal)) == ["a", "b", "c", "d", "e"]
     assert journal.noted == []
+
+
+def test_from_a_chunk_on_that_went_in_parts_nothing_is_noted() -> None:
+    def send(parcel: Parcel) -> Receipt:
+        if parcel.number == 3:
+            return parcel.receipt("half", refused=(Rejection("add_ids", 7, "no"),))
+        return receipt(parcel)
+
+    journal = Memory()
+    assert tokens(deliver_all(journal, send)) == ["t1", "t2", "half", "t4", "t5"]
+    assert numbers(journal.noted) == [1, 2]

@@ -7,13 +7,13 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 
 from airflow_provider_batch import get_provider_info
 from airflow_provider_batch.delivery import check_max_concurrency, push
-from airflow_provider_batch.exceptions import BatchError
+from airflow_provider_batch.exceptions import BatchError, BatchRequestError, InvalidArgumentError
 from airflow_provider_batch.hooks.connection import Settings, read_settings
 from airflow_provider_batch.hooks.progress import Progress
 from airflow_provider_batch.protocol import encode, flow
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 _DIALECT: Final = MEP_1_0
+
+#: How many rejected values a result names; the others are only counted.
+_NAMED_REJECTIONS: Final = 20
 
 
 class BatchHook(BaseHook):
@@ -85,6 +88,7 @@ class BatchHook(BaseHook):
         chunk_size: int = 10_000,
         max_concurrency: int | None = None,
         on_invalid_id: OnInvalidId = "fail",
+        on_rejected_chunk: Literal["fail", "bisect"] = "fail",
         journal: Journal | None = None,
     ) -> PushResult:
         """
@@ -101,6 +105,8 @@ class BatchHook(BaseHook):
         :param chunk_size: ids in one call, at most 10,000.
         :param max_concurrency: calls in flight, at most 64; None for what the connection says.
         :param on_invalid_id: ``fail``, or ``skip`` to send the rest and count what was left out.
+        :param on_rejected_chunk: ``fail`` when Batch refuses a chunk (400), or ``bisect`` to send it in ever smaller
+            parts until the refused ids stand alone; the rest is sent, and they are counted and named by position.
         :param journal: notes what was accepted and knows it the next time; not used for what can be read only once.
         :raises InvalidArgumentError: if an argument breaks a documented rule.
         :raises InvalidMemberError: if a value is no id and is not to be skipped.
@@ -109,6 +115,8 @@ class BatchHook(BaseHook):
         :raises BatchConnectionError: if Batch cannot be reached for so long.
         """
         encode.check_update(_DIALECT, audience_name, audience_type, chunk_size)
+        if on_rejected_chunk not in ("fail", "bisect"):
+            raise InvalidArgumentError(f"on_rejected_chunk: {on_rejected_chunk!r:.80} is neither 'fail' nor 'bisect'")
         chunks = Chunks(
             _concatenated(add_ids),
             _concatenated(remove_ids),
@@ -118,7 +126,7 @@ class BatchHook(BaseHook):
         )
         settings = self._settings
         window = check_max_concurrency(settings.max_concurrency if max_concurrency is None else max_concurrency)
-        tokens = []
+        tokens: list[str] = []
         with self._transport() as transport:
             chunks.check()
             progress = Progress(self.log, audience_name, chunks.total)
@@ -127,7 +135,13 @@ class BatchHook(BaseHook):
                 return encode.update_custom_audience(_DIALECT, audience_name, audience_type, chunk)
 
             def send(parcel: Parcel) -> Receipt:
-                return parcel.receipt(flow.run(flow.write(parcel.request, settings.backoff), transport.perform))
+                try:
+                    return parcel.receipt(flow.run(flow.write(parcel.request, settings.backoff), transport.perform))
+                except BatchRequestError as error:
+                    if error.status != 400 or on_rejected_chunk != "bisect":
+                        raise
+                written = flow.run(flow.write_around(parcel.chunk, encode_chunk, settings.backoff), transport.perform)
+                return parcel.receipt(*written.indexing_tokens, refused=written.refused)
 
             receipts = push(
                 partial(pack, chunks, encode_chunk, settings.credentials.digest),
@@ -139,7 +153,7 @@ class BatchHook(BaseHook):
             )
             for receipt in receipts:
                 progress.count(receipt)
-                tokens.append(receipt.indexing_token)
+                tokens.extend(receipt.indexing_tokens)
         result = PushResult(
             audience_name=audience_name,
             audience_type=audience_type,
@@ -147,8 +161,8 @@ class BatchHook(BaseHook):
             added=progress.added,
             removed=progress.removed,
             duplicates=chunks.duplicates,
-            rejected=chunks.rejected,
-            rejections=chunks.rejections,
+            rejected=chunks.rejected + len(progress.refused),
+            rejections=(*chunks.rejections, *progress.refused)[:_NAMED_REJECTIONS],
             seconds=progress.seconds,
         )
         self._tell(result)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from airflow_provider_batch.protocol.model import Receipt
+from airflow_provider_batch.protocol.model import Receipt, Rejection
 
 #: Seconds between two lines of the log.
 _EVERY: Final = 5.0
@@ -24,6 +24,7 @@ class Progress:
     ) -> None:
         self.added = 0
         self.removed = 0
+        self.refused: tuple[Rejection, ...] = ()
         self._log = log
         self._audience_name = audience_name
         self._total = total
@@ -40,6 +41,7 @@ class Progress:
         """Count *receipt*, and say so if it is time to."""
         self.added += receipt.added
         self.removed += receipt.removed
+        self.refused += receipt.refused
         now = self._clock()
         if now >= self._silent_until and self.added + self.removed != self._total:
             self._silent_until = now + _EVERY

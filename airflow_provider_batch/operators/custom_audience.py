@@ -40,6 +40,10 @@ class CustomAudienceUpdateOperator(RendersIdsAsCounts):
     :param chunk_size: ids in one call, at most 10,000.
     :param max_concurrency: calls in flight, at most 64; None for what the connection says.
     :param on_invalid_id: ``fail`` before anything is sent, or ``skip`` what is no id and report it.
+    :param on_rejected_chunk: ``fail`` when Batch refuses a call (400), or ``bisect``: send it in ever smaller parts
+        until the refused ids stand alone, send the rest, and report their positions.
+    :param max_rejected: how many skipped or refused values are tolerated: a count (int) or a share of all (float);
+        with more the task fails, after everything else was sent. None for any number.
     :param skip_on_empty: skip the task when there is nothing to send, instead of succeeding.
     :param wait_for_indexing: wait until Batch has indexed every call.
     :param deferrable: wait in the triggerer instead of the worker.
@@ -62,6 +66,8 @@ class CustomAudienceUpdateOperator(RendersIdsAsCounts):
         chunk_size: int = 10_000,
         max_concurrency: int | None = None,
         on_invalid_id: Literal["fail", "skip"] = "fail",
+        on_rejected_chunk: Literal["fail", "bisect"] = "fail",
+        max_rejected: float | None = None,
         skip_on_empty: bool = False,
         wait_for_indexing: bool = False,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
@@ -78,6 +84,8 @@ class CustomAudienceUpdateOperator(RendersIdsAsCounts):
         self.chunk_size = chunk_size
         self.max_concurrency = max_concurrency
         self.on_invalid_id = on_invalid_id
+        self.on_rejected_chunk = on_rejected_chunk
+        self.max_rejected = max_rejected
         self.skip_on_empty = skip_on_empty
         self.wait_for_indexing = wait_for_indexing
         self.deferrable = deferrable
@@ -106,10 +114,12 @@ class CustomAudienceUpdateOperator(RendersIdsAsCounts):
                 chunk_size=self.chunk_size,
                 max_concurrency=self.max_concurrency,
                 on_invalid_id=self.on_invalid_id,
+                on_rejected_chunk=self.on_rejected_chunk,
                 journal=journal,
             )
             if ti is not None:
                 ti.xcom_push(key="summary", value=result.summary())
+            result.check_rejected(self.max_rejected)
             if not result.indexing_tokens and self.skip_on_empty:
                 raise AirflowSkipException(f"{self.audience_name}: nothing to send")
             if result.indexing_tokens and self.wait_for_indexing:

@@ -66,7 +66,7 @@ class TaskStateJournal:
         """Note that the next chunk in order was accepted; number 1 begins anew."""
         if receipt.number == 1:
             self._tokens, self._saved = [], 0
-        self._tokens.append(receipt.indexing_token)
+        self._tokens.extend(receipt.indexing_tokens)
         self._fingerprint = receipt.fingerprint
         if self._clock() >= self._save_at:
             self.close()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain, islice
 
-from airflow_provider_batch.protocol.intake import Intake, OnInvalidId, in_blocks
-from airflow_provider_batch.protocol.model import Chunk, Rejection
+from airflow_provider_batch.protocol.intake import Intake, OnInvalidId
+from airflow_provider_batch.protocol.model import Block, Chunk, Rejection
 
 
 class Chunks:
@@ -17,7 +17,7 @@ class Chunks:
     An id to add and to remove is removed, whatever the order: Batch does so within one call
     (https://doc.batch.com/developer/api/mep/custom-audience/1.0/update), and since no page promises that calls
     are processed in their order, one id must not stand in two of them with two actions. A push that both adds
-    and removes therefore holds the ids to remove (about 100 bytes each); any other push holds one chunk.
+    and removes therefore holds the ids to remove (about 150 bytes each); any other push holds one chunk.
     """
 
     def __init__(
@@ -75,35 +75,50 @@ class Chunks:
         number = 0
         adding: dict[str, None] = {}
         removing: dict[str, None] = {}
+        origins: tuple[Block, ...] = ()
         adds, removes = self._one_action_each()
         for bucket, block in chain(((adding, block) for block in adds), ((removing, block) for block in removes)):
             before = len(bucket)
             bucket.update(dict.fromkeys(block))
             self._duplicates += before + len(block) - len(bucket)
+            origins += (block,)
             while len(adding) + len(removing) >= self._size:
                 number += 1
                 add_ids = _take(adding, self._size)
-                yield Chunk(number, add_ids, _take(removing, self._size - len(add_ids)))
+                yield Chunk(number, add_ids, _take(removing, self._size - len(add_ids)), origins)
+                # What is left over comes from the last block: none is larger than a chunk.
+                origins = (block,)
         if adding or removing:
-            yield Chunk(number + 1, list(adding), list(removing))
+            yield Chunk(number + 1, list(adding), list(removing), origins)
 
-    def _one_action_each(self) -> tuple[Iterator[list[str]], Iterator[list[str]]]:
+    def _one_action_each(self) -> tuple[Iterator[Block], Iterator[Block]]:
         adds, removes = self._adds.blocks(), self._removes.blocks()
-        if not (first_add := next(adds, [])):
+        if (first_add := next(adds, None)) is None:
             return iter(()), removes
         adds = chain([first_add], adds)
-        if not (first_remove := next(removes, [])):
+        if (first_remove := next(removes, None)) is None:
             return adds, iter(())
-        given = [id_ for block in chain([first_remove], removes) for id_ in block]
-        removed = dict.fromkeys(given)
-        self._duplicates += len(given) - len(removed)
-        return self._kept(adds, removed), in_blocks(removed, self._size)
+        held = [first_remove, *removes]
+        removed = {id_ for block in held for id_ in block}
+        return self._kept(adds, removed), self._once(held, removed)
 
-    def _kept(self, adds: Iterator[list[str]], removed: dict[str, None]) -> Iterator[list[str]]:
+    def _kept(self, adds: Iterator[Block], removed: set[str]) -> Iterator[Block]:
         for block in adds:
-            kept = block if removed.keys().isdisjoint(block) else [id_ for id_ in block if id_ not in removed]
-            self._duplicates += len(block) - len(kept)
-            yield kept
+            yield block if removed.isdisjoint(block) else self._filtered(block, lambda id_: id_ not in removed)
+
+    def _once(self, held: list[Block], removed: set[str]) -> Iterator[Block]:
+        def is_first(id_: str) -> bool:
+            if first := id_ in removed:
+                removed.remove(id_)
+            return first
+
+        # All adds have gone by when the first of these is asked for: the set is needed no more.
+        return (self._filtered(block, is_first) for block in held)
+
+    def _filtered(self, block: Block, keep: Callable[[str], bool]) -> Block:
+        kept = [(id_, position) for id_, position in zip(block, block.positions, strict=True) if keep(id_)]
+        self._duplicates += len(block) - len(kept)
+        return Block((id_ for id_, _ in kept), block.argument, [position for _, position in kept])
 
 
 def _take(bucket: dict[str, None], most: int) -> list[str]:

@@ -11,13 +11,21 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeAlias, TypeVar
 
-from airflow_provider_batch.exceptions import BatchAPIError, BatchConnectionError, BatchError, IndexingTimeoutError
+from airflow_provider_batch.exceptions import (
+    BatchAPIError,
+    BatchConnectionError,
+    BatchError,
+    BatchRequestError,
+    IndexingTimeoutError,
+)
 from airflow_provider_batch.protocol import decode, encode, tokens
 from airflow_provider_batch.protocol.dialect import Dialect
 from airflow_provider_batch.protocol.model import (
+    Chunk,
     CustomAudience,
     IndexingOutcome,
     IndexingState,
+    Rejection,
     Request,
     Response,
     Sleep,
@@ -30,6 +38,10 @@ Effect: TypeAlias = Request | Sleep
 Answer: TypeAlias = Response | BatchConnectionError | None
 Flow: TypeAlias = Generator[Effect, Answer, R]
 
+
+#: How many calls one refused chunk may cost; 14 find one id among 10,000, and as many of them are in vain.
+_MOST_CALLS_AROUND: Final = 400
+_MOST_CALLS_IN_VAIN: Final = 40
 
 #: Between two questions for a state, in seconds: a poke interval of 0 must not become a storm.
 _SHORTEST_PAUSE: Final = 0.1
@@ -89,6 +101,40 @@ def exchange(request: Request, read: Callable[[Response, Request], R], delay: De
 def write(request: Request, delay: Delay) -> Flow[str]:
     """Send a write and return its indexing token; what is sent again is the very same request."""
     return (yield from exchange(request, decode.indexing_token, delay))
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a chunk: a token for each call that Batch accepted, and the ids that it refuses."""
+
+    indexing_tokens: tuple[str, ...]
+    refused: tuple[Rejection, ...] = ()
+
+
+def write_around(chunk: Chunk, encode_chunk: Callable[[Chunk], Request], delay: Delay) -> Flow[Written]:
+    """
+    Send a chunk that Batch has refused (400) in halves, and their halves, until the refused ids stand alone.
+
+    No page says whether one bad element spoils its call. The search ends, with Batch's last refusal, when it takes
+    too many calls, or when nothing is accepted at all: then it is not about the ids.
+    """
+    tokens: list[str] = []
+    refused: list[Rejection] = []
+    parts = list(reversed(chunk.halves())) if len(chunk) > 1 else [chunk]
+    calls = 0
+    while parts:
+        part = parts.pop()
+        calls += 1
+        try:
+            tokens.append((yield from write(encode_chunk(part), delay)))
+        except BatchRequestError as error:
+            if error.status != 400 or calls >= (_MOST_CALLS_AROUND if tokens else _MOST_CALLS_IN_VAIN):
+                raise
+            if len(part) > 1:
+                parts.extend(reversed(part.halves()))
+            else:
+                refused.append(part.rejection(str(error)))
+    return Written(tuple(tokens), tuple(refused))
 
 
 def view(dialect: Dialect, audience_name: str, indexing_token: str | None, delay: Delay) -> Flow[CustomAudience]:

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Final, Literal, TypeVar
 
 from airflow_provider_batch.exceptions import InvalidArgumentError, InvalidMemberError
-from airflow_provider_batch.protocol.model import Rejection
+from airflow_provider_batch.protocol.model import Block, Rejection
 from airflow_provider_batch.protocol.normalize import are_ids, normalize
 
 T = TypeVar("T")
@@ -49,7 +49,7 @@ class Intake:
             raise InvalidArgumentError(f"on_invalid_id: {on_invalid_id!r:.80} is neither 'fail' nor 'skip'")
         self._skip = on_invalid_id == "skip"
         self._values = _iterable(value, argument)
-        self._ids: list[str] | None = None
+        self._ids: Block | None = None
         self._checked: int | None = None
 
     @property
@@ -69,16 +69,26 @@ class Intake:
         :raises InvalidMemberError: for the first value that is no id, unless such values are skipped.
         """
         if isinstance(self._values, Collection):
-            given = [id_ for block in self._normalized() for id_ in block]
-            self._ids = list(dict.fromkeys(given))
-            self.duplicates = len(given) - len(self._ids)
+            self._ids = self._unique()
         elif self.rereadable and not self._skip:
             self._checked = sum(map(len, self._normalized()))
 
-    def blocks(self) -> Iterator[list[str]]:
+    def _unique(self) -> Block:
+        blocks = list(self._normalized())
+        given = [id_ for block in blocks for id_ in block]
+        positions = [position for block in blocks for position in block.positions]
+        # Read backwards, so that the first of several places stays.
+        places = dict(zip(reversed(given), reversed(positions), strict=True))
+        self.duplicates = len(given) - len(places)
+        unique = dict.fromkeys(given)
+        return Block(unique, self.argument, [places[id_] for id_ in unique])
+
+    def blocks(self) -> Iterator[Block]:
         """Yield the ids in their order, no block empty; a collection's once each, a stream's as they come."""
         if self._ids is not None:
-            yield from in_blocks(self._ids, self._block_size)
+            for start in range(0, len(self._ids), self._block_size):
+                part = slice(start, start + self._block_size)
+                yield Block(self._ids[part], self.argument, self._ids.positions[part])
             return
         seen = 0
         self.rejected = 0
@@ -93,16 +103,21 @@ class Intake:
                 "pass a list, or an iterable that gives the same values every time"
             )
 
-    def _normalized(self) -> Iterator[list[str]]:
+    def _normalized(self) -> Iterator[Block]:
         start = 0
-        for block in in_blocks(self._values, self._block_size):
-            yield block if are_ids(block, self._max_length) else list(self._look(block, start))
-            start += len(block)
+        for values in in_blocks(self._values, self._block_size):
+            if are_ids(values, self._max_length):
+                yield Block(values, self.argument, range(start, start + len(values)))
+            else:
+                looked_at = dict(self._look(values, start))
+                yield Block(looked_at.values(), self.argument, list(looked_at))
+            start += len(values)
 
-    def _look(self, block: list[object], start: int) -> Iterator[str]:
-        for position, value in enumerate(block, start):
+    def _look(self, values: list[object], start: int) -> Iterator[tuple[int, str]]:
+        for position, value in enumerate(values, start):
             try:
-                yield normalize(value, argument=self.argument, position=position, max_length=self._max_length)
+                id_ = normalize(value, argument=self.argument, position=position, max_length=self._max_length)
+                yield position, id_
             except InvalidMemberError as error:
                 if not self._skip:
                     raise

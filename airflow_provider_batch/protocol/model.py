@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
+
+from airflow_provider_batch.exceptions import TooManyRejectedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +56,49 @@ class Rejection:
     reason: str
 
 
+class Block(list[str]):
+    """Ids of one argument, and where they stand in it; a list, so that going over it costs nothing more."""
+
+    def __init__(self, ids: Iterable[str], argument: str, positions: Sequence[int]) -> None:
+        super().__init__(ids)
+        self.argument = argument
+        self.positions = positions
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The ids of one call; numbers count from 1."""
+    """
+    The ids of one call; numbers count from 1.
+
+    ``origins`` are the blocks that they were taken from, for whoever has to say where an id came from.
+    """
 
     number: int
     add_ids: Sequence[str] = field(repr=False)
     remove_ids: Sequence[str] = field(repr=False)
+    origins: tuple[Block, ...] = field(default=(), repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.add_ids) + len(self.remove_ids)
+
+    def halves(self) -> tuple[Chunk, Chunk]:
+        """Return the first and the second half of the ids."""
+        middle = len(self) // 2
+        adds, removes = self.add_ids, self.remove_ids
+        cut = max(0, middle - len(adds))
+        return (
+            replace(self, add_ids=adds[:middle], remove_ids=removes[:cut]),
+            replace(self, add_ids=adds[middle:], remove_ids=removes[cut:]),
+        )
+
+    def rejection(self, reason: str) -> Rejection:
+        """Return that the one id of this chunk was refused, by its place and not by its name."""
+        (id_,) = (*self.add_ids, *self.remove_ids)
+        argument = "add_ids" if self.add_ids else "remove_ids"
+        position = next(
+            block.positions[block.index(id_)] for block in self.origins if block.argument == argument and id_ in block
+        )
+        return Rejection(argument, position, reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +106,21 @@ class Receipt:
     """
     Batch accepted a chunk: how many ids, and the token to ask for its state with.
 
+    A chunk that Batch refused as a whole, but not in parts, has a token for each part, and ``refused`` ids.
     ``fingerprint`` is a digest of what was sent so far, up to this chunk.
     """
 
     number: int
     added: int
     removed: int
-    indexing_token: str
+    indexing_tokens: tuple[str, ...]
     fingerprint: str = ""
+    refused: tuple[Rejection, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether one call took all of the chunk."""
+        return len(self.indexing_tokens) == 1 and not self.refused
 
 
 class IndexingState(StrEnum):
@@ -150,8 +192,23 @@ class PushResult:
 
     @property
     def calls(self) -> int:
-        """How many chunks Batch accepted."""
+        """How many calls Batch accepted."""
         return len(self.indexing_tokens)
+
+    def check_rejected(self, max_rejected: float | None) -> None:
+        """
+        Return if not too many values were rejected.
+
+        :param max_rejected: a count, or a share of all values given if it is a float; None for any number.
+        :raises TooManyRejectedError: otherwise; what was not rejected has been sent.
+        """
+        given = self.added + self.removed + self.duplicates + self.rejected
+        most = max_rejected * given if isinstance(max_rejected, float) else max_rejected
+        if most is not None and self.rejected > most:
+            raise TooManyRejectedError(
+                f"{self.audience_name}: {self.rejected:,} of {given:,} values were rejected, more than max_rejected="
+                f"{max_rejected}; the others were sent. First: {self.summary()['rejections'][0]}"
+            )
 
     def summary(self) -> dict[str, Any]:
         """Return the counts in JSON's types, without ids and tokens."""

@@ -26,7 +26,7 @@ def clock() -> Clock:
 
 
 def receipt(number: int) -> Receipt:
-    return Receipt(number, 10_000, 0, f"{number:032x}", f"digest-{number}")
+    return Receipt(number, 10_000, 0, (f"{number:032x}",), f"digest-{number}")
 
 
 def note(journal: TaskStateJournal, *numbers: int) -> None:
@@ -35,7 +35,7 @@ def note(journal: TaskStateJournal, *numbers: int) -> None:
 
 
 def delivered(many: int) -> Delivered:
-    return Delivered(f"digest-{many}", tuple(receipt(number).indexing_token for number in range(1, many + 1)))
+    return Delivered(f"digest-{many}", tuple(receipt(number).indexing_tokens[0] for number in range(1, many + 1)))
 
 
 def test_an_empty_store_knows_nothing(store: Store) -> None:

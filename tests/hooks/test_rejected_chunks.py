@@ -1,0 +1,131 @@
+"""A service that refuses a whole call for one id in it: the rest arrives, the refused ones are named by position."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_batch.exceptions import BatchRequestError, TooManyRejectedError
+from airflow_provider_batch.hooks.batch import BatchHook
+from airflow_provider_batch.protocol.model import PushResult, Rejection
+from tests.transport.servers import Asked, RawServer, answer
+
+
+class Choosy:
+    """Refuses every call with an id that begins with «bad», and quotes that id."""
+
+    def __init__(self) -> None:
+        self.members: set[str] = set()
+        self.tokens = 0
+
+    def __call__(self, asked: Asked) -> bytes:
+        elements = json.loads(asked.body)["ids"]
+        if bad := [element["id"] for element in elements if element["id"].startswith("bad")]:
+            return answer(400, {"code": 31, "message": f"the id {bad[0]} is malformed"})
+        for element in elements:
+            (self.members.add if element["action"] == "add" else self.members.discard)(element["id"])
+        self.tokens += 1
+        return answer(201, {"indexing_token": f"token-{self.tokens}"})
+
+
+@pytest.fixture
+def choosy() -> Choosy:
+    return Choosy()
+
+
+@pytest.fixture
+def server(choosy: Choosy, monkeypatch: pytest.MonkeyPatch) -> Iterator[RawServer]:
+    with RawServer(choosy) as server:
+        monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", server.connection_json())
+        yield server
+
+
+def push(**arguments: Any) -> PushResult:
+    return BatchHook().update_custom_audience("vip", on_rejected_chunk="bisect", **arguments)
+
+
+def places(result: PushResult) -> list[tuple[str, int]]:
+    return [(rejection.argument, rejection.position) for rejection in result.rejections]
+
+
+def test_by_default_a_refusal_ends_the_push(server: RawServer) -> None:
+    with pytest.raises(BatchRequestError, match="MALFORMED_PARAMETER"):
+        BatchHook().update_custom_audience("vip", add_ids=["a", "bad-1"])
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_rest_is_sent_and_the_refused_ids_are_named(stream: bool, choosy: Choosy, server: RawServer) -> None:
+    ids = [f"id-{n}" if n not in (3, 17, 42) else f"bad-{n}" for n in range(50)]
+    result = push(add_ids=iter(ids) if stream else ids, chunk_size=20)
+    assert choosy.members == {id_ for id_ in ids if id_.startswith("id-")}
+    assert (result.added, result.rejected) == (47, 3)
+    assert places(result) == [("add_ids", 3), ("add_ids", 17), ("add_ids", 42)]
+    assert "bad-" not in repr(result)
+    assert "MALFORMED_PARAMETER" in result.rejections[0].reason
+    assert result.calls == len(set(result.indexing_tokens)) == choosy.tokens
+
+
+def test_positions_are_those_of_the_argument_whatever_was_left_out(choosy: Choosy, server: RawServer) -> None:
+    result = push(add_ids=["a", "a", None, "bad-x", "b"], remove_ids=["b", "c", "bad-y", "c"], on_invalid_id="skip")
+    assert sorted(places(result)) == [("add_ids", 2), ("add_ids", 3), ("remove_ids", 2)]
+    assert (result.added, result.removed, result.duplicates, result.rejected) == (1, 2, 3, 3)
+
+
+def test_one_bad_id_among_ten_thousand_costs_a_few_calls(choosy: Choosy, server: RawServer) -> None:
+    result = push(add_ids=[f"id-{n}" for n in range(6_000)] + ["bad"] + [f"id-{n}" for n in range(6_000, 9_999)])
+    assert places(result) == [("add_ids", 6_000)]
+    assert len(choosy.members) == 9_999
+    assert len(server.asked) <= 1 + 2 * 14
+
+
+def test_a_refusal_that_is_not_about_the_ids_ends_soon(server: RawServer) -> None:
+    with pytest.raises(BatchRequestError):
+        push(add_ids=[f"bad-{n}" for n in range(10_000)])
+    assert len(server.asked) <= 1 + 40
+
+
+def test_too_many_bad_ids_end_the_search(server: RawServer) -> None:
+    with pytest.raises(BatchRequestError):
+        push(add_ids=[f"{'bad' if n % 2 else 'id'}-{n}" for n in range(10_000)])
+    assert len(server.asked) <= 1 + 400
+
+
+@pytest.mark.parametrize(
+    ("most", "fails"), [(None, False), (3, False), (2, True), (0.3, False), (0.2, True), (0, True)]
+)
+def test_more_rejected_values_than_allowed_are_an_error(most: float | None, fails: bool, server: RawServer) -> None:
+    result = push(add_ids=[f"id-{n}" if n > 2 else f"bad-{n}" for n in range(10)])
+    if fails:
+        with pytest.raises(TooManyRejectedError, match="3 of 10 values were rejected"):
+            result.check_rejected(most)
+    else:
+        result.check_rejected(most)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    adds=st.lists(st.sampled_from(["a", "b", "c", "d", "bad-1", "bad-2"]), max_size=12),
+    removes=st.lists(st.sampled_from(["a", "b", "e", "bad-2", "bad-3"]), max_size=8),
+    size=st.integers(2, 6),
+    stream=st.booleans(),
+)
+def test_every_value_is_counted_once_and_every_good_id_arrives(
+    adds: list[str], removes: list[str], size: int, stream: bool, choosy: Choosy, server: RawServer
+) -> None:
+    choosy.members.clear()
+    pushed = {"add_ids": iter(adds) if stream else adds, "remove_ids": iter(removes) if stream else removes}
+    try:
+        result = push(**pushed, chunk_size=size)
+    except BatchRequestError:
+        pytest.fail("small chunks are always searched to the end")
+    assert result.added + result.removed + result.duplicates + result.rejected == len(adds) + len(removes)
+    assert choosy.members == {id_ for id_ in adds if not id_.startswith("bad") and id_ not in removes}
+    for rejection in result.rejections:
+        assert isinstance(rejection, Rejection)
+        assert {"add_ids": adds, "remove_ids": removes}[rejection.argument][rejection.position].startswith("bad")
