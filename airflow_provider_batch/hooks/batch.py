@@ -190,7 +190,7 @@ class BatchHook(BaseHook):
         """
         Ask for one token after the other until all are applied, and return the last view.
 
-        :param poke_interval: seconds between two questions.
+        :param poke_interval: the most seconds between two questions; they begin with one and double.
         :param timeout: seconds after which what is not confirmed counts as not confirmed, whatever its state.
         :raises IndexingTimeoutError: then, with the tokens in question.
         """
@@ -225,13 +225,14 @@ class BatchHook(BaseHook):
     def _await_indexing(
         self, audience_name: str, indexing_tokens: Sequence[str], poke_interval: float, timeout: float
     ) -> IndexingOutcome:
+        settings = self._settings
         outcome = self._run(
             flow.await_indexing(
                 _DIALECT,
                 audience_name,
                 indexing_tokens,
-                delay=self._settings.patient_backoff(poke_interval),
-                every=poke_interval,
+                delay=settings.patient_backoff(poke_interval),
+                spacing=settings.spacing(poke_interval),
                 deadline=time.monotonic() + timeout,
                 now=time.monotonic,
             )
@@ -273,7 +274,7 @@ class BatchHook(BaseHook):
 
     @cached_property
     def _pace(self) -> Pace:
-        return Pace(self._settings.requests_per_second)
+        return self._settings.pace
 
     def _tell(self, result: PushResult) -> None:
         self.log.info(

@@ -14,8 +14,9 @@ from typing import Any, Final, Protocol
 from airflow_provider_batch import __version__
 from airflow_provider_batch.delivery import MAX_CONCURRENCY
 from airflow_provider_batch.exceptions import BatchConfigurationError
-from airflow_provider_batch.protocol.retry import Backoff
+from airflow_provider_batch.protocol.retry import Backoff, Spacing
 from airflow_provider_batch.transport.credentials import Credentials
+from airflow_provider_batch.transport.pace import Pace, shared_pace
 
 #: https://doc.batch.com/developer/api/mep/custom-audience/1.0/update
 PUBLIC_BASE_URL: Final = "https://api.batch.com"
@@ -55,6 +56,15 @@ class Settings:
     def backoff(self) -> Backoff:
         """The waits between the tries of one call."""
         return Backoff(_full_jitter, attempts=self.max_attempts)
+
+    def spacing(self, poke_interval: float) -> Spacing:
+        """Return the waits between two questions for the same state."""
+        return Spacing(_full_jitter, poke_interval)
+
+    @property
+    def pace(self) -> Pace:
+        """The turns of everything that this process sends for the same app."""
+        return shared_pace(self.credentials.digest, self.requests_per_second)
 
     def patient_backoff(self, longest: float) -> Backoff:
         """Return the waits of a poll, which ends at its own deadline and not after so many tries."""

@@ -47,7 +47,8 @@ class CustomAudienceUpdateOperator(RendersIdsAsCounts):
     :param skip_on_empty: skip the task when there is nothing to send, instead of succeeding.
     :param wait_for_indexing: wait until Batch has indexed every call.
     :param deferrable: wait in the triggerer instead of the worker.
-    :param poke_interval: seconds (or a timedelta) between two questions for the state.
+    :param poke_interval: the most seconds (or a timedelta) between two questions for the state; they begin with one
+        second and double.
     :param indexing_timeout: seconds (or a timedelta) to wait at most before the task fails.
     """
 

@@ -155,21 +155,22 @@ def await_indexing(
     indexing_tokens: Sequence[str],
     *,
     delay: Delay,
-    every: float,
+    spacing: Callable[[int], float],
     deadline: float,
     now: Callable[[], float],
 ) -> Flow[IndexingOutcome]:
     """
-    Ask for one token after the other until it is done, every so many seconds, until *deadline* on the clock *now*.
+    Ask for one token after the other until it is done, until *deadline* on the clock *now*.
 
-    No page promises that writes are processed in their order, so a later token proves nothing about an earlier
-    one. What may pass (no answer, 429, 5xx) is waited out as *delay* says, but never beyond the deadline.
+    *spacing* gives the seconds to wait after so many answers «not yet» for one token. No page promises that writes are
+    processed in their order, so a later token proves nothing about an earlier one. What may pass (no answer, 429, 5xx)
+    is waited out as *delay* says, but never beyond the deadline.
     """
     audience: CustomAudience | None = None
     replaced: list[str] = []
     last_error: str | None = None
     for position, token in enumerate(indexing_tokens):
-        failures = 0
+        questions = failures = 0
         while True:
             try:
                 audience = yield from view(dialect, audience_name, token, no_retry)
@@ -184,11 +185,12 @@ def await_indexing(
             else:
                 if audience.indexing_state.finished:
                     break
-                failures, last_error, pause = 0, None, every
+                questions += 1
+                failures, last_error, pause = 0, None, spacing(questions)
             left = deadline - now()
             if left <= 0:
                 return IndexingOutcome(audience, tuple(indexing_tokens[position:]), tuple(replaced), last_error)
-            yield Sleep(min(left, max(_SHORTEST_PAUSE, every if pause is None else pause)))
+            yield Sleep(min(left, max(_SHORTEST_PAUSE, spacing(failures) if pause is None else pause)))
         if audience.indexing_state is IndexingState.REPLACED:
             replaced.append(token)
     return IndexingOutcome(audience, (), tuple(replaced))

@@ -42,3 +42,24 @@ class Backoff:
         # The exponent is bounded so that a patient caller's thousandth attempt does not overflow.
         pause = self.jitter(min(self.longest, self.first * 2 ** min(attempt - 1, 30))) if asked is None else asked
         return pause if waited + pause <= self.total else None
+
+
+@dataclass(frozen=True, slots=True)
+class Spacing:
+    """
+    The seconds between two questions for the same state: few at first, twice as many each time, up to a limit.
+
+    Most writes are indexed at once, a few take long. A fifth of each wait is left to *jitter*, so that a thousand
+    waits that began together do not stay together.
+
+    :param longest: the poke interval that was asked for, in seconds.
+    """
+
+    jitter: Callable[[float], float]
+    longest: float
+    first: float = 1.0
+
+    def __call__(self, question: int) -> float:
+        """Return the seconds to wait after the *question*-th answer «not yet»."""
+        most = min(self.longest, self.first * 2.0 ** min(question - 1, 30))
+        return 0.8 * most + self.jitter(0.2 * most)

@@ -8,13 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future
-from typing import Self
+from typing import Self, get_args
 
 from .api import Api
 from .calls import Call, CallLog
 from .errors import ErrorKeys
 from .faults import Fault, FaultScript
-from .state import AUDIENCE_NAME, AudienceFacts, State
+from .state import AUDIENCE_NAME, AudienceFacts, IndexingOrder, State
 
 HOST = "127.0.0.1"
 MISSING_EXTRA = "the sandbox needs Starlette and uvicorn: pip install 'airflow-provider-batch[sandbox]'"
@@ -27,8 +27,9 @@ class Sandbox:
             monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", sandbox.connection_json())
 
     *audiences* (of type `custom_ids`) exist in every app from the start. *latency* is added to each answer and
-    *indexing_delay* to each write, both in seconds. *fault_rate* is the share of calls that get a random fault, the
-    same again for the same *seed*. *error_keys* name code and text in an error's body, which no page of Batch shows.
+    *indexing_delay* to each write, both in seconds; with *indexing_order* `random` a write takes any part of that delay,
+    and a later one may count before an earlier one. *fault_rate* is the share of calls that get a random fault; faults
+    and order are the same again for the same *seed*. *error_keys* name code and text in an error's body, which no page of Batch shows.
     *keep_bodies* makes `calls` hold what was sent. *clock* gives Unix seconds: a test that owns it decides when a
     write is indexed.
     """
@@ -42,6 +43,7 @@ class Sandbox:
         rest_api_key: str = "sandbox-rest-key",
         latency: float = 0.0,
         indexing_delay: float = 0.0,
+        indexing_order: IndexingOrder = "sent",
         fault_rate: float = 0.0,
         seed: int | None = None,
         error_keys: ErrorKeys = ("code", "message"),
@@ -55,11 +57,15 @@ class Sandbox:
             raise ValueError("an audience name has 1 to 255 letters, digits, _ and -")
         if not (latency >= 0 and indexing_delay >= 0):  # so written, NaN is refused too
             raise ValueError("latency and indexing delay can't be negative")
+        if indexing_order not in get_args(IndexingOrder):
+            raise ValueError("the indexing order is sent or random")
         self.port = port
         self.latency = latency
         self.keep_bodies = keep_bodies
         self._rest_api_key = rest_api_key
-        self._state = State(keys, names, indexing_delay=indexing_delay, clock=clock)
+        self._state = State(
+            keys, names, indexing_delay=indexing_delay, clock=clock, indexing_order=indexing_order, seed=seed
+        )
         self._api = Api(self._state, rest_api_key, error_keys)
         self._script = FaultScript(fault_rate, seed)
         self._log = CallLog(clock)

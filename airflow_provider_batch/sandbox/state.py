@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import re
 import secrets
 import threading
+from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
+from operator import attrgetter
 from typing import Literal
 
 from .errors import ApiError, Refused
@@ -19,6 +22,7 @@ AUDIENCE_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 AUDIENCE_TYPES = frozenset({"custom_ids", "advertising_ids"})
 
 IndexingState = Literal["IN_PROGRESS", "APPLIED"]
+IndexingOrder = Literal["sent", "random"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +69,14 @@ class Audience:
     due_by_token: dict[str, float] = field(default_factory=dict)
 
     def settle(self, now: float) -> Audience:
-        """Apply what is due, oldest first; each write is looked at once, so a long past costs nothing."""
+        """Apply what is due, in that order; each write is looked at once, so a long past costs nothing."""
         while self.waiting and self.waiting[0].due <= now:
             self.waiting.popleft().apply_to(self.members)
         return self
 
     def accept(self, write: Write, now: float) -> str:
         token = secrets.token_hex(16)
-        self.waiting.append(write)
+        insort(self.waiting, write, key=attrgetter("due"))
         self.due_by_token[token] = self.latest_due = write.due
         self.updated = now
         return token
@@ -94,10 +98,19 @@ class State:
     """Every app's audiences; safe to use from several threads. *clock* gives Unix seconds."""
 
     def __init__(
-        self, apps: Iterable[str], audiences: Iterable[str], *, indexing_delay: float, clock: Callable[[], float]
+        self,
+        apps: Iterable[str],
+        audiences: Iterable[str],
+        *,
+        indexing_delay: float,
+        clock: Callable[[], float],
+        indexing_order: IndexingOrder = "sent",
+        seed: int | None = None,
     ) -> None:
         self._apps: dict[str, dict[str, Audience]] = {app: {} for app in apps}
         self._delay = indexing_delay
+        self._order = indexing_order
+        self._random = random.Random(seed)
         self._clock = clock
         self._lock = threading.Lock()
         for app in self._apps:
@@ -126,8 +139,7 @@ class State:
             if audience.type != audience_type:
                 # not documented: which error this is, or whether it is one.
                 raise Refused(ApiError.MALFORMED_PARAMETER, "type differs from the type of the audience")
-            # not documented: whether writes are applied in order. Here: yes, even if the clock is set back.
-            due = max(now + self._delay, audience.latest_due)
+            due = self._due(now, audience)
             return audience.accept(Write(due, frozenset(adds), frozenset(removes), replaces), now)
 
     def facts(self, app: str, name: str, token: str | None = None) -> AudienceFacts:
@@ -158,6 +170,12 @@ class State:
         now = self._clock()
         with self._lock:
             return frozenset(self._audience(app, name).settle(now).members)
+
+    def _due(self, now: float, audience: Audience) -> float:
+        # not documented: whether writes are applied in order. Here: yes, even if the clock is set back, unless «random».
+        if self._order == "random":
+            return now + self._random.uniform(0, self._delay)
+        return max(now + self._delay, audience.latest_due)
 
     def _audience(self, app: str, name: str) -> Audience:
         try:

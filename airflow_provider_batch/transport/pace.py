@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Final
+from weakref import WeakValueDictionary
 
 #: A turn may be taken late by the time that a thread needs to wake up, the next one on time; so that a second never
 #: sees one call too many, 4 % of it is kept free.
@@ -52,3 +53,20 @@ class Pace:
                 self._learnt_spacing = min(max(2 * self._learnt_spacing, _FIRST_SPACING), _LONGEST_SPACING)
             elif status < 300:
                 self._learnt_spacing *= _SHRINKING
+
+
+_PACES: Final[WeakValueDictionary[tuple[str, float | None], Pace]] = WeakValueDictionary()
+_PACES_LOCK: Final = threading.Lock()
+
+
+def shared_pace(recipient: str, per_second: float | None) -> Pace:
+    """
+    Return the one pace of this process for *recipient*, such as for all waits in a triggerer.
+
+    :param recipient: tells one app from another.
+    """
+    with _PACES_LOCK:
+        # setdefault would drop the new one again before anybody holds it.
+        pace = _PACES.get((recipient, per_second)) or Pace(per_second)
+        _PACES[recipient, per_second] = pace
+        return pace

@@ -76,7 +76,7 @@ class CustomAudienceIndexingTrigger(BaseTrigger):
     :param audience_name: the audience the tokens belong to.
     :param indexing_tokens: all tokens of the push.
     :param confirmed: how many of them, from the first, are known to be confirmed.
-    :param poke_interval: seconds between two questions.
+    :param poke_interval: the most seconds between two questions; they begin with one and double.
     :param start_time: when the wait began, in seconds since the epoch.
     :param end_time: its deadline, likewise.
     """
@@ -136,7 +136,6 @@ class CustomAudienceIndexingTrigger(BaseTrigger):
         from airflow_provider_batch.protocol import flow
         from airflow_provider_batch.protocol.dialect import MEP_1_0
         from airflow_provider_batch.transport.aio import open_transport
-        from airflow_provider_batch.transport.pace import Pace
 
         connection = await get_async_connection(self.batch_conn_id)
         settings = read_settings(connection, await get_async_extra_dejson(connection))
@@ -145,12 +144,11 @@ class CustomAudienceIndexingTrigger(BaseTrigger):
             self.audience_name,
             self.indexing_tokens[self.confirmed :],
             delay=settings.patient_backoff(self.poke_interval),
-            every=self.poke_interval,
+            spacing=settings.spacing(self.poke_interval),
             deadline=self.end_time,
             now=time.time,
         )
-        pace = Pace(settings.requests_per_second)
-        async with open_transport(settings.credentials, timeout=settings.timeout, pace=pace) as transport:
+        async with open_transport(settings.credentials, timeout=settings.timeout, pace=settings.pace) as transport:
             outcome = await flow.arun(wait, transport.perform)
         audience = flow.confirmed(outcome, self.audience_name, time.time() - self.start_time)
         warning = flow.replaced_warning(outcome.replaced) if outcome.replaced else ""

@@ -289,7 +289,9 @@ def wait(
         asked.append((clock.now, dict(effect.query)["indexing_token"]))
         return answer(effect)
 
-    flow = await_indexing(MEP_1_0, "vip", tokens, delay=delay, every=10.0, deadline=deadline, now=clock)
+    flow = await_indexing(
+        MEP_1_0, "vip", tokens, delay=delay, spacing=lambda question: 10.0, deadline=deadline, now=clock
+    )
     return asked, run(flow, perform)
 
 
@@ -335,7 +337,9 @@ def test_the_last_question_is_asked_at_the_deadline(deadline: float, times: list
 
 def test_an_interval_of_nothing_is_no_storm_of_questions() -> None:
     clock = Clock()
-    flow = await_indexing(MEP_1_0, "vip", ["t0"], delay=PATIENT, every=0.0, deadline=100.0, now=clock)
+    flow = await_indexing(
+        MEP_1_0, "vip", ["t0"], delay=PATIENT, spacing=lambda question: 0.0, deadline=100.0, now=clock
+    )
     assert paces(conversation(flow, shows("IN_PROGRESS")))[1] == 0.1
 
 

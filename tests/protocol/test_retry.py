@@ -17,7 +17,7 @@ from airflow_provider_batch.exceptions import (
     BatchServerError,
     InvalidArgumentError,
 )
-from airflow_provider_batch.protocol.retry import Backoff
+from airflow_provider_batch.protocol.retry import Backoff, Spacing
 
 steady = settings(max_examples=200, deadline=None, derandomize=True)
 
@@ -104,3 +104,16 @@ def test_a_wait_is_never_longer_than_its_bounds(
     delay = Backoff(lambda bound: bound * share, attempts=10**6, first=first, longest=most, total=600.0)
     pause = delay(attempt, BUSY, waited)
     assert pause is None or (0 <= pause <= most and waited + pause <= 600.0)
+
+
+def test_questions_begin_close_together_and_grow_apart_up_to_the_poke_interval() -> None:
+    spacing = Spacing(lambda most: most, longest=10.0)
+    assert [spacing(question) for question in (1, 2, 3, 4, 5, 1000)] == pytest.approx([1, 2, 4, 8, 10, 10])
+
+
+def test_a_short_poke_interval_is_never_exceeded() -> None:
+    assert Spacing(lambda most: most, longest=0.5)(1) == pytest.approx(0.5)
+
+
+def test_a_fifth_of_a_wait_is_left_to_chance() -> None:
+    assert Spacing(lambda most: 0.0, longest=10.0)(9) == pytest.approx(8.0)

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from airflow_provider_batch.transport.pace import Pace
+from airflow_provider_batch.transport.pace import Pace, shared_pace
 
 
 class Clock:
@@ -57,3 +57,42 @@ def test_less_than_one_a_second_is_possible() -> None:
     assert [later - earlier for earlier, later in pairwise(pace.reserve() for _ in range(4))] == pytest.approx(
         [2.08] * 3
     )
+
+
+def test_all_of_a_process_share_the_pace_of_an_app() -> None:
+    pace = shared_pace("app", 5.0)
+    assert shared_pace("app", 5.0) is pace
+    assert shared_pace("another app", 5.0) is not pace
+
+
+def test_a_pace_that_nobody_uses_is_forgotten() -> None:
+    pace = shared_pace("app", 1.0)
+    pace.hold(3600)
+    del pace
+    assert shared_pace("app", 1.0).reserve() == 0
+
+
+def test_a_hold_keeps_everybody_back() -> None:
+    pace = Pace(None, Clock())
+    pace.hold(7)
+    assert [pace.reserve(), pace.reserve()] == [7, 7]
+
+
+def test_a_429_spaces_the_turns_and_successes_close_them_up_again() -> None:
+    clock = Clock()
+    pace = Pace(None, clock)
+    for _ in range(3):
+        pace.learn(429)
+    assert [pace.reserve() for _ in range(3)] == pytest.approx([0, 0.4, 0.8])
+    for _ in range(1000):
+        pace.learn(201)
+    pace.reserve()
+    assert pace.reserve() - pace.reserve() == pytest.approx(0, abs=1e-6)
+
+
+def test_the_learnt_spacing_has_an_end() -> None:
+    pace = Pace(None, Clock())
+    for _ in range(100):
+        pace.learn(429)
+    pace.reserve()
+    assert pace.reserve() == pytest.approx(2)
