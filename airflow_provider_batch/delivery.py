@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Final
 
-from airflow_provider_batch.exceptions import BatchError, InvalidArgumentError, chunk_count
+from airflow_provider_batch.exceptions import BatchError, InvalidArgumentError, PushStoppedError, chunk_count
 from airflow_provider_batch.protocol.model import Receipt
 from airflow_provider_batch.resume import Journal, Parcel, resumed
 from airflow_provider_batch.transport import MAX_CONNECTIONS
@@ -75,30 +75,45 @@ def deliver(
     """
     Send every parcel and yield the receipts in the order of the parcels.
 
-    At most *max_concurrency* of them are held, all of them in flight. At the first error nothing more is started,
-    calls under way are let finish, and *stopped* is set so that none of them waits for another try; the error
-    then says how many chunks Batch had accepted.
+    At most *max_concurrency* calls are in flight, and as many parcels are held ready for the connections that come
+    free. At the first call that fails for good nothing more is started, calls under way are let finish, and *stopped*
+    is set so that none of them waits for another try; where the parcels themselves break off, those before are sent.
+    The error then says how many chunks Batch had accepted.
     """
-    accepted = _Count()
+    outcome = _Outcome()
 
-    def counted(parcel: Parcel) -> Receipt:
-        receipt = send(parcel)
-        accepted.add_one()
+    def guarded(parcel: Parcel) -> Receipt:
+        if stopped.is_set():
+            raise PushStoppedError("stopped before the next call")
+        try:
+            receipt = send(parcel)
+        except BaseException as error:
+            # Here, and not where the future is read: the next parcel is waiting for this very thread.
+            outcome.failed(error)
+            stopped.set()
+            raise
+        outcome.accepted_one()
         return receipt
 
     try:
         with ThreadPoolExecutor(max_concurrency, thread_name_prefix="batch-push") as executor:
             try:
-                yield from _in_order(iter(parcels), lambda parcel: executor.submit(counted, parcel), max_concurrency)
+                yield from _in_order(
+                    iter(parcels), lambda parcel: executor.submit(guarded, parcel), 2 * max_concurrency
+                )
             except BaseException:
                 stopped.set()
+                executor.shutdown(cancel_futures=True)
                 raise
-    except BatchError as error:
-        error.accepted_chunks = accepted.value
-        raise
-    except Exception as error:  # whatever a generator of ids raises
-        error.add_note(f"Batch had accepted {chunk_count(accepted.value)} of this push before")
-        raise
+    except Exception as error:
+        cause = outcome.first_failure or error
+        if isinstance(cause, BatchError):
+            cause.accepted_chunks = outcome.accepted
+        else:  # whatever a generator of ids raises
+            cause.add_note(f"Batch had accepted {chunk_count(outcome.accepted)} of this push before")
+        if cause is error:
+            raise
+        raise cause from None
 
 
 def _in_order(parcels: Iterator[Parcel], submit: Callable[[Parcel], Future[Receipt]], window: int) -> Iterator[Receipt]:
@@ -106,24 +121,37 @@ def _in_order(parcels: Iterator[Parcel], submit: Callable[[Parcel], Future[Recei
     turns: deque[int] = deque()
     early: dict[int, Receipt] = {}
     while True:
-        while len(flying) < window and (parcel := next(parcels, None)) is not None:
-            turns.append(parcel.number)
-            flying.add(submit(parcel))
+        try:
+            while len(flying) < window and (parcel := next(parcels, None)) is not None:
+                turns.append(parcel.number)
+                flying.add(submit(parcel))
+        except Exception:
+            wait(flying)  # nothing is wrong with what came before
+            raise
         if not flying:
             return
         landed, flying = wait(flying, return_when=FIRST_COMPLETED)
-        early.update((receipt.number, receipt) for receipt in (future.result() for future in landed))
+        accepted = (future.result() for future in landed if future.exception() is None)
+        early.update((receipt.number, receipt) for receipt in accepted)
         while turns and turns[0] in early:
             yield early.pop(turns.popleft())
+        for future in landed:
+            future.result()  # raises what failed, after what was accepted before it has been told
 
 
-class _Count:
-    """A counter that threads may share."""
+class _Outcome:
+    """What the threads of one push have come to."""
 
     def __init__(self) -> None:
-        self.value = 0
+        self.accepted = 0
+        #: The one that stopped the others.
+        self.first_failure: BaseException | None = None
         self._lock = threading.Lock()
 
-    def add_one(self) -> None:
+    def accepted_one(self) -> None:
         with self._lock:
-            self.value += 1
+            self.accepted += 1
+
+    def failed(self, error: BaseException) -> None:
+        with self._lock:
+            self.first_failure = self.first_failure or error

@@ -62,17 +62,18 @@ class Journal(Protocol):
         """Keep all that was noted: the try ends, well or badly."""
 
 
-def pack(chunks: Iterable[Chunk], encode: Callable[[Chunk], Request], recipient: str) -> Iterator[Parcel]:
+def pack(chunks: Iterable[Chunk], encode: Callable[[Chunk], Request], recipient: str | None) -> Iterator[Parcel]:
     """
     Encode each of *chunks*, once.
 
-    :param recipient: a digest of the app that they go to.
+    :param recipient: a digest of the app that they go to; None where nobody asks for fingerprints.
     """
-    content = hashlib.sha256(recipient.encode())
+    content = hashlib.sha256((recipient or "").encode())
     for chunk in chunks:
         request = encode(chunk)
-        for part in (request.path.encode(), request.body or b""):
-            content.update(hashlib.sha256(part).digest())
+        if recipient is not None:
+            for part in (request.path.encode(), request.body or b""):
+                content.update(hashlib.sha256(part).digest())
         yield Parcel(chunk, request, content.hexdigest())
 
 

@@ -127,6 +127,8 @@ class BatchHook(BaseHook):
         settings = self._settings
         window = check_max_concurrency(settings.max_concurrency if max_concurrency is None else max_concurrency)
         tokens: list[str] = []
+        if not chunks.rereadable:
+            journal = None  # what can be read but once cannot be sent again, should it begin otherwise than it did
         with self._transport() as transport:
             chunks.check()
             progress = Progress(self.log, audience_name, chunks.total)
@@ -144,12 +146,11 @@ class BatchHook(BaseHook):
                 return parcel.receipt(*written.indexing_tokens, refused=written.refused)
 
             receipts = push(
-                partial(pack, chunks, encode_chunk, settings.credentials.digest),
+                partial(pack, chunks, encode_chunk, settings.credentials.digest if journal else None),
                 send,
                 max_concurrency=window,
                 stopped=transport.stopped,
-                # What can be read but once could not be sent again, should its beginning prove to be another one.
-                journal=journal if chunks.rereadable else None,
+                journal=journal,
             )
             for receipt in receipts:
                 progress.count(receipt)

@@ -8,6 +8,7 @@ import random
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, Protocol
 
@@ -151,7 +152,9 @@ _SETTINGS: Final[dict[str, Callable[[str, object], Any]]] = {
 }
 
 
+@lru_cache(maxsize=1)
 def _user_agent() -> str:
+    # Kept: looking the version up reads and parses Airflow's metadata, for every wait of a triggerer.
     try:
         return f"airflow-provider-batch/{__version__} apache-airflow/{version('apache-airflow')}"
     except PackageNotFoundError:  # a worker may have no more of Airflow than its task SDK

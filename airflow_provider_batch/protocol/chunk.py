@@ -78,6 +78,13 @@ class Chunks:
         origins: tuple[Block, ...] = ()
         adds, removes = self._one_action_each()
         for bucket, block in chain(((adding, block) for block in adds), ((removing, block) for block in removes)):
+            if not adding and not removing and len(block) == self._size and len(set(block)) == self._size:
+                # The usual case, a stream of ids without repetitions: each block is a chunk as it is.
+                number += 1
+                adds_only = bucket is adding
+                yield Chunk(number, block if adds_only else (), () if adds_only else block, (block,))
+                origins = ()
+                continue
             before = len(bucket)
             bucket.update(dict.fromkeys(block))
             self._duplicates += before + len(block) - len(bucket)

@@ -18,9 +18,10 @@ _ESCAPED: Final = bytes(range(0x20)) + b'"\\'
 
 def update_custom_audience(dialect: Dialect, audience_name: str, audience_type: str, chunk: Chunk) -> Request:
     """Ask to add and to remove the members of *chunk*."""
-    elements = ",".join(filter(None, (_elements("add", chunk.add_ids), _elements("remove", chunk.remove_ids))))
-    body = f'{{"type":{json.dumps(audience_type)},"ids":[{elements}]}}'.encode()
-    members = (*chunk.add_ids, *chunk.remove_ids)
+    elements = b",".join(filter(None, (_elements("add", chunk.add_ids), _elements("remove", chunk.remove_ids))))
+    both = chunk.add_ids and chunk.remove_ids
+    members = (*chunk.add_ids, *chunk.remove_ids) if both else chunk.add_ids or chunk.remove_ids
+    body = b'{"type":%b,"ids":[%b]}' % (json.dumps(audience_type).encode(), elements)
     return _request(dialect.update, audience_name, body=body, members=members)
 
 
@@ -97,12 +98,12 @@ def _request(
     return Request(endpoint.method, path, query, body, members)
 
 
-def _elements(action: str, ids: Sequence[str]) -> str:
+def _elements(action: str, ids: Sequence[str]) -> bytes:
     """Write *ids* as JSON objects: joined as they are where no character needs escaping, one by one otherwise."""
     if not ids:
-        return ""
+        return b""
     opening = f'{{"action":"{action}","id":'
     raw = "".join(ids).encode()
     if len(raw.translate(None, _ESCAPED)) == len(raw):
-        return f'{opening}"' + f'"}},{opening}"'.join(ids) + '"}'
-    return opening + f"}},{opening}".join(map(encode_basestring, ids)) + "}"
+        return b'%b"%b"}' % (opening.encode(), f'"}},{opening}"'.join(ids).encode())
+    return b"%b%b}" % (opening.encode(), f"}},{opening}".join(map(encode_basestring, ids)).encode())
