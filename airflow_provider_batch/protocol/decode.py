@@ -50,6 +50,8 @@ def raise_for_status(response: Response, request: Request) -> None:
 
     :raises BatchAPIError: otherwise, of the class that the status stands for.
     """
+    if response.status < 200:  # 103 and the like come before an answer, and are none
+        raise BatchProtocolError(f"{request.route}: answered {response.status}, which is no answer yet")
     if not 200 <= response.status < 300:
         raise _api_error(response, request)
 

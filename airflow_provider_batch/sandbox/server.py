@@ -27,11 +27,11 @@ class Sandbox:
             monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", sandbox.connection_json())
 
     *audiences* (of type `custom_ids`) exist in every app from the start. *latency* is added to each answer and
-    *indexing_delay* to each write, both in seconds; with *indexing_order* `random` a write takes any part of that delay,
+    *indexing_delay* to each write, both in seconds; with *indexing_order* `random` a write takes any part of the delay,
     and a later one may count before an earlier one. *fault_rate* is the share of calls that get a random fault; faults
-    and order are the same again for the same *seed*. *error_keys* name code and text in an error's body, which no page of Batch shows.
-    *keep_bodies* makes `calls` hold what was sent. *clock* gives Unix seconds: a test that owns it decides when a
-    write is indexed.
+    and order are the same again for the same *seed*. *error_keys* name code and text in an error's body, which no page
+    of Batch shows. *keep_bodies* makes `calls` hold what was sent. *clock* gives Unix seconds: a test that owns it
+    decides when a write is indexed.
     """
 
     def __init__(

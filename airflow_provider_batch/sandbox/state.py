@@ -172,7 +172,7 @@ class State:
             return frozenset(self._audience(app, name).settle(now).members)
 
     def _due(self, now: float, audience: Audience) -> float:
-        # not documented: whether writes are applied in order. Here: yes, even if the clock is set back, unless «random».
+        # not documented: whether writes are applied in order. Here: yes, even if the clock is set back; or not at all.
         if self._order == "random":
             return now + self._random.uniform(0, self._delay)
         return max(now + self._delay, audience.latest_due)

@@ -12,11 +12,13 @@ from weakref import WeakValueDictionary
 #: sees one call too many, 4 % of it is kept free.
 _MARGIN: Final = 1.04
 
-#: The spacing of turns, in seconds, after a first 429 and at most; between them it doubles with every further one and
-#: shrinks by a few per cent with every success. Batch documents no limit; third parties speak of one call a second.
+#: The spacing of turns, in seconds, after a first 429 and at most; between them it doubles with every further one. It
+#: shrinks by a few per cent with every success, and by half in so many seconds. Batch documents no limit; third parties
+#: speak of one call a second.
 _FIRST_SPACING: Final = 0.1
 _LONGEST_SPACING: Final = 2.0
 _SHRINKING: Final = 0.95
+_HALF_LIFE: Final = 30.0
 
 
 class Pace:
@@ -29,6 +31,7 @@ class Pace:
     def __init__(self, per_second: float | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._spacing = _MARGIN / per_second if per_second else 0.0
         self._learnt_spacing = 0.0
+        self._learnt_at = clock()
         self._clock = clock
         self._next_turn = float("-inf")
         self._lock = threading.Lock()
@@ -38,7 +41,7 @@ class Pace:
         with self._lock:
             now = self._clock()
             turn = max(now, self._next_turn)
-            self._next_turn = turn + max(self._spacing, self._learnt_spacing)
+            self._next_turn = turn + max(self._spacing, self._remembered(now))
             return turn - now
 
     def hold(self, seconds: float) -> None:
@@ -49,10 +52,16 @@ class Pace:
     def learn(self, status: int) -> None:
         """Space the turns as the answers teach: a 429 says «too fast», a success «a little faster may do»."""
         with self._lock:
+            now = self._clock()
+            spacing = self._remembered(now)
             if status == 429:
-                self._learnt_spacing = min(max(2 * self._learnt_spacing, _FIRST_SPACING), _LONGEST_SPACING)
+                spacing = min(max(2 * spacing, _FIRST_SPACING), _LONGEST_SPACING)
             elif status < 300:
-                self._learnt_spacing *= _SHRINKING
+                spacing *= _SHRINKING
+            self._learnt_spacing, self._learnt_at = spacing, now
+
+    def _remembered(self, now: float) -> float:
+        return self._learnt_spacing * float(0.5 ** ((now - self._learnt_at) / _HALF_LIFE))
 
 
 _PACES: Final[WeakValueDictionary[tuple[str, float | None], Pace]] = WeakValueDictionary()

@@ -23,6 +23,11 @@ _KEY_IN_PATH: Final = re.compile(r"(/\d+\.\d+/)[^/\s?]+(/custom-audience)")
 
 class _KeyFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
+        if str(record.msg).startswith("Failed to parse headers"):
+            # urllib3 goes on to quote what it could not read, with a traceback; a server may have quoted us there.
+            record.msg, record.args, record.exc_info = "Failed to parse the headers of an answer", None, None
+        if str(record.msg).startswith("receive_response_headers.complete"):  # httpcore quotes them whole
+            record.msg, record.args = "receive_response_headers.complete", None
         message = record.getMessage()
         if (private := _KEY_IN_PATH.sub(r"\1***\2", message)) != message:
             record.msg, record.args = private, None

@@ -113,9 +113,11 @@ def test_a_taken_port_is_an_error_of_the_caller(sandbox: Sandbox) -> None:
         Sandbox(port=sandbox.port).start()
 
 
-@pytest.mark.parametrize("wrong", [{"latency": -1}, {"indexing_delay": -1}, {"latency": float("nan")}, {"apps": ()}])
+@pytest.mark.parametrize(
+    "wrong", [{"latency": -1}, {"indexing_delay": -1}, {"latency": float("nan")}, {"apps": ()}, {"indexing_order": "x"}]
+)
 def test_wrong_settings_are_told_at_once(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"negative|at least one app"):
+    with pytest.raises(ValueError, match=r"negative|at least one app|sent or random"):
         Sandbox(**wrong)  # type: ignore[arg-type]
 
 

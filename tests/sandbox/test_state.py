@@ -74,6 +74,28 @@ def test_writes_are_applied_in_order_even_if_the_clock_is_set_back(clock: Clock)
     assert state.members("app", "vip") == frozenset()
 
 
+def test_writes_in_random_order_count_one_by_one_and_all_in_the_end(clock: Clock) -> None:
+    state = State(["app"], ["vip"], indexing_delay=60, clock=clock, indexing_order="random", seed=1)
+    tokens = [write(state, add=[str(number)]) for number in range(20)]
+    clock.now += 30
+    applied = [state.facts("app", "vip", token).indexing_state == "APPLIED" for token in tokens]
+    assert state.members("app", "vip") == {str(number) for number, done in enumerate(applied) if done}
+    assert applied != sorted(applied, reverse=True)  # a later one counts, and an earlier one does not
+    clock.now += 30
+    assert len(state.members("app", "vip")) == 20
+
+
+def test_in_random_order_an_add_may_outlive_a_later_remove(clock: Clock) -> None:
+    ends = set()
+    for seed in range(20):
+        state = State(["app"], ["vip"], indexing_delay=60, clock=clock, indexing_order="random", seed=seed)
+        write(state, add=["a"])
+        write(state, remove=["a"])
+        clock.now += 60
+        ends.add(state.members("app", "vip"))
+    assert ends == {frozenset(), frozenset(["a"])}
+
+
 def test_an_audience_without_writes_is_applied_and_dated(clock: Clock) -> None:
     state = a_state(clock)
     clock.now += 60

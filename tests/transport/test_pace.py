@@ -96,3 +96,13 @@ def test_the_learnt_spacing_has_an_end() -> None:
         pace.learn(429)
     pace.reserve()
     assert pace.reserve() == pytest.approx(2)
+
+
+def test_what_was_learnt_is_forgotten_with_time() -> None:
+    clock = Clock()
+    pace = Pace(None, clock)
+    for _ in range(100):
+        pace.learn(429)
+    clock.now += 30
+    pace.reserve()
+    assert pace.reserve() == pytest.approx(1)
