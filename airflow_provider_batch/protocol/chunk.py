@@ -12,12 +12,13 @@ from airflow_provider_batch.protocol.model import Block, Chunk, Rejection
 
 class Chunks:
     """
-    The chunks of one push, in the order of the ids: what is added, then what is removed.
+    The chunks of one push, in the order of the ids: what is added, then what is removed (but see below).
 
     An id to add and to remove is removed, whatever the order: Batch does so within one call
     (https://doc.batch.com/developer/api/mep/custom-audience/1.0/update), and since no page promises that calls
     are processed in their order, one id must not stand in two of them with two actions. A push that both adds
-    and removes therefore holds the ids to remove (about 150 bytes each); any other push holds one chunk.
+    and removes therefore holds one of the sides (about 150 bytes an id): the ids to remove, unless those are a stream
+    and the ids to add are in memory anyhow, which are then sent last. Any other push holds one chunk.
     """
 
     def __init__(
@@ -76,8 +77,8 @@ class Chunks:
         adding: dict[str, None] = {}
         removing: dict[str, None] = {}
         origins: tuple[Block, ...] = ()
-        adds, removes = self._one_action_each()
-        for bucket, block in chain(((adding, block) for block in adds), ((removing, block) for block in removes)):
+        for block in self._one_action_each():
+            bucket, older = (removing, adding) if block.argument == self._removes.argument else (adding, removing)
             if not adding and not removing and len(block) == self._size and len(set(block)) == self._size:
                 # The usual case, a stream of ids without repetitions: each block is a chunk as it is.
                 number += 1
@@ -91,23 +92,35 @@ class Chunks:
             origins += (block,)
             while len(adding) + len(removing) >= self._size:
                 number += 1
-                add_ids = _take(adding, self._size)
-                yield Chunk(number, add_ids, _take(removing, self._size - len(add_ids)), origins)
+                first = _take(older, self._size)
+                second = _take(bucket, self._size - len(first))
+                add_ids, remove_ids = (second, first) if bucket is adding else (first, second)
+                yield Chunk(number, add_ids, remove_ids, origins)
                 # What is left over comes from the last block: none is larger than a chunk.
                 origins = (block,)
         if adding or removing:
             yield Chunk(number + 1, list(adding), list(removing), origins)
 
-    def _one_action_each(self) -> tuple[Iterator[Block], Iterator[Block]]:
+    def _one_action_each(self) -> Iterator[Block]:
         adds, removes = self._adds.blocks(), self._removes.blocks()
-        if (first_add := next(adds, None)) is None:
-            return iter(()), removes
-        adds = chain([first_add], adds)
-        if (first_remove := next(removes, None)) is None:
-            return adds, iter(())
-        held = [first_remove, *removes]
+        first_add, first_remove = next(adds, None), next(removes, None)
+        if first_add is None or first_remove is None:
+            return chain(filter(None, (first_add, first_remove)), adds, removes)
+        adds, removes = chain([first_add], adds), chain([first_remove], removes)
+        if self._adds.is_held and not self._removes.is_held:
+            return self._removes_first(list(adds), removes)
+        held = list(removes)
         removed = {id_ for block in held for id_ in block}
-        return self._kept(adds, removed), self._once(held, removed)
+        return chain(self._kept(adds, removed), self._once(held, removed))
+
+    def _removes_first(self, held: list[Block], removes: Iterator[Block]) -> Iterator[Block]:
+        added = {id_ for block in held for id_ in block}
+        for block in removes:
+            added.difference_update(block)
+            yield block
+        # A collection's ids are there once each: what is left of them is not removed by anybody.
+        for block in held:
+            yield self._filtered(block, added.__contains__)
 
     def _kept(self, adds: Iterator[Block], removed: set[str]) -> Iterator[Block]:
         for block in adds:

@@ -58,6 +58,11 @@ class Intake:
         return not isinstance(self._values, Iterator)
 
     @property
+    def is_held(self) -> bool:
+        """Whether all ids are in memory, as those of a collection that was checked."""
+        return self._ids is not None
+
+    @property
     def total(self) -> int | None:
         """How many ids there are, where that is known before the last one is read."""
         return self._checked if self._ids is None else len(self._ids)

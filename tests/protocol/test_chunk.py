@@ -232,8 +232,47 @@ def test_streams_send_the_same_actions_in_the_order_of_their_first_occurrence(
     adds: list[str], removes: list[str], size: int, stream_adds: bool, stream_removes: bool
 ) -> None:
     made = chunks(iter(adds) if stream_adds else adds, iter(removes) if stream_removes else removes, size=size)
-    sent = [action for chunk in made for action in actions(chunk)]
-    assert list(dict.fromkeys(sent)) == [action for slice_ in naive(adds, removes, size) for action in slice_]
+    sent = list(dict.fromkeys(action for chunk in made for action in actions(chunk)))
+    wanted = [action for slice_ in naive(adds, removes, size) for action in slice_]
+    for side in ("add", "remove"):
+        assert [action for action in sent if action[0] == side] == [action for action in wanted if action[0] == side]
+
+
+@steady
+@given(ids, ids, sizes, streams, streams)
+def test_the_side_that_is_in_memory_anyhow_is_the_one_that_is_held(
+    adds: list[str], removes: list[str], size: int, stream_adds: bool, stream_removes: bool
+) -> None:
+    made = list(chunks(iter(adds) if stream_adds else adds, iter(removes) if stream_removes else removes, size=size))
+    removes_first = stream_removes and not stream_adds
+    first = [bool(chunk.remove_ids if removes_first else chunk.add_ids) for chunk in made]
+    assert first == sorted(first, reverse=True)
+
+
+@steady
+@given(ids, ids, sizes, streams, streams)
+def test_an_id_is_found_where_it_was_given(
+    adds: list[str], removes: list[str], size: int, stream_adds: bool, stream_removes: bool
+) -> None:
+    made = chunks(iter(adds) if stream_adds else adds, iter(removes) if stream_removes else removes, size=size)
+    for chunk in made:
+        for id_ in chunk.add_ids:
+            assert adds[Chunk(1, [id_], [], chunk.origins).rejection("no").position] == id_
+        for id_ in chunk.remove_ids:
+            assert removes[Chunk(1, [], [id_], chunk.origins).rejection("no").position] == id_
+
+
+def test_removals_that_stream_are_not_held() -> None:
+    read = []
+
+    def stream() -> Iterator[str]:
+        for number in range(100):
+            read.append(number)
+            yield f"r{number}"
+
+    made = iter(chunks(["a", "r3"], stream(), size=2))
+    next(made)
+    assert len(read) <= 4
 
 
 @steady

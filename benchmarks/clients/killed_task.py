@@ -1,0 +1,57 @@
+"""One try of a task: the operator with a state store in a file, as Airflow's outlives a process; may be killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+from airflow_provider_batch.operators.custom_audience import CustomAudienceUpdateOperator
+from benchmarks.ids import made
+from benchmarks.measure import Meter, job, report
+
+
+class FileStore:
+    """JSON values by key."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self._all().get(key, default)
+
+    def set(self, key: str, value: Any) -> None:
+        self._write(self._all() | {key: value})
+
+    def delete(self, key: str) -> None:
+        self._write({known: value for known, value in self._all().items() if known != key})
+
+    def _all(self) -> dict[str, Any]:
+        values: dict[str, Any] = json.loads(self._path.read_text()) if self._path.exists() else {}
+        return values
+
+    def _write(self, values: dict[str, Any]) -> None:
+        new = self._path.with_suffix(".new")
+        new.write_text(json.dumps(values))
+        new.replace(self._path)
+
+
+def main() -> None:
+    """Push the job's *ids* in chunks of a hundred; kill -9 this process after so many seconds, if it says so."""
+    todo = job()
+    if "kill_after" in todo:
+        threading.Timer(todo["kill_after"], os.kill, (os.getpid(), signal.SIGKILL)).start()
+    operator = CustomAudienceUpdateOperator(
+        task_id="push", audience_name="vip", add_ids=list(made("plain", todo["ids"])), chunk_size=100, max_concurrency=4
+    )
+    context: Any = {"task_state_store": FileStore(Path(todo["store"]))} if todo["store"] else {}
+    with Meter() as meter:
+        operator.execute(context)
+    report(meter)
+
+
+if __name__ == "__main__":
+    main()
