@@ -24,6 +24,7 @@ from airflow_provider_batch.exceptions import (
     InvalidArgumentError,
     InvalidMemberError,
     PushStoppedError,
+    TooManyRejectedError,
 )
 
 API = {"status": 400, "code": "API_MISUSE", "number": 12, "route": "GET /1.0/{api_key}", "retry_after": 9.5}
@@ -33,6 +34,7 @@ TREE: list[tuple[type[BatchError], tuple[type, ...], bool, dict[str, object]]] =
     (BatchError, (Exception,), False, {}),
     (InvalidArgumentError, (BatchError, ValueError), False, {}),
     (InvalidMemberError, (InvalidArgumentError,), False, {"argument": "add_ids", "position": 3, "reason": "no id"}),
+    (TooManyRejectedError, (BatchError,), False, {}),
     (BatchConfigurationError, (BatchError,), False, {}),
     (BatchConnectionError, (BatchError,), True, {}),
     (BatchAPIError, (BatchError,), False, API),

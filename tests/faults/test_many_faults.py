@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from itertools import chain
 
 from airflow_provider_batch.sandbox import Sandbox
 from tests.faults.conftest import Connect
 
-ADDS, GONE, NEVER_THERE = 300_000, 6_000, 2_000
+#: A million on the newest Airflow; what differs on another one shows with fewer.
+ADDS = 300_000 if version("apache-airflow").startswith("2.") else 1_000_000
+GONE, NEVER_THERE = 6_000, 2_000
 
 
 def test_every_id_of_a_large_push_arrives_on_a_bad_day(connect: Connect) -> None:
@@ -17,7 +20,7 @@ def test_every_id_of_a_large_push_arrives_on_a_bad_day(connect: Connect) -> None
     # Half of what was there, some of what the same push adds in other chunks, and some that nobody knows.
     removes = [
         *before()[:GONE],
-        *(f"customer-{number}" for number in range(0, ADDS, ADDS // GONE)),
+        *(f"customer-{number}" for number in range(GONE)),
         *(f"nobody-{number}" for number in range(NEVER_THERE)),
     ]
     expected = set(chain(before(), (f"customer-{number}" for number in range(ADDS)))) - set(removes)
