@@ -150,9 +150,8 @@ def _iterable(value: object, argument: str) -> Iterable[object]:
         raise InvalidArgumentError(
             f"{argument}: the lines of a file end in a line break; pass (line.rstrip('\\n') for line in file)"
         )
-    if not callable(
-        getattr(value, "columns", callable)
-    ):  # a data frame: iterating it would give the names of its columns
+    # A data frame: iterating it would give the names of its columns. (A database result has a method of that name.)
+    if not callable(getattr(value, "columns", callable)):
         raise InvalidArgumentError(f"{argument}: a table is not a list of ids; pass its id column, e.g. frame['id']")
     if not isinstance(value, Iterable):
         raise InvalidArgumentError(f"{argument}: {type(value).__name__} is not a list of ids; pass a list of str")
