@@ -40,11 +40,10 @@ airflow: $(VENV)/installed ## run Airflow with the example DAGs, and the sandbox
 	@$(VENV)/bin/python scripts/local_airflow.py serve
 
 pins: $(VENV)/installed ## write constraints/ anew with the newest versions that fit
-	@$(VENV)/bin/python -m pip install --quiet uv
 	@for airflow in $(NEWEST) $(OLDEST); do \
 		echo "==> constraints/airflow-$$airflow.txt"; \
 		echo "apache-airflow==$$airflow" > $(VENV)/airflow.txt; \
-		$(VENV)/bin/uv pip compile pyproject.toml --extra sandbox --group test --group lint --group build \
+		$(VENV)/bin/uv pip compile pyproject.toml --all-extras --group test --group lint --group build \
 			--universal --python-version 3.11 --constraints $(VENV)/airflow.txt --upgrade --quiet \
 			--no-emit-index-url --no-annotate --no-header --output-file constraints/airflow-$$airflow.txt || exit 1; \
 	done
@@ -66,12 +65,14 @@ $(VENV_BENCH)/installed: benchmarks/requirements.txt
 	@$(VENV_BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $< \
 	&& touch $@ || echo "==> not every peer could be installed"
 
-# $(call install,folder,version of Airflow,interpreter): the pins are complete, so pip has nothing to choose.
+# $(call install,folder,version of Airflow,interpreter): the pins are complete, so uv has nothing to choose. It is itself
+# installed by pip, which takes ten times as long for the rest.
 define install
-	echo "==> installing Airflow $(2) and this provider into $(1) with $(3) (a minute or two)"; \
+	echo "==> installing Airflow $(2) and this provider into $(1) with $(3)"; \
 	"$(3)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=…")' \
 	&& "$(3)" -m venv --clear $(1) \
-	&& $(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r constraints/airflow-$(2).txt \
-	&& $(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable . \
+	&& $(1)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints/airflow-$(2).txt uv \
+	&& $(1)/bin/uv pip install --quiet --python $(1) --no-deps --requirement constraints/airflow-$(2).txt \
+	&& $(1)/bin/uv pip install --quiet --python $(1) --no-deps --no-build-isolation --editable . \
 	&& touch $@
 endef

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from airflow_provider_batch.exceptions import TooManyRejectedError
 
@@ -54,6 +54,43 @@ class Rejection:
     argument: str
     position: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """
+    An id with what Batch is to know about it in one audience.
+
+    ``attributes`` and ``tags`` are for the versions of the API that take them; without them a Member is the same as
+    its id alone. Values may be str, int, float, Decimal, datetime, date, and lists of them where arrays are allowed.
+    """
+
+    id: object = field(repr=False)
+    attributes: Mapping[str, object] | None = field(default=None, repr=False)
+    tags: Sequence[str] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """What a source gives in place of a value that it cannot read; the ids' check refuses it with this reason."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One value of a stream of changes: what is to be done with it."""
+
+    action: Literal["add", "remove"]
+    value: object = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Values of a source in their order; ``place`` says where the n-th of them stands, such as ``ids.csv, line 17``."""
+
+    values: list[object] = field(repr=False)
+    place: Callable[[int], str] = field(repr=False, compare=False)
 
 
 class Block(list[str]):
