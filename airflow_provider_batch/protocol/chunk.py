@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain, islice
 
+from airflow_provider_batch.protocol.dialect import MemberRules
 from airflow_provider_batch.protocol.intake import Intake, OnInvalidId
-from airflow_provider_batch.protocol.model import Block, Chunk, Rejection
+from airflow_provider_batch.protocol.model import REMOVE_IDS, Block, Chunk, Rejection
 
 
 class Chunks:
@@ -19,6 +20,9 @@ class Chunks:
     are processed in their order, one id must not stand in two of them with two actions. A push that both adds
     and removes therefore holds one of the sides (about 150 bytes an id): the ids to remove, unless those are a stream
     and the ids to add are in memory anyhow, which are then sent last. Any other push holds one chunk.
+
+    :param argument: what the ids to add are called in errors.
+    :param allow_empty: whether no ids at all make one empty chunk, instead of none.
     """
 
     def __init__(
@@ -27,13 +31,16 @@ class Chunks:
         remove_ids: object,
         *,
         size: int,
-        max_length: int,
+        rules: MemberRules,
         on_invalid_id: OnInvalidId = "fail",
+        argument: str = "add_ids",
+        allow_empty: bool = False,
     ) -> None:
-        intake = partial(Intake, max_length=max_length, block_size=size, on_invalid_id=on_invalid_id)
-        self._adds = intake(add_ids, "add_ids")
-        self._removes = intake(remove_ids, "remove_ids")
+        intake = partial(Intake, rules=rules, block_size=size, on_invalid_id=on_invalid_id)
+        self._adds = intake(add_ids, argument)
+        self._removes = intake(remove_ids, REMOVE_IDS)
         self._size = size
+        self._allow_empty = allow_empty
         self._duplicates = 0
 
     def check(self) -> None:
@@ -78,7 +85,7 @@ class Chunks:
         removing: dict[str, None] = {}
         origins: tuple[Block, ...] = ()
         for block in self._one_action_each():
-            bucket, older = (removing, adding) if block.argument == self._removes.argument else (adding, removing)
+            bucket, older = (removing, adding) if block.removes else (adding, removing)
             if not adding and not removing and len(block) == self._size and len(set(block)) == self._size:
                 # The usual case, a stream of ids without repetitions: each block is a chunk as it is.
                 number += 1
@@ -98,7 +105,7 @@ class Chunks:
                 yield Chunk(number, add_ids, remove_ids, origins)
                 # What is left over comes from the last block: none is larger than a chunk.
                 origins = (block,)
-        if adding or removing:
+        if adding or removing or (self._allow_empty and number == 0):
             yield Chunk(number + 1, list(adding), list(removing), origins)
 
     def _one_action_each(self) -> Iterator[Block]:
@@ -136,9 +143,9 @@ class Chunks:
         return (self._filtered(block, is_first) for block in held)
 
     def _filtered(self, block: Block, keep: Callable[[str], bool]) -> Block:
-        kept = [(id_, position) for id_, position in zip(block, block.positions, strict=True) if keep(id_)]
+        kept = block.only(keep)
         self._duplicates += len(block) - len(kept)
-        return Block((id_ for id_, _ in kept), block.argument, [position for _, position in kept])
+        return kept
 
 
 def _take(bucket: dict[str, None], most: int) -> list[str]:

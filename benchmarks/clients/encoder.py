@@ -36,7 +36,7 @@ def escaping_floor(ids: Iterator[str]) -> None:
 
 def protocol(ids: Iterator[str]) -> None:
     """Check, chunk and encode as a push does."""
-    for chunk in Chunks(ids, (), size=CALL, max_length=MEP_1_0.max_id_length):
+    for chunk in Chunks(ids, (), size=CALL, rules=MEP_1_0.members):
         update_custom_audience(MEP_1_0, "vip", "custom_ids", chunk)
 
 

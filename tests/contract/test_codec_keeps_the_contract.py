@@ -93,7 +93,7 @@ def test_a_list_is_asked_for_where_it_is_documented(case: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize("case", spoken("list"), ids=itemgetter("name"))
 def test_a_documented_list_is_told_apart(case: dict[str, Any]) -> None:
-    assert decode.is_custom_audience_list(answered(case["response"]), asked(case))
+    assert decode.audience_page(MEP_1_0, answered(case["response"]), asked(case)).audiences
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import InvalidMemberError
 from airflow_provider_batch.protocol.chunk import Chunks
+from airflow_provider_batch.protocol.dialect import MEP_1_0
 from airflow_provider_batch.protocol.intake import OnInvalidId
 from airflow_provider_batch.protocol.model import Chunk
 
@@ -21,7 +22,7 @@ Make = Callable[[Iterable[object]], Iterable[object]]
 def chunks(
     add_ids: object = None, remove_ids: object = None, *, size: int = 3, on_invalid_id: OnInvalidId = "fail"
 ) -> Chunks:
-    made = Chunks(add_ids, remove_ids, size=size, max_length=128, on_invalid_id=on_invalid_id)
+    made = Chunks(add_ids, remove_ids, size=size, rules=MEP_1_0.members, on_invalid_id=on_invalid_id)
     made.check()
     return made
 
