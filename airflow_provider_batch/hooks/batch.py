@@ -24,9 +24,11 @@ from airflow_provider_batch.exceptions import (
 from airflow_provider_batch.hooks.connection import Settings, read_settings
 from airflow_provider_batch.hooks.pushing import Indexing, OnRejectedChunk, Push, check_on_rejected_chunk
 from airflow_provider_batch.protocol import encode, flow
+from airflow_provider_batch.protocol.changes import read_changes
 from airflow_provider_batch.protocol.chunk import Chunks
-from airflow_provider_batch.protocol.intake import OnInvalidId
+from airflow_provider_batch.protocol.intake import OnInvalidId, OnRejection
 from airflow_provider_batch.protocol.model import (
+    REMOVE_IDS,
     CreatedAudience,
     CustomAudience,
     DeletedAudience,
@@ -144,6 +146,8 @@ class BatchHook(BaseHook):
         on_invalid_id: OnInvalidId = "fail",
         on_rejected_chunk: OnRejectedChunk = "fail",
         create_if_missing: bool = False,
+        changes: Iterable[object] | None = None,
+        on_rejection: OnRejection | None = None,
         journal: Journal | None = None,
         dry_run: bool = False,
     ) -> PushResult:
@@ -168,6 +172,10 @@ class BatchHook(BaseHook):
         :param on_rejected_chunk: ``fail`` when Batch refuses a chunk (400), or ``bisect`` to send it in ever smaller
             parts until the refused ids stand alone; the rest is sent, and they are counted and named by position.
         :param create_if_missing: create the audience first if the list of audiences does not have it.
+        :param changes: instead of ``add_ids`` and ``remove_ids``: a stream of
+            :class:`~airflow_provider_batch.protocol.model.Change`, of which the last one of an id counts. All ids are
+            held, some 200 bytes each.
+        :param on_rejection: is told of each value that is skipped or refused, with its place and reason.
         :param journal: notes what was accepted and knows it the next time; not used for what can be read only once.
         :param dry_run: check and count everything, and send nothing.
         :raises InvalidArgumentError: if an argument breaks a documented rule.
@@ -176,14 +184,17 @@ class BatchHook(BaseHook):
         :raises BatchAPIError: if Batch refuses a chunk, or keeps failing for longer than is worth trying.
         :raises BatchConnectionError: if Batch cannot be reached for so long.
         """
-        push = self._push(audience_name, audience_type, chunk_size, max_concurrency, on_rejected_chunk)
-        chunks = Chunks(
-            _concatenated(add_ids),
-            _concatenated(remove_ids),
-            size=chunk_size,
-            rules=push.dialect.members,
-            on_invalid_id=on_invalid_id,
+        push = self._push(
+            audience_name, audience_type, chunk_size, max_concurrency, on_rejected_chunk, on_rejection=on_rejection
         )
+        intake = push.intake(on_invalid_id, chunk_size)
+        if changes is None:
+            adds, removes = intake(_concatenated(add_ids), "add_ids"), intake(_concatenated(remove_ids), REMOVE_IDS)
+        elif add_ids or remove_ids:
+            raise InvalidArgumentError("changes: pass either changes, or add_ids and remove_ids")
+        else:
+            adds, removes = read_changes(changes, **intake.keywords)
+        chunks = Chunks(adds, removes, size=chunk_size, disjoint=changes is not None)
         chunks.check()
         if create_if_missing and not dry_run:
             created = self.create_custom_audience(audience_name, audience_type=audience_type, if_exists="skip")
@@ -205,6 +216,7 @@ class BatchHook(BaseHook):
         max_shrink: float | None = None,
         poke_interval: float = 10.0,
         indexing_timeout: float = 3600.0,
+        on_rejection: OnRejection | None = None,
         journal: Journal | None = None,
         dry_run: bool = False,
     ) -> PushResult:
@@ -231,6 +243,7 @@ class BatchHook(BaseHook):
             chunk_size,
             max_concurrency,
             on_rejected_chunk,
+            on_rejection=on_rejection,
             replaces=True,
             indexing=Indexing(poke_interval, indexing_timeout),
         )
@@ -238,15 +251,8 @@ class BatchHook(BaseHook):
         ids = _concatenated(ids)
         if max_shrink is not None and isinstance(ids, Iterator):
             ids = list(ids)
-        chunks = Chunks(
-            ids,
-            None,
-            size=chunk_size,
-            rules=push.dialect.members,
-            on_invalid_id=on_invalid_id,
-            argument="ids",
-            allow_empty=allow_empty,
-        )
+        intake = push.intake(on_invalid_id, chunk_size)
+        chunks = Chunks(intake(ids, "ids"), intake((), REMOVE_IDS), size=chunk_size, allow_empty=allow_empty)
         chunks.check()
         if max_shrink is not None:
             self._check_shrink(push, chunks, max_shrink)

@@ -15,7 +15,8 @@ from airflow_provider_batch.hooks.progress import Progress
 from airflow_provider_batch.protocol import encode, flow
 from airflow_provider_batch.protocol.chunk import Chunks
 from airflow_provider_batch.protocol.dialect import Dialect
-from airflow_provider_batch.protocol.model import Chunk, PushResult, Receipt, Request
+from airflow_provider_batch.protocol.intake import Intake, OnInvalidId, OnRejection
+from airflow_provider_batch.protocol.model import Chunk, PushResult, Receipt, Rejection, Request
 from airflow_provider_batch.resume import Journal, Parcel, pack
 
 if TYPE_CHECKING:
@@ -59,8 +60,19 @@ class Push:
     audience_type: str
     max_concurrency: int
     on_rejected_chunk: OnRejectedChunk = "fail"
+    on_rejection: OnRejection | None = None
     replaces: bool = False
     indexing: Indexing = Indexing()
+
+    def intake(self, on_invalid_id: OnInvalidId, block_size: int) -> partial[Intake]:
+        """Return what checks the values of one argument by the rules of this push."""
+        return partial(
+            Intake,
+            rules=self.dialect.members,
+            block_size=block_size,
+            on_invalid_id=on_invalid_id,
+            on_rejection=self.on_rejection,
+        )
 
     def run(
         self,
@@ -121,12 +133,20 @@ class Push:
                 raise
             refusal = error
         # The parts of a replace are added, too, until it is known what is refused: it has them all once it is sent.
-        written = flow.run(flow.write_around(parcel.chunk, self._encode_update, settings.backoff), transport.perform)
+        search = flow.write_around(parcel.chunk, self._encode_update, self._refuse, settings.backoff)
+        written = flow.run(search, transport.perform)
         if not (self.replaces and parcel.number == 1):
             return parcel.receipt(*written.indexing_tokens, refused=written.refused)
         if not written.accepted:
             raise refusal
         return parcel.receipt(write(self._encode(written.accepted)), refused=written.refused)
+
+    def _refuse(self, chunk: Chunk, reason: str) -> Rejection:
+        """Return that Batch refuses the one id of *chunk*."""
+        rejection = chunk.rejection(reason)
+        if self.on_rejection is not None:
+            self.on_rejection(rejection, *chunk.add_ids, *chunk.remove_ids)
+        return rejection
 
     def _wait_for_replace(self, settings: Settings, transport: BlockingTransport, receipt: Receipt) -> None:
         wait = flow.await_indexing(

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from itertools import chain, islice
 
-from airflow_provider_batch.protocol.dialect import MemberRules
-from airflow_provider_batch.protocol.intake import Intake, OnInvalidId
-from airflow_provider_batch.protocol.model import REMOVE_IDS, Block, Chunk, Rejection
+from airflow_provider_batch.protocol.intake import Intake
+from airflow_provider_batch.protocol.model import Block, Chunk, Rejection
 
 
 class Chunks:
@@ -21,26 +19,21 @@ class Chunks:
     and removes therefore holds one of the sides (about 150 bytes an id): the ids to remove, unless those are a stream
     and the ids to add are in memory anyhow, which are then sent last. Any other push holds one chunk.
 
-    :param argument: what the ids to add are called in errors.
+    :param adds: the ids to add.
+    :param removes: the ids to remove.
+    :param size: ids in one chunk at most.
     :param allow_empty: whether no ids at all make one empty chunk, instead of none.
+    :param disjoint: whether it is known that no id stands in both; then neither side is held.
     """
 
     def __init__(
-        self,
-        add_ids: object,
-        remove_ids: object,
-        *,
-        size: int,
-        rules: MemberRules,
-        on_invalid_id: OnInvalidId = "fail",
-        argument: str = "add_ids",
-        allow_empty: bool = False,
+        self, adds: Intake, removes: Intake, *, size: int, allow_empty: bool = False, disjoint: bool = False
     ) -> None:
-        intake = partial(Intake, rules=rules, block_size=size, on_invalid_id=on_invalid_id)
-        self._adds = intake(add_ids, argument)
-        self._removes = intake(remove_ids, REMOVE_IDS)
+        self._adds = adds
+        self._removes = removes
         self._size = size
         self._allow_empty = allow_empty
+        self._disjoint = disjoint
         self._duplicates = 0
 
     def check(self) -> None:
@@ -110,6 +103,8 @@ class Chunks:
 
     def _one_action_each(self) -> Iterator[Block]:
         adds, removes = self._adds.blocks(), self._removes.blocks()
+        if self._disjoint:
+            return chain(adds, removes)
         first_add, first_remove = next(adds, None), next(removes, None)
         if first_add is None or first_remove is None:
             return chain(filter(None, (first_add, first_remove)), adds, removes)

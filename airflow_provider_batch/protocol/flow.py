@@ -121,12 +121,19 @@ class Written:
     accepted: Chunk | None = None
 
 
-def write_around(chunk: Chunk, encode_chunk: Callable[[Chunk], Request], delay: Delay) -> Flow[Written]:
+def write_around(
+    chunk: Chunk,
+    encode_chunk: Callable[[Chunk], Request],
+    refuse: Callable[[Chunk, str], Rejection],
+    delay: Delay,
+) -> Flow[Written]:
     """
     Send a chunk that Batch has refused (400) in halves, and their halves, until the refused ids stand alone.
 
     No page says whether one bad element spoils its call. The search ends, with Batch's last refusal, when it takes
     too many calls, or when nothing is accepted at all: then it is not about the ids.
+
+    :param refuse: is called with a chunk of the one id that Batch refuses, and its words.
     """
     tokens: list[str] = []
     accepted: list[Chunk] = []
@@ -145,7 +152,7 @@ def write_around(chunk: Chunk, encode_chunk: Callable[[Chunk], Request], delay: 
             if len(part) > 1:
                 parts.extend(reversed(part.halves()))
             else:
-                refused.append(part.rejection(str(error)))
+                refused.append(refuse(part, str(error)))
     return Written(tuple(tokens), tuple(refused), chunk.of(accepted) if accepted else None)
 
 

@@ -25,6 +25,9 @@ OnInvalidId = Literal["fail", "skip"]
 #: What a source calls a position.
 Place = Callable[[int], str]
 
+#: Is told of a rejected value: where and why, and the value itself.
+OnRejection = Callable[[Rejection, object], None]
+
 #: How many rejected values are named; the others are only counted.
 _NAMED_REJECTIONS: Final = 10
 
@@ -36,10 +39,24 @@ _NOT_IDS: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
 
 
 class Intake:
-    """The values of one argument on their way in; counts what it leaves out while its blocks are read."""
+    """
+    The values of one argument on their way in; counts what it leaves out while its blocks are read.
+
+    :param value: an iterable of raw values, a source (which has ``blocks``), text that stands for a list, or None.
+    :param rules: what the version of the API takes of a member.
+    :param block_size: values in one block at most.
+    :param on_rejection: is told of each value that is skipped; the value is for a file that its owner asked for.
+    """
 
     def __init__(
-        self, value: object, argument: str, *, rules: MemberRules, block_size: int, on_invalid_id: OnInvalidId = "fail"
+        self,
+        value: object,
+        argument: str,
+        *,
+        rules: MemberRules,
+        block_size: int,
+        on_invalid_id: OnInvalidId = "fail",
+        on_rejection: OnRejection | None = None,
     ) -> None:
         self.argument = argument
         self.duplicates = 0
@@ -50,14 +67,15 @@ class Intake:
         if on_invalid_id not in ("fail", "skip"):
             raise InvalidArgumentError(f"on_invalid_id: {on_invalid_id!r:.80} is neither 'fail' nor 'skip'")
         self._skip = on_invalid_id == "skip"
+        self._on_rejection = on_rejection
         self._values = _iterable(value, argument)
         self._ids: Block | None = None
         self._checked: int | None = None
 
     @property
     def rereadable(self) -> bool:
-        """Whether the values can be read a second time; a source says so itself."""
-        return getattr(self._values, "rereadable", not isinstance(self._values, Iterator))
+        """Whether the ids can be given a second time; a source says so itself."""
+        return self.is_held or getattr(self._values, "rereadable", not isinstance(self._values, Iterator))
 
     @property
     def is_held(self) -> bool:
@@ -75,6 +93,8 @@ class Intake:
 
         :raises InvalidMemberError: for the first value that is no id, unless such values are skipped.
         """
+        if self.is_held:
+            return
         if isinstance(self._values, Collection):
             self._ids = self._unique()
         elif self.rereadable and not self._skip:
@@ -135,25 +155,38 @@ class Intake:
             yield rows.values, partial(_placed, rows.place, start)
             start += len(rows.values)
 
+    def values(self) -> Iterator[tuple[int, object, Callable[[str], None]]]:
+        """Yield every raw value with its position, and what refuses it for a reason."""
+        start = 0
+        for values, place in self._read():
+            for position, value in enumerate(values, start):
+                yield position, value, partial(self._refuse, position, value, place)
+            start += len(values)
+
+    def held(self, ids: Block) -> Intake:
+        """Return this intake with *ids*, each there once, as all that has come in."""
+        self._ids = ids
+        return self
+
     def _look(self, values: list[object], start: int, place: Place | None) -> Iterator[tuple[int, str]]:
         removes = self.argument == REMOVE_IDS
         for position, value in enumerate(values, start):
             try:
                 yield position, normalize(value, self._rules, removes=removes)
             except ValueError as refusal:
-                self._refuse(Rejection(self.argument, position, str(refusal), place(position) if place else ""))
+                self._refuse(position, value, place, str(refusal))
 
-    def _refuse(self, rejection: Rejection) -> None:
+    def _refuse(self, position: int, value: object, place: Place | None, reason: str) -> None:
+        rejection = Rejection(self.argument, position, reason, place(position) if place else "")
         if not self._skip:
             raise InvalidMemberError(
-                f"{rejection.where}: {rejection.reason}",
-                argument=rejection.argument,
-                position=rejection.position,
-                reason=rejection.reason,
+                f"{rejection.where}: {reason}", argument=self.argument, position=position, reason=reason
             )
         self.rejected += 1
         if len(self.rejections) < _NAMED_REJECTIONS:
             self.rejections.append(rejection)
+        if self._on_rejection is not None:
+            self._on_rejection(rejection, value)
 
 
 def _placed(place: Place, start: int, position: int) -> str:
