@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from airflow_provider_batch.sandbox import Fault, Sandbox
-from airflow_provider_batch.sandbox.faults import ANY_CALL, ANY_WRITE, FaultScript
+from airflow_provider_batch.sandbox.faults import ANY_CALL, FaultScript, any_write
 
 from .asking import VIP, ask, changes, eventually
 
@@ -120,9 +120,9 @@ def test_a_rate_is_a_share(rate: float) -> None:
         Sandbox(fault_rate=rate)
 
 
-def drawn(rate: float, seed: int, method: str = "PATCH") -> list[Fault | None]:
+def drawn(rate: float, seed: int, token_status: int | None = 201) -> list[Fault | None]:
     script = FaultScript(rate, seed)
-    return [script.take(method) for _ in range(500)]
+    return [script.take(token_status) for _ in range(500)]
 
 
 def test_random_faults_repeat_with_their_seed_and_come_as_often_as_asked() -> None:
@@ -131,9 +131,12 @@ def test_random_faults_repeat_with_their_seed_and_come_as_often_as_asked() -> No
     assert set(drawn(0.0, seed=7)) == {None}
 
 
-def test_every_fault_of_the_mix_is_drawn_and_reads_get_no_201() -> None:
-    assert {repr(fault) for fault in drawn(1.0, seed=1)} == {repr(fault) for fault in ANY_WRITE}
-    assert {repr(fault) for fault in drawn(1.0, seed=1, method="GET")} == {repr(fault) for fault in ANY_CALL}
+def test_every_fault_of_the_mix_is_drawn_and_only_writes_are_told_to_be_done() -> None:
+    for status in (201, 202):
+        mix = drawn(1.0, seed=1, token_status=status)
+        assert {repr(fault) for fault in mix} == {repr(fault) for fault in any_write(status)}
+        assert {fault.status for fault in mix if fault and (fault.status or 500) < 300} == {status}
+    assert {repr(fault) for fault in drawn(1.0, seed=1, token_status=None)} == {repr(fault) for fault in ANY_CALL}
 
 
 def test_a_stubborn_client_gets_through_a_bad_day() -> None:

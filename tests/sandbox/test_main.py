@@ -20,13 +20,16 @@ COMMAND = [sys.executable, "-m", "airflow_provider_batch.sandbox"]
 
 @contextmanager
 def running(*options: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """The command and the lines it greets with, the last of which is an export."""
+    """The command and the lines it greets with, of which all but two are exports."""
     command = subprocess.Popen(
         [*COMMAND, "--port", "0", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
         assert command.stdout
-        lines = [command.stdout.readline().rstrip("\n") for _ in range(2 + max(options.count("--app"), 1))]
+        lines = [
+            command.stdout.readline().rstrip("\n")
+            for _ in range(2 + sum(max(options.count(name), 1) for name in ("--app", "--project")))
+        ]
         yield command, lines
     finally:
         command.kill()

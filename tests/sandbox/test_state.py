@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from airflow_provider_batch.sandbox.audience import NO_TRAITS, Change
 from airflow_provider_batch.sandbox.errors import Refused
 from airflow_provider_batch.sandbox.state import State
 
@@ -15,7 +16,7 @@ def a_state(clock: Clock, delay: float = 0.0) -> State:
 
 
 def write(state: State, add: list[str] | None = None, remove: list[str] | None = None, replaces: bool = False) -> str:
-    return state.write("app", "vip", "custom_ids", add or [], remove or [], replaces=replaces)
+    return state.write("app", "vip", Change(dict.fromkeys(add or [], NO_TRAITS), remove or [], replaces))
 
 
 def test_an_id_both_added_and_removed_ends_up_removed(clock: Clock) -> None:
@@ -111,7 +112,7 @@ def test_an_audience_without_writes_is_applied_and_dated(clock: Clock) -> None:
 
 def test_apps_share_nothing(clock: Clock) -> None:
     state = State(["ios", "android"], ["vip"], indexing_delay=0, clock=clock)
-    token = state.write("ios", "vip", "custom_ids", ["a"], [], replaces=False)
+    token = state.write("ios", "vip", Change({"a": NO_TRAITS}))
     assert state.members("android", "vip") == frozenset()
     with pytest.raises(Refused, match="MALFORMED_PARAMETER"):
         state.facts("android", "vip", token)
@@ -148,4 +149,4 @@ def test_what_is_applied_is_not_looked_at_again(clock: Clock) -> None:
     for number in range(500):
         write(state, add=[str(number)])
     state.facts("app", "vip")
-    assert not state._apps["app"]["vip"].waiting
+    assert not state._audiences["app"]["vip"].waiting
