@@ -231,7 +231,7 @@ class BatchHook(BaseHook):
         :param ids: as ``add_ids`` of :meth:`update_custom_audience`, and likewise the arguments not named here.
         :param allow_empty: whether no ids at all may replace all members.
         :param max_shrink: the greatest share (0 to 1) of the members that may vanish, by the ``nb_ids`` that Batch
-            tells before; None for any. To know how many ids there are, a generator is then held in memory.
+            tells before; None for any. To know how many ids there are, a stream is then held in memory.
         :param poke_interval: the most seconds between two questions whether the first call is applied.
         :param indexing_timeout: seconds to wait for that at most.
         :raises GuardError: if there are no ids, or too few by *max_shrink*; nothing was sent.
@@ -248,14 +248,14 @@ class BatchHook(BaseHook):
             indexing=Indexing(poke_interval, indexing_timeout),
         )
         check_share("max_shrink", max_shrink)
-        ids = _concatenated(ids)
-        if max_shrink is not None and isinstance(ids, Iterator):
-            ids = list(ids)
         intake = push.intake(on_invalid_id, chunk_size)
-        chunks = Chunks(intake(ids, "ids"), intake((), REMOVE_IDS), size=chunk_size, allow_empty=allow_empty)
+        adds = intake(_concatenated(ids), "ids")
+        chunks = Chunks(adds, intake((), REMOVE_IDS), size=chunk_size, allow_empty=allow_empty)
         chunks.check()
         if max_shrink is not None:
-            self._check_shrink(push, chunks, max_shrink)
+            if adds.total is None:
+                adds.hold()
+            self._check_shrink(push, adds.total or 0, max_shrink)
         result = self._carry_out(push, chunks, journal, dry_run)
         if not result.calls:
             raise GuardError(
@@ -402,17 +402,16 @@ class BatchHook(BaseHook):
             result = push.count(chunks, self.log)
         else:
             # What can be read but once cannot be sent again, should it begin otherwise than it did.
-            journal = journal if chunks.rereadable else None
+            journal = journal if chunks.restartable else None
             with self._transport() as transport:
                 result = push.run(chunks, self._settings, transport, self.log, journal=journal)
         self._tell(result)
         return result
 
-    def _check_shrink(self, push: Push, chunks: Chunks, max_shrink: float) -> None:
+    def _check_shrink(self, push: Push, given: int, max_shrink: float) -> None:
         there = self.get_custom_audience(push.audience_name, audience_type=push.audience_type).nb_ids
         if there is None:
             raise GuardError(f"{push.audience_name}: Batch does not tell how many ids there are; leave max_shrink off")
-        given = chunks.total or 0
         if given < (1 - max_shrink) * there:
             raise GuardError(
                 f"{push.audience_name}: has {there:,} ids and would have {given:,}, {1 - given / there:.0%} less; "
