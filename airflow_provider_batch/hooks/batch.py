@@ -187,7 +187,7 @@ class BatchHook(BaseHook):
         push = self._push(
             audience_name, audience_type, chunk_size, max_concurrency, on_rejected_chunk, on_rejection=on_rejection
         )
-        intake = push.intake(on_invalid_id, chunk_size)
+        intake = push.intake(on_invalid_id)
         if changes is None:
             adds, removes = intake(_concatenated(add_ids), "add_ids"), intake(_concatenated(remove_ids), REMOVE_IDS)
         elif add_ids or remove_ids:
@@ -248,7 +248,7 @@ class BatchHook(BaseHook):
             indexing=Indexing(poke_interval, indexing_timeout),
         )
         check_share("max_shrink", max_shrink)
-        intake = push.intake(on_invalid_id, chunk_size)
+        intake = push.intake(on_invalid_id)
         adds = intake(_concatenated(ids), "ids")
         chunks = Chunks(adds, intake((), REMOVE_IDS), size=chunk_size, allow_empty=allow_empty)
         chunks.check()
@@ -395,7 +395,7 @@ class BatchHook(BaseHook):
         encode.check_write(dialect, audience_name, audience_type, chunk_size)
         check_on_rejected_chunk(on_rejected_chunk)
         window = check_max_concurrency(settings.max_concurrency if max_concurrency is None else max_concurrency)
-        return Push(dialect, audience_name, audience_type, window, on_rejected_chunk, **more)
+        return Push(dialect, audience_name, audience_type, chunk_size, window, on_rejected_chunk, **more)
 
     def _carry_out(self, push: Push, chunks: Chunks, journal: Journal | None, dry_run: bool) -> PushResult:
         if dry_run:

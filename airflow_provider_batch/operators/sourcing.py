@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from airflow_provider_batch.operators.pushing import PushOperator
@@ -12,9 +12,6 @@ from airflow_provider_batch.operators.pushing import PushOperator
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-    from airflow_provider_batch.operators.journal import TaskStateJournal
-    from airflow_provider_batch.protocol.intake import OnRejection
-    from airflow_provider_batch.protocol.model import PushResult
     from airflow_provider_batch.sources.columns import Columns
 
 Mode = Literal["add", "remove", "actions", "replace", "mirror"]
