@@ -20,6 +20,10 @@ What can go wrong, by whose fault it is and whether trying again can help.
     │   └── BatchServerError            5xx; retryable
     ├── BatchProtocolError              the answer is not what the documentation says; retryable
     ├── PushStoppedError                the push was stopped from outside, between two calls; retryable
+    ├── MirrorError                     an audience could not be mirrored
+    │   ├── SnapshotError               what was kept of the last run cannot be read, or is of another audience
+    │   ├── MirrorConflictError         another run of the same mirror is under way, or was faster; retryable
+    │   └── MirrorGuardError            the new set looks like a mistake; nothing was sent
     └── IndexingError                   .audience_name .indexing_token
         └── IndexingTimeoutError        not confirmed in time; retryable; .indexing_tokens
 
@@ -149,6 +153,24 @@ class PushStoppedError(BatchError):
     """The push was stopped from outside, between two calls: the task was killed, or its worker is shutting down."""
 
     retryable = True
+
+
+class MirrorError(BatchError):
+    """An audience could not be mirrored."""
+
+
+class SnapshotError(MirrorError):
+    """What was kept of the last run is damaged, of another audience, or newer than this package."""
+
+
+class MirrorConflictError(MirrorError):
+    """Another run of the same mirror is under way, or has ended in between."""
+
+    retryable = True
+
+
+class MirrorGuardError(MirrorError):
+    """The new set is empty, or differs from the last one by more than the caller allows; nothing was sent."""
 
 
 class IndexingError(BatchError):

@@ -26,7 +26,11 @@ from airflow_provider_batch.exceptions import (
     IndexingTimeoutError,
     InvalidArgumentError,
     InvalidMemberError,
+    MirrorConflictError,
+    MirrorError,
+    MirrorGuardError,
     PushStoppedError,
+    SnapshotError,
     TooManyRejectedError,
 )
 
@@ -51,6 +55,10 @@ TREE: list[tuple[type[BatchError], tuple[type, ...], bool, dict[str, object]]] =
     (BatchServerError, (BatchAPIError,), True, API),
     (BatchProtocolError, (BatchError,), True, {}),
     (PushStoppedError, (BatchError,), True, {}),
+    (MirrorError, (BatchError,), False, {}),
+    (SnapshotError, (MirrorError,), False, {}),
+    (MirrorConflictError, (MirrorError,), True, {}),
+    (MirrorGuardError, (MirrorError,), False, {}),
     (IndexingError, (BatchError,), False, {"audience_name": "vip", "indexing_token": "t0"}),
     (
         IndexingTimeoutError,
