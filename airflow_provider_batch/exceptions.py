@@ -7,6 +7,8 @@ What can go wrong, by whose fault it is and whether trying again can help.
     ├── InvalidArgumentError            (ValueError) an argument breaks a documented rule; raised before any call
     │   └── InvalidMemberError          one id does; .argument .position .reason, never the id
     ├── TooManyRejectedError            more values were skipped or refused than the caller allows; the others were sent
+    ├── SourceError                     the query or file that the ids come from cannot be read
+    │   └── SourceUnavailableError      it is not there yet, or does not answer; retryable
     ├── BatchConfigurationError         the Airflow connection cannot be used
     ├── BatchConnectionError            no answer; retryable; whether a write happened is unknown
     ├── BatchAPIError                   the answer is no; .status .code .number .route .retry_after
@@ -63,6 +65,16 @@ class InvalidMemberError(InvalidArgumentError):
 
 class TooManyRejectedError(BatchError):
     """More values were skipped as no ids, or refused by Batch, than the caller allows; the others were sent."""
+
+
+class SourceError(BatchError):
+    """The query or file that the ids come from cannot be read: a column is missing, it is cut off, no such format."""
+
+
+class SourceUnavailableError(SourceError):
+    """The source may be there later: no such file yet, no answer of the storage or of the database."""
+
+    retryable = True
 
 
 class BatchConfigurationError(BatchError):

@@ -24,6 +24,8 @@ from airflow_provider_batch.exceptions import (
     InvalidArgumentError,
     InvalidMemberError,
     PushStoppedError,
+    SourceError,
+    SourceUnavailableError,
     TooManyRejectedError,
 )
 
@@ -35,6 +37,8 @@ TREE: list[tuple[type[BatchError], tuple[type, ...], bool, dict[str, object]]] =
     (InvalidArgumentError, (BatchError, ValueError), False, {}),
     (InvalidMemberError, (InvalidArgumentError,), False, {"argument": "add_ids", "position": 3, "reason": "no id"}),
     (TooManyRejectedError, (BatchError,), False, {}),
+    (SourceError, (BatchError,), False, {}),
+    (SourceUnavailableError, (SourceError,), True, {}),
     (BatchConfigurationError, (BatchError,), False, {}),
     (BatchConnectionError, (BatchError,), True, {}),
     (BatchAPIError, (BatchError,), False, API),
