@@ -13,7 +13,7 @@ from airflow_provider_batch.exceptions import SourceError
 from airflow_provider_batch.protocol.model import BadRow, Rows
 from airflow_provider_batch.sources.columns import Columns, Picks, cells
 from airflow_provider_batch.sources.paths import FoundFile
-from airflow_provider_batch.sources.text import PIECE, Writing, line_at, pieces
+from airflow_provider_batch.sources.text import PIECE, LineOf, Writing, line_at, pieces
 
 
 class CsvFile:
@@ -90,7 +90,7 @@ class CsvFile:
                 return Rows(values, partial(line_at, self._name, self._before + 1))
         else:
             values = [self._value(row, picks) for row in rows if row]
-        return Rows(values, partial(_row_at, self._name, self._before + 1, rows))
+        return Rows(values, LineOf(self._name, partial(_numbers, self._before + 1, rows)))
 
     def _value(self, row: list[str], picks: Picks[int]) -> object:
         if len(row) < self._width or any(row[self._width :]):
@@ -98,10 +98,10 @@ class CsvFile:
         return picks.values(partial(cells, [row]))[0]
 
 
-def _row_at(name: str, first: int, rows: Sequence[Sequence[str]], number: int) -> str:
-    """Say on which line the *number*-th row begins that is not blank."""
-    lines = accumulate(map(_lines_in, rows), initial=first)
-    return line_at(name, [line for line, row in zip(lines, rows, strict=False) if row][number])
+def _numbers(first: int, rows: Sequence[Sequence[str]]) -> list[int]:
+    """Return the number of the line on which each row begins that is not blank."""
+    numbers = accumulate(map(_lines_in, rows), initial=first)
+    return [number for number, row in zip(numbers, rows, strict=False) if row]
 
 
 def _lines_in(row: Sequence[str]) -> int:

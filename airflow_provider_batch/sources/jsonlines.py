@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Final
 from airflow_provider_batch.protocol.model import BadRow, Rows
 from airflow_provider_batch.sources.columns import Columns, Picks, as_text, find, name_is_among
 from airflow_provider_batch.sources.paths import FoundFile
-from airflow_provider_batch.sources.text import PIECE, Writing, line_of, lines_of, pieces, without_blank
+from airflow_provider_batch.sources.text import PIECE, LineOf, Writing, lines_of, numbers, pieces, without_blank
 
 #: Lines from which the keys of the objects are learned.
 _LOOKED_AT: Final = 1_000
@@ -45,7 +45,7 @@ class JsonLinesFile:
             for start in range(0, len(lines), size):
                 part = lines[start : start + size]
                 if rows := parsed(without_blank(part)):
-                    yield Rows(self._values(rows), partial(line_of, self._name, before + start, part))
+                    yield Rows(self._values(rows), LineOf(self._name, partial(numbers, before + start + 1, part)))
             before += len(lines)
 
     def _values(self, rows: list[object]) -> list[object]:

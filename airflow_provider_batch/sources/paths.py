@@ -67,10 +67,11 @@ class FoundFile:
             return ask()
         except EOFError as error:
             raise SourceError(f"{self.name}: the gzip file is cut off: its end is missing; upload it again") from error
-        except (gzip.BadGzipFile, zlib.error) as error:
-            raise SourceError(f"{self.name}: the file is no gzip file, or damaged") from error
+        except (gzip.BadGzipFile, zlib.error):  # which quotes the first bytes
+            pass
         except OSError as error:
             raise unreadable(self.name, error) from error
+        raise SourceError(f"{self.name}: the file is no gzip file, or damaged")
 
 
 def unreadable(name: str, error: OSError, what: str = "the file cannot be read") -> SourceError:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from typing import Any, BinaryIO, Final
 
@@ -74,10 +74,20 @@ def line_at(name: str, first: int, number: int = 0) -> str:
     return f"{name}, line {first + number:,}"
 
 
-def line_of(name: str, before: int, lines: list[str], number: int) -> str:
-    """Say where the *number*-th line that is not blank stands, of *lines* that follow *before* others."""
-    places = [place for place, line in enumerate(lines, before + 1) if _holds_something(line)]
-    return line_at(name, places[number])
+class LineOf:
+    """Says on which line the n-th value of a block begins; *find*, which knows, is asked if somebody asks."""
+
+    def __init__(self, name: str, find: Callable[[], Sequence[int]]) -> None:
+        self._name = name
+        self._lines = cache(find)
+
+    def __call__(self, number: int) -> str:
+        return line_at(self._name, self._lines()[number])
+
+
+def numbers(first: int, lines: Sequence[str]) -> list[int]:
+    """Return the numbers of the lines that are not blank, of *lines* from line *first* on."""
+    return [number for number, line in enumerate(lines, first) if _holds_something(line)]
 
 
 def _holds_something(line: str) -> bool:
@@ -107,7 +117,7 @@ class LinesFile:
             for start in range(0, len(lines), size):
                 part = lines[start : start + size]
                 if ids := without_blank(part):
-                    yield Rows(ids, partial(line_of, self._name, before + start, part))
+                    yield Rows(ids, LineOf(self._name, partial(numbers, before + start + 1, part)))
             before += len(lines)
 
 
