@@ -10,6 +10,8 @@ What can go wrong, by whose fault it is and whether trying again can help.
     ├── AudienceMissingError            there is none; nothing to delete
     ├── GuardError                      a limit that the caller has set refuses the write; nothing was sent
     ├── TooManyRejectedError            more values were skipped or refused than the caller allows; the others were sent
+    ├── SourceError                     the query or file that the ids come from cannot be read
+    │   └── SourceUnavailableError      it is not there yet, or does not answer; retryable
     ├── BatchConfigurationError         the Airflow connection cannot be used
     ├── BatchConnectionError            no answer; retryable; whether a write happened is unknown
     ├── BatchAPIError                   the answer is no; .status .code .number .route .retry_after
@@ -82,6 +84,16 @@ class GuardError(BatchError):
 
 class TooManyRejectedError(BatchError):
     """More values were skipped as no ids, or refused by Batch, than the caller allows; the others were sent."""
+
+
+class SourceError(BatchError):
+    """The query or file that the ids come from cannot be read: a column is missing, it is cut off, no such format."""
+
+
+class SourceUnavailableError(SourceError):
+    """The source may be there later: no such file yet, no answer of the storage or of the database."""
+
+    retryable = True
 
 
 class BatchConfigurationError(BatchError):

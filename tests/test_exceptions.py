@@ -31,6 +31,8 @@ from airflow_provider_batch.exceptions import (
     MirrorGuardError,
     PushStoppedError,
     SnapshotError,
+    SourceError,
+    SourceUnavailableError,
     TooManyRejectedError,
 )
 
@@ -45,6 +47,8 @@ TREE: list[tuple[type[BatchError], tuple[type, ...], bool, dict[str, object]]] =
     (AudienceMissingError, (BatchError,), False, {}),
     (GuardError, (BatchError,), False, {}),
     (TooManyRejectedError, (BatchError,), False, {}),
+    (SourceError, (BatchError,), False, {}),
+    (SourceUnavailableError, (SourceError,), True, {}),
     (BatchConfigurationError, (BatchError,), False, {}),
     (BatchConnectionError, (BatchError,), True, {}),
     (BatchAPIError, (BatchError,), False, API),
