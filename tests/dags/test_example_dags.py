@@ -89,7 +89,8 @@ def test_example_custom_audience_lifecycle(key: str, sandbox: Sandbox, monkeypat
 
     listed = xcom(dag_run, "audiences")
     assert [audience["name"] for audience in listed] == ["winners", "newsletter", "vip"]
-    assert (listed[0]["type"], listed[0]["description"], listed[0]["nb_ids"]) == ("custom_ids", "Winners of the week", 3)
+    winners = listed[0]
+    assert (winners["type"], winners["description"], winners["nb_ids"]) == ("custom_ids", "Winners of the week", 3)
     assert xcom(dag_run, "indexed")["nb_ids"] == 3
     with pytest.raises(UnknownAudience):
         sandbox.audience("winners", key)
