@@ -312,12 +312,11 @@ def test_anything_is_written_as_json_or_refused_as_a_value(
 ) -> None:
     try:
         text = extras(given_attributes, tags, rules)
-    except ValueError as refused:
-        assert str(refused)
-    else:
-        beside = json.loads(f"{{{text}}}".encode())
-        assert beside.keys() <= {"attributes", "tags"}
-        assert all(beside.values())
+    except ValueError:
+        return
+    beside = json.loads(f"{{{text}}}".encode())
+    assert beside.keys() <= {"attributes", "tags"}
+    assert all(beside.values())
 
 
 def test_tags_may_be_any_iterable() -> None:
