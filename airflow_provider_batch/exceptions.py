@@ -6,6 +6,9 @@ What can go wrong, by whose fault it is and whether trying again can help.
     BatchError                          .retryable .accepted_chunks
     ├── InvalidArgumentError            (ValueError) an argument breaks a documented rule; raised before any call
     │   └── InvalidMemberError          one id does; .argument .position .reason, never the id
+    ├── AudienceExistsError             there is an audience of that name; not created again
+    ├── AudienceMissingError            there is none; nothing to delete
+    ├── GuardError                      a limit that the caller has set refuses the write; nothing was sent
     ├── TooManyRejectedError            more values were skipped or refused than the caller allows; the others were sent
     ├── BatchConfigurationError         the Airflow connection cannot be used
     ├── BatchConnectionError            no answer; retryable; whether a write happened is unknown
@@ -59,6 +62,18 @@ class InvalidMemberError(InvalidArgumentError):
         #: Counted from 0; in the result of a mapped task, over the concatenation of its items.
         self.position = position
         self.reason = reason
+
+
+class AudienceExistsError(BatchError):
+    """An audience was to be created, and one of that name is there; it stays as it is."""
+
+
+class AudienceMissingError(BatchError):
+    """An audience was to be deleted, and there is none of that name."""
+
+
+class GuardError(BatchError):
+    """A limit that the caller has set refuses a write that looks like a mistake; nothing was sent."""
 
 
 class TooManyRejectedError(BatchError):

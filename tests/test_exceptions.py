@@ -9,6 +9,8 @@ import pytest
 
 from airflow_provider_batch import exceptions
 from airflow_provider_batch.exceptions import (
+    AudienceExistsError,
+    AudienceMissingError,
     BatchAPIError,
     BatchAuthenticationError,
     BatchConfigurationError,
@@ -19,6 +21,7 @@ from airflow_provider_batch.exceptions import (
     BatchRateLimitError,
     BatchRequestError,
     BatchServerError,
+    GuardError,
     IndexingError,
     IndexingTimeoutError,
     InvalidArgumentError,
@@ -34,6 +37,9 @@ TREE: list[tuple[type[BatchError], tuple[type, ...], bool, dict[str, object]]] =
     (BatchError, (Exception,), False, {}),
     (InvalidArgumentError, (BatchError, ValueError), False, {}),
     (InvalidMemberError, (InvalidArgumentError,), False, {"argument": "add_ids", "position": 3, "reason": "no id"}),
+    (AudienceExistsError, (BatchError,), False, {}),
+    (AudienceMissingError, (BatchError,), False, {}),
+    (GuardError, (BatchError,), False, {}),
     (TooManyRejectedError, (BatchError,), False, {}),
     (BatchConfigurationError, (BatchError,), False, {}),
     (BatchConnectionError, (BatchError,), True, {}),

@@ -22,6 +22,7 @@ CASES: list[dict[str, Any]] = [
     case
     for file in sorted(Path(__file__).with_name("cases").glob("*.json"))
     for case in json.loads(file.read_text("utf-8"))
+    if case["version"] == "1.0" and case["verb"] in {"update", "view", "list"}  # what the codec speaks
 ]
 #: A name alone is enough to know the number.
 NUMBERS = {name: number for number, name in ERROR_NAMES.items()}
@@ -44,7 +45,7 @@ def encoded(call: dict[str, Any]) -> Request:
         case "view":
             return encode.view_custom_audience(MEP_1_0, call["audience_name"], call["indexing_token"])
         case "list":
-            return encode.list_custom_audiences(MEP_1_0, limit=call.get("limit", 10))
+            return encode.list_custom_audiences(MEP_1_0, limit=call["limit"] or 10)
     raise AssertionError(f"the codec has no verb {call['verb']}")
 
 
@@ -91,9 +92,9 @@ def test_a_list_is_asked_for_where_it_is_documented(case: dict[str, Any]) -> Non
     assert (request.method, request.path, request.body) == (case["request"]["method"], case["request"]["path"], None)
 
 
-@pytest.mark.parametrize("case", spoken("list"), ids=itemgetter("name"))
+@pytest.mark.parametrize("case", [case for case in spoken("list") if not refused(case)], ids=itemgetter("name"))
 def test_a_documented_list_is_told_apart(case: dict[str, Any]) -> None:
-    assert decode.is_custom_audience_list(answered(case["response"]), asked(case))
+    assert decode.audience_page(MEP_1_0, answered(case["response"]), asked(case)).audiences
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import FrozenInstanceError
+from functools import partial
 from itertools import count
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import InvalidMemberError
 from airflow_provider_batch.protocol.chunk import Chunks
-from airflow_provider_batch.protocol.intake import OnInvalidId
+from airflow_provider_batch.protocol.dialect import MEP_1_0
+from airflow_provider_batch.protocol.intake import Intake, OnInvalidId
 from airflow_provider_batch.protocol.model import Chunk
 
 steady = settings(max_examples=150, deadline=None, derandomize=True)
@@ -21,7 +23,8 @@ Make = Callable[[Iterable[object]], Iterable[object]]
 def chunks(
     add_ids: object = None, remove_ids: object = None, *, size: int = 3, on_invalid_id: OnInvalidId = "fail"
 ) -> Chunks:
-    made = Chunks(add_ids, remove_ids, size=size, max_length=128, on_invalid_id=on_invalid_id)
+    intake = partial(Intake, rules=MEP_1_0.members, block_size=size, on_invalid_id=on_invalid_id)
+    made = Chunks(intake(add_ids, "add_ids"), intake(remove_ids, "remove_ids"), size=size)
     made.check()
     return made
 

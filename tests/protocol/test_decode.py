@@ -23,7 +23,7 @@ from airflow_provider_batch.exceptions import (
 )
 from airflow_provider_batch.protocol import decode, encode
 from airflow_provider_batch.protocol.dialect import MEP_1_0
-from airflow_provider_batch.protocol.model import Chunk, CustomAudience, IndexingState, Request, Response
+from airflow_provider_batch.protocol.model import AudiencePage, Chunk, CustomAudience, IndexingState, Request, Response
 
 steady = settings(max_examples=150, deadline=None, derandomize=True)
 
@@ -59,6 +59,10 @@ NO_OBJECTS = [
     pytest.param(b"\0\0\0\0", id="zeros"),
     pytest.param(b"9" * 5000, id="a long number"),
 ]
+
+
+def page_of(response: Response, request: Request) -> AudiencePage:
+    return decode.audience_page(MEP_1_0, response, LIST)
 
 
 def update(*members: str) -> Request:
@@ -332,7 +336,7 @@ def test_a_missing_token_is_refused() -> None:
         decode.indexing_token(said({}, 201), update())
 
 
-@pytest.mark.parametrize("read", [decode.indexing_token, decode.custom_audience, decode.is_custom_audience_list])
+@pytest.mark.parametrize("read", [decode.indexing_token, decode.custom_audience, page_of])
 @pytest.mark.parametrize("body", NO_OBJECTS)
 def test_a_yes_that_is_no_json_object_breaks_the_protocol(
     read: Callable[[Response, Request], Any], body: bytes
@@ -409,7 +413,7 @@ def test_a_view_without_a_state_breaks_the_protocol(state: object) -> None:
 )
 def test_a_state_is_known_or_unknown(word: str, state: IndexingState, finished: bool) -> None:
     audience = viewed({"indexing_state": word})
-    assert (audience.indexing_state, audience.indexing_state.finished, audience.reported_state) == (
+    assert (audience.indexing_state, audience.is_indexed, audience.reported_state) == (
         state,
         finished,
         word,
@@ -472,16 +476,12 @@ def test_a_view_is_given_in_the_types_of_json() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "is_list"),
-    [
-        ({"custom_audiences": []}, True),
-        ({"custom_audiences": [{"name": "vip"}]}, True),
-        ({}, False),
-        ({"custom_audiences": {}}, False),
-    ],
+    "answer",
+    [{}, {"custom_audiences": {}}, {"custom_audiences": ["vip"]}, {"custom_audiences": [{}]}, {"audiences": []}],
 )
-def test_a_list_of_audiences_is_told_apart(answer: object, is_list: bool) -> None:
-    assert decode.is_custom_audience_list(said(answer, 200), LIST) is is_list
+def test_what_is_no_list_of_audiences_breaks_the_protocol(answer: object) -> None:
+    with pytest.raises(BatchProtocolError, match="answered 200 without custom_audiences"):
+        page_of(said(answer, 200), LIST)
 
 
 known_keys = st.sampled_from(
@@ -541,7 +541,7 @@ def test_a_status_that_is_no_success_ends_in_one_tame_error(response: Response, 
 
 @pytest.mark.parametrize(
     ("read", "kind"),
-    [(decode.indexing_token, str), (decode.custom_audience, CustomAudience), (decode.is_custom_audience_list, bool)],
+    [(decode.indexing_token, str), (decode.custom_audience, CustomAudience), (page_of, AudiencePage)],
 )
 @steady
 @given(responses)

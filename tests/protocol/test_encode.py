@@ -227,8 +227,8 @@ def test_an_update_is_refused_for_each_of_its_arguments(
     name: str, audience_type: str, size: int, argument: str
 ) -> None:
     with pytest.raises(InvalidArgumentError, match=f"^{argument}: "):
-        encode.check_update(MEP_1_0, name, audience_type, size)
+        encode.check_write(MEP_1_0, name, audience_type, size)
 
 
 def test_an_update_within_the_rules_may_be_asked_for() -> None:
-    encode.check_update(MEP_1_0, "vip", "custom_ids", 10_000)
+    encode.check_write(MEP_1_0, "vip", "custom_ids", 10_000)

@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 
 from airflow_provider_batch.exceptions import BatchError, InvalidArgumentError, InvalidMemberError
-from airflow_provider_batch.protocol.intake import Intake, OnInvalidId, in_blocks, list_in_text
+from airflow_provider_batch.protocol.dialect import MEP_1_0
+from airflow_provider_batch.protocol.intake import Intake, OnInvalidId, in_blocks
+from airflow_provider_batch.protocol.text import list_in_text
 
 SECRET = "SECRET-ID"
 
 
 def intake(value: object, size: int = 3, on_invalid_id: OnInvalidId = "fail") -> Intake:
-    return Intake(value, "add_ids", max_length=128, block_size=size, on_invalid_id=on_invalid_id)
+    return Intake(value, "add_ids", rules=MEP_1_0.members, block_size=size, on_invalid_id=on_invalid_id)
 
 
 def checked(value: object, size: int = 3, on_invalid_id: OnInvalidId = "fail") -> Intake:
