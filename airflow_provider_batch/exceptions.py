@@ -25,7 +25,7 @@ What can go wrong, by whose fault it is and whether trying again can help.
     ├── MirrorError                     an audience could not be mirrored
     │   ├── SnapshotError               what was kept of the last run cannot be read, or is of another audience
     │   ├── MirrorConflictError         another run of the same mirror is under way, or was faster; retryable
-    │   └── MirrorGuardError            the new set looks like a mistake; nothing was sent
+    │   └── DriftError                  Batch has another number of ids than the snapshot
     └── IndexingError                   .audience_name .indexing_token
         └── IndexingTimeoutError        not confirmed in time; retryable; .indexing_tokens
 
@@ -181,8 +181,8 @@ class MirrorConflictError(MirrorError):
     retryable = True
 
 
-class MirrorGuardError(MirrorError):
-    """The new set is empty, or differs from the last one by more than the caller allows; nothing was sent."""
+class DriftError(MirrorError):
+    """Batch has another number of ids than the snapshot: something else has written to the audience."""
 
 
 class IndexingError(BatchError):

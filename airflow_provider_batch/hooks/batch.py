@@ -6,8 +6,9 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from urllib.parse import quote
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 
@@ -18,11 +19,15 @@ from airflow_provider_batch.exceptions import (
     AudienceMissingError,
     BatchError,
     BatchProtocolError,
+    DriftError,
     GuardError,
     InvalidArgumentError,
 )
 from airflow_provider_batch.hooks.connection import Settings, read_settings
+from airflow_provider_batch.hooks.mirroring import Limits, MirrorRun
 from airflow_provider_batch.hooks.pushing import Indexing, OnRejectedChunk, Push, check_on_rejected_chunk
+from airflow_provider_batch.mirror.guards import drift
+from airflow_provider_batch.mirror.plan import FirstRun, Mirror
 from airflow_provider_batch.protocol import encode, flow
 from airflow_provider_batch.protocol.changes import read_changes
 from airflow_provider_batch.protocol.chunk import Chunks
@@ -33,6 +38,7 @@ from airflow_provider_batch.protocol.model import (
     CustomAudience,
     DeletedAudience,
     IndexingOutcome,
+    MirrorResult,
     PushResult,
 )
 from airflow_provider_batch.resume import Journal
@@ -47,6 +53,7 @@ R = TypeVar("R")
 
 IfExists = Literal["skip", "fail"]
 IfMissing = Literal["skip", "fail"]
+OnDrift = Literal["warn", "fail", "ignore"]
 
 
 class BatchHook(BaseHook):
@@ -197,9 +204,7 @@ class BatchHook(BaseHook):
         chunks = Chunks(adds, removes, size=chunk_size, disjoint=changes is not None)
         chunks.check()
         if create_if_missing and not dry_run:
-            created = self.create_custom_audience(audience_name, audience_type=audience_type, if_exists="skip")
-            if created.indexing_token:  # whether it can be written to before that is applied, no page says
-                self.wait_for_indexing(audience_name, [created.indexing_token], audience_type=audience_type)
+            self._create_if_missing(push)
         return self._carry_out(push, chunks, journal, dry_run)
 
     def replace_custom_audience(
@@ -216,6 +221,7 @@ class BatchHook(BaseHook):
         max_shrink: float | None = None,
         poke_interval: float = 10.0,
         indexing_timeout: float = 3600.0,
+        create_if_missing: bool = False,
         on_rejection: OnRejection | None = None,
         journal: Journal | None = None,
         dry_run: bool = False,
@@ -252,7 +258,8 @@ class BatchHook(BaseHook):
         adds = intake(_concatenated(ids), "ids")
         chunks = Chunks(adds, intake((), REMOVE_IDS), size=chunk_size, allow_empty=allow_empty)
         chunks.check()
-        if max_shrink is not None:
+        is_new = create_if_missing and not dry_run and self._create_if_missing(push)
+        if max_shrink is not None and not is_new:
             if adds.total is None:
                 adds.hold()
             self._check_shrink(push, adds.total or 0, max_shrink)
@@ -263,6 +270,110 @@ class BatchHook(BaseHook):
                 "allow_empty=True if that is meant"
             )
         return result
+
+    def mirror_custom_audience(
+        self,
+        audience_name: str,
+        ids: Iterable[object] | str | None,
+        *,
+        snapshot_path: Any,
+        audience_type: str = "custom_ids",
+        chunk_size: int = 10_000,
+        max_concurrency: int | None = None,
+        on_invalid_id: OnInvalidId = "fail",
+        on_rejected_chunk: OnRejectedChunk = "fail",
+        first_run: FirstRun = "add",
+        full_refresh: bool = False,
+        is_sorted: bool = False,
+        allow_empty: bool = False,
+        max_shrink: float | None = None,
+        max_changes: float | None = None,
+        create_if_missing: bool = False,
+        owner: str = "a program",
+        poke_interval: float = 10.0,
+        indexing_timeout: float = 3600.0,
+        on_rejection: OnRejection | None = None,
+        journal: Journal | None = None,
+        dry_run: bool = False,
+    ) -> MirrorResult:
+        """
+        Make *ids* the only ones of all that this method has sent to the audience, by sending what has changed.
+
+        What was sent before is read from a snapshot, which moves on when every call was accepted. The ids are read
+        once, whole, and before the first call; call :meth:`confirm_mirror` when the returned tokens are indexed.
+
+        :param ids: as ``add_ids`` of :meth:`update_custom_audience`, and likewise the arguments not named here.
+        :param snapshot_path: a folder (:class:`pathlib.Path` or Airflow's ``ObjectStoragePath``) for the snapshots of
+            all audiences; each has a folder of its own in it.
+        :param first_run: without a snapshot: ``add``, so that members that Batch has already stay, or ``replace``.
+        :param full_refresh: replace the audience as a whole and begin the snapshot anew.
+        :param is_sorted: whether the ids are promised to ascend in the order of their code points; checked.
+        :param allow_empty: whether no ids at all may remove all members.
+        :param max_shrink: how much smaller the set may get: a share of the last one (float), or a count (int).
+        :param max_changes: how many ids may be sent, likewise; not for a first run.
+        :param owner: who is at work, for whoever comes at the same time; the same for all tries of one task.
+        :raises MirrorConflictError: if another run is at work on the same snapshot.
+        :raises SnapshotError: if the snapshot is damaged, or another audience's.
+        :raises GuardError: if the run looks like a mistake by the limits given; nothing was sent.
+        """
+        push = self._push(
+            audience_name,
+            audience_type,
+            chunk_size,
+            max_concurrency,
+            on_rejected_chunk,
+            on_rejection=on_rejection,
+            indexing=Indexing(poke_interval, indexing_timeout),
+        )
+        run = MirrorRun(
+            push,
+            self._mirror(push, snapshot_path),
+            owner,
+            is_sorted,
+            first_run,
+            full_refresh,
+            Limits(max_shrink, max_changes, allow_empty),
+        )
+        with self._transport() as transport:
+            result = run.run(
+                push.intake(on_invalid_id)(_concatenated(ids), "ids"),
+                self._settings,
+                transport,
+                self.log,
+                journal=journal,
+                prepare=partial(self._create_if_missing, push) if create_if_missing else None,
+                dry_run=dry_run,
+            )
+        self._tell(result)
+        return result
+
+    def confirm_mirror(
+        self,
+        audience_name: str,
+        *,
+        snapshot_path: Any,
+        audience_type: str = "custom_ids",
+        nb_ids: int | None = None,
+        on_drift: OnDrift = "warn",
+    ) -> None:
+        """
+        Note that what the last run of a mirror sent is indexed, and compare the numbers of ids.
+
+        :param nb_ids: how many ids Batch has, from the view of the last token; None to ask for it.
+        :param on_drift: ``warn``, ``fail`` or ``ignore`` if that is another number than the snapshot's.
+        :raises DriftError: if it is, and that is a failure.
+        """
+        push = self._push(audience_name, audience_type)
+        count = self._mirror(push, snapshot_path).confirm()
+        if on_drift == "ignore":
+            return
+        if nb_ids is None:
+            nb_ids = self.get_custom_audience(audience_name, audience_type=audience_type).nb_ids
+        if (said := drift(nb_ids, count)) is None:
+            return
+        if on_drift == "fail":
+            raise DriftError(f"{audience_name}: {said}")
+        self.log.warning("%s: %s", audience_name, said)
 
     def delete_custom_audience(
         self, audience_name: str, *, audience_type: str = "custom_ids", if_missing: IfMissing = "fail"
@@ -384,9 +495,9 @@ class BatchHook(BaseHook):
         self,
         audience_name: str,
         audience_type: str,
-        chunk_size: int,
-        max_concurrency: int | None,
-        on_rejected_chunk: OnRejectedChunk,
+        chunk_size: int = 10_000,
+        max_concurrency: int | None = None,
+        on_rejected_chunk: OnRejectedChunk = "fail",
         **more: Any,
     ) -> Push:
         """Check what a push is asked for with, all but its ids."""
@@ -396,6 +507,22 @@ class BatchHook(BaseHook):
         check_on_rejected_chunk(on_rejected_chunk)
         window = check_max_concurrency(settings.max_concurrency if max_concurrency is None else max_concurrency)
         return Push(dialect, audience_name, audience_type, chunk_size, window, on_rejected_chunk, **more)
+
+    def _create_if_missing(self, push: Push) -> bool:
+        """Return whether the audience had to be created."""
+        name, kind = push.audience_name, push.audience_type
+        created = self.create_custom_audience(name, audience_type=kind, if_exists="skip")
+        if created.indexing_token:  # whether it can be written to before that is applied, no page says
+            self.wait_for_indexing(name, [created.indexing_token], audience_type=kind)
+        return created.created
+
+    def _mirror(self, push: Push, snapshot_path: Any) -> Mirror:
+        return Mirror(
+            snapshot_path / _file_name(self.batch_conn_id) / push.audience_name,
+            audience_name=push.audience_name,
+            audience_type=push.audience_type,
+            recipient=self._settings.credentials.digest,
+        )
 
     def _carry_out(self, push: Push, chunks: Chunks, journal: Journal | None, dry_run: bool) -> PushResult:
         if dry_run:
@@ -503,6 +630,11 @@ def check_share(name: str, share: object) -> None:
     """
     if share is not None and (isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1):
         raise InvalidArgumentError(f"{name}: {share!r:.80} is no share; pass a number from 0 to 1")
+
+
+def _file_name(text: str) -> str:
+    """Return *text* as the name of a folder."""
+    return quote(text, safe=" ").replace(".", "%2E")
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, str]) -> None:

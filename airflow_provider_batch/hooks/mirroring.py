@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_batch.exceptions import BatchAPIError
 from airflow_provider_batch.hooks.connection import Settings
 from airflow_provider_batch.hooks.pushing import Push
-from airflow_provider_batch.mirror.guards import drift
 from airflow_provider_batch.mirror.plan import FirstRun, Mirror, Plan
 from airflow_provider_batch.protocol import flow
 from airflow_provider_batch.protocol.chunk import Chunks
@@ -70,7 +69,7 @@ class MirrorRun:
         log: Any,
         *,
         journal: Journal | None = None,
-        prepare: Callable[[], None] | None = None,
+        prepare: Callable[[], object] | None = None,
         dry_run: bool = False,
     ) -> MirrorResult:
         """
@@ -101,10 +100,6 @@ class MirrorRun:
             if prepare is not None:
                 prepare()
             return self._send(push, plan, ids, settings, transport, log, journal)
-
-    def check_drift(self, nb_ids: int | None) -> str | None:
-        """Return what to say if Batch has another number of ids than the snapshot; None if it has not."""
-        return drift(nb_ids, self.mirror.count())
 
     def _send(
         self,
@@ -137,7 +132,7 @@ class MirrorRun:
                 series=attempt.series,
                 on_receipt=renew,
             )
-            attempt.commit(result.indexing_tokens, uncertain=refused)
+            attempt.commit(result.indexing_tokens, refused=refused)
         return self._result(result, plan, ids)
 
     def _confirm_earlier(self, plan: Plan, settings: Settings, transport: BlockingTransport, log: Any) -> None:

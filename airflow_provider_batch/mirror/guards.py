@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from airflow_provider_batch.exceptions import InvalidArgumentError, MirrorGuardError
+from airflow_provider_batch.exceptions import GuardError, InvalidArgumentError
 
 
 def check_not_empty(given: int, *, allow_empty: bool) -> None:
     """
     Return if the new set has ids, or need not have any.
 
-    :raises MirrorGuardError: otherwise.
+    :raises GuardError: otherwise.
     """
     if not given and not allow_empty:
-        raise MirrorGuardError(
+        raise GuardError(
             "the new set is empty: that would empty the audience. If it shall be empty, say allow_empty=True"
         )
 
@@ -22,11 +22,11 @@ def check_shrink(before: int, after: int, max_shrink: float | None) -> None:
     Return if the audience does not get too much smaller.
 
     :param max_shrink: a count, or a share of *before* if it is a float; None for any.
-    :raises MirrorGuardError: if it does.
+    :raises GuardError: if it does.
     """
     most = _most(max_shrink, before, "max_shrink")
     if most is not None and before - after > most:
-        raise MirrorGuardError(
+        raise GuardError(
             f"the new set has {after:,} ids and the last one {before:,}: {_share(before - after, before)} fewer, more "
             f"than max_shrink={max_shrink}. Nothing was sent; if that is right, run once with a greater one"
         )
@@ -37,11 +37,11 @@ def check_changes(before: int, adds: int, removes: int, max_changes: float | Non
     Return if there are not too many changes.
 
     :param max_changes: a count, or a share of *before* if it is a float; None for any.
-    :raises MirrorGuardError: if there are.
+    :raises GuardError: if there are.
     """
     most = _most(max_changes, before, "max_changes")
     if most is not None and adds + removes > most:
-        raise MirrorGuardError(
+        raise GuardError(
             f"{adds:,} ids to add and {removes:,} to remove: {_share(adds + removes, before)} of the {before:,} of the "
             f"last set, more than max_changes={max_changes}. Nothing was sent; if that is right, run once with a "
             "greater one"

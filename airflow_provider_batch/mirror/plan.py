@@ -13,19 +13,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from airflow_provider_batch.exceptions import InvalidArgumentError
+from airflow_provider_batch.exceptions import InvalidArgumentError, SnapshotError
 from airflow_provider_batch.mirror.claim import Claim
 from airflow_provider_batch.mirror.diff import Counts, Stretch, differences, with_uncertain
 from airflow_provider_batch.mirror.folder import Folder, folder_at
 from airflow_provider_batch.mirror.guards import check_changes, check_limit, check_not_empty, check_shrink
-from airflow_provider_batch.mirror.lines import MemberOf, as_lines
+from airflow_provider_batch.mirror.lines import MemberOf, as_lines, line_of
 from airflow_provider_batch.mirror.order import ascending, in_order
 from airflow_provider_batch.mirror.snapshot import (
     Base,
     Head,
     Pending,
     Target,
+    drop_pending,
     forget,
+    put_confirmed,
     put_head,
     put_pending,
     read_base,
@@ -105,6 +107,18 @@ class Mirror:
                 counts = found.compare(lines, old)
             return Plan(self, base, replaces, counts, found, stack.pop_all())
 
+    def confirm(self) -> int:
+        """
+        Note that Batch has indexed all that was sent, and return how many ids the audience has by the snapshot.
+
+        :raises SnapshotError: if there is no snapshot that can be used.
+        """
+        head = read_base(self.folder, self.target, anew=False).head
+        if head is None:
+            raise SnapshotError(f"{self.folder} has no snapshot any more")
+        put_confirmed(self.folder, head)
+        return head.count
+
     def _old(self, base: Base) -> Iterable[list[str]]:
         return () if base.head is None else read_snapshot(self.folder, base.head)
 
@@ -176,6 +190,11 @@ class Plan:
         return self._base.head.count if self._base.head else None
 
     @property
+    def unconfirmed(self) -> tuple[str, ...]:
+        """The indexing tokens of the last run, if nobody has noted that what they stand for is indexed."""
+        return () if self._base.head is None or self._base.is_confirmed else self._base.head.indexing_tokens
+
+    @property
     def is_settled(self) -> bool:
         """Whether Batch has the new set already, so that there is nothing to send and nothing to commit."""
         return self.before is not None and not (self.replaces or self.counts.adds or self.counts.removes)
@@ -188,7 +207,7 @@ class Plan:
 
         :param max_shrink: how many ids fewer than in the last set there may be; a share of those if it is a float.
         :param max_changes: how many ids may be sent, likewise; not for a set that replaces the audience as a whole.
-        :raises MirrorGuardError: if it does; the error tells both figures.
+        :raises GuardError: if it does; the error tells both figures.
         """
         check_limit(max_shrink, "max_shrink")
         check_limit(max_changes, "max_changes")
@@ -264,10 +283,11 @@ class Attempt:
         """
         self._claim.renew()
 
-    def commit(self, indexing_tokens: Sequence[str]) -> Head:
+    def commit(self, indexing_tokens: Sequence[str], *, refused: Sequence[str] = ()) -> Head:
         """
         Let the new snapshot count: every call was accepted.
 
+        :param refused: ids of the plan that Batch refuses: they stay uncertain, so that the next run sends them again.
         :raises MirrorConflictError: if another run has taken over; the snapshot is left to that one.
         """
         folder = self._mirror.folder
@@ -275,12 +295,27 @@ class Attempt:
         self._base.check_still(folder, self._pending)
         now = datetime.fromtimestamp(self._mirror.clock(), UTC)
         head = replace(self._head, indexing_tokens=tuple(indexing_tokens), written_at=now.isoformat(timespec="seconds"))
+        self._keep_uncertain(head.generation, refused)
         put_head(folder, head)
         try:
             forget(folder, head, self._base.head)
         except OSError as error:
             log.warning("files of earlier runs in %s could not be deleted: %s", folder, type(error).__name__)
         return head
+
+    def _keep_uncertain(self, generation: int, ids: Sequence[str]) -> None:
+        folder = self._mirror.folder
+        if not ids:
+            drop_pending(folder, generation)
+            return
+        lines = sorted(map(line_of, map(str, ids)))
+        with tempfile.TemporaryDirectory(prefix="batch-mirror-") as local:
+            path = Path(local, "uncertain.gz")
+            with PackedFile(path) as file:
+                file.write("\n".join(lines) + "\n", len(lines))
+            nonce = secrets.token_hex(8)
+            pending = Pending(owner="", series=nonce, nonce=nonce, replaces=False, count=len(lines))
+            put_pending(folder, generation, pending, path)
 
 
 def _release(claim: Claim) -> None:

@@ -6,6 +6,7 @@ What is kept between runs: the ids that Batch has, as far as they are known, and
     head.json                       which snapshot counts, and what it is of: written last, and in one piece
     00000012-5f3a9c1e.ids.gz        the lines of generation 12, sorted; the one before is kept, too
     00000012.pending.gz             what an unfinished try may have sent since generation 12
+    00000012.confirmed              Batch has indexed what was sent for generation 12
     claim.json, claim-….json        who is at work
 
 A snapshot's name holds a nonce, so that a run that is long past its time can never write over another's.
@@ -32,6 +33,7 @@ _FORMAT: Final = 1
 _HEAD: Final = "head.json"
 _SNAPSHOT: Final = re.compile(r"(\d{8})-[0-9a-f]+\.ids\.gz")
 _PENDING: Final = re.compile(r"(\d{8})\.pending\.gz")
+_CONFIRMED: Final = re.compile(r"(\d{8})\.confirmed")
 _REMEDY: Final = "full_refresh=True replaces the audience and begins anew"
 
 #: What reading a file raises that was cut or changed.
@@ -92,6 +94,7 @@ class Base:
     head: Head | None
     generation: int
     pending: Pending | None
+    is_confirmed: bool = False
 
     def check_still(self, folder: Folder, pending: Pending | None) -> None:
         """
@@ -116,7 +119,8 @@ def read_base(folder: Folder, target: Target, *, anew: bool) -> Base:
     try:
         head = None if raw is None else _head(raw, target, folder)
         generation = head.generation if head else 0
-        return Base(raw, head, generation, _read_pending(folder, generation))
+        is_confirmed = folder.read(_confirmed_name(generation)) is not None
+        return Base(raw, head, generation, _read_pending(folder, generation), is_confirmed)
     except SnapshotError:
         if not anew:
             raise
@@ -161,6 +165,16 @@ def put_head(folder: Folder, head: Head) -> None:
     folder.put(_HEAD, head.to_json())
 
 
+def put_confirmed(folder: Folder, head: Head) -> None:
+    """Note that Batch has indexed what was sent for *head*, in a file of its own: a later head may be there by now."""
+    folder.put(_confirmed_name(head.generation), b"")
+
+
+def drop_pending(folder: Folder, generation: int) -> None:
+    """Forget what a try has noted that never came to its end."""
+    folder.delete(_pending_name(generation))
+
+
 def put_pending(folder: Folder, generation: int, pending: Pending, ids: Path) -> None:
     """
     Note what a try is about to send.
@@ -183,10 +197,10 @@ def forget(folder: Folder, head: Head, before: Head | None) -> None:
     """Delete all that is behind *head*, but for the snapshot *before* it. Only for whoever holds the claim."""
     kept = {head.snapshot, before.snapshot if before else ""}
     for name in folder.names():
-        pending = _PENDING.fullmatch(name)
+        numbered = _PENDING.fullmatch(name) or _CONFIRMED.fullmatch(name)
         if (
             name.endswith(TEMPORARY)
-            or (pending and int(pending[1]) != head.generation)
+            or (numbered and int(numbered[1]) != head.generation)
             or (_SNAPSHOT.fullmatch(name) and name not in kept)
         ):
             folder.delete(name)
@@ -225,6 +239,10 @@ def _difference(theirs: Target, ours: Target) -> str:
     if theirs.type != ours.type:
         return f"an audience of another type, {theirs.type!r:.80}"
     return "an audience of another app or project"
+
+
+def _confirmed_name(generation: int) -> str:
+    return f"{generation:08d}.confirmed"
 
 
 def _pending_name(generation: int) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_batch.operators.failing import hopeless_fails
 from airflow_provider_batch.operators.pushing import AudienceOperator, PushOperator
+from airflow_provider_batch.operators.sourcing import SourcePushOperator
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context, XComArg
+    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath, XComArg
 
     from airflow_provider_batch.operators.journal import TaskStateJournal
     from airflow_provider_batch.protocol.model import PushResult
@@ -116,7 +118,7 @@ class CustomAudienceUpdateOperator(PushOperator):
         self.remove_ids = remove_ids
         self.create_if_missing = create_if_missing
 
-    def push(self, journal: TaskStateJournal | None) -> PushResult:
+    def push(self, context: Context, journal: TaskStateJournal | None) -> PushResult:
         """Add and remove the ids."""
         return self.hook.update_custom_audience(
             self.audience_name,
@@ -171,9 +173,9 @@ class CustomAudienceReplaceOperator(PushOperator):
 
     def own_replace(self, indexing_tokens: Sequence[str]) -> str | None:
         """Return the token of the first call: it is the replace."""
-        return indexing_tokens[0]
+        return next(iter(indexing_tokens), None)
 
-    def push(self, journal: TaskStateJournal | None) -> PushResult:
+    def push(self, context: Context, journal: TaskStateJournal | None) -> PushResult:
         """Replace the members."""
         return self.hook.replace_custom_audience(
             self.audience_name,
@@ -190,6 +192,40 @@ class CustomAudienceReplaceOperator(PushOperator):
             journal=journal,
             dry_run=self.is_dry_run,
         )
+
+
+class CustomAudienceMirrorOperator(SourcePushOperator):
+    """
+    Make the given ids the only ones of all that earlier runs have sent to a custom audience, and send what has changed.
+
+    Returns the tokens as :class:`CustomAudienceUpdateOperator`, and its summary with two more counts: unchanged, which
+    were not sent, and members, which the audience has now by what was sent.
+
+    :param audience_name: an existing audience. (templated)
+    :param ids: all ids it shall have, as ``add_ids`` of :class:`CustomAudienceUpdateOperator`. (templated)
+    :param snapshot_path: a folder, local or in any storage that Airflow's ObjectStoragePath knows, for what was sent
+        before. (templated)
+
+    The other parameters are those of :class:`~airflow_provider_batch.operators.sourcing.SourcePushOperator` with its
+    mode ``mirror``.
+    """
+
+    id_fields = ("ids",)
+    template_fields: Sequence[str] = ("ids", *SourcePushOperator.template_fields)
+
+    def __init__(
+        self,
+        *,
+        ids: Iterable[object] | XComArg | str | None,
+        snapshot_path: str | ObjectStoragePath,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(mode="mirror", snapshot_path=snapshot_path, **kwargs)
+        self.ids = ids
+
+    def source(self, context: Context) -> AbstractContextManager[Any]:
+        """Give the ids."""
+        return nullcontext(self.given("ids"))
 
 
 class CustomAudienceDeleteOperator(AudienceOperator):

@@ -87,8 +87,11 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
         self.is_dry_run = dry_run  # Airflow's own dry_run is a method
 
     @abstractmethod
-    def push(self, journal: TaskStateJournal | None) -> PushResult:
+    def push(self, context: Context, journal: TaskStateJournal | None) -> PushResult:
         """Send the ids; *journal* knows what an earlier try has sent."""
+
+    def indexed(self, audience: dict[str, Any] | None) -> None:
+        """Go on after every write was indexed; *audience* is the last view, if one was needed."""
 
     def own_replace(self, indexing_tokens: Sequence[str]) -> str | None:
         """Return which of the tokens is that of a replace, if this operator replaces."""
@@ -101,13 +104,13 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
         if journal is None and getattr(ti, "try_number", 1) > 1:
             self.log.info("Airflow before 3.3 keeps nothing between two tries: everything is sent again, which is safe")
         with hopeless_fails(journal):
-            result = self.push(journal)
+            result = self.push(context, journal)
             if ti is not None:
                 ti.xcom_push(key="summary", value=result.summary())
             result.check_rejected(self.max_rejected)
             if not result.calls and self.skip_on_empty:
                 raise AirflowSkipException(f"{self.audience_name}: nothing to send")
-            if result.indexing_tokens and self.wait_for_indexing:
+            if self.wait_for_indexing and not self.is_dry_run:
                 self._wait(result.indexing_tokens)
         if journal is not None:
             journal.clear()
@@ -121,8 +124,9 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
         indexed = IndexingEvent.from_payload(event)
         with hopeless_fails(journal):
             indexed.raise_unless_finished()
-        if indexed.warning:
-            self.log.warning("%s: %s", self.audience_name, indexed.warning)
+            if indexed.warning:
+                self.log.warning("%s: %s", self.audience_name, indexed.warning)
+            self.indexed(indexed.audience)
         if journal is not None:
             journal.clear()
         return list(indexed.indexing_tokens)
@@ -130,7 +134,7 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
     def _wait(self, indexing_tokens: list[str]) -> None:
         own_replace = self.own_replace(indexing_tokens)
         if not self.deferrable:
-            self.hook.wait_for_indexing(
+            audience = self.hook.wait_for_indexing(
                 self.audience_name,
                 indexing_tokens,
                 audience_type=self.audience_type,
@@ -138,6 +142,7 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
                 timeout=self.indexing_timeout,
                 own_replace=own_replace,
             )
+            self.indexed(audience.to_dict() if audience else None)
             return
         # Deferring costs two starts of a worker: ask once before.
         checked = self.hook.check_indexing(
@@ -152,6 +157,7 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
                 timeout=self.indexing_timeout,
                 own_replace=own_replace,
             )
+        self.indexed(checked.audience.to_dict() if checked.audience else None)
 
 
 def defer_until_indexed(

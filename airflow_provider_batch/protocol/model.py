@@ -368,8 +368,8 @@ class PushResult:
         most = max_rejected * self.given if isinstance(max_rejected, float) else max_rejected
         if most is not None and self.rejected > most:
             raise TooManyRejectedError(
-                f"{self.audience_name}: {self.rejected:,} of {self.given:,} values were rejected, more than max_rejected="
-                f"{max_rejected}; the others were sent. First: {self.summary()['rejections'][0]}"
+                f"{self.audience_name}: {self.rejected:,} of {self.given:,} values were rejected, more than "
+                f"max_rejected={max_rejected}; the others were sent. First: {self.summary()['rejections'][0]}"
             )
 
     def summary(self) -> dict[str, Any]:

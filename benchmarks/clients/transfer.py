@@ -28,8 +28,8 @@ def sqlite_operator(folder: Path, count: int, options: dict[str, Any]) -> Source
 
 def parquet_operator(folder: Path, count: int, options: dict[str, Any]) -> SourcePushOperator:
     """Write a file of two columns, and read its ids."""
-    import pyarrow
-    import pyarrow.parquet
+    import pyarrow  # type: ignore[import-untyped]  # it ships no types
+    import pyarrow.parquet  # type: ignore[import-untyped]  # likewise
 
     path, ids, rows = folder / "ids.parquet", made("plain", count), 200_000
     schema = pyarrow.schema({"id": pyarrow.string(), "city": pyarrow.string()})

@@ -21,8 +21,9 @@ def measure() -> Part:
     ]
     return Part(
         "From a database and from files",
-        "`SqlToCustomAudienceOperator` over SQLite and `FilesToCustomAudienceOperator` over Parquet and CSV, one of two "
-        "columns, over 4 connections without latency. Files are read twice: every row is checked before the first call. "
+        "`SqlToCustomAudienceOperator` over SQLite and `FilesToCustomAudienceOperator` over Parquet and CSV, one of "
+        "two columns, over 4 connections without latency. Files are read twice, so that every row is checked before "
+        "the first call. "
         "Growth: the most that was resident above what was before, with one small push made.",
         [Table("Memory and CPU", ("source", "ids", "growth MB", "wall s", "CPU ns per id"), rows)],
         [
