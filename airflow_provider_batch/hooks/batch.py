@@ -607,11 +607,12 @@ class BatchHook(BaseHook):
     def _tell(self, result: PushResult) -> None:
         earlier = f", {result.earlier_calls:,} of them in an earlier try," if result.earlier_calls else ""
         self.log.info(
-            "%s%s: %d added, %d removed, %d duplicates, %d rejected in %d calls%s and %.1f s",
+            "%s%s: %d added, %d removed%s, %d duplicates, %d rejected in %d calls%s and %.1f s",
             "dry run, nothing is sent: " if result.planned_calls is not None else "",
             result.audience_name,
             result.added,
             result.removed,
+            f", {result.unchanged:,} unchanged" if isinstance(result, MirrorResult) else "",
             result.duplicates,
             result.rejected,
             result.calls,
