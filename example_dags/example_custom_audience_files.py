@@ -12,7 +12,7 @@ with DAG(
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     schedule=None,
     catchup=False,
-    params={"folder": "/tmp/segments"},
+    params={"folder": "/data/segments"},
 ) as dag:
     # [START howto_custom_audience_files]
     FilesToCustomAudienceOperator(
