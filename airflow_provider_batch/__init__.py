@@ -44,14 +44,28 @@ def get_provider_info() -> dict[str, Any]:
                 "ui-field-behaviour": {
                     # One app and one company key are the whole of it; what else can be set has a field of its own.
                     "hidden-fields": ["schema", "port", "extra"],
-                    "relabeling": {"login": "Batch API key", "password": "REST API key", "host": "Base URL"},
+                    "relabeling": {
+                        "login": "Batch API key or project key",
+                        "password": "REST API key",
+                        "host": "Base URL",
+                    },
                     "placeholders": {
-                        "login": "Live, Dev or SDK key of one app",
+                        "login": "the app's Live, Dev or SDK key (mep), or the project's key (cep)",
                         "password": "the company's REST API key",
                         "host": "https://api.batch.com",
                     },
                 },
                 "conn-fields": {
+                    "platform": {
+                        "label": "Platform",
+                        "description": "mep: Mobile Engagement Platform (default); cep: Customer Engagement Platform.",
+                        "schema": {"type": ["string", "null"], "enum": ["mep", "cep", None]},
+                    },
+                    "api_version": {
+                        "label": "API version",
+                        "description": "Of the Customer Engagement Platform's API (default 2.11).",
+                        "schema": {"type": ["string", "null"], "pattern": r"^2\.[0-9]{1,3}$"},
+                    },
                     "timeout": {
                         "label": "Timeout",
                         "description": "Seconds to wait for a connection, and for each part of an answer (default 60).",

@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import chain, islice
 from typing import Final
 
 from airflow_provider_batch.exceptions import BatchError, InvalidArgumentError, PushStoppedError, chunk_count
@@ -44,25 +45,42 @@ def push(
     max_concurrency: int,
     stopped: threading.Event,
     journal: Journal | None = None,
+    before_second: Callable[[Receipt], None] | None = None,
 ) -> Iterator[Receipt]:
     """
     Send the parcels that *pack* gives, but for those that an earlier try has delivered, and yield all receipts.
 
     :param pack: gives the parcels from the first on, each time that it is called; without a *journal* once.
+    :param before_second: is called with the receipt of the first parcel before any other is sent, if there are others.
     """
     parcels, earlier = resumed(pack, journal)
     if earlier:
         log.info("%s were accepted in an earlier try and are not sent again", chunk_count(len(earlier)))
     yield from earlier
+    before = len(earlier)
     unbroken = True  # a chunk that went in parts is sent, and searched, again by the next try; so is what follows it
-    try:
+
+    def sent(parcels: Iterable[Parcel]) -> Iterator[Receipt]:
+        nonlocal unbroken
         for receipt in deliver(parcels, send, max_concurrency=max_concurrency, stopped=stopped):
             unbroken = unbroken and receipt.whole
             if journal is not None and unbroken:
                 journal.note(receipt)
             yield receipt
+
+    try:
+        if before_second is not None:
+            first = earlier[:1]
+            for receipt in () if first else sent(islice(parcels, 1)):
+                first, before = [receipt], 1
+                yield receipt
+            if (second := next(parcels, None)) is None:
+                return
+            before_second(*first)
+            parcels = chain([second], parcels)
+        yield from sent(parcels)
     except BatchError as error:
-        error.accepted_chunks = (error.accepted_chunks or 0) + len(earlier)
+        error.accepted_chunks = (error.accepted_chunks or 0) + before
         raise
     finally:
         if journal is not None:

@@ -6,6 +6,9 @@ What can go wrong, by whose fault it is and whether trying again can help.
     BatchError                          .retryable .accepted_chunks
     ├── InvalidArgumentError            (ValueError) an argument breaks a documented rule; raised before any call
     │   └── InvalidMemberError          one id does; .argument .position .reason, never the id
+    ├── AudienceExistsError             there is an audience of that name; not created again
+    ├── AudienceMissingError            there is none; nothing to delete
+    ├── GuardError                      a limit that the caller has set refuses the write; nothing was sent
     ├── TooManyRejectedError            more values were skipped or refused than the caller allows; the others were sent
     ├── SourceError                     the query or file that the ids come from cannot be read
     │   └── SourceUnavailableError      it is not there yet, or does not answer; retryable
@@ -19,6 +22,10 @@ What can go wrong, by whose fault it is and whether trying again can help.
     │   └── BatchServerError            5xx; retryable
     ├── BatchProtocolError              the answer is not what the documentation says; retryable
     ├── PushStoppedError                the push was stopped from outside, between two calls; retryable
+    ├── MirrorError                     an audience could not be mirrored
+    │   ├── SnapshotError               what was kept of the last run cannot be read, or is of another audience
+    │   ├── MirrorConflictError         another run of the same mirror is under way, or was faster; retryable
+    │   └── DriftError                  Batch has another number of ids than the snapshot
     └── IndexingError                   .audience_name .indexing_token
         └── IndexingTimeoutError        not confirmed in time; retryable; .indexing_tokens
 
@@ -61,6 +68,18 @@ class InvalidMemberError(InvalidArgumentError):
         #: Counted from 0; in the result of a mapped task, over the concatenation of its items.
         self.position = position
         self.reason = reason
+
+
+class AudienceExistsError(BatchError):
+    """An audience was to be created, and one of that name is there; it stays as it is."""
+
+
+class AudienceMissingError(BatchError):
+    """An audience was to be deleted, and there is none of that name."""
+
+
+class GuardError(BatchError):
+    """A limit that the caller has set refuses a write that looks like a mistake; nothing was sent."""
 
 
 class TooManyRejectedError(BatchError):
@@ -146,6 +165,24 @@ class PushStoppedError(BatchError):
     """The push was stopped from outside, between two calls: the task was killed, or its worker is shutting down."""
 
     retryable = True
+
+
+class MirrorError(BatchError):
+    """An audience could not be mirrored."""
+
+
+class SnapshotError(MirrorError):
+    """What was kept of the last run is damaged, of another audience, or newer than this package."""
+
+
+class MirrorConflictError(MirrorError):
+    """Another run of the same mirror is under way, or has ended in between."""
+
+    retryable = True
+
+
+class DriftError(MirrorError):
+    """Batch has another number of ids than the snapshot: something else has written to the audience."""
 
 
 class IndexingError(BatchError):

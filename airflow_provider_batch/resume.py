@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from airflow_provider_batch.protocol.model import Chunk, Receipt, Rejection, Request
+from airflow_provider_batch.protocol.model import REMOVE_IDS, Chunk, Receipt, Rejection, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class Parcel:
         """The chunk's number."""
         return self.chunk.number
 
-    def receipt(self, *indexing_tokens: str, refused: tuple[Rejection, ...] = ()) -> Receipt:
-        """Return that Batch accepted it, but for the ids *refused*."""
-        removed = sum(rejection.argument == "remove_ids" for rejection in refused)
+    def receipt(self, *indexing_tokens: str, refused: tuple[Rejection, ...] = (), earlier: bool = False) -> Receipt:
+        """Return that Batch accepted it, but for the ids *refused*; *earlier* says that it did so in an earlier try."""
+        removed = sum(rejection.argument == REMOVE_IDS for rejection in refused)
         return Receipt(
             self.number,
             len(self.chunk.add_ids) - (len(refused) - removed),
@@ -38,6 +38,7 @@ class Parcel:
             indexing_tokens,
             self.fingerprint,
             refused,
+            earlier,
         )
 
 
@@ -72,7 +73,7 @@ def pack(chunks: Iterable[Chunk], encode: Callable[[Chunk], Request], recipient:
     for chunk in chunks:
         request = encode(chunk)
         if recipient is not None:
-            for part in (request.path.encode(), request.body or b""):
+            for part in (request.route.encode(), request.body or b""):
                 content.update(hashlib.sha256(part).digest())
         yield Parcel(chunk, request, content.hexdigest())
 
@@ -87,7 +88,9 @@ def resumed(pack: Callable[[], Iterator[Parcel]], journal: Journal | None) -> tu
     delivered = journal.read() if journal is not None else None
     if delivered is None:
         return parcels, []
-    receipts = [parcel.receipt(token) for token, parcel in zip(delivered.indexing_tokens, parcels, strict=False)]
+    receipts = [
+        parcel.receipt(token, earlier=True) for token, parcel in zip(delivered.indexing_tokens, parcels, strict=False)
+    ]
     if len(receipts) == len(delivered.indexing_tokens) and receipts[-1].fingerprint == delivered.fingerprint:
         return parcels, receipts
     return pack(), []

@@ -7,21 +7,41 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from urllib.parse import quote
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 
 from airflow_provider_batch import get_provider_info
-from airflow_provider_batch.delivery import check_max_concurrency, push
-from airflow_provider_batch.exceptions import BatchError, BatchRequestError, InvalidArgumentError
+from airflow_provider_batch.delivery import check_max_concurrency
+from airflow_provider_batch.exceptions import (
+    AudienceExistsError,
+    AudienceMissingError,
+    BatchError,
+    BatchProtocolError,
+    DriftError,
+    GuardError,
+    InvalidArgumentError,
+)
 from airflow_provider_batch.hooks.connection import Settings, read_settings
-from airflow_provider_batch.hooks.progress import Progress
+from airflow_provider_batch.hooks.mirroring import Limits, MirrorRun
+from airflow_provider_batch.hooks.pushing import Indexing, OnRejectedChunk, Push, check_on_rejected_chunk
+from airflow_provider_batch.mirror.guards import drift
+from airflow_provider_batch.mirror.plan import FirstRun, Mirror
 from airflow_provider_batch.protocol import encode, flow
+from airflow_provider_batch.protocol.changes import read_changes
 from airflow_provider_batch.protocol.chunk import Chunks
-from airflow_provider_batch.protocol.dialect import MEP_1_0
-from airflow_provider_batch.protocol.intake import OnInvalidId
-from airflow_provider_batch.protocol.model import Chunk, CustomAudience, IndexingOutcome, PushResult, Receipt, Request
-from airflow_provider_batch.resume import Journal, Parcel, pack
+from airflow_provider_batch.protocol.intake import OnInvalidId, OnRejection
+from airflow_provider_batch.protocol.model import (
+    REMOVE_IDS,
+    CreatedAudience,
+    CustomAudience,
+    DeletedAudience,
+    IndexingOutcome,
+    MirrorResult,
+    PushResult,
+)
+from airflow_provider_batch.resume import Journal
 from airflow_provider_batch.transport.pace import Pace
 
 if TYPE_CHECKING:
@@ -31,19 +51,20 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-_DIALECT: Final = MEP_1_0
-
-#: How many rejected values a result names; the others are only counted.
-_NAMED_REJECTIONS: Final = 20
+IfExists = Literal["skip", "fail"]
+IfMissing = Literal["skip", "fail"]
+OnDrift = Literal["warn", "fail", "ignore"]
 
 
 class BatchHook(BaseHook):
     """
-    Push ids to Batch's custom audiences and ask how far their indexing is.
+    Batch's audiences: create, fill, view, list and delete them, and ask how far their indexing is.
 
-    The connection (type ``batch``) has the app's Batch API key as login, the company's REST API key as password,
-    the base URL as host (empty: the public one) and in extra ``timeout``, ``max_attempts``, ``max_concurrency``
-    and ``requests_per_second``. It is looked up on first use. The threads of a task may share one hook.
+    The connection (type ``batch``) stands for one app of the Mobile Engagement Platform (login: its Batch API key), or,
+    with ``platform`` = ``cep`` in extra, for one project of the Customer Engagement Platform (login: its project key).
+    It has the company's REST API key as password, the base URL as host (empty: the public one) and in extra also
+    ``api_version`` (cep only), ``timeout``, ``max_attempts``, ``max_concurrency`` and ``requests_per_second``. It is
+    looked up on first use. The threads of a task may share one hook.
 
     :param batch_conn_id: id of the Airflow connection.
     """
@@ -78,6 +99,48 @@ class BatchHook(BaseHook):
         """
         return self._session
 
+    def create_custom_audience(
+        self,
+        audience_name: str,
+        *,
+        audience_type: str = "custom_ids",
+        description: str | None = None,
+        if_exists: IfExists = "fail",
+    ) -> CreatedAudience:
+        """
+        Create an audience without members, if the list of audiences does not have it.
+
+        See https://doc.batch.com/developer/api/cep/audiences/create and
+        https://doc.batch.com/api/custom-audience/1.0/create. What Batch answers for a name that is taken no page says:
+        the list decides, also after an answer that leaves it open whether the audience was created.
+
+        :param audience_name: letters, digits, ``_`` and ``-``, at most 255.
+        :param audience_type: ``custom_ids``; on the Mobile Engagement Platform also ``advertising_ids`` or
+            ``install_ids``.
+        :param description: shown in Batch's dashboard.
+        :param if_exists: ``fail``, or ``skip`` to leave it as it is.
+        :raises AudienceExistsError: if it exists and that is a failure.
+        :raises InvalidArgumentError: if an argument breaks a documented rule, or the audience has another type.
+        """
+        _check_choice("if_exists", if_exists, ("skip", "fail"))
+        dialect = self._settings.dialect(audience_type)
+        encode.check_audience_name(audience_name)
+        if description is not None and not isinstance(description, str):
+            raise InvalidArgumentError(f"description: {type(description).__name__} is no text")
+        if (existing := self._run(flow.find(dialect, audience_name, self._settings.backoff))) is not None:
+            if if_exists == "fail":
+                raise AudienceExistsError(f"{audience_name}: there is an audience of that name already")
+            if existing.type not in (None, audience_type):
+                raise InvalidArgumentError(
+                    f"audience_type: {audience_name} exists, but its type is {existing.type} and not {audience_type}"
+                )
+            self.log.info("%s: exists already", audience_name)
+            return CreatedAudience(audience_name, audience_type, created=False, existing=existing)
+        creation = flow.create(dialect, audience_name, audience_type, description, self._settings.backoff)
+        token = self._run(creation)
+        self.log.info("%s: created", audience_name)
+        return CreatedAudience(audience_name, audience_type, created=True, indexing_token=token)
+
     def update_custom_audience(
         self,
         audience_name: str,
@@ -88,158 +151,422 @@ class BatchHook(BaseHook):
         chunk_size: int = 10_000,
         max_concurrency: int | None = None,
         on_invalid_id: OnInvalidId = "fail",
-        on_rejected_chunk: Literal["fail", "bisect"] = "fail",
+        on_rejected_chunk: OnRejectedChunk = "fail",
+        create_if_missing: bool = False,
+        changes: Iterable[object] | None = None,
+        on_rejection: OnRejection | None = None,
         journal: Journal | None = None,
+        dry_run: bool = False,
     ) -> PushResult:
         """
         Add and remove members of an existing audience, in as many calls as needed.
 
-        See https://doc.batch.com/developer/api/mep/custom-audience/1.0/update. An id to add and to remove is
+        See https://doc.batch.com/developer/api/mep/custom-audience/1.0/update and
+        https://doc.batch.com/developer/api/cep/audiences/update. An id to add and to remove is
         removed; a repeated id goes once (in a generator: once a chunk). What is in memory, or can be read twice,
         is checked before the first call; a generator is checked as it flows and never held.
 
         :param audience_name: an existing audience: letters, digits, ``_`` and ``-``, at most 255.
-        :param add_ids: ids of at most 128 characters: str, int, or rows of one column; None for none.
+        :param add_ids: ids (at most 128 characters in API 1.0): str, int, rows of one column, or members with
+            attributes and tags (:class:`~airflow_provider_batch.protocol.model.Member`, or dicts of its fields); None
+            for none.
         :param remove_ids: ids to take out, likewise.
-        :param audience_type: ``custom_ids`` or ``advertising_ids``.
+        :param audience_type: ``custom_ids``; on the Mobile Engagement Platform also ``advertising_ids`` or
+            ``install_ids``, which are spoken of in API 1.1.
         :param chunk_size: ids in one call, at most 10,000.
         :param max_concurrency: calls in flight, at most 64; None for what the connection says.
         :param on_invalid_id: ``fail``, or ``skip`` to send the rest and count what was left out.
         :param on_rejected_chunk: ``fail`` when Batch refuses a chunk (400), or ``bisect`` to send it in ever smaller
             parts until the refused ids stand alone; the rest is sent, and they are counted and named by position.
+        :param create_if_missing: create the audience first if the list of audiences does not have it.
+        :param changes: instead of ``add_ids`` and ``remove_ids``: a stream of
+            :class:`~airflow_provider_batch.protocol.model.Change`, of which the last one of an id counts. All ids are
+            held, some 200 bytes each.
+        :param on_rejection: is told of each value that is skipped or refused, with its place and reason.
         :param journal: notes what was accepted and knows it the next time; not used for what can be read only once.
+        :param dry_run: check and count everything, and send nothing.
         :raises InvalidArgumentError: if an argument breaks a documented rule.
         :raises InvalidMemberError: if a value is no id and is not to be skipped.
         :raises BatchConfigurationError: if the connection cannot be used.
         :raises BatchAPIError: if Batch refuses a chunk, or keeps failing for longer than is worth trying.
         :raises BatchConnectionError: if Batch cannot be reached for so long.
         """
-        encode.check_update(_DIALECT, audience_name, audience_type, chunk_size)
-        if on_rejected_chunk not in ("fail", "bisect"):
-            raise InvalidArgumentError(f"on_rejected_chunk: {on_rejected_chunk!r:.80} is neither 'fail' nor 'bisect'")
-        chunks = Chunks(
-            _concatenated(add_ids),
-            _concatenated(remove_ids),
-            size=chunk_size,
-            max_length=_DIALECT.max_id_length,
-            on_invalid_id=on_invalid_id,
+        push = self._push(
+            audience_name, audience_type, chunk_size, max_concurrency, on_rejected_chunk, on_rejection=on_rejection
         )
-        settings = self._settings
-        window = check_max_concurrency(settings.max_concurrency if max_concurrency is None else max_concurrency)
-        tokens: list[str] = []
-        if not chunks.rereadable:
-            journal = None  # what can be read but once cannot be sent again, should it begin otherwise than it did
-        with self._transport() as transport:
-            chunks.check()
-            progress = Progress(self.log, audience_name, chunks.total)
+        intake = push.intake(on_invalid_id)
+        if changes is None:
+            adds, removes = intake(_concatenated(add_ids), "add_ids"), intake(_concatenated(remove_ids), REMOVE_IDS)
+        elif add_ids or remove_ids:
+            raise InvalidArgumentError("changes: pass either changes, or add_ids and remove_ids")
+        else:
+            adds, removes = read_changes(changes, **intake.keywords)
+        chunks = Chunks(adds, removes, size=chunk_size, disjoint=changes is not None)
+        chunks.check()
+        if create_if_missing and not dry_run:
+            self._create_if_missing(push)
+        return self._carry_out(push, chunks, journal, dry_run)
 
-            def encode_chunk(chunk: Chunk) -> Request:
-                return encode.update_custom_audience(_DIALECT, audience_name, audience_type, chunk)
+    def replace_custom_audience(
+        self,
+        audience_name: str,
+        ids: Iterable[object] | str | None,
+        *,
+        audience_type: str = "custom_ids",
+        chunk_size: int = 10_000,
+        max_concurrency: int | None = None,
+        on_invalid_id: OnInvalidId = "fail",
+        on_rejected_chunk: OnRejectedChunk = "fail",
+        allow_empty: bool = False,
+        max_shrink: float | None = None,
+        poke_interval: float = 10.0,
+        indexing_timeout: float = 3600.0,
+        create_if_missing: bool = False,
+        on_rejection: OnRejection | None = None,
+        journal: Journal | None = None,
+        dry_run: bool = False,
+    ) -> PushResult:
+        """
+        Make *ids* the only members of an existing audience.
 
-            def send(parcel: Parcel) -> Receipt:
-                try:
-                    return parcel.receipt(flow.run(flow.write(parcel.request, settings.backoff), transport.perform))
-                except BatchRequestError as error:
-                    if error.status != 400 or on_rejected_chunk != "bisect":
-                        raise
-                written = flow.run(flow.write_around(parcel.chunk, encode_chunk, settings.backoff), transport.perform)
-                return parcel.receipt(*written.indexing_tokens, refused=written.refused)
+        See https://doc.batch.com/developer/api/cep/audiences/replace and
+        https://doc.batch.com/api/custom-audience/1.1/replace. One call replaces all members by at most 10,000; a second
+        one would wipe the first. So the ids of the first call replace, this call is waited for until it is applied, and
+        the others are added. In between, the audience has a part of its members only.
 
-            receipts = push(
-                partial(pack, chunks, encode_chunk, settings.credentials.digest if journal else None),
-                send,
-                max_concurrency=window,
-                stopped=transport.stopped,
-                journal=journal,
+        :param ids: as ``add_ids`` of :meth:`update_custom_audience`, and likewise the arguments not named here.
+        :param allow_empty: whether no ids at all may replace all members.
+        :param max_shrink: the greatest share (0 to 1) of the members that may vanish, by the ``nb_ids`` that Batch
+            tells before; None for any. To know how many ids there are, a stream is then held in memory.
+        :param poke_interval: the most seconds between two questions whether the first call is applied.
+        :param indexing_timeout: seconds to wait for that at most.
+        :raises GuardError: if there are no ids, or too few by *max_shrink*; nothing was sent.
+        :raises IndexingTimeoutError: if the first call was not applied in time; the others were not sent.
+        """
+        push = self._push(
+            audience_name,
+            audience_type,
+            chunk_size,
+            max_concurrency,
+            on_rejected_chunk,
+            on_rejection=on_rejection,
+            replaces=True,
+            indexing=Indexing(poke_interval, indexing_timeout),
+        )
+        check_share("max_shrink", max_shrink)
+        intake = push.intake(on_invalid_id)
+        adds = intake(_concatenated(ids), "ids")
+        chunks = Chunks(adds, intake((), REMOVE_IDS), size=chunk_size, allow_empty=allow_empty)
+        chunks.check()
+        is_new = create_if_missing and not dry_run and self._create_if_missing(push)
+        if max_shrink is not None and not is_new:
+            if adds.total is None:
+                adds.hold()
+            self._check_shrink(push, adds.total or 0, max_shrink)
+        result = self._carry_out(push, chunks, journal, dry_run)
+        if not result.calls:
+            raise GuardError(
+                f"{audience_name}: there are no ids, and replacing by nothing would remove all members; pass "
+                "allow_empty=True if that is meant"
             )
-            for receipt in receipts:
-                progress.count(receipt)
-                tokens.extend(receipt.indexing_tokens)
-        result = PushResult(
-            audience_name=audience_name,
-            audience_type=audience_type,
-            indexing_tokens=tokens,
-            added=progress.added,
-            removed=progress.removed,
-            duplicates=chunks.duplicates,
-            rejected=chunks.rejected + len(progress.refused),
-            rejections=(*chunks.rejections, *progress.refused)[:_NAMED_REJECTIONS],
-            seconds=progress.seconds,
+        return result
+
+    def mirror_custom_audience(
+        self,
+        audience_name: str,
+        ids: Iterable[object] | str | None,
+        *,
+        snapshot_path: Any,
+        audience_type: str = "custom_ids",
+        chunk_size: int = 10_000,
+        max_concurrency: int | None = None,
+        on_invalid_id: OnInvalidId = "fail",
+        on_rejected_chunk: OnRejectedChunk = "fail",
+        first_run: FirstRun = "add",
+        full_refresh: bool = False,
+        is_sorted: bool = False,
+        allow_empty: bool = False,
+        max_shrink: float | None = None,
+        max_changes: float | None = None,
+        create_if_missing: bool = False,
+        owner: str = "a program",
+        poke_interval: float = 10.0,
+        indexing_timeout: float = 3600.0,
+        on_rejection: OnRejection | None = None,
+        journal: Journal | None = None,
+        dry_run: bool = False,
+    ) -> MirrorResult:
+        """
+        Make *ids* the only ones of all that this method has sent to the audience, by sending what has changed.
+
+        What was sent before is read from a snapshot, which moves on when every call was accepted. The ids are read
+        once, whole, and before the first call; call :meth:`confirm_mirror` when the returned tokens are indexed.
+
+        :param ids: as ``add_ids`` of :meth:`update_custom_audience`, and likewise the arguments not named here.
+        :param snapshot_path: a folder (:class:`pathlib.Path` or Airflow's ``ObjectStoragePath``) for the snapshots of
+            all audiences; each has a folder of its own in it.
+        :param first_run: without a snapshot: ``add``, so that members that Batch has already stay, or ``replace``.
+        :param full_refresh: replace the audience as a whole and begin the snapshot anew.
+        :param is_sorted: whether the ids are promised to ascend in the order of their code points; checked.
+        :param allow_empty: whether no ids at all may remove all members.
+        :param max_shrink: how much smaller the set may get: a share of the last one (float), or a count (int).
+        :param max_changes: how many ids may be sent, likewise; not for a first run.
+        :param owner: who is at work, for whoever comes at the same time; the same for all tries of one task.
+        :raises MirrorConflictError: if another run is at work on the same snapshot.
+        :raises SnapshotError: if the snapshot is damaged, or another audience's.
+        :raises GuardError: if the run looks like a mistake by the limits given; nothing was sent.
+        """
+        push = self._push(
+            audience_name,
+            audience_type,
+            chunk_size,
+            max_concurrency,
+            on_rejected_chunk,
+            on_rejection=on_rejection,
+            indexing=Indexing(poke_interval, indexing_timeout),
         )
+        run = MirrorRun(
+            push,
+            self._mirror(push, snapshot_path),
+            owner,
+            is_sorted,
+            first_run,
+            full_refresh,
+            Limits(max_shrink, max_changes, allow_empty),
+        )
+        with self._transport() as transport:
+            result = run.run(
+                push.intake(on_invalid_id)(_concatenated(ids), "ids"),
+                self._settings,
+                transport,
+                self.log,
+                journal=journal,
+                prepare=partial(self._create_if_missing, push) if create_if_missing else None,
+                dry_run=dry_run,
+            )
         self._tell(result)
         return result
 
-    def get_custom_audience(self, audience_name: str, indexing_token: str | None = None) -> CustomAudience:
+    def confirm_mirror(
+        self,
+        audience_name: str,
+        *,
+        snapshot_path: Any,
+        audience_type: str = "custom_ids",
+        nb_ids: int | None = None,
+        on_drift: OnDrift = "warn",
+    ) -> None:
+        """
+        Note that what the last run of a mirror sent is indexed, and compare the numbers of ids.
+
+        :param nb_ids: how many ids Batch has, from the view of the last token; None to ask for it.
+        :param on_drift: ``warn``, ``fail`` or ``ignore`` if that is another number than the snapshot's.
+        :raises DriftError: if it is, and that is a failure.
+        """
+        push = self._push(audience_name, audience_type)
+        count = self._mirror(push, snapshot_path).confirm()
+        if on_drift == "ignore":
+            return
+        if nb_ids is None:
+            nb_ids = self.get_custom_audience(audience_name, audience_type=audience_type).nb_ids
+        if (said := drift(nb_ids, count)) is None:
+            return
+        if on_drift == "fail":
+            raise DriftError(f"{audience_name}: {said}")
+        self.log.warning("%s: %s", audience_name, said)
+
+    def delete_custom_audience(
+        self, audience_name: str, *, audience_type: str = "custom_ids", if_missing: IfMissing = "fail"
+    ) -> DeletedAudience:
+        """
+        Delete an audience, if the list of audiences has it; campaigns that target it then find it empty.
+
+        See https://doc.batch.com/developer/api/cep/audiences/remove and
+        https://doc.batch.com/developer/api/mep/custom-audience/1.0/delete. What Batch answers for an unknown name no
+        page says: the list decides.
+
+        :param if_missing: ``fail``, or ``skip`` if there is no such audience.
+        :raises AudienceMissingError: if there is none and that is a failure.
+        """
+        _check_choice("if_missing", if_missing, ("skip", "fail"))
+        dialect = self._settings.dialect(audience_type)
+        encode.check_audience_name(audience_name)
+        if self._run(flow.find(dialect, audience_name, self._settings.backoff)) is None:
+            if if_missing == "fail":
+                raise AudienceMissingError(f"{audience_name}: there is no audience of that name")
+            self.log.info("%s: does not exist", audience_name)
+            return DeletedAudience(audience_name, deleted=False)
+        token = self._run(flow.delete(dialect, audience_name, self._settings.backoff))
+        self.log.info("%s: deleted", audience_name)
+        return DeletedAudience(audience_name, deleted=True, indexing_token=token)
+
+    def list_custom_audiences(self, *, audience_type: str = "custom_ids") -> Iterator[CustomAudience]:
+        """
+        Yield all audiences, page by page while they are asked for, the newest first.
+
+        See https://doc.batch.com/developer/api/cep/audiences/list and
+        https://doc.batch.com/api/custom-audience/1.0/list/.
+
+        :param audience_type: says, on the Mobile Engagement Platform, which version's list is read: 1.1 for
+            ``install_ids``, 1.0 for the others.
+        """
+        settings = self._settings
+        dialect = settings.dialect(audience_type)
+        seen: set[str] = set()
+        start: int | str | None = None
+        while True:
+            page = self._run(flow.page(dialect, start, settings.backoff))
+            yield from flow.unseen(page, seen)
+            if (start := page.next_start) is None:
+                return
+
+    def get_custom_audience(
+        self, audience_name: str, indexing_token: str | None = None, *, audience_type: str = "custom_ids"
+    ) -> CustomAudience:
         """
         Ask once for an audience and the state of the write behind the token; without one, of the last write.
 
-        See https://doc.batch.com/api/custom-audience/1.0/get/.
+        See https://doc.batch.com/developer/api/cep/audiences/view and
+        https://doc.batch.com/api/custom-audience/1.0/get/.
 
         :raises BatchAPIError: if Batch refuses, or keeps failing for longer than is worth trying.
         :raises BatchConnectionError: if Batch cannot be reached for so long.
         """
-        return self._run(flow.view(_DIALECT, audience_name, indexing_token, self._settings.backoff))
+        settings = self._settings
+        return self._run(flow.view(settings.dialect(audience_type), audience_name, indexing_token, settings.backoff))
 
     def wait_for_indexing(
         self,
         audience_name: str,
         indexing_tokens: Sequence[str],
         *,
+        audience_type: str = "custom_ids",
         poke_interval: float = 10.0,
         timeout: float = 3600.0,
+        own_replace: str | None = None,
     ) -> CustomAudience | None:
         """
         Ask for one token after the other until all are applied, and return the last view.
 
         :param poke_interval: the most seconds between two questions; they begin with one and double.
         :param timeout: seconds after which what is not confirmed counts as not confirmed, whatever its state.
+        :param own_replace: the token of a replace of this very run: that it is superseded is no news.
         :raises IndexingTimeoutError: then, with the tokens in question.
         """
-        outcome = self._await_indexing(audience_name, indexing_tokens, poke_interval, timeout)
+        outcome = self._await_indexing(
+            audience_name, indexing_tokens, audience_type, Indexing(poke_interval, timeout), own_replace
+        )
         return flow.confirmed(outcome, audience_name, timeout)
 
-    def check_indexing(self, audience_name: str, indexing_tokens: Sequence[str]) -> IndexingOutcome:
+    def check_indexing(
+        self,
+        audience_name: str,
+        indexing_tokens: Sequence[str],
+        *,
+        audience_type: str = "custom_ids",
+        own_replace: str | None = None,
+    ) -> IndexingOutcome:
         """
         Ask for one token after the other up to the first that is not confirmed, and say which are left.
 
         What may pass (no answer, 429, 5xx) leaves its token unconfirmed, with the reason in ``last_error``.
         """
-        outcome = self._await_indexing(audience_name, indexing_tokens, 0.0, 0.0)
+        outcome = self._await_indexing(audience_name, indexing_tokens, audience_type, Indexing(0.0, 0.0), own_replace)
         if outcome.last_error:
             self.log.warning("%s", outcome.last_error)
         return outcome
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask for one audience of the app: it takes both keys and changes nothing."""
+        """Ask for one audience of the app or project: it takes both keys and changes nothing."""
         try:
-            if self._run(flow.can_list(_DIALECT, flow.no_retry)):
-                return True, "Batch accepted both keys"
-            return False, "the host answers, but not with a list of audiences; is it Batch's?"
+            self._run(flow.page(self._settings.dialect("custom_ids"), None, flow.no_retry, limit=1))
+        except BatchProtocolError as error:
+            return False, f"the host answers, but not with a list of audiences; is it Batch's? {error}"
         except (BatchError, AirflowNotFoundException) as error:
             return False, str(error)
+        return True, "Batch accepted both keys"
 
     def stop(self) -> None:
         """Stop what the hook is doing, from another thread or a signal: no further call is sent, no wait goes on."""
         for stopped in tuple(self._at_work):
             stopped.set()
 
+    def _push(
+        self,
+        audience_name: str,
+        audience_type: str,
+        chunk_size: int = 10_000,
+        max_concurrency: int | None = None,
+        on_rejected_chunk: OnRejectedChunk = "fail",
+        **more: Any,
+    ) -> Push:
+        """Check what a push is asked for with, all but its ids."""
+        settings = self._settings
+        dialect = settings.dialect(audience_type)
+        encode.check_write(dialect, audience_name, audience_type, chunk_size)
+        check_on_rejected_chunk(on_rejected_chunk)
+        window = check_max_concurrency(settings.max_concurrency if max_concurrency is None else max_concurrency)
+        return Push(dialect, audience_name, audience_type, chunk_size, window, on_rejected_chunk, **more)
+
+    def _create_if_missing(self, push: Push) -> bool:
+        """Return whether the audience had to be created."""
+        name, kind = push.audience_name, push.audience_type
+        created = self.create_custom_audience(name, audience_type=kind, if_exists="skip")
+        if created.indexing_token:  # whether it can be written to before that is applied, no page says
+            self.wait_for_indexing(name, [created.indexing_token], audience_type=kind)
+        return created.created
+
+    def _mirror(self, push: Push, snapshot_path: Any) -> Mirror:
+        return Mirror(
+            snapshot_path / _file_name(self.batch_conn_id) / push.audience_name,
+            audience_name=push.audience_name,
+            audience_type=push.audience_type,
+            recipient=self._settings.credentials.digest,
+        )
+
+    def _carry_out(self, push: Push, chunks: Chunks, journal: Journal | None, dry_run: bool) -> PushResult:
+        if dry_run:
+            result = push.count(chunks, self.log)
+        else:
+            # What can be read but once cannot be sent again, should it begin otherwise than it did.
+            journal = journal if chunks.restartable else None
+            with self._transport() as transport:
+                result = push.run(chunks, self._settings, transport, self.log, journal=journal)
+        self._tell(result)
+        return result
+
+    def _check_shrink(self, push: Push, given: int, max_shrink: float) -> None:
+        there = self.get_custom_audience(push.audience_name, audience_type=push.audience_type).nb_ids
+        if there is None:
+            raise GuardError(f"{push.audience_name}: Batch does not tell how many ids there are; leave max_shrink off")
+        if given < (1 - max_shrink) * there:
+            raise GuardError(
+                f"{push.audience_name}: has {there:,} ids and would have {given:,}, {1 - given / there:.0%} less; "
+                f"max_shrink={max_shrink} allows {max_shrink:.0%}"
+            )
+
     def _await_indexing(
-        self, audience_name: str, indexing_tokens: Sequence[str], poke_interval: float, timeout: float
+        self,
+        audience_name: str,
+        indexing_tokens: Sequence[str],
+        audience_type: str,
+        indexing: Indexing,
+        own_replace: str | None,
     ) -> IndexingOutcome:
         settings = self._settings
         outcome = self._run(
             flow.await_indexing(
-                _DIALECT,
+                settings.dialect(audience_type),
                 audience_name,
                 indexing_tokens,
-                delay=settings.patient_backoff(poke_interval),
-                spacing=settings.spacing(poke_interval),
-                deadline=time.monotonic() + timeout,
+                delay=settings.patient_backoff(indexing.poke_interval),
+                spacing=settings.spacing(indexing.poke_interval),
+                deadline=time.monotonic() + indexing.timeout,
                 now=time.monotonic,
             )
         )
-        if outcome.replaced:
-            self.log.warning("%s: %s", audience_name, flow.replaced_warning(outcome.replaced))
+        if warning := flow.replaced_warning(outcome.replaced, own_replace):
+            self.log.warning("%s: %s", audience_name, warning)
         return outcome
 
     def _run(self, conversation: flow.Flow[R]) -> R:
@@ -278,18 +605,41 @@ class BatchHook(BaseHook):
         return self._settings.pace
 
     def _tell(self, result: PushResult) -> None:
+        earlier = f", {result.earlier_calls:,} of them in an earlier try," if result.earlier_calls else ""
         self.log.info(
-            "%s: %d added, %d removed, %d duplicates, %d rejected in %d calls and %.1f s",
+            "%s%s: %d added, %d removed, %d duplicates, %d rejected in %d calls%s and %.1f s",
+            "dry run, nothing is sent: " if result.planned_calls is not None else "",
             result.audience_name,
             result.added,
             result.removed,
             result.duplicates,
             result.rejected,
             result.calls,
+            earlier,
             result.seconds,
         )
         for rejection in result.rejections:
-            self.log.warning("skipped %s[%d]: %s", rejection.argument, rejection.position, rejection.reason)
+            self.log.warning("skipped %s: %s", rejection.where, rejection.reason)
+
+
+def check_share(name: str, share: object) -> None:
+    """
+    Return if *share* is one, or None.
+
+    :raises InvalidArgumentError: if not.
+    """
+    if share is not None and (isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1):
+        raise InvalidArgumentError(f"{name}: {share!r:.80} is no share; pass a number from 0 to 1")
+
+
+def _file_name(text: str) -> str:
+    """Return *text* as the name of a folder."""
+    return quote(text, safe=" ").replace(".", "%2E")
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, str]) -> None:
+    if value not in choices:
+        raise InvalidArgumentError(f"{name}: {value!r:.80} is neither {choices[0]!r} nor {choices[1]!r}")
 
 
 def _concatenated(values: Any) -> Any:

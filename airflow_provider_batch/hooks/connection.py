@@ -15,6 +15,8 @@ from typing import Any, Final, Protocol
 from airflow_provider_batch import __version__
 from airflow_provider_batch.delivery import MAX_CONCURRENCY
 from airflow_provider_batch.exceptions import BatchConfigurationError
+from airflow_provider_batch.protocol.dialect import MEP, Dialect, Platform, cep
+from airflow_provider_batch.protocol.limits import CEP_VERSION, NEWEST_CEP_VERSION
 from airflow_provider_batch.protocol.retry import Backoff, Spacing
 from airflow_provider_batch.transport.credentials import Credentials
 from airflow_provider_batch.transport.pace import Pace, shared_pace
@@ -53,6 +55,14 @@ class Settings:
     max_concurrency: int = 4
     requests_per_second: float | None = None
 
+    def dialect(self, audience_type: object) -> Dialect:
+        """
+        Return the version of the API that is spoken about audiences of this type.
+
+        :raises InvalidArgumentError: if the connection's platform has none.
+        """
+        return self.credentials.platform.dialect(audience_type)
+
     @property
     def backoff(self) -> Backoff:
         """The waits between the tries of one call."""
@@ -80,15 +90,26 @@ def read_settings(connection: AirflowConnection, extra: object) -> Settings:
     """
     if not isinstance(extra, Mapping):
         raise BatchConfigurationError('the connection\'s extra must be a JSON object such as {"timeout": 30}')
+    settings = dict(_setting(name, value) for name, value in extra.items() if value not in (None, ""))
     credentials = Credentials(
         base_url=_base_url(connection),
         api_key=connection.login or "",
         rest_api_key=connection.password or "",
         user_agent=_user_agent(),
+        platform=_platform(settings.pop("platform", "mep"), settings.pop("api_version", None)),
     )
-    return Settings(
-        credentials, **dict(_setting(name, value) for name, value in extra.items() if value not in (None, ""))
-    )
+    return Settings(credentials, **settings)
+
+
+def _platform(name: str, api_version: str | None) -> Platform:
+    if name == "cep":
+        return cep(api_version or NEWEST_CEP_VERSION)
+    if api_version is not None:
+        raise BatchConfigurationError(
+            "the connection's extra field 'api_version' is for the platform cep; on mep the audience's type decides: "
+            "1.1 for install_ids, 1.0 for the others"
+        )
+    return MEP
 
 
 def _full_jitter(most: float) -> float:
@@ -144,7 +165,27 @@ def _number(value: object) -> float:
         return math.nan
 
 
+def _known_platform(name: str, value: object) -> str:
+    if value not in ("mep", "cep"):
+        raise BatchConfigurationError(
+            f"the connection's extra field {name!r} must be mep (Mobile Engagement Platform) or cep (Customer "
+            "Engagement Platform)"
+        )
+    return str(value)
+
+
+def _cep_version(name: str, value: object) -> str:
+    if not isinstance(value, str) or not CEP_VERSION.fullmatch(value):  # as a number, 2.10 would be 2.1
+        raise BatchConfigurationError(
+            f"the connection's extra field {name!r} must be a version of the audiences' API in quotes, such as "
+            f'"{NEWEST_CEP_VERSION}"'
+        )
+    return value
+
+
 _SETTINGS: Final[dict[str, Callable[[str, object], Any]]] = {
+    "platform": _known_platform,
+    "api_version": _cep_version,
     "timeout": _seconds,
     "max_attempts": _count(100),
     "max_concurrency": _count(MAX_CONCURRENCY),

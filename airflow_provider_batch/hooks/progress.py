@@ -25,6 +25,8 @@ class Progress:
         self.added = 0
         self.removed = 0
         self.refused: tuple[Rejection, ...] = ()
+        self.earlier_calls = 0
+        self._earlier = 0
         self._log = log
         self._audience_name = audience_name
         self._total = total
@@ -42,6 +44,9 @@ class Progress:
         self.added += receipt.added
         self.removed += receipt.removed
         self.refused += receipt.refused
+        if receipt.earlier:
+            self.earlier_calls += len(receipt.indexing_tokens)
+            self._earlier += receipt.added + receipt.removed
         now = self._clock()
         if now >= self._silent_until and self.added + self.removed != self._total:
             self._silent_until = now + _EVERY
@@ -50,4 +55,4 @@ class Progress:
     def _so_far(self) -> str:
         sent = self.added + self.removed
         share = f" of {self._total:,} ({sent / self._total:.0%})" if self._total else ""
-        return f"{sent:,} ids{share}, {sent / max(self.seconds, 0.001):,.0f} ids/s"
+        return f"{sent:,} ids{share}, {(sent - self._earlier) / max(self.seconds, 0.001):,.0f} ids/s"

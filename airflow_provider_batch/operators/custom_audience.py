@@ -1,41 +1,89 @@
-"""Operators that change Batch's custom audiences."""
+"""Operators that create, fill, list and delete Batch's custom audiences."""
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
-from functools import cached_property
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.providers.common.compat.sdk import AirflowSkipException, conf
-
 from airflow_provider_batch.operators.failing import hopeless_fails
-from airflow_provider_batch.operators.rendering import RendersIdsAsCounts
+from airflow_provider_batch.operators.pushing import AudienceOperator, PushOperator
+from airflow_provider_batch.operators.sourcing import SourcePushOperator
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context, XComArg
+    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath, XComArg
 
-    from airflow_provider_batch.hooks.batch import BatchHook
     from airflow_provider_batch.operators.journal import TaskStateJournal
+    from airflow_provider_batch.protocol.model import PushResult
 
 
-class CustomAudienceUpdateOperator(RendersIdsAsCounts):
+class CustomAudienceCreateOperator(AudienceOperator):
     """
-    Add ids to an existing custom audience of Batch, remove ids from it, or both.
+    Create a custom audience of Batch, without members.
+
+    The list of audiences decides whether it exists: what Batch answers for a name that is taken is not documented.
+    Returns the indexing tokens: one on the Customer Engagement Platform, none on the older one, so that a sensor takes
+    ``indexing_tokens=create.output`` on both. See https://doc.batch.com/developer/api/cep/audiences/create.
+
+    :param audience_name: letters, digits, ``_`` and ``-``, at most 255. (templated)
+    :param audience_type: ``custom_ids``; on the Mobile Engagement Platform also ``advertising_ids`` or
+        ``install_ids``. (templated)
+    :param description: shown in Batch's dashboard. (templated)
+    :param if_exists: ``skip`` to leave an existing audience as it is and succeed, or ``fail``.
+    :param batch_conn_id: the Airflow connection. (templated)
+    """
+
+    template_fields: Sequence[str] = ("audience_name", "audience_type", "description", "batch_conn_id")
+
+    def __init__(
+        self,
+        *,
+        audience_name: str,
+        audience_type: str = "custom_ids",
+        description: str | None = None,
+        if_exists: Literal["skip", "fail"] = "skip",
+        batch_conn_id: str = "batch_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.audience_name = audience_name
+        self.audience_type = audience_type
+        self.description = description
+        self.if_exists = if_exists
+        self.batch_conn_id = batch_conn_id
+
+    def execute(self, context: Context) -> list[str]:
+        """Create the audience, or find it."""
+        with hopeless_fails():
+            created = self.hook.create_custom_audience(
+                self.audience_name,
+                audience_type=self.audience_type,
+                description=self.description,
+                if_exists=self.if_exists,
+            )
+        return [created.indexing_token] if created.indexing_token else []
+
+
+class CustomAudienceUpdateOperator(PushOperator):
+    """
+    Add ids to a custom audience of Batch, remove ids from it, or both.
 
     Returns the indexing tokens, one a call, so that a sensor takes ``indexing_tokens=update.output``; pushes the
     XCom ``summary`` with the counts: audience, type, added, removed, duplicates, rejected (and the first reasons),
     calls, seconds. Bad input and refusals (400, 401, 403, 404) fail without retries; what may pass is first tried
     again call by call, then left to the DAG's retries. On Airflow 3.3 and later a retry sends only what is left, and
-    waits for what it knows; before, it sends everything again, which is safe: an id has one action in a run. See https://doc.batch.com/developer/api/mep/custom-audience/1.0/update.
+    waits for what it knows; before, it sends everything again, which is safe: an id has one action in a run. See
+    https://doc.batch.com/developer/api/mep/custom-audience/1.0/update and
+    https://doc.batch.com/developer/api/cep/audiences/update.
 
     :param audience_name: an existing audience: letters, digits, ``_`` and ``-``, at most 255. (templated)
     :param add_ids: ids to add: an iterable of str or int, of rows of one column, or an upstream task's output. An id
-        has at most 128 characters. (templated)
+        has at most 128 characters in API 1.0. A member with attributes or tags is a dict such as
+        ``{"id": "a", "attributes": {"plan": "gold"}, "tags": ["vip"]}``; API 1.1 (``install_ids``) takes both, 2.x
+        attributes, 1.0 neither. (templated)
     :param remove_ids: ids to remove, likewise; they win over ``add_ids``. (templated)
-    :param audience_type: ``custom_ids`` or ``advertising_ids``. (templated)
+    :param audience_type: ``custom_ids``; on the Mobile Engagement Platform also ``advertising_ids`` or
+        ``install_ids``. (templated)
     :param batch_conn_id: the Airflow connection. (templated)
     :param chunk_size: ids in one call, at most 10,000.
     :param max_concurrency: calls in flight, at most 64; None for what the connection says.
@@ -45,149 +93,205 @@ class CustomAudienceUpdateOperator(RendersIdsAsCounts):
     :param max_rejected: how many skipped or refused values are tolerated: a count (int) or a share of all (float);
         with more the task fails, after everything else was sent. None for any number.
     :param skip_on_empty: skip the task when there is nothing to send, instead of succeeding.
+    :param create_if_missing: create the audience first, if the list of audiences does not have it.
     :param wait_for_indexing: wait until Batch has indexed every call.
     :param deferrable: wait in the triggerer instead of the worker.
     :param poke_interval: the most seconds (or a timedelta) between two questions for the state; they begin with one
         second and double.
     :param indexing_timeout: seconds (or a timedelta) to wait at most before the task fails.
+    :param dry_run: check and count everything, and send nothing.
     """
 
     id_fields = ("add_ids", "remove_ids")
     template_fields: Sequence[str] = ("audience_name", "add_ids", "remove_ids", "audience_type", "batch_conn_id")
-    ui_color = "#d8efe6"
+
+    def __init__(
+        self,
+        *,
+        add_ids: Iterable[object] | XComArg | str | None = None,
+        remove_ids: Iterable[object] | XComArg | str | None = None,
+        create_if_missing: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.add_ids = add_ids
+        self.remove_ids = remove_ids
+        self.create_if_missing = create_if_missing
+
+    def push(self, context: Context, journal: TaskStateJournal | None) -> PushResult:
+        """Add and remove the ids."""
+        return self.hook.update_custom_audience(
+            self.audience_name,
+            add_ids=self.given("add_ids"),
+            remove_ids=self.given("remove_ids"),
+            audience_type=self.audience_type,
+            chunk_size=self.chunk_size,
+            max_concurrency=self.max_concurrency,
+            on_invalid_id=self.on_invalid_id,
+            on_rejected_chunk=self.on_rejected_chunk,
+            create_if_missing=self.create_if_missing,
+            journal=journal,
+            dry_run=self.is_dry_run,
+        )
+
+
+class CustomAudienceReplaceOperator(PushOperator):
+    """
+    Make the given ids the only members of a custom audience of Batch.
+
+    One call replaces all members by at most 10,000 ids. Where there are more, the first call is waited for until it is
+    applied, in the worker, and the others are added; in between, the audience has a part of its members only. A retry
+    begins with the replace again, or, on Airflow 3.3 and later, goes on where the earlier try was. Returns tokens and
+    summary as :class:`CustomAudienceUpdateOperator`. See https://doc.batch.com/developer/api/cep/audiences/replace and
+    https://doc.batch.com/api/custom-audience/1.1/replace.
+
+    :param audience_name: an existing audience. (templated)
+    :param ids: all ids it shall have, as ``add_ids`` of :class:`CustomAudienceUpdateOperator`. (templated)
+    :param allow_empty: whether no ids at all may replace all members; if not, the task fails, so that an empty XCom
+        does not wipe an audience.
+    :param max_shrink: the greatest share (0 to 1) of the members that may vanish, by the ``nb_ids`` that Batch tells
+        before; None for any.
+
+    The other parameters are those of :class:`CustomAudienceUpdateOperator`.
+    """
+
+    id_fields = ("ids",)
+    template_fields: Sequence[str] = ("audience_name", "ids", "audience_type", "batch_conn_id")
+
+    def __init__(
+        self,
+        *,
+        ids: Iterable[object] | XComArg | str | None,
+        allow_empty: bool = False,
+        max_shrink: float | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.ids = ids
+        self.allow_empty = allow_empty
+        self.max_shrink = max_shrink
+
+    def own_replace(self, indexing_tokens: Sequence[str]) -> str | None:
+        """Return the token of the first call: it is the replace."""
+        return next(iter(indexing_tokens), None)
+
+    def push(self, context: Context, journal: TaskStateJournal | None) -> PushResult:
+        """Replace the members."""
+        return self.hook.replace_custom_audience(
+            self.audience_name,
+            self.given("ids"),
+            audience_type=self.audience_type,
+            chunk_size=self.chunk_size,
+            max_concurrency=self.max_concurrency,
+            on_invalid_id=self.on_invalid_id,
+            on_rejected_chunk=self.on_rejected_chunk,
+            allow_empty=self.allow_empty,
+            max_shrink=self.max_shrink,
+            poke_interval=self.poke_interval,
+            indexing_timeout=self.indexing_timeout,
+            journal=journal,
+            dry_run=self.is_dry_run,
+        )
+
+
+class CustomAudienceMirrorOperator(SourcePushOperator):
+    """
+    Make the given ids the only ones of all that earlier runs have sent to a custom audience, and send what has changed.
+
+    Returns the tokens as :class:`CustomAudienceUpdateOperator`, and its summary with two more counts: unchanged, which
+    were not sent, and members, which the audience has now by what was sent.
+
+    :param audience_name: an existing audience. (templated)
+    :param ids: all ids it shall have, as ``add_ids`` of :class:`CustomAudienceUpdateOperator`. (templated)
+    :param snapshot_path: a folder, local or in any storage that Airflow's ObjectStoragePath knows, for what was sent
+        before. (templated)
+
+    The other parameters are those of :class:`~airflow_provider_batch.operators.sourcing.SourcePushOperator` with its
+    mode ``mirror``.
+    """
+
+    id_fields = ("ids",)
+    template_fields: Sequence[str] = ("ids", *SourcePushOperator.template_fields)
+
+    def __init__(
+        self,
+        *,
+        ids: Iterable[object] | XComArg | str | None,
+        snapshot_path: str | ObjectStoragePath,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(mode="mirror", snapshot_path=snapshot_path, **kwargs)
+        self.ids = ids
+
+    def source(self, context: Context) -> AbstractContextManager[Any]:
+        """Give the ids."""
+        return nullcontext(self.given("ids"))
+
+
+class CustomAudienceDeleteOperator(AudienceOperator):
+    """
+    Delete a custom audience of Batch; campaigns that target it then find it empty.
+
+    The list of audiences decides whether it exists: what Batch answers for an unknown name is not documented. See
+    https://doc.batch.com/developer/api/cep/audiences/remove.
+
+    :param audience_name: the audience. (templated)
+    :param audience_type: its type, which on the Mobile Engagement Platform says in which list it stands. (templated)
+    :param if_missing: ``fail``, or ``skip`` to succeed if there is no such audience.
+    :param batch_conn_id: the Airflow connection. (templated)
+    """
+
+    template_fields: Sequence[str] = ("audience_name", "audience_type", "batch_conn_id")
 
     def __init__(
         self,
         *,
         audience_name: str,
-        add_ids: Iterable[object] | XComArg | str | None = None,
-        remove_ids: Iterable[object] | XComArg | str | None = None,
         audience_type: str = "custom_ids",
+        if_missing: Literal["skip", "fail"] = "fail",
         batch_conn_id: str = "batch_default",
-        chunk_size: int = 10_000,
-        max_concurrency: int | None = None,
-        on_invalid_id: Literal["fail", "skip"] = "fail",
-        on_rejected_chunk: Literal["fail", "bisect"] = "fail",
-        max_rejected: float | None = None,
-        skip_on_empty: bool = False,
-        wait_for_indexing: bool = False,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poke_interval: float | timedelta = 10,
-        indexing_timeout: float | timedelta = 3600,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.audience_name = audience_name
-        self.add_ids = add_ids
-        self.remove_ids = remove_ids
+        self.audience_type = audience_type
+        self.if_missing = if_missing
+        self.batch_conn_id = batch_conn_id
+
+    def execute(self, context: Context) -> None:
+        """Delete the audience."""
+        with hopeless_fails():
+            self.hook.delete_custom_audience(
+                self.audience_name, audience_type=self.audience_type, if_missing=self.if_missing
+            )
+
+
+class CustomAudienceListOperator(AudienceOperator):
+    """
+    List the custom audiences of an app or project, the newest first.
+
+    Returns one dict each: name, type, description, nb_ids, created, updated, indexing_state (None on the Mobile
+    Engagement Platform, whose list does not tell it). See https://doc.batch.com/developer/api/cep/audiences/list.
+
+    :param audience_type: says, on the Mobile Engagement Platform, which list is read: ``install_ids`` are in that of
+        API 1.1, the others in that of 1.0. (templated)
+    :param batch_conn_id: the Airflow connection. (templated)
+    """
+
+    template_fields: Sequence[str] = ("audience_type", "batch_conn_id")
+
+    def __init__(
+        self, *, audience_type: str = "custom_ids", batch_conn_id: str = "batch_default", **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
         self.audience_type = audience_type
         self.batch_conn_id = batch_conn_id
-        self.chunk_size = chunk_size
-        self.max_concurrency = max_concurrency
-        self.on_invalid_id = on_invalid_id
-        self.on_rejected_chunk = on_rejected_chunk
-        self.max_rejected = max_rejected
-        self.skip_on_empty = skip_on_empty
-        self.wait_for_indexing = wait_for_indexing
-        self.deferrable = deferrable
-        self.poke_interval = seconds("poke_interval", poke_interval)
-        self.indexing_timeout = seconds("indexing_timeout", indexing_timeout)
 
-    @cached_property
-    def hook(self) -> BatchHook:
-        """The hook of the connection; imported here so that parsing a DAG file does not pay for it."""
-        from airflow_provider_batch.hooks.batch import BatchHook
-
-        return BatchHook(self.batch_conn_id)
-
-    def execute(self, context: Context) -> list[str]:
-        """Push the ids, and wait if that is asked for."""
-        journal = _journal(context)
-        ti = context.get("ti")
-        if journal is None and getattr(ti, "try_number", 1) > 1:
-            self.log.info("Airflow before 3.3 keeps nothing between two tries: everything is sent again, which is safe")
-        with hopeless_fails(journal):
-            result = self.hook.update_custom_audience(
-                self.audience_name,
-                add_ids=self.ids("add_ids"),
-                remove_ids=self.ids("remove_ids"),
-                audience_type=self.audience_type,
-                chunk_size=self.chunk_size,
-                max_concurrency=self.max_concurrency,
-                on_invalid_id=self.on_invalid_id,
-                on_rejected_chunk=self.on_rejected_chunk,
-                journal=journal,
-            )
-            if ti is not None:
-                ti.xcom_push(key="summary", value=result.summary())
-            result.check_rejected(self.max_rejected)
-            if not result.indexing_tokens and self.skip_on_empty:
-                raise AirflowSkipException(f"{self.audience_name}: nothing to send")
-            if result.indexing_tokens and self.wait_for_indexing:
-                self._wait(result.indexing_tokens)
-        if journal is not None:
-            journal.clear()
-        return result.indexing_tokens
-
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> list[str]:
-        """Return the tokens, now that the trigger has seen them confirmed."""
-        from airflow_provider_batch.triggers.custom_audience import IndexingEvent
-
-        journal = _journal(context)
-        indexed = IndexingEvent.from_payload(event)
-        with hopeless_fails(journal):
-            indexed.raise_unless_finished()
-        if indexed.warning:
-            self.log.warning("%s: %s", self.audience_name, indexed.warning)
-        if journal is not None:
-            journal.clear()
-        return list(indexed.indexing_tokens)
-
-    def on_kill(self) -> None:
-        """Send no further call and give up any wait; what Batch has accepted stays."""
-        self.hook.stop()
-
-    def _wait(self, indexing_tokens: list[str]) -> None:
-        if not self.deferrable:
-            self.hook.wait_for_indexing(
-                self.audience_name,
-                indexing_tokens,
-                poke_interval=self.poke_interval,
-                timeout=self.indexing_timeout,
-            )
-            return
-        # Deferring costs two starts of a worker: ask once before.
-        checked = self.hook.check_indexing(self.audience_name, indexing_tokens)
-        if checked.pending:
-            self._defer(indexing_tokens, confirmed=len(indexing_tokens) - len(checked.pending))
-
-    def _defer(self, indexing_tokens: list[str], confirmed: int) -> None:
-        from airflow_provider_batch.triggers.custom_audience import DEFERRAL_GRACE, CustomAudienceIndexingTrigger
-
-        now = time.time()
-        trigger = CustomAudienceIndexingTrigger(
-            batch_conn_id=self.batch_conn_id,
-            audience_name=self.audience_name,
-            indexing_tokens=indexing_tokens,
-            confirmed=confirmed,
-            poke_interval=self.poke_interval,
-            start_time=now,
-            end_time=now + self.indexing_timeout,
-        )
-        timeout = timedelta(seconds=self.indexing_timeout) + DEFERRAL_GRACE
-        self.defer(trigger=trigger, method_name="execute_complete", timeout=timeout)
-
-
-def _journal(context: Context) -> TaskStateJournal | None:
-    """Return where the task instance keeps what was delivered; imported where a task runs, as the hook is."""
-    from airflow_provider_batch.operators.journal import TaskStateJournal
-
-    return TaskStateJournal.of(context)
-
-
-def seconds(name: str, value: float | timedelta) -> float:
-    """Return a time in seconds; it is not templated, so that a wrong one already fails the DAG file."""
-    number = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < math.inf:
-        raise ValueError(f"{name}: {value!r} is no time; pass seconds above 0, or a timedelta")
-    return number
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Read the whole list."""
+        with hopeless_fails():
+            audiences = [
+                audience.to_dict() for audience in self.hook.list_custom_audiences(audience_type=self.audience_type)
+            ]
+        self.log.info("%d audiences", len(audiences))
+        return audiences

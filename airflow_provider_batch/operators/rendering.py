@@ -30,11 +30,11 @@ class RenderedIds:
 
 
 class RendersIdsAsCounts(BaseOperator):
-    """An operator whose fields named in ``id_fields`` are hidden in the rendered fields; read them with :meth:`ids`."""
+    """An operator whose ``id_fields`` are hidden in the rendered fields; :meth:`given` reads them."""
 
     id_fields: tuple[str, ...] = ()
 
-    def ids(self, field: str) -> Any:
+    def given(self, field: str) -> Any:
         """Return the ids of *field*, rendered or not."""
         value = getattr(self, field)
         return value.value if isinstance(value, RenderedIds) else value
@@ -49,12 +49,12 @@ class RendersIdsAsCounts(BaseOperator):
         super()._do_render_template_fields(parent, template_fields, *args, **kwargs)
         if parent is self:
             for field in self.id_fields:
-                if self.ids(field) is not None:
-                    setattr(self, field, RenderedIds(self.ids(field)))
+                if self.given(field) is not None:
+                    setattr(self, field, RenderedIds(self.given(field)))
 
     def _is_literal(self, field: str) -> bool:
         """Return whether *field* holds ids without a template: rendering them costs 0.2 ms each, for nothing."""
-        value = self.ids(field) if field in self.id_fields else None
+        value = self.given(field) if field in self.id_fields else None
         return isinstance(value, list | tuple) and all(
             "{" not in item if isinstance(item, str) else isinstance(item, int) for item in value
         )

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from itertools import chain, islice
 
-from airflow_provider_batch.protocol.intake import Intake, OnInvalidId
+from airflow_provider_batch.protocol.intake import Intake
 from airflow_provider_batch.protocol.model import Block, Chunk, Rejection
 
 
@@ -19,21 +18,22 @@ class Chunks:
     are processed in their order, one id must not stand in two of them with two actions. A push that both adds
     and removes therefore holds one of the sides (about 150 bytes an id): the ids to remove, unless those are a stream
     and the ids to add are in memory anyhow, which are then sent last. Any other push holds one chunk.
+
+    :param adds: the ids to add.
+    :param removes: the ids to remove.
+    :param size: ids in one chunk at most.
+    :param allow_empty: whether no ids at all make one empty chunk, instead of none.
+    :param disjoint: whether it is known that no id stands in both; then neither side is held.
     """
 
     def __init__(
-        self,
-        add_ids: object,
-        remove_ids: object,
-        *,
-        size: int,
-        max_length: int,
-        on_invalid_id: OnInvalidId = "fail",
+        self, adds: Intake, removes: Intake, *, size: int, allow_empty: bool = False, disjoint: bool = False
     ) -> None:
-        intake = partial(Intake, max_length=max_length, block_size=size, on_invalid_id=on_invalid_id)
-        self._adds = intake(add_ids, "add_ids")
-        self._removes = intake(remove_ids, "remove_ids")
+        self._adds = adds
+        self._removes = removes
         self._size = size
+        self._allow_empty = allow_empty
+        self._disjoint = disjoint
         self._duplicates = 0
 
     def check(self) -> None:
@@ -46,9 +46,9 @@ class Chunks:
         self._removes.check()
 
     @property
-    def rereadable(self) -> bool:
-        """Whether the chunks can be made a second time."""
-        return self._adds.rereadable and self._removes.rereadable
+    def restartable(self) -> bool:
+        """Whether the chunks can be made a second time, from the first one on."""
+        return self._adds.restartable and self._removes.restartable
 
     @property
     def total(self) -> int | None:
@@ -78,7 +78,7 @@ class Chunks:
         removing: dict[str, None] = {}
         origins: tuple[Block, ...] = ()
         for block in self._one_action_each():
-            bucket, older = (removing, adding) if block.argument == self._removes.argument else (adding, removing)
+            bucket, older = (removing, adding) if block.removes else (adding, removing)
             if not adding and not removing and len(block) == self._size and len(set(block)) == self._size:
                 # The usual case, a stream of ids without repetitions: each block is a chunk as it is.
                 number += 1
@@ -98,11 +98,13 @@ class Chunks:
                 yield Chunk(number, add_ids, remove_ids, origins)
                 # What is left over comes from the last block: none is larger than a chunk.
                 origins = (block,)
-        if adding or removing:
+        if adding or removing or (self._allow_empty and number == 0):
             yield Chunk(number + 1, list(adding), list(removing), origins)
 
     def _one_action_each(self) -> Iterator[Block]:
         adds, removes = self._adds.blocks(), self._removes.blocks()
+        if self._disjoint:
+            return chain(adds, removes)
         first_add, first_remove = next(adds, None), next(removes, None)
         if first_add is None or first_remove is None:
             return chain(filter(None, (first_add, first_remove)), adds, removes)
@@ -136,9 +138,9 @@ class Chunks:
         return (self._filtered(block, is_first) for block in held)
 
     def _filtered(self, block: Block, keep: Callable[[str], bool]) -> Block:
-        kept = [(id_, position) for id_, position in zip(block, block.positions, strict=True) if keep(id_)]
+        kept = block.only(keep)
         self._duplicates += len(block) - len(kept)
-        return Block((id_ for id_, _ in kept), block.argument, [position for _, position in kept])
+        return kept
 
 
 def _take(bucket: dict[str, None], most: int) -> list[str]:

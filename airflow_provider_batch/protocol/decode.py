@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeGuard, TypeVar
 
 from airflow_provider_batch.exceptions import (
     BatchAPIError,
@@ -18,8 +18,16 @@ from airflow_provider_batch.exceptions import (
     BatchRequestError,
     BatchServerError,
 )
+from airflow_provider_batch.protocol.dialect import Dialect
 from airflow_provider_batch.protocol.limits import ERROR_NAMES
-from airflow_provider_batch.protocol.model import CustomAudience, IndexingState, Request, Response
+from airflow_provider_batch.protocol.model import (
+    AnnotatedId,
+    AudiencePage,
+    CustomAudience,
+    IndexingState,
+    Request,
+    Response,
+)
 
 _STATES: Final = {
     "IN_PROGRESS": IndexingState.IN_PROGRESS,
@@ -30,11 +38,14 @@ _STATES: Final = {
     "REPLACED": IndexingState.REPLACED,
 }
 
+#: Answers of the newer platform spell types in their own way; what no page names is passed on as it is.
+_TYPES: Final = {"CUSTOM_ID": "custom_ids"}
+
 _REMEDIES: Final = {
-    401: "check the REST API key (the connection's password) and the Batch API key (its login)",
-    403: "the keys are known but may not do this; check that they belong to the same company and app",
+    401: "check the REST API key (the connection's password), the app's or project's key (its login) and its platform",
+    403: "the keys are known but may not do this; check that they belong to the same company and app or project",
     # Whether an unknown audience is answered like an unknown route is not documented.
-    404: "check that the audience exists and that the Batch API key (the connection's login) is its app's",
+    404: "check that the audience exists, and that the connection's login and platform are those of its app or project",
 }
 
 T = TypeVar("T")
@@ -59,32 +70,73 @@ def raise_for_status(response: Response, request: Request) -> None:
 def indexing_token(response: Response, request: Request) -> str:
     """Return the token that an accepted write is promised to answer."""
     token = _object(response, request).get("indexing_token")
-    if not isinstance(token, str) or not token.strip() or not token.isprintable():
+    if not _is_token(token):
         raise BatchProtocolError(f"{request.route}: answered {response.status} without an indexing_token")
     return token
+
+
+def optional_indexing_token(response: Response, request: Request) -> str | None:
+    """
+    Return the token where there is one: pages do not agree whether creating and deleting are answered by one.
+
+    :raises BatchProtocolError: for what Batch would not say, such as the page of a proxy: then nothing may be done.
+    """
+    if not response.body.strip():  # documented, too
+        return None
+    token = _object(response, request).get("indexing_token")
+    return token if _is_token(token) else None
+
+
+def _is_token(token: object) -> TypeGuard[str]:
+    return isinstance(token, str) and bool(token.strip()) and token.isprintable()
 
 
 def custom_audience(response: Response, request: Request) -> CustomAudience:
     """Return the audience that a view shows; only the state must be there."""
     view = _object(response, request)
-    state = view.get("indexing_state")
-    if not isinstance(state, str):
+    if not isinstance(view.get("indexing_state"), str):
         raise BatchProtocolError(f"{request.route}: answered {response.status} without an indexing_state")
+    return _audience(view, request.audience_name)
+
+
+def audience_page(dialect: Dialect, response: Response, request: Request) -> AudiencePage:
+    """Return one page of a list, and where the next one starts."""
+    page = _object(response, request)
+    items = page.get(dialect.audiences)
+    if not isinstance(items, list) or not all(isinstance(item, dict) and item.get("name") for item in items):
+        raise BatchProtocolError(f"{request.route}: answered {response.status} without {dialect.audiences}")
+    audiences = tuple(_audience(item, str(item["name"])) for item in items)
+    return AudiencePage(audiences, _cursor(page, request) if dialect.cursor else _offset(len(items), request))
+
+
+def _cursor(page: Mapping[str, Any], request: Request) -> str | None:
+    """Return the text that the next page is asked for with; None after the last one."""
+    if page.get("has_more") is not True:
+        return None
+    start = page.get("next_from")
+    if not isinstance(start, str | int) or ("from", str(start)) in request.query:
+        raise BatchProtocolError(f"{request.route}: there are more audiences, but not the next_from to ask for them")
+    return str(start)
+
+
+def _offset(items: int, request: Request) -> int | None:
+    """Return the number that the next page starts at; a page that is not full is the last one (inferred)."""
+    query = dict(request.query)
+    return int(query["from"]) + items if items and items >= int(query["limit"]) else None
+
+
+def _audience(view: Mapping[str, Any], audience_name: str) -> CustomAudience:
+    state, kind = _typed(view.get("indexing_state"), str), _typed(view.get("type"), str)
     return CustomAudience(
-        name=_typed(view.get("name"), str) or request.path.rpartition("/")[2],
-        type=_typed(view.get("type"), str),
-        description=_typed(view.get("description"), str),
+        name=_typed(view.get("name"), str) or audience_name,
+        type=kind and _TYPES.get(kind, kind),
+        description=_typed(_first(view, "description", "display_name"), str),
         nb_ids=_typed(view.get("nb_ids"), int),
         created=_moment(view.get("created")),
         updated=_moment(view.get("updated")),
-        indexing_state=_STATES.get(state, IndexingState.UNKNOWN),
-        reported_state=_one_line(state)[:64],
+        indexing_state=None if state is None else _STATES.get(state, IndexingState.UNKNOWN),
+        reported_state=_one_line(state or "")[:64],
     )
-
-
-def is_custom_audience_list(response: Response, request: Request) -> bool:
-    """Return whether *response* is a list of audiences."""
-    return isinstance(_object(response, request).get("custom_audiences"), list)
 
 
 def _api_error(response: Response, request: Request) -> BatchAPIError:
@@ -160,13 +212,24 @@ def _named(code: object) -> tuple[str | None, int | None]:
 def _without_members(message: str, members: Sequence[str]) -> str:
     """Return *message* on one line, with every id of the call blotted out: Batch may quote what it refuses."""
     text = _one_line(message[:_LONGEST_READ])
-    spellings = {spelling for member in members for spelling in (_one_line(member), json.dumps(member)[1:-1])}
+    private = [text for member in members for text in _texts(member)]
+    spellings = {spelling for text in private for spelling in (_one_line(text), json.dumps(text)[1:-1])}
     for member in sorted((spelling for spelling in spellings if spelling and spelling in text), key=len, reverse=True):
         # An id of a letter or two would take every word with it that it is a part of.
         text = re.sub(re.escape(member) if len(member) > 4 else rf"(?<!\w){re.escape(member)}(?!\w)", "…", text)
-    if len(message) > _LONGEST_READ:  # the end may be the beginning of an id
-        text = text[: -max(map(len, members), default=1)]
+    if len(message) > _LONGEST_READ:  # the end may be the beginning of an id, or of an attribute
+        text = text[: -max(map(len, private), default=1)]
     return text[:_LONGEST_MESSAGE]
+
+
+def _texts(member: str) -> Iterator[str]:
+    """Yield all that is private about a member: its id, and the values of its attributes and tags."""
+    yield member
+    if isinstance(member, AnnotatedId):
+        beside = json.loads(f"{{{member.extras}}}")
+        yield from beside.get("tags", ())
+        for value in beside.get("attributes", {}).values():
+            yield from map(str, value if isinstance(value, list) else [value])
 
 
 def _one_line(text: str) -> str:

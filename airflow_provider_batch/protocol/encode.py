@@ -3,42 +3,66 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from json.encoder import encode_basestring
 from typing import Final
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.protocol import limits
 from airflow_provider_batch.protocol.dialect import Dialect, Endpoint
-from airflow_provider_batch.protocol.model import Chunk, Request
+from airflow_provider_batch.protocol.model import AnnotatedId, Chunk, Request
 
 #: The bytes that JSON forbids inside a string: control characters, the quote and the backslash.
 _ESCAPED: Final = bytes(range(0x20)) + b'"\\'
 
 
+def create_custom_audience(
+    dialect: Dialect, audience_name: str, audience_type: str, description: str | None = None
+) -> Request:
+    """Ask for a new audience without members."""
+    fields = {"type": audience_type} | ({} if description is None else {dialect.description: description})
+    return _write(dialect.create, audience_name, fields)
+
+
 def update_custom_audience(dialect: Dialect, audience_name: str, audience_type: str, chunk: Chunk) -> Request:
     """Ask to add and to remove the members of *chunk*."""
-    elements = b",".join(filter(None, (_elements("add", chunk.add_ids), _elements("remove", chunk.remove_ids))))
-    both = chunk.add_ids and chunk.remove_ids
-    members = (*chunk.add_ids, *chunk.remove_ids) if both else chunk.add_ids or chunk.remove_ids
-    body = b'{"type":%b,"ids":[%b]}' % (json.dumps(audience_type).encode(), elements)
-    return _request(dialect.update, audience_name, body=body, members=members)
+    parts = (_elements(chunk.add_ids, "add", chunk.annotated), _elements(chunk.remove_ids, "remove", chunk.annotated))
+    return _write_members(dialect, dialect.update, audience_name, audience_type, chunk, b",".join(filter(None, parts)))
+
+
+def replace_custom_audience(dialect: Dialect, audience_name: str, audience_type: str, chunk: Chunk) -> Request:
+    """Ask to put the members of *chunk*, which are to be added, in the place of all that are there."""
+    elements = _elements(chunk.add_ids, None, chunk.annotated)
+    return _write_members(dialect, dialect.replace, audience_name, audience_type, chunk, elements)
+
+
+def delete_custom_audience(dialect: Dialect, audience_name: str) -> Request:
+    """Ask to delete the whole audience."""
+    return _write(dialect.delete, audience_name, {})
 
 
 def view_custom_audience(dialect: Dialect, audience_name: str, indexing_token: str | None = None) -> Request:
     """Ask for the audience and the state of the write behind the token; without one, of the last write."""
-    query = () if indexing_token is None else (("indexing_token", indexing_token),)
+    # One old example passes a token alone; the page says that the name is required, so both are always sent.
+    named = () if dialect.view.names_audience else (("name", audience_name),)
+    query = named if indexing_token is None else (*named, ("indexing_token", indexing_token))
     return _request(dialect.view, audience_name, query=query)
 
 
-def list_custom_audiences(dialect: Dialect, *, limit: int) -> Request:
-    """Ask for the newest audiences, at most *limit* of them."""
-    return Request(dialect.list.method, dialect.list.path, query=(("from", "0"), ("limit", str(limit))))
+def list_custom_audiences(
+    dialect: Dialect, start: int | str | None = None, *, limit: int = limits.MAX_AUDIENCES_PER_PAGE
+) -> Request:
+    """Ask for *limit* audiences from *start* on, which the page before gave; None for the first ones."""
+    first = () if dialect.cursor else (("from", "0"),)
+    query = first if start is None else (("from", str(start)),)
+    return Request(dialect.list.method, dialect.list.path, query=(*query, ("limit", str(limit))))
 
 
-def check_update(dialect: Dialect, audience_name: object, audience_type: object, chunk_size: object) -> None:
+def check_write(
+    dialect: Dialect, audience_name: object, audience_type: object, chunk_size: object = limits.MAX_IDS_PER_CALL
+) -> None:
     """
-    Return if an update may be asked for with these.
+    Return if a write may be asked for with these.
 
     :raises InvalidArgumentError: if one of them is against the rules.
     """
@@ -85,6 +109,23 @@ def check_chunk_size(dialect: Dialect, chunk_size: object) -> int:
     return chunk_size
 
 
+def _write(endpoint: Endpoint, audience_name: str, fields: Mapping[str, str]) -> Request:
+    fields = fields if endpoint.names_audience else {"name": audience_name, **fields}
+    return _request(endpoint, audience_name, body=json.dumps(fields).encode() if fields else None)
+
+
+def _write_members(
+    dialect: Dialect, endpoint: Endpoint, audience_name: str, audience_type: str, chunk: Chunk, elements: bytes
+) -> Request:
+    fields = {} if endpoint.names_audience else {"name": audience_name}
+    if dialect.typed_writes:
+        fields["type"] = audience_type
+    head = "".join(f"{json.dumps(name)}:{json.dumps(value)}," for name, value in fields.items())
+    both = chunk.add_ids and chunk.remove_ids
+    members = (*chunk.add_ids, *chunk.remove_ids) if both else chunk.add_ids or chunk.remove_ids
+    return _request(endpoint, audience_name, body=b'{%b"ids":[%b]}' % (head.encode(), elements), members=members)
+
+
 def _request(
     endpoint: Endpoint,
     audience_name: str,
@@ -95,15 +136,21 @@ def _request(
 ) -> Request:
     # An allowed name has nothing to percent-encode.
     path = endpoint.path.replace("{audience_name}", check_audience_name(audience_name))
-    return Request(endpoint.method, path, query, body, members)
+    return Request(endpoint.method, path, query, body, members, audience_name)
 
 
-def _elements(action: str, ids: Sequence[str]) -> bytes:
+def _elements(ids: Sequence[str], action: str | None, annotated: bool) -> bytes:
     """Write *ids* as JSON objects: joined as they are where no character needs escaping, one by one otherwise."""
     if not ids:
         return b""
-    opening = f'{{"action":"{action}","id":'
+    opening = f'{{"action":"{action}","id":' if action else '{"id":'
+    if annotated:
+        return ",".join(f"{opening}{encode_basestring(id_)}{_beside(id_)}}}" for id_ in ids).encode()
     raw = "".join(ids).encode()
     if len(raw.translate(None, _ESCAPED)) == len(raw):
         return b'%b"%b"}' % (opening.encode(), f'"}},{opening}"'.join(ids).encode())
     return b"%b%b}" % (opening.encode(), f"}},{opening}".join(map(encode_basestring, ids)).encode())
+
+
+def _beside(id_: str) -> str:
+    return f",{id_.extras}" if isinstance(id_, AnnotatedId) else ""

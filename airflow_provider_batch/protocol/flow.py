@@ -9,18 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Generic, TypeAlias, TypeVar
 
 from airflow_provider_batch.exceptions import (
     BatchAPIError,
     BatchConnectionError,
     BatchError,
+    BatchProtocolError,
+    BatchRateLimitError,
     BatchRequestError,
     IndexingTimeoutError,
 )
 from airflow_provider_batch.protocol import decode, encode, tokens
 from airflow_provider_batch.protocol.dialect import Dialect
+from airflow_provider_batch.protocol.limits import MAX_AUDIENCES_PER_PAGE
 from airflow_provider_batch.protocol.model import (
+    AudiencePage,
     Chunk,
     CustomAudience,
     IndexingOutcome,
@@ -105,20 +110,33 @@ def write(request: Request, delay: Delay) -> Flow[str]:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of a chunk: a token for each call that Batch accepted, and the ids that it refuses."""
+    """
+    What became of a chunk: a token for each call that Batch accepted, and the ids that it refuses.
+
+    ``accepted`` is the chunk without them, None if nothing is left.
+    """
 
     indexing_tokens: tuple[str, ...]
     refused: tuple[Rejection, ...] = ()
+    accepted: Chunk | None = None
 
 
-def write_around(chunk: Chunk, encode_chunk: Callable[[Chunk], Request], delay: Delay) -> Flow[Written]:
+def write_around(
+    chunk: Chunk,
+    encode_chunk: Callable[[Chunk], Request],
+    refuse: Callable[[Chunk, str], Rejection],
+    delay: Delay,
+) -> Flow[Written]:
     """
     Send a chunk that Batch has refused (400) in halves, and their halves, until the refused ids stand alone.
 
     No page says whether one bad element spoils its call. The search ends, with Batch's last refusal, when it takes
     too many calls, or when nothing is accepted at all: then it is not about the ids.
+
+    :param refuse: is called with a chunk of the one id that Batch refuses, and its words.
     """
     tokens: list[str] = []
+    accepted: list[Chunk] = []
     refused: list[Rejection] = []
     parts = list(reversed(chunk.halves())) if len(chunk) > 1 else [chunk]
     calls = 0
@@ -127,14 +145,15 @@ def write_around(chunk: Chunk, encode_chunk: Callable[[Chunk], Request], delay: 
         calls += 1
         try:
             tokens.append((yield from write(encode_chunk(part), delay)))
+            accepted.append(part)
         except BatchRequestError as error:
             if error.status != 400 or calls >= (_MOST_CALLS_AROUND if tokens else _MOST_CALLS_IN_VAIN):
                 raise
             if len(part) > 1:
                 parts.extend(reversed(part.halves()))
             else:
-                refused.append(part.rejection(str(error)))
-    return Written(tuple(tokens), tuple(refused))
+                refused.append(refuse(part, str(error)))
+    return Written(tuple(tokens), tuple(refused), chunk.of(accepted) if accepted else None)
 
 
 def view(dialect: Dialect, audience_name: str, indexing_token: str | None, delay: Delay) -> Flow[CustomAudience]:
@@ -143,10 +162,91 @@ def view(dialect: Dialect, audience_name: str, indexing_token: str | None, delay
     return (yield from exchange(request, decode.custom_audience, delay))
 
 
-def can_list(dialect: Dialect, delay: Delay) -> Flow[bool]:
-    """Ask for one audience of the list: the cheapest call that needs both keys and changes nothing."""
-    request = encode.list_custom_audiences(dialect, limit=1)
-    return (yield from exchange(request, decode.is_custom_audience_list, delay))
+def page(
+    dialect: Dialect, start: int | str | None, delay: Delay, *, limit: int = MAX_AUDIENCES_PER_PAGE
+) -> Flow[AudiencePage]:
+    """Ask for one page of the list of audiences; without *start* for the first one."""
+    request = encode.list_custom_audiences(dialect, start, limit=limit)
+    return (yield from exchange(request, partial(decode.audience_page, dialect), delay))
+
+
+def unseen(listed: AudiencePage, seen: set[str]) -> list[CustomAudience]:
+    """
+    Return the audiences of *listed* that are not in *seen*, and put them there.
+
+    A list that is asked for by offset shifts when an audience is created meanwhile.
+
+    :raises BatchProtocolError: if there are more pages but this one has nothing new: the list would never end.
+    """
+    audiences = [audience for audience in listed.audiences if audience.name not in seen]
+    seen.update(audience.name for audience in audiences)
+    if listed.next_start is not None and not audiences:
+        raise BatchProtocolError("the list of audiences gives the same page again and again")
+    return audiences
+
+
+def find(dialect: Dialect, audience_name: str, delay: Delay) -> Flow[CustomAudience | None]:
+    """
+    Look an audience up in the list; None if it is not there.
+
+    What Batch answers when an unknown audience is asked for is on no page; the list is the documented way to know.
+    """
+    seen: set[str] = set()
+    start: int | str | None = None
+    while True:
+        listed = yield from page(dialect, start, delay)
+        for audience in unseen(listed, seen):
+            if audience.name == audience_name:
+                return audience
+        if (start := listed.next_start) is None:
+            return None
+
+
+def create(
+    dialect: Dialect, audience_name: str, audience_type: str, description: str | None, delay: Delay
+) -> Flow[str | None]:
+    """Create an audience that is not there, and return the indexing token if Batch gives one."""
+    request = encode.create_custom_audience(dialect, audience_name, audience_type, description)
+
+    def exists() -> Flow[bool]:
+        return (yield from find(dialect, audience_name, delay)) is not None
+
+    return (yield from _write_once(request, exists, delay))
+
+
+def delete(dialect: Dialect, audience_name: str, delay: Delay) -> Flow[str | None]:
+    """Delete an audience that is there, and return the indexing token if Batch gives one."""
+
+    def is_gone() -> Flow[bool]:
+        return (yield from find(dialect, audience_name, delay)) is None
+
+    return (yield from _write_once(encode.delete_custom_audience(dialect, audience_name), is_gone, delay))
+
+
+def _write_once(request: Request, happened: Callable[[], Flow[bool]], delay: Delay) -> Flow[str | None]:
+    """
+    Send a write whose repetition Batch may refuse, though the first one was done: no page says.
+
+    After an answer that leaves it open whether the write was done, *happened* looks, before it is tried again or given
+    up.
+    """
+    attempt, waited, unclear = 0, 0.0, False
+    while True:
+        attempt += 1
+        answer = yield request
+        try:
+            return _read(answer, request, decode.optional_indexing_token)
+        except BatchError as error:
+            # A 429 says that nothing was done; of the others that may pass, none does.
+            unclear = unclear or (error.retryable and not isinstance(error, BatchRateLimitError))
+            pause, failure = delay(attempt, error, waited), error
+        if pause is not None:
+            waited += pause
+            yield Sleep(pause, everyone=_is_overloaded(failure))
+        if unclear and (yield from happened()):
+            return None
+        if pause is None:
+            raise failure
 
 
 def await_indexing(
@@ -183,7 +283,7 @@ def await_indexing(
                 if pause is None:
                     pause = getattr(error, "retry_after", None)
             else:
-                if audience.indexing_state.finished:
+                if audience.is_indexed:
                     break
                 questions += 1
                 failures, last_error, pause = 0, None, spacing(questions)
@@ -213,9 +313,14 @@ def confirmed(outcome: IndexingOutcome, audience_name: str, seconds: float) -> C
     )
 
 
-def replaced_warning(indexing_tokens: Sequence[str]) -> str:
-    """Say that writes ended in REPLACED: finished, but whether they were ever applied no page tells."""
-    return f"a later replace of the audience took over from {len(indexing_tokens)} of the writes waited for"
+def replaced_warning(replaced: Sequence[str], own_replace: str | None = None) -> str:
+    """
+    Say that writes ended in REPLACED: finished, but whether they were ever applied no page tells; empty if none did.
+
+    :param own_replace: the token of a replace of the same run: no page says whether it can show that state itself.
+    """
+    others = [token for token in replaced if token != own_replace]
+    return f"a later replace of the audience took over from {len(others)} of the writes waited for" if others else ""
 
 
 def _is_overloaded(error: BatchError) -> bool:

@@ -1,5 +1,5 @@
 """
-One whole argument (``add_ids`` or ``remove_ids``) -> blocks of ids.
+One whole argument (``add_ids``, ``remove_ids`` or ``ids``) -> blocks of ids.
 
 What is in memory already is checked and freed of repetitions before the first call; what can be read twice is
 read once to be checked; what can only be read once (a generator) is checked while it flows and never held.
@@ -7,24 +7,29 @@ read once to be checked; what can only be read once (a generator) is checked whi
 
 from __future__ import annotations
 
-import ast
-import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import islice
 from typing import Final, Literal, TypeVar
 
 from airflow_provider_batch.exceptions import InvalidArgumentError, InvalidMemberError
-from airflow_provider_batch.protocol.model import Block, Rejection
+from airflow_provider_batch.protocol.dialect import MemberRules
+from airflow_provider_batch.protocol.model import REMOVE_IDS, AnnotatedId, Block, Rejection, Rows
 from airflow_provider_batch.protocol.normalize import are_ids, normalize
+from airflow_provider_batch.protocol.text import list_in_text
 
 T = TypeVar("T")
 
 OnInvalidId = Literal["fail", "skip"]
 
+#: What a source calls a position.
+Place = Callable[[int], str]
+
+#: Is told of a rejected value: where and why, and the value itself.
+OnRejection = Callable[[Rejection, object], None]
+
 #: How many rejected values are named; the others are only counted.
 _NAMED_REJECTIONS: Final = 10
-
-_NATIVE_ADVICE: Final = "pass the upstream task's .output, or set render_template_as_native_obj=True on the DAG"
 
 #: Kinds of values that can be iterated, but not into ids.
 _NOT_IDS: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
@@ -34,28 +39,48 @@ _NOT_IDS: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
 
 
 class Intake:
-    """The values of one argument on their way in; counts what it leaves out while its blocks are read."""
+    """
+    The values of one argument on their way in; counts what it leaves out while its blocks are read.
+
+    :param value: an iterable of raw values, a source (which has ``blocks``), text that stands for a list, or None.
+    :param rules: what the version of the API takes of a member.
+    :param block_size: values in one block at most.
+    :param on_rejection: is told of each value that is skipped; the value is for a file that its owner asked for.
+    """
 
     def __init__(
-        self, value: object, argument: str, *, max_length: int, block_size: int, on_invalid_id: OnInvalidId = "fail"
+        self,
+        value: object,
+        argument: str,
+        *,
+        rules: MemberRules,
+        block_size: int,
+        on_invalid_id: OnInvalidId = "fail",
+        on_rejection: OnRejection | None = None,
     ) -> None:
         self.argument = argument
         self.duplicates = 0
         self.rejected = 0
         self.rejections: list[Rejection] = []
-        self._max_length = max_length
+        self._rules = rules
         self._block_size = block_size
         if on_invalid_id not in ("fail", "skip"):
             raise InvalidArgumentError(f"on_invalid_id: {on_invalid_id!r:.80} is neither 'fail' nor 'skip'")
         self._skip = on_invalid_id == "skip"
+        self._on_rejection = on_rejection
         self._values = _iterable(value, argument)
         self._ids: Block | None = None
         self._checked: int | None = None
 
     @property
     def rereadable(self) -> bool:
-        """Whether the values can be read a second time."""
-        return not isinstance(self._values, Iterator)
+        """Whether the values can be read a second time, the same as the first time; a source says so itself."""
+        return self.is_held or getattr(self._values, "rereadable", not isinstance(self._values, Iterator))
+
+    @property
+    def restartable(self) -> bool:
+        """Whether it can be read from the first value on again, even if others come then, as from a query."""
+        return self.rereadable or getattr(self._values, "restartable", False)
 
     @property
     def is_held(self) -> bool:
@@ -73,10 +98,20 @@ class Intake:
 
         :raises InvalidMemberError: for the first value that is no id, unless such values are skipped.
         """
+        if self.is_held:
+            return
         if isinstance(self._values, Collection):
-            self._ids = self._unique()
+            self.hold()
         elif self.rereadable and not self._skip:
             self._checked = sum(map(len, self._normalized()))
+
+    def hold(self) -> None:
+        """
+        Read all values and keep the ids, so that it is known how many there are.
+
+        :raises InvalidMemberError: for the first value that is no id, unless such values are skipped.
+        """
+        self._ids = self._unique()
 
     def _unique(self) -> Block:
         blocks = list(self._normalized())
@@ -86,14 +121,16 @@ class Intake:
         places = dict(zip(reversed(given), reversed(positions), strict=True))
         self.duplicates = len(given) - len(places)
         unique = dict.fromkeys(given)
-        return Block(unique, self.argument, [places[id_] for id_ in unique])
+        annotated = any(block.annotated for block in blocks)
+        return Block(unique, self.argument, [places[id_] for id_ in unique], annotated=annotated)
 
     def blocks(self) -> Iterator[Block]:
         """Yield the ids in their order, no block empty; a collection's once each, a stream's as they come."""
         if self._ids is not None:
             for start in range(0, len(self._ids), self._block_size):
                 part = slice(start, start + self._block_size)
-                yield Block(self._ids[part], self.argument, self._ids.positions[part])
+                positions = self._ids.positions[part]
+                yield Block(self._ids[part], self.argument, positions, annotated=self._ids.annotated)
             return
         seen = 0
         self.rejected = 0
@@ -110,25 +147,63 @@ class Intake:
 
     def _normalized(self) -> Iterator[Block]:
         start = 0
-        for values in in_blocks(self._values, self._block_size):
-            if are_ids(values, self._max_length):
-                yield Block(values, self.argument, range(start, start + len(values)))
+        for values, place in self._read():
+            if are_ids(values, self._rules.max_id_length):
+                yield Block(values, self.argument, range(start, start + len(values)), place)
             else:
-                looked_at = dict(self._look(values, start))
-                yield Block(looked_at.values(), self.argument, list(looked_at))
+                looked_at = dict(self._look(values, start, place))
+                annotated = AnnotatedId in set(map(type, looked_at.values()))
+                yield Block(looked_at.values(), self.argument, list(looked_at), place, annotated=annotated)
             start += len(values)
 
-    def _look(self, values: list[object], start: int) -> Iterator[tuple[int, str]]:
+    def _read(self) -> Iterator[tuple[list[object], Place | None]]:
+        """Yield the values block by block, and what a source calls their positions."""
+        blocks: Callable[[int], Iterator[Rows]] | None = getattr(self._values, "blocks", None)
+        if blocks is None:
+            for values in in_blocks(self._values, self._block_size):
+                yield values, None
+            return
+        start = 0
+        for rows in blocks(self._block_size):
+            yield rows.values, partial(_placed, rows.place, start)
+            start += len(rows.values)
+
+    def values(self) -> Iterator[tuple[int, object, Callable[[str], None]]]:
+        """Yield every raw value with its position, and what refuses it for a reason."""
+        start = 0
+        for values, place in self._read():
+            for position, value in enumerate(values, start):
+                yield position, value, partial(self._refuse, position, value, place)
+            start += len(values)
+
+    def holding(self, ids: Block) -> Intake:
+        """Return this intake with *ids*, each there once, as all that has come in."""
+        self._ids = ids
+        return self
+
+    def _look(self, values: list[object], start: int, place: Place | None) -> Iterator[tuple[int, str]]:
+        removes = self.argument == REMOVE_IDS
         for position, value in enumerate(values, start):
             try:
-                id_ = normalize(value, argument=self.argument, position=position, max_length=self._max_length)
-                yield position, id_
-            except InvalidMemberError as error:
-                if not self._skip:
-                    raise
-                self.rejected += 1
-                if len(self.rejections) < _NAMED_REJECTIONS:
-                    self.rejections.append(Rejection(self.argument, position, error.reason))
+                yield position, normalize(value, self._rules, removes=removes)
+            except ValueError as refusal:
+                self._refuse(position, value, place, str(refusal))
+
+    def _refuse(self, position: int, value: object, place: Place | None, reason: str) -> None:
+        rejection = Rejection(self.argument, position, reason, place(position) if place else "")
+        if not self._skip:
+            raise InvalidMemberError(
+                f"{rejection.where}: {reason}", argument=self.argument, position=position, reason=reason
+            )
+        self.rejected += 1
+        if len(self.rejections) < _NAMED_REJECTIONS:
+            self.rejections.append(rejection)
+        if self._on_rejection is not None:
+            self._on_rejection(rejection, value)
+
+
+def _placed(place: Place, start: int, position: int) -> str:
+    return place(position - start)
 
 
 def in_blocks(values: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -141,6 +216,8 @@ def in_blocks(values: Iterable[T], size: int) -> Iterator[list[T]]:
 def _iterable(value: object, argument: str) -> Iterable[object]:
     if value is None:
         return ()
+    if isinstance(value, Iterable) and hasattr(value, "blocks"):  # a source of ours: it has checked itself
+        return value
     if isinstance(value, str):
         return list_in_text(value, argument)
     for kinds, reason in _NOT_IDS:
@@ -156,16 +233,3 @@ def _iterable(value: object, argument: str) -> Iterable[object]:
     if not isinstance(value, Iterable):
         raise InvalidArgumentError(f"{argument}: {type(value).__name__} is not a list of ids; pass a list of str")
     return value
-
-
-def list_in_text(text: str, argument: str) -> list[object]:
-    """Read the list that a Jinja template without native rendering turned into *text*: its characters are no ids."""
-    for parse in (json.loads, ast.literal_eval) if text.lstrip().startswith("[") else ():
-        try:
-            values = parse(text.strip())
-        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-            continue
-        if isinstance(values, list):
-            return values
-    missing = " (the text 'None': the XCom it was rendered from is missing)" if text.strip() == "None" else ""
-    raise InvalidArgumentError(f"{argument}: a single text is not a list of ids{missing}; {_NATIVE_ADVICE}")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from airflow_provider_batch.exceptions import TooManyRejectedError
 
@@ -21,6 +21,8 @@ class Request:
     body: bytes | None = field(default=None, repr=False)
     #: The ids in the body: an error that quotes one must not be passed on as it is.
     members: Sequence[str] = field(default=(), repr=False)
+    #: The audience that it is about, wherever its name stands in the call.
+    audience_name: str = field(default="", repr=False, compare=False)
 
     @property
     def route(self) -> str:
@@ -49,11 +51,21 @@ class Sleep:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """One value that is no id: where it stands (counted from 0) and why, not what it is."""
+    """
+    One value that is no id: where it stands and why, not what it is.
+
+    ``position`` counts from 0; ``place`` is what its source calls that place, such as ``ids.csv, line 17``.
+    """
 
     argument: str
     position: int
     reason: str
+    place: str = ""
+
+    @property
+    def where(self) -> str:
+        """The place in words."""
+        return f"{self.argument}[{self.position}]" + (f" ({self.place})" if self.place else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +105,70 @@ class Rows:
     place: Callable[[int], str] = field(repr=False, compare=False)
 
 
-class Block(list[str]):
-    """Ids of one argument, and where they stand in it; a list, so that going over it costs nothing more."""
+#: The argument whose ids are taken out of the audience; those of every other argument are put in.
+REMOVE_IDS: Final = "remove_ids"
 
-    def __init__(self, ids: Iterable[str], argument: str, positions: Sequence[int]) -> None:
+
+class AnnotatedId(str):
+    """
+    An id, and what goes beside it: ``extras`` is the JSON of its attributes and tags, without the braces around it.
+
+    It is equal to its id alone: an id is in an audience once, whatever is known about it.
+    """
+
+    __slots__ = ("extras",)
+    extras: str
+
+    def __new__(cls, id_: str, extras: str) -> AnnotatedId:
+        self = super().__new__(cls, id_)
+        self.extras = extras
+        return self
+
+
+class Block(list[str]):
+    """
+    Ids of one argument, and where they stand in it; a list, so that going over it costs nothing more.
+
+    :param positions: counted from 0, one for each id.
+    :param place: what the source calls a position; None where it has no name of its own.
+    :param annotated: whether some of the ids are annotated.
+    """
+
+    def __init__(
+        self,
+        ids: Iterable[str],
+        argument: str,
+        positions: Sequence[int],
+        place: Callable[[int], str] | None = None,
+        *,
+        annotated: bool = False,
+    ) -> None:
         super().__init__(ids)
         self.argument = argument
         self.positions = positions
+        self.place = place
+        self.annotated = annotated
+
+    @property
+    def removes(self) -> bool:
+        """Whether the ids are to be removed."""
+        return self.argument == REMOVE_IDS
+
+    def only(self, keep: Callable[[str], bool]) -> Block:
+        """Return the ids that are to be kept."""
+        kept = [(id_, position) for id_, position in zip(self, self.positions, strict=True) if keep(id_)]
+        return Block(
+            (id_ for id_, _ in kept),
+            self.argument,
+            [position for _, position in kept],
+            self.place,
+            annotated=self.annotated,
+        )
+
+    def rejection(self, id_: str, reason: str) -> Rejection:
+        """Return that one of the ids is refused, by its place and not by its name."""
+        position = self.positions[self.index(id_)]
+        return Rejection(self.argument, position, reason, self.place(position) if self.place else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +197,24 @@ class Chunk:
             replace(self, add_ids=adds[middle:], remove_ids=removes[cut:]),
         )
 
-    def rejection(self, reason: str) -> Rejection:
-        """Return that the one id of this chunk was refused, by its place and not by its name."""
-        (id_,) = (*self.add_ids, *self.remove_ids)
-        argument = "add_ids" if self.add_ids else "remove_ids"
-        position = next(
-            block.positions[block.index(id_)] for block in self.origins if block.argument == argument and id_ in block
+    def of(self, parts: Sequence[Chunk]) -> Chunk:
+        """Return the chunk with no more ids than *parts* have."""
+        return replace(
+            self,
+            add_ids=[id_ for part in parts for id_ in part.add_ids],
+            remove_ids=[id_ for part in parts for id_ in part.remove_ids],
         )
-        return Rejection(argument, position, reason)
+
+    def rejection(self, reason: str) -> Rejection:
+        """Return that the one id of this chunk was refused."""
+        (id_,) = (*self.add_ids, *self.remove_ids)
+        removes = bool(self.remove_ids)
+        return next(block.rejection(id_, reason) for block in self.origins if block.removes is removes and id_ in block)
+
+    @property
+    def annotated(self) -> bool:
+        """Whether some of the ids may be annotated."""
+        return any(block.annotated for block in self.origins)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +223,7 @@ class Receipt:
     Batch accepted a chunk: how many ids, and the token to ask for its state with.
 
     A chunk that Batch refused as a whole, but not in parts, has a token for each part, and ``refused`` ids.
-    ``fingerprint`` is a digest of what was sent so far, up to this chunk.
+    ``fingerprint`` is a digest of what was sent so far, up to this chunk. ``earlier``: it was in an earlier try.
     """
 
     number: int
@@ -153,6 +232,7 @@ class Receipt:
     indexing_tokens: tuple[str, ...]
     fingerprint: str = ""
     refused: tuple[Rejection, ...] = ()
+    earlier: bool = False
 
     @property
     def whole(self) -> bool:
@@ -179,10 +259,11 @@ class IndexingState(StrEnum):
 @dataclass(frozen=True, slots=True)
 class CustomAudience:
     """
-    An audience as Batch's view shows it; a field is None where the answer left it out.
+    An audience as Batch's view or list shows it; a field is None where the answer left it out.
 
     ``created`` and ``updated`` are in UTC. ``nb_ids`` probably counts the ids that were uploaded, not the users
-    they match: no page says which. ``reported_state`` is Batch's own word behind ``indexing_state``.
+    they match: no page says which. ``reported_state`` is Batch's own word behind ``indexing_state``, which the lists of
+    the older platform do not tell.
     """
 
     name: str
@@ -191,8 +272,13 @@ class CustomAudience:
     nb_ids: int | None
     created: datetime | None
     updated: datetime | None
-    indexing_state: IndexingState
+    indexing_state: IndexingState | None
     reported_state: str
+
+    @property
+    def is_indexed(self) -> bool:
+        """Whether asking again cannot change the state."""
+        return self.indexing_state is not None and self.indexing_state.finished
 
     def to_dict(self) -> dict[str, Any]:
         """Return the view in JSON's types, for an XCom or a trigger's event."""
@@ -203,8 +289,40 @@ class CustomAudience:
             "nb_ids": self.nb_ids,
             "created": self.created.isoformat() if self.created else None,
             "updated": self.updated.isoformat() if self.updated else None,
-            "indexing_state": self.indexing_state.value,
+            "indexing_state": self.indexing_state.value if self.indexing_state else None,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class AudiencePage:
+    """A part of a list of audiences; ``next_start`` asks for the part after it, None if there is none."""
+
+    audiences: tuple[CustomAudience, ...]
+    next_start: int | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedAudience:
+    """
+    The audience is there. ``created`` is False if it was there before; then ``existing`` is how the list shows it.
+
+    ``indexing_token`` is there where Batch gave one: the newer platform does, the older one does not.
+    """
+
+    name: str
+    type: str
+    created: bool
+    indexing_token: str | None = None
+    existing: CustomAudience | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedAudience:
+    """The audience is gone; ``deleted`` is False if it was not there. Not every version gives an ``indexing_token``."""
+
+    name: str
+    deleted: bool
+    indexing_token: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +332,8 @@ class PushResult:
 
     ``added`` and ``removed`` were sent; ``duplicates`` were given again or are also removed; ``rejected`` are no
     ids and were skipped, the first of them named in ``rejections``. ``indexing_tokens`` has one token a call, in
-    the order of the chunks.
+    the order of the chunks; ``earlier_calls`` of them are from an earlier try of the same push. A dry run has none, but
+    ``planned_calls``.
     """
 
     audience_name: str
@@ -226,11 +345,18 @@ class PushResult:
     rejected: int
     rejections: tuple[Rejection, ...]
     seconds: float
+    earlier_calls: int = 0
+    planned_calls: int | None = None
 
     @property
     def calls(self) -> int:
-        """How many calls Batch accepted."""
-        return len(self.indexing_tokens)
+        """How many calls Batch accepted, or would have been asked to."""
+        return len(self.indexing_tokens) if self.planned_calls is None else self.planned_calls
+
+    @property
+    def given(self) -> int:
+        """How many values there were."""
+        return self.added + self.removed + self.duplicates + self.rejected
 
     def check_rejected(self, max_rejected: float | None) -> None:
         """
@@ -239,12 +365,11 @@ class PushResult:
         :param max_rejected: a count, or a share of all values given if it is a float; None for any number.
         :raises TooManyRejectedError: otherwise; what was not rejected has been sent.
         """
-        given = self.added + self.removed + self.duplicates + self.rejected
-        most = max_rejected * given if isinstance(max_rejected, float) else max_rejected
+        most = max_rejected * self.given if isinstance(max_rejected, float) else max_rejected
         if most is not None and self.rejected > most:
             raise TooManyRejectedError(
-                f"{self.audience_name}: {self.rejected:,} of {given:,} values were rejected, more than max_rejected="
-                f"{max_rejected}; the others were sent. First: {self.summary()['rejections'][0]}"
+                f"{self.audience_name}: {self.rejected:,} of {self.given:,} values were rejected, more than "
+                f"max_rejected={max_rejected}; the others were sent. First: {self.summary()['rejections'][0]}"
             )
 
     def summary(self) -> dict[str, Any]:
@@ -252,14 +377,39 @@ class PushResult:
         return {
             "audience": self.audience_name,
             "type": self.audience_type,
+            **({} if self.planned_calls is None else {"dry_run": True}),
             "added": self.added,
             "removed": self.removed,
             "duplicates": self.duplicates,
             "rejected": self.rejected,
-            "rejections": [f"{r.argument}[{r.position}]: {r.reason}" for r in self.rejections],
+            "rejections": [f"{rejection.where}: {rejection.reason}" for rejection in self.rejections],
             "calls": self.calls,
             "seconds": round(self.seconds, 3),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorResult(PushResult):
+    """
+    What a run of a mirror did; ``removed`` counts ids that are not among the given ones any more.
+
+    ``unchanged`` ids were not sent; ``members`` is how many the audience has by what this and earlier runs sent;
+    ``replaced`` says that the audience was replaced as a whole.
+    """
+
+    unchanged: int = 0
+    members: int = 0
+    replaced: bool = False
+
+    @property
+    def given(self) -> int:
+        """How many values there were."""
+        return self.added + self.unchanged + self.duplicates + self.rejected
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts in JSON's types, without ids and tokens."""
+        more = {"unchanged": self.unchanged, "members": self.members, "replaced": self.replaced}
+        return PushResult.summary(self) | more  # a class with slots has no super() of no arguments
 
 
 @dataclass(frozen=True, slots=True)

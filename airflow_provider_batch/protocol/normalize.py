@@ -1,5 +1,5 @@
 """
-One raw value -> one id, or InvalidMemberError: where None, bool, numbers and rows are decided.
+One raw value -> one id, or ValueError with the reason: where None, bool, numbers, rows and members are decided.
 
 Ids are never trimmed or folded: Batch's are case- and whitespace-sensitive
 (https://doc.batch.com/ios/custom-data/customid/).
@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from numbers import Integral
-from typing import Final, NoReturn, TypeGuard
+from typing import Any, Final, TypeGuard
 
-from airflow_provider_batch.exceptions import InvalidMemberError
+from airflow_provider_batch.protocol.attributes import extras
+from airflow_provider_batch.protocol.dialect import MemberRules
+from airflow_provider_batch.protocol.model import AnnotatedId, BadRow, Member
 
 _REMEDIES: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
     (type(None), "None is no id; drop rows without one, e.g. WHERE id IS NOT NULL"),
@@ -20,30 +22,39 @@ _REMEDIES: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
     (float, "a float is no id (1e6 and 1000000.0 are not the same text); convert it to int or str first"),
     (Decimal, "a Decimal is no id (7 and 7.00 are not the same text); cast it to an integer or text in the query"),
     ((bytes, bytearray, memoryview), "bytes are no id; decode them to str first"),
-    (Mapping, "a dict is no id; pass the value of its id field"),
+    (Mapping, "a dict without the field id is no member; pass the value of its id field"),
 )
 
+_MEMBER_FIELDS: Final = {"id", "attributes", "tags"}
 
-def normalize(value: object, *, argument: str, position: int, max_length: int) -> str:
+#: More than any id has; Python itself is willing to print some more.
+_MOST_DIGITS: Final = 1_000
+
+
+def normalize(value: object, rules: MemberRules, *, removes: bool = False) -> str:
     """
     Return the id that *value* stands for: text as it is, an integer in decimal, a row of one column its value.
 
-    :raises InvalidMemberError: for everything else, naming *argument*, *position*, the reason and the remedy.
+    A :class:`Member`, or a dict with its fields, becomes an annotated id if it says more than the id.
+
+    :param removes: whether the id is to be taken out of the audience.
+    :raises ValueError: for everything else, with reason and remedy, but without the value.
     """
+    if isinstance(value, BadRow):
+        raise ValueError(value.reason)
     if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview):
         if len(value) != 1:
-            _refuse(argument, position, f"a row of {len(value)} columns is no id; select the id column alone")
+            raise ValueError(f"a row of {len(value)} columns is no id; select the id column alone")
         value = value[0]
-    if isinstance(value, Integral) and not isinstance(value, bool):
-        number = int(value)
-        if number.bit_length() > 4 * max_length:  # also more than Python is willing to print
-            _refuse(argument, position, f"an integer of more than {max_length} digits is no id; hash it")
-        value = str(number)
-    if not isinstance(value, str):
-        _refuse(argument, position, _remedy(value))
-    if reason := _unfit(value, max_length):
-        _refuse(argument, position, reason)
-    return value
+    if isinstance(value, Mapping) and "id" in value:
+        value = _member(value)
+    if not isinstance(value, Member):
+        return _id(value, rules.max_id_length)
+    id_ = _id(value.id, rules.max_id_length)
+    beside = extras(value.attributes, value.tags, rules)
+    if beside and removes:  # 2.x refuses it; of 1.1 no page says what it would mean
+        raise ValueError("attributes and tags go with an id to add; remove by the id alone")
+    return AnnotatedId(id_, beside) if beside else id_
 
 
 def are_ids(values: list[object], max_length: int) -> TypeGuard[list[str]]:
@@ -61,6 +72,26 @@ def are_ids(values: list[object], max_length: int) -> TypeGuard[list[str]]:
         return False
     # An id of nothing but whitespace needs whitespace somewhere; most blocks have none at all.
     return text.split(None, 1) == [text] or all(map(str.strip, values))  # type: ignore[arg-type]  # all are str
+
+
+def _member(fields: Mapping[Any, Any]) -> Member:
+    if not fields.keys() <= _MEMBER_FIELDS:
+        raise ValueError("a member has the fields id, attributes and tags only; put what is known of it in attributes")
+    return Member(**fields)
+
+
+def _id(value: object, max_length: int) -> str:
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        number = int(value)
+        most = min(max_length, _MOST_DIGITS)
+        if number.bit_length() > 4 * most:
+            raise ValueError(f"an integer of more than {most} digits is no id; hash it")
+        value = str(number)
+    if not isinstance(value, str):
+        raise ValueError(_remedy(value))
+    if reason := _unfit(value, max_length):
+        raise ValueError(reason)
+    return value
 
 
 def _unfit(value: str, max_length: int) -> str | None:
@@ -83,7 +114,3 @@ def _remedy(value: object) -> str:
     if hasattr(value, "__getitem__"):  # a row of a database driver, for one: its text would be no id
         return f"a value of type {kind} is no id; pass what is in it, e.g. row[0]"
     return f"a value of type {kind} is no id; convert it to str first"
-
-
-def _refuse(argument: str, position: int, reason: str) -> NoReturn:
-    raise InvalidMemberError(f"{argument}[{position}]: {reason}", argument=argument, position=position, reason=reason)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
-from airflow_provider_batch.protocol.intake import list_in_text
+from airflow_provider_batch.protocol.text import list_in_text
 
 #: What a token looks like is on no page (the example has 32 hexadecimal digits); text that a template made of a list
 #: or of nothing looks otherwise.

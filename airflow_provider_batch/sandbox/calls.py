@@ -5,9 +5,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from .request import Question
-from .state import AUDIENCE_NAME
-
 LAST_CALLS = 200
 
 
@@ -16,9 +13,9 @@ class Call:
     """One finished API call, recorded before its answer leaves, so whoever has the answer finds the call.
 
     *status* is None where the connection was broken instead. *at* is in Unix seconds, *seconds* how long it took,
-    *under_way* how many calls (this one included) were open when it came in. *app* is the app key, shortened.
-    *adds* and *removes* count elements of the request, also if a fault kept them from being written; they are 0 for a
-    request that was not understood. *body* is what was sent, kept only by `Sandbox(keep_bodies=True)`.
+    *under_way* how many calls (this one included) were open when it came in. *app* is the key of the app or project,
+    shortened. *adds* and *removes* count elements of the request, also if a fault kept them from being written; they
+    are 0 for a request that was not understood. *body* is what was sent, kept only by `Sandbox(keep_bodies=True)`.
     """
 
     method: str
@@ -55,16 +52,6 @@ class CallLog:
     def snapshot(self) -> list[Call]:
         with self._lock:
             return list(self._calls)
-
-
-def route_of(question: Question) -> str:
-    """The path without its key; a name is kept only if it can be one, as anything else may be an id by mistake."""
-    match question.segments:
-        case [_]:
-            return "/1.0/{api_key}/custom-audience"
-        case [_, name]:
-            return f"/1.0/{{api_key}}/custom-audience/{name if AUDIENCE_NAME.fullmatch(name) else '{name}'}"
-    return "unknown route"
 
 
 def shortened(key: str) -> str:

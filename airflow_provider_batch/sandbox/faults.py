@@ -9,12 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from .api import JSON_HEADERS, Answer
-from .errors import ApiError, ErrorKeys
+from .errors import ErrorStyle
 
 FaultBody = bytes | str | Mapping[str, object] | None
-
-# One documented error for each status, so that Fault(503) needs no more words.
-_DOCUMENTED = {error.status: error for error in reversed(ApiError)}
 
 
 @dataclass(frozen=True)
@@ -45,28 +42,27 @@ class Fault:
     def writes(self) -> bool:
         return self.after_write or (self.status is None and not self.reset)
 
-    def instead_of(self, answer: Answer, keys: ErrorKeys) -> Answer:
+    def instead_of(self, answer: Answer, style: ErrorStyle) -> Answer:
         if self.status is None:
             return answer
-        content, headers = self._content(self.status, keys)
+        content, headers = self._content(self.status, style)
         return replace(answer, status=self.status, content=content, headers={**headers, **self.headers})
 
-    def _content(self, status: int, keys: ErrorKeys) -> tuple[bytes, Mapping[str, str]]:
+    def _content(self, status: int, style: ErrorStyle) -> tuple[bytes, Mapping[str, str]]:
         match self.body:
             case bytes():
                 return self.body, {}
             case str():
                 return self.body.encode(), {"Content-Type": "text/html; charset=utf-8"}
-            case None if status in _DOCUMENTED:
-                return _DOCUMENTED[status].body(keys), JSON_HEADERS
             case None:
-                return b"", {}
+                error = style.of_status(status)
+                return (style.answer(error)[1], JSON_HEADERS) if error else (b"", {})
             case _:
                 return json.dumps(dict(self.body)).encode(), JSON_HEADERS
 
 
 _PROXY_PAGE = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
-# not documented: 429, 502, Retry-After and HTML; any service behind a proxy may send them.
+# not documented: 502, Retry-After and HTML, and 429 in the older API; any service behind a proxy may send them.
 ANY_CALL = (
     Fault(500),
     Fault(502, body=_PROXY_PAGE),
@@ -77,11 +73,15 @@ ANY_CALL = (
     Fault(reset=True),
     Fault(reset=True, after_write=True),
 )
-ANY_WRITE = (
-    *ANY_CALL,
-    Fault(201, body={}, after_write=True),
-    Fault(201, body="<html><body>Please sign in to this network.</body></html>"),
-)
+
+
+def any_write(token_status: int) -> tuple[Fault, ...]:
+    """What can go wrong where a write is answered with *token_status* and an indexing token."""
+    return (
+        *ANY_CALL,
+        Fault(token_status, body={}, after_write=True),
+        Fault(token_status, body="<html><body>Please sign in to this network.</body></html>"),
+    )
 
 
 class FaultScript:
@@ -97,9 +97,10 @@ class FaultScript:
     def add(self, *faults: Fault | None) -> None:
         self._queue.extend(faults)
 
-    def take(self, method: str) -> Fault | None:
+    def take(self, token_status: int | None) -> Fault | None:
+        """The fault of the next call, which promises a token with *token_status*, or none at all."""
         if self._queue:  # only the server's thread takes, so nobody empties it in between
             return self._queue.popleft()
         if self._random.random() < self._rate:
-            return self._random.choice(ANY_WRITE if method in {"PATCH", "PUT"} else ANY_CALL)
+            return self._random.choice(any_write(token_status) if token_status else ANY_CALL)
         return None

@@ -9,7 +9,8 @@ from . import Sandbox
 
 @pytest.fixture
 def batch_sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """A running sandbox with the audience `vip`, known to Airflow as the connection `batch_default`."""
+    """A running sandbox with the audience `vip`; its app is the connection `batch_default`, its project `batch_cep`."""
     with Sandbox() as sandbox:
         monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", sandbox.connection_json())
+        monkeypatch.setenv("AIRFLOW_CONN_BATCH_CEP", sandbox.connection_json("project_sandbox"))
         yield sandbox

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any, NoReturn
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 
 from .errors import ApiError, Refused
+from .state import State
 
 MOST_ELEMENTS = 10_000
-LONGEST_ID = 128
+MOST_LISTED = 100
+ACTIONS = frozenset({"add", "remove"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +27,18 @@ class Question:
     headers: Mapping[str, str]
     body: bytes
 
-    @property
-    def segments(self) -> list[str]:
-        """`/1.0/{key}/custom-audience[/{name}]` as [key] or [key, name]; empty for any other route."""
-        match self.path.split("/"):
-            case ["", "1.0", key, "custom-audience", *name] if key and len(name) < 2 and all(name):
-                return [unquote(segment) for segment in (key, *name)]
-        return []
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A request that was read and found right: *perform* it to get the body of the answer.
+
+    *adds* and *removes* count the elements of the request.
+    """
+
+    status: int
+    perform: Callable[[State], object]
+    adds: int = 0
+    removes: int = 0
 
 
 def body_of(question: Question, names: Set[str]) -> dict[str, Any]:
@@ -71,35 +78,56 @@ def integer(query: Mapping[str, str], name: str, default: int) -> int:
     return int(value)
 
 
-def elements(fields: dict[str, Any]) -> list[Any]:
-    if "ids" not in fields:
-        refuse(ApiError.MISSING_PARAMETER, "ids")
-    ids = fields["ids"]
+def limit_of(query: Mapping[str, str]) -> int:
+    limit = integer(query, "limit", default=10)
+    if not 1 <= limit <= MOST_LISTED:
+        # The maximum is documented; that passing it is an error, instead of being lowered, is not.
+        malformed(f"limit must be between 1 and {MOST_LISTED}")
+    return limit
+
+
+def elements(fields: Mapping[str, Any], names: Set[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each element of `ids` with its position."""
+    ids = required(fields, "ids")
     if not isinstance(ids, list):
         malformed("ids must be an array")
     if len(ids) > MOST_ELEMENTS:
         # The maximum is documented; which error passing it is, is not.
         malformed(f"ids has more than {MOST_ELEMENTS} elements")
-    return ids
+    for position, element in enumerate(ids):
+        # not documented: whether one wrong element spoils its request. Here: yes, nothing of it is written.
+        where = f"ids[{position}]"
+        only(element, names, where)
+        yield where, element
 
 
-def member_id(element: dict[str, Any], where: str) -> str:
-    # not documented: whether one wrong element spoils its request. Here: yes, nothing of it is written.
-    if "id" not in element:
-        refuse(ApiError.MISSING_PARAMETER, f"{where}.id")
-    value = element["id"]
-    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_ID:
-        malformed(f"{where}.id must be a string of 1 to {LONGEST_ID} characters")
+def member_id(element: Mapping[str, Any], where: str, longest: int | None) -> str:
+    value = required(element, "id", f"{where}.")
+    if not isinstance(value, str) or not value or (longest is not None and len(value) > longest):
+        malformed(
+            f"{where}.id must be a string of 1 to {longest} characters" if longest else f"{where}.id is no string"
+        )
     return value
 
 
-def choice(holder: dict[str, Any], name: str, allowed: Set[str], where: str = "") -> str:
-    if name not in holder:
-        refuse(ApiError.MISSING_PARAMETER, f"{where}{name}")
-    value = holder[name]
+def choice(holder: Mapping[str, Any], name: str, allowed: Set[str], where: str = "") -> str:
+    value = required(holder, name, where)
     if not isinstance(value, str) or value not in allowed:
         malformed(f"{where}{name} must be one of {', '.join(sorted(allowed))}")
     return value
+
+
+def text(holder: Mapping[str, Any], name: str) -> str:
+    value = holder.get(name, "")
+    if not isinstance(value, str):
+        malformed(f"{name} must be a string")
+    return value
+
+
+def required(holder: Mapping[str, Any], name: str, where: str = "") -> Any:
+    if name not in holder:
+        refuse(ApiError.MISSING_PARAMETER, f"{where}{name}")
+    return holder[name]
 
 
 def only(holder: object, names: Set[str], where: str) -> None:

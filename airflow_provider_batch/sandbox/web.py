@@ -8,7 +8,6 @@ import struct
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import asdict
 from functools import partial
 from importlib.resources import files
 from time import perf_counter
@@ -23,9 +22,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from .api import Answer, Api
-from .calls import Call, CallLog, route_of, shortened
+from .calls import Call, CallLog, shortened
 from .faults import Fault, FaultScript
+from .page import page_facts
 from .request import Question
+from .routes import Route as ApiRoute
+from .routes import route_of
 from .state import State
 
 
@@ -45,32 +47,36 @@ class Endpoint:
         try:
             under_way, started = self._log.under_way, perf_counter()
             question = await _question(request)
-            fault = self._script.take(question.method)
-            answer = self._answer(question, fault)
+            route = route_of(question)
+            fault = self._script.take(route.token_status)
+            answer = self._answer(question, route, fault)
             await _pause(receive, self._latency + (fault.stall if fault else 0))
-            self._record(question, answer, fault, perf_counter() - started, under_way)
+            self._record(question, route, answer, fault, perf_counter() - started, under_way)
         except ClientDisconnect:  # gone before the request was whole: there was no call
             return
         finally:
             self._log.under_way -= 1
         await _deliver(answer, fault, scope, receive, send)
 
-    def _answer(self, question: Question, fault: Fault | None) -> Answer:
+    def _answer(self, question: Question, route: ApiRoute, fault: Fault | None) -> Answer:
         if fault is None:
             return self._api.answer(question)
-        return fault.instead_of(self._api.answer(question, perform=fault.writes), self._api.error_keys)
+        answer = self._api.answer(question, perform=fault.writes)
+        return fault.instead_of(answer, self._api.error_style(route.platform))
 
-    def _record(self, question: Question, answer: Answer, fault: Fault | None, seconds: float, under_way: int) -> None:
+    def _record(
+        self, question: Question, route: ApiRoute, answer: Answer, fault: Fault | None, seconds: float, under_way: int
+    ) -> None:
         call = Call(
             method=question.method,
-            route=route_of(question),
+            route=route.label,
             status=None if fault and fault.reset else answer.status,
             adds=answer.adds,
             removes=answer.removes,
             seconds=seconds,
             at=self._log.clock(),
             user_agent=question.headers.get("user-agent", ""),
-            app=shortened(question.segments[0]) if question.segments else "",
+            app=shortened(route.key) if route.key else "",
             under_way=under_way,
             fault=fault is not None,
             body=question.body if self._keep_bodies else None,
@@ -129,33 +135,10 @@ def application(endpoint: Endpoint, state: State, log: CallLog) -> Starlette:
         return HTMLResponse(html)
 
     async def facts(request: Request) -> Response:
-        return JSONResponse(_page_facts(state, log), headers={"Cache-Control": "no-store"})
+        return JSONResponse(page_facts(state, log), headers={"Cache-Control": "no-store"})
 
     # A mounted ASGI app sees every method; Starlette answers none of Batch's routes by itself.
     return Starlette(routes=[Route("/", page), Route("/sandbox/state", facts), Mount("/", endpoint)])
-
-
-def _page_facts(state: State, log: CallLog) -> dict[str, object]:
-    """What the page shows: no id, no whole key."""
-    return {
-        "apps": [
-            {"app": shortened(app), "audiences": [asdict(facts) for facts in state.page(app, 0, 100)]}
-            for app in state.apps
-        ],
-        "calls": [_call_facts(call) for call in reversed(log.snapshot())],
-    }
-
-
-def _call_facts(call: Call) -> dict[str, object]:
-    return {
-        "at": call.at,
-        "method": call.method,
-        "route": call.route.replace("{api_key}", call.app),
-        "status": call.status,
-        "fault": call.fault,
-        "elements": call.elements,
-        "milliseconds": round(call.seconds * 1000, 1),
-    }
 
 
 class Connection(H11Protocol):

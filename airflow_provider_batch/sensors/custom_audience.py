@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +19,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_provider_batch.exceptions import IndexingTimeoutError
 from airflow_provider_batch.operators.failing import hopeless_fails
+from airflow_provider_batch.operators.pushing import defer_until_indexed
 from airflow_provider_batch.protocol.tokens import named, read_indexing_tokens
 
 if TYPE_CHECKING:
@@ -39,15 +39,18 @@ class CustomAudienceIndexingSensor(BaseSensorOperator):
     Returns the audience's view: name, type, description, nb_ids, created, updated, indexing_state. No tokens at all
     is done at once and returns None. Each poke asks on from the first token that is not yet confirmed (in mode
     ``reschedule`` only from Airflow 3.3 on); what may pass (no answer, 429, 5xx) is asked again with the next poke.
-    ``REPLACED`` counts as done, with a warning; a state that no page names never does. See https://doc.batch.com/api/custom-audience/1.0/get/.
+    ``REPLACED`` counts as done, with a warning; a state that no page names never does. See
+    https://doc.batch.com/developer/api/cep/audiences/view and https://doc.batch.com/api/custom-audience/1.0/get/.
 
     :param audience_name: the audience that was pushed to. (templated)
     :param indexing_tokens: one token, a list of them, or the lists of mapped tasks. (templated)
+    :param audience_type: its type, which on the Mobile Engagement Platform says in which version of the API to ask.
+        (templated)
     :param batch_conn_id: the Airflow connection that it was pushed with. (templated)
     :param deferrable: ask once in the worker, then wait in the triggerer.
     """
 
-    template_fields: Sequence[str] = ("audience_name", "indexing_tokens", "batch_conn_id")
+    template_fields: Sequence[str] = ("audience_name", "indexing_tokens", "audience_type", "batch_conn_id")
     ui_color = "#d8efe6"
 
     def __init__(
@@ -55,6 +58,7 @@ class CustomAudienceIndexingSensor(BaseSensorOperator):
         *,
         audience_name: str,
         indexing_tokens: str | Iterable[Any] | XComArg,
+        audience_type: str = "custom_ids",
         batch_conn_id: str = "batch_default",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
@@ -62,6 +66,7 @@ class CustomAudienceIndexingSensor(BaseSensorOperator):
         super().__init__(**kwargs)
         self.audience_name = audience_name
         self.indexing_tokens = indexing_tokens
+        self.audience_type = audience_type
         self.batch_conn_id = batch_conn_id
         self.deferrable = deferrable
         self._confirmed: int | None = None
@@ -90,7 +95,9 @@ class CustomAudienceIndexingSensor(BaseSensorOperator):
             tokens = read_indexing_tokens(self.indexing_tokens)
             if self._confirmed is None:
                 self._confirmed = self._recall(context, tokens)
-            outcome = self.hook.check_indexing(self.audience_name, tokens[self._confirmed :])
+            outcome = self.hook.check_indexing(
+                self.audience_name, tokens[self._confirmed :], audience_type=self.audience_type
+            )
         self._confirmed = len(tokens) - len(outcome.pending)
         self._pending = outcome.pending
         if outcome.pending:
@@ -127,22 +134,8 @@ class CustomAudienceIndexingSensor(BaseSensorOperator):
                 raise AirflowSkipException(str(error)) from error
             raise
         if not poked.is_done:
-            self._defer(start_time)
+            defer_until_indexed(self, self._pending, start_time=start_time, timeout=self.timeout)
         return poked.xcom_value
-
-    def _defer(self, start_time: float) -> None:
-        from airflow_provider_batch.triggers.custom_audience import DEFERRAL_GRACE, CustomAudienceIndexingTrigger
-
-        trigger = CustomAudienceIndexingTrigger(
-            batch_conn_id=self.batch_conn_id,
-            audience_name=self.audience_name,
-            indexing_tokens=self._pending,
-            poke_interval=self.poke_interval,
-            start_time=start_time,
-            end_time=start_time + self.timeout,
-        )
-        timeout = timedelta(seconds=self.timeout) + DEFERRAL_GRACE
-        self.defer(trigger=trigger, method_name="execute_complete", timeout=timeout)
 
     def _recall(self, context: Context, tokens: list[str]) -> int:
         """Return how many tokens an earlier process of a rescheduled sensor saw confirmed: Airflow 3.3 keeps that."""

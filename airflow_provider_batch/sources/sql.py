@@ -29,7 +29,7 @@ _LONGEST_MESSAGE: Final = 300
 
 class SqlSource(Source):
     """
-    What one query returns, once. Its connection is open from the first block to the last, and never commits.
+    What one query returns. Its connection is open from the first block to the last, and never commits.
 
     :param hook: an Airflow hook for a database (anything with a ``get_conn`` that returns a DB-API connection).
     :param sql: one query.
@@ -37,27 +37,22 @@ class SqlSource(Source):
     :param columns: which of its columns to read; by default its only one.
     """
 
+    #: Its rows may be others, or in another order, the next time; but it can be asked anew.
     rereadable = False
+    restartable = True
 
     def __init__(self, hook: Any, sql: str, parameters: Any = None, columns: Columns | None = None) -> None:
         self._hook = hook
         self._sql = sql
         self._parameters = parameters
         self._columns = columns or Columns()
-        self._was_read = False
 
     def blocks(self, size: int) -> Iterator[Rows]:
         """
-        Run the query and yield its rows in blocks of *size*.
+        Run the query, each time anew, and yield its rows in blocks of *size*.
 
-        :raises SourceError: if it fails, returns no rows, lacks a column, or was read before.
+        :raises SourceError: if it fails, returns no rows, or lacks a column.
         """
-        if self._was_read:
-            raise SourceError(f"{WHERE} can be read once only: its rows may be others the second time; ask it anew")
-        self._was_read = True
-        return self._read(size)
-
-    def _read(self, size: int) -> Iterator[Rows]:
         connection = _asked(self._hook.get_conn)
         close = [connection.close]
         try:

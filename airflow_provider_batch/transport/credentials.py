@@ -10,17 +10,21 @@ from ipaddress import ip_address
 from urllib.parse import quote, urlsplit
 
 from airflow_provider_batch.exceptions import BatchConfigurationError
+from airflow_provider_batch.protocol.dialect import MEP, Platform
+from airflow_provider_batch.protocol.limits import PROJECT_KEY_PREFIX
 from airflow_provider_batch.protocol.model import Request
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
     """
-    Base URL and keys of one app.
+    Base URL and keys of one app or project.
 
     :param base_url: scheme and host, with an optional port and path; http only to a loopback address.
-    :param api_key: the app's Batch API key (Live, Dev or SDK); travels in the path.
+    :param api_key: the app's Batch API key (Live, Dev or SDK), which travels in the path, or the project's key, which
+        travels in a header.
     :param rest_api_key: the company's REST API key; travels in a header.
+    :param platform: says in which headers.
     :raises BatchConfigurationError: if one of them cannot be used.
     """
 
@@ -28,10 +32,16 @@ class Credentials:
     api_key: str = field(repr=False)
     rest_api_key: str = field(repr=False)
     user_agent: str = "airflow-provider-batch"
+    platform: Platform = field(default=MEP, repr=False)
 
     def __post_init__(self) -> None:
-        _check_key(self.api_key, "Batch API key (login)")
+        _check_key(self.api_key, f"{self.platform.login} (login)")
         _check_key(self.rest_api_key, "REST API key (password)")
+        if self.platform is MEP and self.api_key.startswith(PROJECT_KEY_PREFIX):
+            raise BatchConfigurationError(
+                "the connection's login looks like a project's key, but its platform is mep; "
+                'set {"platform": "cep"} in its extra'
+            )
         _check_base_url(self.base_url)
 
     def url(self, request: Request) -> str:
@@ -41,8 +51,9 @@ class Credentials:
     @property
     def headers(self) -> dict[str, str]:
         """What identifies the caller, on every request."""
+        keys = {"{rest_api_key}": self.rest_api_key, "{api_key}": self.api_key}
         return {
-            "X-Authorization": self.rest_api_key,
+            **{name: re.sub(r"{\w+}", lambda key: keys[key[0]], value) for name, value in self.platform.identity},
             "Content-Type": "application/json",
             "Accept": "application/json",
             # The answers are a few bytes; packed ones could unpack to anything.
@@ -57,7 +68,7 @@ class Credentials:
 
     @property
     def digest(self) -> str:
-        """What tells one app from another, without a way back to its key."""
+        """What tells one app or project from another, without a way back to its key."""
         return hashlib.sha256(json.dumps([self.base_url, self.api_key]).encode()).hexdigest()
 
     def blot_out(self, body: bytes) -> bytes:

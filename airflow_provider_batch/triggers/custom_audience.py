@@ -75,7 +75,9 @@ class CustomAudienceIndexingTrigger(BaseTrigger):
     :param batch_conn_id: the Airflow connection; the keys themselves are not stored.
     :param audience_name: the audience the tokens belong to.
     :param indexing_tokens: all tokens of the push.
+    :param audience_type: its type, which on the Mobile Engagement Platform says in which version of the API to ask.
     :param confirmed: how many of them, from the first, are known to be confirmed.
+    :param own_replace: the one that is of a replace of the same run: that it is superseded is no news.
     :param poke_interval: the most seconds between two questions; they begin with one and double.
     :param start_time: when the wait began, in seconds since the epoch.
     :param end_time: its deadline, likewise.
@@ -90,7 +92,9 @@ class CustomAudienceIndexingTrigger(BaseTrigger):
         poke_interval: float,
         start_time: float,
         end_time: float,
+        audience_type: str = "custom_ids",
         confirmed: int = 0,
+        own_replace: str | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow wrote it without types
         self.batch_conn_id = batch_conn_id
@@ -99,7 +103,9 @@ class CustomAudienceIndexingTrigger(BaseTrigger):
         self.poke_interval = poke_interval
         self.start_time = start_time
         self.end_time = end_time
+        self.audience_type = audience_type
         self.confirmed = confirmed
+        self.own_replace = own_replace
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what builds this trigger again."""
@@ -112,7 +118,9 @@ class CustomAudienceIndexingTrigger(BaseTrigger):
                 "poke_interval": self.poke_interval,
                 "start_time": self.start_time,
                 "end_time": self.end_time,
+                "audience_type": self.audience_type,
                 "confirmed": self.confirmed,
+                "own_replace": self.own_replace,
             },
         )
 
@@ -134,13 +142,12 @@ class CustomAudienceIndexingTrigger(BaseTrigger):
 
         from airflow_provider_batch.hooks.connection import read_settings
         from airflow_provider_batch.protocol import flow
-        from airflow_provider_batch.protocol.dialect import MEP_1_0
         from airflow_provider_batch.transport.aio import open_transport
 
         connection = await get_async_connection(self.batch_conn_id)
         settings = read_settings(connection, await get_async_extra_dejson(connection))
         wait = flow.await_indexing(
-            MEP_1_0,
+            settings.dialect(self.audience_type),
             self.audience_name,
             self.indexing_tokens[self.confirmed :],
             delay=settings.patient_backoff(self.poke_interval),
@@ -151,7 +158,7 @@ class CustomAudienceIndexingTrigger(BaseTrigger):
         async with open_transport(settings.credentials, timeout=settings.timeout, pace=settings.pace) as transport:
             outcome = await flow.arun(wait, transport.perform)
         audience = flow.confirmed(outcome, self.audience_name, time.time() - self.start_time)
-        warning = flow.replaced_warning(outcome.replaced) if outcome.replaced else ""
+        warning = flow.replaced_warning(outcome.replaced, self.own_replace)
         return self._event("finished", audience=audience.to_dict() if audience else None, warning=warning)
 
     def _event(self, status: Literal["finished", "timeout", "error"], **facts: Any) -> IndexingEvent:

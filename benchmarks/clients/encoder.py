@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from statistics import median
 
 from airflow_provider_batch.protocol.chunk import Chunks
 from airflow_provider_batch.protocol.dialect import MEP_1_0
 from airflow_provider_batch.protocol.encode import update_custom_audience
+from airflow_provider_batch.protocol.intake import Intake
 from benchmarks.ids import CALL, in_calls, joined, made
 from benchmarks.measure import Meter, job, report
 
@@ -36,7 +38,8 @@ def escaping_floor(ids: Iterator[str]) -> None:
 
 def protocol(ids: Iterator[str]) -> None:
     """Check, chunk and encode as a push does."""
-    for chunk in Chunks(ids, (), size=CALL, max_length=MEP_1_0.max_id_length):
+    intake = partial(Intake, rules=MEP_1_0.members, block_size=CALL)
+    for chunk in Chunks(intake(ids, "add_ids"), intake((), "remove_ids"), size=CALL):
         update_custom_audience(MEP_1_0, "vip", "custom_ids", chunk)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 
-from airflow.providers.http.hooks.http import HttpHook  # type: ignore[import-not-found]  # in the peers' environment
+from airflow.providers.http.hooks.http import HttpHook  # in the peers' environment
 
 from benchmarks.ids import in_calls, payload, plain
 from benchmarks.measure import Meter, job, report

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 from airflow_provider_batch.sandbox.api import Answer, Api
+from airflow_provider_batch.sandbox.audience import NO_TRAITS, Change
 from airflow_provider_batch.sandbox.request import Question
 from airflow_provider_batch.sandbox.state import State
 from tests.transport.servers import KEY, REST_KEY, Asked, answer
@@ -19,7 +20,7 @@ class Service:
         self._api = Api(self._state, REST_KEY, ("code", "message"))
 
     def add(self, ids: Iterable[str]) -> None:
-        self._state.write(KEY, "vip", "custom_ids", ids, [], replaces=False)
+        self._state.write(KEY, "vip", Change(dict.fromkeys(ids, NO_TRAITS)))
 
     @property
     def members(self) -> frozenset[str]:

@@ -191,7 +191,7 @@ def test_the_connection_says_how_many_calls_are_in_flight(batch_sandbox: Sandbox
         {"add_ids": ["a"], "chunk_size": 10_001},
         {"add_ids": ["a"], "chunk_size": 0},
         {"add_ids": ["a"], "chunk_size": True},
-        {"add_ids": ["a"], "audience_type": "install_ids"},
+        {"add_ids": ["a"], "audience_type": "emails"},
         {"add_ids": ["a"], "max_concurrency": 0},
         {"add_ids": ["a"], "max_concurrency": 65},
     ],
@@ -532,7 +532,7 @@ def test_right_keys_are_told_as_right(hook: BatchHook, batch_sandbox: Sandbox) -
     ("fields", "words"),
     [
         ({"password": "wrong-rest-key"}, ["401", "AUTHENTICATION_INVALID", "check the REST API key"]),
-        ({"login": "wrong-app-key"}, ["401", "AUTHENTICATION_INVALID", "and the Batch API key"]),
+        ({"login": "wrong-app-key"}, ["401", "AUTHENTICATION_INVALID", "the app's or project's key"]),
         ({"login": None}, ["no Batch API key (login)"]),
         ({"password": None}, ["no REST API key (password)"]),
         ({"extra": {"tiemout": 3}}, ["unknown field 'tiemout'", "did you mean 'timeout'?"]),

@@ -74,7 +74,7 @@ def test_the_names_of_early_forms_are_read_too(connect: Connect) -> None:
         ("time_out", "did you mean 'timeout'?"),
         ("max_atempts", "did you mean 'max_attempts'?"),
         ("request_per_second", "did you mean 'requests_per_second'?"),
-        ("verify", "known are timeout, max_attempts, max_concurrency, requests_per_second"),
+        ("verify", "known are platform, api_version, timeout, max_attempts, max_concurrency, requests_per_second"),
     ],
 )
 def test_an_unknown_extra_is_refused_with_a_hint(unknown: str, hint: str, connect: Connect) -> None:
@@ -220,7 +220,7 @@ def test_the_behaviour_of_airflow_2s_form_is_the_declared_one() -> None:
 def test_the_fields_of_the_form_are_the_settings_that_are_read() -> None:
     declared = get_provider_info()["connection-types"][0]["conn-fields"]
     assert declared.keys() == _SETTINGS.keys()
-    assert declared.keys() == Settings.__dataclass_fields__.keys() - {"credentials"}
+    assert declared.keys() == Settings.__dataclass_fields__.keys() - {"credentials"} | {"platform", "api_version"}
 
 
 def test_the_declaration_and_the_hook_agree_on_names() -> None:

@@ -42,7 +42,7 @@ def added_by(module: str) -> list[str]:
     ("module", "most_of_ours"),
     [
         ("airflow_provider_batch.operators.custom_audience", 7),
-        ("airflow_provider_batch.sensors.custom_audience", 12),
+        ("airflow_provider_batch.sensors.custom_audience", 11),
     ],
 )
 def test_importing_what_a_dag_file_imports_loads_no_http_client(module: str, most_of_ours: int) -> None:

@@ -92,13 +92,13 @@ def test_a_push_that_works_tells_nothing(seen: Seen, connect: Any) -> None:
 
 def test_what_is_skipped_is_told_without_its_text(seen: Seen, connect: Any) -> None:
     with RawServer(ACCEPTED) as server:
-        given = [*IDS, IDS[0] * 20, (IDS[1], IDS[2]), {"id": IDS[3]}, IDS[4].encode(), f"{IDS[2]}\ud800"]
+        given = [*IDS, IDS[0] * 20, (IDS[1], IDS[2]), {"user": IDS[3]}, IDS[4].encode(), f"{IDS[2]}\ud800"]
         result = connect(server).update_custom_audience("vip", add_ids=given, on_invalid_id="skip")
     seen.add(result, result.summary())
     assert result.rejected == 5
 
 
-@pytest.mark.parametrize("bad", [IDS[0] * 20, (IDS[1], IDS[2]), {"id": IDS[3]}, IDS[4].encode(), f"{IDS[2]}\ud800"])
+@pytest.mark.parametrize("bad", [IDS[0] * 20, (IDS[1], IDS[2]), {"user": IDS[3]}, IDS[4].encode(), f"{IDS[2]}\ud800"])
 def test_what_is_refused_is_told_without_its_text(bad: object, seen: Seen, connect: Any) -> None:
     with RawServer(ACCEPTED) as server, pytest.raises(BatchError) as caught:
         connect(server).update_custom_audience("vip", add_ids=[*IDS, bad])

@@ -168,7 +168,7 @@ def test_a_position_in_mapped_results_counts_over_all_of_them(batch_sandbox: San
         {"add_ids": "None"},
         {"add_ids": ["a"], "audience_name": "no such name!"},
         {"add_ids": ["a"], "audience_name": ""},
-        {"add_ids": ["a"], "audience_type": "install_ids"},
+        {"add_ids": ["a"], "audience_type": "emails"},
         {"add_ids": ["a"], "chunk_size": 10_001},
         {"add_ids": ["a"], "max_concurrency": 0},
     ],
@@ -331,8 +331,8 @@ def test_templates_are_rendered(context: Any) -> None:
         "custom_ids",
         "batch_vip",
     )
-    assert list(operator.ids("add_ids")) == ["vip-1", "plain"]
-    assert operator.ids("remove_ids") == "['x', 'y']"
+    assert list(operator.given("add_ids")) == ["vip-1", "plain"]
+    assert operator.given("remove_ids") == "['x', 'y']"
 
 
 def test_what_was_rendered_is_pushed(batch_sandbox: Sandbox, context: Any) -> None:
@@ -377,7 +377,7 @@ def test_rendering_twice_is_rendering_once(batch_sandbox: Sandbox, context: Any)
     operator = update(add_ids=["a"])
     operator.render_template_fields(context)
     operator.render_template_fields(context)
-    assert operator.ids("add_ids") == ["a"]
+    assert operator.given("add_ids") == ["a"]
     operator.execute(context)
     assert batch_sandbox.members("vip") == {"a"}
 

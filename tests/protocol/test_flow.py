@@ -29,15 +29,16 @@ from airflow_provider_batch.protocol.flow import (
     advance,
     arun,
     await_indexing,
-    can_list,
     confirmed,
     no_retry,
+    page,
     replaced_warning,
     run,
     view,
     write,
 )
 from airflow_provider_batch.protocol.model import (
+    AudiencePage,
     Chunk,
     CustomAudience,
     IndexingOutcome,
@@ -189,10 +190,10 @@ def test_a_view_is_asked_for_once_and_returned() -> None:
     assert conversation(flow, shows("IN_PROGRESS")) == [ask("t0"), Done(audience)]
 
 
-@pytest.mark.parametrize(("body", "can"), [(b'{"custom_audiences":[]}', True), (b"{}", False)])
-def test_one_audience_of_the_list_is_asked_for(body: bytes, can: bool) -> None:
-    flow = can_list(MEP_1_0, no_retry)
-    assert conversation(flow, Response(200, {}, body)) == [encode.list_custom_audiences(MEP_1_0, limit=1), Done(can)]
+def test_one_audience_of_the_list_is_asked_for() -> None:
+    flow = page(MEP_1_0, None, no_retry, limit=1)
+    answer = Response(200, {}, b'{"custom_audiences":[]}')
+    assert conversation(flow, answer) == [encode.list_custom_audiences(MEP_1_0, limit=1), Done(AudiencePage((), None))]
 
 
 # The drivers.

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from airflow_provider_batch.sandbox import Sandbox
 
@@ -16,7 +16,12 @@ APP = "sandbox-app-key"
 REST = "sandbox-rest-key"
 AUDIENCES = f"/1.0/{APP}/custom-audience"
 VIP = f"{AUDIENCES}/vip"
+PHONES = f"/1.1/{APP}/custom-audience/phones"
 HEADERS = {"X-Authorization": REST, "Content-Type": "application/json"}
+
+PROJECT = "project_sandbox"
+CEP = "/2.11/audiences"
+CEP_HEADERS = {"Authorization": f"Bearer {REST}", "X-Batch-Project": PROJECT, "Content-Type": "application/json"}
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,12 @@ class Reply:
     def error(self) -> tuple[int, int, str]:
         """HTTP status, numeric code and name, as in the table of Batch's page."""
         return self.status, self.json["code"], self.json["message"].partition(":")[0]
+
+    @property
+    def cep_error(self) -> tuple[int, str]:
+        """HTTP status and error_code; that there are these two keys and no more is checked as well."""
+        assert list(self.json) == ["error_code", "error_message"]
+        return self.status, self.json["error_code"]
 
 
 def ask(
@@ -53,6 +64,17 @@ def ask(
         return Reply(response.status, dict(response.getheaders()), response.read())
     finally:
         connection.close()
+
+
+def post(sandbox: Sandbox, verb: str, body: object, *, headers: Mapping[str, str] = CEP_HEADERS) -> Reply:
+    """A write of the API 2.x."""
+    return ask(sandbox, "POST", f"{CEP}/{verb}", body, headers=headers)
+
+
+def get(sandbox: Sandbox, verb: str, *, headers: Mapping[str, str] = CEP_HEADERS, **query: object) -> Reply:
+    """A read of the API 2.x; `from_` is its `from`."""
+    asked = urlencode({name.rstrip("_"): value for name, value in query.items()})
+    return ask(sandbox, "GET", f"{CEP}/{verb}?{asked}" if asked else f"{CEP}/{verb}", headers=headers)
 
 
 def changes(add: Iterable[str] = (), remove: Iterable[str] = (), audience_type: str = "custom_ids") -> dict[str, Any]:

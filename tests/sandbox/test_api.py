@@ -1,238 +1,86 @@
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
 
 from airflow_provider_batch.sandbox import Sandbox
 
-from .asking import APP, AUDIENCES, HEADERS, REST, VIP, Clock, ask, changes
+from .asking import APP, AUDIENCES, CEP, CEP_HEADERS, HEADERS, PROJECT, REST, VIP, Clock, ask, changes, get, post
 
 INVALID_KEY = (401, 10, "AUTHENTICATION_INVALID")
-MISUSE = (403, 12, "API_MISUSE")
-NOT_FOUND = (404, 20, "ROUTE_NOT_FOUND")
-MISSING = (400, 30, "MISSING_PARAMETER")
-MALFORMED = (400, 31, "MALFORMED_PARAMETER")
-NOT_JSON = (400, 32, "MALFORMED_JSON_BODY")
-
-ADD = {"action": "add", "id": "a"}
+NOT_FOUND = (404, "ROUTE_NOT_FOUND")
 
 
-def test_update_answers_201_with_a_token_that_the_view_knows(sandbox: Sandbox) -> None:
-    reply = ask(sandbox, "PATCH", VIP, changes(add=["a", "b"], remove=["b"]))
-    assert (reply.status, reply.headers["content-type"]) == (201, "application/json")
-    assert list(reply.json) == ["indexing_token"]
-    view = ask(sandbox, "GET", f"{VIP}?indexing_token={reply.json['indexing_token']}")
-    assert (view.status, view.json["indexing_state"], view.json["nb_ids"]) == (200, "APPLIED", 1)
-    assert sandbox.members("vip") == {"a"}
-
-
-def test_view_has_exactly_the_documented_fields(sandbox: Sandbox) -> None:
-    assert ask(sandbox, "GET").json == {
-        "name": "vip",
-        "type": "custom_ids",
-        "description": "",
-        "created": "2018-06-29T13:12:09",
-        "updated": "2018-06-29T13:12:09",
-        "nb_ids": 0,
-        "indexing_state": "APPLIED",
-    }
-
-
-def test_the_largest_update_is_taken_whole(sandbox: Sandbox) -> None:
-    body = changes(add=[f"{number:0128}" for number in range(10_000)])
-    assert ask(sandbox, "PATCH", VIP, body).status == 201
-    assert len(sandbox.members("vip")) == 10_000
-
-
-def test_128_counts_characters_not_bytes(sandbox: Sandbox) -> None:
-    assert ask(sandbox, "PATCH", VIP, changes(add=["é" * 128])).status == 201
-    assert ask(sandbox, "PATCH", VIP, changes(add=["é" * 129])).error == MALFORMED
-
-
-def test_replace_takes_ids_without_an_action_and_may_empty_an_audience(sandbox: Sandbox) -> None:
-    ask(sandbox, "PATCH", VIP, changes(add=["a", "b"]))
-    assert ask(sandbox, "PUT", VIP, {"type": "custom_ids", "ids": [{"id": "c"}]}).status == 201
-    assert sandbox.members("vip") == {"c"}
-    assert ask(sandbox, "PUT", VIP, {"type": "custom_ids", "ids": [ADD]}).error == MALFORMED
-    assert ask(sandbox, "PUT", VIP, {"type": "custom_ids", "ids": []}).json["indexing_token"]
-    assert sandbox.members("vip") == frozenset()
-
-
-def test_create_then_delete(sandbox: Sandbox) -> None:
-    path = f"{AUDIENCES}/{'N-_1' * 63}"
-    created = ask(sandbox, "POST", path, {"type": "advertising_ids", "description": "phones"})
-    assert (created.status, created.json) == (200, {})
-    assert ask(sandbox, "GET", path).json["description"] == "phones"
-    assert ask(sandbox, "PATCH", path, changes(add=["a"], audience_type="advertising_ids")).status == 201
-    assert ask(sandbox, "POST", path, {"type": "custom_ids"}).error == MALFORMED
-    deleted = ask(sandbox, "DELETE", path)
-    assert (deleted.status, deleted.json) == (200, {})
-    for method, body in (("GET", None), ("DELETE", None), ("PATCH", changes(["a"])), ("PUT", changes())):
-        assert ask(sandbox, method, path, body).error == NOT_FOUND
-
-
-def test_list_pages_from_the_newest_creation(sandbox: Sandbox) -> None:
-    for number in range(12):
-        ask(sandbox, "POST", f"{AUDIENCES}/a{number}", {"type": "custom_ids"})
-
-    def names(query: str) -> list[str]:
-        return [item["name"] for item in ask(sandbox, "GET", AUDIENCES + query).json["custom_audiences"]]
-
-    assert names("") == [f"a{number}" for number in range(11, 1, -1)]
-    assert names("?from=10") == ["a1", "a0", "vip"]
-    assert names("?from=1&limit=2") == ["a10", "a9"]
-    assert names("?limit=100&from=13") == []
-    item = ask(sandbox, "GET", AUDIENCES).json["custom_audiences"][0]
-    assert sorted(item) == ["created", "description", "name", "nb_ids", "type", "updated"]
-
-
-@pytest.mark.parametrize(
-    ("body", "error"),
-    [
-        ({"ids": [ADD]}, MISSING),
-        ({"type": "custom_ids"}, MISSING),
-        ({"type": "custom_ids", "ids": [{"id": "a"}]}, MISSING),
-        ({"type": "custom_ids", "ids": [{"action": "add"}]}, MISSING),
-        ({"type": "install_ids", "ids": [ADD]}, MALFORMED),
-        ({"type": "advertising_ids", "ids": [ADD]}, MALFORMED),
-        ({"type": None, "ids": [ADD]}, MALFORMED),
-        ({"type": ["custom_ids"], "ids": [ADD]}, MALFORMED),
-        ({"type": "custom_ids", "ids": []}, MALFORMED),
-        ({"type": "custom_ids", "ids": {}}, MALFORMED),
-        ({"type": "custom_ids", "ids": None}, MALFORMED),
-        ({"type": "custom_ids", "ids": ["a"]}, MALFORMED),
-        ({"type": "custom_ids", "ids": [ADD] * 10_001}, MALFORMED),
-        ({"type": "custom_ids", "ids": [{"action": "ADD", "id": "a"}]}, MALFORMED),
-        ({"type": "custom_ids", "ids": [{"action": "add", "id": ""}]}, MALFORMED),
-        ({"type": "custom_ids", "ids": [{"action": "add", "id": 7}]}, MALFORMED),
-        ({"type": "custom_ids", "ids": [{"action": "add", "id": None}]}, MALFORMED),
-        ({"type": "custom_ids", "ids": [{"action": "add", "id": "x" * 129}]}, MALFORMED),
-        ({"type": "custom_ids", "ids": [{**ADD, "attributes": {}}]}, MALFORMED),
-        ({"type": "custom_ids", "ids": [ADD], "name": "vip"}, MALFORMED),
-        ([ADD], MALFORMED),
-    ],
-)
-def test_update_refuses(sandbox: Sandbox, body: Any, error: tuple[int, int, str]) -> None:
-    assert ask(sandbox, "PATCH", VIP, body).error == error
-
-
-def test_one_wrong_element_spoils_its_request(sandbox: Sandbox) -> None:
-    assert ask(sandbox, "PATCH", VIP, changes(add=["good", ""])).json == {
-        "code": 31,
-        "message": "MALFORMED_PARAMETER: ids[1].id must be a string of 1 to 128 characters",
-    }
-    assert sandbox.members("vip") == frozenset()
-
-
-@pytest.mark.parametrize("raw", [b"", b"{", b'{"type": NaN}', b"\xff\xfe", b"[" * 100_000, b'\xef\xbb\xbf{"type":1}'])
-def test_what_is_not_json_is_said_to_be_so(sandbox: Sandbox, raw: bytes) -> None:
-    assert ask(sandbox, "PATCH", VIP, raw=raw).error == NOT_JSON
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "error"),
-    [
-        ("GET", "/", None),
-        ("POST", VIP.replace("1.0", "1.1"), NOT_FOUND),
-        ("GET", VIP.replace("custom-audience", "custom-audiences"), NOT_FOUND),
-        ("GET", f"{AUDIENCES}/", NOT_FOUND),
-        ("GET", f"{AUDIENCES}//vip", NOT_FOUND),
-        ("GET", f"{VIP}/ids", NOT_FOUND),
-        ("GET", "/1.0//custom-audience", NOT_FOUND),
-        ("OPTIONS", VIP, NOT_FOUND),
-        ("POST", AUDIENCES, NOT_FOUND),
-        ("DELETE", AUDIENCES, NOT_FOUND),
-        ("GET", f"{AUDIENCES}/VIP", NOT_FOUND),
-        ("GET", f"{AUDIENCES}/v%2Fip", MALFORMED),
-        ("GET", f"{AUDIENCES}/v%20p", MALFORMED),
-        ("GET", f"{AUDIENCES}/%C3%A9", MALFORMED),
-        ("GET", f"{AUDIENCES}/{'v' * 256}", MALFORMED),
-        ("GET", f"{VIP}?indexing_token=unknown", MALFORMED),
-        ("GET", f"{VIP}?indexing_token=", MALFORMED),
-        ("GET", f"{VIP}?token=a", MALFORMED),
-        ("DELETE", f"{VIP}?force=1", MALFORMED),
-        ("GET", f"{AUDIENCES}?limit=0", MALFORMED),
-        ("GET", f"{AUDIENCES}?limit=101", MALFORMED),
-        ("GET", f"{AUDIENCES}?limit=ten", MALFORMED),
-        ("GET", f"{AUDIENCES}?from=-1", MALFORMED),
-        ("GET", f"{AUDIENCES}?from=1&from=2", MALFORMED),
-    ],
-)
-def test_routes_names_and_queries_are_read_strictly(
-    sandbox: Sandbox, method: str, path: str, error: tuple[int, int, str] | None
-) -> None:
-    reply = ask(sandbox, method, path)
-    assert (reply.status == 200) if error is None else (reply.error == error)
-
-
-def test_writes_take_no_query_and_reads_no_body(sandbox: Sandbox) -> None:
-    assert ask(sandbox, "PATCH", f"{VIP}?dry_run=1", changes(["a"])).error == MALFORMED
-    assert ask(sandbox, "DELETE", VIP, {}).error == MISUSE
-
-
-@pytest.mark.parametrize("path", [VIP, AUDIENCES])
+@pytest.mark.parametrize("path", [VIP, AUDIENCES, VIP.replace("1.0", "1.1")])
 @pytest.mark.parametrize("header", [{}, {"X-Authorization": "wrong"}, {"Authorization": f"Bearer {REST}"}])
-def test_the_rest_key_is_checked(sandbox: Sandbox, path: str, header: dict[str, str]) -> None:
+def test_the_rest_key_of_an_app_is_checked(sandbox: Sandbox, path: str, header: dict[str, str]) -> None:
     assert ask(sandbox, "GET", path, headers=header).error == INVALID_KEY
 
 
-def test_the_app_key_is_checked(sandbox: Sandbox) -> None:
-    assert ask(sandbox, "GET", VIP.replace(APP, "another-app")).error == INVALID_KEY
+@pytest.mark.parametrize("key", ["another-app", PROJECT])
+def test_the_app_key_is_checked(sandbox: Sandbox, key: str) -> None:
+    assert ask(sandbox, "GET", VIP.replace(APP, key)).error == INVALID_KEY
 
 
-@pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded", "application/jsonp"])
-def test_a_body_must_be_declared_as_json(sandbox: Sandbox, content_type: str | None) -> None:
-    headers = {"X-Authorization": REST} | ({"Content-Type": content_type} if content_type else {})
-    assert ask(sandbox, "PATCH", VIP, changes(["a"]), headers=headers).error == MISUSE
+@pytest.mark.parametrize("path", [f"{CEP}/list", f"{CEP}/view?name=vip"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"X-Authorization": REST, "X-Batch-Project": PROJECT},
+        {"Authorization": REST, "X-Batch-Project": PROJECT},
+        {"Authorization": "Bearer wrong", "X-Batch-Project": PROJECT},
+        {"Authorization": f"Bearer {REST}"},
+        {"Authorization": f"Bearer {REST}", "X-Batch-Project": "project_other"},
+        {"Authorization": f"Bearer {REST}", "X-Batch-Project": APP},
+    ],
+)
+def test_the_keys_of_a_project_are_checked(sandbox: Sandbox, path: str, headers: dict[str, str]) -> None:
+    assert ask(sandbox, "GET", path, headers=headers).cep_error == (401, "AUTHENTICATION_INVALID")
 
 
-def test_a_content_type_may_name_its_charset(sandbox: Sandbox) -> None:
-    headers = {**HEADERS, "Content-Type": "Application/JSON; charset=utf-8"}
-    assert ask(sandbox, "PATCH", VIP, changes(["a"]), headers=headers).status == 201
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", f"{CEP}/create"),
+        ("POST", f"{CEP}/view"),
+        ("PUT", f"{CEP}/replace"),
+        ("DELETE", f"{CEP}/remove"),
+        ("POST", f"{CEP}/delete"),
+        ("POST", f"{CEP}/update/"),
+        ("POST", f"{CEP}/update/vip"),
+        ("POST", "/2.11/audience/update"),
+        ("POST", "/2.10/audiences/update"),
+        ("GET", "/2.1/audiences/list"),
+    ],
+)
+def test_routes_of_2_x_are_read_strictly(sandbox: Sandbox, method: str, path: str) -> None:
+    assert ask(sandbox, method, path, headers=CEP_HEADERS).cep_error == NOT_FOUND
 
 
-def test_a_create_needs_a_known_type_and_a_text(sandbox: Sandbox) -> None:
-    new = f"{AUDIENCES}/new"
-    assert ask(sandbox, "POST", new, {}).error == MISSING
-    assert ask(sandbox, "POST", new, {"type": "install_ids"}).error == MALFORMED
-    assert ask(sandbox, "POST", new, {"type": "custom_ids", "description": 1}).error == MALFORMED
-    assert ask(sandbox, "POST", new, {"type": "custom_ids", "ids": []}).error == MALFORMED
+def test_which_2_x_exists_can_be_chosen() -> None:
+    paths = ["/2.4/audiences/list", "/2.11/audiences/list", "/2.x/audiences/list", "/3.0/audiences/list"]
+    statuses = {}
+    for version in ("2.4", None):
+        with Sandbox(api_version=version) as sandbox:
+            statuses[version] = [ask(sandbox, "GET", path, headers=CEP_HEADERS).status for path in paths]
+    assert statuses == {"2.4": [200, 404, 404, 404], None: [200, 200, 404, 404]}
 
 
-def test_no_message_tells_a_key_or_an_id(sandbox: Sandbox) -> None:
-    secret = "jane@example.com"
-    wrong = [{"action": secret, "id": "a"}, {"action": "add", "id": secret * 9}, {**ADD, secret: 1}, secret]
-    replies = [ask(sandbox, "PATCH", VIP, {"type": "custom_ids", "ids": [element]}) for element in wrong]
-    replies.append(ask(sandbox, "PATCH", VIP, {"type": secret, "ids": [ADD]}))
-    replies.append(ask(sandbox, "PATCH", VIP, {"type": "custom_ids", "ids": [ADD], secret: 1}))
-    replies.append(ask(sandbox, "GET", f"{VIP}?indexing_token={secret}"))
-    replies.append(ask(sandbox, "GET", f"{AUDIENCES}/{secret}"))
-    replies.append(ask(sandbox, "GET", VIP.replace(APP, secret), headers={"X-Authorization": secret}))
-    assert all(reply.status >= 400 for reply in replies)
-    assert not any(told in reply.content.decode() for reply in replies for told in (secret, APP, REST))
+def test_a_project_that_asks_too_often_is_told_so(clock: Clock) -> None:
+    with Sandbox(projects=["one", "two"], requests_per_second=1, clock=clock) as sandbox:
+        one, two = ({**CEP_HEADERS, "X-Batch-Project": project} for project in ("one", "two"))
+        change = {"name": "vip", "ids": [{"action": "add", "id": "a"}]}
+        assert get(sandbox, "list", headers=one).status == 200
+        assert post(sandbox, "update", change, headers=one).cep_error == (429, "TOO_MANY_REQUESTS")
+        assert sandbox.members("vip", "one") == frozenset()
+        assert get(sandbox, "list", headers=two).status == 200
+        assert ask(sandbox, "GET").status == ask(sandbox, "PATCH", VIP, changes(["a"])).status - 1 == 200
+        clock.now += 1
+        assert post(sandbox, "update", change, headers=one).status == 202
 
 
-def test_the_keys_of_an_error_can_be_chosen() -> None:
-    with Sandbox(error_keys=("error_code", "error_message")) as sandbox:
-        body = ask(sandbox, "GET", headers={}).json
-    assert body["error_code"] == 10
-    assert body["error_message"].startswith("AUTHENTICATION_INVALID")
-
-
-def test_indexing_takes_as_long_as_the_clock_says(clock: Clock) -> None:
-    with Sandbox(indexing_delay=60, clock=clock) as sandbox:
-        token = ask(sandbox, "PATCH", VIP, changes(["a"])).json["indexing_token"]
-        view = f"{VIP}?indexing_token={token}"
-        before = ask(sandbox, "GET", view).json
-        clock.now += 60
-        after = ask(sandbox, "GET", view).json
-    assert (before["indexing_state"], before["nb_ids"]) == ("IN_PROGRESS", 0)
-    assert (after["indexing_state"], after["nb_ids"]) == ("APPLIED", 1)
-
-
-def test_a_raw_id_survives_json_as_it_is(sandbox: Sandbox) -> None:
-    odd = [" a ", "A", 'quote"', "é", "\u0000", "👋"]
-    ask(sandbox, "PATCH", VIP, raw=json.dumps(changes(odd), ensure_ascii=False).encode())
-    assert sandbox.members("vip") == frozenset(odd)
+def test_apps_and_projects_share_no_member(sandbox: Sandbox) -> None:
+    ask(sandbox, "PATCH", VIP, changes(["app"]), headers=HEADERS)
+    post(sandbox, "update", {"name": "vip", "ids": [{"action": "add", "id": "project"}]})
+    assert sandbox.members("vip") == {"app"}
+    assert sandbox.members("vip", PROJECT) == {"project"}

@@ -7,11 +7,17 @@ from collections import Counter
 import pytest
 
 from airflow_provider_batch.sandbox import Fault, Sandbox
-from airflow_provider_batch.sandbox.faults import ANY_CALL, ANY_WRITE, FaultScript
+from airflow_provider_batch.sandbox.faults import ANY_CALL, FaultScript, any_write
 
-from .asking import VIP, ask, changes, eventually
+from .asking import CEP, PHONES, PROJECT, VIP, ask, changes, eventually, get, post
 
 WRITE = changes(add=["a"])
+CEP_WRITES: dict[str, dict[str, object]] = {
+    "create": {"name": "new", "type": "custom_ids"},
+    "update": {"name": "vip", "ids": [{"action": "add", "id": "a"}]},
+    "replace": {"name": "vip", "ids": [{"id": "a"}]},
+    "remove": {"name": "vip"},
+}
 
 
 def test_each_call_takes_one_fault_and_none_is_an_answer_as_ever(sandbox: Sandbox) -> None:
@@ -37,6 +43,50 @@ def test_each_call_takes_one_fault_and_none_is_an_answer_as_ever(sandbox: Sandbo
 def test_a_documented_status_brings_its_documented_body(sandbox: Sandbox, status: int, code: int, name: str) -> None:
     sandbox.faults(Fault(status))
     assert ask(sandbox, "GET").error == (status, code, name)
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, "MISSING_PARAMETER"),
+        (401, "AUTHENTICATION_INVALID"),
+        (404, "ROUTE_NOT_FOUND"),
+        (429, "TOO_MANY_REQUESTS"),
+        (500, "SERVER_ERROR"),
+        (503, "MAINTENANCE_ERROR"),
+    ],
+)
+def test_a_status_of_2_x_brings_a_body_of_2_x(sandbox: Sandbox, status: int, code: str) -> None:
+    sandbox.faults(Fault(status), Fault(status), Fault(403))
+    assert get(sandbox, "list").cep_error == (status, code)
+    assert ask(sandbox, "POST", "/2.11/no/such/route").cep_error == (status, code)
+    assert get(sandbox, "list").content == b""
+
+
+@pytest.mark.parametrize("verb", CEP_WRITES)
+@pytest.mark.parametrize("after_write", [False, True])
+def test_a_fault_covers_every_write_of_2_x(sandbox: Sandbox, verb: str, after_write: bool) -> None:
+    before = get(sandbox, "list").content
+    sandbox.faults(Fault(202, body={}, after_write=after_write))
+    reply = post(sandbox, verb, CEP_WRITES[verb])
+    assert (reply.status, reply.json) == (202, {})
+    assert (get(sandbox, "list").content != before) is after_write
+
+
+def test_a_fault_covers_every_write_of_1_1() -> None:
+    new = PHONES.replace("phones", "new")
+    with Sandbox(["phones:install_ids"]) as sandbox:
+        sandbox.faults(*[Fault(500, after_write=True)] * 4)
+        for method, path, body in (
+            ("PATCH", PHONES, {"ids": [{"action": "add", "id": "a"}]}),
+            ("PUT", PHONES, {"ids": [{"id": "b"}]}),
+            ("POST", new, {"type": "install_ids"}),
+        ):
+            assert ask(sandbox, method, path, body).error == (500, 1, "SERVER_ERROR")
+        assert sandbox.members("phones") == {"b"}
+        assert sandbox.members("new") == frozenset()
+        assert ask(sandbox, "DELETE", PHONES).status == 500
+        assert ask(sandbox, "GET", PHONES).status == 404
 
 
 def test_a_body_may_be_anything(sandbox: Sandbox) -> None:
@@ -120,9 +170,9 @@ def test_a_rate_is_a_share(rate: float) -> None:
         Sandbox(fault_rate=rate)
 
 
-def drawn(rate: float, seed: int, method: str = "PATCH") -> list[Fault | None]:
+def drawn(rate: float, seed: int, token_status: int | None = 201) -> list[Fault | None]:
     script = FaultScript(rate, seed)
-    return [script.take(method) for _ in range(500)]
+    return [script.take(token_status) for _ in range(500)]
 
 
 def test_random_faults_repeat_with_their_seed_and_come_as_often_as_asked() -> None:
@@ -131,9 +181,32 @@ def test_random_faults_repeat_with_their_seed_and_come_as_often_as_asked() -> No
     assert set(drawn(0.0, seed=7)) == {None}
 
 
-def test_every_fault_of_the_mix_is_drawn_and_reads_get_no_201() -> None:
-    assert {repr(fault) for fault in drawn(1.0, seed=1)} == {repr(fault) for fault in ANY_WRITE}
-    assert {repr(fault) for fault in drawn(1.0, seed=1, method="GET")} == {repr(fault) for fault in ANY_CALL}
+def test_every_fault_of_the_mix_is_drawn_and_only_writes_are_told_to_be_done() -> None:
+    for status in (201, 202):
+        mix = drawn(1.0, seed=1, token_status=status)
+        assert {repr(fault) for fault in mix} == {repr(fault) for fault in any_write(status)}
+        assert {fault.status for fault in mix if fault and (fault.status or 500) < 300} == {status}
+    assert {repr(fault) for fault in drawn(1.0, seed=1, token_status=None)} == {repr(fault) for fault in ANY_CALL}
+
+
+def promised(sandbox: Sandbox, method: str, path: str) -> int:
+    """The share of a hundred calls that a random fault makes look like a write that was accepted."""
+    statuses = []
+    for _ in range(100):
+        try:
+            statuses.append(ask(sandbox, method, path).status)
+        except ConnectionError:
+            statuses.append(0)
+    return sum(200 < status < 300 for status in statuses)
+
+
+def test_only_a_call_that_promises_a_token_is_told_to_have_one() -> None:
+    with Sandbox(fault_rate=1, seed=5) as sandbox:
+        for method, path in (("PATCH", VIP), ("PUT", PHONES), *(("POST", f"{CEP}/{verb}") for verb in CEP_WRITES)):
+            assert promised(sandbox, method, path)
+        for method, path in (("POST", VIP), ("DELETE", VIP), ("GET", f"{CEP}/view"), ("GET", f"{CEP}/list")):
+            assert not promised(sandbox, method, path)
+        assert sandbox.members("vip", PROJECT) == frozenset()
 
 
 def test_a_stubborn_client_gets_through_a_bad_day() -> None:

@@ -4,13 +4,14 @@ import os
 
 from airflow_provider_batch.sandbox import Sandbox
 
-from .asking import VIP, ask, changes
+from .asking import PROJECT, VIP, ask, changes
 
 pytest_plugins = ["airflow_provider_batch.sandbox.fixture"]
 
 
 def test_the_fixture_is_airflows_default_connection(batch_sandbox: Sandbox) -> None:
     assert os.environ["AIRFLOW_CONN_BATCH_DEFAULT"] == batch_sandbox.connection_json()
+    assert os.environ["AIRFLOW_CONN_BATCH_CEP"] == batch_sandbox.connection_json(PROJECT)
     assert ask(batch_sandbox, "PATCH", VIP, changes(add=["a"])).status == 201
     assert batch_sandbox.members("vip") == {"a"}
 

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
@@ -20,25 +21,35 @@ COMMAND = [sys.executable, "-m", "airflow_provider_batch.sandbox"]
 
 @contextmanager
 def running(*options: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """The command and the lines it greets with, the last of which is an export."""
+    """The command and the lines it greets with, of which all but two are exports."""
     command = subprocess.Popen(
         [*COMMAND, "--port", "0", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     try:
         assert command.stdout
-        lines = [command.stdout.readline().rstrip("\n") for _ in range(2 + max(options.count("--app"), 1))]
+        lines = [
+            command.stdout.readline().rstrip("\n")
+            for _ in range(2 + sum(max(options.count(name), 1) for name in ("--app", "--project")))
+        ]
         yield command, lines
     finally:
         command.kill()
         command.communicate()
 
 
-def exported(line: str) -> tuple[str, dict[str, str]]:
+def exported(line: str) -> tuple[str, dict[str, Any]]:
     """What a shell makes of an export line."""
     export, assignment = shlex.split(line)
     assert export == "export"
     name, _, value = assignment.partition("=")
     return name, json.loads(value)
+
+
+def list_of(connection: dict[str, str], version: str) -> object:
+    headers = {"Authorization": f"Bearer {connection['password']}", "X-Batch-Project": connection["login"]}
+    request = urllib.request.Request(f"{connection['host']}/{version}/audiences/list", headers=headers)
+    with urllib.request.urlopen(request, timeout=10) as response:
+        return json.load(response)
 
 
 def get(connection: dict[str, str], path: str) -> object:
@@ -63,16 +74,40 @@ def test_it_prints_its_real_port_and_leaves_cleanly(number: signal.Signals) -> N
 
 
 def test_every_option_reaches_the_sandbox() -> None:
-    listed = ["--audience", "one", "--audience", "two", "--app", "ios", "--app", "android"]
+    listed = ["--audience", "one", "--audience", "two:custom_ids", "--audience", "phones:install_ids", "--app", "ios"]
+    listed += ["--app", "android", "--project", "project_a", "--project", "project_b", "--api-version", "2.4"]
     numbers = ["--seed", "1", "--fault-rate", "0", "--latency", "0.01", "--indexing-delay", "1"]
-    with running(*listed, *numbers) as (_, lines):
-        assert lines[1] == "Audiences: one, two"
+    with running(*listed, *numbers, "--cep-requests-per-second", "0.001") as (_, lines):
+        assert lines[1] == "Audiences: one, two, phones:install_ids"
         first, second = exported(lines[2]), exported(lines[3])
         assert (first[0], first[1]["login"]) == ("AIRFLOW_CONN_BATCH_DEFAULT", "ios")
         assert (second[0], second[1]["login"]) == ("AIRFLOW_CONN_BATCH_2", "android")
         assert get(second[1], "/two")
         with pytest.raises(urllib.error.HTTPError, match="404"):
             get(first[1], "/vip")
+        third, fourth = exported(lines[4]), exported(lines[5])
+        assert (third[0], third[1]["login"]) == ("AIRFLOW_CONN_BATCH_CEP", "project_a")
+        assert (fourth[0], fourth[1]["login"]) == ("AIRFLOW_CONN_BATCH_CEP_2", "project_b")
+        assert fourth[1]["extra"] == {"platform": "cep", "api_version": "2.4"}
+        assert list_of(fourth[1], "2.4")
+        with pytest.raises(urllib.error.HTTPError, match="429"):
+            list_of(fourth[1], "2.4")
+
+
+def test_any_2_x_may_exist() -> None:
+    with running("--api-version", "any") as (_, lines):
+        connection = exported(lines[3])[1]
+        assert connection["extra"] == {"platform": "cep"}
+        assert list_of(connection, "2.1") == list_of(connection, "2.13")
+
+
+def test_an_audience_of_two_types_is_told_in_one_line() -> None:
+    command = [*COMMAND, "--port", "0", "--audience", "vip", "--audience", "vip:install_ids"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert (ended.returncode, ended.stderr.splitlines()[-1].partition("error: ")[2]) == (
+        2,
+        "an audience is named twice",
+    )
 
 
 @pytest.mark.parametrize(
@@ -84,6 +119,10 @@ def test_every_option_reaches_the_sandbox() -> None:
         ("--indexing-delay", "soon"),
         ("--fault-rate", "1.5"),
         ("--audience", "not a name"),
+        ("--audience", "vip:emails"),
+        ("--project", "a b"),
+        ("--api-version", "1.0"),
+        ("--cep-requests-per-second", "0"),
         ("--app", "a/b"),
         ("--port", "65536"),
         ("--seed", "x"),

@@ -4,7 +4,7 @@ import re
 
 from airflow_provider_batch.sandbox import Fault, Sandbox
 
-from .asking import APP, REST, VIP, Clock, ask, changes
+from .asking import APP, CEP_HEADERS, PROJECT, REST, VIP, Clock, ask, changes, get, post
 
 
 def test_the_page_needs_nothing_from_elsewhere(sandbox: Sandbox) -> None:
@@ -40,11 +40,35 @@ def test_the_state_tells_audiences_and_calls_newest_first(clock: Clock) -> None:
     assert len(sandbox.calls) == 2  # looking at the page is no call
 
 
+def test_every_audience_is_shown_with_platform_version_and_type(clock: Clock) -> None:
+    names = ["vip", "ads:advertising_ids", "phones:install_ids"]
+    with Sandbox(names, projects=["project_first", "project_second"], clock=clock) as sandbox:
+        headers = {**CEP_HEADERS, "X-Batch-Project": "project_second"}
+        change = {"name": "vip", "ids": [{"action": "add", "id": "a"}, {"action": "remove", "id": "b"}]}
+        post(sandbox, "update", change, headers=headers)
+        shown = ask(sandbox, "GET", "/sandbox/state", headers={}).json
+    assert [
+        (each["name"], each["platform"], each["version"], each["type"]) for each in shown["apps"][0]["audiences"]
+    ] == [
+        ("phones", "MEP", "1.1", "install_ids"),
+        ("ads", "MEP", "1.0", "advertising_ids"),
+        ("vip", "MEP", "1.0", "custom_ids"),
+    ]
+    first, second = shown["projects"]
+    assert [(each["name"], each["platform"], each["nb_ids"]) for each in first["audiences"]] == [("vip", "CEP", 0)]
+    assert second["audiences"][0]["nb_ids"] == 1
+    (call,) = shown["calls"]
+    assert (call["route"], call["status"], call["elements"]) == ("/2.11/audiences/update", 202, 2)
+    assert call["key"] == second["project"] != first["project"]
+
+
 def test_neither_page_nor_state_shows_a_key_or_an_id(sandbox: Sandbox) -> None:
     ask(sandbox, "PATCH", VIP, changes(add=["jane@example.com"]))
     ask(sandbox, "GET", VIP, headers={"X-Authorization": "another-secret"})
+    post(sandbox, "update", {"name": "vip", "ids": [{"action": "add", "id": "jane@example.com"}]})
+    get(sandbox, "view", name="jane@example.com")
     shown = b"".join(ask(sandbox, "GET", path, headers={}).content for path in ("/", "/sandbox/state")).decode()
-    assert not any(told in shown for told in ("jane@example.com", "another-secret", APP, REST))
+    assert not any(told in shown for told in ("jane@example.com", "another-secret", APP, PROJECT, REST))
 
 
 def test_the_page_takes_no_fault(sandbox: Sandbox) -> None:

@@ -8,13 +8,27 @@ import subprocess
 import sys
 import threading
 import time
+from typing import Any
 
 import pytest
 
 from airflow_provider_batch.sandbox import Sandbox
 from airflow_provider_batch.sandbox.errors import Refused
 
-from .asking import APP, AUDIENCES, HEADERS, REST, VIP, ask, changes, eventually
+from .asking import (
+    APP,
+    AUDIENCES,
+    CEP_HEADERS,
+    HEADERS,
+    PROJECT,
+    REST,
+    VIP,
+    ask,
+    changes,
+    eventually,
+    get,
+    post,
+)
 
 
 def kept_open(sandbox: Sandbox) -> http.client.HTTPConnection:
@@ -114,14 +128,25 @@ def test_a_taken_port_is_an_error_of_the_caller(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"latency": -1}, {"indexing_delay": -1}, {"latency": float("nan")}, {"apps": ()}, {"indexing_order": "x"}]
+    ("wrong", "told"),
+    [
+        ({"latency": -1}, "negative"),
+        ({"indexing_delay": -1}, "negative"),
+        ({"latency": float("nan")}, "negative"),
+        ({"apps": ()}, "at least one app"),
+        ({"indexing_order": "x"}, "sent or random"),
+        ({"apps": ["same"], "projects": ["same"]}, "same key"),
+        ({"audiences": ["vip", "vip:install_ids"]}, "twice"),
+        ({"api_version": "1.0"}, "like 2.11"),
+        ({"requests_per_second": 0}, "more than 0"),
+    ],
 )
-def test_wrong_settings_are_told_at_once(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=r"negative|at least one app|sent or random"):
-        Sandbox(**wrong)  # type: ignore[arg-type]
+def test_wrong_settings_are_told_at_once(wrong: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        Sandbox(**wrong)
 
 
-@pytest.mark.parametrize("name", ["", "a b", "é", "x" * 256])
+@pytest.mark.parametrize("name", ["", "a b", "é", "x" * 256, "vip:emails"])
 def test_a_wrong_name_is_told_at_once(name: str) -> None:
     with pytest.raises(ValueError, match="audience name"):
         Sandbox([name])
@@ -134,6 +159,19 @@ def test_the_connection_is_airflows_json(sandbox: Sandbox) -> None:
         "password": REST,
         "host": f"http://127.0.0.1:{sandbox.port}",
     }
+
+
+def test_the_connection_of_a_project_says_its_platform(sandbox: Sandbox) -> None:
+    connection = json.loads(sandbox.connection_json(PROJECT))
+    assert (connection["login"], connection["password"]) == (PROJECT, REST)
+    assert connection["extra"] == {"platform": "cep", "api_version": "2.11"}
+    assert json.loads(Sandbox(api_version=None).connection_json(PROJECT))["extra"] == {"platform": "cep"}
+
+
+def test_a_sandbox_may_have_no_project() -> None:
+    with Sandbox(projects=()) as sandbox:
+        assert get(sandbox, "list").status == 401
+        assert ask(sandbox, "GET").status == 200
 
 
 def test_each_app_has_every_audience_and_its_own_members() -> None:
@@ -162,13 +200,23 @@ def test_records_hold_no_key_and_no_id(sandbox: Sandbox) -> None:
     ask(sandbox, "GET", f"{AUDIENCES}/{secret}")
     ask(sandbox, "GET", f"/2.0/{APP}/{secret}")
     ask(sandbox, "GET", f"{VIP}?indexing_token={secret}", headers={"X-Authorization": secret})
+    post(sandbox, "update", {"name": "vip", "ids": [{"action": "add", "id": secret}]})
+    get(sandbox, "view", name=secret)
+    post(sandbox, secret, {})
+    post(sandbox, "update", {}, headers={"X-Batch-Project": secret})
+    ask(sandbox, "POST", f"/2.11/{PROJECT}", headers=CEP_HEADERS)
     assert [call.route for call in sandbox.calls] == [
         "/1.0/{api_key}/custom-audience/vip",
         "/1.0/{api_key}/custom-audience/{name}",
         "unknown route",
         "/1.0/{api_key}/custom-audience/vip",
+        "/2.11/audiences/update",
+        "/2.11/audiences/view",
+        "unknown route",
+        "/2.11/audiences/update",
+        "unknown route",
     ]
-    assert not any(told in repr(sandbox.calls) for told in (secret, APP, REST))
+    assert not any(told in repr(sandbox.calls) for told in (secret, APP, PROJECT, REST))
 
 
 def test_bodies_are_kept_only_if_asked_for_and_never_shown() -> None:

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from airflow_provider_batch.sandbox.audience import NO_TRAITS, Change, Traits
 from airflow_provider_batch.sandbox.errors import Refused
 from airflow_provider_batch.sandbox.state import State
 
@@ -15,7 +16,7 @@ def a_state(clock: Clock, delay: float = 0.0) -> State:
 
 
 def write(state: State, add: list[str] | None = None, remove: list[str] | None = None, replaces: bool = False) -> str:
-    return state.write("app", "vip", "custom_ids", add or [], remove or [], replaces=replaces)
+    return state.write("app", "vip", Change(dict.fromkeys(add or [], NO_TRAITS), remove or [], replaces))
 
 
 def test_an_id_both_added_and_removed_ends_up_removed(clock: Clock) -> None:
@@ -111,10 +112,55 @@ def test_an_audience_without_writes_is_applied_and_dated(clock: Clock) -> None:
 
 def test_apps_share_nothing(clock: Clock) -> None:
     state = State(["ios", "android"], ["vip"], indexing_delay=0, clock=clock)
-    token = state.write("ios", "vip", "custom_ids", ["a"], [], replaces=False)
+    token = state.write("ios", "vip", Change({"a": NO_TRAITS}))
     assert state.members("android", "vip") == frozenset()
     with pytest.raises(Refused, match="MALFORMED_PARAMETER"):
         state.facts("android", "vip", token)
+
+
+def test_a_replace_in_random_order_ends_earlier_writes_for_good_where_states_say_so(clock: Clock) -> None:
+    for seed in range(20):
+        state = State(
+            ["app"], ["vip"], projects=["project"], indexing_delay=60, clock=clock, indexing_order="random", seed=seed
+        )
+        tokens = [state.write("project", "vip", Change({str(number): NO_TRAITS})) for number in range(5)]
+        replace = state.write("project", "vip", Change({"new": NO_TRAITS}, replaces=True))
+        while state.facts("project", "vip", replace).indexing_state == "IN_PROGRESS":
+            clock.now += 1
+        assert {state.facts("project", "vip", token).indexing_state for token in tokens} == {"REPLACED"}
+        assert state.members("project", "vip") == {"new"}
+        clock.now += 60
+        assert state.members("project", "vip") == {"new"}
+
+
+def test_a_late_replace_ends_no_later_replace(clock: Clock) -> None:
+    for seed in range(20):
+        state = State([], ["vip"], projects=["p"], indexing_delay=60, clock=clock, indexing_order="random", seed=seed)
+        state.write("p", "vip", Change({"first": NO_TRAITS}, replaces=True))
+        state.write("p", "vip", Change({"second": NO_TRAITS}, replaces=True))
+        clock.now += 60
+        assert state.members("p", "vip") == {"second"}
+        assert state.facts("p", "vip").indexing_state == "APPLIED"
+
+
+def test_every_key_has_the_audiences_that_it_can_hold(clock: Clock) -> None:
+    names = ["vip", "ads:advertising_ids", "phones:install_ids"]
+    state = State(["app"], names, projects=["project"], indexing_delay=0, clock=clock)
+    assert [(facts.name, facts.type) for _, facts in state.listed("app")] == [
+        ("phones", "install_ids"),
+        ("ads", "advertising_ids"),
+        ("vip", "custom_ids"),
+    ]
+    assert [facts.name for _, facts in state.listed("project")] == ["vip"]
+
+
+def test_a_later_add_brings_its_own_attributes(clock: Clock) -> None:
+    state = a_state(clock)
+    for attributes in ({"age": 1, "name": "a"}, {"age": 2}):
+        state.write("app", "vip", Change({"a": Traits(attributes, ())}))
+    assert state.traits("app", "vip")["a"].attributes == {"age": 2}
+    write(state, add=["a"])
+    assert state.traits("app", "vip")["a"] == NO_TRAITS
 
 
 def test_a_deleted_name_is_free_again_and_its_members_are_gone(clock: Clock) -> None:
@@ -148,4 +194,4 @@ def test_what_is_applied_is_not_looked_at_again(clock: Clock) -> None:
     for number in range(500):
         write(state, add=[str(number)])
     state.facts("app", "vip")
-    assert not state._apps["app"]["vip"].waiting
+    assert not state._audiences["app"]["vip"].waiting

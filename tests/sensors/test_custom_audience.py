@@ -261,7 +261,7 @@ def test_templates_are_rendered() -> None:
 
 def test_constructing_looks_nothing_up_and_checks_no_template() -> None:
     waiting = sensor("{{ token }}", audience_name="{{ not a name }}", batch_conn_id="no_such_connection")
-    assert waiting.template_fields == ("audience_name", "indexing_tokens", "batch_conn_id")
+    assert waiting.template_fields == ("audience_name", "indexing_tokens", "audience_type", "batch_conn_id")
     assert not waiting.deferrable
 
 

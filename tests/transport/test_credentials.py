@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from airflow_provider_batch.exceptions import BatchConfigurationError
@@ -112,7 +114,8 @@ def test_an_empty_query_or_fragment_is_refused_too(base_url: str) -> None:
 @pytest.mark.parametrize("key", ["", " ", "a b", "abc\n", "\tabc", "abc\r\nX-Injected: 1", "clé", "a\u00a0b", "\x00"])
 @pytest.mark.parametrize("which", ["login", "password"])
 def test_a_key_that_is_none_is_refused_without_being_repeated(which: str, key: str) -> None:
-    keys = {"api_key": "right", "rest_api_key": "right", {"login": "api_key", "password": "rest_api_key"}[which]: key}
+    wrong = {"login": "api_key", "password": "rest_api_key"}[which]
+    keys: dict[str, Any] = {"api_key": "right", "rest_api_key": "right", wrong: key}
     with pytest.raises(BatchConfigurationError, match=which) as caught:
         Credentials("https://api.batch.com", **keys)
     assert not key.strip() or key not in str(caught.value)

@@ -1,0 +1,209 @@
+"""What all operators of Batch's audiences share, and what all those share that push ids."""
+
+from __future__ import annotations
+
+import math
+import time
+from abc import abstractmethod
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, conf
+
+from airflow_provider_batch.operators.failing import hopeless_fails
+from airflow_provider_batch.operators.rendering import RendersIdsAsCounts
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_batch.hooks.batch import BatchHook
+    from airflow_provider_batch.operators.journal import TaskStateJournal
+    from airflow_provider_batch.protocol.model import PushResult
+
+
+class AudienceOperator(BaseOperator):
+    """An operator that speaks with Batch over one connection, about audiences of one type."""
+
+    batch_conn_id: str
+    ui_color = "#d8efe6"
+
+    @cached_property
+    def hook(self) -> BatchHook:
+        """The hook of the connection; imported here so that parsing a DAG file does not pay for it."""
+        from airflow_provider_batch.hooks.batch import BatchHook
+
+        return BatchHook(self.batch_conn_id)
+
+    def on_kill(self) -> None:
+        """Send no further call and give up any wait; what Batch has accepted stays."""
+        self.hook.stop()
+
+
+class PushOperator(RendersIdsAsCounts, AudienceOperator):
+    """
+    An operator that pushes ids to one audience, and waits for them if that is asked for.
+
+    Returns the indexing tokens, one a call, so that a sensor takes ``indexing_tokens=push.output``; pushes the XCom
+    ``summary`` with the counts. Bad input and refusals (400, 401, 403, 404) fail without retries; what may pass is
+    first tried again call by call, then left to the DAG's retries. On Airflow 3.3 and later a retry sends only what is
+    left, and waits for what it knows; before, it sends everything again, which is safe.
+    """
+
+    def __init__(
+        self,
+        *,
+        audience_name: str,
+        audience_type: str = "custom_ids",
+        batch_conn_id: str = "batch_default",
+        chunk_size: int = 10_000,
+        max_concurrency: int | None = None,
+        on_invalid_id: Literal["fail", "skip"] = "fail",
+        on_rejected_chunk: Literal["fail", "bisect"] = "fail",
+        max_rejected: float | None = None,
+        skip_on_empty: bool = False,
+        wait_for_indexing: bool = False,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poke_interval: float | timedelta = 10,
+        indexing_timeout: float | timedelta = 3600,
+        dry_run: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.audience_name = audience_name
+        self.audience_type = audience_type
+        self.batch_conn_id = batch_conn_id
+        self.chunk_size = chunk_size
+        self.max_concurrency = max_concurrency
+        self.on_invalid_id = on_invalid_id
+        self.on_rejected_chunk = on_rejected_chunk
+        self.max_rejected = max_rejected
+        self.skip_on_empty = skip_on_empty
+        self.wait_for_indexing = wait_for_indexing
+        self.deferrable = deferrable
+        self.poke_interval = seconds("poke_interval", poke_interval)
+        self.indexing_timeout = seconds("indexing_timeout", indexing_timeout)
+        self.is_dry_run = dry_run  # Airflow's own dry_run is a method
+
+    @abstractmethod
+    def push(self, context: Context, journal: TaskStateJournal | None) -> PushResult:
+        """Send the ids; *journal* knows what an earlier try has sent."""
+
+    def indexed(self, audience: dict[str, Any] | None) -> None:
+        """Go on after every write was indexed; *audience* is the last view, if one was needed."""
+
+    def own_replace(self, indexing_tokens: Sequence[str]) -> str | None:
+        """Return which of the tokens is that of a replace, if this operator replaces."""
+        return None
+
+    def execute(self, context: Context) -> list[str]:
+        """Push the ids, and wait if that is asked for."""
+        journal = _journal(context)
+        ti = context.get("ti")
+        if journal is None and getattr(ti, "try_number", 1) > 1:
+            self.log.info("Airflow before 3.3 keeps nothing between two tries: everything is sent again, which is safe")
+        with hopeless_fails(journal):
+            result = self.push(context, journal)
+            if ti is not None:
+                ti.xcom_push(key="summary", value=result.summary())
+            result.check_rejected(self.max_rejected)
+            if not result.calls and self.skip_on_empty:
+                raise AirflowSkipException(f"{self.audience_name}: nothing to send")
+            if self.wait_for_indexing and not self.is_dry_run:
+                self._wait(result.indexing_tokens)
+        if journal is not None:
+            journal.clear()
+        return result.indexing_tokens
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> list[str]:
+        """Return the tokens, now that the trigger has seen them confirmed."""
+        from airflow_provider_batch.triggers.custom_audience import IndexingEvent
+
+        journal = _journal(context)
+        indexed = IndexingEvent.from_payload(event)
+        with hopeless_fails(journal):
+            indexed.raise_unless_finished()
+            if indexed.warning:
+                self.log.warning("%s: %s", self.audience_name, indexed.warning)
+            self.indexed(indexed.audience)
+        if journal is not None:
+            journal.clear()
+        return list(indexed.indexing_tokens)
+
+    def _wait(self, indexing_tokens: list[str]) -> None:
+        own_replace = self.own_replace(indexing_tokens)
+        if not self.deferrable:
+            audience = self.hook.wait_for_indexing(
+                self.audience_name,
+                indexing_tokens,
+                audience_type=self.audience_type,
+                poke_interval=self.poke_interval,
+                timeout=self.indexing_timeout,
+                own_replace=own_replace,
+            )
+            self.indexed(audience.to_dict() if audience else None)
+            return
+        # Deferring costs two starts of a worker: ask once before.
+        checked = self.hook.check_indexing(
+            self.audience_name, indexing_tokens, audience_type=self.audience_type, own_replace=own_replace
+        )
+        if checked.pending:
+            defer_until_indexed(
+                self,
+                indexing_tokens,
+                confirmed=len(indexing_tokens) - len(checked.pending),
+                start_time=time.time(),
+                timeout=self.indexing_timeout,
+                own_replace=own_replace,
+            )
+        self.indexed(checked.audience.to_dict() if checked.audience else None)
+
+
+def defer_until_indexed(
+    operator: Any,
+    indexing_tokens: Sequence[str],
+    *,
+    start_time: float,
+    timeout: float,
+    confirmed: int = 0,
+    own_replace: str | None = None,
+) -> NoReturn:
+    """
+    Wait in the triggerer and go on with the operator's ``execute_complete``.
+
+    :param operator: gives the connection, the audience's name and type, and the poke interval.
+    :param start_time: when the wait began, in seconds since the epoch.
+    :param timeout: after how many seconds it ends.
+    :param confirmed: how many of the tokens, from the first, are known to be confirmed.
+    """
+    from airflow_provider_batch.triggers.custom_audience import DEFERRAL_GRACE, CustomAudienceIndexingTrigger
+
+    trigger = CustomAudienceIndexingTrigger(
+        batch_conn_id=operator.batch_conn_id,
+        audience_name=operator.audience_name,
+        audience_type=operator.audience_type,
+        indexing_tokens=indexing_tokens,
+        confirmed=confirmed,
+        own_replace=own_replace,
+        poke_interval=operator.poke_interval,
+        start_time=start_time,
+        end_time=start_time + timeout,
+    )
+    operator.defer(trigger=trigger, method_name="execute_complete", timeout=timedelta(seconds=timeout) + DEFERRAL_GRACE)
+    raise AssertionError("defer does not return")
+
+
+def _journal(context: Context) -> TaskStateJournal | None:
+    """Return where the task instance keeps what was delivered; imported where a task runs, as the hook is."""
+    from airflow_provider_batch.operators.journal import TaskStateJournal
+
+    return TaskStateJournal.of(context)
+
+
+def seconds(name: str, value: float | timedelta) -> float:
+    """Return a time in seconds; it is not templated, so that a wrong one already fails the DAG file."""
+    number = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < math.inf:
+        raise ValueError(f"{name}: {value!r} is no time; pass seconds above 0, or a timedelta")
+    return number

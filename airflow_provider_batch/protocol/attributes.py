@@ -1,0 +1,151 @@
+"""What is known of a member -> JSON in the spelling of one version of the API, or ValueError with the reason."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from airflow_provider_batch.protocol.dialect import MemberRules
+
+#: How a key tells the kind of its value: https://doc.batch.com/developer/api/cep/audiences/update
+_TYPED_KEY: Final = re.compile(r"(date|url)\((.+)\)")
+
+#: A scheme and something behind it; an app's own addresses count.
+_ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
+
+#: What the reason of a refusal shows of an attribute's name.
+_LONGEST_NAME: Final = 80
+
+_KINDS: Final = {"text": "text", "number": "numbers", "date": "dates", "url": "addresses", "array": "arrays"}
+
+
+def extras(attributes: object, tags: object, rules: MemberRules) -> str:
+    """
+    Return what stands beside the id in its JSON object, without braces; empty if there is nothing to say.
+
+    :raises ValueError: with the reason, for what this version of the API does not take.
+    """
+    fields: dict[str, Any] = {}
+    if attributes := _attributes(attributes, rules):
+        fields["attributes"] = attributes
+    if tags := _tags(tags, rules):
+        fields["tags"] = tags
+    text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))[1:-1]
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            "an attribute or tag has a lone surrogate; decode the source with the right encoding"
+        ) from None
+    return text
+
+
+def _attributes(attributes: object, rules: MemberRules) -> dict[str, Any]:
+    if attributes is None or attributes == {}:
+        return {}
+    if not rules.kinds:
+        raise ValueError(f"API {rules.version} takes no attributes; pass the id alone")
+    if not isinstance(attributes, Mapping):
+        raise ValueError(f"attributes must be a dict of names and values, not {type(attributes).__name__}")
+    spelled: dict[str, Any] = {}
+    for name, value in attributes.items():
+        if value is None:  # a NULL of a database: nothing is known
+            continue
+        key, known = _spelled(name, value, rules)
+        if key in spelled:
+            raise ValueError(f"attribute {_shown(name)} is given twice; its key is {_shown(key)}")
+        spelled[key] = known
+    if len(spelled) > rules.most_attributes:
+        raise ValueError(
+            f"{len(spelled)} attributes are more than the {rules.most_attributes} that API {rules.version} takes"
+        )
+    return spelled
+
+
+def _spelled(name: object, value: Any, rules: MemberRules) -> tuple[str, Any]:
+    """Return key and value of one attribute as they are sent."""
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError("an attribute's name must be text that is not blank")
+    typed = _TYPED_KEY.fullmatch(name)
+    kind = _kind(typed[1] if typed else "", value, name)
+    if kind not in rules.kinds:
+        raise ValueError(f"attribute {_shown(name)}: API {rules.version} takes no {_KINDS[kind]}")
+    if kind == "date":
+        return name if typed else f"date({name})", _moment(value, rules.zone, name)
+    if kind == "array":
+        return name, [_number(item, name) if not isinstance(item, str) else item for item in value]
+    return name, _number(value, name) if kind == "number" else value
+
+
+def _kind(declared: str, value: object, name: str) -> str:
+    """Return the kind of *value*, which must be the one that its key declares."""
+    if isinstance(value, str):
+        if declared == "url" and not _ADDRESS.fullmatch(value):
+            raise ValueError(f"attribute {_shown(name)}: its value is no address such as https://…")
+        return declared or "text"
+    if isinstance(value, date):  # a datetime is one, too
+        kind = "date"
+    elif isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        kind = "number"
+    elif isinstance(value, list | tuple):
+        kind = "array"
+        if not all(isinstance(item, str | int | float | Decimal) and not isinstance(item, bool) for item in value):
+            raise ValueError(f"attribute {_shown(name)}: an array may hold text and numbers only")
+    else:
+        remedy = "; pass 0 or 1, or text" if isinstance(value, bool) else ""
+        raise ValueError(f"attribute {_shown(name)}: a value of type {type(value).__name__} is none{remedy}")
+    if declared not in ("", kind):
+        raise ValueError(f"attribute {_shown(name)}: its key asks for another type than {type(value).__name__}")
+    return kind
+
+
+def _moment(value: Any, zone: str, name: str) -> str:
+    """Write a date and time in UTC, to the second; one without a zone is taken for UTC."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError(f"attribute {_shown(name)}: its text is no date such as 2026-01-31T12:00:00") from None
+    if not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - the zone is written, or not, by the version
+    if value.tzinfo is not None:
+        try:
+            value = value.astimezone(UTC).replace(tzinfo=None)
+        except OverflowError:  # in UTC it would be before year 1, or after 9999
+            raise ValueError(f"attribute {_shown(name)}: its date is out of range in UTC; leave it out") from None
+    return f"{value.isoformat(timespec='seconds')}{zone}"
+
+
+def _number(value: Any, name: str) -> int | float:
+    try:
+        finite = math.isfinite(value)
+    except (OverflowError, ValueError):  # an integer that no float can hold, a signalling NaN
+        finite = False
+    if not finite:
+        raise ValueError(f"attribute {_shown(name)}: NaN, or more than 1.8e308, is no number in JSON; leave it out")
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return value  # type: ignore[no-any-return]  # an int or a float
+
+
+def _tags(tags: object, rules: MemberRules) -> list[str]:
+    if tags is None:
+        return []
+    if isinstance(tags, str | bytes | Mapping) or not isinstance(tags, Iterable):
+        raise ValueError(f"tags must be a list of texts, not {type(tags).__name__}")
+    given = list(tags)
+    if not all(isinstance(tag, str) and tag.strip() for tag in given):
+        raise ValueError("a tag must be text that is not blank")
+    known = list(dict.fromkeys(given))
+    if known and not rules.tags:
+        raise ValueError(f"API {rules.version} takes no tags; pass the id alone")
+    return known
+
+
+def _shown(name: str) -> str:
+    return repr(name[:_LONGEST_NAME])

@@ -1,0 +1,32 @@
+"""The same push on both of Batch's platforms: which one it is, the connection says."""
+
+from __future__ import annotations
+
+import pendulum
+from airflow.providers.common.compat.sdk import DAG, task
+
+from airflow_provider_batch.operators.custom_audience import CustomAudienceUpdateOperator
+
+with DAG(
+    "example_custom_audience_platforms",
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    schedule=None,
+    catchup=False,
+) as dag:
+
+    @task
+    def big_spenders() -> list[str]:
+        return ["customer-1001", "customer-1002", "customer-1003"]
+
+    # [START howto_custom_audience_platforms]
+    # batch_default stands for an app of the Mobile Engagement Platform, batch_cep for a project of the Customer
+    # Engagement Platform: {"platform": "cep"} in its extra, the project's key as its login.
+    CustomAudienceUpdateOperator.partial(
+        task_id="update",
+        audience_name="vip",
+        add_ids=big_spenders(),
+        create_if_missing=True,
+        wait_for_indexing=True,
+        poke_interval=5,
+    ).expand(batch_conn_id=["batch_default", "batch_cep"])
+    # [END howto_custom_audience_platforms]

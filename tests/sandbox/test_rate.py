@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_batch.sandbox.rate import RateLimit
+
+from .asking import Clock
+
+
+def admitted(limit: RateLimit, tries: int, project: str = "one") -> int:
+    return sum(limit.admits(project) for _ in range(tries))
+
+
+def test_no_more_than_the_rate_at_once_and_each_second_as_many_again(clock: Clock) -> None:
+    limit = RateLimit(3, clock)
+    assert admitted(limit, 10) == 3
+    clock.now += 1
+    assert admitted(limit, 10) == 3
+    clock.now += 3600
+    assert admitted(limit, 10) == 3
+
+
+def test_a_rate_below_one_lets_one_through_now_and_then(clock: Clock) -> None:
+    limit = RateLimit(0.5, clock)
+    assert admitted(limit, 5) == 1
+    clock.now += 1
+    assert admitted(limit, 5) == 0
+    clock.now += 1
+    assert admitted(limit, 5) == 1
+
+
+def test_projects_have_a_rate_each_and_a_clock_set_back_gives_nothing(clock: Clock) -> None:
+    limit = RateLimit(1, clock)
+    assert (admitted(limit, 2, "one"), admitted(limit, 2, "two")) == (1, 1)
+    clock.now -= 60
+    assert admitted(limit, 2) == 0
+
+
+@pytest.mark.parametrize("rate", [0, -1, float("nan")])
+def test_a_rate_is_more_than_nothing(clock: Clock, rate: float) -> None:
+    with pytest.raises(ValueError, match="more than 0"):
+        RateLimit(rate, clock)
