@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from operator import itemgetter
@@ -125,14 +125,14 @@ class Picks(Generic[K]):
         tags = repeat(None) if self.tags is None else map(_tags, column(self.tags))
         return [self._member(*parts, names) for parts in zip(ids, cells, tags, strict=False)]
 
-    def _member(self, id_: object, cells: Iterable[object], tags: Any, names: list[str]) -> Member | BadRow:
+    def _member(self, id_: object, cells: tuple[object, ...], tags: Any, names: list[str]) -> Member | BadRow:
         if isinstance(tags, BadRow):
             return tags
-        attributes = {
-            name: cell
-            for name, cell in zip(names, cells, strict=True)
-            if cell is not None and not (self.blank and cell == "")
-        }
+        attributes = dict(zip(names, cells, strict=True))
+        if None in cells or (self.blank and "" in cells):
+            attributes = {
+                name: cell for name, cell in attributes.items() if cell is not None and not (self.blank and cell == "")
+            }
         return Member(id_, attributes or None, tags)
 
 

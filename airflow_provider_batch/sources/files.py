@@ -129,8 +129,11 @@ def _format(name: str) -> Format:
 def _delimiter(delimiter: str) -> str:
     try:
         csv.reader([], delimiter=delimiter)
+        possible = delimiter not in '"\r\n'
     except (TypeError, ValueError):
-        raise InvalidArgumentError(f"delimiter: {delimiter!r:.80} is not one character that can part cells") from None
+        possible = False
+    if not possible:
+        raise InvalidArgumentError(f"delimiter: {delimiter!r:.80} is not one character that can part cells")
     return delimiter
 
 

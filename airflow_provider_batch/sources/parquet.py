@@ -43,7 +43,7 @@ class ParquetFile:
     def blocks(self, size: int) -> Iterator[Rows]:
         """Yield the rows; of those columns only that are asked for."""
         wanted = [self._names[place] for place in self._picks.keys]
-        slices = self._file.iter_batches(batch_size=size, columns=wanted, use_threads=False)
+        slices = self._file.iter_batches(size, columns=wanted, use_threads=False)
         before = 0
         while (part := self._asked(lambda: next(slices, None))) is not None:
             values = self._picks.values(partial(self._cells, part))

@@ -38,12 +38,13 @@ def pieces(found: FoundFile, file: BinaryIO, encoding: str, size: int = PIECE) -
     """
     decoder = _Decoder(found, encoding)
     rest = ""
-    more = True
-    while more:
-        raw = found.read(file, size)
-        more = bool(raw)
-        text = rest + decoder.decode(raw, final=not more)
-        end = _end_of_lines(text) if more else len(text)
+    raw = found.read(file, size)
+    while raw:
+        # One ahead, so that a last line without a break is not a piece of its own.
+        following = found.read(file, size)
+        text = rest + decoder.decode(raw, final=not following)
+        raw = following
+        end = _end_of_lines(text) if following else len(text)
         if text[:end]:
             yield text[:end]
         rest = text[end:]

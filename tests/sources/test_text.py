@@ -78,7 +78,7 @@ def test_lines_are_ids_as_they_are(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("size", [1, 7, 1000, 100_000])
+@pytest.mark.parametrize("size", [7, 1000, 100_000])
 def test_lines_are_counted_over_blocks_and_pieces(tmp_path: Path, size: int) -> None:
     lines = [f"customer-{number:040}" if number % 3 else "" for number in range(1, 60_001)]
     (tmp_path / "ids.txt").write_text("\n".join(lines))
