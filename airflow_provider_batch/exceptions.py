@@ -9,6 +9,7 @@ What can go wrong, by whose fault it is and whether trying again can help.
     ├── AudienceExistsError             there is an audience of that name; not created again
     ├── AudienceMissingError            there is none; nothing to delete
     ├── GuardError                      a limit that the caller has set refuses the write; nothing was sent
+    │   └── EmptyReplaceError           the members were to be replaced by nothing, which is not allowed
     ├── TooManyRejectedError            more values were skipped or refused than the caller allows; the others were sent
     ├── BatchConfigurationError         the Airflow connection cannot be used
     ├── BatchConnectionError            no answer; retryable; whether a write happened is unknown
@@ -74,6 +75,10 @@ class AudienceMissingError(BatchError):
 
 class GuardError(BatchError):
     """A limit that the caller has set refuses a write that looks like a mistake; nothing was sent."""
+
+
+class EmptyReplaceError(GuardError):
+    """An audience's members were to be replaced by nothing, and the caller has not said that this is meant."""
 
 
 class TooManyRejectedError(BatchError):

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow.providers.common.compat.sdk import AirflowSkipException
+
+from airflow_provider_batch.exceptions import EmptyReplaceError
 from airflow_provider_batch.operators.failing import hopeless_fails
 from airflow_provider_batch.operators.pushing import AudienceOperator, PushOperator
 
@@ -145,8 +148,8 @@ class CustomAudienceReplaceOperator(PushOperator):
 
     :param audience_name: an existing audience. (templated)
     :param ids: all ids it shall have, as ``add_ids`` of :class:`CustomAudienceUpdateOperator`. (templated)
-    :param allow_empty: whether no ids at all may replace all members; if not, the task fails, so that an empty XCom
-        does not wipe an audience.
+    :param allow_empty: whether no ids at all may replace all members; if not, the task fails (or is skipped, with
+        ``skip_on_empty``), so that an empty XCom does not wipe an audience.
     :param max_shrink: the greatest share (0 to 1) of the members that may vanish, by the ``nb_ids`` that Batch tells
         before; None for any.
 
@@ -175,21 +178,26 @@ class CustomAudienceReplaceOperator(PushOperator):
 
     def push(self, journal: TaskStateJournal | None) -> PushResult:
         """Replace the members."""
-        return self.hook.replace_custom_audience(
-            self.audience_name,
-            self.given("ids"),
-            audience_type=self.audience_type,
-            chunk_size=self.chunk_size,
-            max_concurrency=self.max_concurrency,
-            on_invalid_id=self.on_invalid_id,
-            on_rejected_chunk=self.on_rejected_chunk,
-            allow_empty=self.allow_empty,
-            max_shrink=self.max_shrink,
-            poke_interval=self.poke_interval,
-            indexing_timeout=self.indexing_timeout,
-            journal=journal,
-            dry_run=self.is_dry_run,
-        )
+        try:
+            return self.hook.replace_custom_audience(
+                self.audience_name,
+                self.given("ids"),
+                audience_type=self.audience_type,
+                chunk_size=self.chunk_size,
+                max_concurrency=self.max_concurrency,
+                on_invalid_id=self.on_invalid_id,
+                on_rejected_chunk=self.on_rejected_chunk,
+                allow_empty=self.allow_empty,
+                max_shrink=self.max_shrink,
+                poke_interval=self.poke_interval,
+                indexing_timeout=self.indexing_timeout,
+                journal=journal,
+                dry_run=self.is_dry_run,
+            )
+        except EmptyReplaceError as nothing:
+            if self.skip_on_empty:
+                raise AirflowSkipException(str(nothing)) from None
+            raise
 
 
 class CustomAudienceDeleteOperator(AudienceOperator):

@@ -100,6 +100,17 @@ class Intake:
         elif self.rereadable and not self._skip:
             self._checked = sum(map(len, self._normalized()))
 
+    def hold(self) -> None:
+        """
+        Read all values and keep them, each id once: then it is known how many there are.
+
+        :raises InvalidMemberError: as :meth:`check`.
+        """
+        if not self.is_held:
+            self.rejected = 0
+            self.rejections.clear()
+            self._ids = self._unique()
+
     def _unique(self) -> Block:
         blocks = list(self._normalized())
         given = [id_ for block in blocks for id_ in block]
