@@ -9,6 +9,7 @@ What can go wrong, by whose fault it is and whether trying again can help.
     ├── AudienceExistsError             there is an audience of that name; not created again
     ├── AudienceMissingError            there is none; nothing to delete
     ├── GuardError                      a limit that the caller has set refuses the write; nothing was sent
+    │   └── EmptySetError               there are no ids, and all members would be removed
     ├── TooManyRejectedError            more values were skipped or refused than the caller allows; the others were sent
     ├── SourceError                     the query or file that the ids come from cannot be read
     │   └── SourceUnavailableError      it is not there yet, or does not answer; retryable
@@ -80,6 +81,10 @@ class AudienceMissingError(BatchError):
 
 class GuardError(BatchError):
     """A limit that the caller has set refuses a write that looks like a mistake; nothing was sent."""
+
+
+class EmptySetError(GuardError):
+    """An audience's members were to be replaced by nothing, and the caller has not said that this is meant."""
 
 
 class TooManyRejectedError(BatchError):

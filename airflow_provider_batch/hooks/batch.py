@@ -17,9 +17,12 @@ from airflow_provider_batch.delivery import check_max_concurrency
 from airflow_provider_batch.exceptions import (
     AudienceExistsError,
     AudienceMissingError,
+    BatchAPIError,
+    BatchAuthenticationError,
     BatchError,
     BatchProtocolError,
     DriftError,
+    EmptySetError,
     GuardError,
     InvalidArgumentError,
 )
@@ -31,6 +34,7 @@ from airflow_provider_batch.mirror.plan import FirstRun, Mirror
 from airflow_provider_batch.protocol import encode, flow
 from airflow_provider_batch.protocol.changes import read_changes
 from airflow_provider_batch.protocol.chunk import Chunks
+from airflow_provider_batch.protocol.dialect import Dialect
 from airflow_provider_batch.protocol.intake import OnInvalidId, OnRejection
 from airflow_provider_batch.protocol.model import (
     REMOVE_IDS,
@@ -127,19 +131,25 @@ class BatchHook(BaseHook):
         encode.check_audience_name(audience_name)
         if description is not None and not isinstance(description, str):
             raise InvalidArgumentError(f"description: {type(description).__name__} is no text")
-        if (existing := self._run(flow.find(dialect, audience_name, self._settings.backoff))) is not None:
-            if if_exists == "fail":
-                raise AudienceExistsError(f"{audience_name}: there is an audience of that name already")
-            if existing.type not in (None, audience_type):
-                raise InvalidArgumentError(
-                    f"audience_type: {audience_name} exists, but its type is {existing.type} and not {audience_type}"
-                )
-            self.log.info("%s: exists already", audience_name)
-            return CreatedAudience(audience_name, audience_type, created=False, existing=existing)
-        creation = flow.create(dialect, audience_name, audience_type, description, self._settings.backoff)
-        token = self._run(creation)
-        self.log.info("%s: created", audience_name)
-        return CreatedAudience(audience_name, audience_type, created=True, indexing_token=token)
+        existing = self._find(dialect, audience_name)
+        if existing is None:
+            creation = flow.create(dialect, audience_name, audience_type, description, self._settings.backoff)
+            try:
+                token = self._run(creation)
+            except BatchAPIError as refusal:
+                if not _may_be_overtaken(refusal) or (existing := self._find(dialect, audience_name)) is None:
+                    raise
+            else:
+                self.log.info("%s: created", audience_name)
+                return CreatedAudience(audience_name, audience_type, created=True, indexing_token=token)
+        if if_exists == "fail":
+            raise AudienceExistsError(f"{audience_name}: there is an audience of that name already")
+        if existing.type not in (None, audience_type):
+            raise InvalidArgumentError(
+                f"audience_type: {audience_name} exists, but its type is {existing.type} and not {audience_type}"
+            )
+        self.log.info("%s: exists already", audience_name)
+        return CreatedAudience(audience_name, audience_type, created=False, existing=existing)
 
     def update_custom_audience(
         self,
@@ -237,10 +247,11 @@ class BatchHook(BaseHook):
         :param ids: as ``add_ids`` of :meth:`update_custom_audience`, and likewise the arguments not named here.
         :param allow_empty: whether no ids at all may replace all members.
         :param max_shrink: the greatest share (0 to 1) of the members that may vanish, by the ``nb_ids`` that Batch
-            tells before; None for any. To know how many ids there are, a stream is then held in memory.
+            tells before; None for any. To know how many ids there are, they are then held in memory.
         :param poke_interval: the most seconds between two questions whether the first call is applied.
         :param indexing_timeout: seconds to wait for that at most.
-        :raises GuardError: if there are no ids, or too few by *max_shrink*; nothing was sent.
+        :raises EmptySetError: if there are no ids; nothing was sent.
+        :raises GuardError: if there are too few ids by *max_shrink*; nothing was sent.
         :raises IndexingTimeoutError: if the first call was not applied in time; the others were not sent.
         """
         push = self._push(
@@ -255,20 +266,19 @@ class BatchHook(BaseHook):
         )
         check_share("max_shrink", max_shrink)
         intake = push.intake(on_invalid_id)
-        adds = intake(_concatenated(ids), "ids")
-        chunks = Chunks(adds, intake((), REMOVE_IDS), size=chunk_size, allow_empty=allow_empty)
+        members = intake(_concatenated(ids), "ids")
+        chunks = Chunks(members, intake((), REMOVE_IDS), size=chunk_size, allow_empty=allow_empty)
         chunks.check()
+        if max_shrink is not None:
+            members.hold()
+        if chunks.total == 0 and not allow_empty:
+            raise EmptySetError(_nothing_to_replace_by(audience_name))
         is_new = create_if_missing and not dry_run and self._create_if_missing(push)
         if max_shrink is not None and not is_new:
-            if adds.total is None:
-                adds.hold()
-            self._check_shrink(push, adds.total or 0, max_shrink)
+            self._check_shrink(push, chunks.total or 0, max_shrink)
         result = self._carry_out(push, chunks, journal, dry_run)
-        if not result.calls:
-            raise GuardError(
-                f"{audience_name}: there are no ids, and replacing by nothing would remove all members; pass "
-                "allow_empty=True if that is meant"
-            )
+        if not result.calls:  # a stream's emptiness shows at its end; then nothing was sent
+            raise EmptySetError(_nothing_to_replace_by(audience_name))
         return result
 
     def mirror_custom_audience(
@@ -391,14 +401,19 @@ class BatchHook(BaseHook):
         _check_choice("if_missing", if_missing, ("skip", "fail"))
         dialect = self._settings.dialect(audience_type)
         encode.check_audience_name(audience_name)
-        if self._run(flow.find(dialect, audience_name, self._settings.backoff)) is None:
-            if if_missing == "fail":
-                raise AudienceMissingError(f"{audience_name}: there is no audience of that name")
-            self.log.info("%s: does not exist", audience_name)
-            return DeletedAudience(audience_name, deleted=False)
-        token = self._run(flow.delete(dialect, audience_name, self._settings.backoff))
-        self.log.info("%s: deleted", audience_name)
-        return DeletedAudience(audience_name, deleted=True, indexing_token=token)
+        if self._find(dialect, audience_name) is not None:
+            try:
+                token = self._run(flow.delete(dialect, audience_name, self._settings.backoff))
+            except BatchAPIError as refusal:
+                if not _may_be_overtaken(refusal) or self._find(dialect, audience_name) is not None:
+                    raise
+            else:
+                self.log.info("%s: deleted", audience_name)
+                return DeletedAudience(audience_name, deleted=True, indexing_token=token)
+        if if_missing == "fail":
+            raise AudienceMissingError(f"{audience_name}: there is no audience of that name")
+        self.log.info("%s: does not exist", audience_name)
+        return DeletedAudience(audience_name, deleted=False)
 
     def list_custom_audiences(self, *, audience_type: str = "custom_ids") -> Iterator[CustomAudience]:
         """
@@ -490,6 +505,9 @@ class BatchHook(BaseHook):
         """Stop what the hook is doing, from another thread or a signal: no further call is sent, no wait goes on."""
         for stopped in tuple(self._at_work):
             stopped.set()
+
+    def _find(self, dialect: Dialect, audience_name: str) -> CustomAudience | None:
+        return self._run(flow.find(dialect, audience_name, self._settings.backoff))
 
     def _push(
         self,
@@ -636,6 +654,18 @@ def check_share(name: str, share: object) -> None:
 def _file_name(text: str) -> str:
     """Return *text* as the name of a folder."""
     return quote(text, safe=" ").replace(".", "%2E")
+
+
+def _nothing_to_replace_by(audience_name: str) -> str:
+    return (
+        f"{audience_name}: there are no ids, and replacing by nothing would remove all members; pass "
+        "allow_empty=True if that is meant"
+    )
+
+
+def _may_be_overtaken(refusal: BatchAPIError) -> bool:
+    """Return whether a write may be refused because somebody else did the same since the list was read."""
+    return not (refusal.retryable or isinstance(refusal, BatchAuthenticationError))
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, str]) -> None:

@@ -100,7 +100,7 @@ class Push:
             max_concurrency=self.max_concurrency,
             stopped=transport.stopped,
             journal=journal,
-            before_second=partial(self._wait_for_replace, settings, transport) if self.replaces else None,
+            before_second=partial(self._wait_for_replace, settings, transport, log) if self.replaces else None,
         )
         for receipt in receipts:
             progress.count(receipt)
@@ -139,7 +139,8 @@ class Push:
         try:
             return parcel.receipt(write(parcel.request))
         except BatchRequestError as error:
-            if error.status != 400 or self.on_rejected_chunk != "bisect":
+            # A replace by nothing has no ids that could be refused.
+            if error.status != 400 or self.on_rejected_chunk != "bisect" or not len(parcel.chunk):
                 raise
             refusal = error
         # The parts of a replace are added, too, until it is known what is refused: it has them all once it is sent.
@@ -158,7 +159,7 @@ class Push:
             self.on_rejection(rejection, *chunk.add_ids, *chunk.remove_ids)
         return rejection
 
-    def _wait_for_replace(self, settings: Settings, transport: BlockingTransport, receipt: Receipt) -> None:
+    def _wait_for_replace(self, settings: Settings, transport: BlockingTransport, log: Any, receipt: Receipt) -> None:
         wait = flow.await_indexing(
             self.dialect,
             self.audience_name,
@@ -168,7 +169,13 @@ class Push:
             deadline=time.monotonic() + self.indexing.timeout,
             now=time.monotonic,
         )
-        flow.confirmed(flow.run(wait, transport.perform), self.audience_name, self.indexing.timeout)
+        outcome = flow.run(wait, transport.perform)
+        flow.confirmed(outcome, self.audience_name, self.indexing.timeout)
+        if outcome.replaced:  # whether a replace that nobody has replaced can show this, no page says
+            log.warning(
+                "%s: Batch says of the replace that a later one took over; the other ids are added to its members",
+                self.audience_name,
+            )
 
     def _result(
         self, chunks: Chunks, progress: Progress, tokens: list[str], planned_calls: int | None = None

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from airflow_provider_batch.exceptions import GuardError, InvalidArgumentError
+from airflow_provider_batch.exceptions import EmptySetError, GuardError, InvalidArgumentError
 
 
 def check_not_empty(given: int, *, allow_empty: bool) -> None:
     """
     Return if the new set has ids, or need not have any.
 
-    :raises GuardError: otherwise.
+    :raises EmptySetError: otherwise.
     """
     if not given and not allow_empty:
-        raise GuardError(
+        raise EmptySetError(
             "the new set is empty: that would empty the audience. If it shall be empty, say allow_empty=True"
         )
 

@@ -135,7 +135,22 @@ class CustomAudienceUpdateOperator(PushOperator):
         )
 
 
-class CustomAudienceReplaceOperator(PushOperator):
+class IdsOperator(SourcePushOperator):
+    """An operator that pushes all ids that an audience shall have, given as its argument ``ids``."""
+
+    id_fields = ("ids",)
+    template_fields: Sequence[str] = ("ids", *SourcePushOperator.template_fields)
+
+    def __init__(self, *, ids: Iterable[object] | XComArg | str | None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.ids = ids
+
+    def source(self, context: Context) -> AbstractContextManager[Any]:
+        """Give the ids."""
+        return nullcontext(self.given("ids"))
+
+
+class CustomAudienceReplaceOperator(IdsOperator):
     """
     Make the given ids the only members of a custom audience of Batch.
 
@@ -152,49 +167,15 @@ class CustomAudienceReplaceOperator(PushOperator):
     :param max_shrink: the greatest share (0 to 1) of the members that may vanish, by the ``nb_ids`` that Batch tells
         before; None for any.
 
-    The other parameters are those of :class:`CustomAudienceUpdateOperator`.
+    The other parameters are those of :class:`~airflow_provider_batch.operators.sourcing.SourcePushOperator` that its
+    mode ``replace`` has.
     """
 
-    id_fields = ("ids",)
-    template_fields: Sequence[str] = ("audience_name", "ids", "audience_type", "batch_conn_id")
-
-    def __init__(
-        self,
-        *,
-        ids: Iterable[object] | XComArg | str | None,
-        allow_empty: bool = False,
-        max_shrink: float | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.ids = ids
-        self.allow_empty = allow_empty
-        self.max_shrink = max_shrink
-
-    def own_replace(self, indexing_tokens: Sequence[str]) -> str | None:
-        """Return the token of the first call: it is the replace."""
-        return next(iter(indexing_tokens), None)
-
-    def push(self, context: Context, journal: TaskStateJournal | None) -> PushResult:
-        """Replace the members."""
-        return self.hook.replace_custom_audience(
-            self.audience_name,
-            self.given("ids"),
-            audience_type=self.audience_type,
-            chunk_size=self.chunk_size,
-            max_concurrency=self.max_concurrency,
-            on_invalid_id=self.on_invalid_id,
-            on_rejected_chunk=self.on_rejected_chunk,
-            allow_empty=self.allow_empty,
-            max_shrink=self.max_shrink,
-            poke_interval=self.poke_interval,
-            indexing_timeout=self.indexing_timeout,
-            journal=journal,
-            dry_run=self.is_dry_run,
-        )
+    def __init__(self, *, ids: Iterable[object] | XComArg | str | None, **kwargs: Any) -> None:
+        super().__init__(ids=ids, mode="replace", **kwargs)
 
 
-class CustomAudienceMirrorOperator(SourcePushOperator):
+class CustomAudienceMirrorOperator(IdsOperator):
     """
     Make the given ids the only ones of all that earlier runs have sent to a custom audience, and send what has changed.
 
@@ -206,12 +187,9 @@ class CustomAudienceMirrorOperator(SourcePushOperator):
     :param snapshot_path: a folder, local or in any storage that Airflow's ObjectStoragePath knows, for what was sent
         before. (templated)
 
-    The other parameters are those of :class:`~airflow_provider_batch.operators.sourcing.SourcePushOperator` with its
-    mode ``mirror``.
+    The other parameters are those of :class:`~airflow_provider_batch.operators.sourcing.SourcePushOperator` that its
+    mode ``mirror`` has.
     """
-
-    id_fields = ("ids",)
-    template_fields: Sequence[str] = ("ids", *SourcePushOperator.template_fields)
 
     def __init__(
         self,
@@ -220,12 +198,7 @@ class CustomAudienceMirrorOperator(SourcePushOperator):
         snapshot_path: str | ObjectStoragePath,
         **kwargs: Any,
     ) -> None:
-        super().__init__(mode="mirror", snapshot_path=snapshot_path, **kwargs)
-        self.ids = ids
-
-    def source(self, context: Context) -> AbstractContextManager[Any]:
-        """Give the ids."""
-        return nullcontext(self.given("ids"))
+        super().__init__(ids=ids, mode="mirror", snapshot_path=snapshot_path, **kwargs)
 
 
 class CustomAudienceDeleteOperator(AudienceOperator):

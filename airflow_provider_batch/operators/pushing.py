@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, conf
 
+from airflow_provider_batch.exceptions import EmptySetError
 from airflow_provider_batch.operators.failing import hopeless_fails
 from airflow_provider_batch.operators.rendering import RendersIdsAsCounts
 
@@ -104,7 +105,12 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
         if journal is None and getattr(ti, "try_number", 1) > 1:
             self.log.info("Airflow before 3.3 keeps nothing between two tries: everything is sent again, which is safe")
         with hopeless_fails(journal):
-            result = self.push(context, journal)
+            try:
+                result = self.push(context, journal)
+            except EmptySetError as nothing:
+                if not self.skip_on_empty:
+                    raise
+                raise AirflowSkipException(str(nothing)) from None
             if ti is not None:
                 ti.xcom_push(key="summary", value=result.summary())
             result.check_rejected(self.max_rejected)
