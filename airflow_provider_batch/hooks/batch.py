@@ -27,6 +27,7 @@ from airflow_provider_batch.exceptions import (
     InvalidArgumentError,
 )
 from airflow_provider_batch.hooks.connection import Settings, read_settings
+from airflow_provider_batch.hooks.lineage import report_audience
 from airflow_provider_batch.hooks.mirroring import Limits, MirrorRun
 from airflow_provider_batch.hooks.pushing import Indexing, OnRejectedChunk, Push, check_on_rejected_chunk
 from airflow_provider_batch.mirror.guards import drift
@@ -67,8 +68,8 @@ class BatchHook(BaseHook):
     The connection (type ``batch``) stands for one app of the Mobile Engagement Platform (login: its Batch API key), or,
     with ``platform`` = ``cep`` in extra, for one project of the Customer Engagement Platform (login: its project key).
     It has the company's REST API key as password, the base URL as host (empty: the public one) and in extra also
-    ``api_version`` (cep only), ``timeout``, ``max_attempts``, ``max_concurrency`` and ``requests_per_second``. It is
-    looked up on first use. The threads of a task may share one hook.
+    ``api_version`` (cep only), ``timeout``, ``max_attempts``, ``max_concurrency``, ``requests_per_second`` and
+    ``dashboard_url``. It is looked up on first use. The threads of a task may share one hook.
 
     :param batch_conn_id: id of the Airflow connection.
     """
@@ -102,6 +103,11 @@ class BatchHook(BaseHook):
         :raises BatchConfigurationError: if the connection cannot be used.
         """
         return self._session
+
+    @property
+    def dashboard_url(self) -> str:
+        """Where the connection says that Batch's dashboard is; it has no key in it."""
+        return self._settings.dashboard_url
 
     def create_custom_audience(
         self,
@@ -550,6 +556,8 @@ class BatchHook(BaseHook):
             journal = journal if chunks.restartable else None
             with self._transport() as transport:
                 result = push.run(chunks, self._settings, transport, self.log, journal=journal)
+            if result.calls:
+                report_audience(self, push.audience_name)
         self._tell(result)
         return result
 

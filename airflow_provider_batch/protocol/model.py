@@ -372,6 +372,12 @@ class PushResult:
                 f"max_rejected={max_rejected}; the others were sent. First: {self.summary()['rejections'][0]}"
             )
 
+    def counts(self) -> dict[str, Any]:
+        """Return the counts alone, in JSON's types."""
+        summary = self.summary()
+        names = ("audience", "type", "added", "removed", "duplicates", "rejected", "calls")
+        return {name: summary[name] for name in names}
+
     def summary(self) -> dict[str, Any]:
         """Return the counts in JSON's types, without ids and tokens."""
         return {

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_batch.sandbox import Sandbox
 from airflow_provider_batch.sandbox.errors import UnknownAudience
@@ -31,22 +32,21 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
         yield sandbox
 
 
-def load(path: Path) -> Any:
-    """Return the one DAG in *path*."""
+def load(path: Path, dag_id: str | None = None) -> Any:
+    """Return the one DAG in *path*, or that of several which is called *dag_id*."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    from airflow.providers.common.compat.sdk import DAG
-
-    (dag,) = (value for value in vars(module).values() if isinstance(value, DAG))
+    dags = [value for value in vars(module).values() if isinstance(value, DAG)]
+    (dag,) = (dag for dag in dags if dag_id in (None, dag.dag_id))
     return dag
 
 
-def run(name: str) -> Any:
+def run(name: str, dag_id: str | None = None) -> Any:
     """Run the DAG in the file *name* and return its DAG run, which has succeeded."""
-    dag_run = load(EXAMPLE_DAGS / f"{name}.py").test()
+    dag_run = load(EXAMPLE_DAGS / f"{name}.py", dag_id).test()
     assert str(dag_run.state) == "success", {ti.task_id: ti.state for ti in dag_run.get_task_instances()}
     return dag_run
 
@@ -114,3 +114,15 @@ def test_example_custom_audience_install_ids(sandbox: Sandbox) -> None:
         },
         "9a1f30f0-6f5b-4f8a-9a57-0f6d1c1f7c22": {"attributes": {"plan": "free"}, "tags": []},
     }
+
+
+def test_example_custom_audience_asset(sandbox: Sandbox) -> None:
+    """The counts and the state of each audience arrive in the DAG that follows them."""
+    name = "example_custom_audience_asset"
+    if hasattr(DAG, "bulk_write_to_db"):  # Airflow 2 keeps events of what its scheduler has read in a DAG file
+        DAG.bulk_write_to_db([load(EXAMPLE_DAGS / f"{name}.py", name)])
+    run(name, name)
+    campaign = run(name, f"{name}_campaign")
+
+    (task,) = campaign.get_task_instances()
+    assert task.xcom_pull(task_ids="start_campaign") == 3
