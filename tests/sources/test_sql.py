@@ -159,14 +159,15 @@ def test_a_connection_that_commits_by_itself_is_read_in_a_transaction(postgres: 
     assert values(SqlSource(SimpleNamespace(get_conn=get_conn), "SELECT 'a'")) == ["a"]
 
 
-def test_it_can_be_read_once(database: Any) -> None:
-    source = SqlSource(database, "SELECT 'a'")
-    assert not source.rereadable
+def test_it_is_asked_anew_each_time(database: Any) -> None:
+    run(database, "DROP TABLE IF EXISTS growing", "CREATE TABLE growing (id TEXT)", "INSERT INTO growing VALUES ('a')")
+    watched = Watched(database)
+    source = SqlSource(watched, "SELECT id FROM growing")
+    assert (source.rereadable, source.restartable) == (False, True)
     assert list(source) == ["a"]
-    with pytest.raises(SourceError, match="the query can be read once only"):
-        list(source)
-    with pytest.raises(SourceError, match="the query can be read once only"):
-        source.blocks(10)
+    run(database, "INSERT INTO growing VALUES ('b')")
+    assert list(source) == ["a", "b"]
+    assert watched.closed == [True, True]
 
 
 def test_nothing_is_asked_before_it_is_read(database: Any) -> None:
