@@ -337,7 +337,7 @@ def test_attributes_and_tags_arrive_where_they_are_taken(stage: Stage) -> None:
         ({"add_ids": [Member("a", {f"a{n}": n for n in range(16)})]}, "16 attributes are more than the 15"),
         ({"add_ids": [Member("a", {"vip": True})]}, "attribute 'vip': a value of type bool is none"),
         ({"add_ids": [Member("a", tags=["new"])]}, "takes no tags"),
-        ({"remove_ids": [Member("a", {"plan": "gold"})]}, r"remove_ids\[0\]: API 2\.11 takes attributes with an id to"),
+        ({"remove_ids": [Member("a", {"plan": "gold"})]}, r"remove_ids\[0\]: attributes and tags go with an id to add"),
     ],
 )
 def test_members_against_the_rules_are_refused_before_any_call(

@@ -11,7 +11,7 @@ import pytest
 from airflow_provider_batch.exceptions import (
     BatchError,
     BatchRequestError,
-    EmptyReplaceError,
+    EmptySetError,
     GuardError,
     IndexingTimeoutError,
     InvalidArgumentError,
@@ -159,7 +159,7 @@ def test_attributes_go_with_every_chunk(stage: Stage) -> None:
 @pytest.mark.parametrize("nothing", [[], None, (), "[]", iter(()), [None, ""]])
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_replacing_by_nothing_is_refused(nothing: Any, dry_run: bool, stage: Stage) -> None:
-    with pytest.raises(EmptyReplaceError, match=r"vip: there are no ids, .* pass allow_empty=True"):
+    with pytest.raises(EmptySetError, match=r"vip: there are no ids, .* pass allow_empty=True"):
         replace(stage, nothing, on_invalid_id="skip", dry_run=dry_run)
     assert stage.verbs == []
 
@@ -222,7 +222,7 @@ def test_skipped_values_do_not_count_as_members(stage: Stage) -> None:
 
 def test_an_empty_replace_is_told_as_such_and_not_as_a_shrink(stage: Stage) -> None:
     fill(stage)
-    with pytest.raises(EmptyReplaceError):
+    with pytest.raises(EmptySetError):
         replace(stage, iter(()), max_shrink=0.5)
     with pytest.raises(GuardError, match="would have 0, 100% less"):
         replace(stage, [], max_shrink=0.5, allow_empty=True)
