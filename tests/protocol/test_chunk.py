@@ -342,14 +342,12 @@ members = st.lists(
 )
 
 
+removals = st.lists(letters, max_size=12)
+ways = st.sampled_from([list, iter])
+
+
 @steady
-@given(
-    members,
-    st.lists(letters, max_size=12),
-    st.integers(1, 5),
-    st.sampled_from([list, iter]),
-    st.sampled_from([list, iter]),
-)
+@given(members, removals, st.integers(1, 5), ways, ways)
 def test_what_stands_beside_an_id_survives_every_way(
     adds: list[object], removes: list[object], size: int, make_adds: Make, make_removes: Make
 ) -> None:
