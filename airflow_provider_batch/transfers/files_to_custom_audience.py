@@ -92,4 +92,4 @@ class FilesToCustomAudienceOperator(SourcePushOperator):
         path = storage_path(self.path, self.path_conn_id)
         if path.protocol in ("", "file"):
             return [Dataset(namespace="file", name=path.path)]
-        return [Dataset(namespace=f"{path.protocol}://{path.bucket}", name=path.key)]
+        return [Dataset(namespace=f"{path.protocol}://{path.bucket.rpartition('@')[2]}", name=path.key)]
