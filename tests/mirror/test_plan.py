@@ -14,16 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import (
+    EmptySetError,
+    GuardError,
     InvalidArgumentError,
     InvalidMemberError,
     MirrorConflictError,
-    MirrorGuardError,
     SnapshotError,
 )
 from airflow_provider_batch.mirror.claim import DEAD_AFTER
 from airflow_provider_batch.mirror.folder import folder_at
 from airflow_provider_batch.mirror.plan import Attempt, Mirror, Plan
-from airflow_provider_batch.protocol.model import Member, Rejection
+from airflow_provider_batch.protocol.model import Member
 
 from .folders import Killed, Mortal, memory_path
 
@@ -274,7 +275,7 @@ def test_refused_ids_are_uncertain_for_the_next_run(path: Any) -> None:
     run(mirror, batch, plain("abx"))
     sent(batch)
     with mirror.plan(blocks(plain("abcd"))) as plan, plan.begin("run") as attempt:
-        attempt.commit(["token"], [Rejection("add_ids", 1, "no"), Rejection("remove_ids", 0, "no")])
+        attempt.commit(["token"], refused=["d", "x"])
     plan = run(mirror, batch, plain("abcd"))
     assert (sent(batch), plan.counts.resent, plan.counts.withdrawn) == ("dx", 1, 1)
     assert run(mirror, batch, plain("abcd")).is_settled
@@ -298,18 +299,18 @@ def test_guards_refuse_before_anything_is_claimed(path: Any) -> None:
     run(mirror, Batch(), plain("abcdefghij"))
     names = sorted(mirror.folder.names())
     with mirror.plan(blocks({})) as plan:
-        with pytest.raises(MirrorGuardError, match="allow_empty=True"):
+        with pytest.raises(EmptySetError, match="allow_empty=True"):
             plan.check()
         plan.check(allow_empty=True)
     with mirror.plan(blocks(plain("abcdefg"))) as plan:
         plan.check(max_shrink=3, max_changes=0.3)
-        with pytest.raises(MirrorGuardError, match="max_shrink=2"):
+        with pytest.raises(GuardError, match="max_shrink=2"):
             plan.check(max_shrink=2)
-        with pytest.raises(MirrorGuardError, match=r"max_changes=0\.2"):
+        with pytest.raises(GuardError, match=r"max_changes=0\.2"):
             plan.check(max_changes=0.2)
     with mirror.plan(blocks(plain("xyz")), full_refresh=True) as plan:
         plan.check(max_changes=0)
-        with pytest.raises(MirrorGuardError, match=r"max_shrink=0\.5"):
+        with pytest.raises(GuardError, match=r"max_shrink=0\.5"):
             plan.check(max_shrink=0.5)
     assert sorted(mirror.folder.names()) == names
 
@@ -501,7 +502,8 @@ AUDIENCES = st.dictionaries(IDS, st.sampled_from([None, None, "x", "y"]), max_si
 def histories(draw: st.DrawFn) -> History:
     """New sets, each with the moment at which its run is killed, or None; the last one is not."""
     lives = st.one_of(st.none(), st.integers(0, 60))
-    options = st.sampled_from([{}, {}, {}, {"full_refresh": True}, {"first_run": "replace"}])
+    ways: list[dict[str, Any]] = [{}, {}, {}, {"full_refresh": True}, {"first_run": "replace"}]
+    options = st.sampled_from(ways)
     owners = st.sampled_from(["same", "other"])
     tries = draw(st.lists(st.tuples(AUDIENCES, lives, owners, options), max_size=7))
     return [*tries, (draw(AUDIENCES), None, "last", {})]
@@ -552,10 +554,11 @@ def test_so_it_is_on_a_disk(tmp_path_factory: pytest.TempPathFactory, history: H
     check_history(tmp_path_factory.mktemp("mirror") / "vip", history)
 
 
-@pytest.mark.parametrize("options", [{}, {"full_refresh": True}])
-def test_so_it_is_when_a_run_is_killed_at_each_moment(options: dict[str, Any]) -> None:
+@pytest.mark.parametrize("full_refresh", [False, True])
+def test_so_it_is_when_a_run_is_killed_at_each_moment(full_refresh: bool) -> None:
     moments = 0
     nothing: dict[str, Any] = {}
+    options: dict[str, Any] = {"full_refresh": full_refresh}
     for lives in range(1000):
         path = memory_path()
         history: History = [
