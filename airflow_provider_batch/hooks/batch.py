@@ -19,7 +19,9 @@ from airflow_provider_batch.exceptions import (
     BatchAPIError,
     BatchAuthenticationError,
     BatchError,
+    BatchNotFoundError,
     BatchProtocolError,
+    BatchRequestError,
     EmptyReplaceError,
     GuardError,
     InvalidArgumentError,
@@ -137,7 +139,7 @@ class BatchHook(BaseHook):
                 return CreatedAudience(audience_name, audience_type, created=True, indexing_token=token)
         if if_exists == "fail":
             raise AudienceExistsError(f"{audience_name}: there is an audience of that name already")
-        if existing.type not in (None, audience_type):
+        if existing.type != audience_type and existing.type in self._settings.known_types:
             raise InvalidArgumentError(
                 f"audience_type: {audience_name} exists, but its type is {existing.type} and not {audience_type}"
             )
@@ -208,8 +210,8 @@ class BatchHook(BaseHook):
         chunks.check()
         if create_if_missing and not dry_run:
             created = self.create_custom_audience(audience_name, audience_type=audience_type, if_exists="skip")
-            if created.indexing_token:  # whether it can be written to before that is applied, no page says
-                self.wait_for_indexing(audience_name, [created.indexing_token], audience_type=audience_type)
+            if created.indexing_token:
+                self._await_creation(created, created.indexing_token)
         return self._carry_out(push, chunks, journal, dry_run)
 
     def replace_custom_audience(
@@ -397,6 +399,14 @@ class BatchHook(BaseHook):
 
     def _find(self, dialect: Dialect, audience_name: str) -> CustomAudience | None:
         return self._run(flow.find(dialect, audience_name, self._settings.backoff))
+
+    def _await_creation(self, created: CreatedAudience, indexing_token: str) -> None:
+        """Wait for a creation to be applied: whether the audience can be written to before, no page says."""
+        try:
+            self.wait_for_indexing(created.name, [indexing_token], audience_type=created.type)
+        except (BatchRequestError, BatchNotFoundError) as refusal:
+            # By the pages of 2.2 and 2.3 only an update's or a replace's token can be asked for.
+            self.log.info("%s: whether it is ready cannot be asked: %s", created.name, refusal)
 
     def _push(
         self,

@@ -52,8 +52,9 @@ def normalize(value: object, rules: MemberRules, *, removes: bool = False) -> st
         return _id(value, rules.max_id_length)
     id_ = _id(value.id, rules.max_id_length)
     beside = extras(value.attributes, value.tags, rules)
-    if beside and removes and not rules.extras_on_remove:
-        raise ValueError(f"API {rules.version} takes attributes with an id to add only; remove by the id alone")
+    if beside and removes:
+        # 2.x says so; the page of 1.1 says nothing else, and there is no use for them.
+        raise ValueError("attributes and tags go with an id to add only; remove by the id alone")
     return AnnotatedId(id_, beside) if beside else id_
 
 
