@@ -42,6 +42,24 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [
             {"integration-name": "Batch", "python-modules": ["airflow_provider_batch.triggers.custom_audience"]}
         ],
+        "transfers": [
+            {
+                "source-integration-name": "SQL",
+                "target-integration-name": "Batch",
+                "python-module": "airflow_provider_batch.transfers.sql_to_custom_audience",
+            },
+            {
+                "source-integration-name": "Files",
+                "target-integration-name": "Batch",
+                "python-module": "airflow_provider_batch.transfers.files_to_custom_audience",
+            },
+        ],
+        "task-decorators": [
+            {
+                "name": "custom_audience",
+                "class-name": "airflow_provider_batch.decorators.custom_audience.custom_audience_task",
+            }
+        ],
         # Airflow 3 reads the first, Airflow 2 the second.
         "asset-uris": [dict(audiences)],
         "dataset-uris": [dict(audiences)],

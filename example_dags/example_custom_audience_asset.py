@@ -1,4 +1,4 @@
-"""Say when audiences are indexed, and start a campaign then: the audiences are assets, and a second DAG follows them."""
+"""Say when audiences are indexed, and start a campaign then: they are assets, and a second DAG follows them."""
 
 from __future__ import annotations
 

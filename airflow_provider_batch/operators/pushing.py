@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, conf
 
+from airflow_provider_batch.exceptions import EmptySetError
 from airflow_provider_batch.links.batch import BatchDashboardLink, keep_dashboard_url
 from airflow_provider_batch.operators.failing import hopeless_fails
 from airflow_provider_batch.operators.outlets import check_alone, check_outlets, tell_outlets, withhold_events
@@ -108,8 +109,11 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
         check_outlets(self, waits=wait_for_indexing)
 
     @abstractmethod
-    def push(self, journal: TaskStateJournal | None) -> PushResult:
+    def push(self, context: Context, journal: TaskStateJournal | None) -> PushResult:
         """Send the ids; *journal* knows what an earlier try has sent."""
+
+    def indexed(self, audience: dict[str, Any] | None) -> None:
+        """Go on after every write was indexed; *audience* is the last view, if one was needed."""
 
     def own_replace(self, indexing_tokens: Sequence[str]) -> str | None:
         """Return which of the tokens is that of a replace, if this operator replaces."""
@@ -122,7 +126,12 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
         if journal is None and getattr(ti, "try_number", 1) > 1:
             self.log.info("Airflow before 3.3 keeps nothing between two tries: everything is sent again, which is safe")
         with hopeless_fails(journal):
-            result = self.push(journal)
+            try:
+                result = self.push(context, journal)
+            except EmptySetError as nothing:
+                if not self.skip_on_empty:
+                    raise
+                raise AirflowSkipException(str(nothing)) from None
             self._counts = result.counts()
             if ti is not None:
                 ti.xcom_push(key="summary", value=result.summary())
@@ -130,8 +139,9 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
             if not result.calls and self.skip_on_empty:
                 raise AirflowSkipException(f"{self.audience_name}: nothing to send")
             audience = None
-            if result.indexing_tokens and self.wait_for_indexing:
+            if self.wait_for_indexing and not self.is_dry_run:
                 audience = self._wait(result.indexing_tokens)
+                self.indexed(audience.to_dict() if audience else None)
         if journal is not None:
             journal.clear()
         if self.is_dry_run:
@@ -147,8 +157,9 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
         indexed = IndexingEvent.from_payload(event)
         with hopeless_fails(journal):
             indexed.raise_unless_finished()
-        if indexed.warning:
-            self.log.warning("%s: %s", self.audience_name, indexed.warning)
+            if indexed.warning:
+                self.log.warning("%s: %s", self.audience_name, indexed.warning)
+            self.indexed(indexed.audience)
         if journal is not None:
             journal.clear()
         self._counts = indexed.counts

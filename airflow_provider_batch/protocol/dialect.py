@@ -34,7 +34,6 @@ class MemberRules:
     :param kinds: the kinds of attributes: ``text``, ``number``, ``date``, ``url``, ``array``; none for no attributes.
     :param most_attributes: how many attributes one member may have.
     :param tags: whether a member may have tags.
-    :param extras_on_remove: whether a member that is removed may have attributes and tags.
     :param zone: how a date ends.
     """
 
@@ -43,7 +42,6 @@ class MemberRules:
     kinds: frozenset[str] = frozenset()
     most_attributes: int = limits.NO_LIMIT
     tags: bool = False
-    extras_on_remove: bool = False
     zone: str = ""
 
 
@@ -140,7 +138,6 @@ MEP_1_1: Final = _mep(
         # Its examples show texts, numbers, dates without a zone, and addresses; an array is on no page.
         kinds=frozenset({"text", "number", "date", "url"}),
         tags=True,
-        extras_on_remove=True,
     ),
     typed_writes=False,
 )

@@ -1,8 +1,8 @@
 """The documented facts, replayed on the sandbox: same status, same keys, same kinds of values.
 
 `call` is what a client is asked for, null where it never makes the request. Beside what is asked and answered, a case
-may say what else is needed to replay it: `audience_type`, of the audience that is there before; `sandbox`, settings of a
-sandbox without which no request brings the answer about, or false where none does, like a failing service; `verbatim`,
+may say what else is needed to replay it: `audience_type`, of the audience that is there before; `sandbox`, settings
+without which no request brings the answer about, or false where none does, like a failing service; `verbatim`,
 that the token or cursor of the request is sent as it stands, and not replaced by one that the sandbox issued. `effect`
 tells what is so afterwards: who is a member and who is not, attributes and tags of members, the audience that was made,
 or the one that is gone. `inferred` lists the parts of a documented case that no page shows.

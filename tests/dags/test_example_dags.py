@@ -11,21 +11,24 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_batch.sandbox import Sandbox
+from airflow_provider_batch.sandbox.errors import UnknownAudience
 from tests.conftest import EXAMPLE_DAGS
 
 APPS = ("sandbox-ios", "sandbox-android", "sandbox-web")
+PROJECT = "project_sandbox"
 
 pytestmark = pytest.mark.usefixtures("airflow_db")
 
 
 @pytest.fixture
 def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """A sandbox that takes a moment to index, with one connection for each app."""
+    """A sandbox that takes a moment to index, with one connection for each app and one for a project."""
     with Sandbox(audiences=("vip", "newsletter"), apps=APPS, indexing_delay=0.5) as sandbox:
         for app in APPS:
             name = app.removeprefix("sandbox-")
             monkeypatch.setenv(f"AIRFLOW_CONN_BATCH_{name.upper()}", sandbox.connection_json(app))
         monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", sandbox.connection_json(APPS[0]))
+        monkeypatch.setenv("AIRFLOW_CONN_BATCH_CEP", sandbox.connection_json(PROJECT))
         yield sandbox
 
 
@@ -46,6 +49,12 @@ def run(name: str, dag_id: str | None = None) -> Any:
     dag_run = load(EXAMPLE_DAGS / f"{name}.py", dag_id).test()
     assert str(dag_run.state) == "success", {ti.task_id: ti.state for ti in dag_run.get_task_instances()}
     return dag_run
+
+
+def xcom(dag_run: Any, task: str) -> Any:
+    """What *task* returned."""
+    (ti,) = (ti for ti in dag_run.get_task_instances() if ti.task_id == task)
+    return ti.xcom_pull(task_ids=task)
 
 
 def test_no_example_is_left_out() -> None:
@@ -70,6 +79,41 @@ def test_example_custom_audience_apps(sandbox: Sandbox) -> None:
 
     for app in APPS:
         assert sandbox.members("vip", app) == {"customer-1001", "customer-1002", "customer-1003"}
+
+
+@pytest.mark.parametrize("key", [APPS[0], PROJECT], ids=["mep", "cep"])
+def test_example_custom_audience_lifecycle(key: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same DAG on both platforms: the connection says which."""
+    monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", sandbox.connection_json(key))
+    dag_run = run("example_custom_audience_lifecycle")
+
+    listed = xcom(dag_run, "audiences")
+    assert [audience["name"] for audience in listed] == ["winners", "newsletter", "vip"]
+    winners = listed[0]
+    assert (winners["type"], winners["description"], winners["nb_ids"]) == ("custom_ids", "Winners of the week", 3)
+    assert xcom(dag_run, "indexed")["nb_ids"] == 3
+    with pytest.raises(UnknownAudience):
+        sandbox.audience("winners", key)
+
+
+def test_example_custom_audience_platforms(sandbox: Sandbox) -> None:
+    run("example_custom_audience_platforms")
+
+    for key in (APPS[0], PROJECT):
+        assert sandbox.members("vip", key) == {"customer-1001", "customer-1002", "customer-1003"}
+
+
+def test_example_custom_audience_install_ids(sandbox: Sandbox) -> None:
+    run("example_custom_audience_install_ids")
+
+    assert sandbox.audience("lapsed-installs", APPS[0]).type == "install_ids"
+    assert sandbox.attributes("lapsed-installs", APPS[0]) == {
+        "4b1f6f4e-0d3e-4d53-8cb5-6dd3ad3f6a11": {
+            "attributes": {"plan": "gold", "visits": 12, "date(last_visit)": "2026-10-31T09:30:00"},
+            "tags": ["lapsed", "ios"],
+        },
+        "9a1f30f0-6f5b-4f8a-9a57-0f6d1c1f7c22": {"attributes": {"plan": "free"}, "tags": []},
+    }
 
 
 def test_example_custom_audience_asset(sandbox: Sandbox) -> None:
