@@ -50,6 +50,7 @@ pins: $(VENV)/installed ## write constraints/ anew with the newest versions that
 	@for airflow in $(NEWEST) $(OLDEST); do \
 		echo "==> constraints/airflow-$$airflow.txt"; \
 		echo "apache-airflow==$$airflow" > $(VENV)/airflow.txt; \
+		case $$airflow in 2.*) echo "universal-pathlib<0.3" >> $(VENV)/airflow.txt;; esac; \
 		$(VENV)/bin/uv pip compile pyproject.toml --all-extras --group test --group lint --group docs --group build \
 			--universal --python-version 3.11 --constraints $(VENV)/airflow.txt --upgrade --quiet \
 			--no-emit-index-url --no-annotate --no-header --output-file constraints/airflow-$$airflow.txt || exit 1; \

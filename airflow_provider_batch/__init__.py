@@ -14,6 +14,12 @@ def get_provider_info() -> dict[str, Any]:
     Airflow 3 draws the form from ``conn-fields`` and ``ui-field-behaviour`` without importing the hook; for
     Airflow 2.11 :class:`~airflow_provider_batch.hooks.batch.BatchHook` translates the same entries.
     """
+    audiences = {
+        "schemes": ["batch"],
+        "handler": "airflow_provider_batch.assets.custom_audience.sanitize_uri",
+        "factory": "airflow_provider_batch.assets.custom_audience.custom_audience_asset",
+        "to_openlineage_converter": "airflow_provider_batch.assets.custom_audience.convert_asset_to_openlineage",
+    }
     return {
         "package-name": "airflow-provider-batch",
         "name": "Batch",
@@ -36,6 +42,28 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [
             {"integration-name": "Batch", "python-modules": ["airflow_provider_batch.triggers.custom_audience"]}
         ],
+        "transfers": [
+            {
+                "source-integration-name": "SQL",
+                "target-integration-name": "Batch",
+                "python-module": "airflow_provider_batch.transfers.sql_to_custom_audience",
+            },
+            {
+                "source-integration-name": "Files",
+                "target-integration-name": "Batch",
+                "python-module": "airflow_provider_batch.transfers.files_to_custom_audience",
+            },
+        ],
+        "task-decorators": [
+            {
+                "name": "custom_audience",
+                "class-name": "airflow_provider_batch.decorators.custom_audience.custom_audience_task",
+            }
+        ],
+        # Airflow 3 reads the first, Airflow 2 the second.
+        "asset-uris": [dict(audiences)],
+        "dataset-uris": [dict(audiences)],
+        "extra-links": ["airflow_provider_batch.links.batch.BatchDashboardLink"],
         "connection-types": [
             {
                 "connection-type": "batch",
@@ -85,6 +113,11 @@ def get_provider_info() -> dict[str, Any]:
                         "label": "Requests per second",
                         "description": "The most requests one task sends in a second, polls included (no limit).",
                         "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
+                    },
+                    "dashboard_url": {
+                        "label": "Dashboard",
+                        "description": "Where a task's link leads; no key in it (default: Batch's public dashboard).",
+                        "schema": {"type": ["string", "null"], "pattern": "^https?://[^@/?#\\s]+([/?#].*)?$"},
                     },
                 },
             }

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, Protocol
+from urllib.parse import unquote, urlsplit
 
 from airflow_provider_batch import __version__
 from airflow_provider_batch.delivery import MAX_CONCURRENCY
@@ -23,6 +24,9 @@ from airflow_provider_batch.transport.pace import Pace, shared_pace
 
 #: https://doc.batch.com/developer/api/mep/custom-audience/1.0/update
 PUBLIC_BASE_URL: Final = "https://api.batch.com"
+
+#: Where its users see what has arrived.
+PUBLIC_DASHBOARD_URL: Final = "https://dashboard.batch.com"
 
 
 class AirflowConnection(Protocol):
@@ -47,6 +51,7 @@ class Settings:
     :param max_concurrency: how many calls of one push are in flight. Four hide most of the latency of a call
         (10,000 ids each) without being a burden to a service whose limits are not documented.
     :param requests_per_second: the most requests in any second, or None for no limit.
+    :param dashboard_url: where a task's link leads; it is stored and shown in clear.
     """
 
     credentials: Credentials
@@ -54,6 +59,7 @@ class Settings:
     max_attempts: int = 5
     max_concurrency: int = 4
     requests_per_second: float | None = None
+    dashboard_url: str = PUBLIC_DASHBOARD_URL
 
     def dialect(self, audience_type: object) -> Dialect:
         """
@@ -98,6 +104,11 @@ def read_settings(connection: AirflowConnection, extra: object) -> Settings:
         user_agent=_user_agent(),
         platform=_platform(settings.pop("platform", "mep"), settings.pop("api_version", None)),
     )
+    address = unquote(settings.get("dashboard_url", ""))
+    if any(key in address for key in (credentials.api_key, credentials.rest_api_key)):
+        raise BatchConfigurationError(
+            "the connection's extra field 'dashboard_url' must not contain a key: it is shown"
+        )
     return Settings(credentials, **settings)
 
 
@@ -183,6 +194,24 @@ def _cep_version(name: str, value: object) -> str:
     return value
 
 
+def _web_address(name: str, value: object) -> str:
+    try:
+        parts = urlsplit(value if isinstance(value, str) else "")
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host, parts = None, urlsplit("")
+    address = parts.geturl()
+    if not host or parts.scheme not in ("http", "https") or not address.isprintable() or " " in address:
+        raise BatchConfigurationError(
+            f"the connection's extra field {name!r} must be an address such as {PUBLIC_DASHBOARD_URL}"
+        )
+    if "@" in parts.netloc:
+        raise BatchConfigurationError(
+            f"the connection's extra field {name!r} must not contain credentials: it is shown"
+        )
+    return address
+
+
 _SETTINGS: Final[dict[str, Callable[[str, object], Any]]] = {
     "platform": _known_platform,
     "api_version": _cep_version,
@@ -190,6 +219,7 @@ _SETTINGS: Final[dict[str, Callable[[str, object], Any]]] = {
     "max_attempts": _count(100),
     "max_concurrency": _count(MAX_CONCURRENCY),
     "requests_per_second": _seconds,
+    "dashboard_url": _web_address,
 }
 
 

@@ -46,7 +46,7 @@ def read_changes(
             continue
         last[id_] = (id_, position, value.action == "remove")
     intake.duplicates = given - intake.rejected - len(last)
-    return intake.held(_side(last, "add_ids")), Intake((), REMOVE_IDS, rules=rules, block_size=block_size).held(
+    return intake.holding(_side(last, "add_ids")), Intake((), REMOVE_IDS, rules=rules, block_size=block_size).holding(
         _side(last, REMOVE_IDS)
     )
 

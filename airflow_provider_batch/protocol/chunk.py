@@ -46,9 +46,9 @@ class Chunks:
         self._removes.check()
 
     @property
-    def rereadable(self) -> bool:
-        """Whether the chunks can be made a second time."""
-        return self._adds.rereadable and self._removes.rereadable
+    def restartable(self) -> bool:
+        """Whether the chunks can be made a second time, from the first one on."""
+        return self._adds.restartable and self._removes.restartable
 
     @property
     def total(self) -> int | None:

@@ -74,8 +74,13 @@ class Intake:
 
     @property
     def rereadable(self) -> bool:
-        """Whether the ids can be given a second time; a source says so itself."""
+        """Whether the values can be read a second time, the same as the first time; a source says so itself."""
         return self.is_held or getattr(self._values, "rereadable", not isinstance(self._values, Iterator))
+
+    @property
+    def restartable(self) -> bool:
+        """Whether it can be read from the first value on again, even if others come then, as from a query."""
+        return self.rereadable or getattr(self._values, "restartable", False)
 
     @property
     def is_held(self) -> bool:
@@ -96,9 +101,20 @@ class Intake:
         if self.is_held:
             return
         if isinstance(self._values, Collection):
-            self._ids = self._unique()
+            self.hold()
         elif self.rereadable and not self._skip:
             self._checked = sum(map(len, self._normalized()))
+
+    def hold(self) -> None:
+        """
+        Read all values and keep them, each id once: then it is known how many there are.
+
+        :raises InvalidMemberError: as :meth:`check`.
+        """
+        if not self.is_held:
+            self.rejected = 0
+            self.rejections.clear()
+            self._ids = self._unique()
 
     def _unique(self) -> Block:
         blocks = list(self._normalized())
@@ -163,7 +179,7 @@ class Intake:
                 yield position, value, partial(self._refuse, position, value, place)
             start += len(values)
 
-    def held(self, ids: Block) -> Intake:
+    def holding(self, ids: Block) -> Intake:
         """Return this intake with *ids*, each there once, as all that has come in."""
         self._ids = ids
         return self

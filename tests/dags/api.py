@@ -1,23 +1,68 @@
-"""The REST API of a whole Airflow, as far as the tests need it."""
+"""A whole Airflow and its REST API, as far as the tests need them."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 import urllib.request
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import local_airflow
+
+from airflow_provider_batch.sandbox import Sandbox
+
+VERSION = "v1" if local_airflow.AIRFLOW_2 else "v2"
+
+
+@dataclass(frozen=True)
+class WholeAirflow:
+    """An Airflow that runs at *url* out of *home*; what the tests add to it ends with it."""
+
+    url: str
+    home: Path
+    env: Mapping[str, str]
+    ending: ExitStack = field(repr=False)
+
+    def run(self, dag: str, name: str, sandbox: Sandbox | None = None) -> Run:
+        """Start the run *name* of *dag*; it finds *sandbox* behind the connection of the same name."""
+        if sandbox is not None:
+            connection = json.loads(sandbox.connection_json())
+            ask(f"{self.url}/api/{VERSION}/connections", {"connection_id": name, **connection})
+        return Run(self.url, dag, name)
+
+    def another_triggerer(self) -> None:
+        """Start one more triggerer."""
+        triggerer = subprocess.Popen(
+            [sys.executable, "-m", "airflow", "triggerer"],
+            env=self.env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self.ending.callback(local_airflow.stop, triggerer)
+
+    def logs(self, run: Run | None = None) -> str:
+        """Everything that the tasks logged, or those of *run* alone."""
+        folder = "*" if run is None else f"run_id={run.name}"
+        paths = self.home.glob(f"logs/**/{folder}/**/*.log*")
+        return "".join(path.read_text(errors="replace") for path in paths if path.is_file())
 
 
 class Run:
     """One run of a DAG; started as soon as the scheduler knows the DAG."""
 
-    def __init__(self, url: str, dag: str) -> None:
-        self._dag = f"{url}/api/{'v1' if local_airflow.AIRFLOW_2 else 'v2'}/dags/{dag}"
-        self._run = f"{self._dag}/dagRuns/r1"
+    def __init__(self, url: str, dag: str, name: str) -> None:
+        self.name = name
+        self._dag = f"{url}/api/{VERSION}/dags/{dag}"
+        self._run = f"{self._dag}/dagRuns/{name}"
         self.seen: dict[str, list[str]] = {}
-        body: dict[str, Any] = {"dag_run_id": "r1"}
+        body: dict[str, Any] = {"dag_run_id": name}
         if not local_airflow.AIRFLOW_2:
             body["logical_date"] = None
         give_up = time.monotonic() + 120
@@ -60,13 +105,28 @@ class Run:
 
     def clear(self, task: str) -> None:
         """Clear *task*, whatever its state, so that it runs again."""
-        body = {"dry_run": False, "dag_run_id": "r1", "task_ids": [task], "only_failed": False}
+        body = {"dry_run": False, "dag_run_id": self.name, "task_ids": [task], "only_failed": False}
         ask(f"{self._dag}/clearTaskInstances", body)
 
+    def mark_failed(self, task: str) -> None:
+        """Do what the button *Mark state as… failed* does to *task*."""
+        body: dict[str, Any] = {"new_state": "failed"}
+        if local_airflow.AIRFLOW_2:
+            body["dry_run"] = False
+        ask(f"{self._run}/taskInstances/{task}", body, method="PATCH")
 
-def ask(url: str, body: dict[str, Any] | None = None) -> Any:
-    """Return the JSON behind *url*; a body makes it a POST."""
+
+def ask(url: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
+    """Return the JSON behind *url*; a body makes it a POST, unless *method* says otherwise."""
     encoded = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, encoded, {"Content-Type": "application/json"})
+    request = urllib.request.Request(url, encoded, {"Content-Type": "application/json"}, method=method)
     with urllib.request.urlopen(request, timeout=30) as answer:
         return json.load(answer)
+
+
+def wait_until(done: Callable[[], bool], patience: float = 180.0) -> None:
+    """Return once *done* returns True."""
+    give_up = time.monotonic() + patience
+    while not done():
+        assert time.monotonic() < give_up
+        time.sleep(0.2)

@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import time
 
-import local_airflow
 import pytest
 
 from airflow_provider_batch.sandbox import Sandbox
-from tests.conftest import EXAMPLE_DAGS
-from tests.dags.api import Run
+from tests.dags.api import WholeAirflow, wait_until
+
+#: As wait_long.py has it.
+POKE_INTERVAL = 2.0
+
+pytestmark = pytest.mark.airflow_server
 
 
-@pytest.mark.airflow_server
-def test_a_deferred_wait_ends_when_the_audience_is_indexed(tmp_path: Path) -> None:
-    port = local_airflow.free_port()
-    with Sandbox(local_airflow.AUDIENCES, apps=local_airflow.APPS.values(), indexing_delay=10.0) as sandbox:
-        env = local_airflow.environment(tmp_path, EXAMPLE_DAGS, sandbox, port)
-        with local_airflow.standalone(env, port, tmp_path / "standalone.log") as url:
-            run = Run(url, "example_custom_audience_wait")
-            run.wait()
-        log = "".join(path.read_text(errors="replace") for path in tmp_path.glob("logs/**/*.log"))
+def test_a_deferred_wait_ends_when_the_audience_is_indexed(
+    whole_airflow: WholeAirflow, default_sandbox: Sandbox
+) -> None:
+    run = whole_airflow.run("example_custom_audience_wait", "indexed")
+    run.wait()
+    log = whole_airflow.logs(run)
 
     assert run.seen["update"][-1] == "success", log[-8000:]
     assert "deferred" in run.seen["update"]
-    assert sandbox.members("newsletter") == {"customer-2001", "customer-2002"}
+    assert default_sandbox.members("newsletter") == {"customer-2001", "customer-2002"}
     assert "2 added, 2 removed, 1 not needed" in log
     for private in ("sandbox-rest-key", "sandbox-app-key"):
-        assert private not in log
+        assert private not in whole_airflow.logs()
+
+
+def test_a_deferred_wait_that_somebody_marks_failed_asks_no_more(whole_airflow: WholeAirflow) -> None:
+    with Sandbox(indexing_delay=3600.0) as sandbox:
+        run = whole_airflow.run("wait_long", "marked", sandbox)
+        run.wait_for("push", "deferred")
+        # The worker asked once before; what comes after is the triggerer's.
+        wait_until(lambda: len(asked(sandbox)) >= 3)
+        run.mark_failed("push")
+        run.wait()
+        wait_until(lambda: time.time() - asked(sandbox)[-1] > 3 * POKE_INTERVAL, patience=30.0)
+    assert run.seen["push"][-1] == "failed"
+
+
+def asked(sandbox: Sandbox) -> list[float]:
+    """When each question was asked."""
+    return [call.at for call in sandbox.calls if call.method == "GET"]

@@ -13,11 +13,12 @@ with DAG("push_many", start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), schedu
 
     @task
     def many() -> list[str]:
-        return [f"id-{number}" for number in range(6000)]
+        return [f"id-{number}" for number in range(4000)]
 
     CustomAudienceUpdateOperator(
         task_id="push",
         audience_name="vip",
+        batch_conn_id="{{ run_id }}",
         add_ids=many(),
         chunk_size=100,
         max_concurrency=2,

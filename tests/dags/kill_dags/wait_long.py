@@ -10,7 +10,8 @@ from airflow_provider_batch.operators.custom_audience import CustomAudienceUpdat
 with DAG("wait_long", start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), schedule=None, catchup=False) as dag:
     CustomAudienceUpdateOperator(
         task_id="push",
-        audience_name="newsletter",
+        audience_name="vip",
+        batch_conn_id="{{ run_id }}",
         add_ids=["id-1", "id-2"],
         wait_for_indexing=True,
         deferrable=True,

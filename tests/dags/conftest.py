@@ -1,0 +1,44 @@
+"""One whole Airflow for all tests that need one: it takes half a minute to start."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import local_airflow
+import pytest
+
+from airflow_provider_batch.sandbox import Sandbox
+from tests.conftest import EXAMPLE_DAGS
+from tests.dags.api import WholeAirflow
+
+OWN_DAGS = Path(__file__).parent / "kill_dags"
+
+#: Airflow soon notices that one of its parts is gone, and a task that was killed together with its worker.
+_SOON = {
+    "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+    "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "6",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+    "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
+}
+
+
+@pytest.fixture(scope="package")
+def default_sandbox() -> Iterator[Sandbox]:
+    """The sandbox behind the connections of the example DAGs."""
+    with Sandbox(local_airflow.AUDIENCES, apps=local_airflow.APPS.values(), indexing_delay=10.0) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="package")
+def whole_airflow(tmp_path_factory: pytest.TempPathFactory, default_sandbox: Sandbox) -> Iterator[WholeAirflow]:
+    """A whole Airflow with the example DAGs, and those of the tests, whose runs name a connection of their own."""
+    home, port = tmp_path_factory.mktemp("airflow"), local_airflow.free_port()
+    for folder in (EXAMPLE_DAGS, OWN_DAGS):
+        shutil.copytree(folder, home / "dags", dirs_exist_ok=True)
+    env = local_airflow.environment(home, home / "dags", default_sandbox, port) | _SOON
+    with local_airflow.standalone(env, port, home / "standalone.log") as url, ExitStack() as ending:
+        yield WholeAirflow(url, home, env, ending)
