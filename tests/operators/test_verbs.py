@@ -16,7 +16,7 @@ from airflow_provider_batch.exceptions import (
     BatchConfigurationError,
     BatchError,
     BatchServerError,
-    EmptyReplaceError,
+    EmptySetError,
     GuardError,
     IndexingTimeoutError,
     InvalidArgumentError,
@@ -198,7 +198,7 @@ def test_it_replaces_and_returns_the_tokens(stage: Stage, context: Any, ti: Task
 @pytest.mark.parametrize("nothing", [[], None, "[]"])
 def test_an_empty_xcom_never_wipes_an_audience(nothing: Any, stage: Stage, context: Any) -> None:
     BatchHook().update_custom_audience("vip", add_ids=["old"], audience_type=stage.audience_type)
-    assert isinstance(hopeless(lambda: replace(stage, ids=nothing).execute(context)), EmptyReplaceError)
+    assert isinstance(hopeless(lambda: replace(stage, ids=nothing).execute(context)), EmptySetError)
     with pytest.raises(AirflowSkipException):
         replace(stage, ids=nothing, skip_on_empty=True).execute(context)
     assert stage.members == {"old"}
