@@ -7,7 +7,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -306,7 +306,8 @@ class Attempt:
     def _keep_uncertain(self, generation: int, ids: Sequence[str]) -> None:
         folder = self._mirror.folder
         if not ids:
-            drop_pending(folder, generation)
+            with suppress(OSError):  # what is uncertain for no reason is sent once more
+                drop_pending(folder, generation)
             return
         lines = sorted(map(line_of, map(str, ids)))
         with tempfile.TemporaryDirectory(prefix="batch-mirror-") as local:
