@@ -566,8 +566,6 @@ class BatchHook(BaseHook):
             journal = journal if chunks.restartable else None
             with self._transport() as transport:
                 result = push.run(chunks, self._settings, transport, self.log, journal=journal)
-            if result.calls:
-                report_audience(self, push.audience_name)
         self._tell(result)
         return result
 
@@ -641,6 +639,8 @@ class BatchHook(BaseHook):
         return self._settings.pace
 
     def _tell(self, result: PushResult) -> None:
+        if result.calls and result.planned_calls is None:
+            report_audience(self, result.audience_name)
         earlier = f", {result.earlier_calls:,} of them in an earlier try," if result.earlier_calls else ""
         self.log.info(
             "%s%s: %d added, %d removed%s, %d duplicates, %d rejected in %d calls%s and %.1f s",
