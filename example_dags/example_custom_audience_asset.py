@@ -49,7 +49,7 @@ with DAG(
 
     @task(inlets=[VIP, NEWSLETTER])
     def start_campaign(inlet_events: Any = None) -> int:
-        reached = sum(inlet_events[audience][-1].extra["nb_ids"] for audience in (VIP, NEWSLETTER))
+        reached: int = sum(inlet_events[audience][-1].extra["nb_ids"] for audience in (VIP, NEWSLETTER))
         print(f"the campaign reaches {reached} customers")
         return reached
 

@@ -72,6 +72,11 @@ class Settings:
         return self.credentials.platform.dialect(audience_type)
 
     @property
+    def known_types(self) -> frozenset[str]:
+        """The types of audiences that the platform is spoken to about; it may answer with others."""
+        return frozenset(name for dialect in self.credentials.platform.dialects for name in dialect.audience_types)
+
+    @property
     def backoff(self) -> Backoff:
         """The waits between the tries of one call."""
         return Backoff(_full_jitter, attempts=self.max_attempts)
