@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,11 +12,12 @@ import pytest
 from airflow_provider_batch.exceptions import (
     BatchError,
     BatchRequestError,
-    EmptyReplaceError,
+    EmptySetError,
     GuardError,
     IndexingTimeoutError,
     InvalidArgumentError,
     InvalidMemberError,
+    PushStoppedError,
 )
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.protocol.model import Member, PushResult, Receipt
@@ -159,7 +161,7 @@ def test_attributes_go_with_every_chunk(stage: Stage) -> None:
 @pytest.mark.parametrize("nothing", [[], None, (), "[]", iter(()), [None, ""]])
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_replacing_by_nothing_is_refused(nothing: Any, dry_run: bool, stage: Stage) -> None:
-    with pytest.raises(EmptyReplaceError, match=r"vip: there are no ids, .* pass allow_empty=True"):
+    with pytest.raises(EmptySetError, match=r"vip: there are no ids, .* pass allow_empty=True"):
         replace(stage, nothing, on_invalid_id="skip", dry_run=dry_run)
     assert stage.verbs == []
 
@@ -222,7 +224,7 @@ def test_skipped_values_do_not_count_as_members(stage: Stage) -> None:
 
 def test_an_empty_replace_is_told_as_such_and_not_as_a_shrink(stage: Stage) -> None:
     fill(stage)
-    with pytest.raises(EmptyReplaceError):
+    with pytest.raises(EmptySetError):
         replace(stage, iter(()), max_shrink=0.5)
     with pytest.raises(GuardError, match="would have 0, 100% less"):
         replace(stage, [], max_shrink=0.5, allow_empty=True)
@@ -305,6 +307,26 @@ def test_a_wait_that_is_interrupted_goes_on_in_a_retry(journal: type[Notes] | No
     assert (stage.asked("replace"), stage.asked("update")) == (1, 2)
     now[0] += 3600
     assert stage.members == set(ids(25))
+
+
+def test_a_wait_for_the_replace_is_stopped_from_outside(open_stage: OpenStage) -> None:
+    stage = open_stage(indexing_delay=3600)
+    hook, notes = BatchHook(), Notes()
+
+    def stop() -> None:
+        while "view" not in stage.verbs:
+            pass
+        hook.stop()
+
+    killer = threading.Thread(target=stop)
+    killer.start()
+    with pytest.raises(PushStoppedError) as caught:
+        hook.replace_custom_audience(
+            "vip", ids(4), chunk_size=2, audience_type=stage.audience_type, poke_interval=60, journal=notes
+        )
+    killer.join()
+    assert (caught.value.accepted_chunks, len(notes.tokens)) == (1, 1)
+    assert stage.asked("update") == 0
 
 
 def test_a_journal_of_other_ids_begins_with_the_replace(stage: Stage) -> None:
