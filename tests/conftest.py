@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["airflow_provider_batch.sandbox.fixture", "tests.stages"]
+pytest_plugins = ["airflow_provider_batch.sandbox.fixture", "tests.stages", "tests.real_servers"]
 
 EXAMPLE_DAGS = Path(__file__).parent.parent / "example_dags"
 
