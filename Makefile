@@ -7,15 +7,16 @@ OLDEST := 2.11.0
 VENV := .venv
 VENV_OLDEST := .venv-airflow-$(OLDEST)
 VENV_BENCH := .venv-bench
+export CHROMIUM ?= /usr/bin/chromium
 # Airflow 2.11 runs on Python 3.11 and 3.12 only.
 PYTHON_OLDEST ?= $(shell for python in "$(PYTHON)" python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo "$$python" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench airflow pins clean
+.PHONY: help demo test browser-test screenshots lint docs bench airflow pins clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/installed ## run the first example DAG on a local Airflow against the sandbox
 	@$(VENV)/bin/python scripts/local_airflow.py demo
@@ -26,12 +27,29 @@ test: $(VENV)/installed $(VENV_OLDEST)/installed ## run every test on the newest
 	@echo "==> testing on Airflow $(OLDEST)"
 	@$(VENV_OLDEST)/bin/python -m pytest
 
-lint: $(VENV)/installed ## check style, types and the floors of the house
+browser-test: $(VENV)/installed $(VENV_OLDEST)/installed | $(CHROMIUM) ## look at the pages of both Airflows in a real browser
+	@echo "==> looking at Airflow $(NEWEST)"
+	@$(VENV)/bin/python -m pytest -m browser tests/browser
+	@echo "==> looking at Airflow $(OLDEST)"
+	@$(VENV_OLDEST)/bin/python -m pytest -m browser tests/browser
+
+screenshots: $(VENV)/installed $(VENV_OLDEST)/installed | $(CHROMIUM) ## take the pictures of docs/images/ anew
+	@PYTHONPATH=. $(VENV)/bin/python scripts/screenshots.py docs/images
+	@PYTHONPATH=. $(VENV_OLDEST)/bin/python scripts/screenshots.py docs/images
+
+lint: $(VENV)/installed ## check style, types, the floors of the house, and the documentation
 	@echo "==> ruff, mypy, import-linter"
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
+	@$(MAKE) --no-print-directory docs
+
+docs: $(VENV)/installed ## build the documentation into .docs/, strictly
+	@echo "==> documentation"
+	@$(VENV)/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs .docs
+	@$(VENV)/bin/python scripts/check_site.py .docs
+	@echo "==> open .docs/index.html"
 
 bench: $(VENV)/installed $(VENV_BENCH)/installed ## measure the provider beside its peers and the ideal (8 minutes)
 	@$(VENV)/bin/python -m benchmarks
@@ -44,13 +62,13 @@ pins: $(VENV)/installed ## write constraints/ anew with the newest versions that
 		echo "==> constraints/airflow-$$airflow.txt"; \
 		echo "apache-airflow==$$airflow" > $(VENV)/airflow.txt; \
 		case $$airflow in 2.*) echo "universal-pathlib<0.3" >> $(VENV)/airflow.txt;; esac; \
-		$(VENV)/bin/uv pip compile pyproject.toml --all-extras --group test --group lint --group build \
+		$(VENV)/bin/uv pip compile pyproject.toml --all-extras --group test --group lint --group docs --group browser --group build \
 			--universal --python-version 3.11 --constraints $(VENV)/airflow.txt --upgrade --quiet \
 			--no-emit-index-url --no-annotate --no-header --output-file constraints/airflow-$$airflow.txt || exit 1; \
 	done
 
 clean: ## remove the environments and everything that was made in this folder
-	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_BENCH) .airflow .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist
+	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_BENCH) .airflow .docs .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist
 
 $(VENV)/installed: constraints/airflow-$(NEWEST).txt pyproject.toml
 	@$(call install,$(VENV),$(NEWEST),$(PYTHON))
@@ -58,6 +76,13 @@ $(VENV)/installed: constraints/airflow-$(NEWEST).txt pyproject.toml
 $(VENV_OLDEST)/installed: constraints/airflow-$(OLDEST).txt pyproject.toml
 	@test -n "$(PYTHON_OLDEST)" || { echo "Airflow $(OLDEST) needs Python 3.11 or 3.12: name one, PYTHON_OLDEST=…" >&2; exit 1; }
 	@$(call install,$(VENV_OLDEST),$(OLDEST),$(PYTHON_OLDEST))
+
+# The browser is the system's: it is not in the Python Package Index.
+$(CHROMIUM):
+	@test "$$(id -u)" = 0 && command -v apt-get > /dev/null || \
+		{ echo "A Chromium is needed at $@: install your system's, or name another: make CHROMIUM=…" >&2; exit 1; }
+	@echo "==> installing Chromium"
+	@apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium fonts-liberation > /dev/null
 
 # Peers that cannot be installed are no reason to measure nothing: the tables name them.
 $(VENV_BENCH)/installed: benchmarks/requirements.txt

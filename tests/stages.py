@@ -119,3 +119,15 @@ def open_stage(version: Version, monkeypatch: pytest.MonkeyPatch) -> Iterator[Op
 @pytest.fixture
 def stage(open_stage: OpenStage) -> Stage:
     return open_stage()
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """Give what was logged since the last time; Airflow 3 prints what it logs outside a worker."""
+
+    def since() -> str:
+        text = caplog.text + capsys.readouterr().out
+        caplog.clear()
+        return text
+
+    return since

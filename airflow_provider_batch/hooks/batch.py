@@ -20,7 +20,9 @@ from airflow_provider_batch.exceptions import (
     BatchAPIError,
     BatchAuthenticationError,
     BatchError,
+    BatchNotFoundError,
     BatchProtocolError,
+    BatchRequestError,
     DriftError,
     EmptySetError,
     GuardError,
@@ -150,7 +152,7 @@ class BatchHook(BaseHook):
                 return CreatedAudience(audience_name, audience_type, created=True, indexing_token=token)
         if if_exists == "fail":
             raise AudienceExistsError(f"{audience_name}: there is an audience of that name already")
-        if existing.type not in (None, audience_type):
+        if existing.type != audience_type and existing.type in self._settings.known_types:
             raise InvalidArgumentError(
                 f"audience_type: {audience_name} exists, but its type is {existing.type} and not {audience_type}"
             )
@@ -520,6 +522,14 @@ class BatchHook(BaseHook):
     def _find(self, dialect: Dialect, audience_name: str) -> CustomAudience | None:
         return self._run(flow.find(dialect, audience_name, self._settings.backoff))
 
+    def _await_creation(self, created: CreatedAudience, indexing_token: str) -> None:
+        """Wait for a creation to be applied: whether the audience can be written to before, no page says."""
+        try:
+            self.wait_for_indexing(created.name, [indexing_token], audience_type=created.type)
+        except (BatchRequestError, BatchNotFoundError) as refusal:
+            # By the pages of 2.2 and 2.3 only an update's or a replace's token can be asked for.
+            self.log.info("%s: whether it is ready cannot be asked: %s", created.name, refusal)
+
     def _push(
         self,
         audience_name: str,
@@ -541,8 +551,8 @@ class BatchHook(BaseHook):
         """Return whether the audience had to be created."""
         name, kind = push.audience_name, push.audience_type
         created = self.create_custom_audience(name, audience_type=kind, if_exists="skip")
-        if created.indexing_token:  # whether it can be written to before that is applied, no page says
-            self.wait_for_indexing(name, [created.indexing_token], audience_type=kind)
+        if created.indexing_token:
+            self._await_creation(created, created.indexing_token)
         return created.created
 
     def _is_missing(self, push: Push) -> bool:
@@ -564,8 +574,6 @@ class BatchHook(BaseHook):
             journal = journal if chunks.restartable else None
             with self._transport() as transport:
                 result = push.run(chunks, self._settings, transport, self.log, journal=journal)
-            if result.calls:
-                report_audience(self, push.audience_name)
         self._tell(result)
         return result
 
@@ -639,6 +647,8 @@ class BatchHook(BaseHook):
         return self._settings.pace
 
     def _tell(self, result: PushResult) -> None:
+        if result.calls and result.planned_calls is None:
+            report_audience(self, result.audience_name)
         earlier = f", {result.earlier_calls:,} of them in an earlier try," if result.earlier_calls else ""
         self.log.info(
             "%s%s: %d added, %d removed%s, %d duplicates, %d rejected in %d calls%s and %.1f s",

@@ -118,9 +118,14 @@ class Claim:
     def _conflict(self, note: _Note | None) -> MirrorConflictError:
         if note is None:
             return MirrorConflictError(f"another run was at work on {self._folder} at the same moment")
+        if note.renewed == float("inf"):
+            return MirrorConflictError(
+                f"the claim in {self._folder} cannot be read: if no run is at work on this mirror, delete "
+                f"{self._folder}/{_FIRST}"
+            )
         since = datetime.fromtimestamp(note.since, UTC).isoformat(" ", "seconds")
         return MirrorConflictError(
-            f"{note.owner or 'a run whose name cannot be read'} is at work on this mirror since {since}. If it is not "
+            f"{note.owner} is at work on this mirror since {since}. If it is not "
             f"any more, the next run takes over {DEAD_AFTER / 60:.0f} minutes after its last sign of life, or at once "
             f"if you delete {self._folder}/{_FIRST}"
         )

@@ -208,7 +208,7 @@ class StoreFolder:
         self._fs.invalidate_cache()
         try:
             return [path.name for path in self._path.iterdir()]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):  # an empty folder of an object store is none
             return []
 
     def delete(self, name: str) -> None:

@@ -159,7 +159,7 @@ def _sort(source: Path, target: Path, folder: Path, memory_limit: str) -> None:
     }
     columns = (
         "auto_detect=false, header=false, skip=1, columns={'line': 'VARCHAR'}, new_line='\\n', compression='none', "
-        f"delim='{_DELIMITER}', quote='', escape='', nullstr='{_NULL}', max_line_size=16777216"
+        f"delim='{_DELIMITER}', quote='', escape='', nullstr='{_NULL}', max_line_size=4194304, buffer_size=8388608"
     )
     form = f"FORMAT csv, HEADER false, DELIMITER '{_DELIMITER}', QUOTE '{_QUOTE}', ESCAPE '{_QUOTE}', NULLSTR '{_NULL}'"
     # VARCHAR without a collation is compared byte by byte, and bytes of UTF-8 sort as code points do.

@@ -124,8 +124,7 @@ def read_base(folder: Folder, target: Target, *, anew: bool) -> Base:
     except SnapshotError:
         if not anew:
             raise
-        numbers = [int(found[1]) for name in folder.names() if (found := _SNAPSHOT.fullmatch(name))]
-        return Base(raw, None, max(numbers, default=0), None)
+        return Base(raw, None, _unused_generation(folder), None)
 
 
 def read_snapshot(folder: Folder, head: Head) -> Iterator[list[str]]:
@@ -204,6 +203,11 @@ def forget(folder: Folder, head: Head, before: Head | None) -> None:
             or (_SNAPSHOT.fullmatch(name) and name not in kept)
         ):
             folder.delete(name)
+
+
+def _unused_generation(folder: Folder) -> int:
+    matches = (kind.fullmatch(name) for name in folder.names() for kind in (_SNAPSHOT, _PENDING))
+    return 1 + max((int(found[1]) for found in matches if found), default=0)
 
 
 def _head(raw: bytes, target: Target, folder: Folder) -> Head:

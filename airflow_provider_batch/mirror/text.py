@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
-from airflow_provider_batch.mirror.lines import members_from
+from airflow_provider_batch.mirror.lines import id_part, members_from
 from airflow_provider_batch.protocol.model import Member
 
 #: Bytes that are read at once.
@@ -56,6 +56,16 @@ class LineFile:
     def close(self) -> None:
         """Write what is left."""
         self._file.close()
+
+    def ids_at(self, positions: Collection[int]) -> Iterator[str]:
+        """Yield the lines of the ids that stand at these places, counted from 0."""
+        if not positions:
+            return
+        with self.path.open("rb") as content:
+            lines = (line for block, _ in read_lines(content) for line in block)
+            for position, line in enumerate(lines):
+                if position in positions:
+                    yield id_part(line)
 
     def __enter__(self) -> Self:
         return self

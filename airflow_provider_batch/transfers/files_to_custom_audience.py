@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_batch.operators.sourcing import SourcePushOperator
+from airflow_provider_batch.operators.sourcing import SourcePushOperator, storage_path
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
@@ -74,7 +74,6 @@ class FilesToCustomAudienceOperator(SourcePushOperator):
     @contextmanager
     def source(self, context: Context) -> Iterator[FileSource]:
         """Give the rows of the files."""
-        from airflow_provider_batch.operators.sourcing import storage_path
         from airflow_provider_batch.sources.files import FileSource
 
         yield FileSource(
@@ -86,3 +85,12 @@ class FilesToCustomAudienceOperator(SourcePushOperator):
             encoding=self.encoding,
             allow_empty=self.allow_empty,
         )
+
+    def openlineage_inputs(self) -> list[Any]:
+        """Return the path, named as OpenLineage names files: https://openlineage.io/docs/spec/naming"""
+        from airflow.providers.common.compat.openlineage.facet import Dataset
+
+        path = storage_path(self.path, self.path_conn_id)
+        if path.protocol in ("", "file"):
+            return [Dataset(namespace="file", name=path.path)]
+        return [Dataset(namespace=f"{path.protocol}://{path.bucket.rpartition('@')[2]}", name=path.key)]

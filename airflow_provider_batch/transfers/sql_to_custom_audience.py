@@ -77,3 +77,23 @@ class SqlToCustomAudienceOperator(SourcePushOperator):
             self.parameters,
             self.columns(self.id_column, self.action_column, self.attribute_columns, self.tags_column),
         )
+
+    def openlineage_inputs(self) -> list[Any]:
+        """Return the tables that the query reads, as far as its database's hook and OpenLineage's parser know them."""
+        from airflow.providers.openlineage.sqlparser import SQLParser
+
+        from airflow_provider_batch.transfers.databases import database_hook
+
+        hook = database_hook(self.conn_id, self.hook_params)
+        connection = hook.get_connection(self.conn_id)
+        database = hook.get_openlineage_database_info(connection)
+        if database is None:
+            return []
+        parser = SQLParser(
+            dialect=hook.get_openlineage_database_dialect(connection),
+            default_schema=hook.get_openlineage_default_schema(),
+        )
+        read = parser.generate_openlineage_metadata_from_sql(
+            sql=self.sql, hook=hook, database_info=database, database=connection.schema, use_connection=False
+        )
+        return list(read.inputs)
