@@ -3,6 +3,17 @@
 PYTHON ?= python3
 NEWEST := 3.3.2
 OLDEST := 2.11.0
+# The last patch of each minor version; `lowest`: the lowest version of everything that pyproject.toml names.
+AIRFLOWS ?= 2.11.2 3.0.6 3.1.8 3.2.2 3.3.2 lowest
+PYTHONS ?= python3.11 python3.12 python3.13
+# Later ones came after these Airflows and break every task, though Airflow itself allows them.
+HOLD_2.11.0 := 'universal-pathlib<0.3'
+HOLD_2.11.2 := 'universal-pathlib<0.3'
+HOLD_3.0.6 := 'fastapi<0.132'
+HOLD_3.2.2 := 'fastapi<0.137'
+# What is needed beside the tests.
+GROUPS_$(NEWEST) := --group lint --group docs --group browser
+GROUPS_$(OLDEST) := --group browser
 
 VENV := .venv
 VENV_OLDEST := .venv-airflow-$(OLDEST)
@@ -13,7 +24,7 @@ PYTHON_OLDEST ?= $(shell for python in "$(PYTHON)" python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo "$$python" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test browser-test screenshots lint docs bench airflow pins clean
+.PHONY: help demo test browser-test screenshots lint docs matrix bench airflow pins clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +62,9 @@ docs: $(VENV)/installed ## build the documentation into .docs/, strictly
 	@$(VENV)/bin/python scripts/check_site.py .docs
 	@echo "==> open .docs/index.html"
 
+matrix: $(VENV)/installed ## run the unit tests and the example DAGs on every Airflow and Python (half an hour)
+	@$(VENV)/bin/python scripts/matrix.py --airflow $(AIRFLOWS) --python $(PYTHONS)
+
 bench: $(VENV)/installed $(VENV_BENCH)/installed ## measure the provider beside its peers and the ideal (8 minutes)
 	@$(VENV)/bin/python -m benchmarks
 
@@ -58,17 +72,12 @@ airflow: $(VENV)/installed ## run Airflow with the example DAGs, and the sandbox
 	@$(VENV)/bin/python scripts/local_airflow.py serve
 
 pins: $(VENV)/installed ## write constraints/ anew with the newest versions that fit
-	@for airflow in $(NEWEST) $(OLDEST); do \
-		echo "==> constraints/airflow-$$airflow.txt"; \
-		echo "apache-airflow==$$airflow" > $(VENV)/airflow.txt; \
-		case $$airflow in 2.*) echo "universal-pathlib<0.3" >> $(VENV)/airflow.txt;; esac; \
-		$(VENV)/bin/uv pip compile pyproject.toml --all-extras --group test --group lint --group docs --group browser --group build \
-			--universal --python-version 3.11 --constraints $(VENV)/airflow.txt --upgrade --quiet \
-			--no-emit-index-url --no-annotate --no-header --output-file constraints/airflow-$$airflow.txt || exit 1; \
-	done
+	@$(foreach airflow,$(sort $(NEWEST) $(OLDEST) $(filter-out lowest,$(AIRFLOWS))), \
+		$(call pin,airflow-$(airflow),$(airflow),$(GROUPS_$(airflow))) &&) true
+	@$(call pin,lowest,$(OLDEST),--resolution lowest-direct)
 
 clean: ## remove the environments and everything that was made in this folder
-	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_BENCH) .airflow .docs .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist
+	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_BENCH) .venv-matrix .airflow .docs .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist
 
 $(VENV)/installed: constraints/airflow-$(NEWEST).txt pyproject.toml
 	@$(call install,$(VENV),$(NEWEST),$(PYTHON))
@@ -101,4 +110,13 @@ define install
 	&& $(1)/bin/uv pip install --quiet --python $(1) --no-deps --requirement constraints/airflow-$(2).txt \
 	&& $(1)/bin/uv pip install --quiet --python $(1) --no-deps --no-build-isolation --editable . \
 	&& touch $@
+endef
+
+# $(call pin,name,version of Airflow,options): for every Python from 3.11 on.
+define pin
+	echo "==> constraints/$(1).txt" \
+	&& printf '%s\n' 'apache-airflow==$(2)' $(HOLD_$(2)) > $(VENV)/airflow.txt \
+	&& $(VENV)/bin/uv pip compile pyproject.toml --all-extras --group test --group build $(3) \
+		--universal --python-version 3.11 --constraints $(VENV)/airflow.txt --upgrade --quiet \
+		--no-emit-index-url --no-annotate --no-header --output-file constraints/$(1).txt
 endef

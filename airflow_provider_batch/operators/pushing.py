@@ -131,8 +131,8 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
     def push(self, context: Context, journal: TaskStateJournal | None) -> PushResult:
         """Send the ids; *journal* knows what an earlier try has sent."""
 
-    def indexed(self, audience: dict[str, Any] | None) -> None:
-        """Go on after every write was indexed; *audience* is the last view, if one was needed."""
+    def indexed(self, indexing_tokens: Sequence[str], audience: dict[str, Any] | None) -> None:
+        """Go on after all these writes were indexed; *audience* is the last view, if one was needed."""
 
     def own_replace(self, indexing_tokens: Sequence[str]) -> str | None:
         """Return which of the tokens is that of a replace, if this operator replaces."""
@@ -160,7 +160,7 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
             audience = None
             if self.wait_for_indexing and not self.is_dry_run:
                 audience = self._wait(result.indexing_tokens)
-                self.indexed(audience.to_dict() if audience else None)
+                self.indexed(result.indexing_tokens, audience.to_dict() if audience else None)
         if journal is not None:
             journal.clear()
         if self.is_dry_run:
@@ -178,7 +178,7 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
             indexed.raise_unless_finished()
             if indexed.warning:
                 self.log.warning("%s: %s", self.audience_name, indexed.warning)
-            self.indexed(indexed.audience)
+            self.indexed(indexed.indexing_tokens, indexed.audience)
         if journal is not None:
             journal.clear()
         self._counts = indexed.counts
