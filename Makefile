@@ -6,22 +6,25 @@ OLDEST := 2.11.0
 # The last patch of each minor version; `lowest`: the lowest version of everything that pyproject.toml names.
 AIRFLOWS ?= 2.11.2 3.0.6 3.1.8 3.2.2 3.3.2 lowest
 PYTHONS ?= python3.11 python3.12 python3.13
-# Later ones came after these Airflows and break every task, though Airflow itself allows them.
+# Later ones came after these Airflows and break them, though Airflow itself allows them.
+HOLD_2.11.0 := 'universal-pathlib<0.3'
+HOLD_2.11.2 := 'universal-pathlib<0.3'
 HOLD_3.0.6 := 'fastapi<0.132'
 HOLD_3.2.2 := 'fastapi<0.137'
 
 VENV := .venv
 VENV_OLDEST := .venv-airflow-$(OLDEST)
 VENV_BENCH := .venv-bench
+export CHROMIUM ?= /usr/bin/chromium
 # Airflow 2.11 runs on Python 3.11 and 3.12 only.
 PYTHON_OLDEST ?= $(shell for python in "$(PYTHON)" python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo "$$python" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint matrix bench airflow pins clean
+.PHONY: help demo test browser-test screenshots lint docs matrix bench airflow pins clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/installed ## run the first example DAG on a local Airflow against the sandbox
 	@$(VENV)/bin/python scripts/local_airflow.py demo
@@ -32,12 +35,29 @@ test: $(VENV)/installed $(VENV_OLDEST)/installed ## run every test on the newest
 	@echo "==> testing on Airflow $(OLDEST)"
 	@$(VENV_OLDEST)/bin/python -m pytest
 
-lint: $(VENV)/installed ## check style, types and the floors of the house
+browser-test: $(VENV)/installed $(VENV_OLDEST)/installed | $(CHROMIUM) ## look at the pages of both Airflows in a real browser
+	@echo "==> looking at Airflow $(NEWEST)"
+	@$(VENV)/bin/python -m pytest -m browser tests/browser
+	@echo "==> looking at Airflow $(OLDEST)"
+	@$(VENV_OLDEST)/bin/python -m pytest -m browser tests/browser
+
+screenshots: $(VENV)/installed $(VENV_OLDEST)/installed | $(CHROMIUM) ## take the pictures of docs/images/ anew
+	@PYTHONPATH=. $(VENV)/bin/python scripts/screenshots.py docs/images
+	@PYTHONPATH=. $(VENV_OLDEST)/bin/python scripts/screenshots.py docs/images
+
+lint: $(VENV)/installed ## check style, types, the floors of the house, and the documentation
 	@echo "==> ruff, mypy, import-linter"
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
+	@$(MAKE) --no-print-directory docs
+
+docs: $(VENV)/installed ## build the documentation into .docs/, strictly
+	@echo "==> documentation"
+	@$(VENV)/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs .docs
+	@$(VENV)/bin/python scripts/check_site.py .docs
+	@echo "==> open .docs/index.html"
 
 matrix: $(VENV)/installed ## run the unit tests and the example DAGs on every Airflow and Python (half an hour)
 	@$(VENV)/bin/python scripts/matrix.py --airflow $(AIRFLOWS) --python $(PYTHONS)
@@ -49,12 +69,14 @@ airflow: $(VENV)/installed ## run Airflow with the example DAGs, and the sandbox
 	@$(VENV)/bin/python scripts/local_airflow.py serve
 
 pins: $(VENV)/installed ## write constraints/ anew with the newest versions that fit
-	@$(foreach airflow,$(sort $(NEWEST) $(OLDEST) $(filter-out lowest,$(AIRFLOWS))), \
-		$(call pin,airflow-$(airflow),$(airflow),--group lint) &&) true
+	@$(foreach airflow,$(NEWEST) $(OLDEST), \
+		$(call pin,airflow-$(airflow),$(airflow),--group lint --group docs --group browser) &&) true
+	@$(foreach airflow,$(filter-out lowest $(NEWEST) $(OLDEST),$(AIRFLOWS)), \
+		$(call pin,airflow-$(airflow),$(airflow)) &&) true
 	@$(call pin,lowest,$(OLDEST),--resolution lowest-direct)
 
 clean: ## remove the environments and everything that was made in this folder
-	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_BENCH) .venv-matrix .airflow .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist
+	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_BENCH) .venv-matrix .airflow .docs .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist
 
 $(VENV)/installed: constraints/airflow-$(NEWEST).txt pyproject.toml
 	@$(call install,$(VENV),$(NEWEST),$(PYTHON))
@@ -62,6 +84,13 @@ $(VENV)/installed: constraints/airflow-$(NEWEST).txt pyproject.toml
 $(VENV_OLDEST)/installed: constraints/airflow-$(OLDEST).txt pyproject.toml
 	@test -n "$(PYTHON_OLDEST)" || { echo "Airflow $(OLDEST) needs Python 3.11 or 3.12: name one, PYTHON_OLDEST=…" >&2; exit 1; }
 	@$(call install,$(VENV_OLDEST),$(OLDEST),$(PYTHON_OLDEST))
+
+# The browser is the system's: it is not in the Python Package Index.
+$(CHROMIUM):
+	@test "$$(id -u)" = 0 && command -v apt-get > /dev/null || \
+		{ echo "A Chromium is needed at $@: install your system's, or name another: make CHROMIUM=…" >&2; exit 1; }
+	@echo "==> installing Chromium"
+	@apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium fonts-liberation > /dev/null
 
 # Peers that cannot be installed are no reason to measure nothing: the tables name them.
 $(VENV_BENCH)/installed: benchmarks/requirements.txt

@@ -14,6 +14,12 @@ def get_provider_info() -> dict[str, Any]:
     Airflow 3 draws the form from ``conn-fields`` and ``ui-field-behaviour`` without importing the hook; for
     Airflow 2.11 :class:`~airflow_provider_batch.hooks.batch.BatchHook` translates the same entries.
     """
+    audiences = {
+        "schemes": ["batch"],
+        "handler": "airflow_provider_batch.assets.custom_audience.sanitize_uri",
+        "factory": "airflow_provider_batch.assets.custom_audience.custom_audience_asset",
+        "to_openlineage_converter": "airflow_provider_batch.assets.custom_audience.convert_asset_to_openlineage",
+    }
     return {
         "package-name": "airflow-provider-batch",
         "name": "Batch",
@@ -36,30 +42,65 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [
             {"integration-name": "Batch", "python-modules": ["airflow_provider_batch.triggers.custom_audience"]}
         ],
+        "transfers": [
+            {
+                "source-integration-name": "SQL",
+                "target-integration-name": "Batch",
+                "python-module": "airflow_provider_batch.transfers.sql_to_custom_audience",
+            },
+            {
+                "source-integration-name": "Files",
+                "target-integration-name": "Batch",
+                "python-module": "airflow_provider_batch.transfers.files_to_custom_audience",
+            },
+        ],
+        "task-decorators": [
+            {
+                "name": "custom_audience",
+                "class-name": "airflow_provider_batch.decorators.custom_audience.custom_audience_task",
+            }
+        ],
+        # Airflow 3 reads the first, Airflow 2 the second.
+        "asset-uris": [dict(audiences)],
+        "dataset-uris": [dict(audiences)],
+        "extra-links": ["airflow_provider_batch.links.batch.BatchDashboardLink"],
         "connection-types": [
             {
                 "connection-type": "batch",
                 "hook-class-name": "airflow_provider_batch.hooks.batch.BatchHook",
                 "hook-name": "Batch",
                 "ui-field-behaviour": {
-                    # One app and one company key are the whole of it; what else can be set has a field of its own.
-                    "hidden-fields": ["schema", "port", "extra"],
+                    # One app and one company key are the whole of it; what else can be set has a field of its own. The
+                    # port stays: without one, Airflow 3.3.2 refuses to test a connection, whatever its type
+                    # (https://github.com/apache/airflow/pull/73298).
+                    "hidden-fields": ["schema", "extra"],
                     "relabeling": {
                         "login": "Batch API key or project key",
                         "password": "REST API key",
                         "host": "Base URL",
+                        "port": "Port",
                     },
                     "placeholders": {
                         "login": "the app's Live, Dev or SDK key (mep), or the project's key (cep)",
                         "password": "the company's REST API key",
                         "host": "https://api.batch.com",
+                        "port": "443 (Airflow 3.3.2 needs it to test the connection)",
                     },
                 },
                 "conn-fields": {
                     "platform": {
                         "label": "Platform",
                         "description": "mep: Mobile Engagement Platform (default); cep: Customer Engagement Platform.",
-                        "schema": {"type": ["string", "null"], "enum": ["mep", "cep", None]},
+                        "schema": {
+                            "type": ["string", "null"],
+                            "enum": ["mep", "cep", None],
+                            # Airflow 3 shows these instead of the values, and else «null» where nothing was chosen.
+                            "values_display": {
+                                "mep": "mep: Mobile Engagement Platform",
+                                "cep": "cep: Customer Engagement Platform",
+                                "null": "not set: mep",
+                            },
+                        },
                     },
                     "api_version": {
                         "label": "API version",
@@ -85,6 +126,11 @@ def get_provider_info() -> dict[str, Any]:
                         "label": "Requests per second",
                         "description": "The most requests one task sends in a second, polls included (no limit).",
                         "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
+                    },
+                    "dashboard_url": {
+                        "label": "Dashboard",
+                        "description": "Where a task's link leads; no key in it (default: Batch's public dashboard).",
+                        "schema": {"type": ["string", "null"], "pattern": "^https?://[^@/?#\\s]+([/?#].*)?$"},
                     },
                 },
             }

@@ -9,7 +9,10 @@ What can go wrong, by whose fault it is and whether trying again can help.
     ├── AudienceExistsError             there is an audience of that name; not created again
     ├── AudienceMissingError            there is none; nothing to delete
     ├── GuardError                      a limit that the caller has set refuses the write; nothing was sent
+    │   └── EmptySetError               there are no ids, and all members would be removed
     ├── TooManyRejectedError            more values were skipped or refused than the caller allows; the others were sent
+    ├── SourceError                     the query or file that the ids come from cannot be read
+    │   └── SourceUnavailableError      it is not there yet, or does not answer; retryable
     ├── BatchConfigurationError         the Airflow connection cannot be used
     ├── BatchConnectionError            no answer; retryable; whether a write happened is unknown
     ├── BatchAPIError                   the answer is no; .status .code .number .route .retry_after
@@ -20,6 +23,10 @@ What can go wrong, by whose fault it is and whether trying again can help.
     │   └── BatchServerError            5xx; retryable
     ├── BatchProtocolError              the answer is not what the documentation says; retryable
     ├── PushStoppedError                the push was stopped from outside, between two calls; retryable
+    ├── MirrorError                     an audience could not be mirrored
+    │   ├── SnapshotError               what was kept of the last run cannot be read, or is of another audience
+    │   ├── MirrorConflictError         another run of the same mirror is under way, or was faster; retryable
+    │   └── DriftError                  Batch has another number of ids than the snapshot
     └── IndexingError                   .audience_name .indexing_token
         └── IndexingTimeoutError        not confirmed in time; retryable; .indexing_tokens
 
@@ -76,8 +83,22 @@ class GuardError(BatchError):
     """A limit that the caller has set refuses a write that looks like a mistake; nothing was sent."""
 
 
+class EmptySetError(GuardError):
+    """An audience's members were to be replaced by nothing, and the caller has not said that this is meant."""
+
+
 class TooManyRejectedError(BatchError):
     """More values were skipped as no ids, or refused by Batch, than the caller allows; the others were sent."""
+
+
+class SourceError(BatchError):
+    """The query or file that the ids come from cannot be read: a column is missing, it is cut off, no such format."""
+
+
+class SourceUnavailableError(SourceError):
+    """The source may be there later: no such file yet, no answer of the storage or of the database."""
+
+    retryable = True
 
 
 class BatchConfigurationError(BatchError):
@@ -141,7 +162,8 @@ class BatchServerError(BatchAPIError):
 class BatchProtocolError(BatchError):
     """The answer is not what the documentation says: HTML, no token, cut short."""
 
-    #: Every call of this package may be repeated: an id has one action in a push, and views do not write.
+    #: Every call of this package may be repeated: an id has one action in a push, views do not write, and before an
+    #: audience is created or deleted again, the list says whether it was.
     retryable = True
 
 
@@ -149,6 +171,24 @@ class PushStoppedError(BatchError):
     """The push was stopped from outside, between two calls: the task was killed, or its worker is shutting down."""
 
     retryable = True
+
+
+class MirrorError(BatchError):
+    """An audience could not be mirrored."""
+
+
+class SnapshotError(MirrorError):
+    """What was kept of the last run is damaged, of another audience, or newer than this package."""
+
+
+class MirrorConflictError(MirrorError):
+    """Another run of the same mirror is under way, or has ended in between."""
+
+    retryable = True
+
+
+class DriftError(MirrorError):
+    """Batch has another number of ids than the snapshot: something else has written to the audience."""
 
 
 class IndexingError(BatchError):

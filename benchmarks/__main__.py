@@ -13,7 +13,7 @@ from typing import Final
 from benchmarks.report import Part, document
 
 #: In the order of the report; each is a module of benchmarks.parts.
-PARTS: Final = ("push", "encoding", "memory", "rate", "waits", "parsing", "resume")
+PARTS: Final = ("push", "encoding", "memory", "transfers", "rate", "waits", "parsing", "resume", "mirror")
 
 _RESULTS: Final = Path(__file__).with_name("RESULTS.md")
 

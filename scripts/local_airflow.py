@@ -29,6 +29,8 @@ AIRFLOW_2 = version("apache-airflow").startswith("2.")
 
 #: One app for each platform, as the example DAGs expect it; the first is the default connection's.
 APPS = {"default": "sandbox-app-key", "ios": "sandbox-ios", "android": "sandbox-android", "web": "sandbox-web"}
+#: The project of the newer platform that `batch_cep` stands for.
+PROJECT = "project_sandbox"
 AUDIENCES = ("vip", "newsletter")
 
 
@@ -49,6 +51,7 @@ def environment(home: Path, dags: Path, sandbox: Sandbox, port: int | None = Non
         "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
         "PYTHONWARNINGS": "ignore",
         **{f"AIRFLOW_CONN_BATCH_{name.upper()}": sandbox.connection_json(app) for name, app in APPS.items()},
+        "AIRFLOW_CONN_BATCH_CEP": sandbox.connection_json(PROJECT),
     }
     if port is not None:
         ours |= {
@@ -130,7 +133,7 @@ def free_port() -> int:
 def demo(home: Path) -> None:
     """Run the first example DAG against a sandbox, and show what the audience holds then."""
     dag = "example_custom_audience_update"
-    with Sandbox(AUDIENCES, apps=APPS.values(), indexing_delay=2.0) as sandbox:
+    with Sandbox(AUDIENCES, apps=APPS.values(), projects=[PROJECT], indexing_delay=2.0) as sandbox:
         say(f"the sandbox listens on {sandbox.url}; its audience 'vip' holds {len(sandbox.members('vip'))} ids")
         env = environment(home, ROOT / "example_dags", sandbox)
         say(f"setting up the database of Airflow {version('apache-airflow')} in {home}")
@@ -148,7 +151,7 @@ def demo(home: Path) -> None:
 
 def serve(home: Path, port: int, sandbox_port: int) -> None:
     """Run Airflow with the example DAGs, and a sandbox, until interrupted."""
-    with Sandbox(AUDIENCES, apps=APPS.values(), port=sandbox_port, indexing_delay=5.0) as sandbox:
+    with Sandbox(AUDIENCES, apps=APPS.values(), projects=[PROJECT], port=sandbox_port, indexing_delay=5.0) as sandbox:
         say(f"the sandbox's page is at {sandbox.url}")
         env = environment(home, ROOT / "example_dags", sandbox, port)
         say(f"starting Airflow {version('apache-airflow')} in {home}; its log is {home / 'standalone.log'}")

@@ -45,17 +45,16 @@ class CustomAudienceDecoratedOperator(DecoratedOperator, SourcePushOperator):
         super().__init__(python_callable=python_callable, op_args=op_args, op_kwargs=op_kwargs, **kwargs)
 
     def execute(self, context: Context) -> list[str]:
-        """Call the function when its values are needed."""
-        self._context = context
+        """Push what the function gives; the one of functions that are tasks by themselves is not asked."""
         return SourcePushOperator.execute(self, context)
 
     @contextmanager
-    def source(self) -> Iterator[Any]:
+    def source(self, context: Context) -> Iterator[Any]:
         """Give what the function returns; a generator is closed in the end."""
         op_args = tuple(map(_value, self.op_args))
         op_kwargs = {name: _value(value) for name, value in self.op_kwargs.items()}
-        context_merge(self._context, op_kwargs)
-        values = self.python_callable(*op_args, **determine_kwargs(self.python_callable, op_args, self._context))
+        context_merge(context, op_kwargs)
+        values = self.python_callable(*op_args, **determine_kwargs(self.python_callable, op_args, context))
         try:
             yield values
         finally:

@@ -6,8 +6,9 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from urllib.parse import quote
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 
@@ -16,16 +17,27 @@ from airflow_provider_batch.delivery import check_max_concurrency
 from airflow_provider_batch.exceptions import (
     AudienceExistsError,
     AudienceMissingError,
+    BatchAPIError,
+    BatchAuthenticationError,
     BatchError,
+    BatchNotFoundError,
     BatchProtocolError,
+    BatchRequestError,
+    DriftError,
+    EmptySetError,
     GuardError,
     InvalidArgumentError,
 )
 from airflow_provider_batch.hooks.connection import Settings, read_settings
+from airflow_provider_batch.hooks.lineage import report_audience
+from airflow_provider_batch.hooks.mirroring import Limits, MirrorRun
 from airflow_provider_batch.hooks.pushing import Indexing, OnRejectedChunk, Push, check_on_rejected_chunk
+from airflow_provider_batch.mirror.guards import drift
+from airflow_provider_batch.mirror.plan import FirstRun, Mirror
 from airflow_provider_batch.protocol import encode, flow
 from airflow_provider_batch.protocol.changes import read_changes
 from airflow_provider_batch.protocol.chunk import Chunks
+from airflow_provider_batch.protocol.dialect import Dialect
 from airflow_provider_batch.protocol.intake import OnInvalidId, OnRejection
 from airflow_provider_batch.protocol.model import (
     REMOVE_IDS,
@@ -33,6 +45,7 @@ from airflow_provider_batch.protocol.model import (
     CustomAudience,
     DeletedAudience,
     IndexingOutcome,
+    MirrorResult,
     PushResult,
 )
 from airflow_provider_batch.resume import Journal
@@ -47,6 +60,7 @@ R = TypeVar("R")
 
 IfExists = Literal["skip", "fail"]
 IfMissing = Literal["skip", "fail"]
+OnDrift = Literal["warn", "fail", "ignore"]
 
 
 class BatchHook(BaseHook):
@@ -56,8 +70,8 @@ class BatchHook(BaseHook):
     The connection (type ``batch``) stands for one app of the Mobile Engagement Platform (login: its Batch API key), or,
     with ``platform`` = ``cep`` in extra, for one project of the Customer Engagement Platform (login: its project key).
     It has the company's REST API key as password, the base URL as host (empty: the public one) and in extra also
-    ``api_version`` (cep only), ``timeout``, ``max_attempts``, ``max_concurrency`` and ``requests_per_second``. It is
-    looked up on first use. The threads of a task may share one hook.
+    ``api_version`` (cep only), ``timeout``, ``max_attempts``, ``max_concurrency``, ``requests_per_second`` and
+    ``dashboard_url``. It is looked up on first use. The threads of a task may share one hook.
 
     :param batch_conn_id: id of the Airflow connection.
     """
@@ -92,6 +106,11 @@ class BatchHook(BaseHook):
         """
         return self._session
 
+    @property
+    def dashboard_url(self) -> str:
+        """Where the connection says that Batch's dashboard is; it has no key in it."""
+        return self._settings.dashboard_url
+
     def create_custom_audience(
         self,
         audience_name: str,
@@ -120,19 +139,25 @@ class BatchHook(BaseHook):
         encode.check_audience_name(audience_name)
         if description is not None and not isinstance(description, str):
             raise InvalidArgumentError(f"description: {type(description).__name__} is no text")
-        if (existing := self._run(flow.find(dialect, audience_name, self._settings.backoff))) is not None:
-            if if_exists == "fail":
-                raise AudienceExistsError(f"{audience_name}: there is an audience of that name already")
-            if existing.type not in (None, audience_type):
-                raise InvalidArgumentError(
-                    f"audience_type: {audience_name} exists, but its type is {existing.type} and not {audience_type}"
-                )
-            self.log.info("%s: exists already", audience_name)
-            return CreatedAudience(audience_name, audience_type, created=False, existing=existing)
-        creation = flow.create(dialect, audience_name, audience_type, description, self._settings.backoff)
-        token = self._run(creation)
-        self.log.info("%s: created", audience_name)
-        return CreatedAudience(audience_name, audience_type, created=True, indexing_token=token)
+        existing = self._find(dialect, audience_name)
+        if existing is None:
+            creation = flow.create(dialect, audience_name, audience_type, description, self._settings.backoff)
+            try:
+                token = self._run(creation)
+            except BatchAPIError as refusal:
+                if not _may_be_overtaken(refusal) or (existing := self._find(dialect, audience_name)) is None:
+                    raise
+            else:
+                self.log.info("%s: created", audience_name)
+                return CreatedAudience(audience_name, audience_type, created=True, indexing_token=token)
+        if if_exists == "fail":
+            raise AudienceExistsError(f"{audience_name}: there is an audience of that name already")
+        if existing.type != audience_type and existing.type in self._settings.known_types:
+            raise InvalidArgumentError(
+                f"audience_type: {audience_name} exists, but its type is {existing.type} and not {audience_type}"
+            )
+        self.log.info("%s: exists already", audience_name)
+        return CreatedAudience(audience_name, audience_type, created=False, existing=existing)
 
     def update_custom_audience(
         self,
@@ -187,7 +212,7 @@ class BatchHook(BaseHook):
         push = self._push(
             audience_name, audience_type, chunk_size, max_concurrency, on_rejected_chunk, on_rejection=on_rejection
         )
-        intake = push.intake(on_invalid_id, chunk_size)
+        intake = push.intake(on_invalid_id)
         if changes is None:
             adds, removes = intake(_concatenated(add_ids), "add_ids"), intake(_concatenated(remove_ids), REMOVE_IDS)
         elif add_ids or remove_ids:
@@ -197,9 +222,7 @@ class BatchHook(BaseHook):
         chunks = Chunks(adds, removes, size=chunk_size, disjoint=changes is not None)
         chunks.check()
         if create_if_missing and not dry_run:
-            created = self.create_custom_audience(audience_name, audience_type=audience_type, if_exists="skip")
-            if created.indexing_token:  # whether it can be written to before that is applied, no page says
-                self.wait_for_indexing(audience_name, [created.indexing_token], audience_type=audience_type)
+            self._create_if_missing(push)
         return self._carry_out(push, chunks, journal, dry_run)
 
     def replace_custom_audience(
@@ -216,6 +239,7 @@ class BatchHook(BaseHook):
         max_shrink: float | None = None,
         poke_interval: float = 10.0,
         indexing_timeout: float = 3600.0,
+        create_if_missing: bool = False,
         on_rejection: OnRejection | None = None,
         journal: Journal | None = None,
         dry_run: bool = False,
@@ -231,10 +255,11 @@ class BatchHook(BaseHook):
         :param ids: as ``add_ids`` of :meth:`update_custom_audience`, and likewise the arguments not named here.
         :param allow_empty: whether no ids at all may replace all members.
         :param max_shrink: the greatest share (0 to 1) of the members that may vanish, by the ``nb_ids`` that Batch
-            tells before; None for any. To know how many ids there are, a stream is then held in memory.
+            tells before; None for any. To know how many ids there are, they are then held in memory.
         :param poke_interval: the most seconds between two questions whether the first call is applied.
         :param indexing_timeout: seconds to wait for that at most.
-        :raises GuardError: if there are no ids, or too few by *max_shrink*; nothing was sent.
+        :raises EmptySetError: if there are no ids; nothing was sent.
+        :raises GuardError: if there are too few ids by *max_shrink*; nothing was sent.
         :raises IndexingTimeoutError: if the first call was not applied in time; the others were not sent.
         """
         push = self._push(
@@ -248,21 +273,125 @@ class BatchHook(BaseHook):
             indexing=Indexing(poke_interval, indexing_timeout),
         )
         check_share("max_shrink", max_shrink)
-        intake = push.intake(on_invalid_id, chunk_size)
-        adds = intake(_concatenated(ids), "ids")
-        chunks = Chunks(adds, intake((), REMOVE_IDS), size=chunk_size, allow_empty=allow_empty)
+        intake = push.intake(on_invalid_id)
+        members = intake(_concatenated(ids), "ids")
+        chunks = Chunks(members, intake((), REMOVE_IDS), size=chunk_size, allow_empty=allow_empty)
         chunks.check()
         if max_shrink is not None:
-            if adds.total is None:
-                adds.hold()
-            self._check_shrink(push, adds.total or 0, max_shrink)
+            members.hold()
+        if chunks.total == 0 and not allow_empty:
+            raise EmptySetError(_nothing_to_replace_by(audience_name))
+        is_new = create_if_missing and not dry_run and self._create_if_missing(push)
+        if max_shrink is not None and not is_new:
+            self._check_shrink(push, chunks.total or 0, max_shrink)
         result = self._carry_out(push, chunks, journal, dry_run)
-        if not result.calls:
-            raise GuardError(
-                f"{audience_name}: there are no ids, and replacing by nothing would remove all members; pass "
-                "allow_empty=True if that is meant"
-            )
+        if not result.calls:  # a stream's emptiness shows at its end; then nothing was sent
+            raise EmptySetError(_nothing_to_replace_by(audience_name))
         return result
+
+    def mirror_custom_audience(
+        self,
+        audience_name: str,
+        ids: Iterable[object] | str | None,
+        *,
+        snapshot_path: Any,
+        audience_type: str = "custom_ids",
+        chunk_size: int = 10_000,
+        max_concurrency: int | None = None,
+        on_invalid_id: OnInvalidId = "fail",
+        on_rejected_chunk: OnRejectedChunk = "fail",
+        first_run: FirstRun = "add",
+        full_refresh: bool = False,
+        is_sorted: bool = False,
+        allow_empty: bool = False,
+        max_shrink: float | None = None,
+        max_changes: float | None = None,
+        create_if_missing: bool = False,
+        owner: str = "a program",
+        poke_interval: float = 10.0,
+        indexing_timeout: float = 3600.0,
+        on_rejection: OnRejection | None = None,
+        journal: Journal | None = None,
+        dry_run: bool = False,
+    ) -> MirrorResult:
+        """
+        Make *ids* the only ones of all that this method has sent to the audience, by sending what has changed.
+
+        What was sent before is read from a snapshot, which moves on when every call was accepted. The ids are read
+        once, whole, and before the first call; call :meth:`confirm_mirror` when the returned tokens are indexed.
+
+        :param ids: as ``add_ids`` of :meth:`update_custom_audience`, and likewise the arguments not named here.
+        :param snapshot_path: a folder (:class:`pathlib.Path` or Airflow's ``ObjectStoragePath``) for the snapshots of
+            all audiences; each has a folder of its own in it.
+        :param first_run: without a snapshot: ``add``, so that members that Batch has already stay, or ``replace``.
+        :param full_refresh: replace the audience as a whole and begin the snapshot anew.
+        :param is_sorted: whether the ids are promised to ascend in the order of their code points; checked.
+        :param allow_empty: whether no ids at all may remove all members.
+        :param max_shrink: how much smaller the set may get: a share of the last one (float), or a count (int).
+        :param max_changes: how many ids may be sent, likewise; not for a first run.
+        :param owner: who is at work, for whoever comes at the same time; the same for all tries of one task.
+        :raises MirrorConflictError: if another run is at work on the same snapshot.
+        :raises SnapshotError: if the snapshot is damaged, or another audience's.
+        :raises GuardError: if the run looks like a mistake by the limits given; nothing was sent.
+        """
+        push = self._push(
+            audience_name,
+            audience_type,
+            chunk_size,
+            max_concurrency,
+            on_rejected_chunk,
+            on_rejection=on_rejection,
+            indexing=Indexing(poke_interval, indexing_timeout),
+        )
+        run = MirrorRun(
+            push,
+            self._mirror(push, snapshot_path),
+            owner,
+            is_sorted,
+            first_run,
+            full_refresh,
+            Limits(max_shrink, max_changes, allow_empty),
+        )
+        with self._transport() as transport:
+            result = run.run(
+                push.intake(on_invalid_id)(_concatenated(ids), "ids"),
+                self._settings,
+                transport,
+                self.log,
+                journal=journal,
+                prepare=partial(self._create_if_missing, push) if create_if_missing else None,
+                dry_run=dry_run,
+            )
+        self._tell(result)
+        return result
+
+    def confirm_mirror(
+        self,
+        audience_name: str,
+        *,
+        snapshot_path: Any,
+        audience_type: str = "custom_ids",
+        nb_ids: int | None = None,
+        on_drift: OnDrift = "warn",
+    ) -> None:
+        """
+        Note that what the last run of a mirror sent is indexed, and compare the numbers of ids.
+
+        :param nb_ids: how many ids Batch has, from the view of the last token; None to ask for it.
+        :param on_drift: ``warn``, ``fail`` or ``ignore`` if that is another number than the snapshot's.
+        :raises DriftError: if it is, and that is a failure.
+        """
+        push = self._push(audience_name, audience_type)
+        count = self._mirror(push, snapshot_path).confirm()
+        if on_drift == "ignore":
+            return
+        if nb_ids is None:
+            nb_ids = self.get_custom_audience(audience_name, audience_type=audience_type).nb_ids
+        if (said := drift(nb_ids, count)) is None:
+            return
+        if on_drift == "fail":
+            raise DriftError(f"{audience_name}: {said}")
+        self.log.warning("%s: %s", audience_name, said)
 
     def delete_custom_audience(
         self, audience_name: str, *, audience_type: str = "custom_ids", if_missing: IfMissing = "fail"
@@ -280,14 +409,19 @@ class BatchHook(BaseHook):
         _check_choice("if_missing", if_missing, ("skip", "fail"))
         dialect = self._settings.dialect(audience_type)
         encode.check_audience_name(audience_name)
-        if self._run(flow.find(dialect, audience_name, self._settings.backoff)) is None:
-            if if_missing == "fail":
-                raise AudienceMissingError(f"{audience_name}: there is no audience of that name")
-            self.log.info("%s: does not exist", audience_name)
-            return DeletedAudience(audience_name, deleted=False)
-        token = self._run(flow.delete(dialect, audience_name, self._settings.backoff))
-        self.log.info("%s: deleted", audience_name)
-        return DeletedAudience(audience_name, deleted=True, indexing_token=token)
+        if self._find(dialect, audience_name) is not None:
+            try:
+                token = self._run(flow.delete(dialect, audience_name, self._settings.backoff))
+            except BatchAPIError as refusal:
+                if not _may_be_overtaken(refusal) or self._find(dialect, audience_name) is not None:
+                    raise
+            else:
+                self.log.info("%s: deleted", audience_name)
+                return DeletedAudience(audience_name, deleted=True, indexing_token=token)
+        if if_missing == "fail":
+            raise AudienceMissingError(f"{audience_name}: there is no audience of that name")
+        self.log.info("%s: does not exist", audience_name)
+        return DeletedAudience(audience_name, deleted=False)
 
     def list_custom_audiences(self, *, audience_type: str = "custom_ids") -> Iterator[CustomAudience]:
         """
@@ -380,13 +514,24 @@ class BatchHook(BaseHook):
         for stopped in tuple(self._at_work):
             stopped.set()
 
+    def _find(self, dialect: Dialect, audience_name: str) -> CustomAudience | None:
+        return self._run(flow.find(dialect, audience_name, self._settings.backoff))
+
+    def _await_creation(self, created: CreatedAudience, indexing_token: str) -> None:
+        """Wait for a creation to be applied: whether the audience can be written to before, no page says."""
+        try:
+            self.wait_for_indexing(created.name, [indexing_token], audience_type=created.type)
+        except (BatchRequestError, BatchNotFoundError) as refusal:
+            # By the pages of 2.2 and 2.3 only an update's or a replace's token can be asked for.
+            self.log.info("%s: whether it is ready cannot be asked: %s", created.name, refusal)
+
     def _push(
         self,
         audience_name: str,
         audience_type: str,
-        chunk_size: int,
-        max_concurrency: int | None,
-        on_rejected_chunk: OnRejectedChunk,
+        chunk_size: int = 10_000,
+        max_concurrency: int | None = None,
+        on_rejected_chunk: OnRejectedChunk = "fail",
         **more: Any,
     ) -> Push:
         """Check what a push is asked for with, all but its ids."""
@@ -395,7 +540,23 @@ class BatchHook(BaseHook):
         encode.check_write(dialect, audience_name, audience_type, chunk_size)
         check_on_rejected_chunk(on_rejected_chunk)
         window = check_max_concurrency(settings.max_concurrency if max_concurrency is None else max_concurrency)
-        return Push(dialect, audience_name, audience_type, window, on_rejected_chunk, **more)
+        return Push(dialect, audience_name, audience_type, chunk_size, window, on_rejected_chunk, **more)
+
+    def _create_if_missing(self, push: Push) -> bool:
+        """Return whether the audience had to be created."""
+        name, kind = push.audience_name, push.audience_type
+        created = self.create_custom_audience(name, audience_type=kind, if_exists="skip")
+        if created.indexing_token:
+            self._await_creation(created, created.indexing_token)
+        return created.created
+
+    def _mirror(self, push: Push, snapshot_path: Any) -> Mirror:
+        return Mirror(
+            snapshot_path / _file_name(self.batch_conn_id) / push.audience_name,
+            audience_name=push.audience_name,
+            audience_type=push.audience_type,
+            recipient=self._settings.credentials.digest,
+        )
 
     def _carry_out(self, push: Push, chunks: Chunks, journal: Journal | None, dry_run: bool) -> PushResult:
         if dry_run:
@@ -478,13 +639,16 @@ class BatchHook(BaseHook):
         return self._settings.pace
 
     def _tell(self, result: PushResult) -> None:
+        if result.calls and result.planned_calls is None:
+            report_audience(self, result.audience_name)
         earlier = f", {result.earlier_calls:,} of them in an earlier try," if result.earlier_calls else ""
         self.log.info(
-            "%s%s: %d added, %d removed, %d duplicates, %d rejected in %d calls%s and %.1f s",
+            "%s%s: %d added, %d removed%s, %d duplicates, %d rejected in %d calls%s and %.1f s",
             "dry run, nothing is sent: " if result.planned_calls is not None else "",
             result.audience_name,
             result.added,
             result.removed,
+            f", {result.unchanged:,} unchanged" if isinstance(result, MirrorResult) else "",
             result.duplicates,
             result.rejected,
             result.calls,
@@ -503,6 +667,23 @@ def check_share(name: str, share: object) -> None:
     """
     if share is not None and (isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1):
         raise InvalidArgumentError(f"{name}: {share!r:.80} is no share; pass a number from 0 to 1")
+
+
+def _file_name(text: str) -> str:
+    """Return *text* as the name of a folder."""
+    return quote(text, safe=" ").replace(".", "%2E")
+
+
+def _nothing_to_replace_by(audience_name: str) -> str:
+    return (
+        f"{audience_name}: there are no ids, and replacing by nothing would remove all members; pass "
+        "allow_empty=True if that is meant"
+    )
+
+
+def _may_be_overtaken(refusal: BatchAPIError) -> bool:
+    """Return whether a write may be refused because somebody else did the same since the list was read."""
+    return not (refusal.retryable or isinstance(refusal, BatchAuthenticationError))
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, str]) -> None:

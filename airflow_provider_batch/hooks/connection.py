@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, Protocol
+from urllib.parse import unquote, urlsplit
 
 from airflow_provider_batch import __version__
 from airflow_provider_batch.delivery import MAX_CONCURRENCY
@@ -23,6 +24,11 @@ from airflow_provider_batch.transport.pace import Pace, shared_pace
 
 #: https://doc.batch.com/developer/api/mep/custom-audience/1.0/update
 PUBLIC_BASE_URL: Final = "https://api.batch.com"
+
+#: Where its users see what has arrived.
+PUBLIC_DASHBOARD_URL: Final = "https://dashboard.batch.com"
+
+_DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
 
 class AirflowConnection(Protocol):
@@ -47,6 +53,7 @@ class Settings:
     :param max_concurrency: how many calls of one push are in flight. Four hide most of the latency of a call
         (10,000 ids each) without being a burden to a service whose limits are not documented.
     :param requests_per_second: the most requests in any second, or None for no limit.
+    :param dashboard_url: where a task's link leads; it is stored and shown in clear.
     """
 
     credentials: Credentials
@@ -54,6 +61,7 @@ class Settings:
     max_attempts: int = 5
     max_concurrency: int = 4
     requests_per_second: float | None = None
+    dashboard_url: str = PUBLIC_DASHBOARD_URL
 
     def dialect(self, audience_type: object) -> Dialect:
         """
@@ -62,6 +70,11 @@ class Settings:
         :raises InvalidArgumentError: if the connection's platform has none.
         """
         return self.credentials.platform.dialect(audience_type)
+
+    @property
+    def known_types(self) -> frozenset[str]:
+        """The types of audiences that the platform is spoken to about; it may answer with others."""
+        return frozenset(name for dialect in self.credentials.platform.dialects for name in dialect.audience_types)
 
     @property
     def backoff(self) -> Backoff:
@@ -98,6 +111,11 @@ def read_settings(connection: AirflowConnection, extra: object) -> Settings:
         user_agent=_user_agent(),
         platform=_platform(settings.pop("platform", "mep"), settings.pop("api_version", None)),
     )
+    address = unquote(settings.get("dashboard_url", ""))
+    if any(key in address for key in (credentials.api_key, credentials.rest_api_key)):
+        raise BatchConfigurationError(
+            "the connection's extra field 'dashboard_url' must not contain a key: it is shown"
+        )
     return Settings(credentials, **settings)
 
 
@@ -120,12 +138,21 @@ def _full_jitter(most: float) -> float:
 def _base_url(connection: AirflowConnection) -> str:
     host = (connection.host or "").strip().rstrip("/")
     if not host:
-        return PUBLIC_BASE_URL
+        return _with_port(PUBLIC_BASE_URL, connection.port)
     if "://" not in host:
         scheme = connection.schema if connection.schema in ("http", "https") else "https"
         # An address of IPv6 has colons of its own.
         host = f"{scheme}://[{host}]" if host.count(":") > 1 and not host.startswith("[") else f"{scheme}://{host}"
-    return f"{host}:{connection.port}" if connection.port else host
+    return _with_port(host, connection.port)
+
+
+def _with_port(address: str, port: int | None) -> str:
+    """Put *port* into *address*, unless that says the same without it."""
+    scheme, _, rest = address.partition("://")
+    authority, slash, path = rest.partition("/")
+    if not port or port == _DEFAULT_PORTS.get(scheme) or authority.endswith(f":{port}"):
+        return address
+    return f"{scheme}://{authority}:{port}{slash}{path}"
 
 
 def _setting(name: str, value: object) -> tuple[str, Any]:
@@ -183,6 +210,24 @@ def _cep_version(name: str, value: object) -> str:
     return value
 
 
+def _web_address(name: str, value: object) -> str:
+    try:
+        parts = urlsplit(value if isinstance(value, str) else "")
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host, parts = None, urlsplit("")
+    address = parts.geturl()
+    if not host or parts.scheme not in ("http", "https") or not address.isprintable() or " " in address:
+        raise BatchConfigurationError(
+            f"the connection's extra field {name!r} must be an address such as {PUBLIC_DASHBOARD_URL}"
+        )
+    if "@" in parts.netloc:
+        raise BatchConfigurationError(
+            f"the connection's extra field {name!r} must not contain credentials: it is shown"
+        )
+    return address
+
+
 _SETTINGS: Final[dict[str, Callable[[str, object], Any]]] = {
     "platform": _known_platform,
     "api_version": _cep_version,
@@ -190,6 +235,7 @@ _SETTINGS: Final[dict[str, Callable[[str, object], Any]]] = {
     "max_attempts": _count(100),
     "max_concurrency": _count(MAX_CONCURRENCY),
     "requests_per_second": _seconds,
+    "dashboard_url": _web_address,
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -58,18 +58,19 @@ class Push:
     dialect: Dialect
     audience_name: str
     audience_type: str
+    chunk_size: int
     max_concurrency: int
     on_rejected_chunk: OnRejectedChunk = "fail"
     on_rejection: OnRejection | None = None
     replaces: bool = False
     indexing: Indexing = Indexing()
 
-    def intake(self, on_invalid_id: OnInvalidId, block_size: int) -> partial[Intake]:
+    def intake(self, on_invalid_id: OnInvalidId = "fail") -> partial[Intake]:
         """Return what checks the values of one argument by the rules of this push."""
         return partial(
             Intake,
             rules=self.dialect.members,
-            block_size=block_size,
+            block_size=self.chunk_size,
             on_invalid_id=on_invalid_id,
             on_rejection=self.on_rejection,
         )
@@ -82,22 +83,24 @@ class Push:
         log: Any,
         *,
         journal: Journal | None = None,
+        series: str = "",
         on_receipt: Callable[[Receipt], None] | None = None,
     ) -> PushResult:
         """
         Send all *chunks*, but for those that *journal* knows as delivered.
 
+        :param series: tells pushes of the same chunks apart, of which one must not count for the other.
         :param on_receipt: is told of each chunk that Batch accepted, in their order.
         """
         progress = Progress(log, self.audience_name, chunks.total)
         tokens: list[str] = []
         receipts = push(
-            partial(pack, chunks, self._encode, settings.credentials.digest if journal else None),
+            partial(pack, chunks, self._encode, settings.credentials.digest + series if journal else None),
             partial(self._send, settings, transport),
             max_concurrency=self.max_concurrency,
             stopped=transport.stopped,
             journal=journal,
-            before_second=partial(self._wait_for_replace, settings, transport) if self.replaces else None,
+            before_second=partial(self._wait_for_replace, settings, transport, log) if self.replaces else None,
         )
         for receipt in receipts:
             progress.count(receipt)
@@ -114,6 +117,13 @@ class Push:
             progress.count(Receipt(chunk.number, len(chunk.add_ids), len(chunk.remove_ids), ()))
         return self._result(chunks, progress, [], planned_calls=calls)
 
+    def nothing_new(self, indexing_tokens: Sequence[str]) -> PushResult:
+        """Return that there is nothing to send, but for what an earlier run has sent."""
+        tokens = list(indexing_tokens)
+        return PushResult(
+            self.audience_name, self.audience_type, tokens, 0, 0, 0, 0, (), 0.0, earlier_calls=len(tokens)
+        )
+
     def _encode(self, chunk: Chunk) -> Request:
         if self.replaces and chunk.number == 1:
             return encode.replace_custom_audience(self.dialect, self.audience_name, self.audience_type, chunk)
@@ -129,7 +139,8 @@ class Push:
         try:
             return parcel.receipt(write(parcel.request))
         except BatchRequestError as error:
-            if error.status != 400 or self.on_rejected_chunk != "bisect":
+            # A replace by nothing has no ids that could be refused.
+            if error.status != 400 or self.on_rejected_chunk != "bisect" or not len(parcel.chunk):
                 raise
             refusal = error
         # The parts of a replace are added, too, until it is known what is refused: it has them all once it is sent.
@@ -148,7 +159,7 @@ class Push:
             self.on_rejection(rejection, *chunk.add_ids, *chunk.remove_ids)
         return rejection
 
-    def _wait_for_replace(self, settings: Settings, transport: BlockingTransport, receipt: Receipt) -> None:
+    def _wait_for_replace(self, settings: Settings, transport: BlockingTransport, log: Any, receipt: Receipt) -> None:
         wait = flow.await_indexing(
             self.dialect,
             self.audience_name,
@@ -158,7 +169,13 @@ class Push:
             deadline=time.monotonic() + self.indexing.timeout,
             now=time.monotonic,
         )
-        flow.confirmed(flow.run(wait, transport.perform), self.audience_name, self.indexing.timeout)
+        outcome = flow.run(wait, transport.perform)
+        flow.confirmed(outcome, self.audience_name, self.indexing.timeout)
+        if outcome.replaced:  # whether a replace that nobody has replaced can show this, no page says
+            log.warning(
+                "%s: Batch says of the replace that a later one took over; the other ids are added to its members",
+                self.audience_name,
+            )
 
     def _result(
         self, chunks: Chunks, progress: Progress, tokens: list[str], planned_calls: int | None = None

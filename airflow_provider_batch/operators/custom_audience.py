@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_batch.operators.failing import hopeless_fails
 from airflow_provider_batch.operators.pushing import AudienceOperator, PushOperator
+from airflow_provider_batch.operators.sourcing import SourcePushOperator
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context, XComArg
+    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath, XComArg
 
     from airflow_provider_batch.operators.journal import TaskStateJournal
     from airflow_provider_batch.protocol.model import PushResult
@@ -116,7 +118,7 @@ class CustomAudienceUpdateOperator(PushOperator):
         self.remove_ids = remove_ids
         self.create_if_missing = create_if_missing
 
-    def push(self, journal: TaskStateJournal | None) -> PushResult:
+    def push(self, context: Context, journal: TaskStateJournal | None) -> PushResult:
         """Add and remove the ids."""
         return self.hook.update_custom_audience(
             self.audience_name,
@@ -133,7 +135,22 @@ class CustomAudienceUpdateOperator(PushOperator):
         )
 
 
-class CustomAudienceReplaceOperator(PushOperator):
+class IdsOperator(SourcePushOperator):
+    """An operator that pushes all ids that an audience shall have, given as its argument ``ids``."""
+
+    id_fields = ("ids",)
+    template_fields: Sequence[str] = ("ids", *SourcePushOperator.template_fields)
+
+    def __init__(self, *, ids: Iterable[object] | XComArg | str | None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.ids = ids
+
+    def source(self, context: Context) -> AbstractContextManager[Any]:
+        """Give the ids."""
+        return nullcontext(self.given("ids"))
+
+
+class CustomAudienceReplaceOperator(IdsOperator):
     """
     Make the given ids the only members of a custom audience of Batch.
 
@@ -150,46 +167,38 @@ class CustomAudienceReplaceOperator(PushOperator):
     :param max_shrink: the greatest share (0 to 1) of the members that may vanish, by the ``nb_ids`` that Batch tells
         before; None for any.
 
-    The other parameters are those of :class:`CustomAudienceUpdateOperator`.
+    The other parameters are those of :class:`~airflow_provider_batch.operators.sourcing.SourcePushOperator` that its
+    mode ``replace`` has.
     """
 
-    id_fields = ("ids",)
-    template_fields: Sequence[str] = ("audience_name", "ids", "audience_type", "batch_conn_id")
+    def __init__(self, *, ids: Iterable[object] | XComArg | str | None, **kwargs: Any) -> None:
+        super().__init__(ids=ids, mode="replace", **kwargs)
+
+
+class CustomAudienceMirrorOperator(IdsOperator):
+    """
+    Make the given ids the only ones of all that earlier runs have sent to a custom audience, and send what has changed.
+
+    Returns the tokens as :class:`CustomAudienceUpdateOperator`, and its summary with two more counts: unchanged, which
+    were not sent, and members, which the audience has now by what was sent.
+
+    :param audience_name: an existing audience. (templated)
+    :param ids: all ids it shall have, as ``add_ids`` of :class:`CustomAudienceUpdateOperator`. (templated)
+    :param snapshot_path: a folder, local or in any storage that Airflow's ObjectStoragePath knows, for what was sent
+        before. (templated)
+
+    The other parameters are those of :class:`~airflow_provider_batch.operators.sourcing.SourcePushOperator` that its
+    mode ``mirror`` has.
+    """
 
     def __init__(
         self,
         *,
         ids: Iterable[object] | XComArg | str | None,
-        allow_empty: bool = False,
-        max_shrink: float | None = None,
+        snapshot_path: str | ObjectStoragePath,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.ids = ids
-        self.allow_empty = allow_empty
-        self.max_shrink = max_shrink
-
-    def own_replace(self, indexing_tokens: Sequence[str]) -> str | None:
-        """Return the token of the first call: it is the replace."""
-        return indexing_tokens[0]
-
-    def push(self, journal: TaskStateJournal | None) -> PushResult:
-        """Replace the members."""
-        return self.hook.replace_custom_audience(
-            self.audience_name,
-            self.given("ids"),
-            audience_type=self.audience_type,
-            chunk_size=self.chunk_size,
-            max_concurrency=self.max_concurrency,
-            on_invalid_id=self.on_invalid_id,
-            on_rejected_chunk=self.on_rejected_chunk,
-            allow_empty=self.allow_empty,
-            max_shrink=self.max_shrink,
-            poke_interval=self.poke_interval,
-            indexing_timeout=self.indexing_timeout,
-            journal=journal,
-            dry_run=self.is_dry_run,
-        )
+        super().__init__(ids=ids, mode="mirror", snapshot_path=snapshot_path, **kwargs)
 
 
 class CustomAudienceDeleteOperator(AudienceOperator):

@@ -5,29 +5,44 @@ from __future__ import annotations
 import math
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, conf
 
+from airflow_provider_batch.exceptions import EmptySetError
+from airflow_provider_batch.links.batch import BatchDashboardLink, keep_dashboard_url
 from airflow_provider_batch.operators.failing import hopeless_fails
+from airflow_provider_batch.operators.outlets import check_alone, check_outlets, tell_outlets, withhold_events
 from airflow_provider_batch.operators.rendering import RendersIdsAsCounts
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_batch.hooks.batch import BatchHook
     from airflow_provider_batch.operators.journal import TaskStateJournal
-    from airflow_provider_batch.protocol.model import PushResult
+    from airflow_provider_batch.protocol.model import CustomAudience, PushResult
 
 
 class AudienceOperator(BaseOperator):
     """An operator that speaks with Batch over one connection, about audiences of one type."""
 
     batch_conn_id: str
+    #: Whether it ends when the audience is indexed, so that an outlet may say that.
+    wait_for_indexing = False
+    operator_extra_links = (BatchDashboardLink(),)
     ui_color = "#d8efe6"
+
+    def pre_execute(self, context: Context) -> None:
+        """Refuse outlets that would speak too early, also of mapped tasks, and keep the address for the link."""
+        super().pre_execute(context)
+        with hopeless_fails():
+            check_outlets(self, waits=self.wait_for_indexing)
+            check_alone(self, context)
+        keep_dashboard_url(self, context)
 
     @cached_property
     def hook(self) -> BatchHook:
@@ -49,7 +64,13 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
     ``summary`` with the counts. Bad input and refusals (400, 401, 403, 404) fail without retries; what may pass is
     first tried again call by call, then left to the DAG's retries. On Airflow 3.3 and later a retry sends only what is
     left, and waits for what it knows; before, it sends everything again, which is safe.
+
+    An audience among its ``outlets`` (:func:`~airflow_provider_batch.assets.custom_audience.custom_audience_asset`)
+    takes ``wait_for_indexing``: its event says that the audience is indexed, and has the counts as extra.
     """
+
+    #: What the task has pushed, once that is known.
+    _counts: Mapping[str, Any] | None = None
 
     def __init__(
         self,
@@ -85,10 +106,14 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
         self.poke_interval = seconds("poke_interval", poke_interval)
         self.indexing_timeout = seconds("indexing_timeout", indexing_timeout)
         self.is_dry_run = dry_run  # Airflow's own dry_run is a method
+        check_outlets(self, waits=wait_for_indexing)
 
     @abstractmethod
-    def push(self, journal: TaskStateJournal | None) -> PushResult:
+    def push(self, context: Context, journal: TaskStateJournal | None) -> PushResult:
         """Send the ids; *journal* knows what an earlier try has sent."""
+
+    def indexed(self, audience: dict[str, Any] | None) -> None:
+        """Go on after every write was indexed; *audience* is the last view, if one was needed."""
 
     def own_replace(self, indexing_tokens: Sequence[str]) -> str | None:
         """Return which of the tokens is that of a replace, if this operator replaces."""
@@ -101,16 +126,27 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
         if journal is None and getattr(ti, "try_number", 1) > 1:
             self.log.info("Airflow before 3.3 keeps nothing between two tries: everything is sent again, which is safe")
         with hopeless_fails(journal):
-            result = self.push(journal)
+            try:
+                result = self.push(context, journal)
+            except EmptySetError as nothing:
+                if not self.skip_on_empty:
+                    raise
+                raise AirflowSkipException(str(nothing)) from None
+            self._counts = result.counts()
             if ti is not None:
                 ti.xcom_push(key="summary", value=result.summary())
             result.check_rejected(self.max_rejected)
             if not result.calls and self.skip_on_empty:
                 raise AirflowSkipException(f"{self.audience_name}: nothing to send")
-            if result.indexing_tokens and self.wait_for_indexing:
-                self._wait(result.indexing_tokens)
+            audience = None
+            if self.wait_for_indexing and not self.is_dry_run:
+                audience = self._wait(result.indexing_tokens)
+                self.indexed(audience.to_dict() if audience else None)
         if journal is not None:
             journal.clear()
+        if self.is_dry_run:
+            withhold_events(self)
+        self._tell_outlets(context, audience.to_dict() if audience else None)
         return result.indexing_tokens
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> list[str]:
@@ -121,16 +157,40 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
         indexed = IndexingEvent.from_payload(event)
         with hopeless_fails(journal):
             indexed.raise_unless_finished()
-        if indexed.warning:
-            self.log.warning("%s: %s", self.audience_name, indexed.warning)
+            if indexed.warning:
+                self.log.warning("%s: %s", self.audience_name, indexed.warning)
+            self.indexed(indexed.audience)
         if journal is not None:
             journal.clear()
+        self._counts = indexed.counts
+        self._tell_outlets(context, indexed.audience)
         return list(indexed.indexing_tokens)
 
-    def _wait(self, indexing_tokens: list[str]) -> None:
+    def openlineage_inputs(self) -> list[Any]:
+        """Return the OpenLineage datasets that the ids come from; a transfer knows its tables or files."""
+        return []
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
+        """Tell OpenLineage of the audience, with the ids that were added or removed as its rows."""
+        from airflow_provider_batch.operators.lineage import audience_lineage
+
+        sent = self._counts if not self.is_dry_run else None
+        return audience_lineage(
+            self.batch_conn_id,
+            self.audience_name,
+            rows=sent["added"] + sent["removed"] if sent else None,
+            inputs=self.openlineage_inputs(),
+        )
+
+    def _tell_outlets(self, context: Context, audience: Mapping[str, Any] | None) -> None:
+        view = audience or {}
+        facts = {"nb_ids": view.get("nb_ids"), "indexing_state": view.get("indexing_state")}
+        tell_outlets(self, context, {**(self._counts or {}), **facts})
+
+    def _wait(self, indexing_tokens: list[str]) -> CustomAudience | None:
         own_replace = self.own_replace(indexing_tokens)
         if not self.deferrable:
-            self.hook.wait_for_indexing(
+            return self.hook.wait_for_indexing(
                 self.audience_name,
                 indexing_tokens,
                 audience_type=self.audience_type,
@@ -138,7 +198,6 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
                 timeout=self.indexing_timeout,
                 own_replace=own_replace,
             )
-            return
         # Deferring costs two starts of a worker: ask once before.
         checked = self.hook.check_indexing(
             self.audience_name, indexing_tokens, audience_type=self.audience_type, own_replace=own_replace
@@ -151,7 +210,9 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
                 start_time=time.time(),
                 timeout=self.indexing_timeout,
                 own_replace=own_replace,
+                counts=self._counts,
             )
+        return checked.audience
 
 
 def defer_until_indexed(
@@ -162,6 +223,7 @@ def defer_until_indexed(
     timeout: float,
     confirmed: int = 0,
     own_replace: str | None = None,
+    counts: Mapping[str, Any] | None = None,
 ) -> NoReturn:
     """
     Wait in the triggerer and go on with the operator's ``execute_complete``.
@@ -170,6 +232,7 @@ def defer_until_indexed(
     :param start_time: when the wait began, in seconds since the epoch.
     :param timeout: after how many seconds it ends.
     :param confirmed: how many of the tokens, from the first, are known to be confirmed.
+    :param counts: what was pushed, for the event of the trigger: nothing else gets past the deferral.
     """
     from airflow_provider_batch.triggers.custom_audience import DEFERRAL_GRACE, CustomAudienceIndexingTrigger
 
@@ -183,6 +246,7 @@ def defer_until_indexed(
         poke_interval=operator.poke_interval,
         start_time=start_time,
         end_time=start_time + timeout,
+        counts=counts,
     )
     operator.defer(trigger=trigger, method_name="execute_complete", timeout=timedelta(seconds=timeout) + DEFERRAL_GRACE)
     raise AssertionError("defer does not return")

@@ -114,13 +114,20 @@ def _moment(value: Any, zone: str, name: str) -> str:
     if not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - the zone is written, or not, by the version
     if value.tzinfo is not None:
-        value = value.astimezone(UTC).replace(tzinfo=None)
+        try:
+            value = value.astimezone(UTC).replace(tzinfo=None)
+        except OverflowError:  # in UTC it would be before year 1, or after 9999
+            raise ValueError(f"attribute {_shown(name)}: its date is out of range in UTC; leave it out") from None
     return f"{value.isoformat(timespec='seconds')}{zone}"
 
 
 def _number(value: Any, name: str) -> int | float:
-    if not math.isfinite(value):
-        raise ValueError(f"attribute {_shown(name)}: {value} is no number in JSON; leave it out")
+    try:
+        finite = math.isfinite(value)
+    except (OverflowError, ValueError):  # an integer that no float can hold, a signalling NaN
+        finite = False
+    if not finite:
+        raise ValueError(f"attribute {_shown(name)}: NaN, or more than 1.8e308, is no number in JSON; leave it out")
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     return value  # type: ignore[no-any-return]  # an int or a float
@@ -131,9 +138,10 @@ def _tags(tags: object, rules: MemberRules) -> list[str]:
         return []
     if isinstance(tags, str | bytes | Mapping) or not isinstance(tags, Iterable):
         raise ValueError(f"tags must be a list of texts, not {type(tags).__name__}")
-    known = list(dict.fromkeys(tags))
-    if not all(isinstance(tag, str) and tag.strip() for tag in known):
+    given = list(tags)
+    if not all(isinstance(tag, str) and tag.strip() for tag in given):
         raise ValueError("a tag must be text that is not blank")
+    known = list(dict.fromkeys(given))
     if known and not rules.tags:
         raise ValueError(f"API {rules.version} takes no tags; pass the id alone")
     return known

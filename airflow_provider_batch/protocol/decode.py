@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeGuard, TypeVar
 
 from airflow_provider_batch.exceptions import (
     BatchAPIError,
@@ -70,17 +70,25 @@ def raise_for_status(response: Response, request: Request) -> None:
 def indexing_token(response: Response, request: Request) -> str:
     """Return the token that an accepted write is promised to answer."""
     token = _object(response, request).get("indexing_token")
-    if not isinstance(token, str) or not token.strip() or not token.isprintable():
+    if not _is_token(token):
         raise BatchProtocolError(f"{request.route}: answered {response.status} without an indexing_token")
     return token
 
 
 def optional_indexing_token(response: Response, request: Request) -> str | None:
-    """Return the token where there is one: pages do not agree whether creating and deleting are answered by one."""
-    try:
-        return indexing_token(response, request)
-    except BatchProtocolError:  # an empty body is documented, too
+    """
+    Return the token where there is one: pages do not agree whether creating and deleting are answered by one.
+
+    :raises BatchProtocolError: for what Batch would not say, such as the page of a proxy: then nothing may be done.
+    """
+    if not response.body.strip():  # documented, too
         return None
+    token = _object(response, request).get("indexing_token")
+    return token if _is_token(token) else None
+
+
+def _is_token(token: object) -> TypeGuard[str]:
+    return isinstance(token, str) and bool(token.strip()) and token.isprintable()
 
 
 def custom_audience(response: Response, request: Request) -> CustomAudience:
@@ -204,13 +212,13 @@ def _named(code: object) -> tuple[str | None, int | None]:
 def _without_members(message: str, members: Sequence[str]) -> str:
     """Return *message* on one line, with every id of the call blotted out: Batch may quote what it refuses."""
     text = _one_line(message[:_LONGEST_READ])
-    private = (text for member in members for text in _texts(member))
+    private = [text for member in members for text in _texts(member)]
     spellings = {spelling for text in private for spelling in (_one_line(text), json.dumps(text)[1:-1])}
     for member in sorted((spelling for spelling in spellings if spelling and spelling in text), key=len, reverse=True):
         # An id of a letter or two would take every word with it that it is a part of.
         text = re.sub(re.escape(member) if len(member) > 4 else rf"(?<!\w){re.escape(member)}(?!\w)", "…", text)
-    if len(message) > _LONGEST_READ:  # the end may be the beginning of an id
-        text = text[: -max(map(len, members), default=1)]
+    if len(message) > _LONGEST_READ:  # the end may be the beginning of an id, or of an attribute
+        text = text[: -max(map(len, private), default=1)]
     return text[:_LONGEST_MESSAGE]
 
 

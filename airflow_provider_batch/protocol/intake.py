@@ -107,11 +107,14 @@ class Intake:
 
     def hold(self) -> None:
         """
-        Read all values and keep the ids, so that it is known how many there are.
+        Read all values and keep them, each id once: then it is known how many there are.
 
-        :raises InvalidMemberError: for the first value that is no id, unless such values are skipped.
+        :raises InvalidMemberError: as :meth:`check`.
         """
-        self._ids = self._unique()
+        if not self.is_held:
+            self.rejected = 0
+            self.rejections.clear()
+            self._ids = self._unique()
 
     def _unique(self) -> Block:
         blocks = list(self._normalized())

@@ -353,6 +353,11 @@ class PushResult:
         """How many calls Batch accepted, or would have been asked to."""
         return len(self.indexing_tokens) if self.planned_calls is None else self.planned_calls
 
+    @property
+    def given(self) -> int:
+        """How many values there were."""
+        return self.added + self.removed + self.duplicates + self.rejected
+
     def check_rejected(self, max_rejected: float | None) -> None:
         """
         Return if not too many values were rejected.
@@ -360,13 +365,18 @@ class PushResult:
         :param max_rejected: a count, or a share of all values given if it is a float; None for any number.
         :raises TooManyRejectedError: otherwise; what was not rejected has been sent.
         """
-        given = self.added + self.removed + self.duplicates + self.rejected
-        most = max_rejected * given if isinstance(max_rejected, float) else max_rejected
+        most = max_rejected * self.given if isinstance(max_rejected, float) else max_rejected
         if most is not None and self.rejected > most:
             raise TooManyRejectedError(
-                f"{self.audience_name}: {self.rejected:,} of {given:,} values were rejected, more than max_rejected="
-                f"{max_rejected}; the others were sent. First: {self.summary()['rejections'][0]}"
+                f"{self.audience_name}: {self.rejected:,} of {self.given:,} values were rejected, more than "
+                f"max_rejected={max_rejected}; the others were sent. First: {self.summary()['rejections'][0]}"
             )
+
+    def counts(self) -> dict[str, Any]:
+        """Return the counts alone, in JSON's types."""
+        summary = self.summary()
+        names = ("audience", "type", "added", "removed", "duplicates", "rejected", "calls")
+        return {name: summary[name] for name in names}
 
     def summary(self) -> dict[str, Any]:
         """Return the counts in JSON's types, without ids and tokens."""
@@ -382,6 +392,30 @@ class PushResult:
             "calls": self.calls,
             "seconds": round(self.seconds, 3),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorResult(PushResult):
+    """
+    What a run of a mirror did; ``removed`` counts ids that are not among the given ones any more.
+
+    ``unchanged`` ids were not sent; ``members`` is how many the audience has by what this and earlier runs sent;
+    ``replaced`` says that the audience was replaced as a whole.
+    """
+
+    unchanged: int = 0
+    members: int = 0
+    replaced: bool = False
+
+    @property
+    def given(self) -> int:
+        """How many values there were."""
+        return self.added + self.unchanged + self.duplicates + self.rejected
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts in JSON's types, without ids and tokens."""
+        more = {"unchanged": self.unchanged, "members": self.members, "replaced": self.replaced}
+        return PushResult.summary(self) | more  # a class with slots has no super() of no arguments
 
 
 @dataclass(frozen=True, slots=True)

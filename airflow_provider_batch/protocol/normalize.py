@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from numbers import Integral
 from typing import Any, Final, TypeGuard
+from uuid import UUID
 
 from airflow_provider_batch.protocol.attributes import extras
 from airflow_provider_batch.protocol.dialect import MemberRules
@@ -33,7 +34,8 @@ _MOST_DIGITS: Final = 1_000
 
 def normalize(value: object, rules: MemberRules, *, removes: bool = False) -> str:
     """
-    Return the id that *value* stands for: text as it is, an integer in decimal, a row of one column its value.
+    Return the id that *value* stands for: text as it is, an integer in decimal, a UUID as text, a row of one column its
+    value.
 
     A :class:`Member`, or a dict with its fields, becomes an annotated id if it says more than the id.
 
@@ -52,8 +54,9 @@ def normalize(value: object, rules: MemberRules, *, removes: bool = False) -> st
         return _id(value, rules.max_id_length)
     id_ = _id(value.id, rules.max_id_length)
     beside = extras(value.attributes, value.tags, rules)
-    if beside and removes:  # 2.x refuses it; of 1.1 no page says what it would mean
-        raise ValueError("attributes and tags go with an id to add; remove by the id alone")
+    if beside and removes:
+        # 2.x says so; the page of 1.1 says nothing else, and there is no use for them.
+        raise ValueError("attributes and tags go with an id to add only; remove by the id alone")
     return AnnotatedId(id_, beside) if beside else id_
 
 
@@ -87,6 +90,8 @@ def _id(value: object, max_length: int) -> str:
         if number.bit_length() > 4 * most:
             raise ValueError(f"an integer of more than {most} digits is no id; hash it")
         value = str(number)
+    elif isinstance(value, UUID):  # what databases give; its text is the same for all of them
+        value = str(value)
     if not isinstance(value, str):
         raise ValueError(_remedy(value))
     if reason := _unfit(value, max_length):

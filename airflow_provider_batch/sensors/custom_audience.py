@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,12 +18,15 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_batch.exceptions import IndexingTimeoutError
+from airflow_provider_batch.links.batch import BatchDashboardLink, keep_dashboard_url
 from airflow_provider_batch.operators.failing import hopeless_fails
+from airflow_provider_batch.operators.outlets import check_alone, tell_outlets
 from airflow_provider_batch.operators.pushing import defer_until_indexed
 from airflow_provider_batch.protocol.tokens import named, read_indexing_tokens
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_batch.hooks.batch import BatchHook
 
@@ -39,7 +42,9 @@ class CustomAudienceIndexingSensor(BaseSensorOperator):
     Returns the audience's view: name, type, description, nb_ids, created, updated, indexing_state. No tokens at all
     is done at once and returns None. Each poke asks on from the first token that is not yet confirmed (in mode
     ``reschedule`` only from Airflow 3.3 on); what may pass (no answer, 429, 5xx) is asked again with the next poke.
-    ``REPLACED`` counts as done, with a warning; a state that no page names never does. See
+    ``REPLACED`` counts as done, with a warning; a state that no page names never does. The event of an audience among
+    its ``outlets`` (:func:`~airflow_provider_batch.assets.custom_audience.custom_audience_asset`) has ``nb_ids`` and
+    ``indexing_state`` as extra. See
     https://doc.batch.com/developer/api/cep/audiences/view and https://doc.batch.com/api/custom-audience/1.0/get/.
 
     :param audience_name: the audience that was pushed to. (templated)
@@ -51,7 +56,10 @@ class CustomAudienceIndexingSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("audience_name", "indexing_tokens", "audience_type", "batch_conn_id")
+    operator_extra_links = (BatchDashboardLink(),)
     ui_color = "#d8efe6"
+    #: The audience as it was last seen, once it is indexed.
+    _view: Mapping[str, Any] | None = None
 
     def __init__(
         self,
@@ -79,13 +87,20 @@ class CustomAudienceIndexingSensor(BaseSensorOperator):
 
         return BatchHook(self.batch_conn_id)
 
+    def pre_execute(self, context: Context) -> None:
+        """Refuse an outlet that several mapped sensors share, and keep the address for the link."""
+        super().pre_execute(context)
+        with hopeless_fails():
+            check_alone(self, context)
+        keep_dashboard_url(self, context)
+
     def execute(self, context: Context) -> Any:
         """Poke; or ask once, and defer if that is not enough."""
         self._confirmed = None
         if self.deferrable:
-            return self._ask_or_defer(context)
+            return self._indexed(context, self._ask_or_defer(context))
         try:
-            return super().execute(context)
+            return self._indexed(context, super().execute(context))
         except AirflowSensorTimeout as timeout:
             raise AirflowSensorTimeout(f"{timeout} {self._missing()}") from None
 
@@ -118,11 +133,24 @@ class CustomAudienceIndexingSensor(BaseSensorOperator):
                 raise AirflowSensorTimeout(str(timeout)) from None
         if indexed.warning:
             self.log.warning("%s: %s", self.audience_name, indexed.warning)
-        return indexed.audience
+        return self._indexed(context, indexed.audience)
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
+        """Tell OpenLineage of the audience, with the number of its ids as its rows."""
+        from airflow_provider_batch.operators.lineage import audience_lineage
+
+        rows = self._view.get("nb_ids") if self._view else None
+        return audience_lineage(self.batch_conn_id, self.audience_name, rows=rows)
 
     def on_kill(self) -> None:
         """Ask no further."""
         self.hook.stop()
+
+    def _indexed(self, context: Context, view: dict[str, Any] | None) -> dict[str, Any] | None:
+        self._view = view
+        facts = {name: (view or {}).get(name) for name in ("nb_ids", "indexing_state")}
+        tell_outlets(self, context, {"audience": self.audience_name, "type": self.audience_type, **facts})
+        return view
 
     def _ask_or_defer(self, context: Context) -> Any:
         start_time = time.time()

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_batch.operators.sourcing import SourcePushOperator
+from airflow_provider_batch.operators.sourcing import SourcePushOperator, storage_path
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
+    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
 
     from airflow_provider_batch.sources.files import FileSource
 
@@ -58,11 +58,12 @@ class FilesToCustomAudienceOperator(SourcePushOperator):
         encoding: str = "utf-8",
         **kwargs: Any,
     ) -> None:
-        super().__init__(action_column=action_column, **kwargs)
+        super().__init__(**kwargs)
         self.path = path
         self.path_conn_id = path_conn_id
         self.format = format
         self.id_column = id_column
+        self.action_column = action_column
         self.attribute_columns = attribute_columns
         self.tags_column = tags_column
         self.header = header
@@ -70,17 +71,25 @@ class FilesToCustomAudienceOperator(SourcePushOperator):
         self.encoding = encoding
 
     @contextmanager
-    def source(self) -> Iterator[FileSource]:
+    def source(self, context: Context) -> Iterator[FileSource]:
         """Give the rows of the files."""
-        from airflow_provider_batch.operators.sourcing import storage_path
         from airflow_provider_batch.sources.files import FileSource
 
         yield FileSource(
             storage_path(self.path, self.path_conn_id),
-            self.columns(self.id_column, self.attribute_columns, self.tags_column),
+            self.columns(self.id_column, self.action_column, self.attribute_columns, self.tags_column),
             format=self.format,
             header=self.header,
             delimiter=self.delimiter,
             encoding=self.encoding,
             allow_empty=self.allow_empty,
         )
+
+    def openlineage_inputs(self) -> list[Any]:
+        """Return the path, named as OpenLineage names files: https://openlineage.io/docs/spec/naming"""
+        from airflow.providers.common.compat.openlineage.facet import Dataset
+
+        path = storage_path(self.path, self.path_conn_id)
+        if path.protocol in ("", "file"):
+            return [Dataset(namespace="file", name=path.path)]
+        return [Dataset(namespace=f"{path.protocol}://{path.bucket.rpartition('@')[2]}", name=path.key)]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_batch.operators.sourcing import SourcePushOperator
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
     from airflow_provider_batch.sources.sql import SqlSource
 
 
@@ -17,8 +19,8 @@ class SqlToCustomAudienceOperator(SourcePushOperator):
     Push what a query returns to a custom audience of Batch, row by row and never held.
 
     The query runs over any connection of Airflow that has a DB-API hook (extra ``sql``), with a cursor on the server
-    where the driver has one. A retry runs it again: on Airflow 3.3 and later only what is left is sent, if the rows come
-    in the same order (``ORDER BY``). Returns tokens and summary as
+    where the driver has one. A retry runs it again: on Airflow 3.3 and later only what is left is sent, if the rows
+    come in the same order (``ORDER BY``). Returns tokens and summary as
     :class:`~airflow_provider_batch.operators.custom_audience.CustomAudienceUpdateOperator`.
 
     :param sql: one query, or the path of a ``.sql`` file. (templated)
@@ -52,17 +54,18 @@ class SqlToCustomAudienceOperator(SourcePushOperator):
         hook_params: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(action_column=action_column, **kwargs)
+        super().__init__(**kwargs)
         self.sql = sql
         self.conn_id = conn_id
         self.parameters = parameters
         self.id_column = id_column
+        self.action_column = action_column
         self.attribute_columns = attribute_columns
         self.tags_column = tags_column
         self.hook_params = hook_params
 
     @contextmanager
-    def source(self) -> Iterator[SqlSource]:
+    def source(self, context: Context) -> Iterator[SqlSource]:
         """Give the rows of the query."""
         from airflow_provider_batch.sources.sql import SqlSource
         from airflow_provider_batch.transfers.databases import database_hook
@@ -71,5 +74,25 @@ class SqlToCustomAudienceOperator(SourcePushOperator):
             database_hook(self.conn_id, self.hook_params),
             self.sql,
             self.parameters,
-            self.columns(self.id_column, self.attribute_columns, self.tags_column),
+            self.columns(self.id_column, self.action_column, self.attribute_columns, self.tags_column),
         )
+
+    def openlineage_inputs(self) -> list[Any]:
+        """Return the tables that the query reads, as far as its database's hook and OpenLineage's parser know them."""
+        from airflow.providers.openlineage.sqlparser import SQLParser
+
+        from airflow_provider_batch.transfers.databases import database_hook
+
+        hook = database_hook(self.conn_id, self.hook_params)
+        connection = hook.get_connection(self.conn_id)
+        database = hook.get_openlineage_database_info(connection)
+        if database is None:
+            return []
+        parser = SQLParser(
+            dialect=hook.get_openlineage_database_dialect(connection),
+            default_schema=hook.get_openlineage_default_schema(),
+        )
+        read = parser.generate_openlineage_metadata_from_sql(
+            sql=self.sql, hook=hook, database_info=database, database=connection.schema, use_connection=False
+        )
+        return list(read.inputs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Final, Literal
@@ -23,7 +23,8 @@ class IndexingEvent:
     How a wait ended.
 
     ``finished``: every token is confirmed, ``audience`` is the last view. ``timeout``: those in ``pending`` are not.
-    ``error``: ``message`` says why there is no answer, ``retryable`` whether there may be one later.
+    ``error``: ``message`` says why there is no answer, ``retryable`` whether there may be one later. ``counts`` is what
+    the task had pushed before it waited.
     """
 
     status: Literal["finished", "timeout", "error"]
@@ -34,6 +35,7 @@ class IndexingEvent:
     message: str = ""
     warning: str = ""
     retryable: bool = False
+    counts: dict[str, Any] | None = None
 
     @classmethod
     def from_payload(cls, payload: dict[str, Any]) -> IndexingEvent:
@@ -81,6 +83,7 @@ class CustomAudienceIndexingTrigger(BaseTrigger):
     :param poke_interval: the most seconds between two questions; they begin with one and double.
     :param start_time: when the wait began, in seconds since the epoch.
     :param end_time: its deadline, likewise.
+    :param counts: what the task has pushed; comes back with the event.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class CustomAudienceIndexingTrigger(BaseTrigger):
         audience_type: str = "custom_ids",
         confirmed: int = 0,
         own_replace: str | None = None,
+        counts: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow wrote it without types
         self.batch_conn_id = batch_conn_id
@@ -106,6 +110,7 @@ class CustomAudienceIndexingTrigger(BaseTrigger):
         self.audience_type = audience_type
         self.confirmed = confirmed
         self.own_replace = own_replace
+        self.counts = dict(counts) if counts is not None else None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what builds this trigger again."""
@@ -121,6 +126,7 @@ class CustomAudienceIndexingTrigger(BaseTrigger):
                 "audience_type": self.audience_type,
                 "confirmed": self.confirmed,
                 "own_replace": self.own_replace,
+                "counts": self.counts,
             },
         )
 
@@ -162,4 +168,4 @@ class CustomAudienceIndexingTrigger(BaseTrigger):
         return self._event("finished", audience=audience.to_dict() if audience else None, warning=warning)
 
     def _event(self, status: Literal["finished", "timeout", "error"], **facts: Any) -> IndexingEvent:
-        return IndexingEvent(status, self.audience_name, tuple(self.indexing_tokens), **facts)
+        return IndexingEvent(status, self.audience_name, tuple(self.indexing_tokens), counts=self.counts, **facts)

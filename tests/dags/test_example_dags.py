@@ -8,44 +8,53 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_batch.sandbox import Sandbox
+from airflow_provider_batch.sandbox.errors import UnknownAudience
 from tests.conftest import EXAMPLE_DAGS
 
 APPS = ("sandbox-ios", "sandbox-android", "sandbox-web")
+PROJECT = "project_sandbox"
 
 pytestmark = pytest.mark.usefixtures("airflow_db")
 
 
 @pytest.fixture
 def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """A sandbox that takes a moment to index, with one connection for each app."""
+    """A sandbox that takes a moment to index, with one connection for each app and one for a project."""
     with Sandbox(audiences=("vip", "newsletter"), apps=APPS, indexing_delay=0.5) as sandbox:
         for app in APPS:
             name = app.removeprefix("sandbox-")
             monkeypatch.setenv(f"AIRFLOW_CONN_BATCH_{name.upper()}", sandbox.connection_json(app))
         monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", sandbox.connection_json(APPS[0]))
+        monkeypatch.setenv("AIRFLOW_CONN_BATCH_CEP", sandbox.connection_json(PROJECT))
         yield sandbox
 
 
-def load(path: Path) -> Any:
-    """Return the one DAG in *path*."""
+def load(path: Path, dag_id: str | None = None) -> Any:
+    """Return the one DAG in *path*, or that of several which is called *dag_id*."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    from airflow.providers.common.compat.sdk import DAG
-
-    (dag,) = (value for value in vars(module).values() if isinstance(value, DAG))
+    dags = [value for value in vars(module).values() if isinstance(value, DAG)]
+    (dag,) = (dag for dag in dags if dag_id in (None, dag.dag_id))
     return dag
 
 
-def run(name: str) -> Any:
+def run(name: str, dag_id: str | None = None) -> Any:
     """Run the DAG in the file *name* and return its DAG run, which has succeeded."""
-    dag_run = load(EXAMPLE_DAGS / f"{name}.py").test()
+    dag_run = load(EXAMPLE_DAGS / f"{name}.py", dag_id).test()
     assert str(dag_run.state) == "success", {ti.task_id: ti.state for ti in dag_run.get_task_instances()}
     return dag_run
+
+
+def xcom(dag_run: Any, task: str) -> Any:
+    """What *task* returned."""
+    (ti,) = (ti for ti in dag_run.get_task_instances() if ti.task_id == task)
+    return ti.xcom_pull(task_ids=task)
 
 
 def test_no_example_is_left_out() -> None:
@@ -70,3 +79,50 @@ def test_example_custom_audience_apps(sandbox: Sandbox) -> None:
 
     for app in APPS:
         assert sandbox.members("vip", app) == {"customer-1001", "customer-1002", "customer-1003"}
+
+
+@pytest.mark.parametrize("key", [APPS[0], PROJECT], ids=["mep", "cep"])
+def test_example_custom_audience_lifecycle(key: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same DAG on both platforms: the connection says which."""
+    monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", sandbox.connection_json(key))
+    dag_run = run("example_custom_audience_lifecycle")
+
+    listed = xcom(dag_run, "audiences")
+    assert [audience["name"] for audience in listed] == ["winners", "newsletter", "vip"]
+    winners = listed[0]
+    assert (winners["type"], winners["description"], winners["nb_ids"]) == ("custom_ids", "Winners of the week", 3)
+    assert xcom(dag_run, "indexed")["nb_ids"] == 3
+    with pytest.raises(UnknownAudience):
+        sandbox.audience("winners", key)
+
+
+def test_example_custom_audience_platforms(sandbox: Sandbox) -> None:
+    run("example_custom_audience_platforms")
+
+    for key in (APPS[0], PROJECT):
+        assert sandbox.members("vip", key) == {"customer-1001", "customer-1002", "customer-1003"}
+
+
+def test_example_custom_audience_install_ids(sandbox: Sandbox) -> None:
+    run("example_custom_audience_install_ids")
+
+    assert sandbox.audience("lapsed-installs", APPS[0]).type == "install_ids"
+    assert sandbox.attributes("lapsed-installs", APPS[0]) == {
+        "4b1f6f4e-0d3e-4d53-8cb5-6dd3ad3f6a11": {
+            "attributes": {"plan": "gold", "visits": 12, "date(last_visit)": "2026-10-31T09:30:00"},
+            "tags": ["lapsed", "ios"],
+        },
+        "9a1f30f0-6f5b-4f8a-9a57-0f6d1c1f7c22": {"attributes": {"plan": "free"}, "tags": []},
+    }
+
+
+def test_example_custom_audience_asset(sandbox: Sandbox) -> None:
+    """The counts and the state of each audience arrive in the DAG that follows them."""
+    name = "example_custom_audience_asset"
+    if hasattr(DAG, "bulk_write_to_db"):  # Airflow 2 keeps events of what its scheduler has read in a DAG file
+        DAG.bulk_write_to_db([load(EXAMPLE_DAGS / f"{name}.py", name)])
+    run(name, name)
+    campaign = run(name, f"{name}_campaign")
+
+    (task,) = campaign.get_task_instances()
+    assert task.xcom_pull(task_ids="start_campaign") == 3

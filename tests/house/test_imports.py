@@ -41,8 +41,8 @@ def added_by(module: str) -> list[str]:
 @pytest.mark.parametrize(
     ("module", "most_of_ours"),
     [
-        ("airflow_provider_batch.operators.custom_audience", 7),
-        ("airflow_provider_batch.sensors.custom_audience", 11),
+        ("airflow_provider_batch.operators.custom_audience", 10),
+        ("airflow_provider_batch.sensors.custom_audience", 14),
     ],
 )
 def test_importing_what_a_dag_file_imports_loads_no_http_client(module: str, most_of_ours: int) -> None:

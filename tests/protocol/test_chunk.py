@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import InvalidMemberError
 from airflow_provider_batch.protocol.chunk import Chunks
-from airflow_provider_batch.protocol.dialect import MEP_1_0
+from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1
 from airflow_provider_batch.protocol.intake import Intake, OnInvalidId
-from airflow_provider_batch.protocol.model import Chunk
+from airflow_provider_batch.protocol.model import AnnotatedId, Chunk, Member
 
 steady = settings(max_examples=150, deadline=None, derandomize=True)
 
@@ -308,3 +308,94 @@ def test_of_the_values_given_each_is_sent_a_duplicate_or_rejected(
     made = chunks(given_adds, given_removes, size=size, on_invalid_id="skip")
     sent = sum(map(len, made))
     assert sent + made.duplicates + made.rejected == len(adds) + len(removes)
+
+
+# Members.
+
+
+def told(ids: Iterable[str]) -> list[tuple[str, str]]:
+    """Each id with what stands beside it."""
+    return [(str(id_), id_.extras if isinstance(id_, AnnotatedId) else "") for id_ in ids]
+
+
+def beside(value: object) -> str:
+    if not isinstance(value, Member) or not value.attributes:
+        return ""
+    return f'"attributes":{{"n":{value.attributes["n"]}}}'
+
+
+def id_of(value: object) -> str:
+    return str(value.id if isinstance(value, Member) else value)
+
+
+def members_chunks(adds: object, removes: object, size: int) -> Chunks:
+    intake = partial(Intake, rules=MEP_1_1.members, block_size=size)
+    made = Chunks(intake(adds, "add_ids"), intake(removes, "remove_ids"), size=size)
+    made.check()
+    return made
+
+
+letters = st.sampled_from("abcdefgh")
+members = st.lists(
+    st.one_of(letters, letters.map(Member), st.builds(Member, letters, st.builds(dict, n=st.integers(0, 99)))),
+    max_size=12,
+)
+
+
+@steady
+@given(
+    members,
+    st.lists(letters, max_size=12),
+    st.integers(1, 5),
+    st.sampled_from([list, iter]),
+    st.sampled_from([list, iter]),
+)
+def test_what_stands_beside_an_id_survives_every_way(
+    adds: list[object], removes: list[str], size: int, make_adds: Make, make_removes: Make
+) -> None:
+    sent = list(members_chunks(make_adds(adds), make_removes(removes), size))
+    assert {id_ for chunk in sent for id_ in chunk.remove_ids} == set(removes)
+    ids = [pair for chunk in sent for pair in told(chunk.add_ids)]
+    first: dict[str, str] = {}
+    for value in adds:
+        first.setdefault(id_of(value), beside(value))
+    wanted = {id_: known for id_, known in first.items() if id_ not in removes}
+    assert set(ids) <= {(id_of(value), beside(value)) for value in adds}
+    # A stream gives an id once a chunk; the first time it is the first.
+    assert dict(reversed(ids)) == wanted
+    if make_adds is list:
+        assert len(ids) == len(wanted)
+    for chunk in sent:
+        assert chunk.annotated or all(known == "" for _, known in told([*chunk.add_ids, *chunk.remove_ids]))
+
+
+@steady
+@given(members, st.lists(letters, max_size=12), st.integers(2, 6))
+def test_halves_of_a_chunk_keep_what_stands_beside_their_ids(adds: list[object], removes: list[str], size: int) -> None:
+    for chunk in members_chunks(adds, removes, size):
+        halves = chunk.halves()
+        assert [pair for half in halves for pair in told(half.add_ids)] == told(chunk.add_ids)
+        assert [pair for half in halves for pair in told(half.remove_ids)] == told(chunk.remove_ids)
+        assert all(half.annotated is chunk.annotated for half in halves)
+        whole = chunk.of(halves)
+        assert (told(whole.add_ids), told(whole.remove_ids)) == (told(chunk.add_ids), told(chunk.remove_ids))
+        assert whole.annotated is chunk.annotated
+
+
+def test_plain_ids_are_never_called_annotated() -> None:
+    given = [str(number) for number in range(9)]
+    assert not any(chunk.annotated for chunk in members_chunks(given, iter("xyz"), 4))
+
+
+def test_nothing_may_be_one_empty_chunk() -> None:
+    intake = partial(Intake, rules=MEP_1_0.members, block_size=3)
+    for allow_empty, numbers in ((False, []), (True, [1])):
+        made = Chunks(intake([], "ids"), intake((), "remove_ids"), size=3, allow_empty=allow_empty)
+        assert [chunk.number for chunk in made] == numbers
+        assert all(len(chunk) == 0 for chunk in made)
+
+
+def test_something_has_no_empty_chunk_at_its_end() -> None:
+    intake = partial(Intake, rules=MEP_1_0.members, block_size=3)
+    made = Chunks(intake(["a", "b", "c"], "ids"), intake((), "remove_ids"), size=3, allow_empty=True)
+    assert [len(chunk) for chunk in made] == [3]

@@ -22,8 +22,16 @@ from airflow_provider_batch.exceptions import (
     BatchServerError,
 )
 from airflow_provider_batch.protocol import decode, encode
-from airflow_provider_batch.protocol.dialect import MEP_1_0
-from airflow_provider_batch.protocol.model import AudiencePage, Chunk, CustomAudience, IndexingState, Request, Response
+from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1, Dialect, cep
+from airflow_provider_batch.protocol.model import (
+    AnnotatedId,
+    AudiencePage,
+    Chunk,
+    CustomAudience,
+    IndexingState,
+    Request,
+    Response,
+)
 
 steady = settings(max_examples=150, deadline=None, derandomize=True)
 
@@ -556,3 +564,161 @@ def test_what_comes_before_an_answer_is_none(status: int) -> None:
     error = outcome(decode.raise_for_status, Response(status), Request("PATCH", "/1.0"))
     assert isinstance(error, BatchProtocolError)
     assert error.retryable
+
+
+# Creating and deleting.
+
+CEP = cep().dialects[0]
+CREATE = encode.create_custom_audience(CEP, "vip", "custom_ids")
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204])
+@pytest.mark.parametrize(
+    ("body", "token"),
+    [
+        (b"", None),
+        (b" \n", None),
+        (b"{}", None),
+        (b'{"indexing_token": null}', None),
+        (b'{"indexing_token": ""}', None),
+        (b'{"indexing_token": ["t"]}', None),
+        (b'{"indexing_token": "t"}', "t"),
+        (b'{"indexing_token": "t", "name": "vip"}', "t"),
+    ],
+)
+def test_a_token_may_be_missing_where_no_page_promises_it(status: int, body: bytes, token: str | None) -> None:
+    assert decode.optional_indexing_token(Response(status, {}, body), CREATE) == token
+
+
+@pytest.mark.parametrize("body", [param for param in NO_OBJECTS if param.id != "empty"])
+def test_what_batch_would_not_say_is_no_sign_that_a_write_was_done(body: bytes) -> None:
+    with pytest.raises(BatchProtocolError, match="no JSON object"):
+        decode.optional_indexing_token(Response(200, {}, body), CREATE)
+
+
+# Lists in both styles.
+
+
+def listed(dialect: Dialect, page: object, start: int | str | None = None, limit: int = 2) -> AudiencePage:
+    request = encode.list_custom_audiences(dialect, start, limit=limit)
+    return decode.audience_page(dialect, Response(200, {}, json.dumps(page).encode()), request)
+
+
+def items(count: int) -> list[dict[str, str]]:
+    return [{"name": f"a{number}"} for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("count", "start", "next_start"),
+    [(0, None, None), (1, None, None), (2, None, 2), (2, 2, 4), (1, 4, None), (0, 4, None), (3, 2, 5)],
+)
+def test_a_full_page_is_followed_by_the_offset_behind_it(count: int, start: int | None, next_start: int | None) -> None:
+    page = listed(MEP_1_1, {"custom_audiences": items(count)}, start)
+    assert (len(page.audiences), page.next_start) == (count, next_start)
+
+
+@pytest.mark.parametrize(
+    ("more", "next_start"),
+    [
+        ({"has_more": True, "next_from": "abc"}, "abc"),
+        ({"has_more": True, "next_from": 7}, "7"),
+        ({"has_more": False, "next_from": "abc"}, None),
+        ({"has_more": False}, None),
+        ({"has_more": "true", "next_from": "abc"}, None),
+        ({"has_more": None}, None),
+        ({"count": 2}, None),
+    ],
+)
+def test_a_page_with_a_cursor_is_followed_where_there_is_more(more: dict[str, Any], next_start: str | None) -> None:
+    assert listed(CEP, {"audiences": items(2), **more}).next_start == next_start
+
+
+@pytest.mark.parametrize("more", [{}, {"next_from": None}, {"next_from": ["abc"]}, {"next_from": "abc"}])
+def test_more_without_a_way_to_it_is_an_error(more: dict[str, Any]) -> None:
+    with pytest.raises(BatchProtocolError, match="there are more audiences, but not the next_from"):
+        listed(CEP, {"audiences": items(2), "has_more": True, **more}, start="abc")
+
+
+@pytest.mark.parametrize(("dialect", "other"), [(CEP, "custom_audiences"), (MEP_1_0, "audiences")])
+def test_a_list_is_read_by_the_name_of_its_version(dialect: Dialect, other: str) -> None:
+    with pytest.raises(BatchProtocolError, match=f"without {dialect.audiences}"):
+        listed(dialect, {other: items(1)})
+
+
+@pytest.mark.parametrize("page", [{"audiences": None}, {"audiences": {}}, {"audiences": [7]}, {"audiences": [{}]}])
+def test_a_list_of_something_else_is_an_error(page: object) -> None:
+    with pytest.raises(BatchProtocolError, match="without audiences"):
+        listed(CEP, page)
+
+
+def test_an_item_of_the_newer_platform_is_told_in_the_words_of_the_older() -> None:
+    item = {
+        "name": "vip",
+        "display_name": "Best customers",
+        "type": "CUSTOM_ID",
+        "nb_ids": 7,
+        "indexing_state": "REPLACED",
+        "created": "2018-06-29T13:12:09Z",
+        "updated": "2018-06-29T15:12:10.5+02:00",
+    }
+    (audience,) = listed(CEP, {"audiences": [item]}).audiences
+    assert audience == CustomAudience(
+        "vip",
+        "custom_ids",
+        "Best customers",
+        7,
+        datetime(2018, 6, 29, 13, 12, 9, tzinfo=UTC),
+        datetime(2018, 6, 29, 13, 12, 10, 500_000, tzinfo=UTC),
+        IndexingState.REPLACED,
+        "REPLACED",
+    )
+
+
+def test_an_item_of_the_older_list_has_no_state() -> None:
+    (audience,) = listed(MEP_1_0, {"custom_audiences": [{"name": "vip", "type": "custom_ids"}]}).audiences
+    assert (audience.indexing_state, audience.reported_state, audience.is_indexed) == (None, "", False)
+    assert audience.to_dict()["indexing_state"] is None
+
+
+@pytest.mark.parametrize(
+    ("answered", "told"), [("CUSTOM_ID", "custom_ids"), ("custom_ids", "custom_ids"), ("EMAIL", "EMAIL"), (7, None)]
+)
+def test_a_type_is_told_in_the_spelling_it_is_asked_in(answered: object, told: str | None) -> None:
+    (audience,) = listed(CEP, {"audiences": [{"name": "vip", "type": answered}]}).audiences
+    assert audience.type == told
+
+
+# What is private about a member.
+
+
+def refused(message: str, *members: str) -> str:
+    request = replace(encode.view_custom_audience(CEP, "vip"), members=members)
+    with pytest.raises(BatchError) as caught:
+        decode.raise_for_status(Response(400, {}, json.dumps({"error_message": message}).encode()), request)
+    return str(caught.value)
+
+
+KNOWN = {"plan": "solid gold", "age": 4217, "date(born)": "1980-02-29T00:00:00Z", "likes": ["chess club", "x", 12.25]}
+JANE = AnnotatedId("jane", json.dumps({"attributes": KNOWN, "tags": ["lapsed"]})[1:-1])
+
+
+@pytest.mark.parametrize(
+    "private", ["jane", "solid gold", "4217", "1980-02-29T00:00:00Z", "chess club", "x", "12.25", "lapsed"]
+)
+@pytest.mark.parametrize("words", ["%s", "the value %s is wrong", "«%s»", '{"value": "%s"}', "a:%s,b"])
+def test_attributes_and_tags_are_blotted_out_like_ids(private: str, words: str) -> None:
+    told = refused(words % private, "plain", JANE)
+    assert words.replace("%s", "…") in told
+    assert not any(word == private for word in told.replace(",", " ").split())
+
+
+def test_the_names_of_attributes_remain() -> None:
+    assert "plan of … must be a number" in refused("plan of jane must be a number", JANE)
+
+
+@pytest.mark.parametrize("before", [0, 3_990, 3_999])
+def test_an_attribute_that_is_cut_off_is_not_told_in_part(before: int) -> None:
+    value = "SECRET-" * 1_000
+    member = AnnotatedId("i", json.dumps({"attributes": {"note": value}})[1:-1])
+    assert "SECRET" not in refused("-" * before + value, member)
+    assert "SECRET" not in refused("i i i " * (before // 6) + value, member)

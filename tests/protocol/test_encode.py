@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.protocol import encode
-from airflow_provider_batch.protocol.dialect import MEP_1_0
-from airflow_provider_batch.protocol.model import Chunk, Request, Response
+from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1, Dialect, cep
+from airflow_provider_batch.protocol.model import AnnotatedId, Block, Chunk, Request, Response
 
 steady = settings(max_examples=150, deadline=None, derandomize=True)
 
@@ -232,3 +232,121 @@ def test_an_update_is_refused_for_each_of_its_arguments(
 
 def test_an_update_within_the_rules_may_be_asked_for() -> None:
     encode.check_write(MEP_1_0, "vip", "custom_ids", 10_000)
+
+
+# The other verbs, and the other versions.
+
+CEP = cep().dialects[0]
+EVERY = pytest.mark.parametrize("dialect", [MEP_1_0, MEP_1_1, CEP], ids=["1.0", "1.1", "2.x"])
+TYPES = {"1.0": "custom_ids", "1.1": "install_ids", "2.11": "custom_ids"}
+
+
+def annotated(adds: list[str], removes: list[str] = []) -> Chunk:  # noqa: B006 - it is read only
+    blocks = tuple(
+        Block(ids, argument, range(len(ids)), annotated=any(isinstance(id_, AnnotatedId) for id_ in ids))
+        for ids, argument in ((adds, "add_ids"), (removes, "remove_ids"))
+    )
+    return Chunk(1, adds, removes, blocks)
+
+
+def naive_member(id_: str, action: str | None) -> dict[str, object]:
+    beside = json.loads(f"{{{id_.extras}}}") if isinstance(id_, AnnotatedId) else {}
+    return {**({"action": action} if action else {}), "id": str(id_), **beside}
+
+
+@EVERY
+def test_an_update_says_the_name_and_the_type_where_its_version_wants_them(dialect: Dialect) -> None:
+    request = encode.update_custom_audience(dialect, "vip", TYPES[dialect.version], annotated(["a"], ["b"]))
+    fields = json.loads(body(request))
+    del fields["ids"]
+    assert fields == {"1.0": {"type": "custom_ids"}, "1.1": {}, "2.11": {"name": "vip"}}[dialect.version]
+    assert ("vip" in request.path) is (dialect is not CEP)
+
+
+@EVERY
+def test_a_replace_has_no_action(dialect: Dialect) -> None:
+    request = encode.replace_custom_audience(dialect, "vip", TYPES[dialect.version], annotated(["a", 'b"']))
+    assert json.loads(body(request))["ids"] == [{"id": "a"}, {"id": 'b"'}]
+    assert request.members == ["a", 'b"']
+
+
+@EVERY
+def test_a_replace_by_nothing_has_an_empty_list(dialect: Dialect) -> None:
+    request = encode.replace_custom_audience(dialect, "vip", TYPES[dialect.version], Chunk(1, [], []))
+    assert json.loads(body(request))["ids"] == []
+
+
+plain_text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
+values = st.one_of(plain_text, st.integers(), st.floats(allow_nan=False, allow_infinity=False))
+member_ids = st.lists(
+    st.one_of(
+        plain_text,
+        st.builds(
+            lambda id_, known: AnnotatedId(id_, json.dumps({"attributes": known}, ensure_ascii=False)[1:-1]),
+            plain_text,
+            st.dictionaries(plain_text, values, min_size=1, max_size=3),
+        ),
+    ),
+    max_size=5,
+)
+
+
+@steady
+@given(member_ids, member_ids, st.sampled_from([MEP_1_0, MEP_1_1, CEP]))
+def test_members_are_written_as_the_naive_structure(adds: list[str], removes: list[str], dialect: Dialect) -> None:
+    update = encode.update_custom_audience(dialect, "vip", TYPES[dialect.version], annotated(adds, removes))
+    assert json.loads(body(update).decode())["ids"] == [
+        *(naive_member(id_, "add") for id_ in adds),
+        *(naive_member(id_, "remove") for id_ in removes),
+    ]
+    replace = encode.replace_custom_audience(dialect, "vip", TYPES[dialect.version], annotated(adds))
+    assert json.loads(body(replace).decode())["ids"] == [naive_member(id_, None) for id_ in adds]
+
+
+@EVERY
+@pytest.mark.parametrize("description", [None, "", 'Zoë\'s "best"\n'])
+def test_a_description_is_sent_where_there_is_one_in_the_word_of_its_version(
+    description: str | None, dialect: Dialect
+) -> None:
+    fields = json.loads(body(encode.create_custom_audience(dialect, "vip", TYPES[dialect.version], description)))
+    word = "display_name" if dialect is CEP else "description"
+    assert fields.pop("name", "vip") == "vip"
+    assert fields == {"type": TYPES[dialect.version]} | ({} if description is None else {word: description})
+
+
+@EVERY
+def test_a_delete_names_the_audience(dialect: Dialect) -> None:
+    request = encode.delete_custom_audience(dialect, "vip")
+    assert (request.body and json.loads(request.body)) == ({"name": "vip"} if dialect is CEP else None)
+    assert request.audience_name == "vip"
+
+
+@pytest.mark.parametrize("version", ["2.1", "2.11", "2.13"])
+def test_the_newer_platform_is_asked_in_any_version(version: str) -> None:
+    (dialect,) = cep(version).dialects
+    for request in (
+        encode.create_custom_audience(dialect, "vip", "custom_ids"),
+        encode.delete_custom_audience(dialect, "vip"),
+        encode.view_custom_audience(dialect, "vip", "t"),
+        encode.list_custom_audiences(dialect),
+    ):
+        assert request.path.startswith(f"/{version}/audiences/")
+
+
+@EVERY
+@pytest.mark.parametrize("name", ["n" * 256, "", "a b", "a/b", "é"])
+def test_no_version_takes_a_forbidden_name(name: str, dialect: Dialect) -> None:
+    kind = TYPES[dialect.version]
+    with pytest.raises(InvalidArgumentError, match="audience_name"):
+        encode.create_custom_audience(dialect, name, kind)
+    with pytest.raises(InvalidArgumentError, match="audience_name"):
+        encode.replace_custom_audience(dialect, name, kind, Chunk(1, ["a"], []))
+    with pytest.raises(InvalidArgumentError, match="audience_name"):
+        encode.delete_custom_audience(dialect, name)
+    with pytest.raises(InvalidArgumentError, match="audience_name"):
+        encode.view_custom_audience(dialect, name)
+
+
+def test_what_stands_beside_an_id_is_not_shown() -> None:
+    chunk = annotated([AnnotatedId(SECRET, f'"tags":["{SECRET}"]')])
+    assert SECRET not in f"{chunk!r} {encode.update_custom_audience(MEP_1_1, 'vip', 'install_ids', chunk)!r}"

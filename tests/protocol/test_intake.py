@@ -3,6 +3,7 @@ from __future__ import annotations
 import array
 import io
 import json
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_batch.exceptions import BatchError, InvalidArgumentError, InvalidMemberError
-from airflow_provider_batch.protocol.dialect import MEP_1_0
+from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1
 from airflow_provider_batch.protocol.intake import Intake, OnInvalidId, in_blocks
+from airflow_provider_batch.protocol.model import AnnotatedId, Block, Member
 from airflow_provider_batch.protocol.text import list_in_text
 
 SECRET = "SECRET-ID"
@@ -344,3 +346,84 @@ def test_values_are_cut_into_blocks_with_the_rest_at_the_end() -> None:
 def test_a_json_list_of_many_ids_is_read() -> None:
     many = [f"id-{number}" for number in range(10_000)]
     assert ids(json.dumps(many)) == many
+
+
+# Members.
+
+
+def blocks(value: object, size: int = 3, argument: str = "add_ids") -> list[Block]:
+    given = Intake(value, argument, rules=MEP_1_1.members, block_size=size)
+    given.check()
+    return list(given.blocks())
+
+
+def beside(id_: str) -> str | None:
+    return id_.extras if isinstance(id_, AnnotatedId) else None
+
+
+def known(id_: str, plan: str) -> Member:
+    return Member(id_, {"plan": plan})
+
+
+@pytest.mark.parametrize("make", [list, iter, lambda values: Repeatable(*values)])
+def test_members_and_plain_ids_may_stand_together(make: Any) -> None:
+    (block,) = blocks(make(["a", known("b", "gold"), {"id": "c", "tags": ["new"]}]))
+    assert [(id_, beside(id_)) for id_ in block] == [
+        ("a", None),
+        ("b", '"attributes":{"plan":"gold"}'),
+        ("c", '"tags":["new"]'),
+    ]
+    assert block.annotated
+
+
+@pytest.mark.parametrize("make", [list, iter])
+def test_ids_without_anything_beside_them_are_not_looked_at_twice(make: Any) -> None:
+    (block,) = blocks(make(["a", Member("b"), {"id": "c"}]))
+    assert not block.annotated
+    assert [type(id_) for id_ in block] == [str, str, str]
+
+
+def test_of_several_members_with_one_id_the_first_counts() -> None:
+    (block,) = blocks([known("a", "first"), "a", known("a", "last"), "b", known("b", "late")])
+    assert [(id_, beside(id_)) for id_ in block] == [("a", '"attributes":{"plan":"first"}'), ("b", None)]
+    assert list(block.positions) == [0, 3]
+
+
+def test_every_slice_of_a_collection_keeps_what_stands_beside_its_ids() -> None:
+    parts = blocks([known(str(number), str(number)) if number % 2 else str(number) for number in range(7)])
+    assert [(str(id_), beside(id_) is not None) for part in parts for id_ in part] == [
+        (str(number), bool(number % 2)) for number in range(7)
+    ]
+    assert all(part.annotated for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (Member(None, {"a": 1}), "None is no id"),
+        (Member("a", {"vip": True}), "attribute 'vip': a value of type bool is none"),
+        ({"id": "a", "plan": SECRET}, "a member has the fields id, attributes and tags only"),
+    ],
+)
+def test_a_member_that_is_none_is_told_by_its_place(bad: object, reason: str) -> None:
+    with pytest.raises(InvalidMemberError, match=re.escape(reason)) as caught:
+        blocks(["a", bad])
+    assert caught.value.position == 1
+
+
+def test_skipped_members_are_left_out() -> None:
+    given = Intake(
+        [known("a", "gold"), Member("b", {"vip": True}), "c"],
+        "add_ids",
+        rules=MEP_1_1.members,
+        block_size=3,
+        on_invalid_id="skip",
+    )
+    given.check()
+    assert [list(block) for block in given.blocks()] == [["a", "c"]]
+    assert [rejection.where for rejection in given.rejections] == ["add_ids[1]"]
+
+
+def test_a_list_of_members_in_text_is_read() -> None:
+    (block,) = blocks('[{"id": "a", "attributes": {"plan": "gold"}}, "b"]')
+    assert [(id_, beside(id_)) for id_ in block] == [("a", '"attributes":{"plan":"gold"}'), ("b", None)]

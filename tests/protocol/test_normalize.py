@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from collections import namedtuple
+from collections.abc import Callable
 from decimal import Decimal
 from enum import IntEnum, StrEnum
 from uuid import UUID
@@ -9,12 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_batch.protocol.dialect import MEP_1_0, MemberRules
+from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1, MemberRules, cep
+from airflow_provider_batch.protocol.model import AnnotatedId, Member
 from airflow_provider_batch.protocol.normalize import are_ids, normalize
 
 steady = settings(max_examples=150, deadline=None, derandomize=True)
 
 SECRET = "SECRET-ID"
+CEP = cep().dialects[0]
 
 
 class Level(IntEnum):
@@ -64,6 +68,7 @@ def test_text_is_kept_as_it_is(text: str) -> None:
         ((42,), "42"),
         (Row("a"), "a"),
         (Name.ZOE, "zoe"),
+        (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
     ],
 )
 def test_whole_numbers_and_rows_of_one_column_become_text(value: object, id_: str) -> None:
@@ -99,7 +104,6 @@ def test_whole_numbers_and_rows_of_one_column_become_text(value: object, id_: st
             Decimal(1),
             "a Decimal is no id (7 and 7.00 are not the same text); cast it to an integer or text in the query",
         ),
-        (UUID(int=1), "a value of type UUID is no id; convert it to str first"),
         ({"a"}, "a value of type set is no id"),
         (Opaque(), "a value of type Opaque is no id"),
     ],
@@ -161,3 +165,84 @@ def test_the_quick_look_at_a_block_agrees_with_the_look_at_each_value(values: li
 @given(st.lists(st.text(alphabet="ab \u00a0", max_size=9), max_size=6))
 def test_the_quick_look_agrees_on_blanks_and_lengths(values: list[object]) -> None:
     assert are_ids(values, 8) == all(map(is_an_id_already, values))
+
+
+# Members.
+
+
+def member(value: object, rules: MemberRules = MEP_1_1.members, *, removes: bool = False) -> tuple[str, str | None]:
+    """The id, and what goes beside it; None for a plain id."""
+    id_ = normalize(value, rules, removes=removes)
+    return str(id_), getattr(id_, "extras", None)
+
+
+@pytest.mark.parametrize("make", [lambda **fields: Member(**fields), dict], ids=["Member", "dict"])
+def test_a_member_is_its_id_and_what_goes_beside_it(make: Callable[..., object]) -> None:
+    assert member(make(id="a", attributes={"plan": "gold"}, tags=["new"])) == (
+        "a",
+        '"attributes":{"plan":"gold"},"tags":["new"]',
+    )
+    assert member(make(id=7, attributes={"plan": "gold"})) == ("7", '"attributes":{"plan":"gold"}')
+    assert member(make(id="a", tags=["new"])) == ("a", '"tags":["new"]')
+
+
+@pytest.mark.parametrize("rules", [MEP_1_0.members, MEP_1_1.members, CEP.members], ids=["1.0", "1.1", "2.x"])
+@pytest.mark.parametrize(
+    "value", [Member("a"), {"id": "a"}, Member("a", {}, []), {"id": "a", "attributes": None, "tags": []}, [Member("a")]]
+)
+def test_a_member_without_anything_beside_its_id_is_a_plain_id(value: object, rules: MemberRules) -> None:
+    id_ = normalize(value, rules)
+    assert (id_, type(id_)) == ("a", str)
+
+
+def test_an_annotated_id_is_equal_to_its_id() -> None:
+    id_ = normalize(Member("a", {"plan": "gold"}), CEP.members)
+    assert isinstance(id_, AnnotatedId)
+    assert id_ == "a"
+    assert {id_, "a"} == {"a"}
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ({"id": SECRET, "name": SECRET}, "a member has the fields id, attributes and tags only"),
+        ({"attributes": {"a": SECRET}}, "a dict without the field id is no member"),
+        ({"id": None, "attributes": {"a": SECRET}}, "None is no id"),
+        ({"id": "", "attributes": {"a": SECRET}}, "empty or blank text is no id"),
+        ({"id": {"id": SECRET}}, "a dict without the field id is no member"),
+        (Member(Member(SECRET)), "a value of type Member is no id"),
+        (Member(True), "a bool is no id"),
+        (Member("a", {"vip": True}), "a value of type bool is none"),
+        (Member("a", {"a": 1}, SECRET), "tags must be a list"),
+    ],
+    ids=lambda value: str(value)[:30] if isinstance(value, str) else "",
+)
+def test_a_member_that_is_none_is_refused_without_being_shown(value: object, reason: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(reason)) as caught:
+        member(value)
+    assert SECRET not in str(caught.value)
+
+
+def test_a_member_does_not_print_itself() -> None:
+    assert repr(Member(SECRET, {"a": SECRET}, [SECRET])) == "Member()"
+
+
+@pytest.mark.parametrize("rules", [MEP_1_1.members, CEP.members], ids=["1.1", "2.x"])
+def test_an_id_is_removed_by_itself_alone(rules: MemberRules) -> None:
+    assert member(Member("a", {"plan": None}), rules, removes=True) == ("a", None)
+    with pytest.raises(ValueError, match="attributes and tags go with an id to add only; remove by the id alone"):
+        member(Member("a", {"plan": "gold"}), rules, removes=True)
+
+
+@pytest.mark.parametrize("rules", [MEP_1_1.members, CEP.members], ids=["1.1", "2.x"])
+def test_a_long_id_is_a_matter_of_one_zero(rules: MemberRules) -> None:
+    assert member("i" * 1_000, rules) == ("i" * 1_000, None)
+    assert are_ids(["i" * 1_000], rules.max_id_length)
+    assert member(Member(10**500, {"a": 1}), rules)[0] == str(10**500)
+    with pytest.raises(ValueError, match="more than the 128"):
+        member("i" * 129, MEP_1_0.members)
+
+
+@pytest.mark.parametrize("value", [Member("a"), {"id": "a"}])
+def test_the_quick_look_leaves_members_to_the_other(value: object) -> None:
+    assert not are_ids(["a", value], 128)

@@ -1,0 +1,37 @@
+"""What a hook tells the collector of lineage, where Airflow has one that somebody reads."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_provider_batch.hooks.batch import BatchHook
+
+
+def report_audience(hook: BatchHook, audience_name: str) -> None:
+    """Tell that *audience_name* was written; whatever goes wrong here, Batch has the ids."""
+    try:
+        if not _is_read():
+            return
+        from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
+
+        get_hook_lineage_collector().add_output_asset(
+            context=hook,
+            scheme="batch",
+            asset_kwargs={"audience_name": audience_name, "batch_conn_id": hook.batch_conn_id},
+        )
+    except Exception as error:  # noqa: BLE001 - readers and factories are plugins, of anybody
+        hook.log.warning("%s: lineage could not be told: %s", audience_name, type(error).__name__)
+
+
+def _is_read() -> bool:
+    # Asked before the collector is made: even one that collects nothing first imports every provider's assets, which
+    # takes a second or two.
+    try:
+        plugins = import_module("airflow.sdk.plugins_manager")
+    except ImportError:  # before Airflow 3.2
+        plugins = import_module("airflow.plugins_manager")
+        plugins.initialize_hook_lineage_readers_plugins()
+        return bool(plugins.hook_lineage_reader_classes)
+    return bool(plugins.get_hook_lineage_readers_plugins())

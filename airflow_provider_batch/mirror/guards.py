@@ -1,0 +1,84 @@
+"""What may be wrong with a new set, said in figures before anything is sent; pure functions."""
+
+from __future__ import annotations
+
+from airflow_provider_batch.exceptions import EmptySetError, GuardError, InvalidArgumentError
+
+
+def check_not_empty(given: int, *, allow_empty: bool) -> None:
+    """
+    Return if the new set has ids, or need not have any.
+
+    :raises EmptySetError: otherwise.
+    """
+    if not given and not allow_empty:
+        raise EmptySetError(
+            "the new set is empty: that would empty the audience. If it shall be empty, say allow_empty=True"
+        )
+
+
+def check_shrink(before: int, after: int, max_shrink: float | None) -> None:
+    """
+    Return if the audience does not get too much smaller.
+
+    :param max_shrink: a count, or a share of *before* if it is a float; None for any.
+    :raises GuardError: if it does.
+    """
+    most = _most(max_shrink, before, "max_shrink")
+    if most is not None and before - after > most:
+        raise GuardError(
+            f"the new set has {after:,} ids and the last one {before:,}: {_share(before - after, before)} fewer, more "
+            f"than max_shrink={max_shrink}. Nothing was sent; if that is right, run once with a greater one"
+        )
+
+
+def check_changes(before: int, adds: int, removes: int, max_changes: float | None) -> None:
+    """
+    Return if there are not too many changes.
+
+    :param max_changes: a count, or a share of *before* if it is a float; None for any.
+    :raises GuardError: if there are.
+    """
+    most = _most(max_changes, before, "max_changes")
+    if most is not None and adds + removes > most:
+        raise GuardError(
+            f"{adds:,} ids to add and {removes:,} to remove: {_share(adds + removes, before)} of the {before:,} of the "
+            f"last set, more than max_changes={max_changes}. Nothing was sent; if that is right, run once with a "
+            "greater one"
+        )
+
+
+def check_limit(limit: object, name: str) -> None:
+    """
+    Return if *limit* is a count, a share, or None.
+
+    :raises InvalidArgumentError: if not.
+    """
+    if limit is None or (isinstance(limit, int) and not isinstance(limit, bool) and limit >= 0):
+        return
+    if not isinstance(limit, float) or not 0.0 <= limit <= 1.0:
+        raise InvalidArgumentError(f"{name}: {limit!r:.80} is neither a count nor a share from 0.0 to 1.0")
+
+
+def drift(nb_ids: int | None, count: int) -> str | None:
+    """
+    Return what to say if Batch has another number of ids than the snapshot; None if it has not, or does not tell.
+
+    :param nb_ids: as the audience's view shows it, once everything was indexed.
+    """
+    if nb_ids is None or nb_ids == count:
+        return None
+    more = nb_ids - count
+    return (
+        f"Batch counts {nb_ids:,} ids and the snapshot {count:,}, {abs(more):,} {'fewer' if more > 0 else 'more'}: "
+        "something else has written to the audience, or it had members before; full_refresh=True replaces them"
+    )
+
+
+def _most(limit: float | None, before: int, name: str) -> float | None:
+    check_limit(limit, name)
+    return limit * before if isinstance(limit, float) else limit
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part:,} ({part / whole:.1%})" if whole else f"{part:,}"

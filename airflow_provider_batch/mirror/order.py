@@ -1,0 +1,182 @@
+"""Blocks of lines -> lines in ascending order, each id once: checked where the source says so, else sorted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from operator import lt
+from pathlib import Path
+from typing import Any, Final
+
+from airflow_provider_batch.exceptions import InvalidMemberError, MirrorError
+from airflow_provider_batch.mirror.diff import Counts, Stretch
+from airflow_provider_batch.mirror.lines import SEPARATOR, id_part, marked
+from airflow_provider_batch.mirror.text import LineFile, read_lines
+from airflow_provider_batch.protocol.intake import in_blocks
+from airflow_provider_batch.protocol.model import Block
+
+#: How many lines are sorted in memory.
+HELD: Final = 1_000_000
+
+#: Characters that are in no line, for DuckDB's delimiter, quote and null.
+_DELIMITER, _QUOTE, _NULL = "\x03", "\x04", "\x05"
+
+_REMEDY: Final = (
+    "it sorts before the id in front of it, by code points, though the source is said to be sorted; sort it so "
+    '(ORDER BY … COLLATE "C" in PostgreSQL, a binary collation elsewhere), or leave off is_sorted=True'
+)
+
+
+def ascending(blocks: Iterable[list[str]], counts: Counts) -> Iterator[Stretch]:
+    """
+    Yield the lines of sorted blocks without repetitions; of the lines of one id the first stays.
+
+    :raises InvalidMemberError: if an id sorts before the one in front of it.
+    """
+    last, given = "", 0
+    for block in filter(None, blocks):
+        text = _text(block)
+        lines = block
+        if SEPARATOR in text or not (last < block[0] and all(map(lt, block, islice(block, 1, None)))):
+            lines = _first_ones(block, last, given)
+            if not lines:
+                counts.duplicates += len(block)
+                given += len(block)
+                continue
+            text = _text(lines)
+        given += len(block)
+        counts.given += len(lines)
+        counts.duplicates += len(block) - len(lines)
+        last = id_part(lines[-1])
+        if SEPARATOR in text:
+            marks = list(map(marked, lines))
+            yield Stretch(lines, marks, _text(marks))
+        else:
+            yield Stretch(lines, lines, text)
+
+
+def _text(lines: list[str]) -> str:
+    return "\n".join(lines) + "\n"
+
+
+def _first_ones(block: list[str], last: str, given: int) -> list[str]:
+    lines = []
+    for index, line in enumerate(block):
+        if (id_ := id_part(line)) > last:
+            lines.append(line)
+            last = id_
+        elif id_ < last:
+            argument, positions = "ids", range(given, given + len(block))
+            if isinstance(block, Block):
+                argument, positions = block.argument, block.positions  # type: ignore[assignment]  # any sequence
+            position = positions[index]
+            raise InvalidMemberError(
+                f"{argument}[{position}]: {_REMEDY}", argument=argument, position=position, reason=_REMEDY
+            )
+    return lines
+
+
+def in_order(
+    blocks: Iterable[list[str]], folder: Path, *, memory_limit: str = "512MB", held: int = HELD
+) -> Iterator[list[str]]:
+    """
+    Sort lines of any order; those of one id stay in the order in which they were given.
+
+    Up to *held* lines are sorted in memory. More go through DuckDB, which spills to *folder*.
+
+    :param folder: a local one that exists, for temporary files.
+    :param memory_limit: what DuckDB may use, in its own words.
+    :raises MirrorError: if DuckDB is needed and missing, or fails.
+    """
+    numbers = _Numbers()
+    numbered = map(numbers.put, blocks)
+    first: list[str] = []
+    for block in numbered:
+        first += block
+        if len(first) > held:
+            break
+    else:
+        first.sort()
+        yield from map(numbers.take, in_blocks(first, 8192))
+        return
+    path = folder / "unsorted.txt"
+    with LineFile(path) as file:
+        # Whatever stands first: DuckDB would take the beginning of U+FEFF for a mark of the encoding.
+        file.write(["-"])
+        for block in chain([first], numbered):
+            file.write(block)
+    del first
+    sorted_path = folder / "sorted.txt"
+    _sort(path, sorted_path, folder, memory_limit)
+    path.unlink()
+    with sorted_path.open("rb") as content:
+        # DuckDB quotes what another reader might take for a comment; no line has that character.
+        for lines, text in read_lines(content):
+            yield numbers.take(text.replace(_QUOTE, "").split("\n")[:-1] if _QUOTE in text else lines)
+    sorted_path.unlink()
+
+
+class _Numbers:
+    """
+    Numbers between the id and the rest of a line, for sorting to leave the lines of one id in their order.
+
+    Before the first line that has such a rest no line needs one: those of the same id are equal.
+    """
+
+    def __init__(self) -> None:
+        self._next: int | None = None
+
+    def put(self, block: list[str]) -> list[str]:
+        if self._next is None:
+            if SEPARATOR not in "".join(block):
+                return block
+            self._next = 0
+        start = self._next
+        self._next += len(block)
+        parts = (line.partition(SEPARATOR) for line in block)
+        return [f"{id_}\x01{number:012x}{sep}{rest}" for number, (id_, sep, rest) in enumerate(parts, start)]
+
+    def take(self, block: list[str]) -> list[str]:
+        if self._next is None:
+            return block
+        parts = (line.split(SEPARATOR, 2) for line in block)
+        return [SEPARATOR.join((id_, *rest[1:])) for id_, *rest in parts]
+
+
+def _sort(source: Path, target: Path, folder: Path, memory_limit: str) -> None:
+    try:
+        import duckdb
+    except ImportError:
+        raise MirrorError(
+            f"more than {HELD:,} ids that are not sorted need DuckDB: pip install 'airflow-provider-batch[mirror]', "
+            "or sort the source and say is_sorted=True"
+        ) from None
+    settings: dict[str, Any] = {
+        "memory_limit": memory_limit,
+        "temp_directory": str(folder),
+        "threads": min(4, os.cpu_count() or 1),
+    }
+    columns = (
+        "auto_detect=false, header=false, skip=1, columns={'line': 'VARCHAR'}, new_line='\\n', compression='none', "
+        f"delim='{_DELIMITER}', quote='', escape='', nullstr='{_NULL}', max_line_size=4194304, buffer_size=8388608"
+    )
+    form = f"FORMAT csv, HEADER false, DELIMITER '{_DELIMITER}', QUOTE '{_QUOTE}', ESCAPE '{_QUOTE}', NULLSTR '{_NULL}'"
+    # VARCHAR without a collation is compared byte by byte, and bytes of UTF-8 sort as code points do.
+    query = (
+        f"COPY (SELECT line FROM read_csv({_quoted(source)}, {columns}) ORDER BY line) "  # noqa: S608 - paths of ours
+        f"TO {_quoted(target)} ({form})"
+    )
+    try:
+        with duckdb.connect(":memory:", config={**settings, "preserve_insertion_order": False}) as connection:
+            connection.execute(query)
+    except duckdb.Error as error:
+        # Its text may quote a line.
+        raise MirrorError(
+            f"DuckDB could not sort the ids ({type(error).__name__}) with memory_limit={memory_limit!r:.40}; give it "
+            "more memory or disk space, or sort the source and say is_sorted=True"
+        ) from None
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"

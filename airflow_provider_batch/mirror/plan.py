@@ -1,0 +1,324 @@
+"""What a run is going to send, made before the first call; and the run itself, which moves the snapshot on."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from airflow_provider_batch.exceptions import InvalidArgumentError, SnapshotError
+from airflow_provider_batch.mirror.claim import Claim
+from airflow_provider_batch.mirror.diff import Counts, Stretch, differences, with_uncertain
+from airflow_provider_batch.mirror.folder import Folder, folder_at
+from airflow_provider_batch.mirror.guards import check_changes, check_limit, check_not_empty, check_shrink
+from airflow_provider_batch.mirror.lines import MemberOf, as_lines, line_of
+from airflow_provider_batch.mirror.order import ascending, in_order
+from airflow_provider_batch.mirror.snapshot import (
+    Base,
+    Head,
+    Pending,
+    Target,
+    drop_pending,
+    forget,
+    put_confirmed,
+    put_head,
+    put_pending,
+    read_base,
+    read_pending_ids,
+    read_snapshot,
+    snapshot_name,
+)
+from airflow_provider_batch.mirror.text import LineFile, PackedFile, Spool
+from airflow_provider_batch.protocol.model import Member
+
+log = logging.getLogger(__name__)
+
+FirstRun = Literal["add", "replace"]
+
+
+class Mirror:
+    """
+    One audience and what was sent to it.
+
+    :param path: a folder for this audience of this connection alone: a path as :func:`.folder.folder_at` takes it.
+    :param recipient: a digest of the app or project that the ids go to, and of where it is.
+    """
+
+    def __init__(
+        self,
+        path: Any,
+        *,
+        audience_name: str,
+        audience_type: str,
+        recipient: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.folder: Folder = folder_at(path)
+        self.target = Target(audience_name, audience_type, recipient)
+        self.clock = clock
+
+    def plan(
+        self,
+        blocks: Iterable[Sequence[str | Member]],
+        *,
+        is_sorted: bool = False,
+        first_run: FirstRun = "add",
+        full_refresh: bool = False,
+        member_of: MemberOf | None = None,
+        memory_limit: str = "512MB",
+        temporary_folder: Path | None = None,
+    ) -> Plan:
+        """
+        Read the whole new set, compare it with the snapshot, and return what is to be sent. Nothing is sent yet.
+
+        :param blocks: lists of ids that were checked, such as those of an ``Intake``.
+        :param is_sorted: the source promises ascending ids, by code points; checked.
+        :param first_run: without a snapshot, whether the members that Batch may have stay or are replaced.
+        :param full_refresh: replace the audience, whatever the snapshot says; also the way out of a damaged one.
+        :param member_of: see :func:`.lines.as_lines`.
+        :param memory_limit: for DuckDB, which sorts what is not sorted and more than a million ids.
+        :param temporary_folder: a local one, with room for about three times the text of all ids.
+        :raises InvalidMemberError: if a source that promised to be sorted is not.
+        :raises SnapshotError: if what was kept of the last run cannot be used.
+        """
+        if first_run not in ("add", "replace"):
+            raise InvalidArgumentError(f"first_run: {first_run!r:.80} is neither 'add' nor 'replace'")
+        base = read_base(self.folder, self.target, anew=full_refresh)
+        replaces = (
+            full_refresh
+            or (base.head is None and first_run == "replace")
+            or (base.pending is not None and base.pending.replaces)
+        )
+        with ExitStack() as stack:
+            local = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="batch-mirror-", dir=temporary_folder)))
+            lines = as_lines(blocks, member_of)
+            if not is_sorted:
+                lines = in_order(lines, local, memory_limit=memory_limit)
+            found = _Found(local, replaces)
+            with found:
+                old = () if replaces else with_uncertain(self._old(base), read_pending_ids(self.folder, base))
+                counts = found.compare(lines, old)
+            return Plan(self, base, replaces, counts, found, stack.pop_all())
+
+    def confirm(self) -> int:
+        """
+        Note that Batch has indexed all that was sent, and return how many ids the audience has by the snapshot.
+
+        :raises SnapshotError: if there is no snapshot that can be used.
+        """
+        head = read_base(self.folder, self.target, anew=False).head
+        if head is None:
+            raise SnapshotError(f"{self.folder} has no snapshot any more")
+        put_confirmed(self.folder, head)
+        return head.count
+
+    def _old(self, base: Base) -> Iterable[list[str]]:
+        return () if base.head is None else read_snapshot(self.folder, base.head)
+
+
+class _Found:
+    """The local files of a plan: the new snapshot, what to add, what to remove, and the ids of both."""
+
+    def __init__(self, local: Path, replaces: bool) -> None:
+        self._replaces = replaces
+        self.snapshot = PackedFile(local / "snapshot.gz")
+        self.adds = LineFile(local / "adds.txt")
+        self.removes = LineFile(local / "removes.txt")
+        self.touched = PackedFile(local / "touched.gz")
+
+    def compare(self, lines: Iterable[list[str]], old: Iterable[list[str]]) -> Counts:
+        """Write all of them."""
+        counts = Counts()
+        for found in differences(self._kept(ascending(lines, counts)), old, counts):
+            self.adds.write(found.adds)
+            self.removes.write(found.removes)
+            if not self._replaces and (ids := found.ids()):
+                self.touched.write("\n".join(ids) + "\n", len(ids))
+        return counts
+
+    def _kept(self, stretches: Iterator[Stretch]) -> Iterator[Stretch]:
+        for stretch in stretches:
+            self.snapshot.write(stretch.text, len(stretch.lines))
+            yield stretch
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        with ExitStack() as stack:
+            for file in (self.snapshot, self.adds, self.removes, self.touched):
+                stack.callback(file.close)
+
+
+class Plan:
+    """
+    What a run is going to send; holds local files until the end of its ``with`` block.
+
+    ``adds`` and ``removes`` can be read again and again: ids as str, and members with attributes or tags as
+    :class:`Member`, all in the order of ids. The same new set on the same state gives the same ones. If the plan
+    ``replaces``, ``adds`` is the whole new set, to be sent as what the audience is from then on.
+    """
+
+    def __init__(
+        self, mirror: Mirror, base: Base, replaces: bool, counts: Counts, found: _Found, files: ExitStack
+    ) -> None:
+        self.replaces = replaces
+        self.counts = counts
+        self.adds = Spool(found.adds)
+        self.removes = Spool(found.removes)
+        self._mirror = mirror
+        self._base = base
+        self._found = found
+        self._files = files
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._files.close()
+
+    @property
+    def before(self) -> int | None:
+        """How many ids the last snapshot has; None without one that can be used."""
+        return self._base.head.count if self._base.head else None
+
+    @property
+    def unconfirmed(self) -> tuple[str, ...]:
+        """The indexing tokens of the last run, if nobody has noted that what they stand for is indexed."""
+        return () if self._base.head is None or self._base.is_confirmed else self._base.head.indexing_tokens
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether Batch has the new set already, so that there is nothing to send and nothing to commit."""
+        return self.before is not None and not (self.replaces or self.counts.adds or self.counts.removes)
+
+    def check(
+        self, *, max_shrink: float | None = None, max_changes: float | None = None, allow_empty: bool = False
+    ) -> None:
+        """
+        Return if the new set does not look like a mistake.
+
+        :param max_shrink: how many ids fewer than in the last set there may be; a share of those if it is a float.
+        :param max_changes: how many ids may be sent, likewise; not for a set that replaces the audience as a whole.
+        :raises GuardError: if it does; the error tells both figures.
+        """
+        check_limit(max_shrink, "max_shrink")
+        check_limit(max_changes, "max_changes")
+        check_not_empty(self.counts.given, allow_empty=allow_empty)
+        if self.before is None:
+            return
+        check_shrink(self.before, self.counts.given, max_shrink)
+        if not self.replaces:
+            check_changes(self.before, self.counts.adds, self.counts.removes, max_changes)
+
+    def begin(self, owner: str) -> Attempt:
+        """
+        Take the claim and note what is about to be sent: the first call may follow.
+
+        :param owner: see :class:`.claim.Claim`; a name for people, and neither a key nor an id of a member.
+        :raises MirrorConflictError: if another run is at work, or has been since the plan was made.
+        """
+        folder, base = self._mirror.folder, self._base
+        claim = Claim(folder, owner, self._mirror.clock)
+        with ExitStack() as stack:
+            stack.callback(_release, claim)
+            base.check_still(folder, base.pending)
+            nonce = secrets.token_hex(8)
+            snapshot = snapshot_name(base.generation + 1, nonce[:8])
+            folder.upload(snapshot, self._found.snapshot.path)
+            last = base.pending
+            pending = Pending(
+                owner=owner,
+                series=last.series if last and (last.owner, last.replaces) == (owner, self.replaces) else nonce,
+                nonce=nonce,
+                replaces=self.replaces,
+                count=self._found.touched.count,
+            )
+            # What was uncertain before is in the plan, as something to add or to remove: nothing is forgotten.
+            put_pending(folder, base.generation, pending, self._found.touched.path)
+            return Attempt(self._mirror, base, pending, claim, self._head(snapshot), stack.pop_all())
+
+    def _head(self, snapshot: str) -> Head:
+        new = self._found.snapshot
+        return Head(self._base.generation + 1, snapshot, new.count, new.sha256, self._mirror.target, (), "")
+
+
+class Attempt:
+    """
+    A run that may send: ends with :meth:`commit`, or leaves what it may have sent as uncertain for the next one.
+
+    ``series`` is the same in a retry if no other run has sent anything in between: what is noted of this try under
+    another series must not be taken for delivered.
+    """
+
+    def __init__(
+        self, mirror: Mirror, base: Base, pending: Pending, claim: Claim, head: Head, ending: ExitStack
+    ) -> None:
+        self.series = pending.series
+        self._mirror = mirror
+        self._base = base
+        self._pending = pending
+        self._claim = claim
+        self._head = head
+        self._ending = ending
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._ending.close()
+
+    def renew(self) -> None:
+        """
+        Say that this run is still at work, for every receipt; most often that costs nothing.
+
+        :raises MirrorConflictError: if another run has taken over.
+        """
+        self._claim.renew()
+
+    def commit(self, indexing_tokens: Sequence[str], *, refused: Sequence[str] = ()) -> Head:
+        """
+        Let the new snapshot count: every call was accepted.
+
+        :param refused: ids of the plan that Batch refuses: they stay uncertain, so that the next run sends them again.
+        :raises MirrorConflictError: if another run has taken over; the snapshot is left to that one.
+        """
+        folder = self._mirror.folder
+        self._claim.check()
+        self._base.check_still(folder, self._pending)
+        now = datetime.fromtimestamp(self._mirror.clock(), UTC)
+        head = replace(self._head, indexing_tokens=tuple(indexing_tokens), written_at=now.isoformat(timespec="seconds"))
+        if refused:
+            self._keep_uncertain(head.generation, refused)
+        put_head(folder, head)
+        try:
+            if not refused:  # what an attempt at the same generation may have left that did not come to its end
+                drop_pending(folder, head.generation)
+            forget(folder, head, self._base.head)
+        except OSError as error:
+            log.warning("files of earlier runs in %s could not be deleted: %s", folder, type(error).__name__)
+        return head
+
+    def _keep_uncertain(self, generation: int, ids: Sequence[str]) -> None:
+        lines = sorted(map(line_of, map(str, ids)))
+        with tempfile.TemporaryDirectory(prefix="batch-mirror-") as local:
+            path = Path(local, "uncertain.gz")
+            with PackedFile(path) as file:
+                file.write("\n".join(lines) + "\n", len(lines))
+            nonce = secrets.token_hex(8)
+            pending = Pending(owner="", series=nonce, nonce=nonce, replaces=False, count=len(lines))
+            put_pending(self._mirror.folder, generation, pending, path)
+
+
+def _release(claim: Claim) -> None:
+    try:
+        claim.release()
+    except OSError as error:
+        log.warning("the claim on a mirror could not be given back, and will die: %s", type(error).__name__)

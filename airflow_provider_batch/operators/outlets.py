@@ -1,0 +1,69 @@
+"""Outlets that are audiences of Batch: their event says that the audience is indexed, and comes not a moment before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow_provider_batch.exceptions import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+_ADDRESS: Final = "batch://"
+
+
+def audience_outlets(operator: Any) -> list[Any]:
+    """Return the outlets of *operator* that are audiences, by address or, as references may be, by name."""
+    return [outlet for outlet in operator.outlets or () if _address(outlet)]
+
+
+def check_outlets(operator: Any, *, waits: bool) -> None:
+    """
+    Return if *operator* may have its outlets.
+
+    :param waits: whether it ends when the audience is indexed.
+    :raises InvalidArgumentError: if it would say so too early.
+    """
+    outlets = audience_outlets(operator)
+    if outlets and not waits:
+        raise InvalidArgumentError(
+            f"outlets: the event of {_address(outlets[0])} says that the audience is indexed, and this task does not "
+            "wait for that; give the outlet to a CustomAudienceIndexingSensor that follows, or, where the operator has "
+            "that, pass wait_for_indexing=True"
+        )
+
+
+def check_alone(operator: Any, context: Context) -> None:
+    """
+    Return if the task is not one of several mapped ones that share an outlet.
+
+    :raises InvalidArgumentError: if it is: the first that is done would speak for all of them.
+    """
+    outlets = audience_outlets(operator)
+    if outlets and getattr(context.get("ti"), "map_index", -1) >= 0:
+        raise InvalidArgumentError(
+            f"outlets: the first of these mapped tasks that is done would say that {_address(outlets[0])} is indexed, "
+            "while others are not; give the outlet to one CustomAudienceIndexingSensor over all their tokens"
+        )
+
+
+def tell_outlets(operator: Any, context: Context, facts: Mapping[str, Any]) -> None:
+    """Put *facts*, neither ids nor tokens, into what Airflow emits for each audience once the task has succeeded."""
+    events: Any = context.get("outlet_events")
+    for outlet in audience_outlets(operator) if events is not None else ():
+        events[outlet].extra.update(facts)
+
+
+def withhold_events(operator: Any) -> None:
+    """Let Airflow emit nothing for audiences: nothing was sent."""
+    # Airflow reads the outlets after the task, from the copy of the operator that it ran.
+    if withheld := audience_outlets(operator):
+        operator.outlets = [outlet for outlet in operator.outlets if outlet not in withheld]
+        operator.log.info("no event is emitted: nothing was sent")
+
+
+def _address(outlet: object) -> str:
+    """Return the address of an audience, or nothing if *outlet* is something else."""
+    places = (getattr(outlet, "uri", None), getattr(outlet, "name", None))
+    return next((place for place in places if isinstance(place, str) and place.startswith(_ADDRESS)), "")

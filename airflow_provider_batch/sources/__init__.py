@@ -1,0 +1,1 @@
+"""Where ids come from, other than lists: rows of a query, files. Nothing here knows Airflow or Batch's API."""

@@ -1,0 +1,98 @@
+"""Yesterday's audience against today's: the provider's mirror, sorted or not, or two sets of Python."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from airflow_provider_batch.mirror.plan import Mirror
+from benchmarks.ids import CALL, in_calls, made
+from benchmarks.measure import Meter, forget_peak, job, memory, report
+
+#: One id in so many is gone, and as many are new.
+_EVERY: Final = 100
+
+
+def write_ids(todo: dict[str, object]) -> None:
+    """Write both sets, one id a line: yesterday's, and today's in the order that is asked for."""
+    count, home = int(str(todo["ids"])), Path(str(todo["folder"]))
+    write(home / "old.txt", made(str(todo["kind"]), count))
+    write(home / "sorted.txt", today(str(todo["kind"]), count))
+    blocks = list(in_calls(today(str(todo["kind"]), count)))
+    for block in blocks:
+        random.Random(len(block)).shuffle(block)
+    # Blocks of every place, dealt out line by line: far from any order, and still made in seconds.
+    width = 100
+    with (home / "shuffled.txt").open("w") as file:
+        for start in range(0, len(blocks), width):
+            for row in zip(*blocks[start : start + width], strict=False):
+                file.write("\n".join(row) + "\n")
+            shortest = min(map(len, blocks[start : start + width]))
+            for block in blocks[start : start + width]:
+                file.writelines(id_ + "\n" for id_ in block[shortest:])
+
+
+def today(kind: str, count: int) -> Iterator[str]:
+    """Yield what is left of yesterday's ids, and new ones between them, sorted."""
+    for number, id_ in enumerate(made(kind, count)):
+        if number % _EVERY != 7:
+            yield id_
+        if number % _EVERY == 50:
+            yield id_ + "x"
+
+
+def write(path: Path, ids: Iterator[str]) -> None:
+    """Write one id a line."""
+    with path.open("w") as file:
+        for block in in_calls(ids):
+            file.write("\n".join(block) + "\n")
+
+
+def read(path: Path) -> Iterator[list[str]]:
+    """Read ids in lists of what one call takes."""
+    with path.open() as file:
+        while lines := file.readlines(CALL * 16):
+            yield "".join(lines).split("\n")[:-1]
+
+
+def mirrored(home: Path, name: str, *, is_sorted: bool) -> tuple[int, int]:
+    """Plan, and count what would be sent."""
+    mirror = Mirror(home / "snapshots", audience_name="vip", audience_type="custom_ids", recipient="")
+    with mirror.plan(read(home / name), is_sorted=is_sorted) as plan:
+        if plan.before is None:
+            with plan.begin("benchmark") as attempt:
+                attempt.commit([])
+        return len(plan.adds), len(plan.removes)
+
+
+def two_sets(home: Path) -> tuple[int, int]:
+    """Hold both sets in memory."""
+    old = {id_ for block in read(home / "old.txt") for id_ in block}
+    new = {id_ for block in read(home / "shuffled.txt") for id_ in block}
+    return len(new - old), len(old - new)
+
+
+def main() -> None:
+    """Do what the job says."""
+    todo = job()
+    home = Path(todo["folder"])
+    forget_peak()
+    before = memory()
+    with Meter() as meter:
+        match todo["way"]:
+            case "prepare":
+                write_ids(todo)
+                found = mirrored(home, "old.txt", is_sorted=True)
+            case "sorted":
+                found = mirrored(home, "sorted.txt", is_sorted=True)
+            case "DuckDB":
+                found = mirrored(home, "shuffled.txt", is_sorted=False)
+            case _:
+                found = two_sets(home)
+    report(meter, before=before, adds=found[0], removes=found[1])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,31 @@
+"""Replace an audience by the ids in the files that a partner has put into object storage."""
+
+from __future__ import annotations
+
+import pendulum
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_batch.transfers.files_to_custom_audience import FilesToCustomAudienceOperator
+
+with DAG(
+    "example_custom_audience_files",
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    schedule=None,
+    catchup=False,
+    params={"folder": "/data/segments"},
+) as dag:
+    # [START howto_custom_audience_files]
+    FilesToCustomAudienceOperator(
+        task_id="push",
+        path="{{ params.folder }}/*.csv.gz",  # or s3://my_aws_connection@bucket/segments/*.csv.gz
+        id_column="customer_id",
+        audience_name="vip",
+        mode="replace",
+        max_shrink=0.5,
+        on_invalid_id="skip",
+        max_rejected=0.01,
+        rejects_path="{{ params.folder }}/rejected.jsonl",
+        wait_for_indexing=True,
+        poke_interval=5,
+    )
+    # [END howto_custom_audience_files]

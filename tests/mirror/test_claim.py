@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_batch.exceptions import MirrorConflictError
+from airflow_provider_batch.mirror.claim import DEAD_AFTER, RENEWED_EVERY, Claim
+from airflow_provider_batch.mirror.folder import Folder, folder_at
+
+from .folders import Mortal, memory_path
+from .test_plan import Clock
+
+PATIENCE = 10.0
+
+
+@pytest.fixture(params=["local", "memory"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
+    return folder_at(tmp_path / "vip" if request.param == "local" else memory_path())
+
+
+def test_one_run_has_the_claim_and_gives_it_back(folder: Folder) -> None:
+    clock = Clock()
+    claim = Claim(folder, "dag/task/monday", clock)
+    with pytest.raises(
+        MirrorConflictError, match="dag/task/monday is at work on this mirror since 2026-09-21"
+    ) as caught:
+        Claim(folder, "dag/task/tuesday", clock)
+    assert f"delete {folder}/claim.json" in str(caught.value)
+    claim.release()
+    assert folder.names() == []
+    Claim(folder, "dag/task/tuesday", clock)
+
+
+def test_a_dead_claim_is_taken_over(folder: Folder) -> None:
+    clock = Clock()
+    first = Claim(folder, "first", clock)
+    clock.now += DEAD_AFTER
+    with pytest.raises(MirrorConflictError):
+        Claim(folder, "second", clock)
+    clock.now += 1
+    second = Claim(folder, "second", clock)
+    with pytest.raises(MirrorConflictError, match="second is at work"):
+        first.check()
+    first.release()
+    with pytest.raises(MirrorConflictError, match="second is at work"):
+        Claim(folder, "third", clock)
+    second.check()
+    second.release()
+    assert folder.names() == []
+
+
+def test_a_retry_takes_over_at_once_what_its_own_try_left(folder: Folder) -> None:
+    clock = Clock()
+    killed = Claim(folder, "same", clock)
+    retry = Claim(folder, "same", clock)
+    with pytest.raises(MirrorConflictError):
+        killed.check()
+    another = Claim(folder, "same", clock)
+    with pytest.raises(MirrorConflictError):
+        retry.check()
+    another.release()
+    assert folder.names() == []
+
+
+def test_a_claim_that_is_renewed_lives_and_is_seldom_written(folder: Folder) -> None:
+    clock = Clock()
+    counted = Mortal(folder, 1_000_000)
+    claim = Claim(counted, "first", clock)
+    for _ in range(100):
+        clock.now += DEAD_AFTER / 2
+        claim.renew()
+    before = counted.lives
+    for _ in range(100):
+        clock.now += RENEWED_EVERY / 101
+        claim.renew()
+    assert counted.lives == before
+    with pytest.raises(MirrorConflictError):
+        Claim(folder, "second", clock)
+
+
+def test_a_claim_that_was_dead_but_not_taken_over_lives_on(folder: Folder) -> None:
+    clock = Clock()
+    claim = Claim(folder, "first", clock)
+    clock.now += 2 * DEAD_AFTER
+    claim.renew()
+    with pytest.raises(MirrorConflictError, match="first is at work"):
+        Claim(folder, "second", clock)
+    claim.release()
+    assert folder.names() == []
+
+
+def test_a_claim_that_is_dead_is_left_to_whoever_takes_it_over(folder: Folder) -> None:
+    clock = Clock()
+    claim = Claim(folder, "first", clock)
+    clock.now += 2 * DEAD_AFTER
+    claim.release()
+    assert folder.names() == ["claim.json"]
+
+
+def test_a_claim_that_was_deleted_is_lost(folder: Folder) -> None:
+    claim = Claim(folder, "first", Clock())
+    folder.delete("claim.json")
+    with pytest.raises(MirrorConflictError, match="was deleted"):
+        claim.check()
+    claim.release()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"owner": "a"}', b'{"owner":"","nonce":"","since":"","renewed":""}']
+)
+def test_a_claim_that_cannot_be_read_is_a_claim(folder: Folder, content: bytes) -> None:
+    folder.create("claim.json", content)
+    with pytest.raises(MirrorConflictError, match=r"cannot be read: .* delete .*claim\.json"):
+        Claim(folder, "first", Clock())
+
+
+class Turns:
+    """Lets two threads make their operations in a given order."""
+
+    def __init__(self, order: list[int]) -> None:
+        self._order = order
+        self._condition = threading.Condition()
+        self._gone: set[int] = set()
+
+    def wait(self, who: int) -> None:
+        with self._condition:
+            assert self._condition.wait_for(lambda: self._next() in (who, None), PATIENCE)
+            if self._order:
+                self._order.pop(0)
+            self._condition.notify_all()
+
+    def leave(self, who: int) -> None:
+        with self._condition:
+            self._gone.add(who)
+            self._condition.notify_all()
+
+    def _next(self) -> int | None:
+        while self._order and self._order[0] in self._gone:
+            self._order.pop(0)
+        return self._order[0] if self._order else None
+
+
+class Slow(Mortal):
+    """A folder that waits for its user's turn before each operation."""
+
+    def __init__(self, folder: Folder, turn: Callable[[], None]) -> None:
+        super().__init__(folder, None)
+        self._turn = turn
+
+    def breathe(self) -> None:
+        pass
+
+    def _do(self, operation: Callable[..., Any], *arguments: Any) -> Any:
+        self._turn()
+        return super()._do(operation, *arguments)
+
+
+def take(folder: Folder, who: int, clock: Clock, turns: Turns, taken: list[Claim]) -> None:
+    try:
+        taken.append(Claim(Slow(folder, lambda: turns.wait(who)), f"run {who}", clock))
+    except MirrorConflictError:
+        pass
+    finally:
+        turns.leave(who)
+
+
+@pytest.mark.parametrize("dead", [0, 1])
+def test_of_two_that_take_it_at_once_exactly_one_has_it(dead: int) -> None:
+    steps = 5 + dead
+    for ours in combinations(range(2 * steps), steps):
+        if ours[0] != 0:
+            continue  # the same with the names exchanged
+        folder, clock = folder_at(memory_path()), Clock()
+        for number in range(dead):
+            Claim(folder, f"dead {number}", clock)
+            clock.now += DEAD_AFTER + 1
+        turns = Turns([0 if step in ours else 1 for step in range(2 * steps)])
+        taken: list[Claim] = []
+
+        threads = [threading.Thread(target=take, args=(folder, who, clock, turns, taken)) for who in (0, 1)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+        assert len(taken) == 1, ours
+        taken[0].check()

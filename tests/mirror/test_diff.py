@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_batch.mirror.diff import Counts, Stretch, differences, with_uncertain
+from airflow_provider_batch.mirror.lines import line_of, marked, member_from
+from airflow_provider_batch.protocol.model import Member
+
+#: Few ids, so that they meet; many sizes, so that every end of a block is met.
+IDS = st.sampled_from([f"{letter}{number:03d}" for letter in "ab" for number in range(60)] + ["a", "b", "a001\n"])
+SETS = st.dictionaries(IDS, st.sampled_from([None, None, None, "red", "blue"]), max_size=120)
+SIZES = st.integers(1, 50)
+
+
+def members(colours: dict[str, str | None]) -> list[str | Member]:
+    return [id_ if colour is None else Member(id_, None, [colour]) for id_, colour in colours.items()]
+
+
+def blocks(lines: list[str], size: int) -> Iterator[list[str]]:
+    for start in range(0, len(lines), size):
+        yield lines[start : start + size]
+    yield []
+
+
+def stretches(colours: dict[str, str | None], size: int) -> Iterator[Stretch]:
+    for block in blocks(sorted(map(line_of, members(colours))), size):
+        marks = list(map(marked, block))
+        yield Stretch(block, marks, "\n".join(marks))
+
+
+@given(SETS, SETS, st.sets(IDS, max_size=60), SIZES, SIZES, SIZES)
+def test_what_is_sent_is_the_difference_and_what_is_uncertain(
+    new: dict[str, str | None],
+    old: dict[str, str | None],
+    pending: set[str],
+    new_size: int,
+    old_size: int,
+    pending_size: int,
+) -> None:
+    counts = Counts()
+    olds = blocks(sorted(marked(line_of(member)) for member in members(old)), old_size)
+    uncertain = blocks(sorted(map(line_of, pending)), pending_size)
+    found = list(differences(stretches(new, new_size), with_uncertain(olds, uncertain), counts))
+
+    adds = [member_from(line) for one in found for line in one.adds]
+    removes = [str(member_from(line)) for one in found for line in one.removes]
+    sent_again = {id_ for id_ in new if id_ in pending or id_ not in old or new[id_] != old[id_]}
+    assert adds == members({id_: new[id_] for id_ in sorted(new) if id_ in sent_again})
+    assert removes == sorted(id_ for id_ in {*old, *pending} if id_ not in new)
+
+    assert counts.added == len([id_ for id_ in new if id_ not in old])
+    assert counts.resent == len([id_ for id_ in new if id_ in old and id_ in pending])
+    assert counts.changed == len(sent_again) - counts.added - counts.resent
+    assert counts.unchanged == len(new) - len(sent_again)
+    assert counts.removed == len([id_ for id_ in old if id_ not in new])
+    assert counts.withdrawn == len([id_ for id_ in pending if id_ not in old and id_ not in new])
+    assert (counts.adds, counts.removes) == (len(adds), len(removes))
+
+    ids = [id_ for one in found for id_ in one.ids()]
+    assert ids == sorted([line_of(str(getattr(add, "id", add))) for add in adds] + list(map(line_of, removes)))
+
+
+def test_long_stretches_that_agree_are_passed_over() -> None:
+    ids = [f"{number:06d}" for number in range(50_000)]
+    counts = Counts()
+    new = Stretch(ids[1:], ids[1:], "")
+    found = list(differences([new], [ids[:30_000], ids[30_000:-1]], counts))
+    assert [one for one in found if any(one)] == [([], [ids[0]]), ([ids[-1]], [])]
+    assert (counts.unchanged, counts.added, counts.removed) == (49_998, 1, 1)
+
+
+def test_what_vanishes_is_not_gathered() -> None:
+    ids = [f"{number:06d}" for number in range(10_000)]
+    old = (ids[start : start + 100] for start in range(0, 10_000, 100))
+    found = differences([Stretch(["x"], ["x"], "x\n")], old, Counts())
+    assert max(len(one.removes) for one in found) == 100

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_batch.exceptions import InvalidMemberError, MirrorError
+from airflow_provider_batch.mirror.diff import Counts
+from airflow_provider_batch.mirror.lines import line_of, marked, member_from
+from airflow_provider_batch.mirror.order import ascending, in_order
+from airflow_provider_batch.protocol.intake import in_blocks
+from airflow_provider_batch.protocol.model import Block, Member
+
+from .test_lines import IDS, MEMBERS
+
+#: What readers of CSV, and sorting by a language's rules, are known to stumble over.
+NASTY = [
+    *(
+        '"',
+        '""',
+        '"a,b"',
+        "'",
+        "''",
+        ",",
+        ";",
+        "|",
+        "#c",
+        "\\",
+        "\\N",
+        "\\n",
+        "NULL",
+        "null",
+        "-",
+        "--",
+        " a",
+        "a ",
+        "  ",
+    ),
+    *("\ufeff", "\ufeffa", "\u2028x", "\x85", "é", "e\u0301", "ß", "SS", "😀", "\uffff", "\U0010ffff", "\x7f", "\x1a"),
+    *(chr(code) + "x" for code in range(32)),
+    *("x" + chr(code) for code in range(32)),
+    *("A", "a", "B", "b", "_", "1", "10", "2", "1.0", "1e5", "true", "2026-01-01", "x" * 5_000, "é" * 100_000),
+]
+
+
+def parted(lines: list[str], size: int) -> Iterator[list[str]]:
+    for start in range(0, len(lines), size):
+        yield lines[start : start + size]
+
+
+def ids(blocks: Iterator[list[str]]) -> list[object]:
+    return [member_from(line) for block in blocks for line in block]
+
+
+@given(st.sets(IDS), st.integers(1, 5))
+def test_a_sorted_source_is_passed_on(given_ids: set[str], size: int) -> None:
+    counts = Counts()
+    lines = sorted(map(line_of, given_ids))
+    assert [line for one in ascending(parted(lines, size), counts) for line in one.lines] == lines
+    assert (counts.given, counts.duplicates) == (len(lines), 0)
+
+
+@given(st.lists(MEMBERS, max_size=8), st.integers(1, 5))
+def test_of_the_same_id_the_first_stays(members: list[Member], size: int) -> None:
+    members.sort(key=lambda member: str(member.id))
+    first: dict[object, Member] = {}
+    for member in members:
+        first.setdefault(member.id, member)
+    counts = Counts()
+    found = list(ascending(parted(list(map(line_of, members)), size), counts))
+    assert [line for one in found for line in one.lines] == list(map(line_of, first.values()))
+    assert [mark for one in found for mark in one.marked] == [marked(line_of(member)) for member in first.values()]
+    assert "".join(one.text for one in found) == "".join(mark + "\n" for one in found for mark in one.marked)
+    assert (counts.given, counts.duplicates) == (len(first), len(members) - len(first))
+
+
+@given(st.lists(IDS, min_size=1), st.integers(1, 5))
+def test_a_smaller_neighbour_is_named_by_its_position(given_ids: list[str], size: int) -> None:
+    wrong = next((at for at in range(1, len(given_ids)) if given_ids[at] < given_ids[at - 1]), None)
+    blocks = parted(list(map(line_of, given_ids)), size)
+    if wrong is None:
+        assert list(ascending(blocks, Counts()))
+        return
+    with pytest.raises(InvalidMemberError, match="is_sorted=True") as caught:
+        list(ascending(blocks, Counts()))
+    assert caught.value.position == wrong
+    assert 'COLLATE "C"' in str(caught.value)
+
+
+def test_the_position_is_that_in_the_source() -> None:
+    blocks = [Block(["c", "d"], "rows", [0, 4]), Block(["e", "secret", "b"], "rows", [5, 7, 9])]
+    with pytest.raises(InvalidMemberError, match=r"^rows\[9\]: it sorts before") as caught:
+        list(ascending(blocks, Counts()))
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("held", [0, 10, 1_000_000])
+def test_nasty_ids_are_sorted_exactly(held: int, tmp_path: Path) -> None:
+    shuffled = random.Random(5).sample(NASTY, len(NASTY))
+    assert ids(in_order(parted(list(map(line_of, shuffled)), 7), tmp_path, held=held)) == sorted(NASTY)
+    assert not [path for path in tmp_path.iterdir() if path.is_file()]
+
+
+@pytest.mark.parametrize("held", [0, 1_000_000])
+def test_members_of_one_id_stay_in_their_order(held: int, tmp_path: Path) -> None:
+    given_members: list[str | Member] = [
+        *("a", Member("a", None, ["z"]), "b\n", Member("b", None, ["y"]), Member("b", None, ["x"]), "b"),
+        *(Member("a", None, ["a"]), "a\n", Member("a\n", {"x": '"\n,'}), "a", Member('"', {"x": "é"})),
+    ]
+    sorted_members = sorted(given_members, key=lambda member: str(getattr(member, "id", member)))
+    assert ids(in_order(parted(list(map(line_of, given_members)), 3), tmp_path, held=held)) == sorted_members
+
+
+@settings(max_examples=25, deadline=None)
+@given(members=st.lists(st.one_of(IDS, MEMBERS), max_size=30), size=st.integers(1, 9))
+def test_duckdb_sorts_as_python_does(tmp_path_factory: pytest.TempPathFactory, members: list[str], size: int) -> None:
+    lines = list(map(line_of, members))
+    held = ids(in_order(parted(lines, size), tmp_path_factory.mktemp("held")))
+    assert ids(in_order(parted(lines, size), tmp_path_factory.mktemp("it's spilled"), held=0)) == held
+
+
+def test_nothing_is_sorted_to_nothing(tmp_path: Path) -> None:
+    assert list(in_order([], tmp_path)) == []
+    assert list(in_order([], tmp_path, held=-1)) == []
+
+
+def test_more_than_memory_holds_is_spilled(tmp_path: Path) -> None:
+    numbers = range(300_000)
+    lines = (f"{number * 7919 % 300_000:0200d}" for number in numbers)
+    found = in_order(in_blocks(lines, 10_000), tmp_path, memory_limit="64MB", held=1_000)
+    assert ids(found) == [f"{number:0200d}" for number in numbers]
+
+
+def test_without_duckdb_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    with pytest.raises(MirrorError, match=r"pip install 'airflow-provider-batch\[mirror\]'"):
+        list(in_order([["b", "a"]], tmp_path, held=1))
+
+
+def test_an_error_of_duckdb_quotes_no_line(tmp_path: Path) -> None:
+    with pytest.raises(MirrorError, match="DuckDB could not sort") as caught:
+        list(in_order([["secret", "a"]], tmp_path, held=1, memory_limit="much"))
+    assert "secret" not in repr(caught.value)
+    assert caught.value.__cause__ is None

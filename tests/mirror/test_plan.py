@@ -1,0 +1,579 @@
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import logging
+from collections.abc import Generator, Iterator
+from itertools import chain, combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_batch.exceptions import (
+    EmptySetError,
+    GuardError,
+    InvalidArgumentError,
+    InvalidMemberError,
+    MirrorConflictError,
+    SnapshotError,
+)
+from airflow_provider_batch.mirror.claim import DEAD_AFTER
+from airflow_provider_batch.mirror.folder import folder_at
+from airflow_provider_batch.mirror.plan import Attempt, Mirror, Plan
+from airflow_provider_batch.protocol.model import Member
+
+from .folders import Killed, Mortal, memory_path
+
+#: An audience: ids, and the one tag that some have.
+Audience = dict[str, str | None]
+
+#: New sets, each with the moment at which its run is killed, who runs it, and how.
+History = list[tuple[Audience, int | None, str, dict[str, Any]]]
+
+START = 1_790_000_000.0
+
+
+class Clock:
+    """Stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture(params=["local", "memory"])
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
+    return tmp_path / "snapshots" / "vip" if request.param == "local" else memory_path()
+
+
+def mirror_at(
+    path: Any,
+    clock: Clock | None = None,
+    *,
+    audience_name: str = "vip",
+    audience_type: str = "custom_ids",
+    recipient: str = "digest",
+) -> Mirror:
+    return Mirror(
+        path, audience_name=audience_name, audience_type=audience_type, recipient=recipient, clock=clock or Clock()
+    )
+
+
+def blocks(audience: Audience, size: int = 4) -> Iterator[list[str | Member]]:
+    members: list[str | Member] = [id_ if tag is None else Member(id_, None, [tag]) for id_, tag in audience.items()]
+    for start in range(0, len(members), size):
+        yield members[start : start + size]
+
+
+def plain(ids: str) -> Audience:
+    return dict.fromkeys(ids)
+
+
+def entry(member: str | Member) -> tuple[str, str | None]:
+    return (str(member.id), member.tags[0] if member.tags else None) if isinstance(member, Member) else (member, None)
+
+
+class Batch:
+    """What the service has; every call takes two ids."""
+
+    def __init__(self, audience: Audience | None = None) -> None:
+        self.audience = dict(audience or {})
+        self.sent: list[str] = []
+
+    def calls(self, plan: Plan) -> Iterator[None]:
+        """Make one call after the other."""
+        if plan.replaces:
+            self.audience = {}
+            yield
+        adds: list[tuple[str, str | None]] = list(map(entry, plan.adds))
+        removes = list(map(entry, plan.removes))
+        for start in range(0, len(adds), 2):
+            self.audience.update(adds[start : start + 2])
+            self.sent += [id_ for id_, _ in adds[start : start + 2]]
+            yield
+        for id_, _ in removes:
+            self.audience.pop(id_, None)
+            self.sent.append(id_)
+            yield
+
+
+def run(mirror: Mirror, batch: Batch, audience: Audience, owner: str = "run", **options: Any) -> Plan:
+    with mirror.plan(blocks(audience), **options) as plan:
+        if not plan.is_settled:
+            with plan.begin(owner) as attempt:
+                for _ in batch.calls(plan):
+                    attempt.renew()
+                attempt.commit(["token"])
+        return plan
+
+
+def broken_off(mirror: Mirror, batch: Batch, audience: Audience, calls: int, **options: Any) -> Attempt:
+    with mirror.plan(blocks(audience), **options) as plan, plan.begin("run") as attempt:
+        for _, _ in zip(range(calls), batch.calls(plan), strict=False):
+            attempt.renew()
+        return attempt
+
+
+def sent(batch: Batch) -> str:
+    ids, batch.sent = "".join(sorted(batch.sent)), []
+    return ids
+
+
+def test_only_what_differs_is_sent(path: Any) -> None:
+    mirror, batch = mirror_at(path), Batch()
+    run(mirror, batch, plain("abc"))
+    assert sent(batch) == "abc"
+    plan = run(mirror, batch, plain("bcd"))
+    assert sent(batch) == "ad"
+    assert (plan.counts.adds, plan.counts.removes, plan.counts.unchanged) == (1, 1, 2)
+    assert run(mirror, batch, plain("bcd")).is_settled
+    assert (sent(batch), batch.audience) == ("", plain("bcd"))
+
+
+def test_a_changed_tag_is_noticed_and_not_kept(path: Any) -> None:
+    mirror, batch = mirror_at(path), Batch()
+    run(mirror, batch, {"a": "secret", "b": "secret", "c": None})
+    sent(batch)
+    plan = run(mirror, batch, {"a": "other", "b": "secret", "c": "new"})
+    assert (sent(batch), plan.counts.changed) == ("ac", 2)
+    assert batch.audience == {"a": "other", "b": "secret", "c": "new"}
+    everything = b"".join(map(content_of(mirror), mirror.folder.names()))
+    assert b"secret" not in everything
+    assert b"other" not in everything
+
+
+def content_of(mirror: Mirror) -> Any:
+    def content(name: str) -> bytes:
+        raw = mirror.folder.read(name) or b""
+        return gzip.decompress(raw) if name.endswith(".gz") else raw
+
+    return content
+
+
+def test_members_that_batch_has_stay_at_a_first_run_or_are_replaced(path: Any) -> None:
+    batch = Batch(plain("xy"))
+    assert not run(mirror_at(path / "1"), batch, plain("ab")).replaces
+    assert batch.audience == plain("xyab")
+    assert run(mirror_at(path / "2"), batch, plain("abc"), first_run="replace").replaces
+    assert batch.audience == plain("abc")
+    assert not run(mirror_at(path / "2"), batch, plain("abcd"), first_run="replace").replaces
+    assert sent(batch) == "aabbcd"
+
+
+def test_a_full_refresh_replaces(path: Any) -> None:
+    mirror, batch = mirror_at(path), Batch()
+    run(mirror, batch, plain("abc"))
+    batch.audience = plain("zx")
+    assert run(mirror, batch, plain("bcd"), full_refresh=True).before == 3
+    assert batch.audience == plain("bcd")
+
+
+def test_what_an_unfinished_try_may_have_sent_is_sent_again_or_taken_back(path: Any) -> None:
+    mirror, batch = mirror_at(path), Batch()
+    run(mirror, batch, plain("abcd"))
+    sent(batch)
+    broken_off(mirror, batch, plain("cdefgh"), calls=1)
+    assert sent(batch) == "ef"
+    plan = run(mirror, batch, plain("acde"))
+    # b and f to h are taken back or never came; a and e are uncertain.
+    assert (sent(batch), batch.audience) == ("abefgh", plain("cdea"))
+    assert (plan.counts.added, plan.counts.resent, plan.counts.removed, plan.counts.withdrawn) == (1, 1, 1, 3)
+    assert run(mirror, batch, plain("acde")).is_settled
+
+
+def test_what_was_uncertain_stays_so_over_several_tries(path: Any) -> None:
+    mirror, batch = mirror_at(path), Batch()
+    broken_off(mirror, batch, plain("ab"), calls=1)
+    broken_off(mirror, batch, plain("cd"), calls=0)
+    run(mirror, batch, plain("x"))
+    assert batch.audience == plain("x")
+
+
+def test_a_replace_that_broke_off_is_followed_by_another(path: Any) -> None:
+    mirror, batch = mirror_at(path), Batch(plain("z"))
+    run(mirror, batch, plain("abc"))
+    broken_off(mirror, batch, plain("abc"), calls=1, full_refresh=True)
+    assert batch.audience == {}
+    assert run(mirror, batch, plain("abc")).replaces
+    assert batch.audience == plain("abc")
+
+
+def test_a_retry_continues_the_series_of_its_own_tries_only(path: Any) -> None:
+    mirror, batch = mirror_at(path), Batch()
+    first = broken_off(mirror, batch, plain("ab"), calls=1)
+    second = broken_off(mirror, batch, plain("ab"), calls=1)
+    assert first.series == second.series
+    with mirror.plan(blocks(plain("b"))) as plan, plan.begin("another"):
+        pass
+    assert broken_off(mirror, batch, plain("ab"), calls=1).series != first.series
+
+
+def test_a_retry_has_the_same_plan(path: Any) -> None:
+    mirror, batch = mirror_at(path), Batch()
+    run(mirror, batch, plain("abc"))
+    plans = []
+    for _ in range(3):
+        with mirror.plan(blocks(plain("bcd"))) as plan, plan.begin("run"):
+            plans.append((list(plan.adds), list(plan.removes)))
+    assert plans == [(["d"], ["a"])] * 3
+
+
+def test_a_plan_can_be_read_again_and_again(path: Any) -> None:
+    with mirror_at(path).plan(blocks({"b": "x", "a": None, "c\n": None})) as plan:
+        assert list(plan.adds) == list(plan.adds) == ["a", Member("b", None, ["x"]), "c\n"]
+        assert (len(plan.adds), len(plan.removes), list(plan.removes)) == (3, 0, [])
+
+
+def test_planning_writes_nothing(path: Any) -> None:
+    mirror = mirror_at(path)
+    with mirror.plan(blocks(plain("ab"))) as plan:
+        plan.check()
+    assert mirror.folder.names() == []
+
+
+def test_the_folder_holds_the_last_two_snapshots_and_no_more(path: Any) -> None:
+    mirror, batch = mirror_at(path), Batch()
+    for ids in ("a", "ab", "abc"):
+        broken_off(mirror, batch, plain("x"), calls=1)
+        run(mirror, batch, plain(ids))
+    mirror.folder.put(".head.json.1234.tmp", b"{")
+    head = json.loads(content_of(mirror)("head.json"))
+    run(mirror, batch, plain("abcd"))
+    names = sorted(mirror.folder.names())
+    assert [name[:8] for name in names] == ["00000003", "00000004", "head.jso"]
+    assert names[0] == head["snapshot"]
+    assert content_of(mirror)(names[1]) == b"a\nb\nc\nd\n"
+
+
+def test_the_head_says_what_the_snapshot_is_of(path: Any) -> None:
+    mirror = mirror_at(path)
+    run(mirror, Batch(), plain("ba"))
+    head = json.loads(content_of(mirror)("head.json"))
+    snapshot = head.pop("snapshot")
+    assert snapshot in mirror.folder.names()
+    assert head == {
+        "format": 1,
+        "generation": 1,
+        "count": 2,
+        "sha256": hashlib.sha256(b"a\nb\n").hexdigest(),
+        "audience": "vip",
+        "type": "custom_ids",
+        "recipient": "digest",
+        "indexing_tokens": ["token"],
+        "written_at": "2026-09-21T14:13:20+00:00",
+    }
+
+
+def test_refused_ids_are_uncertain_for_the_next_run(path: Any) -> None:
+    mirror, batch = mirror_at(path), Batch()
+    run(mirror, batch, plain("abx"))
+    sent(batch)
+    with mirror.plan(blocks(plain("abcd"))) as plan, plan.begin("run") as attempt:
+        attempt.commit(["token"], refused=["d", "x"])
+    plan = run(mirror, batch, plain("abcd"))
+    assert (sent(batch), plan.counts.resent, plan.counts.withdrawn) == ("dx", 1, 1)
+    assert run(mirror, batch, plain("abcd")).is_settled
+
+
+def test_a_source_that_is_not_sorted_as_it_said_is_refused(path: Any) -> None:
+    mirror = mirror_at(path)
+    with pytest.raises(InvalidMemberError, match=r"^ids\[5\]"):
+        mirror.plan(blocks(plain("abcdfe")), is_sorted=True)
+    with mirror.plan(blocks(plain("abcdef")), is_sorted=True) as plan:
+        assert list(plan.adds) == list("abcdef")
+
+
+def test_an_unknown_way_to_begin_is_refused(path: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="first_run"):
+        mirror_at(path).plan([], first_run="both")  # type: ignore[arg-type]
+
+
+def test_guards_refuse_before_anything_is_claimed(path: Any) -> None:
+    mirror = mirror_at(path)
+    run(mirror, Batch(), plain("abcdefghij"))
+    names = sorted(mirror.folder.names())
+    with mirror.plan(blocks({})) as plan:
+        with pytest.raises(EmptySetError, match="allow_empty=True"):
+            plan.check()
+        plan.check(allow_empty=True)
+    with mirror.plan(blocks(plain("abcdefg"))) as plan:
+        plan.check(max_shrink=3, max_changes=0.3)
+        with pytest.raises(GuardError, match="max_shrink=2"):
+            plan.check(max_shrink=2)
+        with pytest.raises(GuardError, match=r"max_changes=0\.2"):
+            plan.check(max_changes=0.2)
+    with mirror.plan(blocks(plain("xyz")), full_refresh=True) as plan:
+        plan.check(max_changes=0)
+        with pytest.raises(GuardError, match=r"max_shrink=0\.5"):
+            plan.check(max_shrink=0.5)
+    assert sorted(mirror.folder.names()) == names
+
+
+def test_without_a_snapshot_only_emptiness_is_guarded(path: Any) -> None:
+    with mirror_at(path).plan(blocks(plain("ab"))) as plan:
+        plan.check(max_shrink=0, max_changes=0)
+        with pytest.raises(InvalidArgumentError, match="max_shrink"):
+            plan.check(max_shrink=1.5)
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ({"audience_name": "other"}, "another audience, 'vip'"),
+        ({"audience_type": "advertising_ids"}, "another type, 'custom_ids'"),
+        ({"recipient": "elsewhere"}, "another app or project"),
+    ],
+)
+def test_the_snapshot_of_another_audience_is_refused(path: Any, target: dict[str, str], reason: str) -> None:
+    run(mirror_at(path), Batch(), plain("ab"))
+    with pytest.raises(SnapshotError, match=reason) as caught:
+        mirror_at(path, None, **target).plan(blocks(plain("ab")))
+    assert "full_refresh=True" in str(caught.value)
+    batch = Batch(plain("z"))
+    run(mirror_at(path, None, **target), batch, plain("ab"), full_refresh=True)
+    assert batch.audience == plain("ab")
+
+
+def damaged(mirror: Mirror, kind: str) -> None:
+    head: dict[str, Any] = json.loads(mirror.folder.read("head.json") or b"")
+    snapshot = mirror.folder.read(head["snapshot"]) or b""
+    content: dict[str, tuple[str, bytes | None]] = {
+        "head cut": ("head.json", b'{"format": 1'),
+        "head empty": ("head.json", b""),
+        "head a list": ("head.json", b"[]"),
+        "head of another shape": ("head.json", json.dumps(head | {"more": 1}).encode()),
+        "head of a newer format": ("head.json", json.dumps(head | {"format": 2}).encode()),
+        "head with a path": ("head.json", json.dumps(head | {"snapshot": "../x"}).encode()),
+        "snapshot missing": (head["snapshot"], None),
+        "snapshot empty": (head["snapshot"], b""),
+        "snapshot cut": (head["snapshot"], snapshot[:-9]),
+        "snapshot no gzip": (head["snapshot"], b"a\nb\n"),
+        "snapshot changed": (head["snapshot"], gzip.compress(b"a\nc\n")),
+        "snapshot cut in a line": (head["snapshot"], gzip.compress(b"a\nb")),
+        "snapshot not UTF-8": (head["snapshot"], gzip.compress(b"\xff\n")),
+        "snapshot shorter": (head["snapshot"], gzip.compress(b"a\n")),
+        "pending cut": ("00000001.pending.gz", (mirror.folder.read("00000001.pending.gz") or b"")[:-4]),
+        "pending empty": ("00000001.pending.gz", b""),
+        "pending no JSON": ("00000001.pending.gz", gzip.compress(b"a\n")),
+    }
+    name, changed = content[kind]
+    if changed is None:
+        mirror.folder.delete(name)
+    else:
+        mirror.folder.put(name, changed)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("head cut", "head empty", "head a list", "head of another shape", "head of a newer format"),
+        *("head with a path", "snapshot missing", "snapshot empty", "snapshot cut", "snapshot no gzip"),
+        *("snapshot changed", "snapshot cut in a line", "snapshot not UTF-8", "snapshot shorter"),
+        *("pending cut", "pending empty", "pending no JSON"),
+    ],
+)
+def test_what_is_damaged_is_named_and_nothing_is_lost(path: Any, kind: str) -> None:
+    mirror, batch = mirror_at(path), Batch()
+    run(mirror, batch, plain("ab"))
+    broken_off(mirror, batch, plain("abc"), calls=0)
+    damaged(mirror, kind)
+    files = {name: mirror.folder.read(name) for name in mirror.folder.names()}
+    with pytest.raises(SnapshotError, match="full_refresh=True"):
+        mirror.plan(blocks(plain("abd")))
+    assert {name: mirror.folder.read(name) for name in mirror.folder.names()} == files
+    batch.audience = plain("xyz")
+    run(mirror, batch, plain("abd"), full_refresh=True)
+    assert batch.audience == plain("abd")
+    assert run(mirror, batch, plain("abd")).is_settled
+    assert len(mirror.folder.names()) <= 3
+
+
+def test_no_error_names_an_id(path: Any) -> None:
+    mirror = mirror_at(path)
+    run(mirror, Batch(), dict.fromkeys(["secret-1", "secret-2"]))
+    damaged(mirror, "snapshot not UTF-8")
+    with pytest.raises(SnapshotError) as caught:
+        mirror.plan(blocks(plain("a")))
+    assert "secret" not in repr(caught.value)
+    assert caught.value.__cause__ is None
+
+
+STEPS = ("plan", "begin", "call", "commit")
+
+
+def steps(mirror: Mirror, batch: Batch, audience: Audience, owner: str) -> Generator[None, None, None]:
+    with mirror.plan(blocks(audience)) as plan:
+        yield
+        with plan.begin(owner) as attempt:
+            yield
+            for _ in batch.calls(plan):
+                attempt.renew()
+            yield
+            attempt.commit([])
+        yield
+
+
+@pytest.mark.parametrize("ours", list(combinations(range(8), 4)))
+def test_of_two_runs_at_once_one_fails_and_the_other_is_right(ours: tuple[int, ...]) -> None:
+    path, batch = memory_path(), Batch()
+    run(mirror_at(path), batch, plain("abc"))
+    wanted = {0: plain("bcd"), 1: plain("cx")}
+    runs = {who: steps(mirror_at(path), batch, audience, f"run {who}") for who, audience in wanted.items()}
+    failed: set[int] = set()
+    made = {0: 0, 1: 0}
+    succeeded: list[int] = []
+    for step in range(8):
+        who = 0 if step in ours else 1
+        if who in failed:
+            continue
+        try:
+            next(runs[who])
+        except MirrorConflictError:
+            failed.add(who)
+            continue
+        made[who] += 1
+        if made[who] == len(STEPS):
+            succeeded.append(who)
+    assert succeeded
+    assert batch.audience == wanted[succeeded[-1]]
+    for who in succeeded:
+        runs[who].close()
+    assert "claim.json" not in mirror_at(path).folder.names()
+    run(mirror_at(path), batch, plain("q"))
+    assert batch.audience == plain("q")
+
+
+def test_a_run_that_slept_too_long_does_not_commit(path: Any) -> None:
+    clock, batch = Clock(), Batch()
+    mirror = mirror_at(path, clock)
+    with mirror.plan(blocks(plain("ab"))) as plan, plan.begin("first") as attempt:
+        clock.now += DEAD_AFTER + 1
+        run(mirror_at(path, clock), batch, plain("cd"), owner="second")
+        with pytest.raises(MirrorConflictError):
+            attempt.renew()
+        with pytest.raises(MirrorConflictError):
+            attempt.commit([])
+    assert run(mirror, batch, plain("cd")).is_settled
+
+
+def test_a_run_that_was_slow_but_alone_goes_on(path: Any) -> None:
+    clock, batch = Clock(), Batch()
+    mirror = mirror_at(path, clock)
+    with mirror.plan(blocks(plain("ab"))) as plan, plan.begin("first") as attempt:
+        clock.now += DEAD_AFTER + 1
+        list(batch.calls(plan))
+        attempt.renew()
+        attempt.commit([])
+    assert run(mirror, batch, plain("ab")).is_settled
+    assert len(mirror.folder.names()) == 3 - 1  # the head and one snapshot
+
+
+def test_files_that_cannot_be_deleted_do_not_fail_a_run(
+    path: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    mirror, batch = mirror_at(path), Batch()
+
+    class Undeletable(Mortal):
+        def delete(self, name: str) -> None:
+            raise PermissionError(name)
+
+    mirror.folder = Undeletable(mirror.folder, None)
+    with caplog.at_level(logging.WARNING):
+        run(mirror, batch, plain("a"))
+    assert [record.message for record in caplog.records] == [
+        f"files of earlier runs in {path} could not be deleted: PermissionError",
+        "the claim on a mirror could not be given back, and will die: PermissionError",
+    ]
+    run(mirror_at(path), batch, plain("ab"))
+    assert batch.audience == plain("ab")
+
+
+IDS = st.sampled_from(["a", "b", "c", "d", "e", "b\n", "é", "😀"])
+AUDIENCES = st.dictionaries(IDS, st.sampled_from([None, None, "x", "y"]), max_size=8)
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> History:
+    """New sets, each with the moment at which its run is killed, or None; the last one is not."""
+    lives = st.one_of(st.none(), st.integers(0, 60))
+    ways: list[dict[str, Any]] = [{}, {}, {}, {"full_refresh": True}, {"first_run": "replace"}]
+    options = st.sampled_from(ways)
+    owners = st.sampled_from(["same", "other"])
+    tries = draw(st.lists(st.tuples(AUDIENCES, lives, owners, options), max_size=7))
+    return [*tries, (draw(AUDIENCES), None, "last", {})]
+
+
+def check_history(path: Any, history: History) -> None:
+    clock, batch = Clock(), Batch()
+    last: Audience = {}
+    uncertain: set[str] = set()
+    for audience, lives, owner, options in history:
+        clock.now += DEAD_AFTER + 1
+        mirror = mirror_at(path, clock)
+        head = mirror.folder.read("head.json")
+        mirror.folder = mortal = Mortal(mirror.folder, lives)
+        batch.sent = []
+        touched: set[str] = set()
+        changed = {entry_[0] for entry_ in last.items() ^ audience.items()}
+        try:
+            with mirror.plan(blocks(audience, 2), **options) as plan:
+                touched = {entry(member)[0] for member in chain(plan.adds, plan.removes)}
+                assert plan.replaces or changed <= touched <= changed | uncertain
+                if not plan.is_settled:
+                    with plan.begin(owner) as attempt:
+                        mortal.breathe()
+                        for _ in batch.calls(plan):
+                            mortal.breathe()
+                            attempt.renew()
+                        attempt.commit([])
+        except Killed:
+            if folder_at(path).read("head.json") == head:
+                uncertain |= touched
+                continue
+        assert set(batch.sent) <= touched
+        assert batch.audience == audience
+        last, uncertain = audience, set()
+    assert batch.audience == history[-1][0]
+
+
+@settings(max_examples=150, deadline=None)
+@given(history=histories())
+def test_whatever_happens_the_audience_is_the_last_set_that_succeeded(history: History) -> None:
+    check_history(memory_path(), history)
+
+
+@settings(max_examples=20, deadline=None)
+@given(history=histories())
+def test_so_it_is_on_a_disk(tmp_path_factory: pytest.TempPathFactory, history: History) -> None:
+    check_history(tmp_path_factory.mktemp("mirror") / "vip", history)
+
+
+@pytest.mark.parametrize("full_refresh", [False, True])
+def test_so_it_is_when_a_run_is_killed_at_each_moment(full_refresh: bool) -> None:
+    moments = 0
+    nothing: dict[str, Any] = {}
+    options: dict[str, Any] = {"full_refresh": full_refresh}
+    for lives in range(1000):
+        path = memory_path()
+        history: History = [
+            ({"a": None, "b": "x", "c": None, "é": None}, None, "first", nothing),
+            ({"b": "y", "c": None, "d\n": None}, lives, "killed", options),
+            ({"b": "x", "c": "z", "e": None}, None, "last", nothing),
+        ]
+        check_history(path, history)
+        clock, batch = Clock(), Batch()
+        mirror = mirror_at(memory_path(), clock)
+        mirror.folder = Mortal(mirror.folder, lives)
+        try:
+            run(mirror, batch, plain("ab"), **options)
+        except Killed:
+            moments = lives + 1
+        else:
+            break
+    assert moments > 30

@@ -1,0 +1,145 @@
+"""Real servers on the loopback: PostgreSQL and S3."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = 0
+
+
+def missing(what: str) -> None:
+    """Skip what cannot be had here; where the tests are to prove something it has to be there."""
+    if os.environ.get("CI"):
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+def postgres_folder() -> Path | None:
+    """Where PostgreSQL's server is: on the path, or where Debian keeps it."""
+    on_path = [Path(found).parent for name in ("initdb", "postgres") if (found := shutil.which(name))]
+    debians = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(re.sub(r"\D", "", path.parent.name) or 0)
+    )
+    folders = [*debians[::-1], *on_path]
+    return next((path for path in folders if (path / "initdb").exists() and (path / "postgres").exists()), None)
+
+
+def somebody() -> str | None:
+    """Whoever may run PostgreSQL, which refuses root; None for whoever runs the tests."""
+    if os.geteuid() != ROOT:
+        return None
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return next(name for name in ("postgres", "nobody") if name in names)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The folder of the socket of a PostgreSQL of our own."""
+    programs = postgres_folder()
+    if programs is None:
+        missing("PostgreSQL's server is not installed (Debian: apt-get install postgresql)")
+    assert programs
+    user = somebody()
+    folder = Path(tempfile.mkdtemp(prefix="postgres-", dir="/tmp"))  # the name of a socket must be short
+    if user is not None:
+        os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
+    extra: dict[str, Any] = {"user": user, "extra_groups": []} if user else {}
+    if user:
+        extra["group"] = pwd.getpwnam(user).pw_gid
+    options = {**extra, "cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    subprocess.run(
+        [programs / "initdb", "-D", folder / "db", "-U", "airflow", "-A", "trust", "-E", "UTF8", "--no-locale", "-N"],
+        check=True,
+        **options,
+    )
+    with (folder / "log").open("w") as log:
+        server = subprocess.Popen(
+            [
+                *(programs / "postgres", "-D", folder / "db", "-k", folder),
+                *("-c", "listen_addresses=", "-c", "fsync=off", "-c", "shared_buffers=16MB"),
+            ],
+            **{**options, "stdout": log, "stderr": log},
+        )
+    try:
+        deadline = time.monotonic() + 30
+        while not (folder / ".s.PGSQL.5432").exists():
+            assert server.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < deadline, (folder / "log").read_text()
+            time.sleep(0.05)
+        yield str(folder)
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres(postgres_server: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """An Airflow hook for it."""
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+
+    connection = {"conn_type": "postgres", "host": postgres_server, "login": "airflow", "schema": "postgres"}
+    monkeypatch.setenv("AIRFLOW_CONN_POSTGRES_DEFAULT", json.dumps(connection))
+    for _ in range(100):  # the socket is there before the server answers
+        with suppress(Exception):  # of one of two drivers
+            PostgresHook().get_conn().close()
+            break
+        time.sleep(0.1)
+    return PostgresHook()
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """An Airflow hook for a new SQLite database."""
+    from airflow.providers.sqlite.hooks.sqlite import SqliteHook
+
+    connection = {"conn_type": "sqlite", "host": str(tmp_path / "sqlite.db")}
+    monkeypatch.setenv("AIRFLOW_CONN_SQLITE_DEFAULT", json.dumps(connection))
+    return SqliteHook()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of an S3 of our own."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A client for it with an empty bucket ``bucket``; Airflow's connection ``aws_default`` leads there as well."""
+    import boto3  # type: ignore[import-untyped]
+
+    keys = {"login": "testing", "password": "testing"}
+    extra = {"endpoint_url": s3_server, "region_name": "us-east-1"}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", json.dumps({"conn_type": "aws", **keys, "extra": extra}))
+    client = boto3.client(
+        "s3",
+        endpoint_url=s3_server,
+        region_name="us-east-1",
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+    )
+    client.create_bucket(Bucket="bucket")
+    yield client
+    for found in client.list_objects_v2(Bucket="bucket").get("Contents", ()):
+        client.delete_object(Bucket="bucket", Key=found["Key"])

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_batch.exceptions import SourceError
+from airflow_provider_batch.protocol.model import BadRow, Change, Member
+from airflow_provider_batch.sources.columns import Columns
+from airflow_provider_batch.sources.files import FileSource
+from tests.sources.reading import placed, values
+
+
+@pytest.fixture
+def ids(tmp_path: Path) -> Any:
+    """Write a file, say how to read it."""
+
+    def written(content: str | bytes, columns: Columns | None = None, **how: Any) -> FileSource:
+        path = tmp_path / "ids.csv"
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return FileSource(path, columns, **how)
+
+    return written
+
+
+def test_the_header_names_the_columns(ids: Any) -> None:
+    source = ids("name,ID\nJane,a\n,b\n", Columns("id"))
+    assert placed(source) == [("a", "ids.csv, line 2"), ("b", "ids.csv, line 3")]
+    assert values(ids("id\na\n")) == ["a"]
+
+
+def test_without_a_header_columns_are_numbered(ids: Any) -> None:
+    source = ids("Jane,a\n,b\n", Columns("2"), header=False)
+    assert placed(source) == [("a", "ids.csv, line 1"), ("b", "ids.csv, line 2")]
+    assert values(ids("a\nb", header=False)) == ["a", "b"]
+    with pytest.raises(SourceError, match=r"ids.csv: there is no column '3'; there are: '1', '2'"):
+        values(ids("Jane,a\n", Columns("3"), header=False))
+
+
+def test_quotes_delimiter_encoding_and_byte_order_mark(ids: Any) -> None:
+    assert values(ids('\ufeff"id";x\n"a;""b""";1\n', Columns("id"), delimiter=";")) == ['a;"b"']
+    assert values(ids("x\tid\n1\tcafé\r\n".encode("latin-1"), Columns("id"), delimiter="\t", encoding="latin-1")) == [
+        "café"
+    ]
+    assert values(ids("id\ncafé\n".encode("utf-16"), encoding="utf-16")) == ["café"]
+
+
+def test_lines_are_counted_with_blank_ones_and_quoted_breaks(ids: Any) -> None:
+    source = ids('\nid,x\n\na,"1\n2\r\n3"\nb,1\n\nc\nd,1\n', Columns("id"))
+    bad = BadRow("the row has 1 cells, the first row of the file 2")
+    expected = [("a", 4), ("b", 7), (bad, 9), ("d", 10)]
+    for size in (1, 2, 10):
+        assert placed(source, size) == [(value, f"ids.csv, line {line}") for value, line in expected]
+    source = ids('\n"a\nb",1\nc,2\n', Columns("1"), header=False)
+    assert placed(source) == [("a\nb", "ids.csv, line 2"), ("c", "ids.csv, line 4")]
+
+
+def test_a_row_of_another_length_is_bad_unless_what_is_more_is_empty(ids: Any) -> None:
+    found = values(ids("x,id\n1,a\nDoe, Jane,b\n1,c,\n1,d,,\n2\n", Columns("id")))
+    wide = BadRow("the row has 3 cells, the first row of the file 2")
+    assert found == ["a", wide, "c", "d", BadRow("the row has 1 cells, the first row of the file 2")]
+
+
+def test_a_cell_that_goes_on_behind_its_quote_is_a_bad_row(ids: Any) -> None:
+    source = ids('id,x\na,1\n"b"c,1\n"d",1\n"e\n"f,1\ng,1\n', Columns("id"))
+    bad = BadRow("a quoted cell goes on behind its closing quote")
+    expected = [("a", 2), (bad, 3), ("d", 4), (bad, 5), ("g", 7)]
+    for size in (1, 2, 3, 10):
+        assert placed(source, size) == [(value, f"ids.csv, line {line}") for value, line in expected]
+
+
+def test_a_quote_that_is_never_closed_is_no_bad_row_but_a_fault(ids: Any) -> None:
+    source = ids('id,x\na,1\nb,"1\nc,1\n' + "d,1\n" * 10, Columns("id"))
+    with pytest.raises(SourceError, match=r"ids.csv, line 3: the rows from here on cannot be told apart"):
+        values(source)
+    with pytest.raises(SourceError, match=r"ids.csv, line 2: the rows from here on .*field larger than field limit"):
+        values(ids('id,x\na,"' + "b,1\n" * 100_000, Columns("id")))
+
+
+def test_a_header_that_cannot_be_read_is_a_fault(ids: Any) -> None:
+    with pytest.raises(SourceError, match=r"ids.csv, line 1: a quoted cell goes on"):
+        values(ids('"id"x,y\na,1\n', Columns("id")))
+
+
+def test_a_missing_column_is_named(ids: Any) -> None:
+    with pytest.raises(SourceError, match=r"ids.csv: there is no column 'user'; there are: 'id', 'name'"):
+        values(ids("id,name\na,b\n", Columns("user")))
+    with pytest.raises(SourceError, match=r"ids.csv: which of 2 columns is the id"):
+        values(ids("id,name\na,b\n"))
+
+
+def test_a_header_alone_is_no_rows(ids: Any) -> None:
+    assert values(ids("id\n")) == []
+    assert values(ids("id")) == []
+
+
+def test_a_file_without_anything_is_a_fault(ids: Any) -> None:
+    for content in ("", "\n\n"):
+        with pytest.raises(SourceError, match="there is nothing in the file"):
+            values(ids(content))
+        assert values(ids(content, allow_empty=True)) == []
+
+
+def test_attributes_tags_and_actions(ids: Any) -> None:
+    columns = Columns("id", "op", {"pts": "points", "city": "city"}, "tags")
+    content = 'id,op,pts,city,tags\na,add,3,Paris,"vip,new"\nb,remove,,,\nc,,,,\n"",add,,,"[""x""]"\n'
+    assert values(ids(content, columns)) == [
+        Change("add", Member("a", {"points": "3", "city": "Paris"}, ["vip", "new"])),
+        Change("remove", Member("b")),
+        BadRow("the action is neither 'add' nor 'remove'"),
+        Change("add", Member("", None, ["x"])),
+    ]
+
+
+cells = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=5)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(st.tuples(cells, cells, cells), min_size=1),
+    size=st.integers(1, 4),
+    delimiter=st.sampled_from(",;\t|"),
+    quoting=st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]),
+    end=st.sampled_from(["\n", "\r\n"]),
+)
+def test_what_csv_writes_is_read(
+    tmp_path: Path, rows: list[tuple[str, ...]], size: int, delimiter: str, quoting: Any, end: str
+) -> None:
+    # Python 3.11 writes a lone \r without quotes, unless it is told otherwise.
+    quoting = csv.QUOTE_ALL if "\r" in "".join(itertools.chain(*rows)) else quoting
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, delimiter=delimiter, quoting=quoting, lineterminator=end)
+    writer.writerow(["x", "id", "y"])
+    lines = []
+    for row in rows:
+        lines.append(len(list(io.StringIO(text.getvalue(), newline=None))) + 1)
+        writer.writerow(row)
+    (tmp_path / "ids.csv").write_bytes(text.getvalue().encode())
+    found = placed(FileSource(tmp_path / "ids.csv", Columns("id"), delimiter=delimiter), size)
+    assert found == [(row[1], f"ids.csv, line {line:,}") for row, line in zip(rows, lines, strict=True)]

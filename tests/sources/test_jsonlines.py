@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_batch.exceptions import SourceError
+from airflow_provider_batch.protocol.model import BadRow, Change, Member
+from airflow_provider_batch.sources.columns import Columns
+from airflow_provider_batch.sources.files import FileSource
+from airflow_provider_batch.sources.jsonlines import parsed
+from tests.sources.reading import placed, values
+
+NO_JSON = BadRow("the line is no valid JSON")
+NO_OBJECT = BadRow("the line is no JSON object")
+
+
+@pytest.fixture
+def ids(tmp_path: Path) -> Any:
+    """Write a file, say how to read it."""
+
+    def written(content: str, columns: Columns | None = None, **how: Any) -> FileSource:
+        path = tmp_path / "ids.jsonl"
+        path.write_text(content, "utf-8")
+        return FileSource(path, columns, **how)
+
+    return written
+
+
+def test_a_key_is_the_id(ids: Any) -> None:
+    source = ids('{"x": 1, "ID": "a"}\n{"ID": "b"}\n', Columns("id"))
+    assert placed(source) == [("a", "ids.jsonl, line 1"), ("b", "ids.jsonl, line 2")]
+    assert values(ids('{"id": 1}\n{"id": 2}')) == ["1", "2"]
+
+
+def test_a_text_or_a_number_is_the_id_itself(ids: Any) -> None:
+    assert values(ids('"a"\n"é"\n')) == ["a", "é"]
+    assert values(ids("1\n2\n")) == ["1", "2"]
+    assert values(ids('"a"\n1\nnull\n1.5\ntrue\n', Columns("id"))) == ["a", 1, None, 1.5, True]
+    assert values(ids('"a"\n{"id": "b"}\n', Columns("id"))) == ["a", "b"]
+    assert values(ids('"a"\n{"id": "b"}\n')) == ["a", "b"]
+
+
+def test_lines_are_counted_with_blank_ones(ids: Any) -> None:
+    found = placed(ids('\n{"id": "a"}\r\n\r\n  \n{"id": "b"}', Columns("id")), 2)
+    assert found == [("a", "ids.jsonl, line 2"), ("b", "ids.jsonl, line 5")]
+
+
+def test_a_line_that_cannot_be_read_is_a_bad_row(ids: Any) -> None:
+    lines = ['{"id": "a"}', '{"id": "b"', "nonsense", "[1]", '{"x": 1}', '{"id": null}', '{"id": "c"}{}', '{"id": "d"}']
+    no_key = BadRow("the object has no key 'id'")
+    assert values(ids("\n".join(lines), Columns("id"))) == [
+        "a",
+        NO_JSON,
+        NO_JSON,
+        NO_OBJECT,
+        no_key,
+        None,
+        NO_JSON,
+        "d",
+    ]
+
+
+def test_attributes_tags_and_actions(ids: Any) -> None:
+    columns = Columns("id", "op", ["points", "seen", "city"], "tags")
+    lines: list[object] = [
+        {"id": "a", "op": "add", "points": 1.5, "seen": ["x"], "city": None, "tags": ["vip"]},
+        {"id": 7, "OP": "add"},
+        {"id": "b", "op": "remove", "city": "", "tags": "vip, new"},
+        "c",
+    ]
+    assert values(ids("\n".join(map(json.dumps, lines)), columns)) == [
+        Change("add", Member("a", {"points": 1.5, "seen": ["x"]}, ["vip"])),
+        BadRow("the action is neither 'add' nor 'remove'"),
+        Change("remove", Member("b", {"city": ""}, ["vip", "new"])),
+        NO_OBJECT,
+    ]
+
+
+def test_attributes_may_be_missing_and_ids_may_not(ids: Any) -> None:
+    assert values(ids('{"id": "a"}', Columns("id", None, ["x"]))) == [Member("a")]
+    with pytest.raises(SourceError, match=r"ids.jsonl: there is no column 'user'; there are: 'id', 'x'"):
+        values(ids('{"id": "a"}\n{"x": 1}', Columns("user")))
+    with pytest.raises(SourceError, match=r"ids.jsonl: there is no column 'op'"):
+        values(ids('{"id": "a"}', Columns("id", "op")))
+    with pytest.raises(SourceError, match=r"ids.jsonl: which of 2 columns is the id"):
+        values(ids('{"id": "a", "x": 1}'))
+
+
+def test_a_file_without_anything_is_a_fault(ids: Any) -> None:
+    with pytest.raises(SourceError, match="there is nothing in the file"):
+        values(ids(""))
+    assert values(ids("", Columns("id"), allow_empty=True)) == []
+    assert values(ids("\n")) == []
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["1,2", '{"a": [1', "2]}"],
+        ['1,"\\u0000",2', '{"a": [1', "2]}"],
+        ["1]", "[2"],
+        ['"a', 'b"'],
+        ['{"id": "\\u0000"}', "1"],
+        ['"\\\\u0000"', "1"],
+        ["[" * 100_000, "1"],
+        ["9" * 5000, "1"],
+        ['"\\ud800"', "NaN"],
+        ["", "1"],
+        [],
+    ],
+)
+def test_lines_that_are_parsed_at_once_are_what_each_of_them_is(lines: list[str]) -> None:
+    alone = [parsed([line])[0] for line in lines]
+    assert repr(parsed(lines)) == repr(alone)
+    assert repr([parsed(["0", line])[1] for line in lines]) == repr(alone)
+
+
+pieces_of_json = st.lists(st.sampled_from(['"', ",", "[", "]", "{", "}", ":", "1", "a", "\\u0000", "\\"]), max_size=8)
+
+
+@given(st.lists(pieces_of_json.map("".join), max_size=6))
+def test_no_line_changes_what_another_one_is(lines: list[str]) -> None:
+    assert parsed(lines) == [parsed([line])[0] for line in lines]
+
+
+plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(
+        st.fixed_dictionaries({"id": st.text(max_size=5)}, optional={"x": plain, "y": st.lists(plain, max_size=2)}),
+        min_size=1,
+    ),
+    size=st.integers(1, 4),
+    ascii_only=st.booleans(),
+)
+def test_what_json_writes_is_read(tmp_path: Path, rows: list[dict[str, Any]], size: int, ascii_only: bool) -> None:
+    text = "".join(json.dumps(row, ensure_ascii=ascii_only) + "\n" for row in rows)
+    (tmp_path / "ids.ndjson").write_bytes(text.encode("utf-8", "surrogatepass"))
+    attributes = [{key: row[key] for key in ("x", "y") if row.get(key) is not None} for row in rows]
+    assert placed(FileSource(tmp_path / "ids.ndjson", Columns("id", None, ["x", "y"])), size) == [
+        (Member(row["id"], has or None), f"ids.ndjson, line {line}")
+        for line, (row, has) in enumerate(zip(rows, attributes, strict=True), 1)
+    ]

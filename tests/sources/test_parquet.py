@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import gzip
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa  # type: ignore[import-untyped]
+import pytest
+from pyarrow import parquet as pq
+
+from airflow_provider_batch.exceptions import SourceError
+from airflow_provider_batch.protocol.model import Change, Member
+from airflow_provider_batch.sources.columns import Columns
+from airflow_provider_batch.sources.files import FileSource
+from tests.sources.reading import counted, placed, values
+
+
+@pytest.fixture
+def ids(tmp_path: Path) -> Any:
+    """Write a file, say how to read it."""
+
+    def written(table: dict[str, Any], columns: Columns | None = None, **how: Any) -> FileSource:
+        pq.write_table(pa.table(table), tmp_path / "ids.parquet", **how)
+        return FileSource(tmp_path / "ids.parquet", columns)
+
+    return written
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (pa.array(["a", None, "é"]), ["a", None, "é"]),
+        (pa.array(["a", None, "é"], pa.large_string()), ["a", None, "é"]),
+        (pa.array(["a", None, "a"]).dictionary_encode(), ["a", None, "a"]),
+        (pa.array([1, 2, 3]), ["1", "2", "3"]),
+        (pa.array([1, None, 3], pa.uint64()), [1, None, 3]),
+        (pa.array([b"a"]), [b"a"]),
+        (pa.array([1.5]), [1.5]),
+        (pa.array([Decimal("7.00")]), [Decimal("7.00")]),
+    ],
+    ids=str,
+)
+def test_a_column_of_any_type_is_read(ids: Any, cells: Any, expected: list[object]) -> None:
+    assert values(ids({"x": cells})) == expected
+
+
+def test_rows_are_counted_over_row_groups(ids: Any) -> None:
+    names = [f"customer-{number}" for number in range(1, 2501)]
+    for size in (7, 1000, 10_000):
+        found = placed(ids({"x": [1] * 2500, "ID": names}, Columns("id"), row_group_size=900), size)
+        assert found == [(name, f"ids.parquet, row {number:,}") for number, name in enumerate(names, 1)]
+
+
+def test_attributes_tags_and_actions(ids: Any) -> None:
+    table = {
+        "tags": [["vip"], None],
+        "id": ["a", "b"],
+        "do": pa.array(["add", "remove"]).dictionary_encode(),
+        "points": [1, None],
+        "left out": [1, 2],
+    }
+    assert values(ids(table, Columns("id", "do", {"points": "p"}, "tags"))) == [
+        Change("add", Member("a", {"p": 1}, ["vip"])),
+        Change("remove", Member("b")),
+    ]
+
+
+def test_a_missing_column_is_named(ids: Any) -> None:
+    with pytest.raises(SourceError, match=r"ids.parquet: there is no column 'user'; there are: 'id', 'x'"):
+        values(ids({"id": ["a"], "x": [1]}, Columns("user")))
+
+
+def test_no_rows_are_no_fault(ids: Any) -> None:
+    assert values(ids({"id": pa.array([], pa.string())})) == []
+
+
+def test_a_file_that_is_none_or_cut_off_is_named(ids: Any, tmp_path: Path) -> None:
+    source = ids({"id": [f"customer-{number}" for number in range(10_000)]})
+    whole = (tmp_path / "ids.parquet").read_bytes()
+    for content in (b"", b"id\na\n", whole[:-1], whole[: len(whole) // 2], b"PAR1" + b"\0" * 1000 + b"PAR1"):
+        (tmp_path / "ids.parquet").write_bytes(content)
+        with pytest.raises(
+            SourceError, match=r"ids.parquet: the file is no Parquet file, cut off or damaged"
+        ) as caught:
+            values(source)
+        assert not caught.value.retryable
+
+
+def test_a_file_that_is_damaged_within_is_named(ids: Any, tmp_path: Path) -> None:
+    source = ids({"id": [f"customer-{number}" for number in range(10_000)]}, use_dictionary=False)
+    whole = bytearray((tmp_path / "ids.parquet").read_bytes())
+    whole[40:2000] = b"\xff" * 1960
+    (tmp_path / "ids.parquet").write_bytes(whole)
+    with pytest.raises(SourceError, match=r"ids.parquet: the file is no Parquet file, cut off or damaged") as caught:
+        values(source)
+    assert caught.value.__context__ is None
+
+
+def test_parquet_in_gzip_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "ids.parquet.gz").write_bytes(gzip.compress(b"PAR1"))
+    with pytest.raises(SourceError, match=r"ids.parquet.gz: a Parquet file is compressed in itself; unzip it"):
+        values(FileSource(tmp_path / "ids.parquet.gz"))
+
+
+def test_without_pyarrow_the_extra_is_named(ids: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = ids({"id": ["a"]})
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    with pytest.raises(SourceError, match=r"needs pyarrow: pip install 'airflow-provider-batch\[parquet\]'"):
+        values(source)
+
+
+def test_a_million_rows_in_one_group_need_little_memory(ids: Any) -> None:
+    table = {"id": [f"customer-{number:011d}" for number in range(1_000_000)], "x": ["x" * 20] * 1_000_000}
+    counted(ids({"id": table["id"][:20_000], "x": table["x"][:20_000]}, Columns("id")))
+    source = ids(table, Columns("id"))
+    del table
+    pa.default_memory_pool().release_unused()
+    seen, grown = counted(source)
+    assert seen == 1_000_000
+    assert grown < 40 << 20

@@ -1,0 +1,332 @@
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_provider_batch.exceptions import BatchError, SourceError, SourceUnavailableError
+from airflow_provider_batch.protocol.model import BadRow, Change, Member
+from airflow_provider_batch.sources.columns import Columns
+from airflow_provider_batch.sources.sql import SqlSource
+from tests.sources.reading import counted, placed, values
+
+SERIES = (
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {0}) "
+    "SELECT 'customer-' || i AS id, i AS points, 'x' AS letter FROM n"
+)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest) -> Any:
+    return request.getfixturevalue(request.param)
+
+
+def run(hook: Any, *statements: str) -> None:
+    connection = hook.get_conn()
+    cursor = connection.cursor()
+    for statement in statements:
+        cursor.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+class Watched:
+    """A hook whose connections tell whether they are closed."""
+
+    def __init__(self, hook: Any) -> None:
+        self._hook = hook
+        self.opened: list[Any] = []
+
+    def get_conn(self) -> Any:
+        self.opened.append(self._hook.get_conn())
+        return self.opened[-1]
+
+    @property
+    def closed(self) -> list[bool]:
+        return [is_closed(connection) for connection in self.opened]
+
+
+def is_closed(connection: Any) -> bool:
+    if not isinstance(connection, sqlite3.Connection):
+        return bool(connection.closed)
+    try:
+        connection.execute("SELECT 1")
+    except sqlite3.ProgrammingError:
+        return True
+    return False
+
+
+def test_a_query_of_one_column_gives_its_cells_as_text(database: Any) -> None:
+    source = SqlSource(database, "SELECT 'b' AS anything UNION ALL SELECT 'a'")
+    assert placed(source) == [("b", "row 1 of the query"), ("a", "row 2 of the query")]
+    assert values(SqlSource(database, "SELECT 7 UNION ALL SELECT 8")) == ["7", "8"]
+
+
+def test_null_stays_none_and_what_is_no_id_stays_as_it_is(database: Any) -> None:
+    assert values(SqlSource(database, "SELECT 7 AS id UNION ALL SELECT NULL")) == [7, None]
+    (value,) = values(SqlSource(database, "SELECT 7.5"))
+    assert value in (7.5, Decimal("7.5"))
+
+
+def test_a_query_without_rows_gives_nothing(database: Any) -> None:
+    assert values(SqlSource(database, "SELECT 'a' AS id WHERE 1 = 0")) == []
+
+
+def test_the_columns_are_looked_at_even_if_there_are_no_rows(database: Any) -> None:
+    source = SqlSource(database, "SELECT 'a' AS id WHERE 1 = 0", columns=Columns("user_id"))
+    with pytest.raises(SourceError, match=r"the query: there is no column 'user_id'; there are: 'id'"):
+        values(source)
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_rows_come_in_blocks_and_know_their_number(database: Any, size: int) -> None:
+    found = placed(SqlSource(database, SERIES.format(1234), columns=Columns("ID")), size)
+    assert len(found) == 1234
+    assert found[0] == ("customer-1", "row 1 of the query")
+    assert found[-1] == ("customer-1234", "row 1,234 of the query")
+
+
+def test_attributes_tags_and_actions(database: Any) -> None:
+    query = """
+        SELECT 'a' AS id, 'add' AS op, 3 AS points, 'Paris' AS city, '["vip", "new"]' AS tags
+        UNION ALL SELECT 'b', 'REMOVE', NULL, '', 'vip, new'
+        UNION ALL SELECT 'c', 'upsert', 1, 'x', NULL
+        UNION ALL SELECT 'd', NULL, 1, 'x', NULL
+    """
+    columns = Columns("id", "op", {"points": "nb_points", "city": "city"}, "tags")
+    bad = BadRow("the action is neither 'add' nor 'remove'")
+    assert values(SqlSource(database, query, columns=columns)) == [
+        Change("add", Member("a", {"nb_points": 3, "city": "Paris"}, ["vip", "new"])),
+        Change("remove", Member("b", {"city": ""}, ["vip", "new"])),
+        bad,
+        bad,
+    ]
+
+
+def test_arrays_of_postgresql_are_tags(postgres: Any) -> None:
+    query = "SELECT 'a' AS id, ARRAY['vip', 'new'] AS tags"
+    assert values(SqlSource(postgres, query, columns=Columns(tags_column="tags"))) == [
+        Member("a", None, ["vip", "new"])
+    ]
+
+
+def test_parameters_are_the_drivers(sqlite: Any, postgres: Any) -> None:
+    assert values(SqlSource(sqlite, "SELECT ?", ("100%",))) == ["100%"]
+    assert values(SqlSource(sqlite, "SELECT '100%'")) == ["100%"]
+    assert values(SqlSource(postgres, "SELECT %(id)s::text", {"id": "100%"})) == ["100%"]
+    assert values(SqlSource(postgres, "SELECT '100%'")) == ["100%"]
+
+
+def test_a_semicolon_at_the_end_is_no_second_statement(database: Any) -> None:
+    assert values(SqlSource(database, "SELECT 'a'; -- all of them\n")) == ["a"]
+
+
+@pytest.mark.parametrize("cursor", ["dictcursor", "namedtuplecursor"])
+def test_rows_are_tuples_whatever_the_connection_asks_for(
+    postgres: Any, monkeypatch: pytest.MonkeyPatch, cursor: str
+) -> None:
+    connection = json.loads(os.environ["AIRFLOW_CONN_POSTGRES_DEFAULT"])
+    monkeypatch.setenv("AIRFLOW_CONN_POSTGRES_DEFAULT", json.dumps({**connection, "extra": {"cursor": cursor}}))
+    hook = type(postgres)()
+    assert values(SqlSource(hook, "SELECT 1 AS x, 'a' AS id", columns=Columns("id"))) == ["a"]
+
+
+def test_rows_that_are_dicts_are_read_as_well(sqlite: Any) -> None:
+    def get_conn() -> Any:
+        connection = sqlite.get_conn()
+        connection.row_factory = lambda cursor, row: {
+            column[0]: cell for column, cell in zip(cursor.description, row, strict=True)
+        }
+        return connection
+
+    hook = SimpleNamespace(get_conn=get_conn)
+    assert values(SqlSource(hook, "SELECT 1 AS x, 'a' AS id", columns=Columns("id"))) == ["a"]
+
+
+def test_a_connection_that_commits_by_itself_is_read_in_a_transaction(postgres: Any) -> None:
+    def get_conn() -> Any:
+        connection = postgres.get_conn()
+        connection.autocommit = True
+        return connection
+
+    assert values(SqlSource(SimpleNamespace(get_conn=get_conn), "SELECT 'a'")) == ["a"]
+
+
+def test_it_is_asked_anew_each_time(database: Any) -> None:
+    run(database, "DROP TABLE IF EXISTS growing", "CREATE TABLE growing (id TEXT)", "INSERT INTO growing VALUES ('a')")
+    watched = Watched(database)
+    source = SqlSource(watched, "SELECT id FROM growing")
+    assert (source.rereadable, source.restartable) == (False, True)
+    assert list(source) == ["a"]
+    run(database, "INSERT INTO growing VALUES ('b')")
+    assert list(source) == ["a", "b"]
+    assert watched.closed == [True, True]
+
+
+def test_nothing_is_asked_before_it_is_read(database: Any) -> None:
+    watched = Watched(database)
+    source = SqlSource(watched, "SELECT 'a'")
+    blocks = source.blocks(10)
+    assert watched.opened == []
+    assert next(blocks).values == ["a"]
+
+
+@pytest.mark.parametrize("ending", ["all", "early", "let go", "no column", "no table"])
+def test_the_connection_is_closed_in_every_ending(database: Any, ending: str) -> None:
+    watched = Watched(database)
+    columns = Columns("nobody" if ending == "no column" else "id")
+    query = "SELECT id FROM nothing" if ending == "no table" else SERIES.format(100_000)
+    blocks = SqlSource(watched, query, columns=columns).blocks(100)
+    if ending == "all":
+        assert sum(len(rows.values) for rows in blocks) == 100_000
+    elif ending in ("no column", "no table"):
+        with pytest.raises(SourceError):
+            next(blocks)
+    else:
+        next(blocks)
+        assert watched.closed == [False]
+        if ending == "early":
+            blocks.close()  # type: ignore[attr-defined]  # a generator has it
+        else:
+            del blocks
+    assert watched.closed == [True]
+
+
+def test_a_statement_that_returns_no_rows_is_refused_and_not_kept(sqlite: Any, postgres: Any) -> None:
+    for hook in (sqlite, postgres):
+        run(hook, "DROP TABLE IF EXISTS kept", "CREATE TABLE kept (id TEXT)", "INSERT INTO kept VALUES ('a')")
+        for query in ("UPDATE kept SET id = 'b'", "DELETE FROM kept"):
+            with pytest.raises(SourceError, match=r"SELECT|syntax error"):
+                values(SqlSource(hook, query))
+        assert values(SqlSource(hook, "SELECT id FROM kept")) == ["a"]
+
+
+def test_a_query_that_is_wrong_says_what_the_database_says(database: Any) -> None:
+    with pytest.raises(SourceError, match=r"the query failed \(\w+.*\): .*nowhere") as caught:
+        values(SqlSource(database, "SELECT id\nFROM nowhere"))
+    assert not caught.value.retryable
+    assert caught.value.__cause__ is caught.value.__context__ is None
+
+
+def test_an_error_that_quotes_a_row_is_retold_without_it(postgres: Any) -> None:
+    query = "SELECT CASE WHEN i < 500 THEN '1' ELSE 'jane@example.com' END::int FROM generate_series(1, 1000) AS i"
+    blocks = SqlSource(postgres, query).blocks(100)
+    assert len(next(blocks).values) == 100
+    with pytest.raises(SourceError, match=r"SQLSTATE 22P02.*may quote a row") as caught:
+        list(blocks)
+    assert "jane" not in f"{caught.value!r}{caught.value.__context__}{caught.value.__cause__}"
+    assert not caught.value.retryable
+
+
+def test_a_query_that_was_cancelled_may_pass(postgres: Any) -> None:
+    query = "SELECT pg_sleep(5)::text FROM generate_series(1, 2)"
+    with pytest.raises(SourceUnavailableError, match="statement timeout"):
+        values(SqlSource(Impatient(postgres), query))
+
+
+class Impatient:
+    def __init__(self, hook: Any) -> None:
+        self._hook = hook
+
+    def get_conn(self) -> Any:
+        connection = self._hook.get_conn()
+        connection.cursor().execute("SET statement_timeout = 50")
+        return connection
+
+
+def test_a_database_that_does_not_answer_may_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.providers.postgres.hooks.postgres import PostgresHook
+
+    monkeypatch.setenv("AIRFLOW_CONN_POSTGRES_DEFAULT", "postgres://airflow@127.0.0.1:1/postgres")
+    with pytest.raises(SourceUnavailableError, match=r"the query failed \(OperationalError\)"):
+        values(SqlSource(PostgresHook(), "SELECT 1"))
+
+
+def test_a_locked_database_may_pass(sqlite: Any) -> None:
+    run(sqlite, "CREATE TABLE ids (id TEXT)")
+    holder = sqlite.get_conn()
+    holder.execute("BEGIN EXCLUSIVE")
+
+    def impatient() -> Any:
+        connection = sqlite.get_conn()
+        connection.execute("PRAGMA busy_timeout = 1")
+        return connection
+
+    with pytest.raises(SourceUnavailableError, match="locked"):
+        values(SqlSource(SimpleNamespace(get_conn=impatient), "SELECT id FROM ids"))
+    holder.close()
+
+
+def test_an_error_that_is_not_the_drivers_is_passed_on() -> None:
+    def get_conn() -> Any:
+        raise LookupError("no such connection")
+
+    with pytest.raises(LookupError, match="no such connection"):
+        values(SqlSource(SimpleNamespace(get_conn=get_conn), "SELECT 1"))
+
+
+def test_several_statements_are_refused(database: Any) -> None:
+    with pytest.raises(BatchError, match="the query failed"):
+        values(SqlSource(database, "SELECT 'a'; SELECT 'b'; nonsense"))
+
+
+class UnbufferedCursor:
+    """What a MySQL driver has in place of a cursor on the server."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._cursor = connection.real.cursor()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+    def close(self) -> None:
+        assert self._connection.is_closed, "this would read the rest of the rows"
+
+
+class MySqlConnection:
+    def __init__(self, real: Any) -> None:
+        self.real = real
+        self.is_closed = False
+
+    def cursor(self, kind: Any) -> Any:
+        return kind(self)
+
+    def close(self) -> None:
+        self.is_closed = True
+        self.real.close()
+
+
+@pytest.mark.parametrize("driver", ["MySQLdb", "pymysql"])
+def test_mysql_is_read_unbuffered_and_left_at_once(sqlite: Any, monkeypatch: pytest.MonkeyPatch, driver: str) -> None:
+    monkeypatch.setitem(sys.modules, f"{driver}.cursors", SimpleNamespace(SSCursor=UnbufferedCursor))
+    monkeypatch.setattr(MySqlConnection, "__module__", f"{driver}.connections")
+    connection = MySqlConnection(sqlite.get_conn())
+    blocks = SqlSource(SimpleNamespace(get_conn=lambda: connection), SERIES.format(1000), None, Columns("id")).blocks(9)
+    assert len(next(blocks).values) == 9
+    blocks.close()  # type: ignore[attr-defined]  # a generator has it
+    assert connection.is_closed
+
+
+def test_a_million_rows_need_no_memory(database: Any) -> None:
+    counted(SqlSource(database, SERIES.format(20_000), columns=Columns("id")))
+    seen, grown = counted(SqlSource(database, SERIES.format(1_000_000), columns=Columns("id")))
+    assert seen == 1_000_000
+    assert grown < 20 << 20
+
+
+def test_reading_rows_imports_no_airflow_and_no_pyarrow() -> None:
+    program = (
+        "import sys; import airflow_provider_batch.sources.sql, airflow_provider_batch.sources.files; "
+        "import airflow_provider_batch.sources.rejects; "
+        "print(*sorted({'airflow', 'pyarrow', 'pandas', 'numpy', 'fsspec'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert ran.stdout.strip() == ""
