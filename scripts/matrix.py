@@ -27,7 +27,10 @@ LOWEST: Final = "lowest"
 #: What came after these is not for them, as their own metadata says; later versions of Airflow run on all of ours.
 NEWEST_PYTHON: Final = {"2.11": (3, 12), "3.0": (3, 12), LOWEST: (3, 12)}
 
-TESTS: Final = ("-m", "not airflow_server", "--ignore=tests/docs", "--ignore=tests/faults/test_many_faults.py")
+TESTS: Final = (
+    *("-m", "not airflow_server and not browser"),
+    *(f"--ignore=tests/{left_out}" for left_out in ("browser", "docs", "faults/test_many_faults.py")),
+)
 
 Outcome = Literal["passed", "FAILED", "skipped", "-"]
 
