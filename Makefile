@@ -13,7 +13,11 @@ PYTHON_OLDEST ?= $(shell for python in "$(PYTHON)" python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo "$$python" && break; done)
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help demo test lint bench airflow cluster-demo cluster-test cluster-bench servers pins clean
+=======
+.PHONY: help demo test lint docs bench airflow pins clean
+>>>>>>> main
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,12 +31,19 @@ test: $(VENV)/installed $(VENV_OLDEST)/installed ## run every test on the newest
 	@echo "==> testing on Airflow $(OLDEST)"
 	@$(VENV_OLDEST)/bin/python -m pytest
 
-lint: $(VENV)/installed ## check style, types and the floors of the house
+lint: $(VENV)/installed ## check style, types, the floors of the house, and the documentation
 	@echo "==> ruff, mypy, import-linter"
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
+	@$(MAKE) --no-print-directory docs
+
+docs: $(VENV)/installed ## build the documentation into .docs/, strictly
+	@echo "==> documentation"
+	@$(VENV)/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs .docs
+	@$(VENV)/bin/python scripts/check_site.py .docs
+	@echo "==> open .docs/index.html"
 
 bench: $(VENV)/installed $(VENV_BENCH)/installed ## measure the provider beside its peers and the ideal (8 minutes)
 	@$(VENV)/bin/python -m benchmarks
@@ -61,7 +72,7 @@ pins: $(VENV)/installed ## write constraints/ anew with the newest versions that
 		echo "==> constraints/airflow-$$airflow.txt"; \
 		echo "apache-airflow==$$airflow" > $(VENV)/airflow.txt; \
 		case $$airflow in 2.*) echo "universal-pathlib<0.3" >> $(VENV)/airflow.txt;; esac; \
-		$(VENV)/bin/uv pip compile pyproject.toml --all-extras --group test --group lint --group build \
+		$(VENV)/bin/uv pip compile pyproject.toml --all-extras --group test --group lint --group docs --group build \
 			--universal --python-version 3.11 --constraints $(VENV)/airflow.txt --upgrade --quiet \
 			--no-emit-index-url --no-annotate --no-header --output-file constraints/airflow-$$airflow.txt || exit 1; \
 	done
@@ -71,7 +82,11 @@ pins: $(VENV)/installed ## write constraints/ anew with the newest versions that
 		--no-emit-index-url --no-annotate --no-header --output-file constraints/cluster.txt
 
 clean: ## remove the environments and everything that was made in this folder
+<<<<<<< HEAD
 	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_BENCH) $(VENV_CLUSTER) .airflow .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist
+=======
+	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_BENCH) .airflow .docs .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist
+>>>>>>> main
 
 $(VENV)/installed: constraints/airflow-$(NEWEST).txt pyproject.toml
 	@$(call install,$(VENV),$(NEWEST),$(PYTHON))

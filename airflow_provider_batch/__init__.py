@@ -70,24 +70,37 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-class-name": "airflow_provider_batch.hooks.batch.BatchHook",
                 "hook-name": "Batch",
                 "ui-field-behaviour": {
-                    # One app and one company key are the whole of it; what else can be set has a field of its own.
-                    "hidden-fields": ["schema", "port", "extra"],
+                    # One app and one company key are the whole of it; what else can be set has a field of its own. The
+                    # port stays: without one, Airflow 3.3.2 refuses to test a connection, whatever its type
+                    # (https://github.com/apache/airflow/pull/73298).
+                    "hidden-fields": ["schema", "extra"],
                     "relabeling": {
                         "login": "Batch API key or project key",
                         "password": "REST API key",
                         "host": "Base URL",
+                        "port": "Port",
                     },
                     "placeholders": {
                         "login": "the app's Live, Dev or SDK key (mep), or the project's key (cep)",
                         "password": "the company's REST API key",
                         "host": "https://api.batch.com",
+                        "port": "443 (Airflow 3.3.2 needs it to test the connection)",
                     },
                 },
                 "conn-fields": {
                     "platform": {
                         "label": "Platform",
                         "description": "mep: Mobile Engagement Platform (default); cep: Customer Engagement Platform.",
-                        "schema": {"type": ["string", "null"], "enum": ["mep", "cep", None]},
+                        "schema": {
+                            "type": ["string", "null"],
+                            "enum": ["mep", "cep", None],
+                            # Airflow 3 shows these instead of the values, and else «null» where nothing was chosen.
+                            "values_display": {
+                                "mep": "mep: Mobile Engagement Platform",
+                                "cep": "cep: Customer Engagement Platform",
+                                "null": "not set: mep",
+                            },
+                        },
                     },
                     "api_version": {
                         "label": "API version",

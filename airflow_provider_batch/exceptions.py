@@ -162,7 +162,8 @@ class BatchServerError(BatchAPIError):
 class BatchProtocolError(BatchError):
     """The answer is not what the documentation says: HTML, no token, cut short."""
 
-    #: Every call of this package may be repeated: an id has one action in a push, and views do not write.
+    #: Every call of this package may be repeated: an id has one action in a push, views do not write, and before an
+    #: audience is created or deleted again, the list says whether it was.
     retryable = True
 
 

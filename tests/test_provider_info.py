@@ -70,6 +70,16 @@ def test_every_module_it_names_is_there(declared: dict[str, Any]) -> None:
     assert getattr(import_module(module), name).conn_type == "batch"
 
 
+def test_assets_and_links_are_there(declared: dict[str, Any]) -> None:
+    (audiences,) = declared["asset-uris"]
+    assert declared["dataset-uris"] == [audiences]
+    assert audiences["schemes"] == ["batch"]
+    paths = [path for part, path in audiences.items() if part != "schemes"]
+    for path in (*paths, *declared["extra-links"]):
+        module, _, name = path.rpartition(".")
+        assert callable(getattr(import_module(module), name))
+
+
 def test_its_parts_belong_to_a_named_integration(declared: dict[str, Any]) -> None:
     names = {integration["integration-name"] for integration in declared["integrations"]}
     used = {
@@ -89,6 +99,7 @@ def test_airflow_shows_the_provider_and_complains_of_nothing() -> None:
         "hooks": ["hooks", "--output", "json"],
         "widgets": ["widgets", "--output", "json"],
         "behaviours": ["behaviours", "--output", "json"],
+        "links": ["links", "--output", "json"],
     }
     environment = {**os.environ, "COLUMNS": "400"}
     running = {
@@ -117,4 +128,5 @@ def test_airflow_shows_the_provider_and_complains_of_nothing() -> None:
     for field in get_provider_info()["connection-types"][0]["conn-fields"]:
         assert f"extra__batch__{field}" in shown["widgets"]
     assert '"batch"' in shown["behaviours"]
+    assert "airflow_provider_batch.links.batch.BatchDashboardLink" in shown["links"]
     assert complaints == []

@@ -20,7 +20,9 @@ from airflow_provider_batch.exceptions import (
     BatchAPIError,
     BatchAuthenticationError,
     BatchError,
+    BatchNotFoundError,
     BatchProtocolError,
+    BatchRequestError,
     DriftError,
     EmptySetError,
     GuardError,
@@ -150,7 +152,7 @@ class BatchHook(BaseHook):
                 return CreatedAudience(audience_name, audience_type, created=True, indexing_token=token)
         if if_exists == "fail":
             raise AudienceExistsError(f"{audience_name}: there is an audience of that name already")
-        if existing.type not in (None, audience_type):
+        if existing.type != audience_type and existing.type in self._settings.known_types:
             raise InvalidArgumentError(
                 f"audience_type: {audience_name} exists, but its type is {existing.type} and not {audience_type}"
             )
@@ -515,6 +517,14 @@ class BatchHook(BaseHook):
     def _find(self, dialect: Dialect, audience_name: str) -> CustomAudience | None:
         return self._run(flow.find(dialect, audience_name, self._settings.backoff))
 
+    def _await_creation(self, created: CreatedAudience, indexing_token: str) -> None:
+        """Wait for a creation to be applied: whether the audience can be written to before, no page says."""
+        try:
+            self.wait_for_indexing(created.name, [indexing_token], audience_type=created.type)
+        except (BatchRequestError, BatchNotFoundError) as refusal:
+            # By the pages of 2.2 and 2.3 only an update's or a replace's token can be asked for.
+            self.log.info("%s: whether it is ready cannot be asked: %s", created.name, refusal)
+
     def _push(
         self,
         audience_name: str,
@@ -536,8 +546,8 @@ class BatchHook(BaseHook):
         """Return whether the audience had to be created."""
         name, kind = push.audience_name, push.audience_type
         created = self.create_custom_audience(name, audience_type=kind, if_exists="skip")
-        if created.indexing_token:  # whether it can be written to before that is applied, no page says
-            self.wait_for_indexing(name, [created.indexing_token], audience_type=kind)
+        if created.indexing_token:
+            self._await_creation(created, created.indexing_token)
         return created.created
 
     def _mirror(self, push: Push, snapshot_path: Any) -> Mirror:

@@ -25,6 +25,7 @@ from airflow_provider_batch.transport.pace import Pace, shared_pace
 #: https://doc.batch.com/developer/api/mep/custom-audience/1.0/update
 PUBLIC_BASE_URL: Final = "https://api.batch.com"
 
+_DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 #: Where its users see what has arrived.
 PUBLIC_DASHBOARD_URL: Final = "https://dashboard.batch.com"
 
@@ -68,6 +69,11 @@ class Settings:
         :raises InvalidArgumentError: if the connection's platform has none.
         """
         return self.credentials.platform.dialect(audience_type)
+
+    @property
+    def known_types(self) -> frozenset[str]:
+        """The types of audiences that the platform is spoken to about; it may answer with others."""
+        return frozenset(name for dialect in self.credentials.platform.dialects for name in dialect.audience_types)
 
     @property
     def backoff(self) -> Backoff:
@@ -131,12 +137,21 @@ def _full_jitter(most: float) -> float:
 def _base_url(connection: AirflowConnection) -> str:
     host = (connection.host or "").strip().rstrip("/")
     if not host:
-        return PUBLIC_BASE_URL
+        return _with_port(PUBLIC_BASE_URL, connection.port)
     if "://" not in host:
         scheme = connection.schema if connection.schema in ("http", "https") else "https"
         # An address of IPv6 has colons of its own.
         host = f"{scheme}://[{host}]" if host.count(":") > 1 and not host.startswith("[") else f"{scheme}://{host}"
-    return f"{host}:{connection.port}" if connection.port else host
+    return _with_port(host, connection.port)
+
+
+def _with_port(address: str, port: int | None) -> str:
+    """Put *port* into *address*, unless that says the same without it."""
+    scheme, _, rest = address.partition("://")
+    authority, slash, path = rest.partition("/")
+    if not port or port == _DEFAULT_PORTS.get(scheme) or authority.endswith(f":{port}"):
+        return address
+    return f"{scheme}://{authority}:{port}{slash}{path}"
 
 
 def _setting(name: str, value: object) -> tuple[str, Any]:

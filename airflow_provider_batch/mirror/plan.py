@@ -295,19 +295,18 @@ class Attempt:
         self._base.check_still(folder, self._pending)
         now = datetime.fromtimestamp(self._mirror.clock(), UTC)
         head = replace(self._head, indexing_tokens=tuple(indexing_tokens), written_at=now.isoformat(timespec="seconds"))
-        self._keep_uncertain(head.generation, refused)
+        if refused:
+            self._keep_uncertain(head.generation, refused)
         put_head(folder, head)
         try:
+            if not refused:  # what an attempt at the same generation may have left that did not come to its end
+                drop_pending(folder, head.generation)
             forget(folder, head, self._base.head)
         except OSError as error:
             log.warning("files of earlier runs in %s could not be deleted: %s", folder, type(error).__name__)
         return head
 
     def _keep_uncertain(self, generation: int, ids: Sequence[str]) -> None:
-        folder = self._mirror.folder
-        if not ids:
-            drop_pending(folder, generation)
-            return
         lines = sorted(map(line_of, map(str, ids)))
         with tempfile.TemporaryDirectory(prefix="batch-mirror-") as local:
             path = Path(local, "uncertain.gz")
@@ -315,7 +314,7 @@ class Attempt:
                 file.write("\n".join(lines) + "\n", len(lines))
             nonce = secrets.token_hex(8)
             pending = Pending(owner="", series=nonce, nonce=nonce, replaces=False, count=len(lines))
-            put_pending(folder, generation, pending, path)
+            put_pending(self._mirror.folder, generation, pending, path)
 
 
 def _release(claim: Claim) -> None:

@@ -54,8 +54,9 @@ def normalize(value: object, rules: MemberRules, *, removes: bool = False) -> st
         return _id(value, rules.max_id_length)
     id_ = _id(value.id, rules.max_id_length)
     beside = extras(value.attributes, value.tags, rules)
-    if beside and removes:  # 2.x refuses it; of 1.1 no page says what it would mean
-        raise ValueError("attributes and tags go with an id to add; remove by the id alone")
+    if beside and removes:
+        # 2.x says so; the page of 1.1 says nothing else, and there is no use for them.
+        raise ValueError("attributes and tags go with an id to add only; remove by the id alone")
     return AnnotatedId(id_, beside) if beside else id_
 
 

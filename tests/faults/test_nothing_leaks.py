@@ -21,6 +21,9 @@ ADDS = [f"{MARK}-{number:03}" for number in range(60)]
 REMOVES = [f"{MARK}-gone-{number:03}" for number in range(6)]
 SANDBOX_KEYS = ("marked-app-key", "marked-rest-key")
 
+#: On which platform, by the connection's extra.
+BOTH = pytest.mark.parametrize("platform", [{}, {"platform": "cep"}], ids=["mep", "cep"])
+
 
 class Records(logging.Handler):
     """All that is logged anywhere, formatted as a worker's log is, tracebacks included."""
@@ -70,26 +73,32 @@ def assert_private(told: list[str], *secrets: str) -> None:
             assert secret not in text
 
 
+@BOTH
 def test_a_push_through_every_fault_tells_nothing(
-    connect: Connect, records: Records, monkeypatch: pytest.MonkeyPatch
+    platform: dict[str, str], connect: Connect, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app, rest = SANDBOX_KEYS
-    with Sandbox(apps=[app], rest_api_key=rest) as sandbox:
-        hook = connect(sandbox, timeout=1, max_attempts=12, max_concurrency=6)
+    key, rest = SANDBOX_KEYS
+    of_project = {"projects": [key], "apps": ["other-app"]} if platform else {"apps": [key]}
+    with Sandbox(rest_api_key=rest, **of_project) as sandbox:  # type: ignore[arg-type]  # lists of keys
+        hook = connect(sandbox, login=key, timeout=1, max_attempts=12, max_concurrency=6, **platform)
         sandbox.faults(*(fault for faults in PASSING.values() for fault in faults))
         result = hook.update_custom_audience("vip", add_ids=ADDS, remove_ids=REMOVES, chunk_size=3)
         sandbox.faults(Fault(502, body="<html>"), Fault(reset=True), Fault(200, body={"indexing_state": "PONDERING"}))
         audience = hook.wait_for_indexing("vip", result.indexing_tokens[:3], poke_interval=0.1, timeout=20)
-        assert sandbox.members("vip") == set(ADDS)
+        assert sandbox.members("vip", key) == set(ADDS)
     assert len(records.told) > 100
     assert_private([*records.told, repr(result), repr(result.summary()), repr(audience)], MARK, *SANDBOX_KEYS)
 
 
+@BOTH
 @pytest.mark.parametrize("fault", [faults[0] for faults in PASSING.values()], ids=list(PASSING))
-def test_a_push_that_ends_in_a_fault_tells_nothing(fault: Fault, connect: Connect, records: Records) -> None:
-    app, rest = SANDBOX_KEYS
-    with Sandbox(apps=[app], rest_api_key=rest) as sandbox:
-        hook = connect(sandbox, timeout=0.3, max_attempts=1, max_concurrency=6)
+def test_a_push_that_ends_in_a_fault_tells_nothing(
+    fault: Fault, platform: dict[str, str], connect: Connect, records: Records
+) -> None:
+    key, rest = SANDBOX_KEYS
+    of_project = {"projects": [key], "apps": ["other-app"]} if platform else {"apps": [key]}
+    with Sandbox(rest_api_key=rest, **of_project) as sandbox:  # type: ignore[arg-type]  # lists of keys
+        hook = connect(sandbox, login=key, timeout=0.3, max_attempts=1, max_concurrency=6, **platform)
         sandbox.faults(*[fault] * 50)
         with pytest.raises(BatchError) as caught:
             hook.update_custom_audience("vip", add_ids=ADDS, remove_ids=REMOVES, chunk_size=11)
@@ -99,7 +108,8 @@ def test_a_push_that_ends_in_a_fault_tells_nothing(fault: Fault, connect: Connec
 def quoted(asked: Asked) -> bytes:
     """All that was sent, on one line."""
     ids = [element["id"] for element in json.loads(asked.body)["ids"]] if asked.body else []
-    return f"{asked.target} {asked.headers['x-authorization']} {' '.join(ids)}".encode()
+    keys = [value for name, value in asked.headers.items() if "authorization" in name or "project" in name]
+    return f"{asked.target} {' '.join(keys)} {' '.join(ids)}".encode()
 
 
 #: Where an answer may quote what was sent: what the HTTP libraries cannot read, they like to repeat.
@@ -123,19 +133,20 @@ QUOTING: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+@BOTH
 @pytest.mark.parametrize(
     "quote",
     [pytest.param(quote, id=name) for name, quote in QUOTING.items()],
 )
 def test_an_answer_that_quotes_what_was_sent_anywhere_is_not_repeated(
-    quote: Callable[[bytes], bytes], connect: Connect, records: Records
+    quote: Callable[[bytes], bytes], platform: dict[str, str], connect: Connect, records: Records
 ) -> None:
     def quoting(asked: Asked) -> Iterator[bytes]:
         yield quote(quoted(asked))
         raise ConnectionAbortedError
 
     with RawServer(quoting) as server:  # type: ignore[arg-type]
-        hook = connect(server, timeout=2, max_attempts=1)
+        hook = connect(server, timeout=2, max_attempts=1, **platform)
         with pytest.raises(BatchError) as caught:
             hook.update_custom_audience("vip", add_ids=ADDS, chunk_size=30)
     assert_private([*records.told, *told_by(caught.value)], MARK, KEY, REST_KEY)

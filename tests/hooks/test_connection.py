@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,10 +59,50 @@ def test_an_extra_that_is_no_count_is_refused(name: str, most: int, value: objec
         settings(connect(extra={name: value}))
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["https://dashboard.example.com", "http://batch.intern:8080/apps/7", "https://[::1]/a?b=c#d", "https://a.b/@me"],
+)
+def test_the_dashboard_may_be_elsewhere(address: str, connect: Connect) -> None:
+    hook = connect(extra={"dashboard_url": address})
+    assert hook.dashboard_url == address
+    form = get_provider_info()["connection-types"][0]["conn-fields"]["dashboard_url"]
+    assert re.match(form["schema"]["pattern"], address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "dashboard.example.com",
+        "ftp://a.b",
+        "https://",
+        "https:///a",
+        "javascript:alert(1)",
+        "https://a b",
+        "https://a:b",
+        5,
+    ],
+)
+def test_what_is_no_address_of_a_dashboard_is_refused(address: object, connect: Connect) -> None:
+    with pytest.raises(BatchConfigurationError, match="'dashboard_url' must be an address such as https://"):
+        settings(connect(extra={"dashboard_url": address}))
+
+
+def test_an_address_that_is_shown_has_no_secrets(connect: Connect) -> None:
+    with pytest.raises(BatchConfigurationError, match="'dashboard_url' must not contain credentials") as caught:
+        settings(connect(extra={"dashboard_url": "https://user:secret@dashboard.example.com"}))
+    assert "secret" not in str(caught.value)
+    for key in ("app-key-1", "rest-key-1", "rest%2Dkey%2D1"):
+        with pytest.raises(BatchConfigurationError, match="'dashboard_url' must not contain a key") as caught:
+            settings(connect(extra={"dashboard_url": f"https://dashboard.example.com/apps/{key}"}))
+        assert key not in str(caught.value)
+
+
 @pytest.mark.parametrize("empty", [None, ""])
 def test_an_empty_extra_is_the_default(empty: object, connect: Connect) -> None:
     read = settings(connect(extra=dict.fromkeys(_SETTINGS, empty)))
     assert (read.timeout, read.max_attempts, read.max_concurrency, read.requests_per_second) == (60.0, 5, 4, None)
+    assert read.dashboard_url == "https://dashboard.batch.com"
 
 
 def test_the_names_of_early_forms_are_read_too(connect: Connect) -> None:
@@ -99,6 +140,10 @@ def test_an_extra_that_is_no_object_is_refused_in_words(connect: Connect) -> Non
         ({"host": "proxy.example", "port": 8443}, "https://proxy.example:8443"),
         ({"host": "proxy.example:8443"}, "https://proxy.example:8443"),
         ({"host": "https://proxy.example/batch/"}, "https://proxy.example/batch"),
+        ({"port": 443}, "https://api.batch.com"),
+        ({"host": "https://api.batch.com", "port": 443}, "https://api.batch.com"),
+        ({"host": "https://proxy.example/batch/", "port": 8443}, "https://proxy.example:8443/batch"),
+        ({"host": "https://proxy.example:8443", "port": 8443}, "https://proxy.example:8443"),
         ({"host": "http://127.0.0.1:8000"}, "http://127.0.0.1:8000"),
         ({"host": "localhost", "port": 8000, "schema": "http"}, "http://localhost:8000"),
         ({"host": "localhost", "port": 8000, "schema": "https"}, "https://localhost:8000"),
@@ -120,7 +165,7 @@ def test_a_host_may_be_written_in_many_ways(fields: Mapping[str, Any], base_url:
         {"host": "https://user:pass@api.batch.com"},
         {"host": "api.batch.com/?a=b"},
         {"host": "not a host"},
-        {"host": "https://proxy.example:8443", "port": 8443},
+        {"host": "https://proxy.example:8443", "port": 9443},
         {"login": None},
         {"login": ""},
         {"password": None},

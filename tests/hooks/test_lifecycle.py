@@ -67,9 +67,15 @@ def test_an_audience_that_exists_may_be_left_as_it_is(stage: Stage) -> None:
 
 
 @on("1.0")
-def test_an_audience_of_another_type_is_not_the_one_that_was_meant(stage: Stage) -> None:
+def test_an_audience_of_another_known_type_is_not_the_one_that_was_meant(stage: Stage) -> None:
     with pytest.raises(InvalidArgumentError, match="vip exists, but its type is custom_ids and not advertising_ids"):
         create(stage, "vip", audience_type="advertising_ids", if_exists="skip")
+
+
+def test_a_type_in_a_spelling_that_no_page_shows_is_no_reason_to_fail(stage: Stage) -> None:
+    there = [{"name": "vip", "type": "CUSTOM_IDS"}]
+    stage.sandbox.faults(Fault(200, body={"audiences": there, "custom_audiences": there}))
+    assert create(stage, "vip", if_exists="skip").created is False
 
 
 def between_list_and_write(stage: Stage, verb: str) -> None:
@@ -268,6 +274,16 @@ def test_what_is_missing_is_created_before_the_push(stage: Stage) -> None:
     assert set(stage.sandbox.members("new", stage.version.key)) == {"a"}
 
 
+@on("2.11")
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_creation_whose_token_cannot_be_asked_for_is_no_reason_to_fail(status: int, stage: Stage) -> None:
+    hook = stage.connect()
+    stage.sandbox.faults(None, None, Fault(status))
+    hook.update_custom_audience("new", add_ids=["a"], create_if_missing=True)
+    assert stage.verbs == ["list", "create", "view", "update"]
+    assert set(stage.sandbox.members("new", stage.version.key)) == {"a"}
+
+
 def test_nothing_is_created_for_ids_that_are_none_or_a_dry_run(stage: Stage) -> None:
     hook = stage.connect()
     with pytest.raises(InvalidArgumentError):
@@ -337,7 +353,7 @@ def test_attributes_and_tags_arrive_where_they_are_taken(stage: Stage) -> None:
         ({"add_ids": [Member("a", {f"a{n}": n for n in range(16)})]}, "16 attributes are more than the 15"),
         ({"add_ids": [Member("a", {"vip": True})]}, "attribute 'vip': a value of type bool is none"),
         ({"add_ids": [Member("a", tags=["new"])]}, "takes no tags"),
-        ({"remove_ids": [Member("a", {"plan": "gold"})]}, r"remove_ids\[0\]: attributes and tags go with an id to add"),
+        ({"remove_ids": [Member("a", {"plan": "gold"})]}, r"remove_ids\[0\]: attributes and tags go with an id to"),
     ],
 )
 def test_members_against_the_rules_are_refused_before_any_call(

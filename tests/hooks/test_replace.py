@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from airflow_provider_batch.exceptions import (
     IndexingTimeoutError,
     InvalidArgumentError,
     InvalidMemberError,
+    PushStoppedError,
 )
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.protocol.model import Member, PushResult, Receipt
@@ -305,6 +307,26 @@ def test_a_wait_that_is_interrupted_goes_on_in_a_retry(journal: type[Notes] | No
     assert (stage.asked("replace"), stage.asked("update")) == (1, 2)
     now[0] += 3600
     assert stage.members == set(ids(25))
+
+
+def test_a_wait_for_the_replace_is_stopped_from_outside(open_stage: OpenStage) -> None:
+    stage = open_stage(indexing_delay=3600)
+    hook, notes = BatchHook(), Notes()
+
+    def stop() -> None:
+        while "view" not in stage.verbs:
+            pass
+        hook.stop()
+
+    killer = threading.Thread(target=stop)
+    killer.start()
+    with pytest.raises(PushStoppedError) as caught:
+        hook.replace_custom_audience(
+            "vip", ids(4), chunk_size=2, audience_type=stage.audience_type, poke_interval=60, journal=notes
+        )
+    killer.join()
+    assert (caught.value.accepted_chunks, len(notes.tokens)) == (1, 1)
+    assert stage.asked("update") == 0
 
 
 def test_a_journal_of_other_ids_begins_with_the_replace(stage: Stage) -> None:

@@ -7,7 +7,9 @@ import json
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
 from traceback import format_exception
 from typing import Any
 
@@ -16,12 +18,23 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_batch.exceptions import BatchError
 from airflow_provider_batch.hooks.batch import BatchHook
-from airflow_provider_batch.operators.custom_audience import CustomAudienceUpdateOperator
+from airflow_provider_batch.operators.custom_audience import (
+    CustomAudienceReplaceOperator,
+    CustomAudienceUpdateOperator,
+)
+from airflow_provider_batch.protocol.model import Member
 from airflow_provider_batch.sensors.custom_audience import CustomAudienceIndexingSensor
 from airflow_provider_batch.triggers.custom_audience import CustomAudienceIndexingTrigger
 from tests.transport.servers import HANG_UP, KEY, REST_KEY, Asked, RawServer, Script, Torn, answer
 
 IDS = ["jane.doe@example.com", "+33 6 12 34 56 78", "c-9f8e7d", "Zoë «quoted»", "4815162342", 'with "quotes"\\']
+#: What is known of the members, where the API takes it.
+KNOWN = ["12 Sesame Street", "1980-02-29T10:11:12Z", "481516234.5", "lapsed-in-spring"]
+MEMBERS = [
+    {"id": IDS[0], "attributes": {"street": KNOWN[0], "born": datetime(1980, 2, 29, 10, 11, 12, tzinfo=UTC)}},
+    {"id": IDS[2], "attributes": {"spent": Decimal(KNOWN[2]), "likes": [KNOWN[3]]}},
+    *IDS,
+]
 LOGGERS = ["", "urllib3", "httpx", "httpcore", "requests", "asyncio", "airflow_provider_batch", "airflow.task"]
 ACCEPTED = answer(201, {"indexing_token": "t" * 32})
 APPLIED = answer(200, {"name": "vip", "indexing_state": "APPLIED"})
@@ -59,7 +72,7 @@ def seen(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) ->
     seen = Seen(caplog, capfd)
     yield seen
     everything = seen.everything()
-    for secret in (KEY, REST_KEY, *IDS, *(json.dumps(id_)[1:-1] for id_ in IDS)):
+    for secret in (KEY, REST_KEY, *IDS, *KNOWN, *(json.dumps(id_)[1:-1] for id_ in IDS)):
         assert not re.search(rf"(?<!\w){re.escape(secret)}(?!\w)", everything), secret
 
 
@@ -72,12 +85,22 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Any:
     return connected
 
 
+def values(given: Iterable[object]) -> Iterator[str]:
+    """Each attribute of a member, and each in a list of them."""
+    for value in given:
+        yield from values(value) if isinstance(value, list) else [str(value)]
+
+
 def quoting(status: int, **headers: str) -> Any:
     """An answer that quotes everything back that it was sent."""
 
     def quoted(asked: Asked) -> bytes:
-        ids = [element["id"] for element in json.loads(asked.body)["ids"]] if asked.body else []
-        message = f"{asked.headers['x-authorization']} may not do {asked.target}: {', '.join(ids)}"
+        elements = json.loads(asked.body).get("ids", []) if asked.body else []
+        ids = [
+            said for element in elements for said in (element["id"], *values(element.get("attributes", {}).values()))
+        ]
+        keys = [value for name, value in asked.headers.items() if "authorization" in name or "project" in name]
+        message = f"{' '.join(keys)} may not do {asked.target}: {', '.join(ids)}"
         return answer(status, {"code": 31, "message": message, "ids": ids}, **headers)
 
     return quoted
@@ -88,6 +111,28 @@ def test_a_push_that_works_tells_nothing(seen: Seen, connect: Any) -> None:
         result = connect(server).update_custom_audience("vip", add_ids=IDS, remove_ids=["gone"], chunk_size=2)
     seen.add(result, result.summary(), result.indexing_tokens)
     assert result.added == len(IDS)
+
+
+def listed(*names: str) -> bytes:
+    """A list of audiences, for either platform."""
+    audiences = [{"name": name} for name in names]
+    return answer(200, {"custom_audiences": audiences, "audiences": audiences})
+
+
+@pytest.fixture(params=[{}, {"platform": "cep"}], ids=["mep", "cep"])
+def platform(request: pytest.FixtureRequest) -> dict[str, str]:
+    given: dict[str, str] = request.param
+    return given
+
+
+def test_members_that_are_known_tell_nothing(seen: Seen, connect: Any) -> None:
+    with RawServer(ACCEPTED) as server:
+        hook = connect(server, platform="cep")
+        result = hook.update_custom_audience("vip", add_ids=MEMBERS, chunk_size=2)
+        given = [*MEMBERS, {"id": IDS[0], "attributes": {"a": {"b": KNOWN[0]}}}, {"id": IDS[1], "tags": [KNOWN[3]]}]
+        skipped = hook.update_custom_audience("vip", add_ids=given, on_invalid_id="skip")
+    seen.add(result, result.summary(), skipped, skipped.summary(), *map(Member, IDS))
+    assert (result.added, result.duplicates, skipped.rejected) == (len(IDS), 2, 2)
 
 
 def test_what_is_skipped_is_told_without_its_text(seen: Seen, connect: Any) -> None:
@@ -127,11 +172,37 @@ def test_an_argument_that_is_no_list_is_told_without_its_text(seen: Seen, connec
     ],
     ids=["400", "401", "404", "429", "503", "201 without a token", "hung up", "torn", "HTML"],
 )
-def test_a_push_that_fails_tells_nothing(script: Script, seen: Seen, connect: Any) -> None:
-    with RawServer(script) as server, pytest.raises(BatchError) as caught:
-        connect(server, max_attempts=1).update_custom_audience("vip", add_ids=IDS)
+def test_a_push_that_fails_tells_nothing(script: Script, platform: Any, seen: Seen, connect: Any) -> None:
+    members = MEMBERS if platform else IDS
+    with RawServer(script) as server:
+        hook = connect(server, max_attempts=1, **platform)
+        with pytest.raises(BatchError) as caught:
+            hook.update_custom_audience("vip", add_ids=members)
+        seen.add_error(caught.value)
+        with pytest.raises(BatchError) as caught:
+            hook.replace_custom_audience("vip", members)
+        seen.add_error(caught.value)
+    assert ("audiences/replace" if platform else "custom-audience/vip") in str(caught.value)
+
+
+@pytest.mark.parametrize("script", [quoting(400), quoting(401), quoting(503, Retry_After="0"), HANG_UP])
+@pytest.mark.parametrize(
+    ("before", "verb"),
+    [
+        ([listed()], lambda hook: hook.create_custom_audience("vip")),
+        ([listed("vip")], lambda hook: hook.delete_custom_audience("vip")),
+        ([], lambda hook: list(hook.list_custom_audiences())),
+    ],
+    ids=["create", "delete", "list"],
+)
+def test_the_other_verbs_tell_nothing(
+    script: Script, before: list[bytes], verb: Any, platform: Any, seen: Seen, connect: Any
+) -> None:
+    with RawServer(*before, script) as server:
+        hook = connect(server, max_attempts=1, **platform)
+        with pytest.raises(BatchError) as caught:
+            verb(hook)
     seen.add_error(caught.value)
-    assert "vip" in str(caught.value)
 
 
 def test_tries_and_their_end_tell_nothing(seen: Seen, connect: Any) -> None:
@@ -209,7 +280,7 @@ def test_a_sensor_tells_nothing(seen: Seen, connect: Any) -> None:
 
 
 @pytest.mark.parametrize("script", [quoting(400), quoting(503), HANG_UP, APPLIED, Torn(b"HTTP/1.1 2")])
-def test_a_trigger_tells_nothing(script: Script, seen: Seen, connect: Any) -> None:
+def test_a_trigger_tells_nothing(script: Script, platform: Any, seen: Seen, connect: Any) -> None:
     async def events() -> list[Any]:
         waiting = CustomAudienceIndexingTrigger(
             batch_conn_id="batch_default",
@@ -223,13 +294,25 @@ def test_a_trigger_tells_nothing(script: Script, seen: Seen, connect: Any) -> No
         return [event.payload async for event in waiting.run()]
 
     with RawServer(script) as server:
-        connect(server)
+        connect(server, **platform)
         seen.add(*asyncio.run(events()))
 
 
-def test_a_tested_connection_tells_nothing(seen: Seen, connect: Any) -> None:
-    for script in (quoting(401), HANG_UP, answer(200, {"custom_audiences": []})):
+def test_a_tested_connection_tells_nothing(platform: Any, seen: Seen, connect: Any) -> None:
+    for script in (quoting(401), HANG_UP, answer(200, {"custom_audiences": [], "audiences": []})):
         with RawServer(script) as server:
-            hook = connect(server)
+            hook = connect(server, **platform)
             ok, message = hook.test_connection()
             seen.add(ok, message, hook, vars(hook))
+
+
+def test_a_replacing_operator_tells_nothing(platform: Any, seen: Seen, connect: Any) -> None:
+    members = MEMBERS if platform else IDS
+    with RawServer(ACCEPTED, quoting(400)) as server:
+        connect(server, **platform)
+        operator = CustomAudienceReplaceOperator(task_id="replace", audience_name="vip", ids=members)
+        operator.render_template_fields({})
+        seen.add(operator.execute({}), operator.ids)
+        with pytest.raises(AirflowFailException) as caught:
+            operator.execute({})
+        seen.add_error(caught.value)

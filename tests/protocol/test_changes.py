@@ -60,7 +60,7 @@ def test_a_member_that_is_removed_last_is_removed_by_its_id_alone() -> None:
 
 
 def test_attributes_of_a_removal_are_refused() -> None:
-    with pytest.raises(InvalidMemberError, match=r"changes\[1\]: attributes and tags go with an id to add"):
+    with pytest.raises(InvalidMemberError, match=r"changes\[1\]: attributes and tags go with an id to add only"):
         read([add("b"), remove(Member("a", {"n": 1}))])
 
 

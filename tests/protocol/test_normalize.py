@@ -228,9 +228,9 @@ def test_a_member_does_not_print_itself() -> None:
 
 
 @pytest.mark.parametrize("rules", [MEP_1_1.members, CEP.members], ids=["1.1", "2.x"])
-def test_an_id_is_removed_by_itself(rules: MemberRules) -> None:
+def test_an_id_is_removed_by_itself_alone(rules: MemberRules) -> None:
     assert member(Member("a", {"plan": None}), rules, removes=True) == ("a", None)
-    with pytest.raises(ValueError, match="attributes and tags go with an id to add; remove by the id alone"):
+    with pytest.raises(ValueError, match="attributes and tags go with an id to add only; remove by the id alone"):
         member(Member("a", {"plan": "gold"}), rules, removes=True)
 
 

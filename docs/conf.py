@@ -1,0 +1,48 @@
+"""How Sphinx builds this documentation; `make docs` is strict about it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+
+# Before anything imports Airflow, which makes its home where this says.
+_HOME = tempfile.TemporaryDirectory(prefix="airflow-provider-batch-docs-")
+os.environ["AIRFLOW_HOME"] = _HOME.name
+for _name in ("airflow.configuration", "airflow.settings"):  # they tell how they begin, before they know how to
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+from airflow_provider_batch import __version__  # noqa: E402
+
+project = "airflow-provider-batch"
+author = "The airflow-provider-batch developers"
+project_copyright = f"{author}; Apache-2.0. Not affiliated with Batch or the Apache Software Foundation."
+release = __version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+html_theme = "furo"
+html_title = f"Batch for Airflow {release}"
+html_show_sphinx = False
+html_copy_source = False
+templates_path: list[str] = []
+exclude_patterns = ["_build"]
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+# Docstrings are the reference: what is public, in the order of the source, without what Airflow's classes bring along.
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_default_options = {"members": True}
+autodoc_preserve_defaults = True
+python_maximum_signature_line_length = 80
+default_role = "code"
+add_module_names = False
+
+# A name of ours that does not exist is an error; those of Python and Airflow lead nowhere without a network.
+nitpicky = True
+nitpick_ignore_regex = [
+    (r"py:.*", r"(?!airflow_provider_batch\.).*"),
+    # What an operator hands to a hook, and no user does.
+    (r"py:class", r"airflow_provider_batch\.resume\.Journal"),
+]

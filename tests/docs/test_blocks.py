@@ -1,0 +1,149 @@
+"""Every block of code in README and docs/ is executed as it stands there; shell commands that build are only read."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_batch.hooks.batch import BatchHook
+from airflow_provider_batch.sandbox import Sandbox
+from tests.docs.pages import PAGES, ROOT, Block, blocks
+
+BLOCKS = blocks()
+
+Check = Callable[[str, Path], None]
+
+#: The pages' connections, each to an app or project of one sandbox.
+APPS = {"default": "sandbox-app-key", "ios": "sandbox-ios", "android": "sandbox-android", "web": "sandbox-web"}
+PROJECT = "project_sandbox"
+AUDIENCES = ("vip", "newsletter")
+
+
+@pytest.fixture
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A sandbox behind every connection that the pages name."""
+    with Sandbox(AUDIENCES, apps=APPS.values(), projects=(PROJECT,)) as sandbox:
+        for name, key in {**APPS, "cep": PROJECT}.items():
+            monkeypatch.setenv(f"AIRFLOW_CONN_BATCH_{name.upper()}", sandbox.connection_json(key))
+        yield sandbox
+
+
+def shell(script: str, **options: str) -> str:
+    """Run *script* with this interpreter's commands first on the path; return what it prints."""
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    done = subprocess.run(
+        ["bash", "-euc", script], cwd=ROOT, env={**os.environ, "PATH": path, **options}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def check_install(command: str, folder: Path) -> None:
+    # The package is installed already, so that no index is needed to see that its name and its extras exist.
+    package, _, extras = command.removeprefix("pip install ").strip("'").partition("[")
+    assert package == "airflow-provider-batch"
+    assert set(filter(None, extras.rstrip("]").split(","))) <= _extras()
+
+
+def _extras() -> set[str]:
+    from importlib.metadata import metadata
+
+    return set(metadata("airflow-provider-batch").get_all("Provides-Extra") or ())
+
+
+def check_sandbox(command: str, folder: Path) -> None:
+    server = subprocess.Popen(
+        [sys.executable, *re.sub(r"--port \d+", "--port 0", command).split()[1:]], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert server.stdout is not None
+        printed = [next(server.stdout)]
+        while "AIRFLOW_CONN_BATCH_DEFAULT" not in printed[-1]:
+            printed.append(next(server.stdout))
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
+def check_export(command: str, folder: Path) -> None:
+    for name in re.findall(r"AIRFLOW_CONN_(\w+)=", command):
+        exported = shell(f'{command}\nprintf %s "$AIRFLOW_CONN_{name}"')
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv(f"AIRFLOW_CONN_{name}", exported)
+            assert "YOUR_REST_API_KEY" in str(BatchHook(name.lower()).get_conn().headers)
+
+
+def check_command(command: str, folder: Path) -> None:
+    shell(command)
+
+
+def check_make(command: str, folder: Path) -> None:
+    shell(command.replace("make ", "make --dry-run "))
+
+
+#: What becomes of a command, by how it begins.
+COMMANDS: dict[str, Check] = {
+    "pip install ": check_install,
+    "python -m airflow_provider_batch.sandbox": check_sandbox,
+    "export AIRFLOW_CONN_": check_export,
+    "airflow ": check_command,
+    "make ": check_make,
+}
+
+
+def check_shell(code: str, folder: Path) -> None:
+    """Check one command after the other; those of more than one line end in a backslash or are one export."""
+    commands = [code] if code.startswith("export") else re.split(r"(?<!\\)\n", code.rstrip("\n"))
+    for command in commands:
+        (check,) = (check for begins, check in COMMANDS.items() if command.startswith(begins))
+        check(command, folder)
+
+
+def check_python(code: str, folder: Path) -> None:
+    """Run a DAG, the tests of a test module, or anything else as it is."""
+    if re.search(r"^with DAG\(", code, re.MULTILINE):
+        (folder / "page_dag.py").write_text(code)
+        (dag_id,) = re.findall(r"with DAG\(\s*\"(\w+)\"", code)
+        shell(f"airflow dags test {dag_id}", AIRFLOW__CORE__DAGS_FOLDER=str(folder))
+    elif re.search(r"^pytest_plugins = |^def test_", code, re.MULTILINE):
+        # On a page, conftest.py and the module of tests may be one block.
+        (folder / "test_page.py").write_text(code)
+        assert " passed" in shell(f"python -m pytest -q -p no:cacheprovider --rootdir {folder} {folder}/test_page.py")
+    else:
+        exec(compile(code, "page", "exec"), {})
+
+
+def check_json(code: str, folder: Path) -> None:
+    """A block of JSON is a connection's extra, or a value that the code takes elsewhere."""
+    json.loads(code)
+
+
+LANGUAGES: dict[str, Check] = {"shell": check_shell, "python": check_python, "json": check_json}
+
+
+@pytest.mark.usefixtures("airflow_db")
+@pytest.mark.parametrize("block", {(each.code, each.then): each for each in BLOCKS}.values(), ids=str)
+def test_a_block_does_what_it_says(block: Block, sandbox: Sandbox, tmp_path: Path) -> None:
+    LANGUAGES[block.language](block.code, tmp_path)
+
+    if block.then:
+        assert eval(block.then, {"sandbox": sandbox})
+
+
+def test_no_page_has_code_that_is_not_run() -> None:
+    fences = sum(len(re.findall(r"^```\w+$", page.read_text("utf-8"), re.MULTILINE)) for page in PAGES)
+    texts = sum(page.read_text("utf-8").count("\n```text\n") for page in PAGES)
+    assert fences == len(BLOCKS) + texts
+
+
+def test_no_command_is_left_without_a_page() -> None:
+    shown = "\n".join(block.code for block in BLOCKS if block.language == "shell")
+    assert [begins for begins in COMMANDS if begins not in shown] == []

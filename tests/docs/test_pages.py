@@ -1,0 +1,176 @@
+"""What the pages say is complete: no class, parameter, limit, error or field of a connection without a page."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_provider_batch import exceptions, get_provider_info
+from airflow_provider_batch.hooks.batch import BatchHook
+from airflow_provider_batch.protocol import limits, model
+from airflow_provider_batch.sandbox import Sandbox
+from tests.conftest import EXAMPLE_DAGS
+from tests.docs.pages import DOCS, README, ROOT, links, named, snippets
+
+NAMED = named()
+PROVIDER = get_provider_info()
+
+#: What the hook gives and takes.
+VALUES = (
+    model.Member,
+    model.Change,
+    model.PushResult,
+    model.Rejection,
+    model.CustomAudience,
+    model.IndexingState,
+    model.CreatedAudience,
+    model.DeletedAudience,
+    model.IndexingOutcome,
+)
+
+
+def classes_of(module: Any) -> list[type]:
+    """Return the public classes that *module* defines."""
+    found = inspect.getmembers(module, inspect.isclass)
+    return [cls for name, cls in found if cls.__module__ == module.__name__ and not name.startswith("_")]
+
+
+def declared_modules() -> Iterator[str]:
+    """Yield the modules that the provider declares to Airflow."""
+    for kind in ("hooks", "operators", "sensors"):
+        for entry in PROVIDER[kind]:
+            yield from entry["python-modules"]
+    for transfer in PROVIDER.get("transfers", ()):
+        yield transfer["python-module"]
+
+
+DECLARED = [cls for module in declared_modules() for cls in classes_of(import_module(module))]
+TRIGGERS = [
+    cls
+    for entry in PROVIDER["triggers"]
+    for module in entry["python-modules"]
+    for cls in classes_of(import_module(module))
+]
+ERRORS = classes_of(exceptions)
+
+
+def arguments(call: Any) -> set[str]:
+    """Return the names that *call* can be given."""
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = inspect.signature(call).parameters.items()
+    return {name for name, parameter in parameters if name != "self" and parameter.kind not in variadic}
+
+
+def parameters_of(cls: type) -> set[str]:
+    """Return the parameters of our own that *cls* is made with, its base classes' among them."""
+    ours = [base for base in cls.__mro__ if base.__module__.startswith("airflow_provider_batch.")]
+    return {name for base in ours if "__init__" in vars(base) for name in arguments(vars(base)["__init__"])}
+
+
+@pytest.mark.parametrize("cls", [*DECLARED, *TRIGGERS, *ERRORS, *VALUES, Sandbox], ids=lambda cls: cls.__name__)
+def test_a_public_class_is_on_a_page(cls: type) -> None:
+    assert cls.__name__ in NAMED
+
+
+@pytest.mark.parametrize("cls", [*DECLARED, Sandbox], ids=lambda cls: cls.__name__)
+def test_its_parameters_are_on_a_page(cls: type) -> None:
+    assert sorted(parameters_of(cls) - NAMED) == []
+
+
+def test_the_parameters_of_the_hooks_methods_are_on_a_page() -> None:
+    methods = {name: method for name, method in vars(BatchHook).items() if inspect.isfunction(method)}
+    public = {name: arguments(method) for name, method in methods.items() if not name.startswith("_")}
+    assert sorted(public.keys() - NAMED) == []
+    assert {name: sorted(missing) for name, given in public.items() if (missing := given - NAMED)} == {}
+
+
+@pytest.mark.parametrize("cls", [cls for cls in DECLARED if cls is not BatchHook], ids=lambda cls: cls.__name__)
+def test_its_parameters_are_in_its_docstring_or_in_one_that_it_names(cls: type) -> None:
+    docstrings = [cls.__doc__ or ""]
+    for docstring in docstrings:
+        for found in re.findall(r":class:`~?([\w.]+)`", docstring):
+            module, _, name = found.rpartition(".")
+            other = getattr(import_module(module or cls.__module__), name).__doc__
+            if other not in docstrings:
+                docstrings.append(other)
+    described = set(re.findall(r"^\s*:param (\w+):", "\n".join(docstrings), re.MULTILINE))
+    assert sorted(parameters_of(cls) - described) == []
+
+
+def test_every_field_of_the_connection_has_a_row() -> None:
+    rows = set(re.findall(r"^\| `(\w+)` \|", (DOCS / "connection.md").read_text("utf-8"), re.MULTILINE))
+    assert set(PROVIDER["connection-types"][0]["conn-fields"]) <= rows
+
+
+def limits_with_their_pages() -> Iterator[tuple[str, object, list[str]]]:
+    """Yield each number and alphabet of Batch, and the addresses in the comment above it."""
+    source = Path(limits.__file__).read_text("utf-8")
+    for comment, names in re.findall(r"((?:^#.*\n)+)((?:^\w+: Final.*\n)+)", source, re.MULTILINE):
+        for name in re.findall(r"^(\w+): Final", names, re.MULTILINE):
+            yield name, getattr(limits, name), re.findall(r"https://[^\s,]+[^\s,.:]", comment)
+
+
+@pytest.mark.parametrize(("name", "value", "sources"), limits_with_their_pages())
+def test_a_limit_of_batchs_is_on_its_page_with_its_source(name: str, value: object, sources: list[str]) -> None:
+    if value == limits.NO_LIMIT or isinstance(value, re.Pattern):  # a pattern stands beside its rule in words
+        return
+    page = (DOCS / ("errors.md" if value is limits.ERROR_NAMES else "limits.md")).read_text("utf-8")
+    for each in value.values() if isinstance(value, dict) else [value]:
+        assert re.search(rf"\b{each:,}\b" if isinstance(each, int) else re.escape(str(each)), page), name
+    assert [source for source in sources if source not in page] == []
+
+
+def test_every_error_has_a_row() -> None:
+    rows = re.findall(r"^\| `(\w+)`", (DOCS / "errors.md").read_text("utf-8"), re.MULTILINE)
+    assert {cls.__name__ for cls in ERRORS} - set(rows) == set()
+
+
+def test_every_option_of_the_sandbox_is_on_its_page() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "airflow_provider_batch.sandbox", "--help"], capture_output=True, text=True, check=True
+    )
+    page = (DOCS / "testing.md").read_text("utf-8")
+    assert [option for option in set(re.findall(r"--[\w-]+", done.stdout)) - {"--help"} if option not in page] == []
+
+
+def test_every_target_of_make_is_on_the_contributors_page() -> None:
+    targets = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    assert [target for target in targets if target not in ("help", "clean") and f"`make {target}`" not in page] == []
+
+
+@pytest.mark.parametrize(("page", "target"), links())
+def test_what_a_page_links_to_is_there(page: Path, target: str) -> None:
+    file, _, heading = target.partition("#")
+    path = page.parent / file if file else page
+    assert path.exists()
+    if heading:
+        titles = re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.MULTILINE)
+        assert heading in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_every_marked_part_of_an_example_dag_is_on_a_page() -> None:
+    parts = [part for part in snippets() if part.file.parent == EXAMPLE_DAGS and part.text.strip()]
+    shown = {part.options["start-after"].strip("\"'[]").removeprefix("START ") for part in parts}
+    marked = {
+        mark for path in EXAMPLE_DAGS.glob("*.py") for mark in re.findall(r"\[START (\w+)\]", path.read_text("utf-8"))
+    }
+    assert marked - shown == set()
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    index = (DOCS / "index.md").read_text("utf-8")
+    listed = set(re.findall(r"^([\w-]+)$", index, re.MULTILINE))
+    assert {page.stem for page in DOCS.glob("*.md")} - {"index"} == listed
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text("utf-8").splitlines()) <= 120
