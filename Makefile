@@ -13,11 +13,7 @@ PYTHON_OLDEST ?= $(shell for python in "$(PYTHON)" python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo "$$python" && break; done)
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help demo test lint bench airflow cluster-demo cluster-test cluster-bench servers pins clean
-=======
-.PHONY: help demo test lint docs bench airflow pins clean
->>>>>>> main
+.PHONY: help demo test lint docs bench airflow cluster-demo cluster-test cluster-bench servers pins clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,13 +47,13 @@ bench: $(VENV)/installed $(VENV_BENCH)/installed ## measure the provider beside 
 airflow: $(VENV)/installed ## run Airflow with the example DAGs, and the sandbox, until Ctrl+C
 	@$(VENV)/bin/python scripts/local_airflow.py serve
 
-cluster-demo: $(VENV_CLUSTER)/installed servers ## push four shards from two Celery workers (Redis, PostgreSQL) to the sandbox
+cluster-demo: $(VENV_CLUSTER)/installed | servers ## push four shards from two Celery workers (Redis, PostgreSQL) to the sandbox
 	@$(VENV_CLUSTER)/bin/python scripts/local_cluster.py
 
-cluster-test: $(VENV_CLUSTER)/installed servers ## test the push from several workers
+cluster-test: $(VENV_CLUSTER)/installed | servers ## test the push from several workers
 	@$(VENV_CLUSTER)/bin/python -m pytest -m cluster tests/cluster
 
-cluster-bench: $(VENV_CLUSTER)/installed servers ## measure how a push scales with task slots (5 minutes)
+cluster-bench: $(VENV_CLUSTER)/installed | servers ## measure how a push scales with task slots (5 minutes)
 	@$(VENV_CLUSTER)/bin/python -m benchmarks --cluster
 
 # Debian's packages, where they are missing and we may: their own services stay untouched, and never run for us.
@@ -82,11 +78,8 @@ pins: $(VENV)/installed ## write constraints/ anew with the newest versions that
 		--no-emit-index-url --no-annotate --no-header --output-file constraints/cluster.txt
 
 clean: ## remove the environments and everything that was made in this folder
-<<<<<<< HEAD
-	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_BENCH) $(VENV_CLUSTER) .airflow .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist
-=======
-	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_BENCH) .airflow .docs .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist
->>>>>>> main
+	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_BENCH) $(VENV_CLUSTER) .airflow .docs .hypothesis .mypy_cache .pytest_cache \
+		.ruff_cache .import_linter_cache dist
 
 $(VENV)/installed: constraints/airflow-$(NEWEST).txt pyproject.toml
 	@$(call install,$(VENV),$(NEWEST),$(PYTHON))
