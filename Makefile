@@ -3,17 +3,29 @@
 PYTHON ?= python3
 NEWEST := 3.3.2
 OLDEST := 2.11.0
+# The last patch of each minor version; `lowest`: the lowest version of everything that pyproject.toml names.
+AIRFLOWS ?= 2.11.2 3.0.6 3.1.8 3.2.2 3.3.2 lowest
+PYTHONS ?= python3.11 python3.12 python3.13
+# Later ones came after these Airflows and break every task, though Airflow itself allows them.
+HOLD_2.11.0 := 'universal-pathlib<0.3'
+HOLD_2.11.2 := 'universal-pathlib<0.3'
+HOLD_3.0.6 := 'fastapi<0.132'
+HOLD_3.2.2 := 'fastapi<0.137'
+# What is needed beside the tests.
+GROUPS_$(NEWEST) := --group lint --group docs --group browser
+GROUPS_$(OLDEST) := --group browser
 
 VENV := .venv
 VENV_OLDEST := .venv-airflow-$(OLDEST)
 VENV_BENCH := .venv-bench
 VENV_CLUSTER := .venv-cluster
+export CHROMIUM ?= /usr/bin/chromium
 # Airflow 2.11 runs on Python 3.11 and 3.12 only.
 PYTHON_OLDEST ?= $(shell for python in "$(PYTHON)" python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo "$$python" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint docs bench airflow cluster-demo cluster-test cluster-bench servers pins clean
+.PHONY: help demo test browser-test screenshots lint docs matrix bench airflow cluster-demo cluster-test cluster-bench servers pins clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +38,16 @@ test: $(VENV)/installed $(VENV_OLDEST)/installed ## run every test on the newest
 	@$(VENV)/bin/python -m pytest
 	@echo "==> testing on Airflow $(OLDEST)"
 	@$(VENV_OLDEST)/bin/python -m pytest
+
+browser-test: $(VENV)/installed $(VENV_OLDEST)/installed | $(CHROMIUM) ## look at the pages of both Airflows in a real browser
+	@echo "==> looking at Airflow $(NEWEST)"
+	@$(VENV)/bin/python -m pytest -m browser tests/browser
+	@echo "==> looking at Airflow $(OLDEST)"
+	@$(VENV_OLDEST)/bin/python -m pytest -m browser tests/browser
+
+screenshots: $(VENV)/installed $(VENV_OLDEST)/installed | $(CHROMIUM) ## take the pictures of docs/images/ anew
+	@PYTHONPATH=. $(VENV)/bin/python scripts/screenshots.py docs/images
+	@PYTHONPATH=. $(VENV_OLDEST)/bin/python scripts/screenshots.py docs/images
 
 lint: $(VENV)/installed ## check style, types, the floors of the house, and the documentation
 	@echo "==> ruff, mypy, import-linter"
@@ -40,6 +62,9 @@ docs: $(VENV)/installed ## build the documentation into .docs/, strictly
 	@$(VENV)/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs .docs
 	@$(VENV)/bin/python scripts/check_site.py .docs
 	@echo "==> open .docs/index.html"
+
+matrix: $(VENV)/installed ## run the unit tests and the example DAGs on every Airflow and Python (half an hour)
+	@$(VENV)/bin/python scripts/matrix.py --airflow $(AIRFLOWS) --python $(PYTHONS)
 
 bench: $(VENV)/installed $(VENV_BENCH)/installed ## measure the provider beside its peers and the ideal (8 minutes)
 	@$(VENV)/bin/python -m benchmarks
@@ -64,22 +89,14 @@ servers:
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq redis-server postgresql >/dev/null; }
 
 pins: $(VENV)/installed ## write constraints/ anew with the newest versions that fit
-	@for airflow in $(NEWEST) $(OLDEST); do \
-		echo "==> constraints/airflow-$$airflow.txt"; \
-		echo "apache-airflow==$$airflow" > $(VENV)/airflow.txt; \
-		case $$airflow in 2.*) echo "universal-pathlib<0.3" >> $(VENV)/airflow.txt;; esac; \
-		$(VENV)/bin/uv pip compile pyproject.toml --all-extras --group test --group lint --group docs --group build \
-			--universal --python-version 3.11 --constraints $(VENV)/airflow.txt --upgrade --quiet \
-			--no-emit-index-url --no-annotate --no-header --output-file constraints/airflow-$$airflow.txt || exit 1; \
-	done
-	@echo "==> constraints/cluster.txt"
-	@$(VENV)/bin/uv pip compile pyproject.toml --all-extras --group test --group build --group cluster \
-		--universal --python-version 3.11 --constraints constraints/airflow-$(NEWEST).txt --upgrade --quiet \
-		--no-emit-index-url --no-annotate --no-header --output-file constraints/cluster.txt
+	@$(foreach airflow,$(sort $(NEWEST) $(OLDEST) $(filter-out lowest,$(AIRFLOWS))), \
+		$(call pin,airflow-$(airflow),$(airflow),$(GROUPS_$(airflow))) &&) true
+	@$(call pin,cluster,$(NEWEST),--group cluster)
+	@$(call pin,lowest,$(OLDEST),--resolution lowest-direct)
 
 clean: ## remove the environments and everything that was made in this folder
-	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_BENCH) $(VENV_CLUSTER) .airflow .docs .hypothesis .mypy_cache .pytest_cache \
-		.ruff_cache .import_linter_cache dist
+	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_BENCH) $(VENV_CLUSTER) .venv-matrix .airflow .docs .hypothesis .mypy_cache \
+		.pytest_cache .ruff_cache .import_linter_cache dist
 
 $(VENV)/installed: constraints/airflow-$(NEWEST).txt pyproject.toml
 	@$(call install,$(VENV),$(NEWEST),$(PYTHON))
@@ -90,6 +107,13 @@ $(VENV_OLDEST)/installed: constraints/airflow-$(OLDEST).txt pyproject.toml
 
 $(VENV_CLUSTER)/installed: constraints/cluster.txt pyproject.toml
 	@$(call install,$(VENV_CLUSTER),$(NEWEST),$(PYTHON),cluster)
+
+# The browser is the system's: it is not in the Python Package Index.
+$(CHROMIUM):
+	@test "$$(id -u)" = 0 && command -v apt-get > /dev/null || \
+		{ echo "A Chromium is needed at $@: install your system's, or name another: make CHROMIUM=…" >&2; exit 1; }
+	@echo "==> installing Chromium"
+	@apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium fonts-liberation > /dev/null
 
 # Peers that cannot be installed are no reason to measure nothing: the tables name them.
 $(VENV_BENCH)/installed: benchmarks/requirements.txt
@@ -108,4 +132,13 @@ define install
 	&& $(1)/bin/uv pip install --quiet --python $(1) --no-deps --requirement constraints/$(or $(4),airflow-$(2)).txt \
 	&& $(1)/bin/uv pip install --quiet --python $(1) --no-deps --no-build-isolation --editable . \
 	&& touch $@
+endef
+
+# $(call pin,name,version of Airflow,options): for every Python from 3.11 on.
+define pin
+	echo "==> constraints/$(1).txt" \
+	&& printf '%s\n' 'apache-airflow==$(2)' $(HOLD_$(2)) > $(VENV)/airflow.txt \
+	&& $(VENV)/bin/uv pip compile pyproject.toml --all-extras --group test --group build $(3) \
+		--universal --python-version 3.11 --constraints $(VENV)/airflow.txt --upgrade --quiet \
+		--no-emit-index-url --no-annotate --no-header --output-file constraints/$(1).txt
 endef

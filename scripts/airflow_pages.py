@@ -7,6 +7,7 @@ this machine is loaded.
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from abc import ABC, abstractmethod
@@ -33,6 +34,9 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+#: Where the default connection's tasks link to; nobody is there, and nobody looks.
+DASHBOARD_URL = "https://dashboard.example/apps/live"
 
 #: Seconds until something must have appeared: a busy machine takes its time.
 PATIENCE = 60
@@ -95,8 +99,10 @@ def open_airflow(home: Path) -> Iterator[tuple[str, Sandbox]]:
     """Run a whole Airflow with the example DAGs, and a sandbox; gives Airflow's address and the sandbox."""
     port = local_airflow.free_port()
     apps = local_airflow.APPS.values()
-    with Sandbox(local_airflow.AUDIENCES, apps=apps, indexing_delay=2.0) as sandbox:
+    with Sandbox(local_airflow.AUDIENCES, apps=apps, projects=[local_airflow.PROJECT], indexing_delay=2.0) as sandbox:
         env = local_airflow.environment(home, local_airflow.ROOT / "example_dags", sandbox, port)
+        default = json.loads(env["AIRFLOW_CONN_BATCH_DEFAULT"])
+        env["AIRFLOW_CONN_BATCH_DEFAULT"] = json.dumps({**default, "extra": {"dashboard_url": DASHBOARD_URL}})
         with local_airflow.standalone(env, port, home / "standalone.log") as url:
             yield url, sandbox
 
@@ -198,7 +204,7 @@ class Airflow3Pages(AirflowPages):
     def fill(self, values: Mapping[str, str]) -> None:
         left = dict(values)
         for panel in self._PANELS:
-            for row in self._rows(panel):
+            for row in self._rows(panel) if left else ():
                 if (value := left.pop(_label(row), None)) is None:
                     continue
                 if (choice := row.get_by_role("combobox")).count():
@@ -253,10 +259,10 @@ class Airflow3Pages(AirflowPages):
 
     def _panel(self, name: str) -> Locator:
         """Open the panel *name*, which closes the other."""
-        button = self.form().get_by_role("button", name=name, exact=True)
+        button = self.page.get_by_role("button", name=name, exact=True)
         if button.get_attribute("aria-expanded") == "false":
             button.click()
-        panel = self.form().get_by_role("region", name=name, exact=True)
+        panel = self.form().locator("[data-scope=accordion][data-part=item]").filter(has=button)
         expect(panel.locator("label").last).to_be_visible()
         return panel
 
@@ -278,11 +284,13 @@ class Airflow2Pages(AirflowPages):
         self.page.goto(f"{self.url}/connection/add")
         self.page.get_by_label("Connection Id").fill(conn_id)
         self.page.locator("#conn_type").select_option("batch")
+        self._await_form()
 
     def edit_connection(self, conn_id: str) -> None:
         self.page.goto(f"{self.url}/connection/list/")
         row = self.page.get_by_role("row").filter(has=self.page.get_by_role("cell", name=conn_id, exact=True))
         row.locator("a[href*='/connection/edit/']").click()
+        self._await_form()
 
     def form(self) -> Locator:
         return self.page.locator("#model_form")
@@ -319,7 +327,7 @@ class Airflow2Pages(AirflowPages):
 
     def log(self, dag: str, run: str, task: str) -> None:
         self._grid(dag, dag_run_id=run, task_id=task, tab="logs")
-        self.see("Marking task as SUCCESS")
+        self.see("Post task execution logs")
 
     def rendered_fields(self, dag: str, run: str, task: str) -> None:
         ran = self.page.request.get(f"{self.url}/api/v1/dags/{dag}/dagRuns/{run}").json()
@@ -330,6 +338,11 @@ class Airflow2Pages(AirflowPages):
     def xcoms(self, dag: str, run: str, task: str) -> None:
         self._grid(dag, dag_run_id=run, task_id=task, tab="xcom")
         self.see("return_value")
+
+    def _await_form(self) -> None:
+        """Return once the page's script has put the fields of our type in their places."""
+        expect(self.page.locator("#test-connection")).to_be_visible()
+        expect(self.form().locator("label:visible[for^=extra__batch__]").last).to_be_visible()
 
     def _grid(self, dag: str, **query: str) -> None:
         self.page.goto(f"{self.url}/dags/{dag}/grid?{urlencode(query)}")

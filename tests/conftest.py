@@ -12,11 +12,15 @@ import subprocess
 import sys
 import tempfile
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["airflow_provider_batch.sandbox.fixture", "tests.stages"]
+pytest_plugins = ["airflow_provider_batch.sandbox.fixture", "tests.stages", "tests.real_servers"]
+
+# Some environments have no browser to drive.
+collect_ignore = [] if find_spec("playwright") else ["browser"]
 
 EXAMPLE_DAGS = Path(__file__).parent.parent / "example_dags"
 

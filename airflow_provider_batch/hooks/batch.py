@@ -282,7 +282,7 @@ class BatchHook(BaseHook):
         if chunks.total == 0 and not allow_empty:
             raise EmptySetError(_nothing_to_replace_by(audience_name))
         is_new = create_if_missing and not dry_run and self._create_if_missing(push)
-        if max_shrink is not None and not is_new:
+        if max_shrink is not None and not (is_new or (create_if_missing and dry_run and self._is_missing(push))):
             self._check_shrink(push, chunks.total or 0, max_shrink)
         result = self._carry_out(push, chunks, journal, dry_run)
         if not result.calls:  # a stream's emptiness shows at its end; then nothing was sent
@@ -371,23 +371,28 @@ class BatchHook(BaseHook):
         *,
         snapshot_path: Any,
         audience_type: str = "custom_ids",
+        indexing_tokens: Sequence[str] | None = None,
         nb_ids: int | None = None,
         on_drift: OnDrift = "warn",
     ) -> None:
         """
         Note that what the last run of a mirror sent is indexed, and compare the numbers of ids.
 
+        :param indexing_tokens: those that were waited for; nothing is done if another run has sent something since.
         :param nb_ids: how many ids Batch has, from the view of the last token; None to ask for it.
         :param on_drift: ``warn``, ``fail`` or ``ignore`` if that is another number than the snapshot's.
         :raises DriftError: if it is, and that is a failure.
         """
         push = self._push(audience_name, audience_type)
-        count = self._mirror(push, snapshot_path).confirm()
+        standing = self._mirror(push, snapshot_path).confirm(indexing_tokens)
+        if standing is None:
+            self.log.info("%s: another run has sent something since, and will see it indexed", audience_name)
+            return
         if on_drift == "ignore":
             return
         if nb_ids is None:
             nb_ids = self.get_custom_audience(audience_name, audience_type=audience_type).nb_ids
-        if (said := drift(nb_ids, count)) is None:
+        if (said := drift(nb_ids, *standing)) is None:
             return
         if on_drift == "fail":
             raise DriftError(f"{audience_name}: {said}")
@@ -550,6 +555,9 @@ class BatchHook(BaseHook):
             self._await_creation(created, created.indexing_token)
         return created.created
 
+    def _is_missing(self, push: Push) -> bool:
+        return self._run(flow.find(push.dialect, push.audience_name, self._settings.backoff)) is None
+
     def _mirror(self, push: Push, snapshot_path: Any) -> Mirror:
         return Mirror(
             snapshot_path / _file_name(self.batch_conn_id) / push.audience_name,
@@ -566,8 +574,6 @@ class BatchHook(BaseHook):
             journal = journal if chunks.restartable else None
             with self._transport() as transport:
                 result = push.run(chunks, self._settings, transport, self.log, journal=journal)
-            if result.calls:
-                report_audience(self, push.audience_name)
         self._tell(result)
         return result
 
@@ -641,6 +647,8 @@ class BatchHook(BaseHook):
         return self._settings.pace
 
     def _tell(self, result: PushResult) -> None:
+        if result.calls and result.planned_calls is None:
+            report_audience(self, result.audience_name)
         earlier = f", {result.earlier_calls:,} of them in an earlier try," if result.earlier_calls else ""
         self.log.info(
             "%s%s: %d added, %d removed%s, %d duplicates, %d rejected in %d calls%s and %.1f s",

@@ -25,9 +25,10 @@ from airflow_provider_batch.transport.pace import Pace, shared_pace
 #: https://doc.batch.com/developer/api/mep/custom-audience/1.0/update
 PUBLIC_BASE_URL: Final = "https://api.batch.com"
 
-_DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 #: Where its users see what has arrived.
 PUBLIC_DASHBOARD_URL: Final = "https://dashboard.batch.com"
+
+_DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
 
 class AirflowConnection(Protocol):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-#: Airflow 2's *Test* button does nothing where a connection is edited and the page shows no text area: its script expects
-#: the editor that it puts in the place of one, and our form hides that of Extra. This one is there and out of sight.
+#: Airflow 2's *Test* button does nothing where a connection is edited and the page shows no text area: its script
+#: expects the editor that it puts in the place of one, and our form hides Extra's. This one is there, out of sight.
 _OUT_OF_SIGHT = (
     '<div style="position: absolute; left: -9999px" aria-hidden="true"><textarea tabindex="-1"></textarea></div>'
 )

@@ -1,0 +1,80 @@
+"""
+The pictures that the documentation shows, of the Airflow that this script's interpreter has: `make screenshots`.
+
+They are taken on an Airflow of their own with the example DAGs against the sandbox, so that nobody's data is on them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import local_airflow
+from airflow_pages import AirflowPages, airflow_pages, open_airflow, open_browser
+from playwright.sync_api import Locator, Page, expect
+
+from airflow_provider_batch.sandbox import Sandbox
+from tests.dags.api import Run
+
+DAG, TASK, RUN = "example_custom_audience_update", "update", "example"
+CONNECTION = {"Port": "443", "Batch API key or project key": "YOUR_BATCH_API_KEY", "REST API key": "YOUR_REST_API_KEY"}
+
+#: What a picture is of: a part of the page, or all of it that fits.
+Picture = tuple[str, Page | Locator]
+
+
+def pictures(pages: AirflowPages, run: Run, sandbox: Sandbox) -> Iterator[Picture]:
+    """Show what has to be seen, and say what is to be kept of it."""
+    page = pages.page
+    yield from connection_form(pages)
+    if local_airflow.AIRFLOW_2:
+        return
+    run.wait()
+    pages.graph(DAG, run.name)
+    yield "graph", page
+    pages.xcoms(DAG, run.name, TASK)
+    pages.see("rejections")
+    yield "summary", page
+    pages.rendered_fields(DAG, run.name, TASK)
+    yield "rendered-fields", page
+    page.goto(sandbox.url)
+    expect(page.locator("#link")).to_have_text("live")
+    yield "sandbox", page
+
+
+def connection_form(pages: AirflowPages) -> Iterator[Picture]:
+    """The form of the default connection; Airflow 3's has two panels, of which one is open."""
+    pages.page.set_viewport_size({"width": 1280, "height": 1400})
+    pages.new_connection("batch_default")
+    pages.fill(CONNECTION)
+    if local_airflow.AIRFLOW_2:
+        yield "connection-form-airflow-2", pages.form()
+        return
+    yield "connection-form-airflow-3", pages.form()
+    pages.fill({"Platform": "mep"})
+    yield "connection-form-airflow-3-extra", pages.form()
+    pages.page.set_viewport_size({"width": 1280, "height": 800})
+
+
+def main() -> None:
+    """Take every picture."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="where the pictures go")
+    folder: Path = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory() as home,
+        open_airflow(Path(home)) as (url, sandbox),
+        open_browser() as (context, _),
+    ):
+        pages = airflow_pages(context.new_page(), url)
+        for name, shown in pictures(pages, Run(url, DAG, RUN), sandbox):
+            path = folder / f"{name}.png"
+            shown.screenshot(path=path, animations="disabled", caret="hide")
+            local_airflow.say(f"{path}: {path.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
