@@ -6,7 +6,7 @@ OLDEST := 2.11.0
 # The last patch of each minor version; `lowest`: the lowest version of everything that pyproject.toml names.
 AIRFLOWS ?= 2.11.2 3.0.6 3.1.8 3.2.2 3.3.2 lowest
 PYTHONS ?= python3.11 python3.12 python3.13
-# Later ones came after these Airflows and break every task, though Airflow itself allows them.
+# Later ones came after these Airflows and break them, though Airflow itself allows them.
 HOLD_2.11.0 := 'universal-pathlib<0.3'
 HOLD_2.11.2 := 'universal-pathlib<0.3'
 HOLD_3.0.6 := 'fastapi<0.132'

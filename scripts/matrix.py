@@ -1,7 +1,7 @@
 """
 The unit tests, and the example DAGs run by Airflow itself, on every Airflow and Python that the package is made for.
 
-One combination after the other, each in an environment of its own under .venv-matrix/, installed from constraints/ alone.
+One combination after the other, each in an environment of its own under .venv-matrix/, installed from constraints/.
 A whole Airflow (`airflow_server`), the README's blocks and the longest push are left to `make test`.
 """
 
@@ -27,7 +27,10 @@ LOWEST: Final = "lowest"
 #: What came after these is not for them, as their own metadata says; later versions of Airflow run on all of ours.
 NEWEST_PYTHON: Final = {"2.11": (3, 12), "3.0": (3, 12), LOWEST: (3, 12)}
 
-TESTS: Final = ("-m", "not airflow_server", "--ignore=tests/docs", "--ignore=tests/faults/test_many_faults.py")
+TESTS: Final = (
+    *("-m", "not airflow_server and not browser"),
+    *(f"--ignore=tests/{left_out}" for left_out in ("browser", "docs", "faults/test_many_faults.py")),
+)
 
 Outcome = Literal["passed", "FAILED", "skipped", "-"]
 
@@ -82,7 +85,10 @@ def check(airflow: str, python: Python) -> Outcome:
     log = folder.with_suffix(folder.suffix + ".log")
     ENVIRONMENTS.mkdir(exist_ok=True)
     with log.open("wb") as output:
-        steps = [*installation(airflow, python.path, folder), [str(folder / "bin/python"), "-m", "pytest", "-q", *TESTS]]
+        steps = [
+            *installation(airflow, python.path, folder),
+            [str(folder / "bin/python"), "-m", "pytest", "-q", *TESTS],
+        ]
         for step in steps:
             if step is steps[-1]:
                 say(f"{label}: testing")

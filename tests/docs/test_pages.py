@@ -157,6 +157,14 @@ def test_every_target_of_make_is_on_the_contributors_page() -> None:
     assert [target for target in targets if target not in ("help", "clean") and f"`make {target}`" not in page] == []
 
 
+def test_every_part_of_the_package_is_on_the_map_of_the_house() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    parts = {path.name + "/" * path.is_dir() for path in (ROOT / "airflow_provider_batch").iterdir()}
+    assert {part for part in parts if not part.startswith("__")} - {"py.typed"} - set(
+        re.findall(r"`(\S+)`", page)
+    ) == set()
+
+
 @pytest.mark.parametrize(("page", "target"), links())
 def test_what_a_page_links_to_is_there(page: Path, target: str) -> None:
     file, _, heading = target.partition("#")
