@@ -59,7 +59,7 @@ lint: $(VENV)/installed ## check style, types, the floors of the house, and the 
 docs: $(VENV)/installed ## build the documentation into .docs/, strictly
 	@echo "==> documentation"
 	@$(VENV)/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs .docs
-	@$(VENV)/bin/python scripts/check_site.py .docs
+	@AIRFLOW_HOME=$(CURDIR)/.airflow/docs $(VENV)/bin/python scripts/check_site.py .docs
 	@echo "==> open .docs/index.html"
 
 matrix: $(VENV)/installed ## run the unit tests and the example DAGs on every Airflow and Python (half an hour)
