@@ -1,7 +1,7 @@
 """
 The unit tests, and the example DAGs run by Airflow itself, on every Airflow and Python that the package is made for.
 
-One combination after the other, each in an environment of its own under .venv-matrix/, installed from constraints/ alone.
+One combination after the other, each in an environment of its own under .venv-matrix/, made from constraints/ alone.
 A whole Airflow (`airflow_server`), the README's blocks and the longest push are left to `make test`.
 """
 
@@ -85,7 +85,10 @@ def check(airflow: str, python: Python) -> Outcome:
     log = folder.with_suffix(folder.suffix + ".log")
     ENVIRONMENTS.mkdir(exist_ok=True)
     with log.open("wb") as output:
-        steps = [*installation(airflow, python.path, folder), [str(folder / "bin/python"), "-m", "pytest", "-q", *TESTS]]
+        steps = [
+            *installation(airflow, python.path, folder),
+            [str(folder / "bin/python"), "-m", "pytest", "-q", *TESTS],
+        ]
         for step in steps:
             if step is steps[-1]:
                 say(f"{label}: testing")
