@@ -11,6 +11,9 @@ HOLD_2.11.0 := 'universal-pathlib<0.3'
 HOLD_2.11.2 := 'universal-pathlib<0.3'
 HOLD_3.0.6 := 'fastapi<0.132'
 HOLD_3.2.2 := 'fastapi<0.137'
+# What is needed beside the tests.
+GROUPS_$(NEWEST) := --group lint --group docs --group browser
+GROUPS_$(OLDEST) := --group browser
 
 VENV := .venv
 VENV_OLDEST := .venv-airflow-$(OLDEST)
@@ -72,10 +75,8 @@ airflow: $(VENV)/installed ## run Airflow with the example DAGs, and the sandbox
 	@$(VENV)/bin/python scripts/local_airflow.py serve
 
 pins: $(VENV)/installed ## write constraints/ anew with the newest versions that fit
-	@$(foreach airflow,$(NEWEST) $(OLDEST), \
-		$(call pin,airflow-$(airflow),$(airflow),--group lint --group docs --group browser) &&) true
-	@$(foreach airflow,$(filter-out lowest $(NEWEST) $(OLDEST),$(AIRFLOWS)), \
-		$(call pin,airflow-$(airflow),$(airflow)) &&) true
+	@$(foreach airflow,$(sort $(NEWEST) $(OLDEST) $(filter-out lowest,$(AIRFLOWS))), \
+		$(call pin,airflow-$(airflow),$(airflow),$(GROUPS_$(airflow))) &&) true
 	@$(call pin,lowest,$(OLDEST),--resolution lowest-direct)
 
 clean: ## remove the environments and everything that was made in this folder

@@ -1,7 +1,7 @@
 """
 The unit tests, and the example DAGs run by Airflow itself, on every Airflow and Python that the package is made for.
 
-One combination after the other, each in an environment of its own under .venv-matrix/, made from constraints/ alone.
+One combination after the other, each in an environment of its own under .venv-matrix/, installed from constraints/.
 A whole Airflow (`airflow_server`), the README's blocks and the longest push are left to `make test`.
 """
 

@@ -1,8 +1,8 @@
 """
 Build what a release would upload into dist/, and check it: `make release-check`.
 
-The version stands in one place. Built twice it is the same, byte for byte; its metadata is what the package index takes;
-it holds nothing but the package; and an Airflow without any of the extras installs it and shows the provider.
+The version stands in one place. Two builds are the same, byte for byte; their metadata is what the package index takes;
+they hold nothing but the package; and an Airflow without any of the extras installs it and shows the provider.
 """
 
 from __future__ import annotations

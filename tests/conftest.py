@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["airflow_provider_batch.sandbox.fixture", "tests.stages"]
+pytest_plugins = ["airflow_provider_batch.sandbox.fixture", "tests.stages", "tests.real_servers"]
 
 # Some environments have no browser to drive.
 collect_ignore = [] if find_spec("playwright") else ["browser"]

@@ -67,6 +67,25 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
 
     An audience among its ``outlets`` (:func:`~airflow_provider_batch.assets.custom_audience.custom_audience_asset`)
     takes ``wait_for_indexing``: its event says that the audience is indexed, and has the counts as extra.
+
+    :param audience_name: an existing audience: letters, digits, ``_`` and ``-``, at most 255. (templated)
+    :param audience_type: ``custom_ids``; on the Mobile Engagement Platform also ``advertising_ids`` or
+        ``install_ids``. (templated)
+    :param batch_conn_id: the Airflow connection. (templated)
+    :param chunk_size: ids in one call, at most 10,000.
+    :param max_concurrency: calls in flight, at most 64; None for what the connection says.
+    :param on_invalid_id: ``fail``, or ``skip`` what is no id and report it.
+    :param on_rejected_chunk: ``fail`` when Batch refuses a call (400), or ``bisect``: send it in ever smaller parts
+        until the refused ids stand alone, send the rest, and report their positions.
+    :param max_rejected: how many skipped or refused values are tolerated: a count (int) or a share of all (float);
+        with more the task fails, after everything else was sent. None for any number.
+    :param skip_on_empty: skip the task when there is nothing to send, instead of succeeding.
+    :param wait_for_indexing: wait until Batch has indexed every call.
+    :param deferrable: wait in the triggerer instead of the worker.
+    :param poke_interval: the most seconds (or a timedelta) between two questions for the state; they begin with one
+        second and double.
+    :param indexing_timeout: seconds (or a timedelta) to wait at most before the task fails.
+    :param dry_run: check and count everything, and send nothing.
     """
 
     #: What the task has pushed, once that is known.
@@ -112,8 +131,8 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
     def push(self, context: Context, journal: TaskStateJournal | None) -> PushResult:
         """Send the ids; *journal* knows what an earlier try has sent."""
 
-    def indexed(self, audience: dict[str, Any] | None) -> None:
-        """Go on after every write was indexed; *audience* is the last view, if one was needed."""
+    def indexed(self, indexing_tokens: Sequence[str], audience: dict[str, Any] | None) -> None:
+        """Go on after all these writes were indexed; *audience* is the last view, if one was needed."""
 
     def own_replace(self, indexing_tokens: Sequence[str]) -> str | None:
         """Return which of the tokens is that of a replace, if this operator replaces."""
@@ -141,7 +160,7 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
             audience = None
             if self.wait_for_indexing and not self.is_dry_run:
                 audience = self._wait(result.indexing_tokens)
-                self.indexed(audience.to_dict() if audience else None)
+                self.indexed(result.indexing_tokens, audience.to_dict() if audience else None)
         if journal is not None:
             journal.clear()
         if self.is_dry_run:
@@ -159,7 +178,7 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
             indexed.raise_unless_finished()
             if indexed.warning:
                 self.log.warning("%s: %s", self.audience_name, indexed.warning)
-            self.indexed(indexed.audience)
+            self.indexed(indexed.indexing_tokens, indexed.audience)
         if journal is not None:
             journal.clear()
         self._counts = indexed.counts

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
+from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.operators.pushing import PushOperator
 
 if TYPE_CHECKING:
@@ -155,16 +156,26 @@ class SourcePushOperator(PushOperator):
                 **common,
             )
 
-    def indexed(self, audience: dict[str, Any] | None) -> None:
+    def indexed(self, indexing_tokens: Sequence[str], audience: dict[str, Any] | None) -> None:
         """Let the next run of a mirror know, and compare the numbers of ids."""
         if self.mode == "mirror":
             self.hook.confirm_mirror(
                 self.audience_name,
                 snapshot_path=storage_path(self.snapshot_path),
                 audience_type=self.audience_type,
+                indexing_tokens=indexing_tokens,
                 nb_ids=audience["nb_ids"] if audience else None,
                 on_drift=self.on_drift,
             )
+
+    def check_action_column(self, action_column: str | None) -> None:
+        """
+        Return if there is an action for ``actions``, and none for another mode.
+
+        :raises ValueError: otherwise.
+        """
+        if (self.mode == "actions") is not (action_column is not None):
+            raise ValueError("action_column: mode='actions' needs one, and no other mode has a use for it")
 
     def columns(
         self,
@@ -173,15 +184,9 @@ class SourcePushOperator(PushOperator):
         attribute_columns: Sequence[str] | Mapping[str, str] | None,
         tags_column: str | None,
     ) -> Columns:
-        """
-        Return which columns are read.
-
-        :raises ValueError: if there is an action for another mode than ``actions``, or none for that one.
-        """
+        """Return which columns are read."""
         from airflow_provider_batch.sources.columns import Columns
 
-        if (self.mode == "actions") is not (action_column is not None):
-            raise ValueError("action_column: mode='actions' needs one, and no other mode has a use for it")
         return Columns(id_column, action_column, attribute_columns, tags_column)
 
     @contextmanager
@@ -222,5 +227,5 @@ def _is_true(name: str, value: bool | str) -> bool:
     """Read a switch that a template may have turned into text."""
     words = {True: True, False: False, "True": True, "False": False, "true": True, "false": False, "": False}
     if value not in words:
-        raise ValueError(f"{name}: {value!r:.80} is neither True nor False")
+        raise InvalidArgumentError(f"{name}: {value!r:.80} is neither True nor False")
     return words[value]
