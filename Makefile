@@ -25,7 +25,8 @@ PYTHON_OLDEST ?= $(shell for python in "$(PYTHON)" python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo "$$python" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test browser-test screenshots lint docs matrix bench airflow cluster-demo cluster-test cluster-bench servers pins clean
+.PHONY: help demo test browser-test screenshots lint docs matrix release-check bench airflow cluster-demo cluster-test cluster-bench \
+	servers pins clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,11 +61,14 @@ lint: $(VENV)/installed ## check style, types, the floors of the house, and the 
 docs: $(VENV)/installed ## build the documentation into .docs/, strictly
 	@echo "==> documentation"
 	@$(VENV)/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs .docs
-	@$(VENV)/bin/python scripts/check_site.py .docs
+	@AIRFLOW_HOME=$(CURDIR)/.airflow/docs $(VENV)/bin/python scripts/check_site.py .docs
 	@echo "==> open .docs/index.html"
 
 matrix: $(VENV)/installed ## run the unit tests and the example DAGs on every Airflow and Python (half an hour)
 	@$(VENV)/bin/python scripts/matrix.py --airflow $(AIRFLOWS) --python $(PYTHONS)
+
+release-check: $(VENV)/installed ## build a release into dist/, and check all of it
+	@$(VENV)/bin/python scripts/release_check.py --airflow $(OLDEST) $(filter-out lowest,$(AIRFLOWS)) --python $(PYTHONS)
 
 bench: $(VENV)/installed $(VENV_BENCH)/installed ## measure the provider beside its peers and the ideal (8 minutes)
 	@$(VENV)/bin/python -m benchmarks
