@@ -81,7 +81,7 @@ def the_version() -> str:
     places = [str(path) for path in elsewhere if written.search((ROOT / path).read_text("utf-8"))]
     if places != [f"{PACKAGE}/__init__.py"]:
         raise Unfit(f"the version stands in {', '.join(places)}; one place is enough")
-    return version
+    return str(version)
 
 
 def tracked() -> list[Path]:
