@@ -9,7 +9,7 @@ PYTHONS ?= python3.11 python3.12 python3.13
 # Later ones came after these Airflows and break them, though Airflow itself allows them.
 HOLD_2.11.0 := 'universal-pathlib<0.3'
 HOLD_2.11.2 := 'universal-pathlib<0.3'
-HOLD_3.0.6 := 'fastapi<0.132'
+HOLD_3.0.6 := 'fastapi<0.132' 'universal-pathlib<0.3'
 HOLD_3.2.2 := 'fastapi<0.137'
 # What is needed beside the tests.
 GROUPS_$(NEWEST) := --group lint --group docs --group browser
