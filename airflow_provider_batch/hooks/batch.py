@@ -1,69 +1,39 @@
-"""The connection to Batch, and its verbs as Python calls."""
+"""Batch's audiences as Python calls: what is done with their members is here, all else in the hooks beneath."""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any, Literal
 from urllib.parse import quote
-
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 
 from airflow_provider_batch import get_provider_info
 from airflow_provider_batch.delivery import check_max_concurrency
 from airflow_provider_batch.exceptions import (
-    AudienceExistsError,
-    AudienceMissingError,
-    BatchAPIError,
-    BatchAuthenticationError,
-    BatchError,
     BatchNotFoundError,
-    BatchProtocolError,
     BatchRequestError,
     DriftError,
     EmptySetError,
     GuardError,
     InvalidArgumentError,
 )
-from airflow_provider_batch.hooks.connection import Settings, read_settings
+from airflow_provider_batch.hooks.audiences import AudienceHook
 from airflow_provider_batch.hooks.lineage import report_audience
 from airflow_provider_batch.hooks.mirroring import Limits, MirrorRun
 from airflow_provider_batch.hooks.pushing import Indexing, OnRejectedChunk, Push, check_on_rejected_chunk
 from airflow_provider_batch.mirror.guards import drift
 from airflow_provider_batch.mirror.plan import FirstRun, Mirror
-from airflow_provider_batch.protocol import encode, flow
+from airflow_provider_batch.protocol import encode
 from airflow_provider_batch.protocol.changes import read_changes
 from airflow_provider_batch.protocol.chunk import Chunks
-from airflow_provider_batch.protocol.dialect import Dialect
 from airflow_provider_batch.protocol.intake import OnInvalidId, OnRejection
-from airflow_provider_batch.protocol.model import (
-    REMOVE_IDS,
-    CreatedAudience,
-    CustomAudience,
-    DeletedAudience,
-    IndexingOutcome,
-    MirrorResult,
-    PushResult,
-)
+from airflow_provider_batch.protocol.model import REMOVE_IDS, CreatedAudience, MirrorResult, PushResult
 from airflow_provider_batch.resume import Journal
-from airflow_provider_batch.transport.pace import Pace
 
-if TYPE_CHECKING:
-    import requests
-
-    from airflow_provider_batch.transport.blocking import BlockingTransport
-
-R = TypeVar("R")
-
-IfExists = Literal["skip", "fail"]
-IfMissing = Literal["skip", "fail"]
 OnDrift = Literal["warn", "fail", "ignore"]
 
 
-class BatchHook(BaseHook):
+class BatchHook(AudienceHook):
     """
     Batch's audiences: create, fill, view, list and delete them, and ask how far their indexing is.
 
@@ -82,9 +52,7 @@ class BatchHook(BaseHook):
     hook_name = "Batch"
 
     def __init__(self, batch_conn_id: str = default_conn_name) -> None:
-        super().__init__()
-        self.batch_conn_id = batch_conn_id
-        self._at_work: set[threading.Event] = set()
+        super().__init__(batch_conn_id)
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -97,67 +65,6 @@ class BatchHook(BaseHook):
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Hide and relabel the standard fields of Airflow 2's connection form."""
         return {name.replace("-", "_"): value for name, value in _declared_form()["ui-field-behaviour"].items()}
-
-    def get_conn(self) -> requests.Session:
-        """
-        Return a session with the connection's headers and timeout; it never follows a redirect.
-
-        :raises BatchConfigurationError: if the connection cannot be used.
-        """
-        return self._session
-
-    @property
-    def dashboard_url(self) -> str:
-        """Where the connection says that Batch's dashboard is; it has no key in it."""
-        return self._settings.dashboard_url
-
-    def create_custom_audience(
-        self,
-        audience_name: str,
-        *,
-        audience_type: str = "custom_ids",
-        description: str | None = None,
-        if_exists: IfExists = "fail",
-    ) -> CreatedAudience:
-        """
-        Create an audience without members, if the list of audiences does not have it.
-
-        See https://doc.batch.com/developer/api/cep/audiences/create and
-        https://doc.batch.com/api/custom-audience/1.0/create. What Batch answers for a name that is taken no page says:
-        the list decides, also after an answer that leaves it open whether the audience was created.
-
-        :param audience_name: letters, digits, ``_`` and ``-``, at most 255.
-        :param audience_type: ``custom_ids``; on the Mobile Engagement Platform also ``advertising_ids`` or
-            ``install_ids``.
-        :param description: shown in Batch's dashboard.
-        :param if_exists: ``fail``, or ``skip`` to leave it as it is.
-        :raises AudienceExistsError: if it exists and that is a failure.
-        :raises InvalidArgumentError: if an argument breaks a documented rule, or the audience has another type.
-        """
-        _check_choice("if_exists", if_exists, ("skip", "fail"))
-        dialect = self._settings.dialect(audience_type)
-        encode.check_audience_name(audience_name)
-        if description is not None and not isinstance(description, str):
-            raise InvalidArgumentError(f"description: {type(description).__name__} is no text")
-        existing = self._find(dialect, audience_name)
-        if existing is None:
-            creation = flow.create(dialect, audience_name, audience_type, description, self._settings.backoff)
-            try:
-                token = self._run(creation)
-            except BatchAPIError as refusal:
-                if not _may_be_overtaken(refusal) or (existing := self._find(dialect, audience_name)) is None:
-                    raise
-            else:
-                self.log.info("%s: created", audience_name)
-                return CreatedAudience(audience_name, audience_type, created=True, indexing_token=token)
-        if if_exists == "fail":
-            raise AudienceExistsError(f"{audience_name}: there is an audience of that name already")
-        if existing.type != audience_type and existing.type in self._settings.known_types:
-            raise InvalidArgumentError(
-                f"audience_type: {audience_name} exists, but its type is {existing.type} and not {audience_type}"
-            )
-        self.log.info("%s: exists already", audience_name)
-        return CreatedAudience(audience_name, audience_type, created=False, existing=existing)
 
     def update_custom_audience(
         self,
@@ -282,7 +189,7 @@ class BatchHook(BaseHook):
         if chunks.total == 0 and not allow_empty:
             raise EmptySetError(_nothing_to_replace_by(audience_name))
         is_new = create_if_missing and not dry_run and self._create_if_missing(push)
-        if max_shrink is not None and not is_new:
+        if max_shrink is not None and not (is_new or (create_if_missing and dry_run and self._is_missing(push))):
             self._check_shrink(push, chunks.total or 0, max_shrink)
         result = self._carry_out(push, chunks, journal, dry_run)
         if not result.calls:  # a stream's emptiness shows at its end; then nothing was sent
@@ -371,159 +278,32 @@ class BatchHook(BaseHook):
         *,
         snapshot_path: Any,
         audience_type: str = "custom_ids",
+        indexing_tokens: Sequence[str] | None = None,
         nb_ids: int | None = None,
         on_drift: OnDrift = "warn",
     ) -> None:
         """
         Note that what the last run of a mirror sent is indexed, and compare the numbers of ids.
 
+        :param indexing_tokens: those that were waited for; nothing is done if another run has sent something since.
         :param nb_ids: how many ids Batch has, from the view of the last token; None to ask for it.
         :param on_drift: ``warn``, ``fail`` or ``ignore`` if that is another number than the snapshot's.
         :raises DriftError: if it is, and that is a failure.
         """
         push = self._push(audience_name, audience_type)
-        count = self._mirror(push, snapshot_path).confirm()
+        standing = self._mirror(push, snapshot_path).confirm(indexing_tokens)
+        if standing is None:
+            self.log.info("%s: another run has sent something since, and will see it indexed", audience_name)
+            return
         if on_drift == "ignore":
             return
         if nb_ids is None:
             nb_ids = self.get_custom_audience(audience_name, audience_type=audience_type).nb_ids
-        if (said := drift(nb_ids, count)) is None:
+        if (said := drift(nb_ids, *standing)) is None:
             return
         if on_drift == "fail":
             raise DriftError(f"{audience_name}: {said}")
         self.log.warning("%s: %s", audience_name, said)
-
-    def delete_custom_audience(
-        self, audience_name: str, *, audience_type: str = "custom_ids", if_missing: IfMissing = "fail"
-    ) -> DeletedAudience:
-        """
-        Delete an audience, if the list of audiences has it; campaigns that target it then find it empty.
-
-        See https://doc.batch.com/developer/api/cep/audiences/remove and
-        https://doc.batch.com/developer/api/mep/custom-audience/1.0/delete. What Batch answers for an unknown name no
-        page says: the list decides.
-
-        :param if_missing: ``fail``, or ``skip`` if there is no such audience.
-        :raises AudienceMissingError: if there is none and that is a failure.
-        """
-        _check_choice("if_missing", if_missing, ("skip", "fail"))
-        dialect = self._settings.dialect(audience_type)
-        encode.check_audience_name(audience_name)
-        if self._find(dialect, audience_name) is not None:
-            try:
-                token = self._run(flow.delete(dialect, audience_name, self._settings.backoff))
-            except BatchAPIError as refusal:
-                if not _may_be_overtaken(refusal) or self._find(dialect, audience_name) is not None:
-                    raise
-            else:
-                self.log.info("%s: deleted", audience_name)
-                return DeletedAudience(audience_name, deleted=True, indexing_token=token)
-        if if_missing == "fail":
-            raise AudienceMissingError(f"{audience_name}: there is no audience of that name")
-        self.log.info("%s: does not exist", audience_name)
-        return DeletedAudience(audience_name, deleted=False)
-
-    def list_custom_audiences(self, *, audience_type: str = "custom_ids") -> Iterator[CustomAudience]:
-        """
-        Yield all audiences, page by page while they are asked for, the newest first.
-
-        See https://doc.batch.com/developer/api/cep/audiences/list and
-        https://doc.batch.com/api/custom-audience/1.0/list/.
-
-        :param audience_type: says, on the Mobile Engagement Platform, which version's list is read: 1.1 for
-            ``install_ids``, 1.0 for the others.
-        """
-        settings = self._settings
-        dialect = settings.dialect(audience_type)
-        seen: set[str] = set()
-        start: int | str | None = None
-        while True:
-            page = self._run(flow.page(dialect, start, settings.backoff))
-            yield from flow.unseen(page, seen)
-            if (start := page.next_start) is None:
-                return
-
-    def get_custom_audience(
-        self, audience_name: str, indexing_token: str | None = None, *, audience_type: str = "custom_ids"
-    ) -> CustomAudience:
-        """
-        Ask once for an audience and the state of the write behind the token; without one, of the last write.
-
-        See https://doc.batch.com/developer/api/cep/audiences/view and
-        https://doc.batch.com/api/custom-audience/1.0/get/.
-
-        :raises BatchAPIError: if Batch refuses, or keeps failing for longer than is worth trying.
-        :raises BatchConnectionError: if Batch cannot be reached for so long.
-        """
-        settings = self._settings
-        return self._run(flow.view(settings.dialect(audience_type), audience_name, indexing_token, settings.backoff))
-
-    def wait_for_indexing(
-        self,
-        audience_name: str,
-        indexing_tokens: Sequence[str],
-        *,
-        audience_type: str = "custom_ids",
-        poke_interval: float = 10.0,
-        timeout: float = 3600.0,
-        own_replace: str | None = None,
-    ) -> CustomAudience | None:
-        """
-        Ask for one token after the other until all are applied, and return the last view.
-
-        :param poke_interval: the most seconds between two questions; they begin with one and double.
-        :param timeout: seconds after which what is not confirmed counts as not confirmed, whatever its state.
-        :param own_replace: the token of a replace of this very run: that it is superseded is no news.
-        :raises IndexingTimeoutError: then, with the tokens in question.
-        """
-        outcome = self._await_indexing(
-            audience_name, indexing_tokens, audience_type, Indexing(poke_interval, timeout), own_replace
-        )
-        return flow.confirmed(outcome, audience_name, timeout)
-
-    def check_indexing(
-        self,
-        audience_name: str,
-        indexing_tokens: Sequence[str],
-        *,
-        audience_type: str = "custom_ids",
-        own_replace: str | None = None,
-    ) -> IndexingOutcome:
-        """
-        Ask for one token after the other up to the first that is not confirmed, and say which are left.
-
-        What may pass (no answer, 429, 5xx) leaves its token unconfirmed, with the reason in ``last_error``.
-        """
-        outcome = self._await_indexing(audience_name, indexing_tokens, audience_type, Indexing(0.0, 0.0), own_replace)
-        if outcome.last_error:
-            self.log.warning("%s", outcome.last_error)
-        return outcome
-
-    def test_connection(self) -> tuple[bool, str]:
-        """Ask for one audience of the app or project: it takes both keys and changes nothing."""
-        try:
-            self._run(flow.page(self._settings.dialect("custom_ids"), None, flow.no_retry, limit=1))
-        except BatchProtocolError as error:
-            return False, f"the host answers, but not with a list of audiences; is it Batch's? {error}"
-        except (BatchError, AirflowNotFoundException) as error:
-            return False, str(error)
-        return True, "Batch accepted both keys"
-
-    def stop(self) -> None:
-        """Stop what the hook is doing, from another thread or a signal: no further call is sent, no wait goes on."""
-        for stopped in tuple(self._at_work):
-            stopped.set()
-
-    def _find(self, dialect: Dialect, audience_name: str) -> CustomAudience | None:
-        return self._run(flow.find(dialect, audience_name, self._settings.backoff))
-
-    def _await_creation(self, created: CreatedAudience, indexing_token: str) -> None:
-        """Wait for a creation to be applied: whether the audience can be written to before, no page says."""
-        try:
-            self.wait_for_indexing(created.name, [indexing_token], audience_type=created.type)
-        except (BatchRequestError, BatchNotFoundError) as refusal:
-            # By the pages of 2.2 and 2.3 only an update's or a replace's token can be asked for.
-            self.log.info("%s: whether it is ready cannot be asked: %s", created.name, refusal)
 
     def _push(
         self,
@@ -542,6 +322,9 @@ class BatchHook(BaseHook):
         window = check_max_concurrency(settings.max_concurrency if max_concurrency is None else max_concurrency)
         return Push(dialect, audience_name, audience_type, chunk_size, window, on_rejected_chunk, **more)
 
+    def _is_missing(self, push: Push) -> bool:
+        return self._find(push.dialect, push.audience_name) is None
+
     def _create_if_missing(self, push: Push) -> bool:
         """Return whether the audience had to be created."""
         name, kind = push.audience_name, push.audience_type
@@ -549,6 +332,14 @@ class BatchHook(BaseHook):
         if created.indexing_token:
             self._await_creation(created, created.indexing_token)
         return created.created
+
+    def _await_creation(self, created: CreatedAudience, indexing_token: str) -> None:
+        """Wait for a creation to be applied: whether the audience can be written to before, no page says."""
+        try:
+            self.wait_for_indexing(created.name, [indexing_token], audience_type=created.type)
+        except (BatchRequestError, BatchNotFoundError) as refusal:
+            # By the pages of 2.2 and 2.3 only an update's or a replace's token can be asked for.
+            self.log.info("%s: whether it is ready cannot be asked: %s", created.name, refusal)
 
     def _mirror(self, push: Push, snapshot_path: Any) -> Mirror:
         return Mirror(
@@ -566,8 +357,6 @@ class BatchHook(BaseHook):
             journal = journal if chunks.restartable else None
             with self._transport() as transport:
                 result = push.run(chunks, self._settings, transport, self.log, journal=journal)
-            if result.calls:
-                report_audience(self, push.audience_name)
         self._tell(result)
         return result
 
@@ -581,66 +370,9 @@ class BatchHook(BaseHook):
                 f"max_shrink={max_shrink} allows {max_shrink:.0%}"
             )
 
-    def _await_indexing(
-        self,
-        audience_name: str,
-        indexing_tokens: Sequence[str],
-        audience_type: str,
-        indexing: Indexing,
-        own_replace: str | None,
-    ) -> IndexingOutcome:
-        settings = self._settings
-        outcome = self._run(
-            flow.await_indexing(
-                settings.dialect(audience_type),
-                audience_name,
-                indexing_tokens,
-                delay=settings.patient_backoff(indexing.poke_interval),
-                spacing=settings.spacing(indexing.poke_interval),
-                deadline=time.monotonic() + indexing.timeout,
-                now=time.monotonic,
-            )
-        )
-        if warning := flow.replaced_warning(outcome.replaced, own_replace):
-            self.log.warning("%s: %s", audience_name, warning)
-        return outcome
-
-    def _run(self, conversation: flow.Flow[R]) -> R:
-        with self._transport() as transport:
-            return flow.run(conversation, transport.perform)
-
-    @contextmanager
-    def _transport(self) -> Iterator[BlockingTransport]:
-        # requests is imported where it is used: importing a hook must not cost a DAG file 100 ms.
-        from airflow_provider_batch.transport.blocking import BlockingTransport
-
-        settings = self._settings
-        transport = BlockingTransport(self._session, settings.credentials, self._pace, timeout=settings.timeout)
-        self._at_work.add(transport.stopped)
-        try:
-            yield transport
-        finally:
-            self._at_work.discard(transport.stopped)
-
-    @cached_property
-    def _settings(self) -> Settings:
-        connection = self.get_connection(self.batch_conn_id)
-        # Airflow masks passwords by itself; the login is a key here, too.
-        mask_secret(connection.login)
-        return read_settings(connection, connection.extra_dejson)
-
-    @cached_property
-    def _session(self) -> requests.Session:
-        from airflow_provider_batch.transport.blocking import open_session
-
-        settings = self._settings
-        return open_session(settings.credentials, timeout=settings.timeout)
-
-    @cached_property
-    def _pace(self) -> Pace:
-        return self._settings.pace
-
     def _tell(self, result: PushResult) -> None:
+        if result.calls and result.planned_calls is None:
+            report_audience(self, result.audience_name)
         earlier = f", {result.earlier_calls:,} of them in an earlier try," if result.earlier_calls else ""
         self.log.info(
             "%s%s: %d added, %d removed%s, %d duplicates, %d rejected in %d calls%s and %.1f s",
@@ -679,16 +411,6 @@ def _nothing_to_replace_by(audience_name: str) -> str:
         f"{audience_name}: there are no ids, and replacing by nothing would remove all members; pass "
         "allow_empty=True if that is meant"
     )
-
-
-def _may_be_overtaken(refusal: BatchAPIError) -> bool:
-    """Return whether a write may be refused because somebody else did the same since the list was read."""
-    return not (refusal.retryable or isinstance(refusal, BatchAuthenticationError))
-
-
-def _check_choice(name: str, value: object, choices: tuple[str, str]) -> None:
-    if value not in choices:
-        raise InvalidArgumentError(f"{name}: {value!r:.80} is neither {choices[0]!r} nor {choices[1]!r}")
 
 
 def _concatenated(values: Any) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_batch.exceptions import BatchAPIError
+from airflow_provider_batch.exceptions import BatchNotFoundError, BatchRequestError
 from airflow_provider_batch.hooks.connection import Settings
 from airflow_provider_batch.hooks.pushing import Push
 from airflow_provider_batch.mirror.plan import FirstRun, Mirror, Plan
@@ -18,6 +18,7 @@ from airflow_provider_batch.protocol.intake import Intake
 from airflow_provider_batch.protocol.model import (
     REMOVE_IDS,
     AnnotatedId,
+    IndexingOutcome,
     Member,
     MirrorResult,
     PushResult,
@@ -95,8 +96,13 @@ class MirrorRun:
                 return self._result(push.count(_chunks(push, plan), log), plan, ids)
             if plan.is_settled:
                 # A retry whose earlier try sent everything, but did not see it indexed, goes on waiting.
-                return self._result(push.nothing_new(plan.unconfirmed), plan, ids)
-            self._confirm_earlier(plan, settings, transport, log)
+                waiting = plan.unconfirmed
+                if waiting and self._ask(plan, 0.0, settings, transport, log) is None:
+                    self.mirror.confirm(waiting)
+                    waiting = ()
+                return self._result(push.nothing_new(waiting), plan, ids)
+            if plan.unconfirmed:
+                self._wait_for_earlier(plan, settings, transport, log)
             if prepare is not None:
                 prepare()
             return self._send(push, plan, ids, settings, transport, log, journal)
@@ -135,34 +141,43 @@ class MirrorRun:
             attempt.commit(result.indexing_tokens, refused=refused)
         return self._result(result, plan, ids)
 
-    def _confirm_earlier(self, plan: Plan, settings: Settings, transport: BlockingTransport, log: Any) -> None:
+    def _wait_for_earlier(self, plan: Plan, settings: Settings, transport: BlockingTransport, log: Any) -> None:
         """
-        Wait until what the last run sent is indexed, if nobody has yet.
+        Wait until what the last run sent is indexed.
 
         No page promises that writes are processed in their order: an id that it added must not be removed before.
         """
-        if not plan.unconfirmed:
-            return
         log.info("%s: the last run's writes are not known to be indexed: waiting for them", self.push.audience_name)
-        indexing = self.push.indexing
+        patience = self.push.indexing.timeout
+        if (outcome := self._ask(plan, patience, settings, transport, log)) is not None:
+            flow.confirmed(outcome, self.push.audience_name, patience)
+
+    def _ask(
+        self, plan: Plan, patience: float, settings: Settings, transport: BlockingTransport, log: Any
+    ) -> IndexingOutcome | None:
+        """
+        Ask for the last run's writes until they are indexed, or so many seconds have passed.
+
+        How long a token lives is on no page: None says that Batch does not know one any more, which must not block all
+        runs from then on.
+        """
+        poke_interval = self.push.indexing.poke_interval
         wait = flow.await_indexing(
             self.push.dialect,
             self.push.audience_name,
             plan.unconfirmed,
-            delay=settings.patient_backoff(indexing.poke_interval),
-            spacing=settings.spacing(indexing.poke_interval),
-            deadline=time.monotonic() + indexing.timeout,
+            delay=settings.patient_backoff(poke_interval),
+            spacing=settings.spacing(poke_interval),
+            deadline=time.monotonic() + patience,
             now=time.monotonic,
         )
         try:
-            flow.confirmed(flow.run(wait, transport.perform), self.push.audience_name, indexing.timeout)
-        except BatchAPIError as error:
-            if error.retryable:
-                raise
-            # How long a token lives is on no page: one that Batch does not know any more must not block all runs.
+            return flow.run(wait, transport.perform)
+        except (BatchNotFoundError, BatchRequestError) as error:
             log.warning(
                 "%s: Batch does not tell the state of the last run's writes: %s", self.push.audience_name, error
             )
+            return None
 
     def _result(self, result: PushResult, plan: Plan, ids: Intake) -> MirrorResult:
         fields = {name: getattr(result, name) for name in PushResult.__dataclass_fields__}

@@ -60,13 +60,14 @@ def check_limit(limit: object, name: str) -> None:
         raise InvalidArgumentError(f"{name}: {limit!r:.80} is neither a count nor a share from 0.0 to 1.0")
 
 
-def drift(nb_ids: int | None, count: int) -> str | None:
+def drift(nb_ids: int | None, count: int, uncertain: int = 0) -> str | None:
     """
     Return what to say if Batch has another number of ids than the snapshot; None if it has not, or does not tell.
 
     :param nb_ids: as the audience's view shows it, once everything was indexed.
+    :param uncertain: how many ids it may have or not, such as those that it has refused.
     """
-    if nb_ids is None or nb_ids == count:
+    if nb_ids is None or abs(nb_ids - count) <= uncertain:
         return None
     more = nb_ids - count
     return (

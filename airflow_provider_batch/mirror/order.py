@@ -155,7 +155,7 @@ def _sort(source: Path, target: Path, folder: Path, memory_limit: str) -> None:
     settings: dict[str, Any] = {
         "memory_limit": memory_limit,
         "temp_directory": str(folder),
-        "threads": min(4, os.cpu_count() or 1),
+        "preserve_insertion_order": False,
     }
     columns = (
         "auto_detect=false, header=false, skip=1, columns={'line': 'VARCHAR'}, new_line='\\n', compression='none', "
@@ -167,9 +167,16 @@ def _sort(source: Path, target: Path, folder: Path, memory_limit: str) -> None:
         f"COPY (SELECT line FROM read_csv({_quoted(source)}, {columns}) ORDER BY line) "  # noqa: S608 - paths of ours
         f"TO {_quoted(target)} ({form})"
     )
-    try:
-        with duckdb.connect(":memory:", config={**settings, "preserve_insertion_order": False}) as connection:
+
+    def sort(threads: int) -> None:
+        with duckdb.connect(":memory:", config={**settings, "threads": threads}) as connection:
             connection.execute(query)
+
+    try:
+        try:
+            sort(min(4, os.cpu_count() or 1))
+        except duckdb.OutOfMemoryException:  # long lines and several threads: more than it can spill in time
+            sort(1)
     except duckdb.Error as error:
         # Its text may quote a line.
         raise MirrorError(

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from airflow_provider_batch.exceptions import InvalidArgumentError, SnapshotError
 from airflow_provider_batch.mirror.claim import Claim
@@ -41,6 +41,13 @@ from airflow_provider_batch.protocol.model import Member
 log = logging.getLogger(__name__)
 
 FirstRun = Literal["add", "replace"]
+
+
+class Standing(NamedTuple):
+    """What an audience has by its snapshot: so many ids, of which so many are uncertain, one way or the other."""
+
+    ids: int
+    uncertain: int
 
 
 class Mirror:
@@ -107,17 +114,22 @@ class Mirror:
                 counts = found.compare(lines, old)
             return Plan(self, base, replaces, counts, found, stack.pop_all())
 
-    def confirm(self) -> int:
+    def confirm(self, indexing_tokens: Sequence[str] | None = None) -> Standing | None:
         """
-        Note that Batch has indexed all that was sent, and return how many ids the audience has by the snapshot.
+        Note that Batch has indexed all that was sent, and return what the audience has by the snapshot.
 
+        :param indexing_tokens: what was waited for. Where the snapshot is another run's by now, whose writes nobody
+            has waited for, nothing is noted, and None is returned.
         :raises SnapshotError: if there is no snapshot that can be used.
         """
-        head = read_base(self.folder, self.target, anew=False).head
-        if head is None:
+        base = read_base(self.folder, self.target, anew=False)
+        if base.head is None:
             raise SnapshotError(f"{self.folder} has no snapshot any more")
-        put_confirmed(self.folder, head)
-        return head.count
+        if indexing_tokens is None or tuple(indexing_tokens) == base.head.indexing_tokens:
+            put_confirmed(self.folder, base.head)
+        elif indexing_tokens or not base.is_confirmed:
+            return None
+        return Standing(base.head.count, base.pending.count if base.pending else 0)
 
     def _old(self, base: Base) -> Iterable[list[str]]:
         return () if base.head is None else read_snapshot(self.folder, base.head)
@@ -295,19 +307,18 @@ class Attempt:
         self._base.check_still(folder, self._pending)
         now = datetime.fromtimestamp(self._mirror.clock(), UTC)
         head = replace(self._head, indexing_tokens=tuple(indexing_tokens), written_at=now.isoformat(timespec="seconds"))
-        self._keep_uncertain(head.generation, refused)
+        if refused:
+            self._keep_uncertain(head.generation, refused)
         put_head(folder, head)
         try:
+            if not refused:  # what an attempt at the same generation may have left that did not come to its end
+                drop_pending(folder, head.generation)
             forget(folder, head, self._base.head)
         except OSError as error:
             log.warning("files of earlier runs in %s could not be deleted: %s", folder, type(error).__name__)
         return head
 
     def _keep_uncertain(self, generation: int, ids: Sequence[str]) -> None:
-        folder = self._mirror.folder
-        if not ids:
-            drop_pending(folder, generation)
-            return
         lines = sorted(map(line_of, map(str, ids)))
         with tempfile.TemporaryDirectory(prefix="batch-mirror-") as local:
             path = Path(local, "uncertain.gz")
@@ -315,7 +326,7 @@ class Attempt:
                 file.write("\n".join(lines) + "\n", len(lines))
             nonce = secrets.token_hex(8)
             pending = Pending(owner="", series=nonce, nonce=nonce, replaces=False, count=len(lines))
-            put_pending(folder, generation, pending, path)
+            put_pending(self._mirror.folder, generation, pending, path)
 
 
 def _release(claim: Claim) -> None:

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
+from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.operators.pushing import PushOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
 
     from airflow_provider_batch.operators.journal import TaskStateJournal
+    from airflow_provider_batch.operators.mapping import Expansion, Use
     from airflow_provider_batch.protocol.intake import OnRejection
     from airflow_provider_batch.protocol.model import PushResult, Rejection
     from airflow_provider_batch.sources.columns import Columns
@@ -40,6 +42,10 @@ class SourcePushOperator(PushOperator):
     may have sent is known to the next one, which puts it right. Of two runs at once, one fails. The ids are read once,
     whole, and before the first call. The run waits until its writes are indexed, so that a later one cannot overtake
     them, unless ``wait_for_indexing=False`` leaves that to the next run.
+
+    Mapped tasks may ``add`` or ``remove`` shards of a source; of an id in several shards that has attributes, those of
+    one of them stay. ``actions`` takes ``mapped_by="id"``: each shard has all rows of its ids. Several ``replace`` or
+    ``mirror`` for the same audience are refused, since each would remove what the others have added.
 
     :param mode: one of ``add``, ``remove``, ``actions``, ``replace`` and ``mirror``.
     :param create_if_missing: create the audience first, if the list of audiences does not have it.
@@ -118,6 +124,12 @@ class SourcePushOperator(PushOperator):
         """Return the token of the first call, which may be a replace."""
         return next(iter(indexing_tokens), None) if self.mode in ("replace", "mirror") else None
 
+    def mapped_use(self, expansion: Expansion) -> Use:
+        """Return what the mode does; one that differs between the tasks adds here and removes there."""
+        if self.mode in ("replace", "mirror"):
+            return "the only ids"
+        return "actions" if self.mode == "actions" or expansion.varies("mode") else "one action"
+
     def push(self, context: Context, journal: TaskStateJournal | None) -> PushResult:
         """Read the source and send what the mode asks for."""
         with self._rejects() as on_rejection, self.source(context) as values:
@@ -155,16 +167,26 @@ class SourcePushOperator(PushOperator):
                 **common,
             )
 
-    def indexed(self, audience: dict[str, Any] | None) -> None:
+    def indexed(self, indexing_tokens: Sequence[str], audience: dict[str, Any] | None) -> None:
         """Let the next run of a mirror know, and compare the numbers of ids."""
         if self.mode == "mirror":
             self.hook.confirm_mirror(
                 self.audience_name,
                 snapshot_path=storage_path(self.snapshot_path),
                 audience_type=self.audience_type,
+                indexing_tokens=indexing_tokens,
                 nb_ids=audience["nb_ids"] if audience else None,
                 on_drift=self.on_drift,
             )
+
+    def check_action_column(self, action_column: str | None) -> None:
+        """
+        Return if there is an action for ``actions``, and none for another mode.
+
+        :raises ValueError: otherwise.
+        """
+        if (self.mode == "actions") is not (action_column is not None):
+            raise ValueError("action_column: mode='actions' needs one, and no other mode has a use for it")
 
     def columns(
         self,
@@ -173,15 +195,9 @@ class SourcePushOperator(PushOperator):
         attribute_columns: Sequence[str] | Mapping[str, str] | None,
         tags_column: str | None,
     ) -> Columns:
-        """
-        Return which columns are read.
-
-        :raises ValueError: if there is an action for another mode than ``actions``, or none for that one.
-        """
+        """Return which columns are read."""
         from airflow_provider_batch.sources.columns import Columns
 
-        if (self.mode == "actions") is not (action_column is not None):
-            raise ValueError("action_column: mode='actions' needs one, and no other mode has a use for it")
         return Columns(id_column, action_column, attribute_columns, tags_column)
 
     @contextmanager
@@ -222,5 +238,5 @@ def _is_true(name: str, value: bool | str) -> bool:
     """Read a switch that a template may have turned into text."""
     words = {True: True, False: False, "True": True, "False": False, "true": True, "false": False, "": False}
     if value not in words:
-        raise ValueError(f"{name}: {value!r:.80} is neither True nor False")
+        raise InvalidArgumentError(f"{name}: {value!r:.80} is neither True nor False")
     return words[value]

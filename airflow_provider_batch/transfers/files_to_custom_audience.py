@@ -59,6 +59,7 @@ class FilesToCustomAudienceOperator(SourcePushOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.check_action_column(action_column)
         self.path = path
         self.path_conn_id = path_conn_id
         self.format = format

@@ -55,6 +55,7 @@ class SqlToCustomAudienceOperator(SourcePushOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.check_action_column(action_column)
         self.sql = sql
         self.conn_id = conn_id
         self.parameters = parameters

@@ -46,7 +46,7 @@ def declared() -> dict[str, tuple[str, str]]:
 
 def kept(pages: AirflowPages, conn_id: str) -> dict[str, Any]:
     """What Airflow keeps of a connection, all that is in its extra under `extra.<name>`."""
-    connection = ask(f"{pages.url}/api/{VERSION}/connections/{conn_id}")
+    connection: dict[str, Any] = ask(f"{pages.url}/api/{VERSION}/connections/{conn_id}")
     extra = json.loads(connection.pop("extra") or "{}")
     return connection | {f"extra.{name}": value for name, value in extra.items()}
 

@@ -16,6 +16,9 @@ from tests.dags.api import WholeAirflow
 
 OWN_DAGS = Path(__file__).parent / "kill_dags"
 
+#: Seconds, of the sandbox behind the example DAGs.
+INDEXING_DELAY = 10.0
+
 #: Airflow soon notices that one of its parts is gone, and a task that was killed together with its worker.
 _SOON = {
     "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "2",
@@ -29,7 +32,7 @@ _SOON = {
 @pytest.fixture(scope="package")
 def default_sandbox() -> Iterator[Sandbox]:
     """The sandbox behind the connections of the example DAGs."""
-    with Sandbox(local_airflow.AUDIENCES, apps=local_airflow.APPS.values(), indexing_delay=10.0) as sandbox:
+    with Sandbox(local_airflow.AUDIENCES, apps=local_airflow.APPS.values(), indexing_delay=INDEXING_DELAY) as sandbox:
         yield sandbox
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 
 import pytest
 
 from airflow_provider_batch.sandbox import Sandbox
-from tests.dags.api import WholeAirflow, wait_until
+from tests.dags.api import VERSION, WholeAirflow, ask, wait_until
+from tests.dags.conftest import INDEXING_DELAY
 
 #: As wait_long.py has it.
 POKE_INTERVAL = 2.0
@@ -45,3 +47,29 @@ def test_a_deferred_wait_that_somebody_marks_failed_asks_no_more(whole_airflow: 
 def asked(sandbox: Sandbox) -> list[float]:
     """When each question was asked."""
     return [call.at for call in sandbox.calls if call.method == "GET"]
+
+
+def test_a_campaign_starts_when_its_audiences_are_indexed_and_not_a_moment_before(
+    whole_airflow: WholeAirflow, default_sandbox: Sandbox
+) -> None:
+    before = len(default_sandbox.calls)
+    producer = "example_custom_audience_asset"
+    run = whole_airflow.run(producer, "audiences")
+    run.wait()
+    assert {states[-1] for states in run.seen.values()} == {"success"}, whole_airflow.logs(run)[-8000:]
+    assert "deferred" in run.seen["update_vip"]
+
+    # Airflow has started the other DAG by itself.
+    dags = f"{whole_airflow.url}/api/{VERSION}/dags"
+    campaign = f"{dags}/{producer}_campaign/dagRuns"
+    wait_until(lambda: [started["state"] for started in ask(campaign)["dag_runs"]] == ["success"])
+    (started,) = ask(campaign)["dag_runs"]
+    accepted = [call.at for call in default_sandbox.calls[before:] if call.method == "PATCH"]
+    assert len(accepted) == 2
+    assert datetime.fromisoformat(started["start_date"]).timestamp() >= max(accepted) + INDEXING_DELAY
+    assert "the campaign reaches" in whole_airflow.logs()
+
+    # The link is what the web server makes of it, which knows neither the hook nor the connection.
+    for task in run.seen:
+        links = ask(f"{dags}/{producer}/dagRuns/{run.name}/taskInstances/{task}/links")
+        assert links.get("extra_links", links) == {"Batch dashboard": "https://dashboard.batch.com"}

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 from typing import Final
 
 ROOT: Final = Path(__file__).parent.parent.parent
@@ -15,8 +16,10 @@ DOCS: Final = ROOT / "docs"
 #: Every page that somebody has written; what it takes from the code by a directive is not a part of its text.
 PAGES: Final = (README, *sorted(DOCS.glob("*.md")))
 
-_BLOCK: Final = re.compile(r"^```(\w+)\n(.*?)^```$(?:\n<!-- then: (.*?) -->$)?", re.MULTILINE | re.DOTALL)
-_DIRECTIVE: Final = re.compile(r"^(`{3,}|:{3,})\{([\w-]+)\} ?(.*?)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
+_BLOCK: Final = re.compile(
+    r"^( *)```(\w+)\n(.*?)^\1```$(?:\n *<!-- (then|from Airflow)[: ](.*?) -->$)?", re.MULTILINE | re.DOTALL
+)
+_DIRECTIVE: Final = re.compile(r"^( *(`{3,}|:{3,}))\{([\w-]+)\} ?(.*?)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Block:
     One block of code on a page.
 
     :param then: what holds once it has run: an expression about ``sandbox``, in a comment below the block.
+    :param since: the first Airflow that can run it, likewise.
     """
 
     page: Path
@@ -32,6 +36,7 @@ class Block:
     language: str
     code: str
     then: str = ""
+    since: str = ""
 
     def __str__(self) -> str:
         return f"{self.page.name}:{self.line}"
@@ -59,21 +64,25 @@ class Snippet:
 def blocks() -> list[Block]:
     """Return the blocks of all pages in a language that can be run or read; plain text is none."""
     return [
-        Block(page, text.count("\n", 0, found.start()) + 1, found[1], found[2], found[3] or "")
+        Block(page, text.count("\n", 0, found.start()) + 1, found[2], dedent(found[3]), **_comment(found))
         for page in PAGES
         for text in [page.read_text("utf-8")]
         for found in _BLOCK.finditer(text)
-        if found[1] != "text"
+        if found[2] != "text"
     ]
+
+
+def _comment(block: re.Match[str]) -> dict[str, str]:
+    return {{"then": "then", "from Airflow": "since"}[block[4]]: block[5].strip()} if block[4] else {}
 
 
 def snippets() -> Iterator[Snippet]:
     """Yield what the pages take from other files, word by word."""
     for page in PAGES:
         for found in _DIRECTIVE.finditer(page.read_text("utf-8")):
-            if found[2] in ("literalinclude", "include"):
-                options = dict(re.findall(r"^:([\w-]+): ?(.*)$", found[4], re.MULTILINE))
-                yield Snippet(page, (page.parent / found[3]).resolve(), options)
+            if found[3] in ("literalinclude", "include"):
+                options = dict(re.findall(r"^ *:([\w-]+): ?(.*)$", found[5], re.MULTILINE))
+                yield Snippet(page, (page.parent / found[4]).resolve(), options)
 
 
 def links() -> Iterator[tuple[Path, str]]:
@@ -86,7 +95,8 @@ def links() -> Iterator[tuple[Path, str]]:
 def named() -> set[str]:
     """Return every word that a page of docs/ shows as code, alone or within a block."""
     text = "\n".join(page.read_text("utf-8") for page in PAGES if page != README)
-    shown = [found[2] for found in _BLOCK.finditer(text)]
+    shown = [found[3] for found in _BLOCK.finditer(text)]
     shown += re.findall(r"`([^`\n]+)`", _BLOCK.sub("", text))
     shown += [part.text for part in snippets() if part.file.suffix == ".py"]
-    return {word for part in shown for word in re.findall(r"[A-Za-z_][\w.-]*|\d[\d,.]*", part)}
+    words = {word for part in shown for word in re.findall(r"[A-Za-z_][\w.-]*|\d[\d,.]*", part)}
+    return words | {word.rpartition(".")[2] for word in words}

@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
+from importlib.metadata import metadata, version
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.version import Version
 
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.sandbox import Sandbox
+from tests.dags.test_example_dags import load
 from tests.docs.pages import PAGES, ROOT, Block, blocks
 
 BLOCKS = blocks()
@@ -26,14 +32,36 @@ APPS = {"default": "sandbox-app-key", "ios": "sandbox-ios", "android": "sandbox-
 PROJECT = "project_sandbox"
 AUDIENCES = ("vip", "newsletter")
 
+#: What is in the pages' warehouse, and in their folder /data.
+CUSTOMERS = (("c-1", 250.0, "gold"), ("c-2", 120.5, "silver"), ("c-3", 20.0, None))
+CHANGES = (("c-1", "add", 1), ("c-2", "add", 2), ("c-1", "remove", 3))
+FILES = {"members/part-1.csv": "customer;plan;visits\nc-1;café;12\nc-2;free;\n"}
+
 
 @pytest.fixture
-def sandbox(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A sandbox behind every connection that the pages name."""
+def sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """A sandbox behind every connection that the pages name, and a warehouse."""
+    database = warehouse(tmp_path)
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": database}))
+    # The tutorial's own folder is at home.
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "batch-tutorial").mkdir()
+    shutil.copy(database, tmp_path / "batch-tutorial")
     with Sandbox(AUDIENCES, apps=APPS.values(), projects=(PROJECT,)) as sandbox:
         for name, key in {**APPS, "cep": PROJECT}.items():
             monkeypatch.setenv(f"AIRFLOW_CONN_BATCH_{name.upper()}", sandbox.connection_json(key))
         yield sandbox
+
+
+def warehouse(folder: Path) -> str:
+    """Return the path of a database with the tables of the pages."""
+    path = folder / "warehouse.db"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE customers (customer_id TEXT, spent REAL, plan TEXT)")
+        database.executemany("INSERT INTO customers VALUES (?, ?, ?)", CUSTOMERS)
+        database.execute("CREATE TABLE subscription_changes (customer_id TEXT, action TEXT, changed_at INTEGER)")
+        database.executemany("INSERT INTO subscription_changes VALUES (?, ?, ?)", CHANGES)
+    return str(path)
 
 
 def shell(script: str, **options: str) -> str:
@@ -47,15 +75,13 @@ def shell(script: str, **options: str) -> str:
 
 
 def check_install(command: str, folder: Path) -> None:
-    # The package is installed already, so that no index is needed to see that its name and its extras exist.
+    # What the pages install is installed already, so that no index is needed to see that names and extras exist.
     package, _, extras = command.removeprefix("pip install ").strip("'").partition("[")
-    assert package == "airflow-provider-batch"
+    assert version(package if package != "." else "airflow-provider-batch")
     assert set(filter(None, extras.rstrip("]").split(","))) <= _extras()
 
 
 def _extras() -> set[str]:
-    from importlib.metadata import metadata
-
     return set(metadata("airflow-provider-batch").get_all("Provides-Extra") or ())
 
 
@@ -74,15 +100,26 @@ def check_sandbox(command: str, folder: Path) -> None:
 
 
 def check_export(command: str, folder: Path) -> None:
-    for name in re.findall(r"AIRFLOW_CONN_(\w+)=", command):
-        exported = shell(f'{command}\nprintf %s "$AIRFLOW_CONN_{name}"')
+    (name,) = re.findall(r"AIRFLOW_CONN_(\w+)=", command)
+    exported = shell(f'{command}\nprintf %s "$AIRFLOW_CONN_{name}"')
+    if name.startswith("BATCH"):
         with pytest.MonkeyPatch.context() as environment:
             environment.setenv(f"AIRFLOW_CONN_{name}", exported)
             assert "YOUR_REST_API_KEY" in str(BatchHook(name.lower()).get_conn().headers)
+    else:  # of something else, whose form is not ours
+        assert json.loads(exported)["conn_type"]
 
 
 def check_command(command: str, folder: Path) -> None:
     shell(command)
+
+
+def check_dags_test(command: str, folder: Path) -> None:
+    assert any(block.language == "python" and f'"{command.split()[-1]}"' in block.code for block in BLOCKS)
+
+
+def check_that_it_is_a_command(command: str, folder: Path) -> None:
+    shell(f"{command} --help")
 
 
 def check_make(command: str, folder: Path) -> None:
@@ -94,6 +131,10 @@ COMMANDS: dict[str, Check] = {
     "pip install ": check_install,
     "python -m airflow_provider_batch.sandbox": check_sandbox,
     "export AIRFLOW_CONN_": check_export,
+    "airflow dags test ": check_dags_test,
+    "airflow dags unpause ": check_dags_test,
+    "airflow standalone": check_that_it_is_a_command,
+    "airflow db migrate": check_that_it_is_a_command,
     "airflow ": check_command,
     "make ": check_make,
 }
@@ -103,20 +144,41 @@ def check_shell(code: str, folder: Path) -> None:
     """Check one command after the other; those of more than one line end in a backslash or are one export."""
     commands = [code] if code.startswith("export") else re.split(r"(?<!\\)\n", code.rstrip("\n"))
     for command in commands:
-        (check,) = (check for begins, check in COMMANDS.items() if command.startswith(begins))
+        check = next(check for begins, check in COMMANDS.items() if command.startswith(begins))
         check(command, folder)
+
+
+def dag_bundle(folder: Path) -> str:
+    """Return Airflow 3's setting for DAGs in *folder*; Airflow 2 runs a DAG that it has not seen."""
+    classpath = "airflow.dag_processing.bundles.local.LocalDagBundle"
+    return json.dumps([{"name": "page", "classpath": classpath, "kwargs": {"path": str(folder)}}])
+
+
+def data_in(folder: Path) -> Path:
+    """Return the folder that the pages call /data."""
+    for name, text in FILES.items():
+        path = folder / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="latin-1")
+    return folder / "data"
 
 
 def check_python(code: str, folder: Path) -> None:
     """Run a DAG, the tests of a test module, or anything else as it is."""
+    code = code.replace('"/data', f'"{data_in(folder)}')
     if re.search(r"^with DAG\(", code, re.MULTILINE):
-        (folder / "page_dag.py").write_text(code)
-        (dag_id,) = re.findall(r"with DAG\(\s*\"(\w+)\"", code)
-        shell(f"airflow dags test {dag_id}", AIRFLOW__CORE__DAGS_FOLDER=str(folder))
+        path = folder / "page_dag.py"
+        path.write_text(code)
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", dag_bundle(folder))
+            assert str(load(path).test().state) == "success"
     elif re.search(r"^pytest_plugins = |^def test_", code, re.MULTILINE):
         # On a page, conftest.py and the module of tests may be one block.
         (folder / "test_page.py").write_text(code)
-        assert " passed" in shell(f"python -m pytest -q -p no:cacheprovider --rootdir {folder} {folder}/test_page.py")
+        ini = folder / "pytest.ini"
+        ini.write_text("[pytest]\n")
+        options = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", "-c", str(ini), "--rootdir", str(folder)]
+        assert pytest.main([*options, str(folder / "test_page.py")]) == pytest.ExitCode.OK
     else:
         exec(compile(code, "page", "exec"), {})
 
@@ -132,6 +194,8 @@ LANGUAGES: dict[str, Check] = {"shell": check_shell, "python": check_python, "js
 @pytest.mark.usefixtures("airflow_db")
 @pytest.mark.parametrize("block", {(each.code, each.then): each for each in BLOCKS}.values(), ids=str)
 def test_a_block_does_what_it_says(block: Block, sandbox: Sandbox, tmp_path: Path) -> None:
+    if block.since and Version(version("apache-airflow")) < Version(block.since):
+        pytest.skip(f"needs Airflow {block.since}")
     LANGUAGES[block.language](block.code, tmp_path)
 
     if block.then:
@@ -139,7 +203,7 @@ def test_a_block_does_what_it_says(block: Block, sandbox: Sandbox, tmp_path: Pat
 
 
 def test_no_page_has_code_that_is_not_run() -> None:
-    fences = sum(len(re.findall(r"^```\w+$", page.read_text("utf-8"), re.MULTILINE)) for page in PAGES)
+    fences = sum(len(re.findall(r"^ *```\w+$", page.read_text("utf-8"), re.MULTILINE)) for page in PAGES)
     texts = sum(page.read_text("utf-8").count("\n```text\n") for page in PAGES)
     assert fences == len(BLOCKS) + texts
 

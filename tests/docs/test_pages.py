@@ -28,6 +28,7 @@ VALUES = (
     model.Member,
     model.Change,
     model.PushResult,
+    model.MirrorResult,
     model.Rejection,
     model.CustomAudience,
     model.IndexingState,
@@ -52,7 +53,9 @@ def declared_modules() -> Iterator[str]:
         yield transfer["python-module"]
 
 
-DECLARED = [cls for module in declared_modules() for cls in classes_of(import_module(module))]
+_DECLARED = [cls for module in declared_modules() for cls in classes_of(import_module(module))]
+#: Those that are for DAG files: no other one is made of them.
+DECLARED = [cls for cls in _DECLARED if not any(issubclass(other, cls) for other in _DECLARED if other is not cls)]
 TRIGGERS = [
     cls
     for entry in PROVIDER["triggers"]
@@ -80,13 +83,21 @@ def test_a_public_class_is_on_a_page(cls: type) -> None:
     assert cls.__name__ in NAMED
 
 
+def test_what_else_is_declared_to_airflow_is_on_a_page() -> None:
+    declared = [*PROVIDER["extra-links"], *(entry["class-name"] for entry in PROVIDER["task-decorators"])]
+    declared += [entry["factory"] for entry in PROVIDER["asset-uris"]]
+    assert {path.rpartition(".")[2] for path in declared} - NAMED == set()
+    assert [found for entry in PROVIDER["task-decorators"] if (found := f"task.{entry['name']}") not in NAMED] == []
+
+
 @pytest.mark.parametrize("cls", [*DECLARED, Sandbox], ids=lambda cls: cls.__name__)
 def test_its_parameters_are_on_a_page(cls: type) -> None:
     assert sorted(parameters_of(cls) - NAMED) == []
 
 
 def test_the_parameters_of_the_hooks_methods_are_on_a_page() -> None:
-    methods = {name: method for name, method in vars(BatchHook).items() if inspect.isfunction(method)}
+    ours = [base for base in BatchHook.__mro__ if base.__module__.startswith("airflow_provider_batch.")]
+    methods = {name: method for base in ours for name, method in vars(base).items() if inspect.isfunction(method)}
     public = {name: arguments(method) for name, method in methods.items() if not name.startswith("_")}
     assert sorted(public.keys() - NAMED) == []
     assert {name: sorted(missing) for name, given in public.items() if (missing := given - NAMED)} == {}
@@ -94,14 +105,14 @@ def test_the_parameters_of_the_hooks_methods_are_on_a_page() -> None:
 
 @pytest.mark.parametrize("cls", [cls for cls in DECLARED if cls is not BatchHook], ids=lambda cls: cls.__name__)
 def test_its_parameters_are_in_its_docstring_or_in_one_that_it_names(cls: type) -> None:
-    docstrings = [cls.__doc__ or ""]
-    for docstring in docstrings:
-        for found in re.findall(r":class:`~?([\w.]+)`", docstring):
+    classes = [cls]
+    for each in classes:
+        for found in re.findall(r":class:`~?([\w.]+)`", each.__doc__ or ""):
             module, _, name = found.rpartition(".")
-            other = getattr(import_module(module or cls.__module__), name).__doc__
-            if other not in docstrings:
-                docstrings.append(other)
-    described = set(re.findall(r"^\s*:param (\w+):", "\n".join(docstrings), re.MULTILINE))
+            other = getattr(import_module(module or each.__module__), name)
+            classes += [] if other in classes else [other]
+    docstrings = "\n".join(each.__doc__ or "" for each in classes)
+    described = set(re.findall(r"^\s*:param (\w+):", docstrings, re.MULTILINE))
     assert sorted(parameters_of(cls) - described) == []
 
 
@@ -145,6 +156,14 @@ def test_every_target_of_make_is_on_the_contributors_page() -> None:
     targets = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
     page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
     assert [target for target in targets if target not in ("help", "clean") and f"`make {target}`" not in page] == []
+
+
+def test_every_part_of_the_package_is_on_the_map_of_the_house() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    parts = {path.name + "/" * path.is_dir() for path in (ROOT / "airflow_provider_batch").iterdir()}
+    assert {part for part in parts if not part.startswith("__")} - {"py.typed"} - set(
+        re.findall(r"`(\S+)`", page)
+    ) == set()
 
 
 @pytest.mark.parametrize(("page", "target"), links())

@@ -19,10 +19,11 @@ def test_a_connection_that_knows_the_rate_is_never_refused(open_stage: OpenStage
 
 @on("2.11")
 def test_a_connection_that_does_not_is_refused_and_arrives_all_the_same(open_stage: OpenStage) -> None:
-    stage = open_stage(requests_per_second=20)
-    stage.connect(max_attempts=20).replace_custom_audience("vip", IDS, chunk_size=1)
+    few = IDS[:5]  # seven calls: more than the busiest machine keeps to two a second
+    stage = open_stage(requests_per_second=2)
+    stage.connect(max_attempts=20).replace_custom_audience("vip", few, chunk_size=1)
     assert 429 in {call.status for call in stage.sandbox.calls}
-    assert stage.members == set(IDS)
+    assert stage.members == set(few)
 
 
 @on("2.11")

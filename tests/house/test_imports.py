@@ -41,7 +41,7 @@ def added_by(module: str) -> list[str]:
 @pytest.mark.parametrize(
     ("module", "most_of_ours"),
     [
-        ("airflow_provider_batch.operators.custom_audience", 10),
+        ("airflow_provider_batch.operators.custom_audience", 11),
         ("airflow_provider_batch.sensors.custom_audience", 14),
     ],
 )

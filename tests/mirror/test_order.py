@@ -13,6 +13,7 @@ from airflow_provider_batch.exceptions import InvalidMemberError, MirrorError
 from airflow_provider_batch.mirror.diff import Counts
 from airflow_provider_batch.mirror.lines import line_of, marked, member_from
 from airflow_provider_batch.mirror.order import ascending, in_order
+from airflow_provider_batch.protocol.intake import in_blocks
 from airflow_provider_batch.protocol.model import Block, Member
 
 from .test_lines import IDS, MEMBERS
@@ -129,10 +130,10 @@ def test_nothing_is_sorted_to_nothing(tmp_path: Path) -> None:
 
 
 def test_more_than_memory_holds_is_spilled(tmp_path: Path) -> None:
-    numbers = range(300_000)
-    lines = [f"{number * 7919 % 300_000:030d}" for number in numbers]
-    found = in_order(parted(lines, 10_000), tmp_path, memory_limit="24MB", held=1_000)
-    assert ids(found) == [f"{number:030d}" for number in numbers]
+    numbers = range(250_000)
+    lines = (f"{number * 7919 % 250_000:0600d}" for number in numbers)
+    found = in_order(in_blocks(lines, 10_000), tmp_path, memory_limit="128MB", held=1_000)
+    assert ids(found) == [f"{number:0600d}" for number in numbers]
 
 
 def test_without_duckdb_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

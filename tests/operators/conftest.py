@@ -9,7 +9,12 @@ import pytest
 
 
 class TaskInstance:
-    """Where an operator pushes its XComs."""
+    """Where an operator pushes its XComs, and whose it is."""
+
+    dag_id = "dag"
+    run_id = "run"
+    task_id = "task"
+    map_index = -1
 
     def __init__(self) -> None:
         self.pushed: dict[str, Any] = {}

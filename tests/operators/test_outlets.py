@@ -175,11 +175,13 @@ def test_an_outlet_that_is_given_later_is_refused_as_the_task_starts(batch_sandb
 
 
 def test_mapped_tasks_are_refused_as_the_first_would_speak_for_all(context: Any, ti: TaskInstance) -> None:
-    ti.map_index = 0  # type: ignore[attr-defined]
+    ti.map_index = 0
     for operator in (update(add_ids=["a"]), sensor(indexing_tokens=["t"])):
         with pytest.raises(AirflowFailException, match="the first of these mapped tasks"):
             start(operator, context)
-    start(update(add_ids=["a"], outlets=[ELSEWHERE]), context)
+    with DAG("mapped", schedule=None) as dag:
+        other = update(add_ids=["a"], outlets=[ELSEWHERE])
+    start(other, context | {"dag": dag, "task": other})
 
 
 def test_a_mapped_operator_may_be_declared_with_other_outlets() -> None:

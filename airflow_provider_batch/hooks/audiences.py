@@ -1,0 +1,232 @@
+"""What can be done with an audience as a whole, and how far its indexing is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
+from airflow_provider_batch.exceptions import (
+    AudienceExistsError,
+    AudienceMissingError,
+    BatchAPIError,
+    BatchAuthenticationError,
+    BatchError,
+    BatchProtocolError,
+    InvalidArgumentError,
+)
+from airflow_provider_batch.hooks.connected import ConnectedHook
+from airflow_provider_batch.hooks.pushing import Indexing
+from airflow_provider_batch.protocol import encode, flow
+from airflow_provider_batch.protocol.dialect import Dialect
+from airflow_provider_batch.protocol.model import CreatedAudience, CustomAudience, DeletedAudience, IndexingOutcome
+
+IfExists = Literal["skip", "fail"]
+IfMissing = Literal["skip", "fail"]
+
+
+class AudienceHook(ConnectedHook):
+    """A hook that creates, views, lists and deletes audiences."""
+
+    def create_custom_audience(
+        self,
+        audience_name: str,
+        *,
+        audience_type: str = "custom_ids",
+        description: str | None = None,
+        if_exists: IfExists = "fail",
+    ) -> CreatedAudience:
+        """
+        Create an audience without members, if the list of audiences does not have it.
+
+        See https://doc.batch.com/developer/api/cep/audiences/create and
+        https://doc.batch.com/api/custom-audience/1.0/create. What Batch answers for a name that is taken no page says:
+        the list decides, also after an answer that leaves it open whether the audience was created.
+
+        :param audience_name: letters, digits, ``_`` and ``-``, at most 255.
+        :param audience_type: ``custom_ids``; on the Mobile Engagement Platform also ``advertising_ids`` or
+            ``install_ids``.
+        :param description: shown in Batch's dashboard.
+        :param if_exists: ``fail``, or ``skip`` to leave it as it is.
+        :raises AudienceExistsError: if it exists and that is a failure.
+        :raises InvalidArgumentError: if an argument breaks a documented rule, or the audience has another type.
+        """
+        _check_choice("if_exists", if_exists, ("skip", "fail"))
+        dialect = self._settings.dialect(audience_type)
+        encode.check_audience_name(audience_name)
+        if description is not None and not isinstance(description, str):
+            raise InvalidArgumentError(f"description: {type(description).__name__} is no text")
+        existing = self._find(dialect, audience_name)
+        if existing is None:
+            creation = flow.create(dialect, audience_name, audience_type, description, self._settings.backoff)
+            try:
+                token = self._run(creation)
+            except BatchAPIError as refusal:
+                if not _may_be_overtaken(refusal) or (existing := self._find(dialect, audience_name)) is None:
+                    raise
+            else:
+                self.log.info("%s: created", audience_name)
+                return CreatedAudience(audience_name, audience_type, created=True, indexing_token=token)
+        if if_exists == "fail":
+            raise AudienceExistsError(f"{audience_name}: there is an audience of that name already")
+        if existing.type != audience_type and existing.type in self._settings.known_types:
+            raise InvalidArgumentError(
+                f"audience_type: {audience_name} exists, but its type is {existing.type} and not {audience_type}"
+            )
+        self.log.info("%s: exists already", audience_name)
+        return CreatedAudience(audience_name, audience_type, created=False, existing=existing)
+
+    def delete_custom_audience(
+        self, audience_name: str, *, audience_type: str = "custom_ids", if_missing: IfMissing = "fail"
+    ) -> DeletedAudience:
+        """
+        Delete an audience, if the list of audiences has it; campaigns that target it then find it empty.
+
+        See https://doc.batch.com/developer/api/cep/audiences/remove and
+        https://doc.batch.com/developer/api/mep/custom-audience/1.0/delete. What Batch answers for an unknown name no
+        page says: the list decides.
+
+        :param if_missing: ``fail``, or ``skip`` if there is no such audience.
+        :raises AudienceMissingError: if there is none and that is a failure.
+        """
+        _check_choice("if_missing", if_missing, ("skip", "fail"))
+        dialect = self._settings.dialect(audience_type)
+        encode.check_audience_name(audience_name)
+        if self._find(dialect, audience_name) is not None:
+            try:
+                token = self._run(flow.delete(dialect, audience_name, self._settings.backoff))
+            except BatchAPIError as refusal:
+                if not _may_be_overtaken(refusal) or self._find(dialect, audience_name) is not None:
+                    raise
+            else:
+                self.log.info("%s: deleted", audience_name)
+                return DeletedAudience(audience_name, deleted=True, indexing_token=token)
+        if if_missing == "fail":
+            raise AudienceMissingError(f"{audience_name}: there is no audience of that name")
+        self.log.info("%s: does not exist", audience_name)
+        return DeletedAudience(audience_name, deleted=False)
+
+    def list_custom_audiences(self, *, audience_type: str = "custom_ids") -> Iterator[CustomAudience]:
+        """
+        Yield all audiences, page by page while they are asked for, the newest first.
+
+        See https://doc.batch.com/developer/api/cep/audiences/list and
+        https://doc.batch.com/api/custom-audience/1.0/list/.
+
+        :param audience_type: says, on the Mobile Engagement Platform, which version's list is read: 1.1 for
+            ``install_ids``, 1.0 for the others.
+        """
+        settings = self._settings
+        dialect = settings.dialect(audience_type)
+        seen: set[str] = set()
+        start: int | str | None = None
+        while True:
+            page = self._run(flow.page(dialect, start, settings.backoff))
+            yield from flow.unseen(page, seen)
+            if (start := page.next_start) is None:
+                return
+
+    def get_custom_audience(
+        self, audience_name: str, indexing_token: str | None = None, *, audience_type: str = "custom_ids"
+    ) -> CustomAudience:
+        """
+        Ask once for an audience and the state of the write behind the token; without one, of the last write.
+
+        See https://doc.batch.com/developer/api/cep/audiences/view and
+        https://doc.batch.com/api/custom-audience/1.0/get/.
+
+        :raises BatchAPIError: if Batch refuses, or keeps failing for longer than is worth trying.
+        :raises BatchConnectionError: if Batch cannot be reached for so long.
+        """
+        settings = self._settings
+        return self._run(flow.view(settings.dialect(audience_type), audience_name, indexing_token, settings.backoff))
+
+    def wait_for_indexing(
+        self,
+        audience_name: str,
+        indexing_tokens: Sequence[str],
+        *,
+        audience_type: str = "custom_ids",
+        poke_interval: float = 10.0,
+        timeout: float = 3600.0,
+        own_replace: str | None = None,
+    ) -> CustomAudience | None:
+        """
+        Ask for one token after the other until all are applied, and return the last view.
+
+        :param poke_interval: the most seconds between two questions; they begin with one and double.
+        :param timeout: seconds after which what is not confirmed counts as not confirmed, whatever its state.
+        :param own_replace: the token of a replace of this very run: that it is superseded is no news.
+        :raises IndexingTimeoutError: then, with the tokens in question.
+        """
+        outcome = self._await_indexing(
+            audience_name, indexing_tokens, audience_type, Indexing(poke_interval, timeout), own_replace
+        )
+        return flow.confirmed(outcome, audience_name, timeout)
+
+    def check_indexing(
+        self,
+        audience_name: str,
+        indexing_tokens: Sequence[str],
+        *,
+        audience_type: str = "custom_ids",
+        own_replace: str | None = None,
+    ) -> IndexingOutcome:
+        """
+        Ask for one token after the other up to the first that is not confirmed, and say which are left.
+
+        What may pass (no answer, 429, 5xx) leaves its token unconfirmed, with the reason in ``last_error``.
+        """
+        outcome = self._await_indexing(audience_name, indexing_tokens, audience_type, Indexing(0.0, 0.0), own_replace)
+        if outcome.last_error:
+            self.log.warning("%s", outcome.last_error)
+        return outcome
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Ask for one audience of the app or project: it takes both keys and changes nothing."""
+        try:
+            self._run(flow.page(self._settings.dialect("custom_ids"), None, flow.no_retry, limit=1))
+        except BatchProtocolError as error:
+            return False, f"the host answers, but not with a list of audiences; is it Batch's? {error}"
+        except (BatchError, AirflowNotFoundException) as error:
+            return False, str(error)
+        return True, "Batch accepted both keys"
+
+    def _find(self, dialect: Dialect, audience_name: str) -> CustomAudience | None:
+        return self._run(flow.find(dialect, audience_name, self._settings.backoff))
+
+    def _await_indexing(
+        self,
+        audience_name: str,
+        indexing_tokens: Sequence[str],
+        audience_type: str,
+        indexing: Indexing,
+        own_replace: str | None,
+    ) -> IndexingOutcome:
+        settings = self._settings
+        outcome = self._run(
+            flow.await_indexing(
+                settings.dialect(audience_type),
+                audience_name,
+                indexing_tokens,
+                delay=settings.patient_backoff(indexing.poke_interval),
+                spacing=settings.spacing(indexing.poke_interval),
+                deadline=time.monotonic() + indexing.timeout,
+                now=time.monotonic,
+            )
+        )
+        if warning := flow.replaced_warning(outcome.replaced, own_replace):
+            self.log.warning("%s: %s", audience_name, warning)
+        return outcome
+
+
+def _may_be_overtaken(refusal: BatchAPIError) -> bool:
+    """Return whether a write may be refused because somebody else did the same since the list was read."""
+    return not (refusal.retryable or isinstance(refusal, BatchAuthenticationError))
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, str]) -> None:
+    if value not in choices:
+        raise InvalidArgumentError(f"{name}: {value!r:.80} is neither {choices[0]!r} nor {choices[1]!r}")
