@@ -87,7 +87,7 @@ cluster-bench: $(VENV_CLUSTER)/installed | servers ## measure how a push scales 
 
 # Debian's packages, where they are missing and we may: their own services stay untouched, and never run for us.
 servers:
-	@command -v redis-server >/dev/null && ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null \
+	@{ command -v redis-server && { command -v initdb || ls /usr/lib/postgresql/*/bin/initdb; }; } >/dev/null 2>&1 \
 	|| { test "$$(id -u)" = 0 || { echo "needs redis-server and postgresql: apt-get install redis-server postgresql" >&2; exit 1; }; \
 	echo "==> installing Redis and PostgreSQL"; \
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq redis-server postgresql >/dev/null; }

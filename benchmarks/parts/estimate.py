@@ -126,9 +126,9 @@ def part(measured: Measured) -> Part:
             "ids. *With the wait*: each token is asked for once more at least, and questions count as calls; the "
             "others leave that to a time after the push, or to nobody. *CPU*: B times ids or changes, for the mirror "
             "with E times ids. *Growth*: the greatest of C and F; the two figures of C show whether it grows with the "
-            "number of ids. *Disk*: G times ids, twice, since the new snapshot is written beside the old one. In "
-            "shards, *unlimited* is divided by what the table above shows; the columns with a rate are not: "
-            "the rate is the key's, not the task's.",
+            "number of ids. *Disk*: G times ids, twice, since the new snapshot is written beside the old one. A "
+            "full push in shards takes less than *unlimited* says, about as the table above shows; the columns with a "
+            "rate stay, since the rate is the key's and not the task's. A mirror is one task.",
         ],
     )
 

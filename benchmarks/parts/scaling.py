@@ -71,11 +71,12 @@ def part(figures: Mapping[tuple[int, int], Scaled]) -> Part:
         f"`SqlToCustomAudienceOperator.partial(…).expand(parameters=[…])` over SQLite, {_SHARDS} mapped tasks of "
         f"{IDS // _SHARDS // CALL} calls, {LATENCY * 1000:.0f} ms until every answer; an Airflow pool has 1, 2 or 4 "
         f"slots. CeleryExecutor, Redis, PostgreSQL, two workers of two slots each, all on this one machine of {cores} "
-        "cores with the server that counts. The run is from the start of the first task to the end of the last, so it "
-        "has the start of every task's process in it, some seconds of CPU each: that, not Batch and not the push, is "
-        f"what four slots on {cores} cores wait for. The last column is the whole machine's CPU during the run, "
-        "whoever used it: where it is near 100 %, more slots can't help here, and on workers with cores "
-        "of their own they would.",
+        "cores with the server that counts. Each row is one run, after one that warms up. The run is from the start of "
+        "the first task to the end of the last, so the start of each later task's process is in it; *first call to "
+        "last* has that of the later ones too, where there are fewer slots than shards. The last column is the whole "
+        f"machine's CPU during the run, whoever used it. With {cores} cores for workers, scheduler, database and "
+        "server together, CPU is the limit wherever it is near 100 %: the figures say little of more slots on more "
+        "machines, and vary by a fifth or more where others use the machine too.",
         [Table("Slots", columns, rows)],
     )
 
