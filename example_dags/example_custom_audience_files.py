@@ -12,19 +12,19 @@ with DAG(
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     schedule=None,
     catchup=False,
-    params={"folder": "/data/segments"},
 ) as dag:
     # [START howto_custom_audience_files]
     FilesToCustomAudienceOperator(
         task_id="push",
-        path="{{ params.folder }}/*.csv.gz",  # or s3://my_aws_connection@bucket/segments/*.csv.gz
+        # Or s3://my_aws_connection@bucket/segments/*.csv.gz
+        path="{{ var.value.get('segments', '/data/segments') }}/*.csv.gz",
         id_column="customer_id",
         audience_name="vip",
         mode="replace",
         max_shrink=0.5,
         on_invalid_id="skip",
         max_rejected=0.01,
-        rejects_path="{{ params.folder }}/rejected.jsonl",
+        rejects_path="{{ var.value.get('segments', '/data/segments') }}/rejected.jsonl",
         wait_for_indexing=True,
         poke_interval=5,
     )

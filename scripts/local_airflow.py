@@ -7,16 +7,20 @@ Everything is kept in one folder; the interpreter that runs this script decides 
 from __future__ import annotations
 
 import argparse
+import gzip
+import json
 import os
+import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 
@@ -52,6 +56,9 @@ def environment(home: Path, dags: Path, sandbox: Sandbox, port: int | None = Non
         "PYTHONWARNINGS": "ignore",
         **{f"AIRFLOW_CONN_BATCH_{name.upper()}": sandbox.connection_json(app) for name, app in APPS.items()},
         "AIRFLOW_CONN_BATCH_CEP": sandbox.connection_json(PROJECT),
+        "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(home / "warehouse.db")}),
+        "AIRFLOW_VAR_SEGMENTS": str(home / "segments"),
+        "AIRFLOW_VAR_BATCH_SNAPSHOTS": str(home / "snapshots"),
     }
     if port is not None:
         ours |= {
@@ -67,6 +74,20 @@ def environment(home: Path, dags: Path, sandbox: Sandbox, port: int | None = Non
         }
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     return inherited | ours
+
+
+def put_sources(home: Path) -> None:
+    """Put a warehouse with a table of customers into *home*, and a folder with a partner's files; no snapshots."""
+    shutil.rmtree(home / "snapshots", ignore_errors=True)  # the sandbox begins anew as well
+    with closing(sqlite3.connect(home / "warehouse.db")) as warehouse, warehouse:
+        warehouse.execute("DROP TABLE IF EXISTS customers")
+        warehouse.execute("CREATE TABLE customers (number INTEGER, customer_id TEXT PRIMARY KEY, spent INTEGER)")
+        rows = ((number, f"customer-{number:04d}", 10 * number) for number in range(1, 26))
+        warehouse.executemany("INSERT INTO customers VALUES (?, ?, ?)", rows)
+    (home / "segments").mkdir(exist_ok=True)
+    for part in (1, 2):
+        lines = ["customer_id", *(f"customer-{number:04d}" for number in range(10 * part, 10 * part + 10))]
+        (home / "segments" / f"part-{part}.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
 
 
 def airflow(*arguments: str, env: Mapping[str, str], quiet: bool = False) -> None:
@@ -167,6 +188,7 @@ def serve(home: Path, port: int, sandbox_port: int) -> None:
     """Run Airflow with the example DAGs, and a sandbox, until interrupted."""
     with Sandbox(AUDIENCES, apps=APPS.values(), projects=[PROJECT], port=sandbox_port, indexing_delay=5.0) as sandbox:
         say(f"the sandbox's page is at {sandbox.url}")
+        put_sources(home)
         env = environment(home, ROOT / "example_dags", sandbox, port)
         say(f"starting Airflow {version('apache-airflow')} in {home}; its log is {home / 'standalone.log'}")
         with standalone(env, port, home / "standalone.log") as url:

@@ -7,10 +7,12 @@ Most tests need no database of Airflow's; those that do ask for the fixture ``ai
 from __future__ import annotations
 
 import base64
+import logging
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,6 +41,20 @@ os.environ.update(
     AIRFLOW__CORE__UNIT_TEST_MODE="True",
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{_HOME.name}/airflow.db",
 )
+
+
+@pytest.fixture
+def told(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
+    """All that was logged since the last time somebody asked: what Airflow 3 logs by itself it prints."""
+    caplog.set_level(logging.DEBUG)
+
+    def text() -> str:
+        printed = capsys.readouterr()
+        logged = caplog.text
+        caplog.clear()
+        return logged + printed.out + printed.err
+
+    return text
 
 
 @pytest.fixture(scope="session")

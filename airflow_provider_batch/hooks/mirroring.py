@@ -95,6 +95,7 @@ class MirrorRun:
             if dry_run:
                 return self._result(push.count(_chunks(push, plan), log), plan, ids)
             if plan.is_settled:
+                self.mirror.drop_claim(self.owner)
                 # A retry whose earlier try sent everything, but did not see it indexed, goes on waiting.
                 waiting = plan.unconfirmed
                 if waiting and self._ask(plan, 0.0, settings, transport, log) is None:

@@ -104,9 +104,7 @@ class Claim:
         chain = _chain(self._folder)
         if self._note.is_dead(self._clock()) or not chain or chain[-1][1].nonce != self._note.nonce:
             return
-        # The first one first: from then on the others lead nowhere.
-        for name, _ in chain:
-            self._folder.delete(name)
+        _delete(self._folder, chain)
 
     def _check_end(self) -> None:
         chain = _chain(self._folder)
@@ -129,6 +127,19 @@ class Claim:
             f"any more, the next run takes over {DEAD_AFTER / 60:.0f} minutes after its last sign of life, or at once "
             f"if you delete {self._folder}/{_FIRST}"
         )
+
+
+def drop_claim(folder: Folder, owner: str) -> None:
+    """Delete what a killed try of *owner* has left, whose next one has nothing to do."""
+    chain = _chain(folder)
+    if chain and chain[-1][1].owner == owner:
+        _delete(folder, chain)
+
+
+def _delete(folder: Folder, chain: list[tuple[str, _Note]]) -> None:
+    # The first one first: from then on the others lead nowhere.
+    for name, _ in chain:
+        folder.delete(name)
 
 
 def _chain(folder: Folder) -> list[tuple[str, _Note]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 from airflow_provider_batch.exceptions import InvalidArgumentError, SnapshotError
-from airflow_provider_batch.mirror.claim import Claim
+from airflow_provider_batch.mirror.claim import Claim, drop_claim
 from airflow_provider_batch.mirror.diff import Counts, Stretch, differences, with_uncertain
 from airflow_provider_batch.mirror.folder import Folder, folder_at
 from airflow_provider_batch.mirror.guards import check_changes, check_limit, check_not_empty, check_shrink
@@ -130,6 +130,10 @@ class Mirror:
         elif indexing_tokens or not base.is_confirmed:
             return None
         return Standing(base.head.count, base.pending.count if base.pending else 0)
+
+    def drop_claim(self, owner: str) -> None:
+        """Let others work, where a killed try of *owner* has left its claim and a plan of the next one is settled."""
+        drop_claim(self.folder, owner)
 
     def _old(self, base: Base) -> Iterable[list[str]]:
         return () if base.head is None else read_snapshot(self.folder, base.head)

@@ -236,7 +236,7 @@ def _owner(context: Context) -> str:
 
 def _is_true(name: str, value: bool | str) -> bool:
     """Read a switch that a template may have turned into text."""
-    words = {True: True, False: False, "True": True, "False": False, "true": True, "false": False, "": False}
-    if value not in words:
+    words = {"true": True, "false": False, "": False}
+    if not isinstance(value, bool | str) or str(value).lower() not in words:
         raise InvalidArgumentError(f"{name}: {value!r:.80} is neither True nor False")
-    return words[value]
+    return words[str(value).lower()]

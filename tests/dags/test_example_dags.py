@@ -7,15 +7,18 @@ import importlib.util
 import json
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import local_airflow
 import pytest
 from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_batch.sandbox import Sandbox
 from airflow_provider_batch.sandbox.errors import UnknownAudience
 from tests.conftest import EXAMPLE_DAGS
+from tests.dags.running import stored
 
 APPS = ("sandbox-ios", "sandbox-android", "sandbox-web")
 PROJECT = "project_sandbox"
@@ -157,3 +160,47 @@ def test_example_custom_audience_shards(sandbox: Sandbox, segments: Path) -> Non
     assert sandbox.members("vip", APPS[0]) == spent_more_than_100 | partners
     assert sum(call.method == "PATCH" for call in sandbox.calls) == 6
     assert xcom(dag_run, "indexed")["nb_ids"] == 92
+
+
+@pytest.fixture
+def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The warehouse and the files that `make airflow` has, in a folder of their own."""
+    local_airflow.put_sources(tmp_path)
+    with Sandbox() as any_sandbox:
+        env = local_airflow.environment(tmp_path, EXAMPLE_DAGS, any_sandbox)
+    for name in ("AIRFLOW_CONN_WAREHOUSE", "AIRFLOW_VAR_SEGMENTS", "AIRFLOW_VAR_BATCH_SNAPSHOTS"):
+        monkeypatch.setenv(name, env[name])
+    return tmp_path
+
+
+def test_example_custom_audience_sql_mirror(sandbox: Sandbox, sources: Path) -> None:
+    """The second run sends what the warehouse has changed since the first, and nothing else."""
+    run("example_custom_audience_sql_mirror")
+    assert sandbox.members("vip", APPS[0]) == {f"customer-{number:04d}" for number in range(11, 26)}
+
+    with closing(sqlite3.connect(sources / "warehouse.db")) as warehouse, warehouse:
+        warehouse.execute("UPDATE customers SET spent = 0 WHERE customer_id = 'customer-0011'")
+        warehouse.execute("UPDATE customers SET spent = 500 WHERE customer_id = 'customer-0001'")
+    calls = len(sandbox.calls)
+    run("example_custom_audience_sql_mirror")
+    members = {"customer-0001", *(f"customer-{number:04d}" for number in range(12, 26))}
+    assert sandbox.members("vip", APPS[0]) == members
+    assert sum(call.elements for call in sandbox.calls[calls:]) == 2
+
+
+def test_example_custom_audience_files(sandbox: Sandbox, sources: Path) -> None:
+    (sources / "segments" / "part-3.csv.gz").write_bytes(gzip.compress(b'customer_id\n""\n' + b"customer-9999\n" * 200))
+    dag_run = run("example_custom_audience_files")
+
+    expected = {"customer-9999", *(f"customer-{number:04d}" for number in range(10, 30))}
+    assert sandbox.members("vip", APPS[0]) == expected
+    assert len(xcom(dag_run, "push")) == 1
+    rejected = (sources / "segments" / "rejected.jsonl").read_text()
+    assert "part-3.csv.gz, line 2" in rejected
+
+
+def test_example_custom_audience_taskflow(sandbox: Sandbox) -> None:
+    dag_run = run("example_custom_audience_taskflow")
+
+    assert len(sandbox.members("vip", APPS[0])) == 25
+    assert "customer-" not in stored(dag_run)

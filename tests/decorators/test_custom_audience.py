@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -195,9 +194,7 @@ def test_a_function_that_fails_before_it_gives_anything(batch_sandbox: Sandbox, 
         decorated(broken).execute(context)
 
 
-def test_it_waits_in_the_triggerer(
-    context: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_it_waits_in_the_triggerer(context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = Watched("a", "b")
     with Sandbox(indexing_delay=3600) as slow:
         monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", slow.connection_json())
@@ -273,10 +270,7 @@ def real(batch_sandbox: Sandbox, airflow_db: None) -> Sandbox:
     return batch_sandbox
 
 
-def test_it_is_a_decorator_of_airflow_and_its_values_are_never_stored(
-    real: Sandbox, caplog: pytest.LogCaptureFixture, tmp_path: Path
-) -> None:
-    caplog.set_level(logging.DEBUG)
+def test_it_is_a_decorator_of_airflow_and_its_values_are_never_stored(real: Sandbox, told: Callable[[], str]) -> None:
     with dag() as its_dag:
 
         @task
@@ -302,7 +296,7 @@ def test_it_is_a_decorator_of_airflow_and_its_values_are_never_stored(
     assert "secret" not in stored(dag_run)
     assert "given" not in stored(dag_run, "rendered_task_instance_fields")
     assert "2 ids" in stored(dag_run, "rendered_task_instance_fields")
-    assert "secret" not in caplog.text
+    assert "secret" not in told()
 
 
 def test_mapped_templated_deferred_and_under_any_annotation(

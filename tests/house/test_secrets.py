@@ -6,24 +6,31 @@ import asyncio
 import json
 import logging
 import re
+import sqlite3
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from traceback import format_exception
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
+from airflow_provider_batch.decorators.custom_audience import custom_audience_task
 from airflow_provider_batch.exceptions import BatchError
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.operators.custom_audience import (
+    CustomAudienceMirrorOperator,
     CustomAudienceReplaceOperator,
     CustomAudienceUpdateOperator,
 )
 from airflow_provider_batch.protocol.model import Member
 from airflow_provider_batch.sensors.custom_audience import CustomAudienceIndexingSensor
+from airflow_provider_batch.transfers.files_to_custom_audience import FilesToCustomAudienceOperator
+from airflow_provider_batch.transfers.sql_to_custom_audience import SqlToCustomAudienceOperator
 from airflow_provider_batch.triggers.custom_audience import CustomAudienceIndexingTrigger
 from tests.transport.servers import HANG_UP, KEY, REST_KEY, Asked, RawServer, Script, Torn, answer
 
@@ -316,3 +323,48 @@ def test_a_replacing_operator_tells_nothing(platform: Any, seen: Seen, connect: 
         with pytest.raises(AirflowFailException) as caught:
             operator.execute({})
         seen.add_error(caught.value)
+
+
+@pytest.mark.parametrize("status", [201, 400, 503])
+@pytest.mark.parametrize(
+    ("source", "mode"),
+    [(source, mode) for source in ("query", "file", "function") for mode in ("add", "mirror")] + [("list", "mirror")],
+)
+def test_transfers_and_mirrors_tell_nothing(
+    source: str, mode: str, status: int, seen: Seen, connect: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": str(tmp_path / "db")}))
+    arguments: dict[str, Any] = {"task_id": "push", "audience_name": "vip", "poke_interval": 0.1, "chunk_size": 2}
+    arguments |= {"snapshot_path": str(tmp_path / "kept")} if mode == "mirror" else {}
+    arguments |= {"mode": mode} if source != "list" else {}
+    operator = _transfer(source, arguments, tmp_path)
+    # The tokens are all the same, and so are the last answers.
+    with RawServer(*([ACCEPTED] * 3 if status == 201 else [quoting(status)]), APPLIED) as server:
+        connect(server, max_attempts=1, max_concurrency=1)
+        operator.render_template_fields({"params": {}})
+        seen.add(*(getattr(operator, field) for field in operator.template_fields))
+        if status == 201:
+            seen.add(operator.execute({}))
+        else:
+            with pytest.raises((BatchError, AirflowFailException)) as caught:
+                operator.execute({})
+            seen.add_error(caught.value)
+    for head in tmp_path.rglob("*.json"):
+        seen.add(head.read_text())
+
+
+def _transfer(source: str, arguments: dict[str, Any], folder: Path) -> Any:
+    """An operator whose ids come from there."""
+    if source == "query":
+        with closing(sqlite3.connect(folder / "db")) as database, database:
+            database.execute("CREATE TABLE t (id)")
+            database.executemany("INSERT INTO t VALUES (?)", [(id_,) for id_ in IDS])
+        return SqlToCustomAudienceOperator(sql="SELECT id FROM t", conn_id="warehouse", **arguments)
+    if source == "file":
+        (folder / "ids.txt").write_text("\n".join(IDS))
+        return FilesToCustomAudienceOperator(path=str(folder / "ids.txt"), **arguments)
+    if source == "list":
+        return CustomAudienceMirrorOperator(ids=IDS, **arguments)
+    with DAG("d", schedule=None) as dag:
+        custom_audience_task(**arguments)(lambda given: iter(given))(IDS)
+    return dag.tasks[0]

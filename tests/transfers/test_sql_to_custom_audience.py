@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import importlib.abc
 import json
-import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -294,13 +293,13 @@ def test_mixed_types(batch_sandbox: Sandbox, warehouse: Fill, context: Any) -> N
 
 
 def test_a_failing_query_fails_at_once_and_tells_no_row(
-    batch_sandbox: Sandbox, warehouse: Fill, context: Any, caplog: pytest.LogCaptureFixture
+    batch_sandbox: Sandbox, warehouse: Fill, context: Any, told: Callable[[], str]
 ) -> None:
     warehouse("id", [("secret-1",)])
     error = failure(push(sql="SELECT absent FROM t"), context)
     assert isinstance(error, SourceError)
     assert "no such column" in str(error)
-    assert "secret" not in caplog.text
+    assert "secret" not in told()
 
 
 def test_a_query_that_fails_by_its_rows_does_not_quote_them(
@@ -511,17 +510,14 @@ def test_a_retry_sends_everything_if_they_do_not(
     assert len((folder / "rejects.jsonl").read_text().splitlines()) == 1
 
 
-def test_a_query_is_not_held(
-    postgres: Any, batch_sandbox: Sandbox, context: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_query_is_not_held(postgres: Any, batch_sandbox: Sandbox, context: Any, told: Callable[[], str]) -> None:
     """Chunks are on their way before the last row is read, which here is none."""
-    caplog.set_level(logging.INFO)
     query = "SELECT CASE WHEN n < 3000 THEN 'id-' || n END FROM generate_series(1, 3000) AS n"
     error = failure(push(sql=query, conn_id="postgres_default", chunk_size=1_000), context)
     assert "row 3,000" in str(error)
     assert "accepted 2 chunks" in str(error)
     assert len(batch_sandbox.members("vip")) == 2_000
-    assert "id-" not in caplog.text
+    assert "id-" not in told()
 
 
 # Parsing

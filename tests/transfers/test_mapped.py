@@ -1,0 +1,61 @@
+"""Mapped transfers: shards of one audience, and one audience each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pendulum
+import pytest
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_batch.operators.custom_audience import CustomAudienceMirrorOperator
+from airflow_provider_batch.sandbox import Sandbox
+from airflow_provider_batch.transfers.files_to_custom_audience import FilesToCustomAudienceOperator
+from airflow_provider_batch.transfers.sql_to_custom_audience import SqlToCustomAudienceOperator
+from tests.dags.running import run, stored, xcoms
+from tests.transfers.conftest import Fill
+
+
+@pytest.mark.usefixtures("airflow_db")
+def test_transfers_can_be_mapped(
+    warehouse: Fill, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse("id, shard, op", [(f"id-{number}", number % 2, "add") for number in range(10)])
+    for name in ("a", "b"):
+        (folder / f"{name}.txt").write_text(f"id-{name}\n")
+    mirrored = {"mode": "mirror", "snapshot_path": str(tmp_path / "kept"), "poke_interval": 0.1}
+    query = "SELECT id{0} FROM t WHERE shard = {1}"
+    with (
+        Sandbox(["sharded", "changed", "filed", "one", "two", "first", "second"]) as sandbox,
+        DAG("mapped_transfers", start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), schedule=None) as dag,
+    ):
+        monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", sandbox.connection_json())
+        SqlToCustomAudienceOperator.partial(task_id="shards", conn_id="warehouse", audience_name="sharded").expand(
+            sql=[query.format("", shard) for shard in (0, 1)]
+        )
+        SqlToCustomAudienceOperator.partial(
+            task_id="changes", conn_id="warehouse", audience_name="changed", mode="actions", action_column="op"
+        ).expand(sql=[query.format(", op", shard) for shard in (0, 1)])
+        # What belongs together may come from either side.
+        SqlToCustomAudienceOperator.partial(task_id="mirrors", conn_id="warehouse").expand_kwargs(
+            [
+                {"sql": query.format("", shard), "audience_name": name, **mirrored}
+                for shard, name in enumerate(("one", "two"))
+            ]
+        )
+        FilesToCustomAudienceOperator.partial(task_id="files", audience_name="filed").expand(
+            path=[str(folder / "a.txt"), "{{ '" + str(folder) + "' }}/b.txt"]
+        )
+        CustomAudienceMirrorOperator.partial(
+            task_id="lists", snapshot_path=str(tmp_path / "kept"), poke_interval=0.1
+        ).expand_kwargs(
+            [{"audience_name": "first", "ids": ["x-1"]}, {"audience_name": "second", "ids": ["x-2", "x-3"]}]
+        )
+        dag_run = run(dag)
+
+        assert len(sandbox.members("sharded")) == len(sandbox.members("changed")) == 10
+        assert [len(sandbox.members(name)) for name in ("one", "two", "first", "second", "filed")] == [5, 5, 1, 2, 2]
+    assert len(xcoms(dag_run, "shards")["return_value"]) == 1
+    assert "id-" not in stored(dag_run)
+    assert "x-2" not in stored(dag_run, "rendered_task_instance_fields", "xcom")
+    assert "2 ids" in stored(dag_run, "rendered_task_instance_fields")
