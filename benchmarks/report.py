@@ -20,6 +20,8 @@ _PACKAGES = (
     "requests",
     "urllib3",
     "httpx",
+    "duckdb",
+    "pyarrow",
     "dlt",
     "drt-core",
 )
