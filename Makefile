@@ -117,7 +117,7 @@ $(CHROMIUM):
 	@test "$$(id -u)" = 0 && command -v apt-get > /dev/null || \
 		{ echo "A Chromium is needed at $@: install your system's, or name another: make CHROMIUM=…" >&2; exit 1; }
 	@echo "==> installing Chromium"
-	@apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium fonts-liberation > /dev/null
+	@apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium fonts-liberation > /dev/null
 
 # Peers that cannot be installed are no reason to measure nothing: the tables name them.
 $(VENV_BENCH)/installed: benchmarks/requirements.txt
