@@ -200,7 +200,7 @@ def test_a_refusal_fails_at_once(status: int, cause: type[BatchError], batch_san
 
 
 def test_a_connection_that_cannot_be_used_fails_at_once(monkeypatch: pytest.MonkeyPatch, context: Any) -> None:
-    monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", '{"conn_type": "batch", "login": "key"}')
+    monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", '{"conn_type": "batch", "login": "an-app-key"}')
     with pytest.raises(AirflowFailException) as caught:
         update(add_ids=["a"]).execute(context)
     assert isinstance(caught.value.__cause__, BatchConfigurationError)
@@ -218,7 +218,7 @@ def test_what_may_pass_is_left_to_the_retries(
 
 
 def test_no_answer_is_left_to_the_retries(monkeypatch: pytest.MonkeyPatch, context: Any) -> None:
-    fields = {"conn_type": "batch", "login": "k", "password": "s", "host": "http://127.0.0.1:9"}
+    fields = {"conn_type": "batch", "login": "an-app-key", "password": "a-rest-key", "host": "http://127.0.0.1:9"}
     monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", json.dumps({**fields, "extra": {"max_attempts": 1}}))
     with pytest.raises(BatchConnectionError):
         update(add_ids=["a"]).execute(context)

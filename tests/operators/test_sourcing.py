@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, ObjectStoragePath
 
 from airflow_provider_batch.exceptions import BatchRequestError, InvalidArgumentError, MirrorConflictError
+from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.operators.sourcing import SourcePushOperator
 from airflow_provider_batch.protocol.model import Change
 from airflow_provider_batch.sandbox import Fault, Sandbox
@@ -120,15 +120,20 @@ def test_a_mirror_is_claimed_in_the_name_of_the_task_instance(
 ) -> None:
     batch_sandbox.faults(Fault(stall=0.5))
     ti.map_index = 3
-    operator = push(["a"], mode="mirror", snapshot_path=tmp_path, poke_interval=0.1)
-    running = threading.Thread(target=operator.execute, args=(context,))
-    running.start()
-    try:
+    errors: list[MirrorConflictError] = []
+
+    def meet() -> None:
         wait_until(lambda: any(tmp_path.rglob("claim.json")))
-        with pytest.raises(MirrorConflictError, match=re.escape("dag/run/task[3] is at work on this mirror")):
-            push(["a"], mode="mirror", snapshot_path=tmp_path).execute({})
-    finally:
-        running.join()
+        try:
+            BatchHook().mirror_custom_audience("vip", ["a"], snapshot_path=tmp_path)
+        except MirrorConflictError as error:
+            errors.append(error)
+
+    another = threading.Thread(target=meet)
+    another.start()
+    push(["a"], mode="mirror", snapshot_path=tmp_path, poke_interval=0.1).execute(context)
+    another.join()
+    assert "dag/run/task[3] is at work on this mirror" in str(errors)
 
 
 @pytest.mark.parametrize("place", [str, Path, lambda path: ObjectStoragePath(f"file://{path}")])

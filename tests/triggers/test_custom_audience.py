@@ -114,7 +114,7 @@ def test_it_fires_once_when_batch_refuses(status: int, batch_sandbox: Sandbox) -
 
 
 def test_it_fires_once_when_the_connection_cannot_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", '{"conn_type": "batch", "login": "key"}')
+    monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", '{"conn_type": "batch", "login": "an-app-key"}')
     event = only_event(trigger([ODD]))
     assert (event.status, event.retryable) == ("error", False)
     assert "no REST API key" in event.message
