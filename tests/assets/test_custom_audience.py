@@ -131,7 +131,7 @@ def test_airflow_finds_factory_and_converter() -> None:
         try:
             from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime as Known
         except ImportError:  # before 3.2
-            from airflow.providers_manager import ProvidersManager as Known
+            from airflow.providers_manager import ProvidersManager as Known  # type: ignore[assignment]
 
         factories, converters = Known().asset_factories, Known().asset_to_openlineage_converters
     with warnings.catch_warnings():

@@ -24,7 +24,7 @@ def _put_into_the_database(dag: Any) -> None:
         from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
     except ImportError:
         try:
-            from airflow.models.dagbag import DagBag, sync_bag_to_db  # 3.1
+            from airflow.models.dagbag import DagBag, sync_bag_to_db  # type: ignore[no-redef]  # 3.1
         except ImportError:  # Airflow 2 and 3.0 ask for nothing of the kind
             return
     from airflow.dag_processing.bundles.manager import DagBundlesManager
