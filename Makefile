@@ -9,7 +9,7 @@ PYTHONS ?= python3.11 python3.12 python3.13
 # Later ones came after these Airflows and break them, though Airflow itself allows them.
 HOLD_2.11.0 := 'universal-pathlib<0.3'
 HOLD_2.11.2 := 'universal-pathlib<0.3'
-HOLD_3.0.6 := 'fastapi<0.132'
+HOLD_3.0.6 := 'fastapi<0.132' 'universal-pathlib<0.3'
 HOLD_3.2.2 := 'fastapi<0.137'
 # What is needed beside the tests.
 GROUPS_$(NEWEST) := --group lint --group docs --group browser
@@ -18,16 +18,18 @@ GROUPS_$(OLDEST) := --group browser
 VENV := .venv
 VENV_OLDEST := .venv-airflow-$(OLDEST)
 VENV_BENCH := .venv-bench
+VENV_CLUSTER := .venv-cluster
 export CHROMIUM ?= /usr/bin/chromium
 # Airflow 2.11 runs on Python 3.11 and 3.12 only.
 PYTHON_OLDEST ?= $(shell for python in "$(PYTHON)" python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo "$$python" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test browser-test screenshots lint docs matrix bench airflow pins clean
+.PHONY: help demo test browser-test screenshots lint docs matrix release-check bench airflow cluster-demo cluster-test cluster-bench \
+	servers pins clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/installed ## run the first example DAG on a local Airflow against the sandbox
 	@$(VENV)/bin/python scripts/local_airflow.py demo
@@ -59,11 +61,14 @@ lint: $(VENV)/installed ## check style, types, the floors of the house, and the 
 docs: $(VENV)/installed ## build the documentation into .docs/, strictly
 	@echo "==> documentation"
 	@$(VENV)/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs .docs
-	@$(VENV)/bin/python scripts/check_site.py .docs
+	@AIRFLOW_HOME=$(CURDIR)/.airflow/docs $(VENV)/bin/python scripts/check_site.py .docs
 	@echo "==> open .docs/index.html"
 
 matrix: $(VENV)/installed ## run the unit tests and the example DAGs on every Airflow and Python (half an hour)
 	@$(VENV)/bin/python scripts/matrix.py --airflow $(AIRFLOWS) --python $(PYTHONS)
+
+release-check: $(VENV)/installed ## build a release into dist/, and check all of it
+	@$(VENV)/bin/python scripts/release_check.py --airflow $(OLDEST) $(filter-out lowest,$(AIRFLOWS)) --python $(PYTHONS)
 
 bench: $(VENV)/installed $(VENV_BENCH)/installed ## measure the provider beside its peers and the ideal (8 minutes)
 	@$(VENV)/bin/python -m benchmarks
@@ -71,13 +76,31 @@ bench: $(VENV)/installed $(VENV_BENCH)/installed ## measure the provider beside 
 airflow: $(VENV)/installed ## run Airflow with the example DAGs, and the sandbox, until Ctrl+C
 	@$(VENV)/bin/python scripts/local_airflow.py serve
 
+cluster-demo: $(VENV_CLUSTER)/installed | servers ## push four shards from two Celery workers (Redis, PostgreSQL) to the sandbox
+	@$(VENV_CLUSTER)/bin/python scripts/local_cluster.py
+
+cluster-test: $(VENV_CLUSTER)/installed | servers ## test the push from several workers
+	@$(VENV_CLUSTER)/bin/python -m pytest -m cluster tests/cluster
+
+cluster-bench: $(VENV_CLUSTER)/installed | servers ## measure how a push scales with task slots (5 minutes)
+	@$(VENV_CLUSTER)/bin/python -m benchmarks --cluster
+
+# Debian's packages, where they are missing and we may: their own services stay untouched, and never run for us.
+servers:
+	@{ command -v redis-server && { command -v initdb || ls /usr/lib/postgresql/*/bin/initdb; }; } >/dev/null 2>&1 \
+	|| { test "$$(id -u)" = 0 || { echo "needs redis-server and postgresql: apt-get install redis-server postgresql" >&2; exit 1; }; \
+	echo "==> installing Redis and PostgreSQL"; \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq redis-server postgresql >/dev/null; }
+
 pins: $(VENV)/installed ## write constraints/ anew with the newest versions that fit
 	@$(foreach airflow,$(sort $(NEWEST) $(OLDEST) $(filter-out lowest,$(AIRFLOWS))), \
 		$(call pin,airflow-$(airflow),$(airflow),$(GROUPS_$(airflow))) &&) true
+	@$(call pin,cluster,$(NEWEST),--group cluster)
 	@$(call pin,lowest,$(OLDEST),--resolution lowest-direct)
 
 clean: ## remove the environments and everything that was made in this folder
-	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_BENCH) .venv-matrix .airflow .docs .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist
+	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_BENCH) $(VENV_CLUSTER) .venv-matrix .airflow .docs .hypothesis .mypy_cache \
+		.pytest_cache .ruff_cache .import_linter_cache dist
 
 $(VENV)/installed: constraints/airflow-$(NEWEST).txt pyproject.toml
 	@$(call install,$(VENV),$(NEWEST),$(PYTHON))
@@ -86,12 +109,15 @@ $(VENV_OLDEST)/installed: constraints/airflow-$(OLDEST).txt pyproject.toml
 	@test -n "$(PYTHON_OLDEST)" || { echo "Airflow $(OLDEST) needs Python 3.11 or 3.12: name one, PYTHON_OLDEST=…" >&2; exit 1; }
 	@$(call install,$(VENV_OLDEST),$(OLDEST),$(PYTHON_OLDEST))
 
+$(VENV_CLUSTER)/installed: constraints/cluster.txt pyproject.toml
+	@$(call install,$(VENV_CLUSTER),$(NEWEST),$(PYTHON),cluster)
+
 # The browser is the system's: it is not in the Python Package Index.
 $(CHROMIUM):
 	@test "$$(id -u)" = 0 && command -v apt-get > /dev/null || \
 		{ echo "A Chromium is needed at $@: install your system's, or name another: make CHROMIUM=…" >&2; exit 1; }
 	@echo "==> installing Chromium"
-	@apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium fonts-liberation > /dev/null
+	@apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium fonts-liberation > /dev/null
 
 # Peers that cannot be installed are no reason to measure nothing: the tables name them.
 $(VENV_BENCH)/installed: benchmarks/requirements.txt
@@ -100,14 +126,14 @@ $(VENV_BENCH)/installed: benchmarks/requirements.txt
 	@$(VENV_BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $< \
 	&& touch $@ || echo "==> not every peer could be installed"
 
-# $(call install,folder,version of Airflow,interpreter): the pins are complete, so uv has nothing to choose. It is itself
-# installed by pip, which takes ten times as long for the rest.
+# $(call install,folder,version of Airflow,interpreter,other pins than that version's): the pins are complete, so uv has
+# nothing to choose. It is itself installed by pip, which takes ten times as long for the rest.
 define install
 	echo "==> installing Airflow $(2) and this provider into $(1) with $(3)"; \
 	"$(3)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=…")' \
 	&& "$(3)" -m venv --clear $(1) \
-	&& $(1)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints/airflow-$(2).txt uv \
-	&& $(1)/bin/uv pip install --quiet --python $(1) --no-deps --requirement constraints/airflow-$(2).txt \
+	&& $(1)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints/$(or $(4),airflow-$(2)).txt uv \
+	&& $(1)/bin/uv pip install --quiet --python $(1) --no-deps --requirement constraints/$(or $(4),airflow-$(2)).txt \
 	&& $(1)/bin/uv pip install --quiet --python $(1) --no-deps --no-build-isolation --editable . \
 	&& touch $@
 endef

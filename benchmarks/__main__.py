@@ -10,26 +10,34 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from benchmarks.report import Part, document
+from benchmarks.report import Part, document, scaling_document
 
 #: In the order of the report; each is a module of benchmarks.parts.
 PARTS: Final = ("push", "encoding", "memory", "transfers", "rate", "waits", "parsing", "resume", "mirror")
 
+#: Those that need a cluster, and stand in a document of their own.
+CLUSTER_PARTS: Final = ("scaling", "estimate")
+
+_SCALING: Final = Path(__file__).with_name("SCALING.md")
 _RESULTS: Final = Path(__file__).with_name("RESULTS.md")
 
 
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="part", help=f"one of {', '.join(PARTS)} (default: all)")
-    names = parser.parse_args().parts
-    if unknown := set(names) - set(PARTS):
-        parser.error(f"unknown: {', '.join(unknown)}; known are {', '.join(PARTS)}")
+    known = (*PARTS, *CLUSTER_PARTS)
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"one of {', '.join(known)} (default: {PARTS[0]} …)")
+    parser.add_argument("--cluster", action="store_true", help=f"all of {', '.join(CLUSTER_PARTS)}: write SCALING.md")
+    options = parser.parse_args()
+    names = options.parts
+    if unknown := set(names) - set(known):
+        parser.error(f"unknown: {', '.join(unknown)}; known are {', '.join(known)}")
     load, started = os.getloadavg()[0], time.monotonic()
-    parts = [measured(name) for name in names or PARTS]
+    parts = [measured(name) for name in names or (CLUSTER_PARTS if options.cluster else PARTS)]
     if not names:
-        _RESULTS.write_text(document(parts, time.monotonic() - started, load))
-        say(f"wrote {_RESULTS}")
+        results, write = (_SCALING, scaling_document) if options.cluster else (_RESULTS, document)
+        results.write_text(write(parts, time.monotonic() - started, load))
+        say(f"wrote {results}")
 
 
 def measured(name: str) -> Part:

@@ -20,6 +20,8 @@ _PACKAGES = (
     "requests",
     "urllib3",
     "httpx",
+    "duckdb",
+    "pyarrow",
     "dlt",
     "drt-core",
 )
@@ -79,9 +81,19 @@ def document(parts: Iterable[Part], seconds: float, load: float) -> str:
         "Single parts, printed only: `.venv/bin/python -m benchmarks push memory`. Every client is a fresh process, "
         "the rounds are interleaved, figures are medians, and the server on the loopback counts what arrives: a client "
         "that delivers another number of ids is reported as broken. There is no TLS and no real network here: compare "
-        "figures with each other, not with those of another machine."
+        "figures with each other, not with those of another machine. How a push grows with task slots, and an estimate "
+        "for 100 million ids, are in `benchmarks/SCALING.md`, by `make cluster-bench`."
     )
     return "\n\n".join((intro, machine(seconds, load), summary, *map(str, parts))) + "\n"
+
+
+def scaling_document(parts: Iterable[Part], seconds: float, load: float) -> str:
+    """Return the whole of SCALING.md."""
+    intro = (
+        "# Past one task\n\nWritten by `make cluster-bench`, which starts an Airflow of two Celery workers, Redis and "
+        "PostgreSQL, and measures everything again. The other benchmarks are in `benchmarks/RESULTS.md`."
+    )
+    return "\n\n".join((intro, machine(seconds, load), *map(str, parts))) + "\n"
 
 
 def machine(seconds: float, load: float) -> str:

@@ -51,11 +51,15 @@ class Stage:
         """
         return run(client, {"url": self.url, "path": PATH, **job}, python, self._environment(job))
 
+    def connection_json(self, extra: object = None) -> str:
+        """Return Airflow's connection to this server."""
+        connection = {"host": self.url, "login": "KEY", "password": "REST_KEY", "extra": extra or {}}
+        return json.dumps({"conn_type": "batch", **connection})
+
     def _environment(self, job: Mapping[str, object]) -> dict[str, str]:
         host, _, port = self.url.removeprefix("http://").partition(":")
-        connection = {"host": self.url, "login": "KEY", "password": "REST_KEY", "extra": job.get("extra", {})}
         return {
-            "AIRFLOW_CONN_BATCH_DEFAULT": json.dumps({"conn_type": "batch", **connection}),
+            "AIRFLOW_CONN_BATCH_DEFAULT": self.connection_json(job.get("extra")),
             "AIRFLOW_CONN_HTTP_DEFAULT": json.dumps({"conn_type": "http", "host": host, "port": int(port)}),
         }
 

@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -81,9 +81,9 @@ def put_sources(home: Path) -> None:
     shutil.rmtree(home / "snapshots", ignore_errors=True)  # the sandbox begins anew as well
     with closing(sqlite3.connect(home / "warehouse.db")) as warehouse, warehouse:
         warehouse.execute("DROP TABLE IF EXISTS customers")
-        warehouse.execute("CREATE TABLE customers (customer_id TEXT PRIMARY KEY, spent INTEGER)")
-        rows = ((f"customer-{number:04d}", 10 * number) for number in range(1, 26))
-        warehouse.executemany("INSERT INTO customers VALUES (?, ?)", rows)
+        warehouse.execute("CREATE TABLE customers (number INTEGER, customer_id TEXT PRIMARY KEY, spent INTEGER)")
+        rows = ((number, f"customer-{number:04d}", 10 * number) for number in range(1, 26))
+        warehouse.executemany("INSERT INTO customers VALUES (?, ?, ?)", rows)
     (home / "segments").mkdir(exist_ok=True)
     for part in (1, 2):
         lines = ["customer_id", *(f"customer-{number:04d}" for number in range(10 * part, 10 * part + 10))]
@@ -101,19 +101,26 @@ def standalone(env: Mapping[str, str], port: int, log: Path) -> Iterator[str]:
     """Run a whole Airflow (scheduler, triggerer, web server) and give its address once it answers."""
     if AIRFLOW_2:  # what SIMPLE_AUTH_MANAGER_ALL_ADMINS is to Airflow 3: nobody has to log in
         Path(env["AIRFLOW_HOME"], "webserver_config.py").write_text("AUTH_ROLE_PUBLIC = 'Admin'\n")
+    with running(["standalone"], env, log) as server:
+        url = f"http://127.0.0.1:{port}"
+        wait_until_healthy(url, server, log)
+        yield url
+
+
+@contextmanager
+def running(command: Sequence[str], env: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command of Airflow's that does not end by itself, and stop it with all that it has started."""
     with log.open("wb") as output:
         # A session of its own, so that Ctrl+C reaches this script alone, which then stops everything in order.
         server = subprocess.Popen(
-            [sys.executable, "-m", "airflow", "standalone"],
+            [sys.executable, "-m", "airflow", *command],
             env=env,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     try:
-        url = f"http://127.0.0.1:{port}"
-        wait_until_healthy(url, server, log)
-        yield url
+        yield server
     finally:
         stop(server)
 
@@ -131,8 +138,7 @@ def wait_until_healthy(url: str, server: subprocess.Popen[bytes], log: Path, pat
 
 def stop(server: subprocess.Popen[bytes]) -> None:
     """Stop *server* and all that it has started, some of which have left its session by themselves."""
-    processes = [psutil.Process(server.pid)]
-    processes += processes[0].children(recursive=True)
+    processes = family(server)
     server.terminate()
     with suppress(subprocess.TimeoutExpired):
         server.wait(timeout=20)
@@ -141,6 +147,14 @@ def stop(server: subprocess.Popen[bytes]) -> None:
             process.kill()
     psutil.wait_procs(processes, timeout=20)
     server.wait()
+
+
+def family(server: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """Return *server*, if it still runs, and all that it has started."""
+    with suppress(psutil.NoSuchProcess):
+        first = psutil.Process(server.pid)
+        return [first, *first.children(recursive=True)]
+    return []
 
 
 def free_port() -> int:

@@ -28,8 +28,8 @@ LOWEST: Final = "lowest"
 NEWEST_PYTHON: Final = {"2.11": (3, 12), "3.0": (3, 12), LOWEST: (3, 12)}
 
 TESTS: Final = (
-    *("-m", "not airflow_server and not browser"),
-    *(f"--ignore=tests/{left_out}" for left_out in ("browser", "docs", "faults/test_many_faults.py")),
+    *("-m", "not airflow_server and not browser and not cluster"),
+    *(f"--ignore=tests/{left_out}" for left_out in ("browser", "cluster", "docs", "faults/test_many_faults.py")),
 )
 
 Outcome = Literal["passed", "FAILED", "skipped", "-"]

@@ -21,8 +21,10 @@ import pytest
 
 pytest_plugins = ["airflow_provider_batch.sandbox.fixture", "tests.stages", "tests.real_servers"]
 
-# Some environments have no browser to drive.
-collect_ignore = [] if find_spec("playwright") else ["browser"]
+# Some environments have no browser to drive, and most no Celery to have workers.
+collect_ignore = [
+    folder for package, folder in (("playwright", "browser"), ("celery", "cluster")) if not find_spec(package)
+]
 
 EXAMPLE_DAGS = Path(__file__).parent.parent / "example_dags"
 

@@ -4,12 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
-import re
-import shutil
-import signal
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-ROOT = 0
+from local_postgres import postgres_folder, running_postgres
 
 
 def missing(what: str) -> None:
@@ -28,24 +21,6 @@ def missing(what: str) -> None:
     pytest.skip(what)
 
 
-def postgres_folder() -> Path | None:
-    """Where PostgreSQL's server is: on the path, or where Debian keeps it."""
-    on_path = [Path(found).parent for name in ("initdb", "postgres") if (found := shutil.which(name))]
-    debians = sorted(
-        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(re.sub(r"\D", "", path.parent.name) or 0)
-    )
-    folders = [*debians[::-1], *on_path]
-    return next((path for path in folders if (path / "initdb").exists() and (path / "postgres").exists()), None)
-
-
-def somebody() -> str | None:
-    """Whoever may run PostgreSQL, which refuses root; None for whoever runs the tests."""
-    if os.geteuid() != ROOT:
-        return None
-    names = {entry.pw_name for entry in pwd.getpwall()}
-    return next(name for name in ("postgres", "nobody") if name in names)
-
-
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """The folder of the socket of a PostgreSQL of our own."""
@@ -53,38 +28,8 @@ def postgres_server() -> Iterator[str]:
     if programs is None:
         missing("PostgreSQL's server is not installed (Debian: apt-get install postgresql)")
     assert programs
-    user = somebody()
-    folder = Path(tempfile.mkdtemp(prefix="postgres-", dir="/tmp"))  # the name of a socket must be short
-    if user is not None:
-        os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
-    extra: dict[str, Any] = {"user": user, "extra_groups": []} if user else {}
-    if user:
-        extra["group"] = pwd.getpwnam(user).pw_gid
-    options = {**extra, "cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-    subprocess.run(
-        [programs / "initdb", "-D", folder / "db", "-U", "airflow", "-A", "trust", "-E", "UTF8", "--no-locale", "-N"],
-        check=True,
-        **options,
-    )
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen(
-            [
-                *(programs / "postgres", "-D", folder / "db", "-k", folder),
-                *("-c", "listen_addresses=", "-c", "fsync=off", "-c", "shared_buffers=16MB"),
-            ],
-            **{**options, "stdout": log, "stderr": log},
-        )
-    try:
-        deadline = time.monotonic() + 30
-        while not (folder / ".s.PGSQL.5432").exists():
-            assert server.poll() is None, (folder / "log").read_text()
-            assert time.monotonic() < deadline, (folder / "log").read_text()
-            time.sleep(0.05)
+    with running_postgres(programs) as folder:
         yield str(folder)
-    finally:
-        server.send_signal(signal.SIGINT)
-        server.wait(30)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

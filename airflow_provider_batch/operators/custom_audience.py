@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath, XComArg
 
     from airflow_provider_batch.operators.journal import TaskStateJournal
+    from airflow_provider_batch.operators.mapping import Expansion, Use
     from airflow_provider_batch.protocol.model import PushResult
 
 
@@ -100,6 +101,9 @@ class CustomAudienceUpdateOperator(PushOperator):
         second and double.
     :param indexing_timeout: seconds (or a timedelta) to wait at most before the task fails.
     :param dry_run: check and count everything, and send nothing.
+    :param mapped_by: of mapped tasks that add and remove: ``id`` promises that all values of an id are in one of them,
+        ``audience`` that no two push to the same audience over the same connection; without a promise they are
+        refused.
     """
 
     id_fields = ("add_ids", "remove_ids")
@@ -117,6 +121,10 @@ class CustomAudienceUpdateOperator(PushOperator):
         self.add_ids = add_ids
         self.remove_ids = remove_ids
         self.create_if_missing = create_if_missing
+
+    def mapped_use(self, expansion: Expansion) -> Use:
+        """Return whether some of the tasks may add, and some remove."""
+        return "actions" if expansion.has("add_ids") and expansion.has("remove_ids") else "one action"
 
     def push(self, context: Context, journal: TaskStateJournal | None) -> PushResult:
         """Add and remove the ids."""

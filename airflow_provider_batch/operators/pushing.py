@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_batch.hooks.batch import BatchHook
     from airflow_provider_batch.operators.journal import TaskStateJournal
+    from airflow_provider_batch.operators.mapping import Expansion, MappedBy, Use
     from airflow_provider_batch.protocol.model import CustomAudience, PushResult
 
 
@@ -68,6 +69,12 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
     An audience among its ``outlets`` (:func:`~airflow_provider_batch.assets.custom_audience.custom_audience_asset`)
     takes ``wait_for_indexing``: its event says that the audience is indexed, and has the counts as extra.
 
+    Mapped tasks (``.partial(…).expand(…)``) push the shards of a source side by side, and one
+    :class:`~airflow_provider_batch.sensors.custom_audience.CustomAudienceIndexingSensor` waits for the tokens of all.
+    They run in any order, so tasks that may undo what another of them does to the same audience are refused before the
+    first call, unless ``mapped_by`` says why they can't. Two tasks of one DAG know nothing of each other: between one
+    that removes and one that adds the same ids, mapped or not, put the wait for the tokens of the first.
+
     :param audience_name: an existing audience: letters, digits, ``_`` and ``-``, at most 255. (templated)
     :param audience_type: ``custom_ids``; on the Mobile Engagement Platform also ``advertising_ids`` or
         ``install_ids``. (templated)
@@ -86,6 +93,9 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
         second and double.
     :param indexing_timeout: seconds (or a timedelta) to wait at most before the task fails.
     :param dry_run: check and count everything, and send nothing.
+    :param mapped_by: of mapped tasks that add and remove: ``id`` promises that all rows of an id are in one of them.
+        ``audience`` promises that no two push to the same audience over the same connection; it need not be said where
+        those are all that the tasks are mapped over.
     """
 
     #: What the task has pushed, once that is known.
@@ -108,8 +118,11 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
         poke_interval: float | timedelta = 10,
         indexing_timeout: float | timedelta = 3600,
         dry_run: bool = False,
+        mapped_by: MappedBy | None = None,
         **kwargs: Any,
     ) -> None:
+        if mapped_by not in (None, "id", "audience"):
+            raise ValueError(f"mapped_by: {mapped_by!r:.80} is none of id, audience")
         super().__init__(**kwargs)
         self.audience_name = audience_name
         self.audience_type = audience_type
@@ -125,11 +138,25 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
         self.poke_interval = seconds("poke_interval", poke_interval)
         self.indexing_timeout = seconds("indexing_timeout", indexing_timeout)
         self.is_dry_run = dry_run  # Airflow's own dry_run is a method
+        self.mapped_by = mapped_by
         check_outlets(self, waits=wait_for_indexing)
 
     @abstractmethod
     def push(self, context: Context, journal: TaskStateJournal | None) -> PushResult:
         """Send the ids; *journal* knows what an earlier try has sent."""
+
+    @abstractmethod
+    def mapped_use(self, expansion: Expansion) -> Use:
+        """Return what all mapped tasks of this operator do together, by what is known of their arguments."""
+
+    def pre_execute(self, context: Context) -> None:
+        """Refuse mapped tasks that may undo what another of them does."""
+        super().pre_execute(context)
+        if getattr(context.get("ti"), "map_index", -1) >= 0:
+            from airflow_provider_batch.operators.mapping import check_mapped
+
+            with hopeless_fails():
+                check_mapped(self, context)
 
     def indexed(self, indexing_tokens: Sequence[str], audience: dict[str, Any] | None) -> None:
         """Go on after all these writes were indexed; *audience* is the last view, if one was needed."""

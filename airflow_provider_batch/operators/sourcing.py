@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
 
     from airflow_provider_batch.operators.journal import TaskStateJournal
+    from airflow_provider_batch.operators.mapping import Expansion, Use
     from airflow_provider_batch.protocol.intake import OnRejection
     from airflow_provider_batch.protocol.model import PushResult, Rejection
     from airflow_provider_batch.sources.columns import Columns
@@ -41,6 +42,10 @@ class SourcePushOperator(PushOperator):
     may have sent is known to the next one, which puts it right. Of two runs at once, one fails. The ids are read once,
     whole, and before the first call. The run waits until its writes are indexed, so that a later one cannot overtake
     them, unless ``wait_for_indexing=False`` leaves that to the next run.
+
+    Mapped tasks may ``add`` or ``remove`` shards of a source; of an id in several shards that has attributes, those of
+    one of them stay. ``actions`` takes ``mapped_by="id"``: each shard has all rows of its ids. Several ``replace`` or
+    ``mirror`` for the same audience are refused, since each would remove what the others have added.
 
     :param mode: one of ``add``, ``remove``, ``actions``, ``replace`` and ``mirror``.
     :param create_if_missing: create the audience first, if the list of audiences does not have it.
@@ -118,6 +123,12 @@ class SourcePushOperator(PushOperator):
     def own_replace(self, indexing_tokens: Sequence[str]) -> str | None:
         """Return the token of the first call, which may be a replace."""
         return next(iter(indexing_tokens), None) if self.mode in ("replace", "mirror") else None
+
+    def mapped_use(self, expansion: Expansion) -> Use:
+        """Return what the mode does; one that differs between the tasks adds here and removes there."""
+        if self.mode in ("replace", "mirror"):
+            return "the only ids"
+        return "actions" if self.mode == "actions" or expansion.varies("mode") else "one action"
 
     def push(self, context: Context, journal: TaskStateJournal | None) -> PushResult:
         """Read the source and send what the mode asks for."""

@@ -21,10 +21,14 @@ def run(dag: Any, state: str = "success") -> Any:
 
 def _put_into_the_database(dag: Any) -> None:
     try:
-        from airflow.dag_processing.bundles.manager import DagBundlesManager
         from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
-    except ImportError:  # Airflow 2 asks for nothing of the kind
-        return
+    except ImportError:
+        try:
+            from airflow.models.dagbag import DagBag, sync_bag_to_db  # type: ignore[no-redef]  # 3.1
+        except ImportError:  # Airflow 2 and 3.0 ask for nothing of the kind
+            return
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+
     DagBundlesManager().sync_bundles_to_db()
     bag = DagBag(os.devnull)
     bag.bag_dag(dag)

@@ -302,32 +302,34 @@ def test_it_is_a_decorator_of_airflow_and_its_values_are_never_stored(real: Sand
 def test_mapped_templated_deferred_and_under_any_annotation(
     monkeypatch: pytest.MonkeyPatch, airflow_db: None, tmp_path: Path
 ) -> None:
-    with Sandbox(["vip", "mirrored", "other"], indexing_delay=1.0) as slow, dag() as its_dag:
+    with Sandbox(["vip", "mirrored", "other"], indexing_delay=1.0) as slow:
         monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", slow.connection_json())
         monkeypatch.setenv("AIRFLOW_CONN_BATCH_CEP", slow.connection_json(PROJECT))
 
-        @task
-        def shards() -> list[list[str]]:
-            return [["a"], ["b", "c"]]
+        with dag() as its_dag:
 
-        @task.custom_audience(audience_name="{{ 'vip' }}", wait_for_indexing=True, poke_interval=0.2)
-        def members(prefix: str, shard: list[str]) -> dict[str, str]:
-            return [f"{prefix}-{id_}" for id_ in shard]  # type: ignore[return-value]  # only the annotation counts here
+            @task
+            def shards() -> list[list[str]]:
+                return [["a"], ["b", "c"]]
 
-        @task.custom_audience(
-            audience_name="mirrored",
-            mode="mirror",
-            snapshot_path=str(tmp_path),
-            deferrable=True,
-            on_drift="fail",
-            poke_interval=0.2,
-        )
-        def mirrored(most: int) -> dict[str, str]:
-            return [f"id-{number}" for number in range(most)]  # type: ignore[return-value]
+            @task.custom_audience(audience_name="{{ 'vip' }}", wait_for_indexing=True, poke_interval=0.2)
+            def members(prefix: str, shard: list[str]) -> dict[str, str]:
+                return [f"{prefix}-{id_}" for id_ in shard]  # type: ignore[return-value]  # only the annotation counts here
 
-        members.partial(prefix="{{ 'x' }}").expand(shard=shards())
-        mirrored.override(task_id="mep")(1)
-        mirrored.override(task_id="cep", batch_conn_id="batch_cep")(2)
+            @task.custom_audience(
+                audience_name="mirrored",
+                mode="mirror",
+                snapshot_path=str(tmp_path),
+                deferrable=True,
+                on_drift="fail",
+                poke_interval=0.2,
+            )
+            def mirrored(most: int) -> dict[str, str]:
+                return [f"id-{number}" for number in range(most)]  # type: ignore[return-value]
+
+            members.partial(prefix="{{ 'x' }}").expand(shard=shards())
+            mirrored.override(task_id="mep")(1)
+            mirrored.override(task_id="cep", batch_conn_id="batch_cep")(2)
         dag_run = run(its_dag)
 
         assert slow.members("vip") == {"x-a", "x-b", "x-c"}

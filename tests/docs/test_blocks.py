@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -40,7 +41,12 @@ FILES = {"members/part-1.csv": "customer;plan;visits\nc-1;café;12\nc-2;free;\n"
 @pytest.fixture
 def sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """A sandbox behind every connection that the pages name, and a warehouse."""
-    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": warehouse(tmp_path)}))
+    database = warehouse(tmp_path)
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": database}))
+    # The tutorial's own folder is at home.
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "batch-tutorial").mkdir()
+    shutil.copy(database, tmp_path / "batch-tutorial")
     with Sandbox(AUDIENCES, apps=APPS.values(), projects=(PROJECT,)) as sandbox:
         for name, key in {**APPS, "cep": PROJECT}.items():
             monkeypatch.setenv(f"AIRFLOW_CONN_BATCH_{name.upper()}", sandbox.connection_json(key))
@@ -69,9 +75,9 @@ def shell(script: str, **options: str) -> str:
 
 
 def check_install(command: str, folder: Path) -> None:
-    # The package is installed already, so that no index is needed to see that its name and its extras exist.
+    # What the pages install is installed already, so that no index is needed to see that names and extras exist.
     package, _, extras = command.removeprefix("pip install ").strip("'").partition("[")
-    assert package == "airflow-provider-batch"
+    assert version(package if package != "." else "airflow-provider-batch")
     assert set(filter(None, extras.rstrip("]").split(","))) <= _extras()
 
 
@@ -94,11 +100,14 @@ def check_sandbox(command: str, folder: Path) -> None:
 
 
 def check_export(command: str, folder: Path) -> None:
-    for name in re.findall(r"AIRFLOW_CONN_(\w+)=", command):
-        exported = shell(f'{command}\nprintf %s "$AIRFLOW_CONN_{name}"')
+    (name,) = re.findall(r"AIRFLOW_CONN_(\w+)=", command)
+    exported = shell(f'{command}\nprintf %s "$AIRFLOW_CONN_{name}"')
+    if name.startswith("BATCH"):
         with pytest.MonkeyPatch.context() as environment:
             environment.setenv(f"AIRFLOW_CONN_{name}", exported)
             assert "YOUR_REST_API_KEY" in str(BatchHook(name.lower()).get_conn().headers)
+    else:  # of something else, whose form is not ours
+        assert json.loads(exported)["conn_type"]
 
 
 def check_command(command: str, folder: Path) -> None:
@@ -107,6 +116,10 @@ def check_command(command: str, folder: Path) -> None:
 
 def check_dags_test(command: str, folder: Path) -> None:
     assert any(block.language == "python" and f'"{command.split()[-1]}"' in block.code for block in BLOCKS)
+
+
+def check_that_it_is_a_command(command: str, folder: Path) -> None:
+    shell(f"{command} --help")
 
 
 def check_make(command: str, folder: Path) -> None:
@@ -119,6 +132,9 @@ COMMANDS: dict[str, Check] = {
     "python -m airflow_provider_batch.sandbox": check_sandbox,
     "export AIRFLOW_CONN_": check_export,
     "airflow dags test ": check_dags_test,
+    "airflow dags unpause ": check_dags_test,
+    "airflow standalone": check_that_it_is_a_command,
+    "airflow db migrate": check_that_it_is_a_command,
     "airflow ": check_command,
     "make ": check_make,
 }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import zlib
+
 import pytest
-from check_site import loaded_from_elsewhere
+from check_site import documented, loaded_from_elsewhere, public
 
 
 @pytest.mark.parametrize(
@@ -30,3 +32,14 @@ def test_what_is_loaded_from_elsewhere_is_found(text: str) -> None:
 )
 def test_links_and_our_own_files_are_fine(text: str) -> None:
     assert loaded_from_elsewhere(text) is None
+
+
+def test_the_inventory_of_a_site_is_read() -> None:
+    packed = zlib.compress(b"a.Class py:class 1 reference.html#$ -\na.Class.method py:method 1 reference.html#$ -\n")
+    assert documented(b"# 1\n# 2\n# 3\n# 4\n" + packed) == {"a.Class", "a.Class.method"}
+
+
+def test_what_hooks_inherit_of_ours_is_public_and_what_is_airflows_is_not() -> None:
+    hook = "airflow_provider_batch.hooks.batch.BatchHook"
+    assert {f"{hook}.stop", f"{hook}.update_custom_audience"} <= public()
+    assert not {f"{hook}.get_hook", f"{hook}.conn_type"} & public()

@@ -179,7 +179,9 @@ def test_mapped_tasks_are_refused_as_the_first_would_speak_for_all(context: Any,
     for operator in (update(add_ids=["a"]), sensor(indexing_tokens=["t"])):
         with pytest.raises(AirflowFailException, match="the first of these mapped tasks"):
             start(operator, context)
-    start(update(add_ids=["a"], outlets=[ELSEWHERE]), context)
+    with DAG("mapped", schedule=None) as dag:
+        other = update(add_ids=["a"], outlets=[ELSEWHERE])
+    start(other, context | {"dag": dag, "task": other})
 
 
 def test_a_mapped_operator_may_be_declared_with_other_outlets() -> None:

@@ -1,0 +1,43 @@
+"""Push a table and a partner's files in shards, from several workers, and wait once for all of them."""
+
+from __future__ import annotations
+
+import pendulum
+from airflow.providers.common.compat.sdk import DAG
+
+from airflow_provider_batch.sensors.custom_audience import CustomAudienceIndexingSensor
+from airflow_provider_batch.transfers.files_to_custom_audience import FilesToCustomAudienceOperator
+from airflow_provider_batch.transfers.sql_to_custom_audience import SqlToCustomAudienceOperator
+
+SHARDS = 4
+
+with DAG(
+    "example_custom_audience_shards",
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    schedule=None,
+    catchup=False,
+    params={"folder": "/data/segments"},
+) as dag:
+    # [START howto_custom_audience_shards]
+    # Each task reads every fourth customer. (:shard is SQLite's; your driver may write %(shard)s.)
+    customers = SqlToCustomAudienceOperator.partial(
+        task_id="customers",
+        conn_id="warehouse",
+        sql="SELECT customer_id FROM customers WHERE spent > 100 AND number % 4 = :shard ORDER BY number",
+        audience_name="vip",
+        # pool="batch_api",  # where the calls of all tasks have a common limit
+    ).expand(parameters=[{"shard": shard} for shard in range(SHARDS)])
+
+    # Each task reads the files that its glob matches.
+    partners = FilesToCustomAudienceOperator.partial(
+        task_id="partners", id_column="customer_id", audience_name="vip"
+    ).expand(path=["{{ params.folder }}/europe-*.csv.gz", "{{ params.folder }}/asia-*.csv.gz"])
+
+    CustomAudienceIndexingSensor(
+        task_id="indexed",
+        audience_name="vip",
+        indexing_tokens=[customers.output, partners.output],
+        deferrable=True,
+        poke_interval=5,
+    )
+    # [END howto_custom_audience_shards]

@@ -1,0 +1,106 @@
+"""What the REST API of an Airflow tells of its runs, as far as the scripts and the tests need it."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+import local_airflow
+
+VERSION = "v1" if local_airflow.AIRFLOW_2 else "v2"
+
+
+class Run:
+    """One run of a DAG, with the given *conf*; started as soon as the scheduler knows the DAG."""
+
+    def __init__(self, url: str, dag: str, name: str, **conf: Any) -> None:
+        self.name = name
+        self._dag = f"{url}/api/{VERSION}/dags/{dag}"
+        self._run = f"{self._dag}/dagRuns/{name}"
+        self.seen: dict[str, list[str]] = {}
+        body: dict[str, Any] = {"dag_run_id": name, "conf": conf}
+        if not local_airflow.AIRFLOW_2:
+            body["logical_date"] = None
+        give_up = time.monotonic() + 120
+        while True:
+            try:
+                ask(f"{self._dag}/dagRuns", body)
+                return
+            except OSError:
+                if time.monotonic() > give_up:
+                    raise
+            time.sleep(1)
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """Return what there is to know of every task instance."""
+        found: list[dict[str, Any]] = ask(f"{self._run}/taskInstances")["task_instances"]
+        return found
+
+    def xcom(self, task: str, key: str = "return_value", map_index: int = -1) -> Any:
+        """Return what a task has pushed."""
+        entry = f"{self._run}/taskInstances/{task}/xcomEntries/{key}?map_index={map_index}"
+        return ask(entry + "&deserialize=true")["value"]
+
+    def look(self) -> str:
+        """Note the tasks' states in ``seen``, and return the run's."""
+        for ti in self.tasks():
+            states = self.seen.setdefault(ti["task_id"], [])
+            if ti["state"] not in states[-1:]:
+                states.append(ti["state"])
+        state: str = ask(self._run)["state"]
+        return state
+
+    def wait_for(self, task: str, state: str) -> None:
+        """Return once *task* is in *state*."""
+        give_up = time.monotonic() + 180
+        while time.monotonic() < give_up:
+            self.look()
+            if self.seen.get(task, [None])[-1] == state:
+                return
+            time.sleep(0.5)
+        raise AssertionError(f"{task} did not get {state}: {self.seen}")
+
+    def wait(self, patience: float = 240.0) -> str:
+        """Return the run's state, once it has ended."""
+        give_up = time.monotonic() + patience
+        while time.monotonic() < give_up:
+            if (state := self.look()) in ("success", "failed"):
+                return state
+            time.sleep(0.5)
+        raise AssertionError(f"the run did not end: {self.seen}")
+
+    def clear(self, task: str) -> None:
+        """Clear *task*, whatever its state, so that it runs again."""
+        body = {"dry_run": False, "dag_run_id": self.name, "task_ids": [task], "only_failed": False}
+        ask(f"{self._dag}/clearTaskInstances", body)
+
+    def mark_failed(self, task: str) -> None:
+        """Do what the button *Mark state as… failed* does to *task*."""
+        body: dict[str, Any] = {"new_state": "failed"}
+        if local_airflow.AIRFLOW_2:
+            body["dry_run"] = False
+        ask(f"{self._run}/taskInstances/{task}", body, method="PATCH")
+
+
+def add_connection(url: str, name: str, connection: str) -> None:
+    """Let Airflow know *connection*, which is JSON, as *name*."""
+    ask(f"{url}/api/{VERSION}/connections", {"connection_id": name, **json.loads(connection)})
+
+
+def ask(url: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
+    """Return the JSON behind *url*; a body makes it a POST, unless *method* says otherwise."""
+    encoded = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, encoded, {"Content-Type": "application/json"}, method=method)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+def wait_until(done: Callable[[], bool], patience: float = 180.0) -> None:
+    """Return once *done* returns True."""
+    give_up = time.monotonic() + patience
+    while not done():
+        assert time.monotonic() < give_up
+        time.sleep(0.2)

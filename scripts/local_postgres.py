@@ -1,0 +1,88 @@
+"""A PostgreSQL of our own, for the tests of SQL sources and as the metadata database of `make cluster-demo`."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = 0
+
+
+def postgres_folder() -> Path | None:
+    """Where PostgreSQL's server is: on the path, or where Debian keeps it."""
+    on_path = [Path(found).parent for name in ("initdb", "postgres") if (found := shutil.which(name))]
+    debians = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(re.sub(r"\D", "", path.parent.name) or 0)
+    )
+    folders = [*debians[::-1], *on_path]
+    return next((path for path in folders if (path / "initdb").exists() and (path / "postgres").exists()), None)
+
+
+def somebody() -> str | None:
+    """Whoever may run PostgreSQL, which refuses root; None for whoever runs this."""
+    if os.geteuid() != ROOT:
+        return None
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return next(name for name in ("postgres", "nobody") if name in names)
+
+
+@contextmanager
+def running_postgres(programs: Path, port: int | None = None) -> Iterator[Path]:
+    """
+    Run it in a new folder and give that folder, where its socket is; it ends with the block.
+
+    :param programs: see :func:`postgres_folder`.
+    :param port: where it listens on the loopback too.
+    """
+    user = somebody()
+    folder = Path(tempfile.mkdtemp(prefix="postgres-", dir="/tmp"))  # the name of a socket must be short
+    extra: dict[str, Any] = {}
+    if user is not None:
+        os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
+        extra = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
+    options = {**extra, "cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    server = None
+    try:
+        subprocess.run(
+            [
+                programs / "initdb",
+                *("-D", folder / "db", "-U", "airflow", "-A", "trust", "-E", "UTF8"),
+                "--no-locale",
+                "-N",
+            ],
+            check=True,
+            **options,
+        )
+        listen = ("listen_addresses=",) if port is None else ("listen_addresses=127.0.0.1", f"port={port}")
+        settings = [part for each in (*listen, "fsync=off", "shared_buffers=16MB") for part in ("-c", each)]
+        with (folder / "log").open("w") as log:
+            server = subprocess.Popen(
+                [programs / "postgres", "-D", folder / "db", "-k", folder, *settings],
+                # A session of its own, so that Ctrl+C reaches only whoever started it, who then stops it in order.
+                **{**options, "stdout": log, "stderr": log, "start_new_session": True},
+            )
+        _wait_for(folder / f".s.PGSQL.{port or 5432}", server, folder / "log")
+        yield folder
+    finally:
+        if server is not None:
+            server.send_signal(signal.SIGINT)
+            server.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for(path: Path, server: subprocess.Popen[str], log: Path) -> None:
+    deadline = time.monotonic() + 30
+    while not path.exists():
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"PostgreSQL did not start: {log.read_text()[-2000:]}")
+        time.sleep(0.05)
