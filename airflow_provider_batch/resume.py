@@ -62,6 +62,9 @@ class Journal(Protocol):
     def close(self) -> None:
         """Keep all that was noted: the try ends, well or badly."""
 
+    def clear(self) -> None:
+        """Forget all that was noted."""
+
 
 def pack(chunks: Iterable[Chunk], encode: Callable[[Chunk], Request], recipient: str | None) -> Iterator[Parcel]:
     """
@@ -82,7 +85,8 @@ def resumed(pack: Callable[[], Iterator[Parcel]], journal: Journal | None) -> tu
     """
     Return the parcels that are still to be sent, and the receipts of those that were delivered by an earlier try.
 
-    If the first parcels are not the ones that were delivered, they are all to be sent.
+    If the first parcels are not the ones that were delivered, they are all to be sent; what was delivered is forgotten
+    before, as it counts no more once anything else was sent, of which the journal may never hear.
     """
     parcels = pack()
     delivered = journal.read() if journal is not None else None
@@ -93,4 +97,6 @@ def resumed(pack: Callable[[], Iterator[Parcel]], journal: Journal | None) -> tu
     ]
     if len(receipts) == len(delivered.indexing_tokens) and receipts[-1].fingerprint == delivered.fingerprint:
         return parcels, receipts
+    if journal is not None:
+        journal.clear()
     return pack(), []

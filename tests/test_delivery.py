@@ -385,6 +385,9 @@ class Memory:
     def close(self) -> None:
         self.closed += 1
 
+    def clear(self) -> None:
+        self.delivered = None
+
 
 def tokens(receipts: Iterable[Receipt]) -> list[str]:
     return [token for receipt in receipts for token in receipt.indexing_tokens]
@@ -440,6 +443,13 @@ def test_another_input_is_sent_from_the_start(delivered: Delivered) -> None:
     journal = Memory(delivered)
     assert tokens(deliver_all(journal)) == ["t1", "t2", "t3", "t4", "t5"]
     assert numbers(journal.noted) == [1, 2, 3, 4, 5]
+
+
+def test_what_was_delivered_is_forgotten_before_anything_else_is_sent() -> None:
+    journal = Memory(Delivered("else", ("old",)))
+    with pytest.raises(BatchError):
+        deliver_all(journal, failing_at(1, BatchError("no answer: nobody knows whether it was written")))
+    assert journal.delivered is None
 
 
 def test_a_push_that_was_delivered_whole_sends_nothing() -> None:

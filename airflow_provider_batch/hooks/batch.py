@@ -354,9 +354,11 @@ class BatchHook(AudienceHook):
             result = push.count(chunks, self.log)
         else:
             # What can be read but once cannot be sent again, should it begin otherwise than it did.
-            journal = journal if chunks.restartable else None
+            journal = journal if chunks.rereadable or (chunks.restartable and not push.replaces) else None
+            # What an earlier try has sent behind a replace, known or not, may only stay if all of it is sent again.
+            series = push.digest(chunks) if journal is not None and push.replaces else ""
             with self._transport() as transport:
-                result = push.run(chunks, self._settings, transport, self.log, journal=journal)
+                result = push.run(chunks, self._settings, transport, self.log, journal=journal, series=series)
         self._tell(result)
         return result
 

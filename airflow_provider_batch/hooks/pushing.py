@@ -117,6 +117,13 @@ class Push:
             progress.count(Receipt(chunk.number, len(chunk.add_ids), len(chunk.remove_ids), ()))
         return self._result(chunks, progress, [], planned_calls=calls)
 
+    def digest(self, chunks: Chunks) -> str:
+        """Return a digest of all that :meth:`run` would send."""
+        parcel = None
+        for parcel in pack(chunks, self._encode, ""):  # noqa: B007 - the last one's is that of all
+            pass
+        return parcel.fingerprint if parcel else ""
+
     def nothing_new(self, indexing_tokens: Sequence[str]) -> PushResult:
         """Return that there is nothing to send, but for what an earlier run has sent."""
         tokens = list(indexing_tokens)

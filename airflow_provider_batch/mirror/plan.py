@@ -270,14 +270,14 @@ class Attempt:
     """
     A run that may send: ends with :meth:`commit`, or leaves what it may have sent as uncertain for the next one.
 
-    ``series`` is the same in a retry if no other run has sent anything in between: what is noted of this try under
-    another series must not be taken for delivered.
+    ``series`` is the same in a retry if no other run has sent anything in between, and, behind a replace, if the set is
+    the same one: what is noted of this try under another series must not be taken for delivered.
     """
 
     def __init__(
         self, mirror: Mirror, base: Base, pending: Pending, claim: Claim, head: Head, ending: ExitStack
     ) -> None:
-        self.series = pending.series
+        self.series = pending.series + (head.sha256 if pending.replaces else "")
         self._mirror = mirror
         self._base = base
         self._pending = pending

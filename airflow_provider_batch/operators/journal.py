@@ -90,7 +90,8 @@ class TaskStateJournal:
         self._saved = len(self._tokens)
 
     def clear(self) -> None:
-        """Forget everything: the task has succeeded, and whoever clears it wants all of it again."""
+        """Forget everything: after a success, as whoever clears the task wants all of it again, and for other ids."""
+        self._tokens, self._saved = [], 0
         head = self._store.get(_HEAD)
         self._store.delete(_HEAD)
         for page in range(-(-head["chunks"] // _PAGE_SIZE) if isinstance(head, dict) else 0):

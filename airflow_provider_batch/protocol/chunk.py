@@ -51,6 +51,11 @@ class Chunks:
         return self._adds.restartable and self._removes.restartable
 
     @property
+    def rereadable(self) -> bool:
+        """Whether the chunks are then the same ones."""
+        return self._adds.rereadable and self._removes.rereadable
+
+    @property
     def total(self) -> int | None:
         """How many ids there are at most, where that is known before the last one is read."""
         adds, removes = self._adds.total, self._removes.total

@@ -20,7 +20,7 @@ class SqlToCustomAudienceOperator(SourcePushOperator):
 
     The query runs over any connection of Airflow that has a DB-API hook (extra ``sql``), with a cursor on the server
     where the driver has one. A retry runs it again: on Airflow 3.3 and later only what is left is sent, if the rows
-    come in the same order (``ORDER BY``). Returns tokens and summary as
+    come in the same order (``ORDER BY``); a replace begins anew. Returns tokens and summary as
     :class:`~airflow_provider_batch.operators.custom_audience.CustomAudienceUpdateOperator`.
 
     :param sql: one query, or the path of a ``.sql`` file. (templated)

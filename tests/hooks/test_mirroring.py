@@ -26,9 +26,11 @@ from airflow_provider_batch.exceptions import (
     SnapshotError,
 )
 from airflow_provider_batch.hooks.batch import BatchHook
+from airflow_provider_batch.operators.journal import TaskStateJournal
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from tests.mirror.folders import Killed, memory_path
 from tests.mirror.mortal import Lives, MortalPath
+from tests.operators.conftest import Store
 
 PROJECT = "project_sandbox"
 
@@ -396,6 +398,22 @@ def test_what_a_failed_try_may_have_sent_is_put_right_by_the_next_run(
     mirror(tmp_path, ["c", "d"])
     clock.now += 10
     assert sandbox.members("vip") == {"c", "d"}
+
+
+def test_a_retry_of_a_replace_with_another_set_replaces_again(sandbox: Sandbox, clock: Clock, tmp_path: Path) -> None:
+    """What the first try has written behind its replace is not in the new set, whose first chunk is the same."""
+    journal = TaskStateJournal(Store())
+    arguments: dict[str, Any] = {"chunk_size": 2, "max_concurrency": 1, "first_run": "replace", "journal": journal}
+    applied = Fault(200, body={"name": "vip", "indexing_state": "APPLIED"})
+    sandbox.faults(None, applied, Fault(503, after_write=True))
+    with pytest.raises(BatchServerError):
+        mirror(tmp_path, ["a", "b", "c", "d"], **arguments)
+    clock.now += 10
+    assert sandbox.members("vip") == {"a", "b", "c", "d"}
+    sandbox.faults(None, applied)
+    mirror(tmp_path, ["a", "b", "e"], **arguments)
+    clock.now += 10
+    assert sandbox.members("vip") == {"a", "b", "e"}
 
 
 def test_a_first_run_may_replace(sandbox: Sandbox, clock: Clock, tmp_path: Path) -> None:

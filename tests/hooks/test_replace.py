@@ -63,6 +63,9 @@ class Notes:
     def close(self) -> None:
         pass
 
+    def clear(self) -> None:
+        self.tokens.clear()
+
 
 # What is sent.
 
@@ -339,6 +342,19 @@ def test_a_journal_of_other_ids_begins_with_the_replace(stage: Stage) -> None:
     replace(stage, ["another", *ids(25)], **options)
     assert stage.members == {"another", *ids(25)}
     assert stage.asked("replace") == 2
+
+
+def test_a_journal_of_ids_that_only_begin_alike_begins_with_the_replace(stage: Stage) -> None:
+    """The second call of the first try was done, though nobody knows: its ids must not stay behind the replace."""
+    stage.connect(max_attempts=1)
+    notes = Notes()
+    stage.sandbox.faults(None, None, Fault(503, after_write=True))
+    options: dict[str, Any] = {"chunk_size": 7, "max_concurrency": 1, "journal": notes}
+    with pytest.raises(BatchError):
+        replace(stage, ids(14), **options)
+    assert len(notes.tokens) == 1
+    replace(stage, [*ids(7), "another"], **options)
+    assert stage.members == {"another", *ids(7)}
 
 
 def test_a_journal_of_an_update_is_none_of_a_replace(stage: Stage) -> None:

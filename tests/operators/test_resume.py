@@ -80,6 +80,17 @@ def test_changed_input_is_never_skipped(changed: dict[str, Any], batch_sandbox: 
     assert len(batch_sandbox.calls) == before + 1
 
 
+def test_what_another_try_may_have_undone_is_sent_again(batch_sandbox: Sandbox, tries: Any) -> None:
+    """Of a try with other ids in between, whose answer was lost, the journal has never heard."""
+    fail_at_the_third_chunk(batch_sandbox, tries)
+    batch_sandbox.faults(Fault(503, after_write=True), DOWN)
+    with pytest.raises(BatchServerError):
+        update(add_ids=[], remove_ids=IDS[:2]).execute(tries)
+    assert "id-0" not in batch_sandbox.members("vip")
+    update().execute(tries)
+    assert batch_sandbox.members("vip") == set(IDS)
+
+
 def test_another_app_is_never_taken_for_the_first(
     batch_sandbox: Sandbox, tries: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
