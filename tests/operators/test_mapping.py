@@ -200,7 +200,8 @@ def test_the_task_fails_for_good_before_anything_is_called() -> None:
     operator = CustomAudienceReplaceOperator(task_id="push", audience_name="vip", ids=["a"])
     with DAG("mapped", start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), schedule=None) as dag:
         CustomAudienceReplaceOperator.partial(task_id="push", audience_name="vip").expand(ids=[["a"], ["b"]])
-    context: Any = {"ti": SimpleNamespace(map_index=1, xcom_push=print), "dag": dag, "task": operator}
+    ti = SimpleNamespace(map_index=1, xcom_push=lambda **value: None)
+    context: Any = {"ti": ti, "dag": dag, "task": operator}
 
     with pytest.raises(AirflowFailException, match=ONLY_IDS):
         operator.pre_execute(context)

@@ -34,7 +34,12 @@ def test_transfers_can_be_mapped(
             sql=[query.format("", shard) for shard in (0, 1)]
         )
         SqlToCustomAudienceOperator.partial(
-            task_id="changes", conn_id="warehouse", audience_name="changed", mode="actions", action_column="op"
+            task_id="changes",
+            conn_id="warehouse",
+            audience_name="changed",
+            mode="actions",
+            action_column="op",
+            mapped_by="id",
         ).expand(sql=[query.format(", op", shard) for shard in (0, 1)])
         # What belongs together may come from either side.
         SqlToCustomAudienceOperator.partial(task_id="mirrors", conn_id="warehouse").expand_kwargs(
