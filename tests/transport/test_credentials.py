@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_batch.exceptions import BatchConfigurationError
+from airflow_provider_batch.protocol.dialect import cep
 from airflow_provider_batch.protocol.model import Request
 from airflow_provider_batch.transport.credentials import Credentials
 
@@ -126,6 +127,11 @@ def test_nothing_prints_the_keys() -> None:
     for text in (repr(credentials), str(credentials), f"{[credentials]}"):
         assert "secret" not in text
         assert "api.batch.com" in text
+
+
+def test_nothing_prints_the_keys_of_a_project() -> None:
+    credentials = Credentials("https://api.batch.com", "project_1a2b3c", "rest-key", platform=cep())
+    assert not any(key in f"{credentials} {credentials!r}" for key in ("project_1a2b3c", "rest-key", "Bearer"))
 
 
 def test_the_headers_say_who_calls() -> None:
