@@ -164,9 +164,9 @@ class CustomAudienceReplaceOperator(IdsOperator):
 
     One call replaces all members by at most 10,000 ids. Where there are more, the first call is waited for until it is
     applied, in the worker, and the others are added; in between, the audience has a part of its members only. A retry
-    begins with the replace again, or, on Airflow 3.3 and later, goes on where the earlier try was. Returns tokens and
-    summary as :class:`CustomAudienceUpdateOperator`. See https://doc.batch.com/developer/api/cep/audiences/replace and
-    https://doc.batch.com/api/custom-audience/1.1/replace.
+    begins with the replace again, or, on Airflow 3.3 and later and with the very same ids, goes on where the earlier
+    try was. Returns tokens and summary as :class:`CustomAudienceUpdateOperator`. See
+    https://doc.batch.com/developer/api/cep/audiences/replace and https://doc.batch.com/api/custom-audience/1.1/replace.
 
     :param audience_name: an existing audience. (templated)
     :param ids: all ids it shall have, as ``add_ids`` of :class:`CustomAudienceUpdateOperator`. (templated)
