@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -206,17 +205,8 @@ class AudienceHook(ConnectedHook):
         own_replace: str | None,
     ) -> IndexingOutcome:
         settings = self._settings
-        outcome = self._run(
-            flow.await_indexing(
-                settings.dialect(audience_type),
-                audience_name,
-                indexing_tokens,
-                delay=settings.patient_backoff(indexing.poke_interval),
-                spacing=settings.spacing(indexing.poke_interval),
-                deadline=time.monotonic() + indexing.timeout,
-                now=time.monotonic,
-            )
-        )
+        dialect = settings.dialect(audience_type)
+        outcome = self._run(indexing.wait(settings, dialect, audience_name, indexing_tokens))
         if warning := flow.replaced_warning(outcome.replaced, own_replace):
             self.log.warning("%s: %s", audience_name, warning)
         return outcome

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -162,16 +161,8 @@ class MirrorRun:
         How long a token lives is on no page: None says that Batch does not know one any more, which must not block all
         runs from then on.
         """
-        poke_interval = self.push.indexing.poke_interval
-        wait = flow.await_indexing(
-            self.push.dialect,
-            self.push.audience_name,
-            plan.unconfirmed,
-            delay=settings.patient_backoff(poke_interval),
-            spacing=settings.spacing(poke_interval),
-            deadline=time.monotonic() + patience,
-            now=time.monotonic,
-        )
+        indexing = replace(self.push.indexing, timeout=patience)
+        wait = indexing.wait(settings, self.push.dialect, self.push.audience_name, plan.unconfirmed)
         try:
             return flow.run(wait, transport.perform)
         except (BatchNotFoundError, BatchRequestError) as error:

@@ -16,7 +16,7 @@ from airflow_provider_batch.protocol import encode, flow
 from airflow_provider_batch.protocol.chunk import Chunks
 from airflow_provider_batch.protocol.dialect import Dialect
 from airflow_provider_batch.protocol.intake import Intake, OnInvalidId, OnRejection
-from airflow_provider_batch.protocol.model import Chunk, PushResult, Receipt, Rejection, Request
+from airflow_provider_batch.protocol.model import Chunk, IndexingOutcome, PushResult, Receipt, Rejection, Request
 from airflow_provider_batch.resume import Journal, Parcel, pack
 
 if TYPE_CHECKING:
@@ -44,6 +44,20 @@ class Indexing:
 
     poke_interval: float = 10.0
     timeout: float = 3600.0
+
+    def wait(
+        self, settings: Settings, dialect: Dialect, audience_name: str, indexing_tokens: Sequence[str]
+    ) -> flow.Flow[IndexingOutcome]:
+        """Ask for one token after the other, from now on and for so long."""
+        return flow.await_indexing(
+            dialect,
+            audience_name,
+            indexing_tokens,
+            delay=settings.patient_backoff(self.poke_interval),
+            spacing=settings.spacing(self.poke_interval),
+            deadline=time.monotonic() + self.timeout,
+            now=time.monotonic,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,15 +181,7 @@ class Push:
         return rejection
 
     def _wait_for_replace(self, settings: Settings, transport: BlockingTransport, log: Any, receipt: Receipt) -> None:
-        wait = flow.await_indexing(
-            self.dialect,
-            self.audience_name,
-            receipt.indexing_tokens,
-            delay=settings.patient_backoff(self.indexing.poke_interval),
-            spacing=settings.spacing(self.indexing.poke_interval),
-            deadline=time.monotonic() + self.indexing.timeout,
-            now=time.monotonic,
-        )
+        wait = self.indexing.wait(settings, self.dialect, self.audience_name, receipt.indexing_tokens)
         outcome = flow.run(wait, transport.perform)
         flow.confirmed(outcome, self.audience_name, self.indexing.timeout)
         if outcome.replaced:  # whether a replace that nobody has replaced can show this, no page says
