@@ -6,6 +6,8 @@ OLDEST := 2.11.0
 # The last patch of each minor version; `lowest`: the lowest version of everything that pyproject.toml names.
 AIRFLOWS ?= 2.11.2 3.0.6 3.1.8 3.2.2 3.3.2 lowest
 PYTHONS ?= python3.11 python3.12 python3.13
+# Combinations of the two that `make matrix` runs at a time.
+JOBS ?= 2
 # Later ones came after these Airflows and break them, though Airflow itself allows them.
 HOLD_2.11.0 := 'universal-pathlib<0.3'
 HOLD_2.11.2 := 'universal-pathlib<0.3'
@@ -65,7 +67,7 @@ docs: $(VENV)/installed ## build the documentation into .docs/, strictly
 	@echo "==> open .docs/index.html"
 
 matrix: $(VENV)/installed ## run the unit tests and the example DAGs on every Airflow and Python (two hours)
-	@$(VENV)/bin/python scripts/matrix.py --airflow $(AIRFLOWS) --python $(PYTHONS)
+	@$(VENV)/bin/python scripts/matrix.py --airflow $(AIRFLOWS) --python $(PYTHONS) --jobs $(JOBS)
 
 release-check: $(VENV)/installed ## build a release into dist/, and check all of it
 	@$(VENV)/bin/python scripts/release_check.py --airflow $(OLDEST) $(filter-out lowest,$(AIRFLOWS)) --python $(PYTHONS)

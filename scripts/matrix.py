@@ -1,7 +1,8 @@
 """
 The unit tests, and the example DAGs run by Airflow itself, on every Airflow and Python that the package is made for.
 
-One combination after the other, each in an environment of its own under .venv-matrix/, installed from constraints/.
+Each combination in an environment of its own under .venv-matrix/, installed from constraints/; as many at a time as
+--jobs says.
 A whole Airflow (`airflow_server`), the README's blocks and the longest push are left to `make test`.
 """
 
@@ -13,7 +14,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -113,10 +115,10 @@ def installation(airflow: str, python: str, folder: Path) -> list[list[str]]:
     ]
 
 
-def table(airflows: Iterable[str], pythons: Iterable[Python], outcomes: dict[tuple[str, str], Outcome]) -> str:
+def table(airflows: Iterable[str], pythons: Sequence[Python], outcomes: dict[tuple[str, Python], Outcome]) -> str:
     """Return the outcomes, a line for each version of Airflow."""
     rows = [["Airflow", *(python.name for python in pythons)]]
-    rows += [[airflow, *(outcomes[airflow, name] for name in rows[0][1:])] for airflow in airflows]
+    rows += [[airflow, *(outcomes[airflow, python] for python in pythons)] for airflow in airflows]
     return "\n".join("  ".join(f"{cell:10}" for cell in row).rstrip() for row in rows)
 
 
@@ -130,9 +132,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--airflow", nargs="+", required=True, help="versions with pins in constraints/, or `lowest`")
     parser.add_argument("--python", nargs="+", required=True, help="interpreters, such as python3.12")
+    parser.add_argument("--jobs", type=int, default=2, help="combinations at a time (default: 2)")
     options = parser.parse_args()
     pythons = [find(name) for name in options.python]
-    outcomes = {(airflow, python.name): check(airflow, python) for airflow in options.airflow for python in pythons}
+    combinations = [(airflow, python) for airflow in options.airflow for python in pythons]
+    with ThreadPoolExecutor(options.jobs) as jobs:
+        outcomes = dict(zip(combinations, jobs.map(lambda each: check(*each), combinations), strict=True))
     print(table(options.airflow, pythons, outcomes))
     if "FAILED" in outcomes.values() or "passed" not in outcomes.values():
         sys.exit(1)
