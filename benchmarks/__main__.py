@@ -1,4 +1,4 @@
-"""Measure all parts and write RESULTS.md, or measure the parts that are named and print them."""
+"""Measure all parts and write them into RESULTS.md, or measure the parts that are named and print them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from benchmarks.report import Part, document, scaling_document
+from benchmarks.report import Part, cluster_document, document, halves
 
 #: In the order of the report; each is a module of benchmarks.parts.
 PARTS: Final = ("push", "encoding", "memory", "transfers", "rate", "waits", "parsing", "resume", "mirror")
 
-#: Those that need a cluster, and stand in a document of their own.
+#: Those that need a cluster, and are the second half of the report.
 CLUSTER_PARTS: Final = ("scaling", "estimate")
 
-_SCALING: Final = Path(__file__).with_name("SCALING.md")
 _RESULTS: Final = Path(__file__).with_name("RESULTS.md")
 
 
@@ -27,7 +26,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     known = (*PARTS, *CLUSTER_PARTS)
     parser.add_argument("parts", nargs="*", metavar="part", help=f"one of {', '.join(known)} (default: {PARTS[0]} …)")
-    parser.add_argument("--cluster", action="store_true", help=f"all of {', '.join(CLUSTER_PARTS)}: write SCALING.md")
+    parser.add_argument("--cluster", action="store_true", help=f"all of {', '.join(CLUSTER_PARTS)}")
     options = parser.parse_args()
     names = options.parts
     if unknown := set(names) - set(known):
@@ -35,9 +34,14 @@ def main() -> None:
     load, started = os.getloadavg()[0], time.monotonic()
     parts = [measured(name) for name in names or (CLUSTER_PARTS if options.cluster else PARTS)]
     if not names:
-        results, write = (_SCALING, scaling_document) if options.cluster else (_RESULTS, document)
-        results.write_text(write(parts, time.monotonic() - started, load))
-        say(f"wrote {results}")
+        took = time.monotonic() - started
+        alone, cluster = halves(_RESULTS.read_text() if _RESULTS.exists() else "")
+        if options.cluster:
+            cluster = cluster_document(parts, took, load)
+        else:
+            alone = document(parts, took, load)
+        _RESULTS.write_text("\n\n".join(filter(None, (alone, cluster))) + "\n")
+        say(f"wrote {_RESULTS}")
 
 
 def measured(name: str) -> Part:

@@ -10,8 +10,12 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from benchmarks.stage import OURS, PEERS
+
+#: Where the half of RESULTS.md begins that needs a cluster.
+CLUSTER_HEADING: Final = "Past one task"
 
 _PACKAGES = (
     "airflow-provider-batch",
@@ -71,29 +75,35 @@ class Part:
 
 
 def document(parts: Iterable[Part], seconds: float, load: float) -> str:
-    """Return the whole of RESULTS.md."""
+    """Return the half of RESULTS.md that one task alone fills."""
     parts = list(parts)
     goals = [goal for part in parts for goal in part.goals]
     met = sum(goal.met for goal in goals)
     summary = f"{met} of {len(goals)} goals are met; each stands below the table that it is read from."
     intro = (
-        "# Benchmarks\n\nWritten by `make bench`, which makes the environments it needs and measures everything again. "
-        "Single parts, printed only: `.venv/bin/python -m benchmarks push memory`. Every client is a fresh process, "
-        "the rounds are interleaved, figures are medians, and the server on the loopback counts what arrives: a client "
-        "that delivers another number of ids is reported as broken. There is no TLS and no real network here: compare "
-        "figures with each other, not with those of another machine. How a push grows with task slots, and an estimate "
-        "for 100 million ids, are in `benchmarks/SCALING.md`, by `make cluster-bench`."
+        "# Benchmarks\n\nWritten by `make bench`, which makes the environments it needs and measures everything again; "
+        f"«{CLUSTER_HEADING}» at the end is by `make cluster-bench`. Single parts, printed only: "
+        "`.venv/bin/python -m benchmarks push memory`. Every client is a fresh process, the rounds are interleaved, "
+        "figures are medians, and the server on the loopback counts what arrives: a client that delivers another "
+        "number of ids is reported as broken. There is no TLS and no real network here: compare figures with each "
+        "other, not with those of another machine."
     )
-    return "\n\n".join((intro, machine(seconds, load), summary, *map(str, parts))) + "\n"
+    return "\n\n".join((intro, machine(seconds, load), summary, *map(str, parts)))
 
 
-def scaling_document(parts: Iterable[Part], seconds: float, load: float) -> str:
-    """Return the whole of SCALING.md."""
+def cluster_document(parts: Iterable[Part], seconds: float, load: float) -> str:
+    """Return the half of RESULTS.md that needs a cluster."""
     intro = (
-        "# Past one task\n\nWritten by `make cluster-bench`, which starts an Airflow of two Celery workers, Redis and "
-        "PostgreSQL, and measures everything again. The other benchmarks are in `benchmarks/RESULTS.md`."
+        f"# {CLUSTER_HEADING}\n\nWritten by `make cluster-bench`, which starts an Airflow of two Celery workers, Redis "
+        "and PostgreSQL, and measures everything again."
     )
-    return "\n\n".join((intro, machine(seconds, load), *map(str, parts))) + "\n"
+    return "\n\n".join((intro, machine(seconds, load), *map(str, parts)))
+
+
+def halves(results: str) -> tuple[str, str]:
+    """Part the text of RESULTS.md into what one task alone fills, and what needs a cluster."""
+    alone, heading, cluster = results.partition(f"# {CLUSTER_HEADING}\n")
+    return alone.rstrip(), (heading + cluster).rstrip()
 
 
 def machine(seconds: float, load: float) -> str:
