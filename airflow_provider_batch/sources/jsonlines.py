@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Final
 from airflow_provider_batch.protocol.model import BadRow, Rows
 from airflow_provider_batch.sources.columns import Columns, Picks, as_text, find, name_is_among
 from airflow_provider_batch.sources.paths import FoundFile
-from airflow_provider_batch.sources.text import PIECE, LineOf, Writing, lines_of, numbers, pieces, without_blank
+from airflow_provider_batch.sources.text import PIECE, Writing, blocks_of_lines, lines_of, pieces, without_blank
 
 #: Lines from which the keys of the objects are learned.
 _LOOKED_AT: Final = 1_000
@@ -39,14 +39,8 @@ class JsonLinesFile:
 
     def blocks(self, size: int) -> Iterator[Rows]:
         """Yield what the lines stand for; blank ones are left out."""
-        before = 0
-        for piece in self._text:
-            lines = lines_of(piece)
-            for start in range(0, len(lines), size):
-                part = lines[start : start + size]
-                if rows := parsed(without_blank(part)):
-                    yield Rows(self._values(rows), LineOf(self._name, partial(numbers, before + start + 1, part)))
-            before += len(lines)
+        for lines, where in blocks_of_lines(self._text, size, self._name):
+            yield Rows(self._values(parsed(lines)), where)
 
     def _values(self, rows: list[object]) -> list[object]:
         if self._picks.only_id and set(map(type, rows)) <= {str, int, type(None)}:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import chain
@@ -91,6 +91,18 @@ def numbers(first: int, lines: Sequence[str]) -> list[int]:
     return [number for number, line in enumerate(lines, first) if _holds_something(line)]
 
 
+def blocks_of_lines(text: Iterable[str], size: int, name: str) -> Iterator[tuple[list[Any], LineOf]]:
+    """Yield the lines of the file *name* that hold something, at most *size* at once, and where they stand."""
+    before = 0
+    for piece in text:
+        lines = lines_of(piece)
+        for start in range(0, len(lines), size):
+            part = lines[start : start + size]
+            if not_blank := without_blank(part):
+                yield not_blank, LineOf(name, partial(numbers, before + start + 1, part))
+        before += len(lines)
+
+
 def _holds_something(line: str) -> bool:
     return bool(line) and not line.isspace()
 
@@ -112,14 +124,8 @@ class LinesFile:
 
     def blocks(self, size: int) -> Iterator[Rows]:
         """Yield the lines."""
-        before = 0
-        for piece in self._text:
-            lines = lines_of(piece)
-            for start in range(0, len(lines), size):
-                part = lines[start : start + size]
-                if ids := without_blank(part):
-                    yield Rows(ids, LineOf(self._name, partial(numbers, before + start + 1, part)))
-            before += len(lines)
+        for lines, where in blocks_of_lines(self._text, size, self._name):
+            yield Rows(lines, where)
 
 
 def _end_of_lines(text: str) -> int:

@@ -15,6 +15,8 @@ from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1
 from airflow_provider_batch.protocol.intake import Intake, OnInvalidId
 from airflow_provider_batch.protocol.model import AnnotatedId, Chunk, Member
 
+from .metered import Metered
+
 steady = settings(max_examples=150, deadline=None, derandomize=True)
 
 Make = Callable[[Iterable[object]], Iterable[object]]
@@ -31,22 +33,6 @@ def chunks(
 
 def shown(made: Iterable[Chunk]) -> list[tuple[str, str]]:
     return [("".join(chunk.add_ids), "".join(chunk.remove_ids)) for chunk in made]
-
-
-class Metered:
-    """A one-pass iterator that knows how far it has been read."""
-
-    def __init__(self, values: Iterable[object]) -> None:
-        self.values = iter(values)
-        self.read = 0
-
-    def __iter__(self) -> Iterator[object]:
-        return self
-
-    def __next__(self) -> object:
-        value = next(self.values)
-        self.read += 1
-        return value
 
 
 @pytest.mark.parametrize("make", [list, iter])

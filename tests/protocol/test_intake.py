@@ -5,7 +5,7 @@ import io
 import json
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
@@ -17,6 +17,8 @@ from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1
 from airflow_provider_batch.protocol.intake import Intake, OnInvalidId, in_blocks
 from airflow_provider_batch.protocol.model import AnnotatedId, Block, Member
 from airflow_provider_batch.protocol.text import list_in_text
+
+from .metered import Metered
 
 SECRET = "SECRET-ID"
 
@@ -45,22 +47,6 @@ class Repeatable:
     def __iter__(self) -> Iterator[object]:
         self.readings += 1
         yield from self.values
-
-
-class Metered:
-    """A one-pass iterator that knows how far it has been read."""
-
-    def __init__(self, values: Iterable[object]) -> None:
-        self.values = iter(values)
-        self.read = 0
-
-    def __iter__(self) -> Iterator[object]:
-        return self
-
-    def __next__(self) -> object:
-        value = next(self.values)
-        self.read += 1
-        return value
 
 
 class Shared:
