@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Final, Literal
 
@@ -115,10 +116,10 @@ def installation(airflow: str, python: str, folder: Path) -> list[list[str]]:
     ]
 
 
-def table(airflows: Iterable[str], pythons: Sequence[Python], outcomes: dict[tuple[str, Python], Outcome]) -> str:
+def table(airflows: Iterable[str], pythons: Sequence[Python], outcomes: dict[tuple[str, str], Outcome]) -> str:
     """Return the outcomes, a line for each version of Airflow."""
     rows = [["Airflow", *(python.name for python in pythons)]]
-    rows += [[airflow, *(outcomes[airflow, python] for python in pythons)] for airflow in airflows]
+    rows += [[airflow, *(outcomes[airflow, python.name] for python in pythons)] for airflow in airflows]
     return "\n".join("  ".join(f"{cell:10}" for cell in row).rstrip() for row in rows)
 
 
@@ -135,9 +136,10 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="combinations at a time (default: 2)")
     options = parser.parse_args()
     pythons = [find(name) for name in options.python]
-    combinations = [(airflow, python) for airflow in options.airflow for python in pythons]
+    combinations = list(product(options.airflow, pythons))
     with ThreadPoolExecutor(options.jobs) as jobs:
-        outcomes = dict(zip(combinations, jobs.map(lambda each: check(*each), combinations), strict=True))
+        done = jobs.map(check, *zip(*combinations, strict=True))
+        outcomes = {(airflow, python.name): next(done) for airflow, python in combinations}
     print(table(options.airflow, pythons, outcomes))
     if "FAILED" in outcomes.values() or "passed" not in outcomes.values():
         sys.exit(1)

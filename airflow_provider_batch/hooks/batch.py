@@ -21,7 +21,7 @@ from airflow_provider_batch.hooks.audiences import AudienceHook
 from airflow_provider_batch.hooks.lineage import report_audience
 from airflow_provider_batch.hooks.mirroring import Limits, MirrorRun
 from airflow_provider_batch.hooks.pushing import Indexing, OnRejectedChunk, Push, check_on_rejected_chunk
-from airflow_provider_batch.mirror.guards import drift
+from airflow_provider_batch.mirror.guards import check_limit, check_shrink, drift
 from airflow_provider_batch.mirror.plan import FirstRun, Mirror
 from airflow_provider_batch.protocol import encode
 from airflow_provider_batch.protocol.changes import read_changes
@@ -161,8 +161,9 @@ class BatchHook(AudienceHook):
 
         :param ids: as ``add_ids`` of :meth:`update_custom_audience`, and likewise the arguments not named here.
         :param allow_empty: whether no ids at all may replace all members.
-        :param max_shrink: the greatest share (0 to 1) of the members that may vanish, by the ``nb_ids`` that Batch
-            tells before; None for any. To know how many ids there are, they are then held in memory.
+        :param max_shrink: how much smaller the audience may get, by the ``nb_ids`` that Batch tells before: a share of
+            them (float, 0.0 to 1.0), or a count (int); None for any. To know how many ids there are, they are then held
+            in memory.
         :param poke_interval: the most seconds between two questions whether the first call is applied.
         :param indexing_timeout: seconds to wait for that at most.
         :raises EmptySetError: if there are no ids; nothing was sent.
@@ -179,7 +180,7 @@ class BatchHook(AudienceHook):
             replaces=True,
             indexing=Indexing(poke_interval, indexing_timeout),
         )
-        check_share("max_shrink", max_shrink)
+        check_limit(max_shrink, "max_shrink")
         intake = push.intake(on_invalid_id)
         members = intake(_concatenated(ids), "ids")
         chunks = Chunks(members, intake((), REMOVE_IDS), size=chunk_size, allow_empty=allow_empty)
@@ -366,11 +367,7 @@ class BatchHook(AudienceHook):
         there = self.get_custom_audience(push.audience_name, audience_type=push.audience_type).nb_ids
         if there is None:
             raise GuardError(f"{push.audience_name}: Batch does not tell how many ids there are; leave max_shrink off")
-        if given < (1 - max_shrink) * there:
-            raise GuardError(
-                f"{push.audience_name}: has {there:,} ids and would have {given:,}, {1 - given / there:.0%} less; "
-                f"max_shrink={max_shrink} allows {max_shrink:.0%}"
-            )
+        check_shrink(there, given, max_shrink, whose=push.audience_name)
 
     def _tell(self, result: PushResult) -> None:
         if result.calls and result.planned_calls is None:
@@ -391,16 +388,6 @@ class BatchHook(AudienceHook):
         )
         for rejection in result.rejections:
             self.log.warning("skipped %s: %s", rejection.where, rejection.reason)
-
-
-def check_share(name: str, share: object) -> None:
-    """
-    Return if *share* is one, or None.
-
-    :raises InvalidArgumentError: if not.
-    """
-    if share is not None and (isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1):
-        raise InvalidArgumentError(f"{name}: {share!r:.80} is no share; pass a number from 0 to 1")
 
 
 def _file_name(text: str) -> str:

@@ -17,17 +17,18 @@ def check_not_empty(given: int, *, allow_empty: bool) -> None:
         )
 
 
-def check_shrink(before: int, after: int, max_shrink: float | None) -> None:
+def check_shrink(before: int, after: int, max_shrink: float | None, *, whose: str = "the last one") -> None:
     """
     Return if the audience does not get too much smaller.
 
     :param max_shrink: a count, or a share of *before* if it is a float; None for any.
+    :param whose: what has so many ids *before*.
     :raises GuardError: if it does.
     """
     most = _most(max_shrink, before, "max_shrink")
     if most is not None and before - after > most:
         raise GuardError(
-            f"the new set has {after:,} ids and the last one {before:,}: {_share(before - after, before)} fewer, more "
+            f"the new set has {after:,} ids and {whose} {before:,}: {_share(before - after, before)} fewer, more "
             f"than max_shrink={max_shrink}. Nothing was sent; if that is right, run once with a greater one"
         )
 

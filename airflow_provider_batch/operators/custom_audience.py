@@ -172,8 +172,8 @@ class CustomAudienceReplaceOperator(IdsOperator):
     :param ids: all ids it shall have, as ``add_ids`` of :class:`CustomAudienceUpdateOperator`. (templated)
     :param allow_empty: whether no ids at all may replace all members; if not, the task fails, so that an empty XCom
         does not wipe an audience.
-    :param max_shrink: the greatest share (0 to 1) of the members that may vanish, by the ``nb_ids`` that Batch tells
-        before; None for any.
+    :param max_shrink: how much smaller the audience may get, by the ``nb_ids`` that Batch tells before: a share of them
+        (float, 0.0 to 1.0), or a count (int); None for any.
 
     The other parameters are those of :class:`~airflow_provider_batch.operators.sourcing.SourcePushOperator` that its
     mode ``replace`` has.

@@ -52,8 +52,8 @@ class SourcePushOperator(PushOperator):
     :param rejects_path: where rejected rows are written to, as JSON lines with place, reason and value: with
         ``on_invalid_id="skip"`` or ``on_rejected_chunk="bisect"``. The file holds ids. (templated)
     :param allow_empty: whether a source without ids is no failure (``replace``, ``mirror``, and files without a byte).
-    :param max_shrink: the greatest share (0.0 to 1.0) by which ``replace`` and ``mirror`` may make the audience
-        smaller; for ``mirror`` also a count (int). None for any.
+    :param max_shrink: how much smaller ``replace`` and ``mirror`` may make the audience: a share of it (float, 0.0 to
+        1.0), or a count (int). None for any.
     :param snapshot_path: for ``mirror``: a folder, local or in any storage that Airflow's ObjectStoragePath knows,
         which all workers see. (templated)
     :param first_run: for ``mirror`` without a snapshot: ``add``, so that members that Batch has already stay, or
