@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from airflow_provider_batch.operators.mapping import Expansion, Use
     from airflow_provider_batch.protocol.intake import OnRejection
     from airflow_provider_batch.protocol.model import PushResult, Rejection
-    from airflow_provider_batch.sources.columns import Columns
 
 Mode = Literal["add", "remove", "actions", "replace", "mirror"]
 FirstRun = Literal["add", "replace"]
@@ -178,27 +177,6 @@ class SourcePushOperator(PushOperator):
                 nb_ids=audience["nb_ids"] if audience else None,
                 on_drift=self.on_drift,
             )
-
-    def check_action_column(self, action_column: str | None) -> None:
-        """
-        Return if there is an action for ``actions``, and none for another mode.
-
-        :raises ValueError: otherwise.
-        """
-        if (self.mode == "actions") is not (action_column is not None):
-            raise ValueError("action_column: mode='actions' needs one, and no other mode has a use for it")
-
-    def columns(
-        self,
-        id_column: str | None,
-        action_column: str | None,
-        attribute_columns: Sequence[str] | Mapping[str, str] | None,
-        tags_column: str | None,
-    ) -> Columns:
-        """Return which columns are read."""
-        from airflow_provider_batch.sources.columns import Columns
-
-        return Columns(id_column, action_column, attribute_columns, tags_column)
 
     @contextmanager
     def _rejects(self) -> Iterator[OnRejection | None]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_batch.operators.sourcing import SourcePushOperator, storage_path
+from airflow_provider_batch.operators.sourcing import storage_path
+from airflow_provider_batch.transfers.rows import RowsToCustomAudienceOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from airflow_provider_batch.sources.files import FileSource
 
 
-class FilesToCustomAudienceOperator(SourcePushOperator):
+class FilesToCustomAudienceOperator(RowsToCustomAudienceOperator):
     """
     Push the ids in files to a custom audience of Batch, row by row and never held.
 
@@ -28,20 +29,14 @@ class FilesToCustomAudienceOperator(SourcePushOperator):
         (``s3://my_conn@bucket/…``). (templated)
     :param format: ``txt`` (one id a line), ``csv``, ``jsonl`` or ``parquet`` (extra ``parquet``); by default what the
         suffix says. Each may be followed by ``.gz``.
-    :param id_column: the column with the ids; may be left out where it is the only one.
-    :param action_column: for ``mode="actions"``: the column that says ``add`` or ``remove``.
-    :param attribute_columns: the columns with attributes (API 1.1 and 2.x), or these and the attributes' names. Empty
-        cells are left out.
-    :param tags_column: the column with tags (API 1.1): a list, a JSON array, or text with commas.
     :param header: whether the first row of a CSV file names its columns; otherwise they are called 1, 2, …
     :param delimiter: one character between the cells of a CSV file.
     :param encoding: of the formats that are text.
 
-    The other parameters are those of :class:`~airflow_provider_batch.operators.sourcing.SourcePushOperator` and
-    :class:`~airflow_provider_batch.operators.pushing.PushOperator`.
+    The other parameters are those of :class:`~airflow_provider_batch.transfers.rows.RowsToCustomAudienceOperator`.
     """
 
-    template_fields: Sequence[str] = ("path", "path_conn_id", *SourcePushOperator.template_fields)
+    template_fields: Sequence[str] = ("path", "path_conn_id", *RowsToCustomAudienceOperator.template_fields)
 
     def __init__(
         self,
@@ -49,24 +44,15 @@ class FilesToCustomAudienceOperator(SourcePushOperator):
         path: str | ObjectStoragePath,
         path_conn_id: str | None = None,
         format: Literal["txt", "csv", "jsonl", "parquet"] | None = None,
-        id_column: str | None = None,
-        action_column: str | None = None,
-        attribute_columns: Sequence[str] | Mapping[str, str] | None = None,
-        tags_column: str | None = None,
         header: bool = True,
         delimiter: str = ",",
         encoding: str = "utf-8",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.check_action_column(action_column)
         self.path = path
         self.path_conn_id = path_conn_id
         self.format = format
-        self.id_column = id_column
-        self.action_column = action_column
-        self.attribute_columns = attribute_columns
-        self.tags_column = tags_column
         self.header = header
         self.delimiter = delimiter
         self.encoding = encoding
@@ -78,7 +64,7 @@ class FilesToCustomAudienceOperator(SourcePushOperator):
 
         yield FileSource(
             storage_path(self.path, self.path_conn_id),
-            self.columns(self.id_column, self.action_column, self.attribute_columns, self.tags_column),
+            self.columns(),
             format=self.format,
             header=self.header,
             delimiter=self.delimiter,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_provider_batch.operators.sourcing import SourcePushOperator
+from airflow_provider_batch.transfers.rows import RowsToCustomAudienceOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airflow_provider_batch.sources.sql import SqlSource
 
 
-class SqlToCustomAudienceOperator(SourcePushOperator):
+class SqlToCustomAudienceOperator(RowsToCustomAudienceOperator):
     """
     Push what a query returns to a custom audience of Batch, row by row and never held.
 
@@ -26,18 +26,12 @@ class SqlToCustomAudienceOperator(SourcePushOperator):
     :param sql: one query, or the path of a ``.sql`` file. (templated)
     :param conn_id: the connection to the database. (templated)
     :param parameters: what the query's placeholders stand for, in the driver's own style. (templated)
-    :param id_column: the column with the ids; may be left out where it is the only one.
-    :param action_column: for ``mode="actions"``: the column that says ``add`` or ``remove``.
-    :param attribute_columns: the columns with attributes (API 1.1 and 2.x), or these and the attributes' names. NULL is
-        left out.
-    :param tags_column: the column with tags (API 1.1): a list, a JSON array, or text with commas.
     :param hook_params: passed on to the database's hook.
 
-    The other parameters are those of :class:`~airflow_provider_batch.operators.sourcing.SourcePushOperator` and
-    :class:`~airflow_provider_batch.operators.pushing.PushOperator`.
+    The other parameters are those of :class:`~airflow_provider_batch.transfers.rows.RowsToCustomAudienceOperator`.
     """
 
-    template_fields: Sequence[str] = ("sql", "conn_id", "parameters", *SourcePushOperator.template_fields)
+    template_fields: Sequence[str] = ("sql", "conn_id", "parameters", *RowsToCustomAudienceOperator.template_fields)
     template_ext: Sequence[str] = (".sql",)
     template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "parameters": "json"}
 
@@ -47,22 +41,13 @@ class SqlToCustomAudienceOperator(SourcePushOperator):
         sql: str,
         conn_id: str,
         parameters: Iterable[Any] | Mapping[str, Any] | None = None,
-        id_column: str | None = None,
-        action_column: str | None = None,
-        attribute_columns: Sequence[str] | Mapping[str, str] | None = None,
-        tags_column: str | None = None,
         hook_params: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.check_action_column(action_column)
         self.sql = sql
         self.conn_id = conn_id
         self.parameters = parameters
-        self.id_column = id_column
-        self.action_column = action_column
-        self.attribute_columns = attribute_columns
-        self.tags_column = tags_column
         self.hook_params = hook_params
 
     @contextmanager
@@ -75,7 +60,7 @@ class SqlToCustomAudienceOperator(SourcePushOperator):
             database_hook(self.conn_id, self.hook_params),
             self.sql,
             self.parameters,
-            self.columns(self.id_column, self.action_column, self.attribute_columns, self.tags_column),
+            self.columns(),
         )
 
     def openlineage_inputs(self) -> list[Any]:
