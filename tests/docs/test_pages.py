@@ -129,7 +129,7 @@ def limits_with_their_pages() -> Iterator[tuple[str, object, list[str]]]:
             yield name, getattr(limits, name), re.findall(r"https://[^\s,]+[^\s,.:]", comment)
 
 
-@pytest.mark.parametrize(("name", "value", "sources"), limits_with_their_pages())
+@pytest.mark.parametrize(("name", "value", "sources"), list(limits_with_their_pages()))
 def test_a_limit_of_batchs_is_on_its_page_with_its_source(name: str, value: object, sources: list[str]) -> None:
     if value == limits.NO_LIMIT or isinstance(value, re.Pattern):  # a pattern stands beside its rule in words
         return
@@ -166,7 +166,7 @@ def test_every_part_of_the_package_is_on_the_map_of_the_house() -> None:
     ) == set()
 
 
-@pytest.mark.parametrize(("page", "target"), links())
+@pytest.mark.parametrize(("page", "target"), list(links()))
 def test_what_a_page_links_to_is_there(page: Path, target: str) -> None:
     file, _, heading = target.partition("#")
     path = page.parent / file if file else page
