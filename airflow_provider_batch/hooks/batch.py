@@ -13,7 +13,6 @@ from airflow_provider_batch.exceptions import (
     BatchNotFoundError,
     BatchRequestError,
     DriftError,
-    EmptySetError,
     GuardError,
     InvalidArgumentError,
 )
@@ -21,7 +20,7 @@ from airflow_provider_batch.hooks.audiences import AudienceHook
 from airflow_provider_batch.hooks.lineage import report_audience
 from airflow_provider_batch.hooks.mirroring import Limits, MirrorRun
 from airflow_provider_batch.hooks.pushing import Indexing, OnRejectedChunk, Push, check_on_rejected_chunk
-from airflow_provider_batch.mirror.guards import check_limit, check_shrink, drift
+from airflow_provider_batch.mirror.guards import check_limit, check_not_empty, check_shrink, drift
 from airflow_provider_batch.mirror.plan import FirstRun, Mirror
 from airflow_provider_batch.protocol import encode
 from airflow_provider_batch.protocol.changes import read_changes
@@ -187,14 +186,14 @@ class BatchHook(AudienceHook):
         chunks.check()
         if max_shrink is not None:
             members.hold()
-        if chunks.total == 0 and not allow_empty:
-            raise EmptySetError(_nothing_to_replace_by(audience_name))
+        if chunks.total is not None:
+            check_not_empty(audience_name, chunks.total, allow_empty=allow_empty)
         is_new = create_if_missing and not dry_run and self._create_if_missing(push)
         if max_shrink is not None and not (is_new or (create_if_missing and dry_run and self._is_missing(push))):
             self._check_shrink(push, chunks.total or 0, max_shrink)
         result = self._carry_out(push, chunks, journal, dry_run)
-        if not result.calls:  # a stream's emptiness shows at its end; then nothing was sent
-            raise EmptySetError(_nothing_to_replace_by(audience_name))
+        # A stream's emptiness shows at its end; then nothing was sent.
+        check_not_empty(audience_name, result.calls, allow_empty=False)
         return result
 
     def mirror_custom_audience(
@@ -367,7 +366,7 @@ class BatchHook(AudienceHook):
         there = self.get_custom_audience(push.audience_name, audience_type=push.audience_type).nb_ids
         if there is None:
             raise GuardError(f"{push.audience_name}: Batch does not tell how many ids there are; leave max_shrink off")
-        check_shrink(there, given, max_shrink, whose=push.audience_name)
+        check_shrink(push.audience_name, there, given, max_shrink, whose="the audience")
 
     def _tell(self, result: PushResult) -> None:
         if result.calls and result.planned_calls is None:
@@ -393,13 +392,6 @@ class BatchHook(AudienceHook):
 def _file_name(text: str) -> str:
     """Return *text* as the name of a folder."""
     return quote(text, safe=" ").replace(".", "%2E")
-
-
-def _nothing_to_replace_by(audience_name: str) -> str:
-    return (
-        f"{audience_name}: there are no ids, and replacing by nothing would remove all members; pass "
-        "allow_empty=True if that is meant"
-    )
 
 
 def _concatenated(values: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_batch.exceptions import BatchNotFoundError, BatchRequestError
 from airflow_provider_batch.hooks.connection import Settings
 from airflow_provider_batch.hooks.pushing import Push
+from airflow_provider_batch.mirror.guards import check_limit
 from airflow_provider_batch.mirror.plan import FirstRun, Mirror, Plan
 from airflow_provider_batch.protocol import flow
 from airflow_provider_batch.protocol.chunk import Chunks
@@ -37,11 +38,16 @@ class Limits:
 
     :param max_shrink: how much smaller the set may get: a share of the last one (float), or a count (int).
     :param max_changes: how many ids may be sent, likewise.
+    :raises InvalidArgumentError: if one of them is neither.
     """
 
     max_shrink: float | None = None
     max_changes: float | None = None
     allow_empty: bool = False
+
+    def __post_init__(self) -> None:
+        check_limit(self.max_shrink, "max_shrink")
+        check_limit(self.max_changes, "max_changes")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow_provider_batch.exceptions import EmptySetError, GuardError, InvalidArgumentError
 
 
-def check_not_empty(given: int, *, allow_empty: bool) -> None:
+def check_not_empty(audience_name: str, given: int, *, allow_empty: bool) -> None:
     """
     Return if the new set has ids, or need not have any.
 
@@ -13,11 +13,13 @@ def check_not_empty(given: int, *, allow_empty: bool) -> None:
     """
     if not given and not allow_empty:
         raise EmptySetError(
-            "the new set is empty: that would empty the audience. If it shall be empty, say allow_empty=True"
+            f"{audience_name}: there are no ids, which would remove all members; pass allow_empty=True if that is meant"
         )
 
 
-def check_shrink(before: int, after: int, max_shrink: float | None, *, whose: str = "the last one") -> None:
+def check_shrink(
+    audience_name: str, before: int, after: int, max_shrink: float | None, *, whose: str = "the last one"
+) -> None:
     """
     Return if the audience does not get too much smaller.
 
@@ -28,12 +30,12 @@ def check_shrink(before: int, after: int, max_shrink: float | None, *, whose: st
     most = _most(max_shrink, before, "max_shrink")
     if most is not None and before - after > most:
         raise GuardError(
-            f"the new set has {after:,} ids and {whose} {before:,}: {_share(before - after, before)} fewer, more "
-            f"than max_shrink={max_shrink}. Nothing was sent; if that is right, run once with a greater one"
+            f"{audience_name}: the new set has {after:,} ids and {whose} {before:,}: {_share(before - after, before)} "
+            f"fewer, more than max_shrink={max_shrink}. Nothing was sent; if that is right, run once with a greater one"
         )
 
 
-def check_changes(before: int, adds: int, removes: int, max_changes: float | None) -> None:
+def check_changes(audience_name: str, before: int, adds: int, removes: int, max_changes: float | None) -> None:
     """
     Return if there are not too many changes.
 
@@ -43,9 +45,9 @@ def check_changes(before: int, adds: int, removes: int, max_changes: float | Non
     most = _most(max_changes, before, "max_changes")
     if most is not None and adds + removes > most:
         raise GuardError(
-            f"{adds:,} ids to add and {removes:,} to remove: {_share(adds + removes, before)} of the {before:,} of the "
-            f"last set, more than max_changes={max_changes}. Nothing was sent; if that is right, run once with a "
-            "greater one"
+            f"{audience_name}: {adds:,} ids to add and {removes:,} to remove: {_share(adds + removes, before)} of the "
+            f"{before:,} of the last set, more than max_changes={max_changes}. Nothing was sent; if that is right, run "
+            "once with a greater one"
         )
 
 
@@ -70,10 +72,14 @@ def drift(nb_ids: int | None, count: int, uncertain: int = 0) -> str | None:
     """
     if nb_ids is None or abs(nb_ids - count) <= uncertain:
         return None
-    more = nb_ids - count
+    if nb_ids > count:
+        return (
+            f"Batch counts {nb_ids:,} ids, {nb_ids - count:,} more than the snapshot: something else has added some, "
+            "or they were there before; full_refresh=True replaces them"
+        )
     return (
-        f"Batch counts {nb_ids:,} ids and the snapshot {count:,}, {abs(more):,} {'fewer' if more > 0 else 'more'}: "
-        "something else has written to the audience, or it had members before; full_refresh=True replaces them"
+        f"Batch counts {nb_ids:,} ids, {count - nb_ids:,} fewer than the snapshot: something else has removed some, or "
+        "the audience was created anew; full_refresh=True sends all ids again"
     )
 
 

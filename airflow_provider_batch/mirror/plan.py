@@ -17,7 +17,7 @@ from airflow_provider_batch.exceptions import InvalidArgumentError, SnapshotErro
 from airflow_provider_batch.mirror.claim import Claim, drop_claim
 from airflow_provider_batch.mirror.diff import Counts, Stretch, differences, with_uncertain
 from airflow_provider_batch.mirror.folder import Folder, folder_at
-from airflow_provider_batch.mirror.guards import check_changes, check_limit, check_not_empty, check_shrink
+from airflow_provider_batch.mirror.guards import check_changes, check_not_empty, check_shrink
 from airflow_provider_batch.mirror.lines import MemberOf, as_lines, line_of
 from airflow_provider_batch.mirror.order import ascending, in_order
 from airflow_provider_batch.mirror.snapshot import (
@@ -225,14 +225,13 @@ class Plan:
         :param max_changes: how many ids may be sent, likewise; not for a set that replaces the audience as a whole.
         :raises GuardError: if it does; the error tells both figures.
         """
-        check_limit(max_shrink, "max_shrink")
-        check_limit(max_changes, "max_changes")
-        check_not_empty(self.counts.given, allow_empty=allow_empty)
+        name = self._mirror.target.audience
+        check_not_empty(name, self.counts.given, allow_empty=allow_empty)
         if self.before is None:
             return
-        check_shrink(self.before, self.counts.given, max_shrink)
+        check_shrink(name, self.before, self.counts.given, max_shrink)
         if not self.replaces:
-            check_changes(self.before, self.counts.adds, self.counts.removes, max_changes)
+            check_changes(name, self.before, self.counts.adds, self.counts.removes, max_changes)
 
     def begin(self, owner: str) -> Attempt:
         """

@@ -232,7 +232,7 @@ def test_drift_is_told_fails_or_is_ignored(
     result = mirror(tmp_path, ["a"])
     clock.now += 10
     confirm: dict[str, Any] = {"snapshot_path": tmp_path, "indexing_tokens": result.indexing_tokens}
-    said = "Batch counts 3 ids and the snapshot 1, 2 fewer: something else has written"
+    said = "Batch counts 3 ids, 2 more than the snapshot: something else has added some"
     BatchHook().confirm_mirror("vip", on_drift="ignore", **confirm)
     assert said not in told()
     BatchHook().confirm_mirror("vip", **confirm)
@@ -271,9 +271,13 @@ def test_guards_say_both_figures(
 
 @pytest.mark.parametrize("limit", [True, 1.5, -1, "0.5"])
 @pytest.mark.parametrize("name", ["max_shrink", "max_changes"])
-def test_a_limit_that_is_none_is_refused(name: str, limit: Any, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_limit_that_is_none_is_refused_before_the_source_is_read(
+    name: str, limit: Any, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    source = iter(["a"])
     with pytest.raises(InvalidArgumentError, match=name):
-        mirror(tmp_path, ["a"], **{name: limit})
+        mirror(tmp_path, source, **{name: limit})
+    assert list(source) == ["a"]
     assert sandbox.calls == []
 
 

@@ -318,8 +318,6 @@ def test_guards_refuse_before_anything_is_claimed(path: Any) -> None:
 def test_without_a_snapshot_only_emptiness_is_guarded(path: Any) -> None:
     with mirror_at(path).plan(blocks(plain("ab"))) as plan:
         plan.check(max_shrink=0, max_changes=0)
-        with pytest.raises(InvalidArgumentError, match="max_shrink"):
-            plan.check(max_shrink=1.5)
 
 
 @pytest.mark.parametrize(
