@@ -228,11 +228,16 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
         from airflow_provider_batch.operators.lineage import audience_lineage
 
         sent = self._counts if not self.is_dry_run else None
+        try:
+            inputs = self.openlineage_inputs()
+        except Exception as error:  # noqa: BLE001 - of a database or a parser; the audience was written all the same
+            self.log.warning("lineage: where the ids come from could not be told: %s", type(error).__name__)
+            inputs = []
         return audience_lineage(
             self.batch_conn_id,
             self.audience_name,
             rows=sent["added"] + sent["removed"] if sent else None,
-            inputs=self.openlineage_inputs(),
+            inputs=inputs,
         )
 
     def _tell_outlets(self, context: Context, audience: Mapping[str, Any] | None) -> None:
