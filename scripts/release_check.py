@@ -34,10 +34,13 @@ DIST_INFO: Final = {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses
 IMPORTS: Final = """
 import importlib, airflow_provider_batch
 declared = airflow_provider_batch.get_provider_info()
+modules = {entry["python-module"] for entry in declared["transfers"]}
 for part in ("hooks", "operators", "sensors", "triggers"):
-    for entry in declared[part]:
-        for module in entry["python-modules"]:
-            importlib.import_module(module)
+    modules.update(*(entry["python-modules"] for entry in declared[part]))
+named = [*declared["extra-links"], *(entry["class-name"] for entry in declared["task-decorators"])]
+named += [entry[part] for entry in declared["asset-uris"] for part in entry if part != "schemes"]
+for module in sorted(modules | {path.rpartition(".")[0] for path in named}):
+    importlib.import_module(module)
 """
 
 UV: Final = str(Path(sys.executable).with_name("uv"))
@@ -56,6 +59,7 @@ def main() -> None:
     try:
         version = the_version()
         say(f"{DISTRIBUTION} {version} is the newest in CHANGELOG.md")
+        check_tracked()
         built = build_twice()
         check_metadata(built)
         check_contents(built, version)
@@ -84,10 +88,22 @@ def the_version() -> str:
     return str(version)
 
 
+def check_tracked() -> None:
+    """Fail if the package has files that nobody has put under version control: what is built would lack them."""
+    if forgotten := listed("--others", "--exclude-standard", PACKAGE):
+        raise Unfit(f"not under version control: {', '.join(map(str, forgotten))}")
+
+
 def tracked() -> list[Path]:
     """Return the files under version control, relative to the root."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    return [Path(name) for name in listed.split("\0") if name and (ROOT / name).exists()]
+    return listed()
+
+
+def listed(*options: str) -> list[Path]:
+    """Return the files that git lists and that are there."""
+    command = ["git", "ls-files", "-z", *options]
+    names = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [Path(name) for name in names.split("\0") if name and (ROOT / name).exists()]
 
 
 def build_twice() -> dict[str, Path]:
@@ -163,8 +179,8 @@ def check_on(airflow: str, pythons: list[str], wheel: Path, version: str) -> Non
         env |= {"AIRFLOW_HOME": home, "AIRFLOW__CORE__LOAD_EXAMPLES": "False", "PYTHONWARNINGS": "ignore"}
         python = str(folder / "bin" / "python")
         run(python, "-c", IMPORTS, env=env, cwd=home)
-        listed = run(python, "-m", "airflow", "providers", "list", "--output", "json", env=env, cwd=home)
-    providers = json.loads(listed[listed.index("[{") :])
+        shown = run(python, "-m", "airflow", "providers", "list", "--output", "json", env=env, cwd=home)
+    providers = json.loads(shown[shown.index("[{") :])
     ours = [provider["version"] for provider in providers if provider["package_name"] == DISTRIBUTION]
     if ours != [version]:
         raise Unfit(f"Airflow {airflow} does not show the provider: {ours}")

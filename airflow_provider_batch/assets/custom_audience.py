@@ -33,6 +33,9 @@ def custom_audience_asset(
     :param extra: whatever is to be kept with the asset.
     :raises ValueError: if there cannot be such an audience or connection.
     """
+    for name, value in (("audience_name", audience_name), ("batch_conn_id", batch_conn_id)):
+        if not isinstance(value, str):
+            raise ValueError(f"{name}: a value of type {type(value).__name__} is no name")
     address = f"{SCHEME}://{batch_conn_id}/{audience_name}"
     _check(address, batch_conn_id, audience_name)
     # Airflow 3 would take the address as it was before it was made tidy for the name.

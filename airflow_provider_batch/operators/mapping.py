@@ -75,7 +75,8 @@ def check_mapped(operator: Any, context: Context) -> None:
     if use == "actions":
         raise InvalidArgumentError(
             "mapped_by: one of these mapped tasks may add an id that another removes, and Batch promises no order "
-            "between their calls; if all rows of an id are in one of them, pass mapped_by='id'; if not, map tasks that "
+            "between their calls; if all of them only add, or only remove, say so in partial(): the mode, or "
+            "remove_ids=None; if all rows of an id are in one of them, pass mapped_by='id'; if not, map tasks that "
             "only remove, and after a wait for their tokens others that only add"
         )
     raise InvalidArgumentError(

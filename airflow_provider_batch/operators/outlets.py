@@ -34,6 +34,24 @@ def check_outlets(operator: Any, *, waits: bool) -> None:
         )
 
 
+def check_own(operator: Any) -> None:
+    """
+    Return if every audience among the outlets of *operator* is the one that it is about, over its connection.
+
+    :raises InvalidArgumentError: if one is another: nothing was waited for there.
+    """
+    # Airflow renders no templates in assets: one is a name that two DAGs agree on.
+    addresses = [address for outlet in audience_outlets(operator) if "{" not in (address := _address(outlet))]
+    if not addresses:
+        return
+    own = f"{_ADDRESS}{operator.batch_conn_id}/{operator.audience_name}"
+    if others := [address for address in addresses if address != own]:
+        raise InvalidArgumentError(
+            f"outlets: the event of {others[0]} would say that that audience is indexed, and this task knows it of "
+            f"{own} alone; pass custom_audience_asset({operator.audience_name!r}, {operator.batch_conn_id!r})"
+        )
+
+
 def check_alone(operator: Any, context: Context) -> None:
     """
     Return if the task is not one of several mapped ones that share an outlet.

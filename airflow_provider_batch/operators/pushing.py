@@ -15,7 +15,13 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperat
 from airflow_provider_batch.exceptions import EmptySetError
 from airflow_provider_batch.links.batch import BatchDashboardLink, keep_dashboard_url
 from airflow_provider_batch.operators.failing import hopeless_fails
-from airflow_provider_batch.operators.outlets import check_alone, check_outlets, tell_outlets, withhold_events
+from airflow_provider_batch.operators.outlets import (
+    check_alone,
+    check_outlets,
+    check_own,
+    tell_outlets,
+    withhold_events,
+)
 from airflow_provider_batch.operators.rendering import RendersIdsAsCounts
 
 if TYPE_CHECKING:
@@ -38,10 +44,11 @@ class AudienceOperator(BaseOperator):
     ui_color = "#d8efe6"
 
     def pre_execute(self, context: Context) -> None:
-        """Refuse outlets that would speak too early, also of mapped tasks, and keep the address for the link."""
+        """Refuse outlets that would say what the task does not know, and keep the address for the link."""
         super().pre_execute(context)
         with hopeless_fails():
             check_outlets(self, waits=self.wait_for_indexing)
+            check_own(self)
             check_alone(self, context)
         keep_dashboard_url(self, context)
 
@@ -221,11 +228,16 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
         from airflow_provider_batch.operators.lineage import audience_lineage
 
         sent = self._counts if not self.is_dry_run else None
+        try:
+            inputs = self.openlineage_inputs()
+        except Exception as error:  # noqa: BLE001 - of a database or a parser; the audience was written all the same
+            self.log.warning("lineage: where the ids come from could not be told: %s", type(error).__name__)
+            inputs = []
         return audience_lineage(
             self.batch_conn_id,
             self.audience_name,
             rows=sent["added"] + sent["removed"] if sent else None,
-            inputs=self.openlineage_inputs(),
+            inputs=inputs,
         )
 
     def _tell_outlets(self, context: Context, audience: Mapping[str, Any] | None) -> None:

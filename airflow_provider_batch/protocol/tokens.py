@@ -35,12 +35,20 @@ def _tokens(value: object) -> Iterator[str]:
     if isinstance(value, str) and _TOKEN.fullmatch(value) and value != "None":
         yield value
     elif isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
+        has_items = False
         for item in value:
+            has_items = True
             yield from _tokens(item)
+        # Airflow's own sequence has an item for each mapped task that has returned something, if only an empty list.
+        if not has_items and isinstance(value, Sequence) and not isinstance(value, list | tuple):
+            raise _refused("a missing XCom")
+    elif value is None or (isinstance(value, str) and value.strip() in ("", "None")):
+        raise _refused("a missing XCom")
     else:
-        kind = "this text" if isinstance(value, str) else f"a value of type {type(value).__name__}"
-        if value is None or (isinstance(value, str) and value.strip() in ("", "None")):
-            kind = "a missing XCom"
-        raise InvalidArgumentError(
-            f"indexing_tokens: {kind} is no indexing token; pass the output of the task that pushed the ids"
-        )
+        raise _refused("this text" if isinstance(value, str) else f"a value of type {type(value).__name__}")
+
+
+def _refused(kind: str) -> InvalidArgumentError:
+    return InvalidArgumentError(
+        f"indexing_tokens: {kind} is no indexing token; pass the output of the task that pushed the ids"
+    )

@@ -20,7 +20,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_batch.exceptions import IndexingTimeoutError
 from airflow_provider_batch.links.batch import BatchDashboardLink, keep_dashboard_url
 from airflow_provider_batch.operators.failing import hopeless_fails
-from airflow_provider_batch.operators.outlets import check_alone, tell_outlets
+from airflow_provider_batch.operators.outlets import check_alone, check_own, tell_outlets
 from airflow_provider_batch.operators.pushing import defer_until_indexed
 from airflow_provider_batch.protocol.tokens import named, read_indexing_tokens
 
@@ -88,9 +88,10 @@ class CustomAudienceIndexingSensor(BaseSensorOperator):
         return BatchHook(self.batch_conn_id)
 
     def pre_execute(self, context: Context) -> None:
-        """Refuse an outlet that several mapped sensors share, and keep the address for the link."""
+        """Refuse outlets that would say what the task does not know, and keep the address for the link."""
         super().pre_execute(context)
         with hopeless_fails():
+            check_own(self)
             check_alone(self, context)
         keep_dashboard_url(self, context)
 

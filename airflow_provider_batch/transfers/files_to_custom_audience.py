@@ -79,4 +79,4 @@ class FilesToCustomAudienceOperator(RowsToCustomAudienceOperator):
         path = storage_path(self.path, self.path_conn_id)
         if path.protocol in ("", "file"):
             return [Dataset(namespace="file", name=path.path)]
-        return [Dataset(namespace=f"{path.protocol}://{path.bucket.rpartition('@')[2]}", name=path.key)]
+        return [Dataset(namespace=f"{path.protocol}://{path.bucket.rpartition('@')[2]}", name=path.key or "/")]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from airflow_provider_batch.transfers.rows import RowsToCustomAudienceOperator
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_batch.sources.sql import SqlSource
+
+#: What stands for a value in most drivers' queries, and what for a percent sign beside it.
+_PLACEHOLDER: Final = re.compile(r"%%|%(?:\(\w+\))?[sbt]")
 
 
 class SqlToCustomAudienceOperator(RowsToCustomAudienceOperator):
@@ -79,6 +83,17 @@ class SqlToCustomAudienceOperator(RowsToCustomAudienceOperator):
             default_schema=hook.get_openlineage_default_schema(),
         )
         read = parser.generate_openlineage_metadata_from_sql(
-            sql=self.sql, hook=hook, database_info=database, database=connection.schema, use_connection=False
+            sql=self._sql_without_placeholders(hook),
+            hook=hook,
+            database_info=database,
+            database=connection.schema,
+            use_connection=False,
         )
         return list(read.inputs)
+
+    def _sql_without_placeholders(self, hook: Any) -> str:
+        """Return the query as OpenLineage's parser can read it, which knows no driver's placeholders."""
+        if not self.parameters:
+            return self.sql
+        sql = _PLACEHOLDER.sub(lambda found: "%" if found[0] == "%%" else "NULL", self.sql)
+        return sql.replace("?", "NULL") if hook.placeholder == "?" else sql

@@ -45,6 +45,15 @@ def test_what_is_no_audience_is_refused(name: str) -> None:
         custom_audience_asset(name)
 
 
+def test_what_is_no_text_is_refused_in_words() -> None:
+    values: list[Any] = [None, 5, ["vip"]]
+    for value in values:
+        with pytest.raises(ValueError, match=f"audience_name: a value of type {type(value).__name__} is no name"):
+            custom_audience_asset(value)
+        with pytest.raises(ValueError, match="batch_conn_id: a value of type"):
+            custom_audience_asset("vip", value)
+
+
 @pytest.mark.parametrize("conn_id", ["", "batch default", "é", "a/b"])
 def test_what_is_no_connection_is_refused(conn_id: str) -> None:
     with pytest.raises(ValueError, match="the connection's id must be of letters"):

@@ -14,9 +14,13 @@ from typing import Any
 import pytest
 
 from airflow_provider_batch import exceptions, get_provider_info
+from airflow_provider_batch.assets.custom_audience import custom_audience_asset
+from airflow_provider_batch.decorators.custom_audience import CustomAudienceDecoratedOperator
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.protocol import limits, model
+from airflow_provider_batch.retries import batch_retry_policy
 from airflow_provider_batch.sandbox import Sandbox
+from airflow_provider_batch.triggers.custom_audience import CustomAudienceIndexingTrigger
 from tests.conftest import EXAMPLE_DAGS
 from tests.docs.pages import DOCS, README, ROOT, links, named, snippets
 
@@ -64,6 +68,12 @@ TRIGGERS = [
 ]
 ERRORS = classes_of(exceptions)
 
+#: What DAG files call beside the classes.
+FUNCTIONS = (custom_audience_asset, batch_retry_policy)
+
+#: What a decorator fills in, and what Airflow asks a hook's class.
+NOT_FOR_DAG_FILES = {"python_callable", "op_args", "op_kwargs", "get_connection_form_widgets", "get_ui_field_behaviour"}
+
 
 def arguments(call: Any) -> set[str]:
     """Return the names that *call* can be given."""
@@ -90,20 +100,30 @@ def test_what_else_is_declared_to_airflow_is_on_a_page() -> None:
     assert [found for entry in PROVIDER["task-decorators"] if (found := f"task.{entry['name']}") not in NAMED] == []
 
 
-@pytest.mark.parametrize("cls", [*DECLARED, Sandbox], ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize("cls", [*DECLARED, CustomAudienceDecoratedOperator, Sandbox], ids=lambda cls: cls.__name__)
 def test_its_parameters_are_on_a_page(cls: type) -> None:
-    assert sorted(parameters_of(cls) - NAMED) == []
+    assert sorted(parameters_of(cls) - NAMED - NOT_FOR_DAG_FILES) == []
 
 
-def test_the_parameters_of_the_hooks_methods_are_on_a_page() -> None:
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
+def test_a_public_function_and_its_parameters_are_on_a_page(function: Any) -> None:
+    assert sorted({function.__name__, *arguments(function)} - NAMED) == []
+
+
+def test_the_hooks_methods_and_their_parameters_are_on_a_page() -> None:
     ours = [base for base in BatchHook.__mro__ if base.__module__.startswith("airflow_provider_batch.")]
-    methods = {name: method for base in ours for name, method in vars(base).items() if inspect.isfunction(method)}
-    public = {name: arguments(method) for name, method in methods.items() if not name.startswith("_")}
-    assert sorted(public.keys() - NAMED) == []
+    members = {name: member for base in ours for name, member in vars(base).items() if not name.startswith("_")}
+    others = {name for name, member in members.items() if isinstance(member, property | classmethod | staticmethod)}
+    public = {name: arguments(member) for name, member in members.items() if inspect.isfunction(member)}
+    assert sorted((public.keys() | others) - NAMED - NOT_FOR_DAG_FILES) == []
     assert {name: sorted(missing) for name, given in public.items() if (missing := given - NAMED)} == {}
 
 
-@pytest.mark.parametrize("cls", [cls for cls in DECLARED if cls is not BatchHook], ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize(
+    "cls",
+    [*(cls for cls in DECLARED if cls is not BatchHook), CustomAudienceIndexingTrigger],
+    ids=lambda cls: cls.__name__,
+)
 def test_its_parameters_are_in_its_docstring_or_in_one_that_it_names(cls: type) -> None:
     classes = [cls]
     for each in classes:
@@ -127,6 +147,10 @@ def limits_with_their_pages() -> Iterator[tuple[str, object, list[str]]]:
     for comment, names in re.findall(r"((?:^#.*\n)+)((?:^\w+: Final.*\n)+)", source, re.MULTILINE):
         for name in re.findall(r"^(\w+): Final", names, re.MULTILINE):
             yield name, getattr(limits, name), re.findall(r"https://[^\s,]+[^\s,.:]", comment)
+
+
+def test_every_limit_of_batchs_has_a_comment_right_above_it() -> None:
+    assert {name for name, _, _ in limits_with_their_pages()} == {name for name in vars(limits) if name.isupper()}
 
 
 @pytest.mark.parametrize(("name", "value", "sources"), list(limits_with_their_pages()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -102,3 +103,26 @@ def test_the_version_stands_in_one_place_and_is_the_newest_in_the_changelog() ->
 def test_what_should_not_be_released_is_named() -> None:
     with pytest.raises(release_check.Unfit, match=r"too much: \['notes.txt'\], and lacks: \['py.typed'\]"):
         release_check.compare("the wheel", {"a.py", "notes.txt"}, {"a.py", "py.typed"})
+
+
+def test_a_file_that_was_forgotten_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    package = tmp_path / release_check.PACKAGE
+    package.mkdir()
+    (package / "old.py").touch()
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    subprocess.run(["git", "add", "."], cwd=tmp_path, check=True)
+    monkeypatch.setattr(release_check, "ROOT", tmp_path)
+    release_check.check_tracked()
+
+    (package / "new.py").touch()
+    with pytest.raises(release_check.Unfit, match=r"not under version control: airflow_provider_batch/new\.py$"):
+        release_check.check_tracked()
+
+
+def test_every_module_that_is_named_to_airflow_is_imported() -> None:
+    program = (
+        f"{release_check.IMPORTS}\nimport sys; print(*(name for name in sys.modules if name.startswith('airflow_p')))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    named = set(re.findall(r"airflow_provider_batch(?:\.[a-z_]+)+", repr(airflow_provider_batch.get_provider_info())))
+    assert {name for name in named if (ROOT / f"{name.replace('.', '/')}.py").exists()} <= set(run.stdout.split())

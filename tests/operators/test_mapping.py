@@ -152,9 +152,12 @@ def test_arguments_of_an_upstream_task_may_be_anything_that_is_not_fixed() -> No
     def upstream() -> list[dict[str, Any]]:
         return []
 
-    with pytest.raises(InvalidArgumentError, match=MAY_UNDO):
+    with pytest.raises(InvalidArgumentError, match=r"say so in partial\(\): the mode, or remove_ids=None"):
         checked(lambda: update().expand_kwargs(upstream()), {"add_ids": ["a"]})
     checked(lambda: update(remove_ids=None).expand_kwargs(upstream()), {"add_ids": ["a"]})
+    with pytest.raises(InvalidArgumentError, match=r"say so in partial\(\): the mode"):
+        checked(lambda: sql(None).expand_kwargs(upstream()), {"parameters": SHARDS[0]})
+    checked(lambda: sql("add").expand_kwargs(upstream()), {"parameters": SHARDS[0]})
 
 
 @pytest.mark.parametrize(("remove", "refused"), [(False, False), (True, True)])

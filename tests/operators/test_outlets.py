@@ -174,6 +174,21 @@ def test_an_outlet_that_is_given_later_is_refused_as_the_task_starts(batch_sandb
     assert batch_sandbox.calls == []
 
 
+@pytest.mark.parametrize("other", [custom_audience_asset("newsletter"), custom_audience_asset("vip", "batch_ios")])
+@pytest.mark.parametrize("kind", [update, sensor])
+def test_an_outlet_of_another_audience_is_refused_as_the_task_starts(
+    kind: Any, other: Any, batch_sandbox: Sandbox, context: Any
+) -> None:
+    arguments = {"add_ids": ["a"]} if kind is update else {"indexing_tokens": ["t"]}
+    with pytest.raises(AirflowFailException, match=rf"the event of {other.uri} .* batch://batch_default/vip alone"):
+        start(kind(outlets=[ELSEWHERE, VIP, other], **arguments), context)
+    assert batch_sandbox.calls == []
+
+
+def test_a_template_in_an_outlet_is_a_name_that_two_dags_agree_on(batch_sandbox: Sandbox, context: Any) -> None:
+    start(update(add_ids=["a"], outlets=[custom_audience_asset("{{ var.value.audience }}")]), context)
+
+
 def test_mapped_tasks_are_refused_as_the_first_would_speak_for_all(context: Any, ti: TaskInstance) -> None:
     ti.map_index = 0
     for operator in (update(add_ids=["a"]), sensor(indexing_tokens=["t"])):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -8,12 +9,17 @@ from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.protocol.tokens import named, read_indexing_tokens
 
 
-class Lazy:
+class Lazy(Sequence[list[str]]):
     """The results of mapped tasks, fetched one by one."""
 
-    def __iter__(self) -> Iterable[list[str]]:
-        yield ["t0"]
-        yield ["t1", "t2"]
+    def __init__(self, *results: list[str]) -> None:
+        self.results = results
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.results[index]
 
 
 @pytest.mark.parametrize(
@@ -25,7 +31,8 @@ class Lazy:
         (("t0", "t1"), ["t0", "t1"]),
         (iter(["t0", "t1"]), ["t0", "t1"]),
         ([["t0"], ["t1", "t2"]], ["t0", "t1", "t2"]),
-        (Lazy(), ["t0", "t1", "t2"]),
+        (Lazy(["t0"], ["t1", "t2"]), ["t0", "t1", "t2"]),
+        (Lazy([], []), []),
         (["t0", "t1", "t0"], ["t0", "t1"]),
         ([["t0"], ["t0"]], ["t0"]),
         ('["t0", "t1"]', ["t0", "t1"]),
@@ -42,7 +49,11 @@ def test_tokens_are_read_each_once_and_in_their_order(value: object, tokens: lis
 
 
 @pytest.mark.parametrize(
-    "value", [None, "None", "", " ", [""], " None ", [None], ["t0", None], [["t0"], None], "[null]", "[None]"]
+    "value",
+    [
+        *(None, "None", "", " ", [""], " None ", [None], ["t0", None], [["t0"], None], "[null]", "[None]"),
+        *(Lazy(), [["t0"], Lazy()]),  # mapped tasks that have all failed or were skipped
+    ],
 )
 def test_a_missing_xcom_does_not_pass_for_done(value: object) -> None:
     with pytest.raises(
