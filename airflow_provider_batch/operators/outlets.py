@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
+from airflow_provider_batch.operators.failing import hopeless_fails
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -66,11 +67,25 @@ def check_alone(operator: Any, context: Context) -> None:
         )
 
 
-def tell_outlets(operator: Any, context: Context, facts: Mapping[str, Any]) -> None:
-    """Put *facts*, neither ids nor tokens, into what Airflow emits for each audience once the task has succeeded."""
+def tell_outlets(
+    operator: Any, context: Context, counts: Mapping[str, Any], audience: Mapping[str, Any] | None
+) -> None:
+    """
+    Put *counts* and the audience's size and state into what Airflow emits for it once the task has succeeded.
+
+    :param audience: its view; None if there was nothing to wait for, so that nobody has asked for it.
+    """
     events: Any = context.get("outlet_events")
-    for outlet in audience_outlets(operator) if events is not None else ():
-        events[outlet].extra.update(facts)
+    outlets = audience_outlets(operator) if events is not None else ()
+    if not outlets:
+        return
+    if audience is None:
+        with hopeless_fails():
+            audience = operator.hook.get_custom_audience(
+                operator.audience_name, audience_type=operator.audience_type
+            ).to_dict()
+    for outlet in outlets:
+        events[outlet].extra.update({**counts, **{name: audience[name] for name in ("nb_ids", "indexing_state")}})
 
 
 def withhold_events(operator: Any) -> None:

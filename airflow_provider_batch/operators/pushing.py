@@ -199,7 +199,7 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
             journal.clear()
         if self.is_dry_run:
             withhold_events(self)
-        self._tell_outlets(context, audience.to_dict() if audience else None)
+        tell_outlets(self, context, self._counts, audience.to_dict() if audience else None)
         return result.indexing_tokens
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> list[str]:
@@ -216,7 +216,7 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
         if journal is not None:
             journal.clear()
         self._counts = indexed.counts
-        self._tell_outlets(context, indexed.audience)
+        tell_outlets(self, context, indexed.counts or {}, indexed.audience)
         return list(indexed.indexing_tokens)
 
     def openlineage_inputs(self) -> list[Any]:
@@ -239,11 +239,6 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
             rows=sent["added"] + sent["removed"] if sent else None,
             inputs=inputs,
         )
-
-    def _tell_outlets(self, context: Context, audience: Mapping[str, Any] | None) -> None:
-        view = audience or {}
-        facts = {"nb_ids": view.get("nb_ids"), "indexing_state": view.get("indexing_state")}
-        tell_outlets(self, context, {**(self._counts or {}), **facts})
 
     def _wait(self, indexing_tokens: list[str]) -> CustomAudience | None:
         own_replace = self.own_replace(indexing_tokens)

@@ -149,8 +149,7 @@ class CustomAudienceIndexingSensor(BaseSensorOperator):
 
     def _indexed(self, context: Context, view: dict[str, Any] | None) -> dict[str, Any] | None:
         self._view = view
-        facts = {name: (view or {}).get(name) for name in ("nb_ids", "indexing_state")}
-        tell_outlets(self, context, {"audience": self.audience_name, "type": self.audience_type, **facts})
+        tell_outlets(self, context, {"audience": self.audience_name, "type": self.audience_type}, view)
         return view
 
     def _ask_or_defer(self, context: Context) -> Any:

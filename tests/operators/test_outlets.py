@@ -133,8 +133,11 @@ def test_other_outlets_are_none_of_our_concern(batch_sandbox: Sandbox, context: 
 def test_nothing_to_send_leaves_the_audience_as_indexed_as_it_was(
     batch_sandbox: Sandbox, context: Any, events: Any
 ) -> None:
-    update(add_ids=[]).execute(context)
-    assert (events[VIP].extra["calls"], events[VIP].extra["indexing_state"]) == (0, None)
+    update(outlets=[], add_ids=["a", "b"]).execute(context)
+    for task in (update(add_ids=[]), update(add_ids=[], deferrable=True), sensor(indexing_tokens=[])):
+        task.execute(context)
+        assert (events[VIP].extra["nb_ids"], events[VIP].extra["indexing_state"]) == (2, "APPLIED")
+        events[VIP].extra.clear()
     with pytest.raises(AirflowSkipException):
         update(add_ids=[], skip_on_empty=True).execute(context)
 
