@@ -12,7 +12,7 @@ JOBS ?= 2
 HOLD_2.11.0 := 'universal-pathlib<0.3'
 HOLD_2.11.2 := 'universal-pathlib<0.3'
 HOLD_3.0.6 := 'fastapi<0.132' 'universal-pathlib<0.3'
-HOLD_3.2.2 := 'fastapi<0.137'
+HOLD_3.2.2 := 'fastapi<0.137' 'svcs<26.2'
 # What is needed beside the tests.
 GROUPS_$(NEWEST) := --group lint --group docs --group browser
 GROUPS_$(OLDEST) := --group browser
