@@ -43,12 +43,16 @@ class BatchError(Exception):
     retryable: bool = False
     #: How many chunks of the same push Batch had accepted before, or None outside a push.
     accepted_chunks: int | None = None
+    #: How often a call was tried before it was given up; None if it was not tried again.
+    tries: int | None = None
 
     def __str__(self) -> str:
-        message = super().__str__()
-        if self.accepted_chunks is None:
-            return message
-        return f"{message} (Batch had accepted {chunk_count(self.accepted_chunks)} of this push before)"
+        notes = []
+        if self.tries is not None:
+            notes.append(f"tried {self.tries} times")
+        if self.accepted_chunks is not None:
+            notes.append(f"Batch had accepted {chunk_count(self.accepted_chunks)} of this push before")
+        return super().__str__() + (f" ({'; '.join(notes)})" if notes else "")
 
 
 def chunk_count(number: int) -> str:

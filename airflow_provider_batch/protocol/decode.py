@@ -45,7 +45,9 @@ _REMEDIES: Final = {
     401: "check the REST API key (the connection's password), the app's or project's key (its login) and its platform",
     403: "the keys are known but may not do this; check that they belong to the same company and app or project",
     # Whether an unknown audience is answered like an unknown route is not documented.
-    404: "check that the audience exists, and that the connection's login and platform are those of its app or project",
+    404: "check that the audience exists (create_if_missing=True creates it), and that the connection's login and "
+    "platform are those of its app or project",
+    429: "a lower requests_per_second in the connection keeps below the limit; for several tasks, with a pool",
 }
 
 T = TypeVar("T")
@@ -144,14 +146,21 @@ def _api_error(response: Response, request: Request) -> BatchAPIError:
     code = code and _without_members(code, request.members)
     named = " ".join(filter(None, (code, f"({number})" if number is not None else "")))
     said = _without_members(message, request.members)
-    parts = [f"{request.route}: answered {response.status}", named, said, _remedy(response.status)]
+    retry_after = _retry_after(response)
+    parts = [
+        f"{request.route}: answered {response.status}",
+        named,
+        said if said != code else "",
+        f"Batch asks to wait {retry_after:,.0f} s" if retry_after else "",
+        _remedy(response.status),
+    ]
     error = _error_class(response.status)(
         "; ".join(filter(None, parts)),
         status=response.status,
         code=code,
         number=number,
         route=request.route,
-        retry_after=_retry_after(response),
+        retry_after=retry_after,
     )
     # Not on any page: what a proxy says of a body that was too slow, and no word on the body itself.
     error.retryable = error.retryable or response.status == 408

@@ -97,8 +97,9 @@ def exchange(request: Request, read: Callable[[Response, Request], R], delay: De
             return _read(answer, request, read)
         except BatchError as error:
             if (pause := delay(attempt, error, waited)) is None:
+                error.tries = attempt if attempt > 1 else None
                 raise
-            rest = Sleep(pause, everyone=_is_overloaded(error))
+            rest = Sleep(pause, everyone=_is_overloaded(error), retries=error)
         waited += pause
         yield rest
 
@@ -242,10 +243,11 @@ def _write_once(request: Request, happened: Callable[[], Flow[bool]], delay: Del
             pause, failure = delay(attempt, error, waited), error
         if pause is not None:
             waited += pause
-            yield Sleep(pause, everyone=_is_overloaded(failure))
+            yield Sleep(pause, everyone=_is_overloaded(failure), retries=failure)
         if unclear and (yield from happened()):
             return None
         if pause is None:
+            failure.tries = attempt if attempt > 1 else None
             raise failure
 
 
@@ -272,11 +274,13 @@ def await_indexing(
     for position, token in enumerate(indexing_tokens):
         questions = failures = 0
         while True:
+            failure: BatchError | None = None
             try:
                 audience = yield from view(dialect, audience_name, token, no_retry)
             except BatchError as error:
                 if not error.retryable:
                     raise
+                failure = error
                 failures += 1
                 last_error = str(error)
                 pause = delay(failures, error, 0.0)
@@ -290,7 +294,8 @@ def await_indexing(
             left = deadline - now()
             if left <= 0:
                 return IndexingOutcome(audience, tuple(indexing_tokens[position:]), tuple(replaced), last_error)
-            yield Sleep(min(left, max(_SHORTEST_PAUSE, spacing(failures) if pause is None else pause)))
+            pause = max(_SHORTEST_PAUSE, spacing(failures) if pause is None else pause)
+            yield Sleep(min(left, pause), retries=failure)
         if audience.indexing_state is IndexingState.REPLACED:
             replaced.append(token)
     return IndexingOutcome(audience, (), tuple(replaced))

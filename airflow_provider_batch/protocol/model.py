@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Literal
 
-from airflow_provider_batch.exceptions import TooManyRejectedError
+from airflow_provider_batch.exceptions import BatchError, TooManyRejectedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +43,16 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """A wait of so many seconds; ``everyone`` says that nobody else of the same task should send meanwhile either."""
+    """
+    A wait of so many seconds.
+
+    ``everyone`` says that nobody else of the same task should send meanwhile either; ``retries`` is the error after
+    which a call is tried again.
+    """
 
     seconds: float
     everyone: bool = False
+    retries: BatchError | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

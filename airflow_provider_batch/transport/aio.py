@@ -19,6 +19,7 @@ from airflow_provider_batch.protocol.model import Request, Response, Sleep
 from airflow_provider_batch.transport import MAX_BODY, private_logs
 from airflow_provider_batch.transport.credentials import Credentials
 from airflow_provider_batch.transport.pace import Pace
+from airflow_provider_batch.transport.retry_log import RetryLog
 
 
 class AsyncTransport:
@@ -29,10 +30,12 @@ class AsyncTransport:
         self._timeout = timeout
         self._credentials = credentials
         self._pace = pace
+        self._retry_log = RetryLog()
 
     async def perform(self, effect: Effect) -> Answer:
         """Do *effect* and return what came of it."""
         if isinstance(effect, Sleep):
+            self._retry_log.tell(effect)
             if effect.everyone:
                 self._pace.hold(effect.seconds)
             await asyncio.sleep(effect.seconds)

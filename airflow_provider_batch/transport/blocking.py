@@ -19,6 +19,7 @@ from airflow_provider_batch.protocol.model import Request, Response, Sleep
 from airflow_provider_batch.transport import MAX_BODY, MAX_CONNECTIONS, private_logs
 from airflow_provider_batch.transport.credentials import Credentials
 from airflow_provider_batch.transport.pace import Pace
+from airflow_provider_batch.transport.retry_log import RetryLog
 
 
 class _Session(requests.Session):
@@ -75,6 +76,7 @@ class BlockingTransport:
         self._session = session
         self._credentials = credentials
         self._pace = pace
+        self._retry_log = RetryLog()
 
     def perform(self, effect: Effect) -> Answer:
         """
@@ -83,6 +85,7 @@ class BlockingTransport:
         :raises PushStoppedError: if the push was stopped.
         """
         if isinstance(effect, Sleep):
+            self._retry_log.tell(effect)
             if effect.everyone:
                 self._pace.hold(effect.seconds)
             self._sleep(effect.seconds)

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from airflow_provider_batch.exceptions import BatchRateLimitError
+from airflow_provider_batch.protocol.model import Sleep
+from airflow_provider_batch.transport.retry_log import RetryLog
+
+
+def test_retries_are_told_every_few_seconds(caplog: pytest.LogCaptureFixture) -> None:
+    now = 100.0
+    log = RetryLog(lambda: now)
+    again = Sleep(2.5, retries=BatchRateLimitError("PATCH /path: answered 429"))
+    with caplog.at_level(logging.WARNING):
+        log.tell(again)
+        log.tell(again)
+        now = 104.9
+        log.tell(again)
+        now = 105.0
+        log.tell(again)
+    assert caplog.messages == [
+        "PATCH /path: answered 429; trying again in 2.5 s, retry 1",
+        "PATCH /path: answered 429; trying again in 2.5 s, retry 4",
+    ]
+
+
+def test_waits_that_are_none_are_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        RetryLog().tell(Sleep(1))
+    assert caplog.messages == []
