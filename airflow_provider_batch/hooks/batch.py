@@ -20,13 +20,14 @@ from airflow_provider_batch.hooks.audiences import AudienceHook
 from airflow_provider_batch.hooks.lineage import report_audience
 from airflow_provider_batch.hooks.mirroring import Limits, MirrorRun
 from airflow_provider_batch.hooks.pushing import Indexing, OnRejectedChunk, Push, check_on_rejected_chunk
-from airflow_provider_batch.mirror.guards import check_limit, check_not_empty, check_shrink, drift
+from airflow_provider_batch.mirror.guards import check_not_empty, check_shrink, drift
 from airflow_provider_batch.mirror.plan import FirstRun, Mirror
 from airflow_provider_batch.protocol import encode
 from airflow_provider_batch.protocol.changes import read_changes
 from airflow_provider_batch.protocol.chunk import Chunks
 from airflow_provider_batch.protocol.intake import OnInvalidId, OnRejection
 from airflow_provider_batch.protocol.model import REMOVE_IDS, CreatedAudience, MirrorResult, PushResult
+from airflow_provider_batch.protocol.shares import check_limit
 from airflow_provider_batch.resume import Journal
 
 OnDrift = Literal["warn", "fail", "ignore"]

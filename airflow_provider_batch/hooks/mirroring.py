@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_batch.exceptions import BatchNotFoundError, BatchRequestError
 from airflow_provider_batch.hooks.connection import Settings
 from airflow_provider_batch.hooks.pushing import Push
-from airflow_provider_batch.mirror.guards import check_limit
 from airflow_provider_batch.mirror.plan import FirstRun, Mirror, Plan
 from airflow_provider_batch.protocol import flow
 from airflow_provider_batch.protocol.chunk import Chunks
@@ -25,6 +24,7 @@ from airflow_provider_batch.protocol.model import (
     Receipt,
     Rejection,
 )
+from airflow_provider_batch.protocol.shares import check_limit
 from airflow_provider_batch.resume import Journal
 
 if TYPE_CHECKING:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from airflow_provider_batch.exceptions import EmptySetError, GuardError, InvalidArgumentError
+from airflow_provider_batch.exceptions import EmptySetError, GuardError
+from airflow_provider_batch.protocol.shares import most
 
 
 def check_not_empty(audience_name: str, given: int, *, allow_empty: bool) -> None:
@@ -27,8 +28,8 @@ def check_shrink(
     :param whose: what has so many ids *before*.
     :raises GuardError: if it does.
     """
-    most = _most(max_shrink, before, "max_shrink")
-    if most is not None and before - after > most:
+    allowed = most(max_shrink, before)
+    if allowed is not None and before - after > allowed:
         raise GuardError(
             f"{audience_name}: the new set has {after:,} ids and {whose} {before:,}: {_share(before - after, before)} "
             f"fewer, more than max_shrink={max_shrink}. Nothing was sent; if that is right, run once with a greater one"
@@ -42,25 +43,13 @@ def check_changes(audience_name: str, before: int, adds: int, removes: int, max_
     :param max_changes: a count, or a share of *before* if it is a float; None for any.
     :raises GuardError: if there are.
     """
-    most = _most(max_changes, before, "max_changes")
-    if most is not None and adds + removes > most:
+    allowed = most(max_changes, before)
+    if allowed is not None and adds + removes > allowed:
         raise GuardError(
             f"{audience_name}: {adds:,} ids to add and {removes:,} to remove: {_share(adds + removes, before)} of the "
             f"{before:,} of the last set, more than max_changes={max_changes}. Nothing was sent; if that is right, run "
             "once with a greater one"
         )
-
-
-def check_limit(limit: object, name: str) -> None:
-    """
-    Return if *limit* is a count, a share, or None.
-
-    :raises InvalidArgumentError: if not.
-    """
-    if limit is None or (isinstance(limit, int) and not isinstance(limit, bool) and limit >= 0):
-        return
-    if not isinstance(limit, float) or not 0.0 <= limit <= 1.0:
-        raise InvalidArgumentError(f"{name}: {limit!r:.80} is neither a count nor a share from 0.0 to 1.0")
 
 
 def drift(nb_ids: int | None, count: int, uncertain: int = 0) -> str | None:
@@ -81,11 +70,6 @@ def drift(nb_ids: int | None, count: int, uncertain: int = 0) -> str | None:
         f"Batch counts {nb_ids:,} ids, {count - nb_ids:,} fewer than the snapshot: something else has removed some, or "
         "the audience was created anew; full_refresh=True sends all ids again"
     )
-
-
-def _most(limit: float | None, before: int, name: str) -> float | None:
-    check_limit(limit, name)
-    return limit * before if isinstance(limit, float) else limit
 
 
 def _share(part: int, whole: int) -> str:

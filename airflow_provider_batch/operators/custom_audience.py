@@ -171,9 +171,9 @@ class CustomAudienceReplaceOperator(IdsOperator):
     :param audience_name: an existing audience. (templated)
     :param ids: all ids it shall have, as ``add_ids`` of :class:`CustomAudienceUpdateOperator`. (templated)
     :param allow_empty: whether no ids at all may replace all members; if not, the task fails, so that an empty XCom
-        does not wipe an audience.
+        does not wipe an audience. (templated)
     :param max_shrink: how much smaller the audience may get, by the ``nb_ids`` that Batch tells before: a share of them
-        (float, 0.0 to 1.0), or a count (int); None for any.
+        (float, 0.0 to 1.0), or a count (int); None for any. (templated)
 
     The other parameters are those of :class:`~airflow_provider_batch.operators.sourcing.SourcePushOperator` that its
     mode ``replace`` has.

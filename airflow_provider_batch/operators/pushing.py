@@ -23,6 +23,7 @@ from airflow_provider_batch.operators.outlets import (
     withhold_events,
 )
 from airflow_provider_batch.operators.rendering import RendersIdsAsCounts
+from airflow_provider_batch.protocol.shares import check_limit
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -130,6 +131,7 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
     ) -> None:
         if mapped_by not in (None, "id", "audience"):
             raise ValueError(f"mapped_by: {mapped_by!r:.80} is none of id, audience")
+        check_limit(max_rejected, "max_rejected")
         super().__init__(**kwargs)
         self.audience_name = audience_name
         self.audience_type = audience_type
@@ -181,10 +183,10 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
         with hopeless_fails(journal):
             try:
                 result = self.push(context, journal)
-            except EmptySetError as nothing:
+            except EmptySetError:
                 if not self.skip_on_empty:
                     raise
-                raise AirflowSkipException(str(nothing)) from None
+                raise AirflowSkipException(f"{self.audience_name}: there are no ids") from None
             self._counts = result.counts()
             if ti is not None:
                 ti.xcom_push(key="summary", value=result.summary())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.operators.pushing import PushOperator
+from airflow_provider_batch.protocol.shares import check_limit, read_limit
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
@@ -51,8 +52,9 @@ class SourcePushOperator(PushOperator):
     :param rejects_path: where rejected rows are written to, as JSON lines with place, reason and value: with
         ``on_invalid_id="skip"`` or ``on_rejected_chunk="bisect"``. The file holds ids. (templated)
     :param allow_empty: whether a source without ids is no failure (``replace``, ``mirror``, and files without a byte).
+        (templated)
     :param max_shrink: how much smaller ``replace`` and ``mirror`` may make the audience: a share of it (float, 0.0 to
-        1.0), or a count (int). None for any.
+        1.0), or a count (int). None for any. (templated)
     :param snapshot_path: for ``mirror``: a folder, local or in any storage that Airflow's ObjectStoragePath knows,
         which all workers see. (templated)
     :param first_run: for ``mirror`` without a snapshot: ``add``, so that members that Batch has already stay, or
@@ -62,7 +64,7 @@ class SourcePushOperator(PushOperator):
         SQL ``ORDER BY id COLLATE "C"``, or as your database calls it); it is then merged as a stream. More than a
         million ids that are not sorted are sorted by DuckDB (extra ``mirror``).
     :param max_changes: for ``mirror``: how many ids may be sent, a share of the last set (float) or a count (int); not
-        for a first run. None for any.
+        for a first run. None for any. (templated)
     :param on_drift: for ``mirror``, after a wait: what to do if Batch has another number of ids than the snapshot:
         ``warn``, ``fail`` or ``ignore``.
 
@@ -77,6 +79,9 @@ class SourcePushOperator(PushOperator):
         "rejects_path",
         "snapshot_path",
         "full_refresh",
+        "allow_empty",
+        "max_shrink",
+        "max_changes",
     )
 
     def __init__(
@@ -85,13 +90,13 @@ class SourcePushOperator(PushOperator):
         mode: Mode = "add",
         create_if_missing: bool = False,
         rejects_path: str | ObjectStoragePath | None = None,
-        allow_empty: bool = False,
-        max_shrink: float | None = None,
+        allow_empty: bool | str = False,
+        max_shrink: float | str | None = None,
         snapshot_path: str | ObjectStoragePath | None = None,
         first_run: FirstRun = "add",
         full_refresh: bool | str = False,
         is_sorted: bool = False,
-        max_changes: float | None = None,
+        max_changes: float | str | None = None,
         on_drift: OnDrift = "warn",
         wait_for_indexing: bool | None = None,
         **kwargs: Any,
@@ -101,6 +106,9 @@ class SourcePushOperator(PushOperator):
                 raise ValueError(f"{name}: {value!r:.80} is none of {', '.join(_CHOICES[name])}")
         if (mode == "mirror") is not (snapshot_path is not None):
             raise ValueError("snapshot_path: mode='mirror' needs one, and no other mode has a use for it")
+        for name, limit in (("max_shrink", max_shrink), ("max_changes", max_changes)):
+            if isinstance(limit, int | float):  # a template is read when it is rendered
+                check_limit(limit, name)
         waits = mode == "mirror" if wait_for_indexing is None else wait_for_indexing
         super().__init__(wait_for_indexing=waits, **kwargs)
         self.mode = mode
@@ -147,8 +155,8 @@ class SourcePushOperator(PushOperator):
                 argument = {"add": "add_ids", "remove": "remove_ids", "actions": "changes"}[self.mode]
                 return self.hook.update_custom_audience(self.audience_name, **{argument: values}, **common)
             common |= {
-                "allow_empty": self.allow_empty,
-                "max_shrink": self.max_shrink,
+                "allow_empty": is_true("allow_empty", self.allow_empty),
+                "max_shrink": read_limit(self.max_shrink, "max_shrink"),
                 "poke_interval": self.poke_interval,
                 "indexing_timeout": self.indexing_timeout,
             }
@@ -159,9 +167,9 @@ class SourcePushOperator(PushOperator):
                 values,
                 snapshot_path=storage_path(self.snapshot_path),
                 first_run=self.first_run,
-                full_refresh=_is_true("full_refresh", self.full_refresh),
+                full_refresh=is_true("full_refresh", self.full_refresh),
                 is_sorted=self.is_sorted,
-                max_changes=self.max_changes,
+                max_changes=read_limit(self.max_changes, "max_changes"),
                 owner=_owner(context),
                 **common,
             )
@@ -212,7 +220,7 @@ def _owner(context: Context) -> str:
     return f"{ti.dag_id}/{ti.run_id}/{ti.task_id}" + (f"[{ti.map_index}]" if getattr(ti, "map_index", -1) >= 0 else "")
 
 
-def _is_true(name: str, value: bool | str) -> bool:
+def is_true(name: str, value: bool | str) -> bool:
     """Read a switch that a template may have turned into text."""
     words = {"true": True, "false": False, "": False}
     if not isinstance(value, bool | str) or str(value).lower() not in words:

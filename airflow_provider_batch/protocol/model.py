@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Final, Literal
 
 from airflow_provider_batch.exceptions import BatchError, TooManyRejectedError
+from airflow_provider_batch.protocol.shares import most
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,8 +372,8 @@ class PushResult:
         :param max_rejected: a count, or a share of all values given if it is a float; None for any number.
         :raises TooManyRejectedError: otherwise; what was not rejected has been sent.
         """
-        most = max_rejected * self.given if isinstance(max_rejected, float) else max_rejected
-        if most is not None and self.rejected > most:
+        allowed = most(max_rejected, self.given)
+        if allowed is not None and self.rejected > allowed:
             raise TooManyRejectedError(
                 f"{self.audience_name}: {self.rejected:,} of {self.given:,} values were rejected, more than "
                 f"max_rejected={max_rejected}; the others were sent. First: {self.summary()['rejections'][0]}"

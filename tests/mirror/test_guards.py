@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from airflow_provider_batch.exceptions import EmptySetError, GuardError, InvalidArgumentError
-from airflow_provider_batch.mirror.guards import check_changes, check_limit, check_not_empty, check_shrink, drift
+from airflow_provider_batch.exceptions import EmptySetError, GuardError
+from airflow_provider_batch.mirror.guards import check_changes, check_not_empty, check_shrink, drift
 
 
 def test_an_empty_set_must_be_meant() -> None:
@@ -41,12 +41,6 @@ def test_and_no_more(max_changes: float) -> None:
 def test_an_empty_snapshot_has_no_shares() -> None:
     with pytest.raises(GuardError, match="5 ids to add and 0 to remove: 5 of the 0"):
         check_changes("vip", 0, 5, 0, 0.5)
-
-
-@pytest.mark.parametrize("limit", [-1, 1.5, -0.1, float("nan"), True, "10"])
-def test_a_limit_is_a_count_or_a_share(limit: object) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"^max_shrink: "):
-        check_limit(limit, "max_shrink")
 
 
 def test_drift_is_said_in_figures() -> None:

@@ -115,6 +115,34 @@ def test_a_switch_that_is_none_fails_without_retries(
     assert batch_sandbox.calls == []
 
 
+@pytest.mark.parametrize("mode", ["replace", "mirror"])
+def test_guards_may_be_templates(mode: Any, batch_sandbox: Sandbox, context: Any, tmp_path: Path) -> None:
+    given: dict[str, Any] = {"mode": mode, "snapshot_path": str(tmp_path) if mode == "mirror" else None}
+    guards = {name: f"{{{{ params.{name} }}}}" for name in ("allow_empty", "max_shrink", "max_changes")}
+
+    def run(ids: list[str], **params: Any) -> None:
+        operator = push(ids, poke_interval=0.1, **given, **guards)
+        rendering: Any = {**context, "params": {"allow_empty": False, "max_changes": None, **params}}
+        operator.render_template_fields(rendering)
+        operator.execute(context)
+
+    run(["a", "b"], max_shrink=0.2)
+    for ids, limit, error in ((["a"], 0.2, "max_shrink=0.2"), ([], 1.0, "allow_empty"), (["a"], "half", "max_shrink")):
+        with pytest.raises(AirflowFailException, match=error):
+            run(ids, max_shrink=limit)
+    run(["a"], max_shrink=1)
+    assert batch_sandbox.members("vip") == {"a"}
+    run([], max_shrink=1, allow_empty=True)
+    assert batch_sandbox.members("vip") == set()
+
+
+@pytest.mark.parametrize("name", ["max_rejected", "max_shrink", "max_changes"])
+@pytest.mark.parametrize("limit", [1.5, -1, True])
+def test_a_limit_that_is_none_fails_the_dag_file(name: str, limit: Any) -> None:
+    with pytest.raises(ValueError, match=f"^{name}: "):
+        push(["a"], **{name: limit})
+
+
 def test_a_mirror_is_claimed_in_the_name_of_the_task_instance(
     batch_sandbox: Sandbox, context: Any, ti: TaskInstance, tmp_path: Path
 ) -> None:

@@ -111,7 +111,7 @@ def test_an_audience_that_is_missing_may_be_left_alone(stage: Stage, context: An
         (delete, {"audience_name": "a b"}),
         (delete, {"if_missing": "ignore"}),
         (replace, {"audience_name": "n" * 256}),
-        (replace, {"max_shrink": 1.5}),
+        (replace, {"max_shrink": "1.5"}),
         (replace, {"ids": [True]}),
     ],
 )
