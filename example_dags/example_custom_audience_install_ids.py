@@ -16,7 +16,7 @@ with DAG(
     catchup=False,
 ) as dag:
     # [START howto_custom_audience_install_ids]
-    @task
+    @task(show_return_value_in_logs=False)
     def lapsed_installs() -> list[dict[str, Any]]:
         return [
             {

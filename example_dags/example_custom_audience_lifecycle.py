@@ -20,7 +20,7 @@ with DAG(
     catchup=False,
 ) as dag:
 
-    @task
+    @task(show_return_value_in_logs=False)
     def winners() -> list[str]:
         return ["customer-3001", "customer-3002", "customer-3003"]
 

@@ -14,7 +14,7 @@ with DAG(
     catchup=False,
 ) as dag:
 
-    @task
+    @task(show_return_value_in_logs=False)
     def big_spenders() -> list[str]:
         return ["customer-1001", "customer-1002", "customer-1003"]
 

@@ -13,7 +13,7 @@ with DAG(
     "example_custom_audience_update", start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), schedule=None, catchup=False
 ) as dag:
 
-    @task
+    @task(show_return_value_in_logs=False)
     def big_spenders() -> list[str]:
         return ["customer-1001", "customer-1002", "customer-1003"]
 

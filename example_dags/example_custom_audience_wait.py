@@ -11,11 +11,11 @@ with DAG(
     "example_custom_audience_wait", start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), schedule=None, catchup=False
 ) as dag:
 
-    @task
+    @task(show_return_value_in_logs=False)
     def new_subscribers() -> list[str]:
         return ["customer-2001", "customer-2002", "customer-2003"]
 
-    @task
+    @task(show_return_value_in_logs=False)
     def unsubscribed() -> list[str]:
         return ["customer-2003", "customer-1001"]
 

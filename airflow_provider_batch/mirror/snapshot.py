@@ -242,7 +242,7 @@ def _difference(theirs: Target, ours: Target) -> str:
         return f"another audience, {theirs.audience!r:.80}"
     if theirs.type != ours.type:
         return f"an audience of another type, {theirs.type!r:.80}"
-    return "an audience of another app or project"
+    return "an audience of another app or project, or at another host"
 
 
 def _confirmed_name(generation: int) -> str:

@@ -114,8 +114,9 @@ def check_command(command: str, folder: Path) -> None:
     shell(command)
 
 
-def check_dags_test(command: str, folder: Path) -> None:
-    assert any(block.language == "python" and f'"{command.split()[-1]}"' in block.code for block in BLOCKS)
+def check_dag(command: str, folder: Path) -> None:
+    dag_id = command.split()[3]  # airflow dags test …
+    assert any(block.language == "python" and f'"{dag_id}"' in block.code for block in BLOCKS)
 
 
 def check_that_it_is_a_command(command: str, folder: Path) -> None:
@@ -131,11 +132,13 @@ COMMANDS: dict[str, Check] = {
     "pip install ": check_install,
     "python -m airflow_provider_batch.sandbox": check_sandbox,
     "export AIRFLOW_CONN_": check_export,
-    "airflow dags test ": check_dags_test,
-    "airflow dags unpause ": check_dags_test,
+    "airflow dags test ": check_dag,
+    "airflow dags unpause ": check_dag,
+    "airflow dags trigger ": check_dag,
     "airflow standalone": check_that_it_is_a_command,
     "airflow db migrate": check_that_it_is_a_command,
     "airflow ": check_command,
+    "AIRFLOW__CORE__TEST_CONNECTION=Enabled airflow ": check_command,
     "make ": check_make,
 }
 
