@@ -6,10 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_provider_batch.hooks.batch import BatchHook
+    from airflow_provider_batch.hooks.connected import ConnectedHook
 
 
-def report_audience(hook: BatchHook, audience_name: str) -> None:
+def report_audience(hook: ConnectedHook, audience_name: str) -> None:
     """Tell that *audience_name* was written; whatever goes wrong here, Batch has the ids."""
     try:
         if not _is_read():
