@@ -43,7 +43,7 @@ def as_lines(blocks: Iterable[Sequence[str | Member]], member_of: MemberOf | Non
             yield block
             continue
         lines = [line_of(_member(item, member_of)) for item in block]
-        yield Block(lines, block.argument, block.positions) if isinstance(block, Block) else lines
+        yield Block(lines, block.argument, block.positions, block.place) if isinstance(block, Block) else lines
 
 
 def line_of(member: str | Member) -> str:

@@ -14,7 +14,7 @@ from airflow_provider_batch.mirror.diff import Counts, Stretch
 from airflow_provider_batch.mirror.lines import SEPARATOR, id_part, marked
 from airflow_provider_batch.mirror.text import LineFile, read_lines
 from airflow_provider_batch.protocol.intake import in_blocks
-from airflow_provider_batch.protocol.model import Block
+from airflow_provider_batch.protocol.model import Block, Rejection
 
 #: How many lines are sorted in memory.
 HELD: Final = 1_000_000
@@ -67,12 +67,13 @@ def _first_ones(block: list[str], last: str, given: int) -> list[str]:
             lines.append(line)
             last = id_
         elif id_ < last:
-            argument, positions = "ids", range(given, given + len(block))
-            if isinstance(block, Block):
-                argument, positions = block.argument, block.positions  # type: ignore[assignment]  # any sequence
-            position = positions[index]
+            if not isinstance(block, Block):
+                block = Block(block, "ids", range(given, given + len(block)))
+            position = block.positions[index]
+            place = block.place(position) if block.place else ""
+            found = Rejection(block.argument, position, _REMEDY, place)
             raise InvalidMemberError(
-                f"{argument}[{position}]: {_REMEDY}", argument=argument, position=position, reason=_REMEDY
+                f"{found.where}: {_REMEDY}", argument=found.argument, position=position, reason=_REMEDY
             )
     return lines
 

@@ -109,7 +109,7 @@ def test_a_mirror_of_a_sorted_query(batch_sandbox: Sandbox, warehouse: Fill, con
     arguments = {"mode": "mirror", "snapshot_path": str(tmp_path / "kept"), "is_sorted": True, "poke_interval": 0.1}
     error = failure(push(**arguments), context)
     assert isinstance(error, InvalidMemberError)
-    assert "ids[1]" in str(error)
+    assert "ids[1] (row 2 of the query): it sorts before" in str(error)
     assert batch_sandbox.calls == []
     push(sql="SELECT id FROM t ORDER BY id", **arguments).execute(context)
     assert batch_sandbox.members("vip") == {"a", "b"}
