@@ -27,7 +27,7 @@ PYTHON_OLDEST ?= $(shell for python in "$(PYTHON)" python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo "$$python" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test browser-test screenshots lint docs matrix release-check bench airflow cluster-demo cluster-test cluster-bench \
+.PHONY: help demo test test-newest test-oldest browser-test screenshots lint docs matrix release-check bench airflow cluster-demo cluster-test cluster-bench \
 	servers pins clean
 
 help: ## show this list
@@ -36,9 +36,13 @@ help: ## show this list
 demo: $(VENV)/installed ## run the first example DAG on a local Airflow against the sandbox
 	@$(VENV)/bin/python scripts/local_airflow.py demo
 
-test: $(VENV)/installed $(VENV_OLDEST)/installed ## run every test on the newest and on the oldest Airflow
+test: test-newest test-oldest ## run every test on the newest and on the oldest Airflow (make -j2 test: side by side)
+
+test-newest: $(VENV)/installed
 	@echo "==> testing on Airflow $(NEWEST)"
 	@$(VENV)/bin/python -m pytest
+
+test-oldest: $(VENV_OLDEST)/installed
 	@echo "==> testing on Airflow $(OLDEST)"
 	@$(VENV_OLDEST)/bin/python -m pytest
 
