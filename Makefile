@@ -70,7 +70,7 @@ docs: $(VENV)/installed ## build the documentation into .docs/, strictly
 	@AIRFLOW_HOME=$(CURDIR)/.airflow/docs $(VENV)/bin/python scripts/check_site.py .docs
 	@echo "==> open .docs/index.html"
 
-matrix: $(VENV)/installed ## run the unit tests and the example DAGs on every Airflow and Python (two hours)
+matrix: $(VENV)/installed ## run the unit tests and the example DAGs on every Airflow and Python (an hour)
 	@$(VENV)/bin/python scripts/matrix.py --airflow $(AIRFLOWS) --python $(PYTHONS) --jobs $(JOBS)
 
 release-check: $(VENV)/installed ## build a release into dist/, and check all of it
