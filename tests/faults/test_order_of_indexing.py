@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.sandbox import Fault, Sandbox
+from tests.clock import Clock
 from tests.faults.conftest import Connect, Push
-from tests.sandbox.asking import Clock
+from tests.sandbox.asking import DOCUMENTED
 
 AGAIN = Fault(503, headers={"Retry-After": "0"}, after_write=True)
 
@@ -34,7 +35,7 @@ class Shuffling:
 
 @pytest.fixture
 def shuffling(connect: Connect) -> Iterator[Shuffling]:
-    clock = Clock()
+    clock = Clock(DOCUMENTED)
     with Sandbox(indexing_delay=60, indexing_order="random", seed=7, clock=clock) as sandbox:
         yield Shuffling(sandbox, clock, connect(sandbox, max_concurrency=4))
 

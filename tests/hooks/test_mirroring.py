@@ -6,7 +6,6 @@ import gzip
 import json
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
@@ -28,21 +27,12 @@ from airflow_provider_batch.exceptions import (
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.operators.journal import TaskStateJournal
 from airflow_provider_batch.sandbox import Fault, Sandbox
+from tests.clock import Clock, eventually
 from tests.mirror.folders import Killed, memory_path
 from tests.mirror.mortal import Lives, MortalPath
 from tests.operators.conftest import Store
 
 PROJECT = "project_sandbox"
-
-
-class Clock:
-    """The sandbox's: a write is indexed when the test says that its time has come."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -166,7 +156,7 @@ def test_of_two_runs_at_once_one_fails(sandbox: Sandbox, clock: Clock, tmp_path:
     first = threading.Thread(target=mirror, args=(tmp_path, ["a", "b"]), kwargs={"owner": "the first"})
     first.start()
     try:
-        wait_until(lambda: any(tmp_path.rglob("claim.json")))
+        eventually(lambda: any(tmp_path.rglob("claim.json")), within=20)
         with pytest.raises(MirrorConflictError, match="the first is at work on this mirror since"):
             mirror(tmp_path, ["c"], owner="the second")
     finally:
@@ -213,13 +203,6 @@ def test_runs_of_two_connections_and_audiences_do_not_meet(sandbox: Sandbox, tmp
     mirror(tmp_path, ["c"], audience_name="other")
     folders = {str(path.parent.relative_to(tmp_path)) for path in tmp_path.rglob("head.json")}
     assert folders == {"batch_default/vip", "batch_cep/vip", "batch_default/other"}
-
-
-def wait_until(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 # Drift and guards

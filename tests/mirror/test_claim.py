@@ -11,9 +11,10 @@ import pytest
 from airflow_provider_batch.exceptions import MirrorConflictError
 from airflow_provider_batch.mirror.claim import DEAD_AFTER, RENEWED_EVERY, Claim
 from airflow_provider_batch.mirror.folder import Folder, folder_at
+from tests.clock import Clock
 
 from .folders import Mortal, memory_path
-from .test_plan import Clock
+from .test_plan import START
 
 PATIENCE = 10.0
 
@@ -24,7 +25,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
 
 
 def test_one_run_has_the_claim_and_gives_it_back(folder: Folder) -> None:
-    clock = Clock()
+    clock = Clock(START)
     claim = Claim(folder, "dag/task/monday", clock)
     with pytest.raises(
         MirrorConflictError, match="dag/task/monday is at work on this mirror since 2026-09-21"
@@ -37,7 +38,7 @@ def test_one_run_has_the_claim_and_gives_it_back(folder: Folder) -> None:
 
 
 def test_a_dead_claim_is_taken_over(folder: Folder) -> None:
-    clock = Clock()
+    clock = Clock(START)
     first = Claim(folder, "first", clock)
     clock.now += DEAD_AFTER
     with pytest.raises(MirrorConflictError):
@@ -55,7 +56,7 @@ def test_a_dead_claim_is_taken_over(folder: Folder) -> None:
 
 
 def test_a_retry_takes_over_at_once_what_its_own_try_left(folder: Folder) -> None:
-    clock = Clock()
+    clock = Clock(START)
     killed = Claim(folder, "same", clock)
     retry = Claim(folder, "same", clock)
     with pytest.raises(MirrorConflictError):
@@ -68,7 +69,7 @@ def test_a_retry_takes_over_at_once_what_its_own_try_left(folder: Folder) -> Non
 
 
 def test_a_claim_that_is_renewed_lives_and_is_seldom_written(folder: Folder) -> None:
-    clock = Clock()
+    clock = Clock(START)
     counted = Mortal(folder, 1_000_000)
     claim = Claim(counted, "first", clock)
     for _ in range(100):
@@ -84,7 +85,7 @@ def test_a_claim_that_is_renewed_lives_and_is_seldom_written(folder: Folder) -> 
 
 
 def test_a_claim_that_was_dead_but_not_taken_over_lives_on(folder: Folder) -> None:
-    clock = Clock()
+    clock = Clock(START)
     claim = Claim(folder, "first", clock)
     clock.now += 2 * DEAD_AFTER
     claim.renew()
@@ -95,7 +96,7 @@ def test_a_claim_that_was_dead_but_not_taken_over_lives_on(folder: Folder) -> No
 
 
 def test_a_claim_that_is_dead_is_left_to_whoever_takes_it_over(folder: Folder) -> None:
-    clock = Clock()
+    clock = Clock(START)
     claim = Claim(folder, "first", clock)
     clock.now += 2 * DEAD_AFTER
     claim.release()
@@ -103,7 +104,7 @@ def test_a_claim_that_is_dead_is_left_to_whoever_takes_it_over(folder: Folder) -
 
 
 def test_a_claim_that_was_deleted_is_lost(folder: Folder) -> None:
-    claim = Claim(folder, "first", Clock())
+    claim = Claim(folder, "first", Clock(START))
     folder.delete("claim.json")
     with pytest.raises(MirrorConflictError, match="was deleted"):
         claim.check()
@@ -116,7 +117,7 @@ def test_a_claim_that_was_deleted_is_lost(folder: Folder) -> None:
 def test_a_claim_that_cannot_be_read_is_a_claim(folder: Folder, content: bytes) -> None:
     folder.create("claim.json", content)
     with pytest.raises(MirrorConflictError, match=r"cannot be read: .* delete .*claim\.json"):
-        Claim(folder, "first", Clock())
+        Claim(folder, "first", Clock(START))
 
 
 class Turns:
@@ -175,7 +176,7 @@ def test_of_two_that_take_it_at_once_exactly_one_has_it(dead: int) -> None:
     for ours in combinations(range(2 * steps), steps):
         if ours[0] != 0:
             continue  # the same with the names exchanged
-        folder, clock = folder_at(memory_path()), Clock()
+        folder, clock = folder_at(memory_path()), Clock(START)
         for number in range(dead):
             Claim(folder, f"dead {number}", clock)
             clock.now += DEAD_AFTER + 1

@@ -25,6 +25,7 @@ from airflow_provider_batch.mirror.claim import DEAD_AFTER
 from airflow_provider_batch.mirror.folder import folder_at
 from airflow_provider_batch.mirror.plan import Attempt, Mirror, Plan
 from airflow_provider_batch.protocol.model import Member
+from tests.clock import Clock
 
 from .folders import Killed, Mortal, memory_path
 
@@ -35,16 +36,6 @@ Audience = dict[str, str | None]
 History = list[tuple[Audience, int | None, str, dict[str, Any]]]
 
 START = 1_790_000_000.0
-
-
-class Clock:
-    """Stands until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = START
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -61,7 +52,7 @@ def mirror_at(
     recipient: str = "digest",
 ) -> Mirror:
     return Mirror(
-        path, audience_name=audience_name, audience_type=audience_type, recipient=recipient, clock=clock or Clock()
+        path, audience_name=audience_name, audience_type=audience_type, recipient=recipient, clock=clock or Clock(START)
     )
 
 
@@ -448,7 +439,7 @@ def test_of_two_runs_at_once_one_fails_and_the_other_is_right(ours: tuple[int, .
 
 
 def test_a_run_that_slept_too_long_does_not_commit(path: Any) -> None:
-    clock, batch = Clock(), Batch()
+    clock, batch = Clock(START), Batch()
     mirror = mirror_at(path, clock)
     with mirror.plan(blocks(plain("ab"))) as plan, plan.begin("first") as attempt:
         clock.now += DEAD_AFTER + 1
@@ -461,7 +452,7 @@ def test_a_run_that_slept_too_long_does_not_commit(path: Any) -> None:
 
 
 def test_a_run_that_was_slow_but_alone_goes_on(path: Any) -> None:
-    clock, batch = Clock(), Batch()
+    clock, batch = Clock(START), Batch()
     mirror = mirror_at(path, clock)
     with mirror.plan(blocks(plain("ab"))) as plan, plan.begin("first") as attempt:
         clock.now += DEAD_AFTER + 1
@@ -508,7 +499,7 @@ def histories(draw: st.DrawFn) -> History:
 
 
 def check_history(path: Any, history: History) -> None:
-    clock, batch = Clock(), Batch()
+    clock, batch = Clock(START), Batch()
     last: Audience = {}
     uncertain: set[str] = set()
     for audience, lives, owner, options in history:
@@ -565,7 +556,7 @@ def test_so_it_is_when_a_run_is_killed_at_each_moment(full_refresh: bool) -> Non
             ({"b": "x", "c": "z", "e": None}, None, "last", nothing),
         ]
         check_history(path, history)
-        clock, batch = Clock(), Batch()
+        clock, batch = Clock(START), Batch()
         mirror = mirror_at(memory_path(), clock)
         mirror.folder = Mortal(mirror.folder, lives)
         try:

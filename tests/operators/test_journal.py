@@ -9,15 +9,8 @@ import pytest
 from airflow_provider_batch.operators.journal import TaskStateJournal
 from airflow_provider_batch.protocol.model import Receipt
 from airflow_provider_batch.resume import Delivered
+from tests.clock import Clock
 from tests.operators.conftest import Store
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from airflow_provider_batch.exceptions import DriftError, GuardError, IndexingTi
 from airflow_provider_batch.operators.custom_audience import CustomAudienceMirrorOperator
 from airflow_provider_batch.sandbox import Sandbox
 from airflow_provider_batch.triggers.custom_audience import IndexingEvent
-from tests.hooks.test_mirroring import Clock
+from tests.clock import Clock
 from tests.operators.conftest import Store, TaskInstance
 
 

@@ -17,7 +17,7 @@ from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.operators.sourcing import SourcePushOperator
 from airflow_provider_batch.protocol.model import Change
 from airflow_provider_batch.sandbox import Fault, Sandbox
-from tests.hooks.test_mirroring import wait_until
+from tests.clock import eventually
 from tests.operators.conftest import TaskInstance
 
 
@@ -151,7 +151,7 @@ def test_a_mirror_is_claimed_in_the_name_of_the_task_instance(
     errors: list[MirrorConflictError] = []
 
     def meet() -> None:
-        wait_until(lambda: any(tmp_path.rglob("claim.json")))
+        eventually(lambda: any(tmp_path.rglob("claim.json")), within=20)
         try:
             BatchHook().mirror_custom_audience("vip", ["a"], snapshot_path=tmp_path)
         except MirrorConflictError as error:

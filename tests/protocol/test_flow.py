@@ -48,6 +48,7 @@ from airflow_provider_batch.protocol.model import (
     Sleep,
 )
 from airflow_provider_batch.protocol.retry import Backoff, Delay
+from tests.clock import Clock
 
 CHUNK = Chunk(3, ["a", "b"], ["c"])
 UPDATE = encode.update_custom_audience(MEP_1_0, "vip", "custom_ids", CHUNK)
@@ -264,14 +265,6 @@ def test_advancing_gives_the_effects_and_then_the_value() -> None:
 # Waiting until writes are indexed.
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def wait(
     answer: Callable[[Request], Answer],
     tokens: Sequence[str] = ("t0",),
@@ -280,7 +273,7 @@ def wait(
     delay: Delay = PATIENT,
 ) -> tuple[list[tuple[float, str]], IndexingOutcome]:
     """Which token was asked for when, and the end of the wait; nothing takes time but sleeping."""
-    clock = Clock()
+    clock = Clock(0.0)
     asked: list[tuple[float, str]] = []
 
     def perform(effect: Effect) -> Answer:
@@ -337,7 +330,7 @@ def test_the_last_question_is_asked_at_the_deadline(deadline: float, times: list
 
 
 def test_an_interval_of_nothing_is_no_storm_of_questions() -> None:
-    clock = Clock()
+    clock = Clock(0.0)
     flow = await_indexing(
         MEP_1_0, "vip", ["t0"], delay=PATIENT, spacing=lambda question: 0.0, deadline=100.0, now=clock
     )

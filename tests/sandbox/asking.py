@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -18,6 +17,9 @@ AUDIENCES = f"/1.0/{APP}/custom-audience"
 VIP = f"{AUDIENCES}/vip"
 PHONES = f"/1.1/{APP}/custom-audience/phones"
 HEADERS = {"X-Authorization": REST, "Content-Type": "application/json"}
+
+#: 2018-06-29T13:12:09, the moment of the documented example.
+DOCUMENTED = 1_530_277_929.0
 
 PROJECT = "project_sandbox"
 CEP = "/2.11/audiences"
@@ -80,21 +82,3 @@ def get(sandbox: Sandbox, verb: str, *, headers: Mapping[str, str] = CEP_HEADERS
 def changes(add: Iterable[str] = (), remove: Iterable[str] = (), audience_type: str = "custom_ids") -> dict[str, Any]:
     elements = [{"action": "add", "id": i} for i in add] + [{"action": "remove", "id": i} for i in remove]
     return {"type": audience_type, "ids": elements}
-
-
-def eventually(holds: Callable[[], object], within: float = 5) -> None:
-    """Wait until *holds* does; only for what another thread or process is about to do."""
-    deadline = time.monotonic() + within
-    while not holds():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.005)
-
-
-class Clock:
-    """Unix seconds that pass when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1_530_277_929.0  # 2018-06-29T13:12:09, the moment of the documented example
-
-    def __call__(self) -> float:
-        return self.now

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 import pytest
 
 from airflow_provider_batch.sandbox import Sandbox
+from tests.clock import Clock
 
-from .asking import Clock
+from .asking import DOCUMENTED
 
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(DOCUMENTED)
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_batch.sandbox import Sandbox
+from tests.clock import Clock
 
-from .asking import APP, CEP, CEP_HEADERS, PROJECT, REST, Clock, Reply, ask, get, post
+from .asking import APP, CEP, CEP_HEADERS, PROJECT, REST, Reply, ask, get, post
 
 MISSING = (400, "MISSING_PARAMETER")
 MALFORMED = (400, "MALFORMED_PARAMETER")

@@ -8,8 +8,9 @@ import pytest
 
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.sandbox.faults import ANY_CALL, FaultScript, any_write
+from tests.clock import eventually
 
-from .asking import CEP, PHONES, PROJECT, VIP, ask, changes, eventually, get, post
+from .asking import CEP, PHONES, PROJECT, VIP, ask, changes, get, post
 
 WRITE = changes(add=["a"])
 CEP_WRITES: dict[str, dict[str, object]] = {

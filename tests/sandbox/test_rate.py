@@ -3,8 +3,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_batch.sandbox.rate import RateLimit
-
-from .asking import Clock
+from tests.clock import Clock
 
 
 def admitted(limit: RateLimit, tries: int, project: str = "one") -> int:

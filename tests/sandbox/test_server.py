@@ -14,6 +14,7 @@ import pytest
 
 from airflow_provider_batch.sandbox import Sandbox
 from airflow_provider_batch.sandbox.errors import Refused
+from tests.clock import eventually
 
 from .asking import (
     APP,
@@ -25,7 +26,6 @@ from .asking import (
     VIP,
     ask,
     changes,
-    eventually,
     get,
     post,
 )

@@ -7,8 +7,7 @@ import pytest
 from airflow_provider_batch.sandbox.audience import NO_TRAITS, Change, Traits
 from airflow_provider_batch.sandbox.errors import Refused
 from airflow_provider_batch.sandbox.state import State
-
-from .asking import Clock
+from tests.clock import Clock
 
 
 def a_state(clock: Clock, delay: float = 0.0) -> State:

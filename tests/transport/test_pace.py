@@ -5,37 +5,30 @@ from itertools import pairwise
 import pytest
 
 from airflow_provider_batch.transport.pace import Pace, shared_pace
-
-
-class Clock:
-    def __init__(self, now: float = 1000.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
+from tests.clock import Clock
 
 
 @pytest.mark.parametrize("none", [None, 0])
 def test_without_a_limit_every_turn_is_now(none: float | None) -> None:
-    pace = Pace(none, Clock())
+    pace = Pace(none, Clock(1000.0))
     assert [pace.reserve() for _ in range(5)] == [0.0] * 5
 
 
 def test_turns_that_are_asked_for_at_once_are_spaced_evenly() -> None:
-    pace = Pace(10, Clock())
+    pace = Pace(10, Clock(1000.0))
     waits = [pace.reserve() for _ in range(5)]
     assert waits == pytest.approx([0, 0.104, 0.208, 0.312, 0.416])
 
 
 def test_no_second_sees_more_turns_than_allowed() -> None:
-    pace = Pace(3, Clock())
+    pace = Pace(3, Clock(1000.0))
     turns = [pace.reserve() for _ in range(50)]
     for start in turns:
         assert sum(start <= turn <= start + 1 for turn in turns) <= 3
 
 
 def test_turns_that_were_not_taken_are_not_saved_up() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     pace = Pace(1, clock)
     pace.reserve()
     clock.now += 100
@@ -43,7 +36,7 @@ def test_turns_that_were_not_taken_are_not_saved_up() -> None:
 
 
 def test_a_late_turn_moves_the_next_one() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     pace = Pace(1, clock)
     pace.reserve()
     clock.now += 1.5
@@ -53,7 +46,7 @@ def test_a_late_turn_moves_the_next_one() -> None:
 
 
 def test_less_than_one_a_second_is_possible() -> None:
-    pace = Pace(0.5, Clock())
+    pace = Pace(0.5, Clock(1000.0))
     assert [later - earlier for earlier, later in pairwise(pace.reserve() for _ in range(4))] == pytest.approx(
         [2.08] * 3
     )
@@ -73,13 +66,13 @@ def test_a_pace_that_nobody_uses_is_forgotten() -> None:
 
 
 def test_a_hold_keeps_everybody_back() -> None:
-    pace = Pace(None, Clock())
+    pace = Pace(None, Clock(1000.0))
     pace.hold(7)
     assert [pace.reserve(), pace.reserve()] == [7, 7]
 
 
 def test_a_429_spaces_the_turns_and_successes_close_them_up_again() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     pace = Pace(None, clock)
     for _ in range(3):
         pace.learn(429)
@@ -91,7 +84,7 @@ def test_a_429_spaces_the_turns_and_successes_close_them_up_again() -> None:
 
 
 def test_the_learnt_spacing_has_an_end() -> None:
-    pace = Pace(None, Clock())
+    pace = Pace(None, Clock(1000.0))
     for _ in range(100):
         pace.learn(429)
     pace.reserve()
@@ -99,7 +92,7 @@ def test_the_learnt_spacing_has_an_end() -> None:
 
 
 def test_what_was_learnt_is_forgotten_with_time() -> None:
-    clock = Clock()
+    clock = Clock(1000.0)
     pace = Pace(None, clock)
     for _ in range(100):
         pace.learn(429)

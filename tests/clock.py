@@ -1,0 +1,24 @@
+"""Time that passes when a test says so, and waiting for what another thread or process is about to do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+class Clock:
+    """Seconds; stands until it is moved."""
+
+    def __init__(self, now: float = 1_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def eventually(holds: Callable[[], object], within: float = 5) -> None:
+    """Wait until *holds* does, for so many seconds at most."""
+    deadline = time.monotonic() + within
+    while not holds():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.005)
