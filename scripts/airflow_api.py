@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from typing import Any
@@ -94,8 +95,12 @@ def ask(url: str, body: dict[str, Any] | None = None, method: str | None = None)
     """Return the JSON behind *url*; a body makes it a POST, unless *method* says otherwise."""
     encoded = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, encoded, {"Content-Type": "application/json"}, method=method)
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        error.add_note(error.read().decode(errors="replace"))
+        raise
 
 
 def wait_until(done: Callable[[], bool], patience: float = 180.0) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 import local_airflow
+from local_postgres import metadata_database
 from playwright.sync_api import BrowserContext, Locator, Page, Route, expect, sync_playwright
 
 from airflow_provider_batch.sandbox import Sandbox
@@ -99,8 +100,11 @@ def open_airflow(home: Path) -> Iterator[tuple[str, Sandbox]]:
     """Run a whole Airflow with the example DAGs, and a sandbox; gives Airflow's address and the sandbox."""
     port = local_airflow.free_port()
     apps = local_airflow.APPS.values()
-    with Sandbox(local_airflow.AUDIENCES, apps=apps, projects=[local_airflow.PROJECT], indexing_delay=2.0) as sandbox:
-        env = local_airflow.environment(home, local_airflow.ROOT / "example_dags", sandbox, port)
+    with (
+        Sandbox(local_airflow.AUDIENCES, apps=apps, projects=[local_airflow.PROJECT], indexing_delay=2.0) as sandbox,
+        metadata_database() as database,
+    ):
+        env = local_airflow.environment(home, local_airflow.ROOT / "example_dags", sandbox, port) | database
         default = json.loads(env["AIRFLOW_CONN_BATCH_DEFAULT"])
         env["AIRFLOW_CONN_BATCH_DEFAULT"] = json.dumps({**default, "extra": {"dashboard_url": DASHBOARD_URL}})
         with local_airflow.standalone(env, port, home / "standalone.log") as url:

@@ -42,7 +42,7 @@ from local_airflow import (
     wait_until_healthy,
 )
 from local_airflow import stop as stop_process
-from local_postgres import postgres_folder, running_postgres
+from local_postgres import address, postgres_folder, running_postgres
 
 from airflow_provider_batch.sandbox import Sandbox
 
@@ -136,12 +136,11 @@ def cluster(home: Path, env: Mapping[str, str], port: int, *, workers: int = 2, 
 
 
 def _settings(database: int, broker: int) -> dict[str, str]:
-    address = f"postgresql+psycopg2://airflow@127.0.0.1:{database}/postgres"
     return {
         "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": address,
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": address(database),
         "AIRFLOW__CELERY__BROKER_URL": f"redis://127.0.0.1:{broker}/0",
-        "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{address}",
+        "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{address(database)}",
         "AIRFLOW__CELERY__SYNC_PARALLELISM": "1",
         "AIRFLOW__API__WORKERS": "1",
         # Its parts trust each other by these.

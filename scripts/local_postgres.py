@@ -1,4 +1,4 @@
-"""A PostgreSQL of our own, for the tests of SQL sources and as the metadata database of `make cluster-demo`."""
+"""A PostgreSQL of our own, for the tests of SQL sources and as the metadata database of a whole Airflow."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from local_airflow import free_port
 
 ROOT = 0
 
@@ -78,6 +80,28 @@ def running_postgres(programs: Path, port: int | None = None) -> Iterator[Path]:
             server.send_signal(signal.SIGINT)
             server.wait(30)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def address(port: int) -> str:
+    """What SQLAlchemy connects to."""
+    return f"postgresql+psycopg2://airflow@127.0.0.1:{port}/postgres"
+
+
+@contextmanager
+def metadata_database() -> Iterator[dict[str, str]]:
+    """
+    Run one for an Airflow that is gone after the block, and give the settings that lead to it; none without PostgreSQL.
+
+    SQLite, Airflow's default, lets one process write at a time, and whoever has waited for five seconds fails: on a
+    busy machine that is any request now and then.
+    """
+    programs = postgres_folder()
+    if programs is None:
+        yield {}
+        return
+    port = free_port()
+    with running_postgres(programs, port):
+        yield {"AIRFLOW__CORE__EXECUTOR": "LocalExecutor", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": address(port)}
 
 
 def _wait_for(path: Path, server: subprocess.Popen[str], log: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import local_airflow
 import pytest
+from local_postgres import metadata_database
 
 from airflow_provider_batch.sandbox import Sandbox
 from tests.conftest import EXAMPLE_DAGS
@@ -42,6 +43,8 @@ def whole_airflow(tmp_path_factory: pytest.TempPathFactory, default_sandbox: San
     home, port = tmp_path_factory.mktemp("airflow"), local_airflow.free_port()
     for folder in (EXAMPLE_DAGS, OWN_DAGS):
         shutil.copytree(folder, home / "dags", dirs_exist_ok=True)
-    env = local_airflow.environment(home, home / "dags", default_sandbox, port) | _SOON
-    with local_airflow.standalone(env, port, home / "standalone.log") as url, ExitStack() as ending:
+    with ExitStack() as ending:
+        database = ending.enter_context(metadata_database())
+        env = local_airflow.environment(home, home / "dags", default_sandbox, port) | database | _SOON
+        url = ending.enter_context(local_airflow.standalone(env, port, home / "standalone.log"))
         yield WholeAirflow(url, home, env, ending)
