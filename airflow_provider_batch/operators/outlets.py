@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
-from airflow_provider_batch.operators.failing import hopeless_fails
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -67,24 +66,30 @@ def check_alone(operator: Any, context: Context) -> None:
         )
 
 
+def awaited(operator: Any, indexing_tokens: Sequence[str]) -> list[str]:
+    """
+    Return what is to be indexed before the task may end: its own writes.
+
+    Where there are none, an outlet still says that the audience is indexed, and somebody else may have just written to
+    it, such as an earlier try of the same task: then it is the last write.
+    """
+    from airflow_provider_batch.protocol.tokens import LAST_WRITE
+
+    return list(indexing_tokens) or ([LAST_WRITE] if audience_outlets(operator) else [])
+
+
 def tell_outlets(
     operator: Any, context: Context, counts: Mapping[str, Any], audience: Mapping[str, Any] | None
 ) -> None:
     """
     Put *counts* and the audience's size and state into what Airflow emits for it once the task has succeeded.
 
-    :param audience: its view; None if there was nothing to wait for, so that nobody has asked for it.
+    :param audience: its view; None if nothing was waited for, which a task with such an outlet always does.
     """
     events: Any = context.get("outlet_events")
-    outlets = audience_outlets(operator) if events is not None else ()
-    if not outlets:
+    if events is None or audience is None:
         return
-    if audience is None:
-        with hopeless_fails():
-            audience = operator.hook.get_custom_audience(
-                operator.audience_name, audience_type=operator.audience_type
-            ).to_dict()
-    for outlet in outlets:
+    for outlet in audience_outlets(operator):
         events[outlet].extra.update({**counts, **{name: audience[name] for name in ("nb_ids", "indexing_state")}})
 
 

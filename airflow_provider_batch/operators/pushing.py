@@ -16,6 +16,7 @@ from airflow_provider_batch.exceptions import EmptySetError
 from airflow_provider_batch.links.batch import BatchDashboardLink, keep_dashboard_url
 from airflow_provider_batch.operators.failing import hopeless_fails
 from airflow_provider_batch.operators.outlets import (
+    awaited,
     check_alone,
     check_outlets,
     check_own,
@@ -195,7 +196,7 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
                 raise AirflowSkipException(f"{self.audience_name}: nothing to send")
             audience = None
             if self.wait_for_indexing and not self.is_dry_run:
-                audience = self._wait(result.indexing_tokens)
+                audience = self._wait(awaited(self, result.indexing_tokens))
                 self.indexed(result.indexing_tokens, audience.to_dict() if audience else None)
         if journal is not None:
             journal.clear()
@@ -214,12 +215,12 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
             indexed.raise_unless_finished()
             if indexed.warning:
                 self.log.warning("%s: %s", self.audience_name, indexed.warning)
-            self.indexed(indexed.indexing_tokens, indexed.audience)
+            self.indexed(indexed.own_tokens, indexed.audience)
         if journal is not None:
             journal.clear()
         self._counts = indexed.counts
         tell_outlets(self, context, indexed.counts or {}, indexed.audience)
-        return list(indexed.indexing_tokens)
+        return indexed.own_tokens
 
     def openlineage_inputs(self) -> list[Any]:
         """Return the OpenLineage datasets that the ids come from; a transfer knows its tables or files."""

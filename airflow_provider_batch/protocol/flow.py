@@ -264,6 +264,8 @@ def await_indexing(
     """
     Ask for one token after the other until it is done, until *deadline* on the clock *now*.
 
+    One of them may be :data:`~airflow_provider_batch.protocol.tokens.LAST_WRITE`.
+
     *spacing* gives the seconds to wait after so many answers «not yet» for one token. No page promises that writes are
     processed in their order, so a later token proves nothing about an earlier one. What may pass (no answer, 429, 5xx)
     is waited out as *delay* says, but never beyond the deadline.
@@ -276,7 +278,7 @@ def await_indexing(
         while True:
             failure: BatchError | None = None
             try:
-                audience = yield from view(dialect, audience_name, token, no_retry)
+                audience = yield from view(dialect, audience_name, token or None, no_retry)
             except BatchError as error:
                 if not error.retryable:
                     raise

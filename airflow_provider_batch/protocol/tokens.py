@@ -13,6 +13,9 @@ from airflow_provider_batch.protocol.text import list_in_text
 #: or of nothing looks otherwise.
 _TOKEN: Final = re.compile(r"""[^\s'"(){}\[\]<>,]+""")
 
+#: In a token's place: the last write, whoever made it. Batch answers for that one if it is asked without a token.
+LAST_WRITE: Final = ""
+
 
 def read_indexing_tokens(value: object) -> list[str]:
     """
@@ -27,6 +30,8 @@ def read_indexing_tokens(value: object) -> list[str]:
 
 def named(indexing_tokens: Sequence[str]) -> str:
     """Say how many tokens there are, and the first of them by name."""
+    if list(indexing_tokens) == [LAST_WRITE]:
+        return "the last write"
     shown = ", ".join(indexing_tokens[:5]) + (", …" if len(indexing_tokens) > 5 else "")
     return f"{len(indexing_tokens)} indexing token{'s' if len(indexing_tokens) > 1 else ''} ({shown})"
 

@@ -20,7 +20,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow_provider_batch.exceptions import IndexingTimeoutError
 from airflow_provider_batch.links.batch import BatchDashboardLink, keep_dashboard_url
 from airflow_provider_batch.operators.failing import hopeless_fails
-from airflow_provider_batch.operators.outlets import check_alone, check_own, tell_outlets
+from airflow_provider_batch.operators.outlets import awaited, check_alone, check_own, tell_outlets
 from airflow_provider_batch.operators.pushing import defer_until_indexed
 from airflow_provider_batch.protocol.tokens import named, read_indexing_tokens
 
@@ -44,7 +44,7 @@ class CustomAudienceIndexingSensor(BaseSensorOperator):
     ``reschedule`` only from Airflow 3.3 on); what may pass (no answer, 429, 5xx) is asked again with the next poke.
     ``REPLACED`` counts as done, with a warning; a state that no page names never does. The event of an audience among
     its ``outlets`` (:func:`~airflow_provider_batch.assets.custom_audience.custom_audience_asset`) has ``nb_ids`` and
-    ``indexing_state`` as extra. See
+    ``indexing_state`` as extra; with such an outlet and no tokens the last write is waited for, whoever made it. See
     https://doc.batch.com/developer/api/cep/audiences/view and https://doc.batch.com/api/custom-audience/1.0/get/.
 
     :param audience_name: the audience that was pushed to. (templated)
@@ -108,7 +108,7 @@ class CustomAudienceIndexingSensor(BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """Ask for the tokens that are not yet confirmed, up to the first that still is not."""
         with hopeless_fails():
-            tokens = read_indexing_tokens(self.indexing_tokens)
+            tokens = awaited(self, read_indexing_tokens(self.indexing_tokens))
             if self._confirmed is None:
                 self._confirmed = self._recall(context, tokens)
             outcome = self.hook.check_indexing(

@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_batch.exceptions import BatchError, IndexingError, IndexingTimeoutError
+from airflow_provider_batch.protocol.tokens import LAST_WRITE
 
 #: The trigger keeps its own deadline and says what is missing; Airflow's comes later, for a triggerer that is gone.
 DEFERRAL_GRACE: Final = timedelta(minutes=2)
@@ -46,6 +47,11 @@ class IndexingEvent:
     def to_payload(self) -> dict[str, Any]:
         """Return the event in JSON's types."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @property
+    def own_tokens(self) -> list[str]:
+        """The tokens of the task's own writes, of which there may be none."""
+        return [token for token in self.indexing_tokens if token != LAST_WRITE]
 
     def raise_unless_finished(self) -> None:
         """

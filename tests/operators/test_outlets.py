@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, AirflowSkipException, Asset, TaskDeferred
 
 from airflow_provider_batch.assets.custom_audience import custom_audience_asset
-from airflow_provider_batch.exceptions import InvalidArgumentError
+from airflow_provider_batch.exceptions import IndexingTimeoutError, InvalidArgumentError
 from airflow_provider_batch.operators.custom_audience import (
     CustomAudienceCreateOperator,
     CustomAudienceReplaceOperator,
@@ -140,6 +141,50 @@ def test_nothing_to_send_leaves_the_audience_as_indexed_as_it_was(
         events[VIP].extra.clear()
     with pytest.raises(AirflowSkipException):
         update(add_ids=[], skip_on_empty=True).execute(context)
+
+
+@pytest.mark.parametrize("waiting", [update(add_ids=[]), sensor(indexing_tokens=[])], ids=["operator", "sensor"])
+def test_nothing_to_send_waits_for_what_somebody_else_has_sent(
+    waiting: Any, batch_sandbox: Sandbox, context: Any, events: Any
+) -> None:
+    """As an earlier try of the same task does, whose source had some ids yet."""
+    update(outlets=[], wait_for_indexing=False, add_ids=["a", "b"]).execute(context)
+    batch_sandbox.faults(PENDING, PENDING)
+    asked = len(batch_sandbox.calls)
+    waiting.execute(context)
+    assert len(batch_sandbox.calls) - asked == 3
+    assert (events[VIP].extra["nb_ids"], events[VIP].extra["indexing_state"]) == (2, "APPLIED")
+
+
+@pytest.mark.parametrize(
+    ("waiting", "returned"),
+    [
+        (update(add_ids=[], deferrable=True), []),
+        (sensor(indexing_tokens=[], deferrable=True), {"name": "vip", **INDEXED}),
+    ],
+    ids=["operator", "sensor"],
+)
+def test_so_does_the_triggerer(waiting: Any, returned: Any, batch_sandbox: Sandbox, context: Any, events: Any) -> None:
+    update(outlets=[], wait_for_indexing=False, add_ids=["a", "b"]).execute(context)
+    batch_sandbox.faults(PENDING, PENDING)
+    with pytest.raises(TaskDeferred) as deferred:
+        waiting.execute(context)
+    assert len(events) == 0
+
+    trigger: Any = deferred.value.trigger
+    fired = asyncio.run(anext(trigger.run()))
+    finished = waiting.execute_complete(context, json.loads(json.dumps(fired.payload)))
+    assert (events[VIP].extra["nb_ids"], events[VIP].extra["indexing_state"]) == (2, "APPLIED")
+    assert returned == finished or returned.items() <= finished.items()
+
+
+def test_what_is_not_indexed_in_time_emits_nothing(batch_sandbox: Sandbox, context: Any, events: Any) -> None:
+    batch_sandbox.faults(*[PENDING] * 9)
+    with pytest.raises(
+        IndexingTimeoutError, match=r"vip: not confirmed after 0 s: the last write; last state IN_PROGR"
+    ):
+        update(add_ids=[], indexing_timeout=0.1).execute(context)
+    assert len(events) == 0
 
 
 def test_a_dry_run_emits_nothing(batch_sandbox: Sandbox, context: Any, events: Any) -> None:

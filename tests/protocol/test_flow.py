@@ -48,6 +48,7 @@ from airflow_provider_batch.protocol.model import (
     Sleep,
 )
 from airflow_provider_batch.protocol.retry import Backoff, Delay
+from airflow_provider_batch.protocol.tokens import LAST_WRITE
 from tests.clock import Clock
 
 CHUNK = Chunk(3, ["a", "b"], ["c"])
@@ -340,6 +341,18 @@ def test_an_interval_of_nothing_is_no_storm_of_questions() -> None:
 def test_a_write_that_is_applied_at_the_deadline_is_confirmed() -> None:
     _, outcome = wait(in_turn(shows("IN_PROGRESS"), shows("APPLIED")), deadline=5.0)
     assert outcome.pending == ()
+
+
+def test_the_last_write_is_asked_for_without_a_token() -> None:
+    flow = await_indexing(
+        MEP_1_0, "vip", [LAST_WRITE], delay=PATIENT, spacing=lambda question: 10.0, deadline=0.0, now=Clock(0.0)
+    )
+    question = next(flow)
+    assert isinstance(question, Request)
+    assert "indexing_token" not in dict(question.query)
+    with pytest.raises(StopIteration) as end:
+        flow.send(shows("IN_PROGRESS"))
+    assert end.value.value.pending == (LAST_WRITE,)
 
 
 def test_tokens_are_asked_for_one_after_the_other() -> None:
