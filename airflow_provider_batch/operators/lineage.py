@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 def audience_lineage(
-    batch_conn_id: str, audience_name: str, *, rows: int | None, inputs: Sequence[Any] = ()
+    batch_conn_id: str, audience_name: str, *, rows: int | None, inputs: Sequence[Any] = (), written: bool = True
 ) -> OperatorLineage[Any, Any]:
     """
-    Return the audience as the one output.
+    Return the audience as the one output, unless it was not *written*.
 
     :param rows: how many were written, or are there; None if nobody knows.
     :param inputs: OpenLineage's datasets that the ids come from.
@@ -26,4 +26,4 @@ def audience_lineage(
     )
     # The same names as convert_asset_to_openlineage gives, so that a task and an asset are one dataset.
     audience = OutputDataset(namespace=f"batch://{batch_conn_id}", name=audience_name, outputFacets=statistics)
-    return OperatorLineage(inputs=list(inputs), outputs=[audience])
+    return OperatorLineage(inputs=list(inputs), outputs=[audience] if written else [])

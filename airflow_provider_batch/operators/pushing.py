@@ -227,10 +227,10 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
         return []
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
-        """Tell OpenLineage of the audience, with the ids that were added or removed as its rows."""
+        """Tell OpenLineage of the audience, with the ids that were added or removed as its rows; a dry run has none."""
         from airflow_provider_batch.operators.lineage import audience_lineage
 
-        sent = self._counts if not self.is_dry_run else None
+        sent = self._counts
         try:
             inputs = self.openlineage_inputs()
         except Exception as error:  # noqa: BLE001 - of a database or a parser; the audience was written all the same
@@ -241,6 +241,7 @@ class PushOperator(RendersIdsAsCounts, AudienceOperator):
             self.audience_name,
             rows=sent["added"] + sent["removed"] if sent else None,
             inputs=inputs,
+            written=not self.is_dry_run,
         )
 
     def _wait(self, indexing_tokens: list[str]) -> CustomAudience | None:

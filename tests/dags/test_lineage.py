@@ -57,6 +57,10 @@ def test_a_push_by_the_hook_is_told_by_the_collector(ended: dict[str, Any]) -> N
     assert named(event["outputs"]) == [("batch://batch_default", "newsletter")]
 
 
+def test_a_dry_run_has_no_output(ended: dict[str, Any]) -> None:
+    assert ended["tell_lineage.dry"]["outputs"] == []
+
+
 def test_neither_ids_nor_keys_are_told(ended: dict[str, Any]) -> None:
     told = json.dumps(ended)
     for private in ("sandbox-rest-key", "sandbox-app-key", "id-2", "id-4"):

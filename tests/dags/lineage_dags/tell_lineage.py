@@ -31,5 +31,7 @@ with DAG("tell_lineage", start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), sch
 
     CustomAudienceIndexingSensor(task_id="indexed", audience_name="vip", indexing_tokens=push.output, poke_interval=0.5)
 
-    # First, since this collector knows all that its process has written, and here all tasks share one.
-    by_hook() >> push
+    dry = CustomAudienceUpdateOperator(task_id="dry", audience_name="vip", add_ids=["id-5"], dry_run=True)
+
+    # In this order, since the collector knows all that its process has written, and here all tasks share one.
+    dry >> by_hook() >> push
