@@ -251,18 +251,23 @@ def _retry_after(response: Response) -> float | None:
     if value.isascii() and value.isdigit():
         return float(value[:9])
     try:
-        until = parsedate_to_datetime(value)
-        return max(0.0, (until - _now(response)).total_seconds())
-    except (ValueError, TypeError, OverflowError):
+        return max(0.0, (_date(value) - _now(response)).total_seconds())
+    except (ValueError, OverflowError):
         return None
 
 
 def _now(response: Response) -> datetime:
     """Return the time on the server's clock if it tells it: only that one goes with the dates it sends."""
     try:
-        return parsedate_to_datetime(response.headers.get("date", ""))
-    except (ValueError, TypeError):
+        return _date(response.headers.get("date", ""))
+    except (ValueError, OverflowError):
         return datetime.fromtimestamp(response.received_at, UTC)
+
+
+def _date(value: str) -> datetime:
+    """Read a date in any of HTTP's three formats: one of them names no zone, all are in UTC (RFC 9110, 5.6.7)."""
+    date = parsedate_to_datetime(value)
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def _object(response: Response, request: Request) -> Mapping[str, Any]:

@@ -290,7 +290,8 @@ NOW_IN_SECONDS = 1445412480.0
         ("Wed, 21 Oct 2015 07:27:00 GMT", 0.0),
         ("Wednesday, 21-Oct-15 07:29:00 GMT", 60.0),
         ("Wed, 21 Oct 2015 09:28:30 +0200", 30.0),
-        ("Wed, 21 Oct 2015 07:28:30 -0000", None),
+        ("Wed, 21 Oct 2015 07:28:30 -0000", 30.0),
+        ("Wed Oct 21 07:28:30 2015", 30.0),  # the oldest format that HTTP has, which names no zone
         ("", None),
         ("soon", None),
         ("-1", None),
@@ -312,9 +313,12 @@ def test_retry_after_in_digits_without_end_is_a_finite_wait() -> None:
     assert error_of(said(b"", 429, retry_after="9" * 10_000)).retry_after == 999_999_999
 
 
-def test_retry_after_as_a_date_beside_a_nonsensical_date_counts_from_our_own_clock() -> None:
+@pytest.mark.parametrize(
+    "date", ["today", "Mon, 99 Foo 0 99:99:99 +9999999999", "Wed, 21 Oct 2015 07:28:00 +9999999999"]
+)
+def test_retry_after_as_a_date_beside_a_nonsensical_date_counts_from_our_own_clock(date: str) -> None:
     then = parsedate_to_datetime(NOW).timestamp()
-    response = replace(said(b"", 503, retry_after=NOW, date="today"), received_at=then - 30)
+    response = replace(said(b"", 503, retry_after=NOW, date=date), received_at=then - 30)
     assert error_of(response).retry_after == 30.0
 
 
