@@ -19,11 +19,12 @@ with DAG(
     params={"folder": "/data/segments"},
 ) as dag:
     # [START howto_custom_audience_shards]
-    # Each task reads every fourth customer. (:shard is SQLite's; your driver may write %(shard)s.)
+    # Each task reads every fourth customer; without abs(), negative numbers would be in no shard. (:shard is SQLite's;
+    # your driver may write %(shard)s.)
     customers = SqlToCustomAudienceOperator.partial(
         task_id="customers",
         conn_id="warehouse",
-        sql="SELECT customer_id FROM customers WHERE spent > 100 AND number % 4 = :shard ORDER BY number",
+        sql="SELECT customer_id FROM customers WHERE spent > 100 AND abs(number % 4) = :shard ORDER BY number",
         audience_name="vip",
         # pool="batch_api",  # where the calls of all tasks have a common limit
     ).expand(parameters=[{"shard": shard} for shard in range(SHARDS)])

@@ -124,7 +124,9 @@ class CustomAudienceUpdateOperator(PushOperator):
 
     def mapped_use(self, expansion: Expansion) -> Use:
         """Return whether some of the tasks may add, and some remove."""
-        return "actions" if expansion.has("add_ids") and expansion.has("remove_ids") else "one action"
+        # ``default_args`` and subclasses give ids of which the mapped task's own arguments say nothing.
+        adds, removes = (expansion.has(field) or self.given(field) is not None for field in self.id_fields)
+        return "actions" if adds and removes else "one action"
 
     def push(self, context: Context, journal: TaskStateJournal | None) -> PushResult:
         """Add and remove the ids."""

@@ -59,16 +59,27 @@ class Expansion:
         """Return whether the argument may be given to any of the tasks."""
         return self.varies(name) or self.fixed.get(name) is not None
 
+    def shares(self, name: str) -> bool:
+        """Return whether the argument is text, or a path, that is the same in all of the tasks: without a template."""
+        value = self.fixed.get(name)
+        is_path = isinstance(value, str) or hasattr(value, "open")
+        return is_path and not self.varies(name) and "{" not in str(value)
+
 
 def check_mapped(operator: Any, context: Context) -> None:
     """
-    Return if no other of the mapped tasks of *operator* can undo what this one does.
+    Return if no other of the mapped tasks of *operator* can undo what this one does, or write over its rejected rows.
 
     :raises InvalidArgumentError: if one can.
     """
+    expansion = Expansion.of(context)
+    if expansion.shares("rejects_path"):
+        raise InvalidArgumentError(
+            "rejects_path: each of these mapped tasks would write its rows in place of the others'; give each a file "
+            "of its own, with {{ ti.map_index }} in its name"
+        )
     if operator.mapped_by == "audience":
         return
-    expansion = Expansion.of(context)
     use: Use = operator.mapped_use(expansion)
     if use == "one action" or expansion.has_own_targets or (use == "actions" and operator.mapped_by == "id"):
         return

@@ -50,7 +50,8 @@ class SourcePushOperator(PushOperator):
     :param mode: one of ``add``, ``remove``, ``actions``, ``replace`` and ``mirror``.
     :param create_if_missing: create the audience first, if the list of audiences does not have it.
     :param rejects_path: where rejected rows are written to, as JSON lines with place, reason and value: with
-        ``on_invalid_id="skip"`` or ``on_rejected_chunk="bisect"``. The file holds ids. (templated)
+        ``on_invalid_id="skip"`` or ``on_rejected_chunk="bisect"``. The file holds ids. Each of several mapped tasks
+        takes one of its own: ``{{ ti.map_index }}``. (templated)
     :param allow_empty: whether a source without ids is no failure (``replace``, ``mirror``, and files without a byte).
         (templated)
     :param max_shrink: how much smaller ``replace`` and ``mirror`` may make the audience: a share of it (float, 0.0 to

@@ -128,7 +128,8 @@ def part(measured: Measured) -> Part:
             "with E times ids. *Growth*: the greatest of C and F; the two figures of C show whether it grows with the "
             "number of ids. *Disk*: G times ids, twice, since the new snapshot is written beside the old one. A "
             "full push in shards takes less than *unlimited* says, about as the table above shows; the columns with a "
-            "rate stay, since the rate is the key's and not the task's. A mirror is one task.",
+            "rate stay, since the rate is the key's and not the task's. A mirror is one task; its first run, without a "
+            "snapshot to compare with, has the calls of a full push.",
         ],
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,9 +24,10 @@ MAY_UNDO = "may add an id that another removes"
 ONLY_IDS = "would make its ids the only ones"
 
 
-def checked(make: Callable[[], Any], first: dict[str, Any]) -> None:
+def checked(make: Callable[[], Any], first: dict[str, Any], **default_args: Any) -> None:
     """Check the first of the mapped tasks that *make* puts into a DAG; *first* is what only that one gets."""
-    with DAG("mapped", start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), schedule=None) as dag:
+    start = pendulum.datetime(2026, 1, 1, tz="UTC")
+    with DAG("mapped", start_date=start, schedule=None, default_args=default_args) as dag:
         make()
     definition: Any = dag.get_task("push" if dag.has_task("push") else "shard.push")
     operator = definition.unmap(first) if hasattr(definition, "unmap") else definition
@@ -158,6 +160,34 @@ def test_arguments_of_an_upstream_task_may_be_anything_that_is_not_fixed() -> No
     with pytest.raises(InvalidArgumentError, match=r"say so in partial\(\): the mode"):
         checked(lambda: sql(None).expand_kwargs(upstream()), {"parameters": SHARDS[0]})
     checked(lambda: sql("add").expand_kwargs(upstream()), {"parameters": SHARDS[0]})
+
+
+class Sync(CustomAudienceUpdateOperator):
+    """What a DAG's file does not show: both kinds of ids come from the class."""
+
+    def __init__(self, *, shard: int, **kwargs: Any) -> None:
+        super().__init__(add_ids=[f"id-{shard}"], remove_ids=[f"id-{1 - shard}"], **kwargs)
+
+
+def test_ids_that_the_arguments_of_the_mapped_task_do_not_show_count_too() -> None:
+    with pytest.raises(InvalidArgumentError, match=MAY_UNDO):
+        checked(lambda: update().expand(add_ids=[["a"], ["b"]]), {"add_ids": ["a"]}, remove_ids=["a"])
+    with pytest.raises(InvalidArgumentError, match=MAY_UNDO):
+        checked(lambda: Sync.partial(task_id="push", audience_name="vip").expand(shard=[0, 1]), {"shard": 0})
+
+
+@pytest.mark.parametrize("mapped_by", [None, "audience"])
+def test_a_file_for_the_rejected_rows_of_all_is_refused(mapped_by: str | None, tmp_path: Path) -> None:
+    """The last shard to be done would leave its own rows alone in it."""
+
+    def make(rejects_path: Any) -> Any:
+        return sql("add", rejects_path=rejects_path, mapped_by=mapped_by).expand(parameters=SHARDS)
+
+    for shared in ("/rejects.jsonl", tmp_path / "rejects.jsonl"):
+        with pytest.raises(InvalidArgumentError, match=r"rejects_path: .*\{\{ ti.map_index \}\} in its name"):
+            checked(lambda shared=shared: make(shared), {"parameters": SHARDS[0]})  # type: ignore[misc]
+    checked(lambda: make("/rejects-{{ ti.map_index }}.jsonl"), {"parameters": SHARDS[0]})
+    checked(lambda: sql("add").expand(rejects_path=["/a.jsonl", "/b.jsonl"]), {"rejects_path": "/a.jsonl"})
 
 
 @pytest.mark.parametrize(("remove", "refused"), [(False, False), (True, True)])
