@@ -69,7 +69,9 @@ class AudienceHook(ConnectedHook):
                 self.log.info("%s: created", audience_name)
                 return CreatedAudience(audience_name, audience_type, created=True, indexing_token=token)
         if if_exists == "fail":
-            raise AudienceExistsError(f"{audience_name}: there is an audience of that name already")
+            raise AudienceExistsError(
+                f"{audience_name}: there is an audience of that name already; pass if_exists='skip' if that is fine"
+            )
         if existing.type != audience_type and existing.type in self._settings.known_types:
             raise InvalidArgumentError(
                 f"audience_type: {audience_name} exists, but its type is {existing.type} and not {audience_type}"
@@ -103,7 +105,9 @@ class AudienceHook(ConnectedHook):
                 self.log.info("%s: deleted", audience_name)
                 return DeletedAudience(audience_name, deleted=True, indexing_token=token)
         if if_missing == "fail":
-            raise AudienceMissingError(f"{audience_name}: there is no audience of that name")
+            raise AudienceMissingError(
+                f"{audience_name}: there is no audience of that name; pass if_missing='skip' if that is fine"
+            )
         self.log.info("%s: does not exist", audience_name)
         return DeletedAudience(audience_name, deleted=False)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from urllib.parse import quote
 
 from airflow_provider_batch import get_provider_info
@@ -291,6 +291,8 @@ class BatchHook(AudienceHook):
         :param on_drift: ``warn``, ``fail`` or ``ignore`` if that is another number than the snapshot's.
         :raises DriftError: if it is, and that is a failure.
         """
+        if on_drift not in get_args(OnDrift):
+            raise InvalidArgumentError(f"on_drift: {on_drift!r:.80} is none of {', '.join(get_args(OnDrift))}")
         push = self._push(audience_name, audience_type)
         standing = self._mirror(push, snapshot_path).confirm(indexing_tokens)
         if standing is None:

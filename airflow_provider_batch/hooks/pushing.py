@@ -83,6 +83,7 @@ class Push:
         """Return what checks the values of one argument by the rules of this push."""
         return partial(
             Intake,
+            audience_name=self.audience_name,
             rules=self.dialect.members,
             block_size=self.chunk_size,
             on_invalid_id=on_invalid_id,

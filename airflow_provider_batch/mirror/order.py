@@ -28,10 +28,11 @@ _REMEDY: Final = (
 )
 
 
-def ascending(blocks: Iterable[list[str]], counts: Counts) -> Iterator[Stretch]:
+def ascending(blocks: Iterable[list[str]], counts: Counts, audience_name: str) -> Iterator[Stretch]:
     """
     Yield the lines of sorted blocks without repetitions; of the lines of one id the first stays.
 
+    :param audience_name: for the error.
     :raises InvalidMemberError: if an id sorts before the one in front of it.
     """
     last, given = "", 0
@@ -39,7 +40,7 @@ def ascending(blocks: Iterable[list[str]], counts: Counts) -> Iterator[Stretch]:
         text = _text(block)
         lines = block
         if SEPARATOR in text or not (last < block[0] and all(map(lt, block, islice(block, 1, None)))):
-            lines = _first_ones(block, last, given)
+            lines = _first_ones(block, last, given, audience_name)
             if not lines:
                 counts.duplicates += len(block)
                 given += len(block)
@@ -60,7 +61,7 @@ def _text(lines: list[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _first_ones(block: list[str], last: str, given: int) -> list[str]:
+def _first_ones(block: list[str], last: str, given: int, audience_name: str) -> list[str]:
     lines = []
     for index, line in enumerate(block):
         if (id_ := id_part(line)) > last:
@@ -73,7 +74,10 @@ def _first_ones(block: list[str], last: str, given: int) -> list[str]:
             place = block.place(position) if block.place else ""
             found = Rejection(block.argument, position, _REMEDY, place)
             raise InvalidMemberError(
-                f"{found.where}: {_REMEDY}", argument=found.argument, position=position, reason=_REMEDY
+                f"{audience_name}: {found.where}: {_REMEDY}",
+                argument=found.argument,
+                position=position,
+                reason=_REMEDY,
             )
     return lines
 

@@ -111,7 +111,7 @@ class Mirror:
             found = _Found(local, replaces)
             with found:
                 old = () if replaces else with_uncertain(self._old(base), read_pending_ids(self.folder, base))
-                counts = found.compare(lines, old)
+                counts = found.compare(lines, old, self.target.audience)
             return Plan(self, base, replaces, counts, found, stack.pop_all())
 
     def confirm(self, indexing_tokens: Sequence[str] | None = None) -> Standing | None:
@@ -149,10 +149,10 @@ class _Found:
         self.removes = LineFile(local / "removes.txt")
         self.touched = PackedFile(local / "touched.gz")
 
-    def compare(self, lines: Iterable[list[str]], old: Iterable[list[str]]) -> Counts:
-        """Write all of them."""
+    def compare(self, lines: Iterable[list[str]], old: Iterable[list[str]], audience_name: str) -> Counts:
+        """Write all of them; *audience_name* is for errors."""
         counts = Counts()
-        for found in differences(self._kept(ascending(lines, counts)), old, counts):
+        for found in differences(self._kept(ascending(lines, counts, audience_name)), old, counts):
             self.adds.write(found.adds)
             self.removes.write(found.removes)
             if not self._replaces and (ids := found.ids()):

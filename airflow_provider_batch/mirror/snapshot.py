@@ -226,8 +226,8 @@ def _head(raw: bytes, target: Target, folder: Folder) -> Head:
         )
     if head.target != target:
         raise SnapshotError(
-            f"{folder} holds the snapshot of {_difference(head.target, target)}: give each audience of each connection "
-            f"a folder of its own; or {_REMEDY}"
+            f"{folder} holds the snapshot of {_difference(head.target, target)}: pass another snapshot_path; "
+            f"or {_REMEDY}"
         )
     return head
 

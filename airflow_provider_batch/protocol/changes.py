@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from airflow_provider_batch.protocol.dialect import MemberRules
 from airflow_provider_batch.protocol.intake import Intake, OnInvalidId, OnRejection
-from airflow_provider_batch.protocol.model import REMOVE_IDS, AnnotatedId, Block, Change
+from airflow_provider_batch.protocol.model import NO_ACTION, REMOVE_IDS, AnnotatedId, Block, Change
 from airflow_provider_batch.protocol.normalize import normalize
 
 
 def read_changes(
     changes: object,
     *,
+    audience_name: str,
     rules: MemberRules,
     block_size: int,
     on_invalid_id: OnInvalidId = "fail",
@@ -27,6 +28,7 @@ def read_changes(
     intake = Intake(
         changes,
         "changes",
+        audience_name=audience_name,
         rules=rules,
         block_size=block_size,
         on_invalid_id=on_invalid_id,
@@ -40,15 +42,16 @@ def read_changes(
             if not isinstance(value, Change):
                 normalize(value, rules)  # says what is wrong with a row that could not be read
                 raise ValueError("there is no action; say add or remove")
+            if value.action not in ("add", "remove"):
+                raise ValueError(NO_ACTION)
             id_ = normalize(value.value, rules, removes=value.action == "remove")
         except ValueError as refusal:
             refuse(str(refusal))
             continue
         last[id_] = (id_, position, value.action == "remove")
     intake.duplicates = given - intake.rejected - len(last)
-    return intake.holding(_side(last, "add_ids")), Intake((), REMOVE_IDS, rules=rules, block_size=block_size).holding(
-        _side(last, REMOVE_IDS)
-    )
+    removes = Intake((), REMOVE_IDS, audience_name=audience_name, rules=rules, block_size=block_size)
+    return intake.holding(_side(last, "add_ids")), removes.holding(_side(last, REMOVE_IDS))
 
 
 def _side(last: dict[str, tuple[str, int, bool]], argument: str) -> Block:

@@ -45,8 +45,8 @@ _REMEDIES: Final = {
     401: "check the REST API key (the connection's password), the app's or project's key (its login) and its platform",
     403: "the keys are known but may not do this; check that they belong to the same company and app or project",
     # Whether an unknown audience is answered like an unknown route is not documented.
-    404: "check that the audience exists (create_if_missing=True creates it), and that the connection's login and "
-    "platform are those of its app or project",
+    404: "check that the audience exists (create_if_missing=True creates it), and that the connection's login, "
+    "platform and (on CEP) api_version are right",
     429: "a lower requests_per_second in the connection keeps below the limit; for several tasks, with a pool",
 }
 

@@ -43,6 +43,7 @@ class Intake:
     The values of one argument on their way in; counts what it leaves out while its blocks are read.
 
     :param value: an iterable of raw values, a source (which has ``blocks``), text that stands for a list, or None.
+    :param audience_name: for errors about single values.
     :param rules: what the version of the API takes of a member.
     :param block_size: values in one block at most.
     :param on_rejection: is told of each value that is skipped; the value is for a file that its owner asked for.
@@ -53,12 +54,14 @@ class Intake:
         value: object,
         argument: str,
         *,
+        audience_name: str,
         rules: MemberRules,
         block_size: int,
         on_invalid_id: OnInvalidId = "fail",
         on_rejection: OnRejection | None = None,
     ) -> None:
         self.argument = argument
+        self._audience_name = audience_name
         self.duplicates = 0
         self.rejected = 0
         self.rejections: list[Rejection] = []
@@ -196,7 +199,10 @@ class Intake:
         rejection = Rejection(self.argument, position, reason, place(position) if place else "")
         if not self._skip:
             raise InvalidMemberError(
-                f"{rejection.where}: {reason}", argument=self.argument, position=position, reason=reason
+                f"{self._audience_name}: {rejection.where}: {reason}",
+                argument=self.argument,
+                position=position,
+                reason=reason,
             )
         self.rejected += 1
         if len(self.rejections) < _NAMED_REJECTIONS:

@@ -112,6 +112,9 @@ class Rows:
     place: Callable[[int], str] = field(repr=False, compare=False)
 
 
+#: Why a change is refused that says to do anything else.
+NO_ACTION: Final = "the action is neither 'add' nor 'remove'"
+
 #: The argument whose ids are taken out of the audience; those of every other argument are put in.
 REMOVE_IDS: Final = "remove_ids"
 

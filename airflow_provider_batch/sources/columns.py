@@ -11,7 +11,7 @@ from operator import itemgetter
 from typing import Any, Final, Generic, TypeVar
 
 from airflow_provider_batch.exceptions import InvalidArgumentError, SourceError
-from airflow_provider_batch.protocol.model import BadRow, Change, Member
+from airflow_provider_batch.protocol.model import NO_ACTION, BadRow, Change, Member
 
 K = TypeVar("K")
 
@@ -191,7 +191,7 @@ def as_text(ids: list[object]) -> list[object]:
 def _change(action: object, value: object) -> Change | BadRow:
     word = action.strip().lower() if isinstance(action, str) else action
     if word not in ("add", "remove"):
-        return BadRow("the action is neither 'add' nor 'remove'")
+        return BadRow(NO_ACTION)
     return value if isinstance(value, BadRow) else Change(word, value)
 
 

@@ -53,7 +53,7 @@ def encoded(case: dict[str, Any]) -> Request:
     call, dialect = case["call"], dialect_of(case)
 
     def block(argument: str) -> Block:
-        intake = Intake(call.get(argument), argument, rules=dialect.members, block_size=10_000)
+        intake = Intake(call.get(argument), argument, audience_name="vip", rules=dialect.members, block_size=10_000)
         return next(intake.blocks(), Block((), argument, ()))
 
     match call["verb"]:

@@ -54,7 +54,9 @@ def test_an_audience_is_looked_for_and_then_created(stage: Stage) -> None:
 
 
 def test_an_audience_that_exists_is_a_failure_by_default(stage: Stage) -> None:
-    with pytest.raises(AudienceExistsError, match="vip: there is an audience of that name"):
+    with pytest.raises(
+        AudienceExistsError, match="vip: there is an audience of that name already; pass if_exists='skip'"
+    ):
         create(stage, "vip")
     assert stage.verbs == ["list"]
 
@@ -189,7 +191,7 @@ def test_an_audience_is_looked_for_and_then_deleted(stage: Stage) -> None:
 
 
 def test_an_audience_that_is_missing_is_a_failure_by_default(stage: Stage) -> None:
-    with pytest.raises(AudienceMissingError, match="nobody: there is no audience of that name"):
+    with pytest.raises(AudienceMissingError, match="nobody: there is no audience of that name; pass if_missing='skip'"):
         delete(stage, "nobody")
     assert stage.verbs == ["list"]
 

@@ -374,6 +374,14 @@ def test_refused_ids_are_tried_again_and_are_no_drift(sandbox: Sandbox, clock: C
         BatchHook().confirm_mirror("vip", snapshot_path=tmp_path, nb_ids=1, on_drift="fail")
 
 
+@pytest.mark.usefixtures("sandbox")
+def test_another_way_with_drift_is_refused_and_not_taken_for_a_warning(tmp_path: Path) -> None:
+    mirror(tmp_path, ["a"])
+    with pytest.raises(InvalidArgumentError, match="on_drift: 'raise' is none of warn, fail, ignore"):
+        BatchHook().confirm_mirror("vip", snapshot_path=tmp_path, nb_ids=7, on_drift="raise")  # type: ignore[arg-type]
+    assert not confirmed(tmp_path)
+
+
 def test_what_a_failed_try_may_have_sent_is_put_right_by_the_next_run(
     sandbox: Sandbox, clock: Clock, tmp_path: Path
 ) -> None:

@@ -61,7 +61,7 @@ def ids(blocks: Iterator[list[str]]) -> list[object]:
 def test_a_sorted_source_is_passed_on(given_ids: set[str], size: int) -> None:
     counts = Counts()
     lines = sorted(map(line_of, given_ids))
-    assert [line for one in ascending(parted(lines, size), counts) for line in one.lines] == lines
+    assert [line for one in ascending(parted(lines, size), counts, "vip") for line in one.lines] == lines
     assert (counts.given, counts.duplicates) == (len(lines), 0)
 
 
@@ -72,7 +72,7 @@ def test_of_the_same_id_the_first_stays(members: list[Member], size: int) -> Non
     for member in members:
         first.setdefault(member.id, member)
     counts = Counts()
-    found = list(ascending(parted(list(map(line_of, members)), size), counts))
+    found = list(ascending(parted(list(map(line_of, members)), size), counts, "vip"))
     assert [line for one in found for line in one.lines] == list(map(line_of, first.values()))
     assert [mark for one in found for mark in one.marked] == [marked(line_of(member)) for member in first.values()]
     assert "".join(one.text for one in found) == "".join(mark + "\n" for one in found for mark in one.marked)
@@ -84,18 +84,18 @@ def test_a_smaller_neighbour_is_named_by_its_position(given_ids: list[str], size
     wrong = next((at for at in range(1, len(given_ids)) if given_ids[at] < given_ids[at - 1]), None)
     blocks = parted(list(map(line_of, given_ids)), size)
     if wrong is None:
-        assert list(ascending(blocks, Counts()))
+        assert list(ascending(blocks, Counts(), "vip"))
         return
     with pytest.raises(InvalidMemberError, match="is_sorted=True") as caught:
-        list(ascending(blocks, Counts()))
+        list(ascending(blocks, Counts(), "vip"))
     assert caught.value.position == wrong
     assert 'COLLATE "C"' in str(caught.value)
 
 
 def test_the_position_is_that_in_the_source() -> None:
     blocks = [Block(["c", "d"], "rows", [0, 4]), Block(["e", "secret", "b"], "rows", [5, 7, 9])]
-    with pytest.raises(InvalidMemberError, match=r"^rows\[9\]: it sorts before") as caught:
-        list(ascending(blocks, Counts()))
+    with pytest.raises(InvalidMemberError, match=r"^vip: rows\[9\]: it sorts before") as caught:
+        list(ascending(blocks, Counts(), "vip"))
     assert "secret" not in str(caught.value)
 
 

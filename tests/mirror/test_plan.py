@@ -274,7 +274,7 @@ def test_refused_ids_are_uncertain_for_the_next_run(path: Any) -> None:
 
 def test_a_source_that_is_not_sorted_as_it_said_is_refused(path: Any) -> None:
     mirror = mirror_at(path)
-    with pytest.raises(InvalidMemberError, match=r"^ids\[5\]"):
+    with pytest.raises(InvalidMemberError, match=r"^vip: ids\[5\]"):
         mirror.plan(blocks(plain("abcdfe")), is_sorted=True)
     with mirror.plan(blocks(plain("abcdef")), is_sorted=True) as plan:
         assert list(plan.adds) == list("abcdef")

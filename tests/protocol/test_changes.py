@@ -24,7 +24,7 @@ V2 = cep().dialects[0].members
 def read(
     changes: Iterable[object], size: int = 3, on_invalid_id: OnInvalidId = "fail", **more: Any
 ) -> tuple[Intake, Intake]:
-    return read_changes(changes, rules=V2, block_size=size, on_invalid_id=on_invalid_id, **more)
+    return read_changes(changes, audience_name="vip", rules=V2, block_size=size, on_invalid_id=on_invalid_id, **more)
 
 
 def ids(intake: Intake) -> list[str]:
@@ -70,6 +70,15 @@ def test_a_value_without_an_action_is_refused(value: object) -> None:
         read([add("a"), value])
     assert SECRET not in str(caught.value)
     assert caught.value.position == 1
+
+
+@pytest.mark.parametrize("action", ["delete", "Remove", "", None])
+def test_an_action_that_is_none_is_refused_and_not_taken_for_an_add(action: Any) -> None:
+    with pytest.raises(
+        InvalidMemberError, match=r"^vip: changes\[1\]: the action is neither 'add' nor 'remove'$"
+    ) as caught:
+        read([add("a"), Change(action, SECRET)])
+    assert SECRET not in str(caught.value)
 
 
 def test_a_row_that_could_not_be_read_says_why() -> None:

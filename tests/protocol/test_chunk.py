@@ -25,7 +25,7 @@ Make = Callable[[Iterable[object]], Iterable[object]]
 def chunks(
     add_ids: object = None, remove_ids: object = None, *, size: int = 3, on_invalid_id: OnInvalidId = "fail"
 ) -> Chunks:
-    intake = partial(Intake, rules=MEP_1_0.members, block_size=size, on_invalid_id=on_invalid_id)
+    intake = partial(Intake, audience_name="vip", rules=MEP_1_0.members, block_size=size, on_invalid_id=on_invalid_id)
     made = Chunks(intake(add_ids, "add_ids"), intake(remove_ids, "remove_ids"), size=size)
     made.check()
     return made
@@ -315,7 +315,7 @@ def id_of(value: object) -> str:
 
 
 def members_chunks(adds: object, removes: object, size: int) -> Chunks:
-    intake = partial(Intake, rules=MEP_1_1.members, block_size=size)
+    intake = partial(Intake, audience_name="vip", rules=MEP_1_1.members, block_size=size)
     made = Chunks(intake(adds, "add_ids"), intake(removes, "remove_ids"), size=size)
     made.check()
     return made
@@ -374,7 +374,7 @@ def test_plain_ids_are_never_called_annotated() -> None:
 
 
 def test_nothing_may_be_one_empty_chunk() -> None:
-    intake = partial(Intake, rules=MEP_1_0.members, block_size=3)
+    intake = partial(Intake, audience_name="vip", rules=MEP_1_0.members, block_size=3)
     for allow_empty, numbers in ((False, []), (True, [1])):
         made = Chunks(intake([], "ids"), intake((), "remove_ids"), size=3, allow_empty=allow_empty)
         assert [chunk.number for chunk in made] == numbers
@@ -382,6 +382,6 @@ def test_nothing_may_be_one_empty_chunk() -> None:
 
 
 def test_something_has_no_empty_chunk_at_its_end() -> None:
-    intake = partial(Intake, rules=MEP_1_0.members, block_size=3)
+    intake = partial(Intake, audience_name="vip", rules=MEP_1_0.members, block_size=3)
     made = Chunks(intake(["a", "b", "c"], "ids"), intake((), "remove_ids"), size=3, allow_empty=True)
     assert [len(chunk) for chunk in made] == [3]

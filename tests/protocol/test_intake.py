@@ -24,7 +24,9 @@ SECRET = "SECRET-ID"
 
 
 def intake(value: object, size: int = 3, on_invalid_id: OnInvalidId = "fail") -> Intake:
-    return Intake(value, "add_ids", rules=MEP_1_0.members, block_size=size, on_invalid_id=on_invalid_id)
+    return Intake(
+        value, "add_ids", audience_name="vip", rules=MEP_1_0.members, block_size=size, on_invalid_id=on_invalid_id
+    )
 
 
 def checked(value: object, size: int = 3, on_invalid_id: OnInvalidId = "fail") -> Intake:
@@ -178,7 +180,7 @@ def test_text_that_only_begins_like_a_list_is_refused(text: str) -> None:
 
 
 def test_a_list_in_text_is_checked_like_any_list() -> None:
-    with pytest.raises(InvalidMemberError, match=r"^add_ids\[1\]: None is no id"):
+    with pytest.raises(InvalidMemberError, match=r"^vip: add_ids\[1\]: None is no id"):
         checked('["a", null]')
 
 
@@ -338,7 +340,7 @@ def test_a_json_list_of_many_ids_is_read() -> None:
 
 
 def blocks(value: object, size: int = 3, argument: str = "add_ids") -> list[Block]:
-    given = Intake(value, argument, rules=MEP_1_1.members, block_size=size)
+    given = Intake(value, argument, audience_name="vip", rules=MEP_1_1.members, block_size=size)
     given.check()
     return list(given.blocks())
 
@@ -401,6 +403,7 @@ def test_skipped_members_are_left_out() -> None:
     given = Intake(
         [known("a", "gold"), Member("b", {"vip": True}), "c"],
         "add_ids",
+        audience_name="vip",
         rules=MEP_1_1.members,
         block_size=3,
         on_invalid_id="skip",
