@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import chain, islice
 from typing import Final
@@ -46,9 +46,11 @@ def push(
     stopped: threading.Event,
     journal: Journal | None = None,
     before_second: Callable[[Receipt], None] | None = None,
-) -> Iterator[Receipt]:
+) -> Generator[Receipt, None, None]:
     """
     Send the parcels that *pack* gives, but for those that an earlier try has delivered, and yield all receipts.
+
+    Whoever does not read to the end closes it: until then, calls go on in the threads.
 
     :param pack: gives the parcels from the first on, each time that it is called; without a *journal* once.
     :param before_second: is called with the receipt of the first parcel before any other is sent, if there are others.
@@ -89,7 +91,7 @@ def push(
 
 def deliver(
     parcels: Iterable[Parcel], send: Callable[[Parcel], Receipt], *, max_concurrency: int, stopped: threading.Event
-) -> Iterator[Receipt]:
+) -> Generator[Receipt, None, None]:
     """
     Send every parcel and yield the receipts in the order of the parcels.
 

@@ -311,7 +311,7 @@ def test_closing_the_delivery_stops_the_waits_of_the_calls() -> None:
     stopped = threading.Event()
     delivery = deliver(numbered(10), receipt, max_concurrency=2, stopped=stopped)
     next(delivery)
-    delivery.close()  # type: ignore[attr-defined]  # it is a generator
+    delivery.close()
     assert stopped.is_set()
 
 
@@ -319,7 +319,7 @@ def test_closing_the_delivery_pulls_nothing_more() -> None:
     source = (parcel(number) for number in count(1))
     delivery = deliver(source, receipt, max_concurrency=1, stopped=threading.Event())
     next(delivery)
-    delivery.close()  # type: ignore[attr-defined]  # it is a generator
+    delivery.close()
     assert next(source).number == 3  # one was sent, one was held ready
 
 
@@ -329,7 +329,7 @@ def test_no_thread_is_left_after_an_early_end() -> None:
 
     delivery = deliver(numbered(10), receipt, max_concurrency=4, stopped=threading.Event())
     next(delivery)
-    delivery.close()  # type: ignore[attr-defined]  # it is a generator
+    delivery.close()
     assert threads() == []
 
 

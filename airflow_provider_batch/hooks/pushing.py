@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -109,7 +110,7 @@ class Push:
         """
         progress = Progress(log, self.audience_name, chunks.total)
         tokens: list[str] = []
-        receipts = push(
+        delivery = push(
             partial(pack, chunks, self._encode, settings.credentials.digest + series if journal else None),
             partial(self._send, settings, transport),
             max_concurrency=self.max_concurrency,
@@ -117,11 +118,13 @@ class Push:
             journal=journal,
             before_second=partial(self._wait_for_replace, settings, transport, log) if self.replaces else None,
         )
-        for receipt in receipts:
-            progress.count(receipt)
-            tokens.extend(receipt.indexing_tokens)
-            if on_receipt is not None:
-                on_receipt(receipt)
+        # Closed here, whatever is raised: an error on its way up holds the delivery, and its threads would go on sending.
+        with closing(delivery) as receipts:
+            for receipt in receipts:
+                progress.count(receipt)
+                tokens.extend(receipt.indexing_tokens)
+                if on_receipt is not None:
+                    on_receipt(receipt)
         return self._result(chunks, progress, tokens)
 
     def count(self, chunks: Chunks, log: Any) -> PushResult:

@@ -93,7 +93,7 @@ def differences(new: Iterable[Stretch], old: Iterable[list[str]], counts: Counts
             found = Difference([], [])
             start, at = _merge(stretch, start, olds, at, counts, found)
             yield found
-    for left in (olds[at:], *blocks):
+    for left in chain([olds[at:]], blocks):
         yield Difference([], _removed(left, counts))
 
 
