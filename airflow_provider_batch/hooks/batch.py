@@ -19,7 +19,7 @@ from airflow_provider_batch.exceptions import (
 from airflow_provider_batch.hooks.audiences import AudienceHook
 from airflow_provider_batch.hooks.lineage import report_audience
 from airflow_provider_batch.hooks.mirroring import Limits, MirrorRun
-from airflow_provider_batch.hooks.pushing import Indexing, OnRejectedChunk, Push, check_on_rejected_chunk
+from airflow_provider_batch.hooks.pushing import Indexing, OnRejectedChunk, Push, check_on_rejected_chunk, one_at_a_time
 from airflow_provider_batch.mirror.guards import check_not_empty, check_shrink, drift
 from airflow_provider_batch.mirror.plan import FirstRun, Mirror
 from airflow_provider_batch.protocol import encode
@@ -107,7 +107,8 @@ class BatchHook(AudienceHook):
         :param changes: instead of ``add_ids`` and ``remove_ids``: a stream of
             :class:`~airflow_provider_batch.protocol.model.Change`, of which the last one of an id counts. All ids are
             held, some 200 bytes each.
-        :param on_rejection: is told of each value that is skipped or refused, with its place and reason.
+        :param on_rejection: is told of each value that is skipped or refused, with its place and reason; one at a time,
+            but also in the threads that send.
         :param journal: notes what was accepted and knows it the next time; not used for what can be read only once.
         :param dry_run: check and count everything, and send nothing.
         :raises InvalidArgumentError: if an argument breaks a documented rule.
@@ -116,9 +117,7 @@ class BatchHook(AudienceHook):
         :raises BatchAPIError: if Batch refuses a chunk, or keeps failing for longer than is worth trying.
         :raises BatchConnectionError: if Batch cannot be reached for so long.
         """
-        push = self._push(
-            audience_name, audience_type, chunk_size, max_concurrency, on_rejected_chunk, on_rejection=on_rejection
-        )
+        push = self._push(audience_name, audience_type, chunk_size, max_concurrency, on_rejected_chunk, on_rejection)
         intake = push.intake(on_invalid_id)
         if changes is None:
             adds, removes = intake(_concatenated(add_ids), "add_ids"), intake(_concatenated(remove_ids), REMOVE_IDS)
@@ -176,7 +175,7 @@ class BatchHook(AudienceHook):
             chunk_size,
             max_concurrency,
             on_rejected_chunk,
-            on_rejection=on_rejection,
+            on_rejection,
             replaces=True,
             indexing=Indexing(poke_interval, indexing_timeout),
         )
@@ -248,7 +247,7 @@ class BatchHook(AudienceHook):
             chunk_size,
             max_concurrency,
             on_rejected_chunk,
-            on_rejection=on_rejection,
+            on_rejection,
             indexing=Indexing(poke_interval, indexing_timeout),
         )
         run = MirrorRun(
@@ -315,6 +314,7 @@ class BatchHook(AudienceHook):
         chunk_size: int = 10_000,
         max_concurrency: int | None = None,
         on_rejected_chunk: OnRejectedChunk = "fail",
+        on_rejection: OnRejection | None = None,
         **more: Any,
     ) -> Push:
         """Check what a push is asked for with, all but its ids."""
@@ -323,7 +323,8 @@ class BatchHook(AudienceHook):
         encode.check_write(dialect, audience_name, audience_type, chunk_size)
         check_on_rejected_chunk(on_rejected_chunk)
         window = check_max_concurrency(settings.max_concurrency if max_concurrency is None else max_concurrency)
-        return Push(dialect, audience_name, audience_type, chunk_size, window, on_rejected_chunk, **more)
+        told = one_at_a_time(on_rejection) if on_rejection else None
+        return Push(dialect, audience_name, audience_type, chunk_size, window, on_rejected_chunk, told, **more)
 
     def _is_missing(self, push: Push) -> bool:
         return self._find(push.dialect, push.audience_name) is None

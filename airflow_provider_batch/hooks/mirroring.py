@@ -192,7 +192,8 @@ class MirrorRun:
 
 def _chunks(push: Push, plan: Plan) -> Chunks:
     intake = push.intake()
-    adds = intake(plan.adds, "ids" if plan.replaces else "add_ids")
+    # Not "ids", whose positions are those of the source: these are counted among the ids that are sent.
+    adds = intake(plan.adds, "add_ids")
     # No id is in both, and each is there once.
     return Chunks(
         adds, intake(plan.removes, REMOVE_IDS), size=push.chunk_size, allow_empty=plan.replaces, disjoint=True

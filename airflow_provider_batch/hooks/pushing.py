@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -37,6 +38,17 @@ def check_on_rejected_chunk(on_rejected_chunk: object) -> None:
     """
     if on_rejected_chunk not in ("fail", "bisect"):
         raise InvalidArgumentError(f"on_rejected_chunk: {on_rejected_chunk!r:.80} is neither 'fail' nor 'bisect'")
+
+
+def one_at_a_time(on_rejection: OnRejection) -> OnRejection:
+    """Return what tells *on_rejection* of one value after the other: Batch refuses several at once."""
+    lock = threading.Lock()
+
+    def tell(rejection: Rejection, value: object) -> None:
+        with lock:
+            on_rejection(rejection, value)
+
+    return tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +130,7 @@ class Push:
             journal=journal,
             before_second=partial(self._wait_for_replace, settings, transport, log) if self.replaces else None,
         )
-        # Closed here, whatever is raised: an error on its way up holds the delivery, and its threads would go on sending.
+        # Closed whatever is raised: an error on its way up holds the delivery, whose threads would go on sending.
         with closing(delivery) as receipts:
             for receipt in receipts:
                 progress.count(receipt)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -82,6 +84,22 @@ def test_one_bad_id_among_ten_thousand_costs_a_few_calls(choosy: Choosy, server:
     assert places(result) == [("add_ids", 6_000)]
     assert len(choosy.members) == 9_999
     assert len(server.asked) <= 1 + 2 * 14
+
+
+def test_refusals_are_told_one_at_a_time_though_they_come_at_once(server: RawServer) -> None:
+    at_work = threading.Lock()
+    told: list[object] = []
+
+    def tell(rejection: Rejection, value: object) -> None:
+        assert at_work.acquire(blocking=False)
+        time.sleep(0.01)  # as long as it takes to open a file
+        told.append(value)
+        at_work.release()
+
+    ids = [f"bad-{number}" if number % 5 == 0 else f"id-{number}" for number in range(40)]
+    result = push(add_ids=ids, chunk_size=5, max_concurrency=8, on_rejection=tell)
+    assert sorted(map(str, told)) == sorted(id_ for id_ in ids if id_.startswith("bad"))
+    assert result.rejected == 8
 
 
 def test_a_refusal_that_is_not_about_the_ids_ends_soon(server: RawServer) -> None:

@@ -171,6 +171,20 @@ def test_rejects_go_to_any_place(place: Any, batch_sandbox: Sandbox, context: An
     assert json.loads(path.read_text())["where"] == "add_ids[1]"
 
 
+def test_of_a_value_that_is_skipped_and_one_that_is_refused_each_is_written(
+    batch_sandbox: Sandbox, context: Any, tmp_path: Path
+) -> None:
+    """The first of the values, and the first of those that are sent: what stands at a position is not the same."""
+    path = tmp_path / "rejects.jsonl"
+    batch_sandbox.faults(Fault(400), Fault(400))  # both, then the first alone
+    arguments: dict[str, Any] = {"mode": "mirror", "first_run": "replace", "poke_interval": 0.1}
+    choices: dict[str, Any] = {"on_invalid_id": "skip", "on_rejected_chunk": "bisect", "rejects_path": path}
+    push([None, "a", "b"], snapshot_path=tmp_path / "kept", **arguments, **choices).execute(context)
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(row["where"], row["value"]) for row in rows] == [("ids[0]", None), ("add_ids[0]", "a")]
+    assert batch_sandbox.members("vip") == {"b"}
+
+
 def test_without_rejects_there_is_no_file(batch_sandbox: Sandbox, context: Any, tmp_path: Path) -> None:
     path = tmp_path / "rejects.jsonl"
     path.write_text("of yesterday")
