@@ -180,7 +180,8 @@ def _sort(source: Path, target: Path, folder: Path, memory_limit: str) -> None:
     try:
         try:
             sort(min(4, os.cpu_count() or 1))
-        except duckdb.OutOfMemoryException:  # long lines and several threads: more than it can spill in time
+        except (duckdb.OutOfMemoryException, duckdb.InternalException):
+            # Long lines and several threads: more than it can spill in time, which seldom shows as a fault of its own.
             sort(1)
     except duckdb.Error as error:
         # Its text may quote a line.

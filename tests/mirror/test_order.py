@@ -4,7 +4,9 @@ import random
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -134,6 +136,24 @@ def test_more_than_memory_holds_is_spilled(tmp_path: Path) -> None:
     lines = (f"{number * 7919 % 250_000:0600d}" for number in numbers)
     found = in_order(in_blocks(lines, 10_000), tmp_path, memory_limit="128MB", held=1_000)
     assert ids(found) == [f"{number:0600d}" for number in numbers]
+
+
+@pytest.mark.parametrize("error", [duckdb.OutOfMemoryException, duckdb.InternalException])
+def test_what_several_threads_cannot_sort_one_does(
+    error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, asked = duckdb.connect, []
+
+    def connect_or_fail(database: str, config: dict[str, Any]) -> duckdb.DuckDBPyConnection:
+        asked.append(config["threads"])
+        if len(asked) == 1:
+            raise error("failed to pin a block")
+        return connect(database, config=config)
+
+    monkeypatch.setattr(duckdb, "connect", connect_or_fail)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    assert list(in_order([["c", "a"], ["b"]], tmp_path, held=1)) == [["a", "b", "c"]]
+    assert asked == [2, 1]
 
 
 def test_without_duckdb_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
