@@ -19,6 +19,7 @@ from airflow_provider_batch.exceptions import (
 from airflow_provider_batch.hooks.connected import ConnectedHook
 from airflow_provider_batch.hooks.pushing import Indexing
 from airflow_provider_batch.protocol import encode, flow
+from airflow_provider_batch.protocol.choices import check_choice
 from airflow_provider_batch.protocol.dialect import Dialect
 from airflow_provider_batch.protocol.model import CreatedAudience, CustomAudience, DeletedAudience, IndexingOutcome
 
@@ -52,7 +53,7 @@ class AudienceHook(ConnectedHook):
         :raises AudienceExistsError: if it exists and that is a failure.
         :raises InvalidArgumentError: if an argument breaks a documented rule, or the audience has another type.
         """
-        _check_choice("if_exists", if_exists, ("skip", "fail"))
+        check_choice("if_exists", if_exists, ("skip", "fail"))
         dialect = self._settings.dialect(audience_type)
         encode.check_audience_name(audience_name)
         if description is not None and not isinstance(description, str):
@@ -92,7 +93,7 @@ class AudienceHook(ConnectedHook):
         :param if_missing: ``fail``, or ``skip`` if there is no such audience.
         :raises AudienceMissingError: if there is none and that is a failure.
         """
-        _check_choice("if_missing", if_missing, ("skip", "fail"))
+        check_choice("if_missing", if_missing, ("skip", "fail"))
         dialect = self._settings.dialect(audience_type)
         encode.check_audience_name(audience_name)
         if self._find(dialect, audience_name) is not None:
@@ -219,8 +220,3 @@ class AudienceHook(ConnectedHook):
 def _may_be_overtaken(refusal: BatchAPIError) -> bool:
     """Return whether a write may be refused because somebody else did the same since the list was read."""
     return not (refusal.retryable or isinstance(refusal, BatchAuthenticationError))
-
-
-def _check_choice(name: str, value: object, choices: tuple[str, str]) -> None:
-    if value not in choices:
-        raise InvalidArgumentError(f"{name}: {value!r:.80} is neither {choices[0]!r} nor {choices[1]!r}")

@@ -19,11 +19,12 @@ from airflow_provider_batch.exceptions import (
 from airflow_provider_batch.hooks.audiences import AudienceHook
 from airflow_provider_batch.hooks.lineage import report_audience
 from airflow_provider_batch.hooks.mirroring import Limits, MirrorRun
-from airflow_provider_batch.hooks.pushing import Indexing, OnRejectedChunk, Push, check_on_rejected_chunk, one_at_a_time
+from airflow_provider_batch.hooks.pushing import Indexing, OnRejectedChunk, Push, one_at_a_time
 from airflow_provider_batch.mirror.guards import check_not_empty, check_shrink, drift
 from airflow_provider_batch.mirror.plan import FirstRun, Mirror
 from airflow_provider_batch.protocol import encode
 from airflow_provider_batch.protocol.changes import read_changes
+from airflow_provider_batch.protocol.choices import check_choice
 from airflow_provider_batch.protocol.chunk import Chunks
 from airflow_provider_batch.protocol.intake import OnInvalidId, OnRejection
 from airflow_provider_batch.protocol.model import REMOVE_IDS, CreatedAudience, MirrorResult, PushResult
@@ -290,8 +291,7 @@ class BatchHook(AudienceHook):
         :param on_drift: ``warn``, ``fail`` or ``ignore`` if that is another number than the snapshot's.
         :raises DriftError: if it is, and that is a failure.
         """
-        if on_drift not in get_args(OnDrift):
-            raise InvalidArgumentError(f"on_drift: {on_drift!r:.80} is none of {', '.join(get_args(OnDrift))}")
+        check_choice("on_drift", on_drift, get_args(OnDrift))
         push = self._push(audience_name, audience_type)
         standing = self._mirror(push, snapshot_path).confirm(indexing_tokens)
         if standing is None:
@@ -321,7 +321,7 @@ class BatchHook(AudienceHook):
         settings = self._settings
         dialect = settings.dialect(audience_type)
         encode.check_write(dialect, audience_name, audience_type, chunk_size)
-        check_on_rejected_chunk(on_rejected_chunk)
+        check_choice("on_rejected_chunk", on_rejected_chunk, get_args(OnRejectedChunk))
         window = check_max_concurrency(settings.max_concurrency if max_concurrency is None else max_concurrency)
         told = one_at_a_time(on_rejection) if on_rejection else None
         return Push(dialect, audience_name, audience_type, chunk_size, window, on_rejected_chunk, told, **more)

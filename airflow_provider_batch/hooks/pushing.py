@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from airflow_provider_batch.delivery import push
-from airflow_provider_batch.exceptions import BatchRequestError, InvalidArgumentError
+from airflow_provider_batch.exceptions import BatchRequestError
 from airflow_provider_batch.hooks.connection import Settings
 from airflow_provider_batch.hooks.progress import Progress
 from airflow_provider_batch.protocol import encode, flow
@@ -28,16 +28,6 @@ OnRejectedChunk = Literal["fail", "bisect"]
 
 #: How many rejected values a result names; the others are only counted.
 _NAMED_REJECTIONS: Final = 20
-
-
-def check_on_rejected_chunk(on_rejected_chunk: object) -> None:
-    """
-    Return if this is a way to meet a refused chunk.
-
-    :raises InvalidArgumentError: if not.
-    """
-    if on_rejected_chunk not in ("fail", "bisect"):
-        raise InvalidArgumentError(f"on_rejected_chunk: {on_rejected_chunk!r:.80} is neither 'fail' nor 'bisect'")
 
 
 def one_at_a_time(on_rejection: OnRejection) -> OnRejection:

@@ -9,12 +9,12 @@ from operator import lt
 from pathlib import Path
 from typing import Any, Final
 
-from airflow_provider_batch.exceptions import InvalidMemberError, MirrorError
+from airflow_provider_batch.exceptions import MirrorError
 from airflow_provider_batch.mirror.diff import Counts, Stretch
 from airflow_provider_batch.mirror.lines import SEPARATOR, id_part, marked
 from airflow_provider_batch.mirror.text import LineFile, read_lines
 from airflow_provider_batch.protocol.intake import in_blocks
-from airflow_provider_batch.protocol.model import Block, Rejection
+from airflow_provider_batch.protocol.model import Block
 
 #: How many lines are sorted in memory.
 HELD: Final = 1_000_000
@@ -70,15 +70,7 @@ def _first_ones(block: list[str], last: str, given: int, audience_name: str) -> 
         elif id_ < last:
             if not isinstance(block, Block):
                 block = Block(block, "ids", range(given, given + len(block)))
-            position = block.positions[index]
-            place = block.place(position) if block.place else ""
-            found = Rejection(block.argument, position, _REMEDY, place)
-            raise InvalidMemberError(
-                f"{audience_name}: {found.where}: {_REMEDY}",
-                argument=found.argument,
-                position=position,
-                reason=_REMEDY,
-            )
+            raise block.rejection(index, _REMEDY).error(audience_name)
     return lines
 
 

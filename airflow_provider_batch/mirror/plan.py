@@ -11,9 +11,9 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, get_args
 
-from airflow_provider_batch.exceptions import InvalidArgumentError, SnapshotError
+from airflow_provider_batch.exceptions import SnapshotError
 from airflow_provider_batch.mirror.claim import Claim, drop_claim
 from airflow_provider_batch.mirror.diff import Counts, Stretch, differences, with_uncertain
 from airflow_provider_batch.mirror.folder import Folder, folder_at
@@ -36,6 +36,7 @@ from airflow_provider_batch.mirror.snapshot import (
     snapshot_name,
 )
 from airflow_provider_batch.mirror.text import LineFile, PackedFile, Spool
+from airflow_provider_batch.protocol.choices import check_choice
 from airflow_provider_batch.protocol.model import Member
 
 log = logging.getLogger(__name__)
@@ -95,8 +96,7 @@ class Mirror:
         :raises InvalidMemberError: if a source that promised to be sorted is not.
         :raises SnapshotError: if what was kept of the last run cannot be used.
         """
-        if first_run not in ("add", "replace"):
-            raise InvalidArgumentError(f"first_run: {first_run!r:.80} is neither 'add' nor 'replace'")
+        check_choice("first_run", first_run, get_args(FirstRun))
         base = read_base(self.folder, self.target, anew=full_refresh)
         replaces = (
             full_refresh

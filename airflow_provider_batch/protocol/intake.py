@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, TypeVar, get_args
 
-from airflow_provider_batch.exceptions import InvalidArgumentError, InvalidMemberError
+from airflow_provider_batch.exceptions import InvalidArgumentError
+from airflow_provider_batch.protocol.choices import check_choice
 from airflow_provider_batch.protocol.dialect import MemberRules
 from airflow_provider_batch.protocol.model import REMOVE_IDS, AnnotatedId, Block, Rejection, Rows
 from airflow_provider_batch.protocol.normalize import are_ids, normalize
@@ -67,8 +68,7 @@ class Intake:
         self.rejections: list[Rejection] = []
         self._rules = rules
         self._block_size = block_size
-        if on_invalid_id not in ("fail", "skip"):
-            raise InvalidArgumentError(f"on_invalid_id: {on_invalid_id!r:.80} is neither 'fail' nor 'skip'")
+        check_choice("on_invalid_id", on_invalid_id, get_args(OnInvalidId))
         self._skip = on_invalid_id == "skip"
         self._on_rejection = on_rejection
         self._values = _iterable(value, argument)
@@ -198,12 +198,7 @@ class Intake:
     def _refuse(self, position: int, value: object, place: Place | None, reason: str) -> None:
         rejection = Rejection(self.argument, position, reason, place(position) if place else "")
         if not self._skip:
-            raise InvalidMemberError(
-                f"{self._audience_name}: {rejection.where}: {reason}",
-                argument=self.argument,
-                position=position,
-                reason=reason,
-            )
+            raise rejection.error(self._audience_name)
         self.rejected += 1
         if len(self.rejections) < _NAMED_REJECTIONS:
             self.rejections.append(rejection)

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Literal
 
-from airflow_provider_batch.exceptions import BatchError, TooManyRejectedError
+from airflow_provider_batch.exceptions import BatchError, InvalidMemberError, TooManyRejectedError
 from airflow_provider_batch.protocol.shares import most
 
 
@@ -73,6 +73,15 @@ class Rejection:
     def where(self) -> str:
         """The place in words."""
         return f"{self.argument}[{self.position}]" + (f" ({self.place})" if self.place else "")
+
+    def error(self, audience_name: str) -> InvalidMemberError:
+        """Return what is raised where such a value is not to be skipped."""
+        return InvalidMemberError(
+            f"{audience_name}: {self.where}: {self.reason}",
+            argument=self.argument,
+            position=self.position,
+            reason=self.reason,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,9 +184,9 @@ class Block(list[str]):
             annotated=self.annotated,
         )
 
-    def rejection(self, id_: str, reason: str) -> Rejection:
-        """Return that one of the ids is refused, by its place and not by its name."""
-        position = self.positions[self.index(id_)]
+    def rejection(self, index: int, reason: str) -> Rejection:
+        """Return that the id at *index* is refused, by its place in the source and not by its name."""
+        position = self.positions[index]
         return Rejection(self.argument, position, reason, self.place(position) if self.place else "")
 
 
@@ -219,7 +228,8 @@ class Chunk:
         """Return that the one id of this chunk was refused."""
         (id_,) = (*self.add_ids, *self.remove_ids)
         removes = bool(self.remove_ids)
-        return next(block.rejection(id_, reason) for block in self.origins if block.removes is removes and id_ in block)
+        origin = next(block for block in self.origins if block.removes is removes and id_ in block)
+        return origin.rejection(origin.index(id_), reason)
 
     @property
     def annotated(self) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, Final, Protocol
 
 from airflow_provider_batch.exceptions import InvalidArgumentError, SourceError
+from airflow_provider_batch.protocol.choices import check_choice
 from airflow_provider_batch.protocol.model import Rows
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.delimited import CsvFile
@@ -121,8 +122,7 @@ def _format_of(found: FoundFile) -> Format:
 
 
 def _format(name: str) -> Format:
-    if name not in FORMATS:
-        raise InvalidArgumentError(f"format: {name!r:.80} is none of {', '.join(FORMATS)}")
+    check_choice("format", name, FORMATS)
     return FORMATS[name]
 
 
