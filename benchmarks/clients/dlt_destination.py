@@ -9,13 +9,13 @@ from typing import Any
 from benchmarks.ids import CALL, in_calls, payload, plain
 from benchmarks.measure import Meter, job, report
 
-TODO = job()
+JOB = job()
 os.environ |= {
-    "DLT_DATA_DIR": TODO["home"],
+    "DLT_DATA_DIR": JOB["home"],
     "RUNTIME__DLTHUB_TELEMETRY": "false",
     "RUNTIME__LOG_LEVEL": "ERROR",
     # dlt loads file by file: there have to be several of them if several are to be loaded at once.
-    "DATA_WRITER__FILE_MAX_ITEMS": str(TODO["ids"] if TODO["connections"] == 1 else 5 * CALL),
+    "DATA_WRITER__FILE_MAX_ITEMS": str(JOB["ids"] if JOB["connections"] == 1 else 5 * CALL),
 }
 
 import dlt  # type: ignore[import-not-found]  # noqa: E402 - in the peers' environment, and it reads its settings now
@@ -28,19 +28,19 @@ _SESSION = requests.Session()
     batch_size=CALL,
     name="audience",
     naming_convention="direct",
-    loader_parallelism_strategy="sequential" if TODO["connections"] == 1 else "parallel",
-    max_parallel_load_jobs=TODO["connections"],
+    loader_parallelism_strategy="sequential" if JOB["connections"] == 1 else "parallel",
+    max_parallel_load_jobs=JOB["connections"],
 )
 def audience(items: list[dict[str, Any]], table: object) -> None:
     """Send one call."""
     body = payload([item["id"] for item in items])
-    answer = _SESSION.patch(TODO["url"] + TODO["path"], json=body, headers={"X-Authorization": "REST_KEY"}, timeout=60)
+    answer = _SESSION.patch(JOB["url"] + JOB["path"], json=body, headers={"X-Authorization": "REST_KEY"}, timeout=60)
     answer.raise_for_status()
 
 
 def pages() -> Iterator[list[dict[str, str]]]:
     """Yield the rows by the page: dlt is slower still with one row at a time."""
-    for block in in_calls(plain(TODO["ids"])):
+    for block in in_calls(plain(JOB["ids"])):
         yield [{"id": id_} for id_ in block]
 
 
