@@ -27,7 +27,8 @@ def postgres_folder() -> Path | None:
         Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(re.sub(r"\D", "", path.parent.name) or 0)
     )
     folders = [*debians[::-1], *on_path]
-    return next((path for path in folders if (path / "initdb").exists() and (path / "postgres").exists()), None)
+    needed = ("initdb", "postgres", "pg_isready")
+    return next((path for path in folders if all((path / name).exists() for name in needed)), None)
 
 
 def somebody() -> str | None:
@@ -73,7 +74,7 @@ def running_postgres(programs: Path, port: int | None = None) -> Iterator[Path]:
                 # A session of its own, so that Ctrl+C reaches only whoever started it, who then stops it in order.
                 **{**options, "stdout": log, "stderr": log, "start_new_session": True},
             )
-        _wait_for(folder / f".s.PGSQL.{port or 5432}", server, folder / "log")
+        _wait_until_it_answers(programs / "pg_isready", folder, port or 5432, server)
         yield folder
     finally:
         if server is not None:
@@ -104,9 +105,9 @@ def metadata_database() -> Iterator[dict[str, str]]:
         yield {"AIRFLOW__CORE__EXECUTOR": "LocalExecutor", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": address(port)}
 
 
-def _wait_for(path: Path, server: subprocess.Popen[str], log: Path) -> None:
+def _wait_until_it_answers(pg_isready: Path, folder: Path, port: int, server: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + 30
-    while not path.exists():
+    while subprocess.run([pg_isready, "--quiet", "--host", folder, "--port", str(port)], check=False).returncode:
         if server.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"PostgreSQL did not start: {log.read_text()[-2000:]}")
+            raise RuntimeError(f"PostgreSQL did not start: {(folder / 'log').read_text()[-2000:]}")
         time.sleep(0.05)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +37,6 @@ def postgres(postgres_server: str, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     connection = {"conn_type": "postgres", "host": postgres_server, "login": "airflow", "schema": "postgres"}
     monkeypatch.setenv("AIRFLOW_CONN_POSTGRES_DEFAULT", json.dumps(connection))
-    for _ in range(100):  # the socket is there before the server answers
-        with suppress(Exception):  # of one of two drivers
-            PostgresHook().get_conn().close()
-            break
-        time.sleep(0.1)
     return PostgresHook()
 
 
