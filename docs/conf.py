@@ -44,5 +44,5 @@ nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!airflow_provider_batch\.).*"),
     # What an operator hands to a hook, and no user does.
-    (r"py:class", r"airflow_provider_batch\.resume\.Journal"),
+    (r"py:class", r"airflow_provider_batch\.push\.parcels\.Journal"),
 ]

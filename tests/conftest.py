@@ -19,7 +19,13 @@ from pathlib import Path
 
 import pytest
 
-pytest_plugins = ["airflow_provider_batch.sandbox.fixture", "tests.stages", "tests.real_servers"]
+pytest_plugins = [
+    "airflow_provider_batch.sandbox.fixture",
+    "tests.connections",
+    "tests.real_servers",
+    "tests.stages",
+    "tests.worker",
+]
 
 # Some environments have no browser to drive, and most no Celery to have workers.
 collect_ignore = [

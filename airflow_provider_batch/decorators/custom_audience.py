@@ -14,8 +14,8 @@ from airflow.providers.common.compat.sdk import (
     task_decorator_factory,
 )
 
-from airflow_provider_batch.operators.rendering import RenderedIds
-from airflow_provider_batch.operators.sourcing import SourcePushOperator
+from airflow_provider_batch.operators.modes import SourcePushOperator
+from airflow_provider_batch.operators.rendered_ids import RenderedIds
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -76,7 +76,7 @@ def custom_audience_task(python_callable: Callable[..., Any] | None = None, **kw
     indexing tokens.
 
     :param python_callable: the function.
-    :param kwargs: the parameters of :class:`~airflow_provider_batch.operators.sourcing.SourcePushOperator`.
+    :param kwargs: the parameters of :class:`~airflow_provider_batch.operators.modes.SourcePushOperator`.
     """
     return task_decorator_factory(
         python_callable=python_callable, decorated_operator_class=CustomAudienceDecoratedOperator, **kwargs

@@ -1,9 +1,9 @@
-"""What can be done with an audience as a whole, and how far its indexing is."""
+"""Audiences as a whole: create, view, list, delete them, and wait for their indexing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from functools import partial
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
@@ -16,18 +16,21 @@ from airflow_provider_batch.exceptions import (
     BatchProtocolError,
     InvalidArgumentError,
 )
-from airflow_provider_batch.hooks.connected import ConnectedHook
-from airflow_provider_batch.hooks.pushing import Indexing
-from airflow_provider_batch.protocol import encode, flow
-from airflow_provider_batch.protocol.choices import check_choice
+from airflow_provider_batch.hooks.base import BatchBaseHook
+from airflow_provider_batch.protocol import flow
+from airflow_provider_batch.protocol.arguments import IfExists, IfMissing, check_choice
+from airflow_provider_batch.protocol.audiences import conversations, encode
+from airflow_provider_batch.protocol.audiences.audience import (
+    CreatedAudience,
+    CustomAudience,
+    DeletedAudience,
+    IndexingOutcome,
+)
 from airflow_provider_batch.protocol.dialect import Dialect
-from airflow_provider_batch.protocol.model import CreatedAudience, CustomAudience, DeletedAudience, IndexingOutcome
-
-IfExists = Literal["skip", "fail"]
-IfMissing = Literal["skip", "fail"]
+from airflow_provider_batch.protocol.retry import Patience
 
 
-class AudienceHook(ConnectedHook):
+class AudienceHook(BatchBaseHook):
     """A hook that creates, views, lists and deletes audiences."""
 
     def create_custom_audience(
@@ -36,42 +39,42 @@ class AudienceHook(ConnectedHook):
         *,
         audience_type: str = "custom_ids",
         description: str | None = None,
-        if_exists: IfExists = "fail",
+        if_exists: IfExists = "skip",
     ) -> CreatedAudience:
         """
         Create an audience without members, if the list of audiences does not have it.
 
         See https://doc.batch.com/developer/api/cep/audiences/create and
-        https://doc.batch.com/api/custom-audience/1.0/create. What Batch answers for a name that is taken no page says:
-        the list decides, also after an answer that leaves it open whether the audience was created.
+        https://doc.batch.com/api/custom-audience/1.0/create. Batch does not document its answer for a name that is
+        taken: the list decides, also after an answer that leaves open whether the audience was created.
 
         :param audience_name: letters, digits, ``_`` and ``-``, at most 255.
         :param audience_type: ``custom_ids``; on the Mobile Engagement Platform also ``advertising_ids`` or
             ``install_ids``.
         :param description: shown in Batch's dashboard.
-        :param if_exists: ``fail``, or ``skip`` to leave it as it is.
-        :raises AudienceExistsError: if it exists and that is a failure.
+        :param if_exists: ``skip`` to leave it as it is, or ``fail``.
+        :raises AudienceExistsError: if it exists and ``if_exists`` is ``fail``.
         :raises InvalidArgumentError: if an argument breaks a documented rule, or the audience has another type.
         """
-        check_choice("if_exists", if_exists, ("skip", "fail"))
+        check_choice("if_exists", if_exists)
         dialect = self._settings.dialect(audience_type)
         encode.check_audience_name(audience_name)
         if description is not None and not isinstance(description, str):
-            raise InvalidArgumentError(f"description: {type(description).__name__} is no text")
+            raise InvalidArgumentError(f"description: a value of type {type(description).__name__} is not text")
         existing = self._find(dialect, audience_name)
         if existing is None:
-            creation = flow.create(dialect, audience_name, audience_type, description, self._settings.backoff)
+            creation = conversations.create(dialect, audience_name, audience_type, description, self._settings.backoff)
             try:
-                token = self._run(creation)
-            except BatchAPIError as refusal:
-                if not _may_be_overtaken(refusal) or (existing := self._find(dialect, audience_name)) is None:
+                token = self._ask(creation)
+            except BatchAPIError as error:
+                if not _may_be_overtaken(error) or (existing := self._find(dialect, audience_name)) is None:
                     raise
             else:
                 self.log.info("%s: created", audience_name)
                 return CreatedAudience(audience_name, audience_type, created=True, indexing_token=token)
         if if_exists == "fail":
             raise AudienceExistsError(
-                f"{audience_name}: there is an audience of that name already; pass if_exists='skip' if that is fine"
+                f"{audience_name}: an audience of that name exists already; pass if_exists='skip' to keep it"
             )
         if existing.type != audience_type and existing.type in self._settings.known_types:
             raise InvalidArgumentError(
@@ -87,27 +90,27 @@ class AudienceHook(ConnectedHook):
         Delete an audience, if the list of audiences has it; campaigns that target it then find it empty.
 
         See https://doc.batch.com/developer/api/cep/audiences/remove and
-        https://doc.batch.com/developer/api/mep/custom-audience/1.0/delete. What Batch answers for an unknown name no
-        page says: the list decides.
+        https://doc.batch.com/developer/api/mep/custom-audience/1.0/delete. Batch does not document its answer for an
+        unknown name: the list decides.
 
-        :param if_missing: ``fail``, or ``skip`` if there is no such audience.
-        :raises AudienceMissingError: if there is none and that is a failure.
+        :param if_missing: ``fail``, or ``skip`` to succeed if there is no such audience.
+        :raises AudienceMissingError: if there is none and ``if_missing`` is ``fail``.
         """
-        check_choice("if_missing", if_missing, ("skip", "fail"))
+        check_choice("if_missing", if_missing)
         dialect = self._settings.dialect(audience_type)
         encode.check_audience_name(audience_name)
         if self._find(dialect, audience_name) is not None:
             try:
-                token = self._run(flow.delete(dialect, audience_name, self._settings.backoff))
-            except BatchAPIError as refusal:
-                if not _may_be_overtaken(refusal) or self._find(dialect, audience_name) is not None:
+                token = self._ask(conversations.delete(dialect, audience_name, self._settings.backoff))
+            except BatchAPIError as error:
+                if not _may_be_overtaken(error) or self._find(dialect, audience_name) is not None:
                     raise
             else:
                 self.log.info("%s: deleted", audience_name)
                 return DeletedAudience(audience_name, deleted=True, indexing_token=token)
         if if_missing == "fail":
             raise AudienceMissingError(
-                f"{audience_name}: there is no audience of that name; pass if_missing='skip' if that is fine"
+                f"{audience_name}: no audience of that name exists; pass if_missing='skip' to succeed all the same"
             )
         self.log.info("%s: does not exist", audience_name)
         return DeletedAudience(audience_name, deleted=False)
@@ -119,7 +122,7 @@ class AudienceHook(ConnectedHook):
         See https://doc.batch.com/developer/api/cep/audiences/list and
         https://doc.batch.com/api/custom-audience/1.0/list/.
 
-        :param audience_type: says, on the Mobile Engagement Platform, which version's list is read: 1.1 for
+        :param audience_type: selects, on the Mobile Engagement Platform, the version whose list is read: 1.1 for
             ``install_ids``, 1.0 for the others.
         """
         settings = self._settings
@@ -127,8 +130,8 @@ class AudienceHook(ConnectedHook):
         seen: set[str] = set()
         start: int | str | None = None
         while True:
-            page = self._run(flow.page(dialect, start, settings.backoff))
-            yield from flow.unseen(page, seen)
+            page = self._ask(conversations.page(dialect, start, settings.backoff))
+            yield from conversations.unseen(page, seen)
             if (start := page.next_start) is None:
                 return
 
@@ -141,11 +144,13 @@ class AudienceHook(ConnectedHook):
         See https://doc.batch.com/developer/api/cep/audiences/view and
         https://doc.batch.com/api/custom-audience/1.0/get/.
 
-        :raises BatchAPIError: if Batch refuses, or keeps failing for longer than is worth trying.
-        :raises BatchConnectionError: if Batch cannot be reached for so long.
+        :raises BatchAPIError: if Batch rejects the call, or if all attempts fail.
+        :raises BatchConnectionError: if no attempt reaches Batch.
         """
         settings = self._settings
-        return self._run(flow.view(settings.dialect(audience_type), audience_name, indexing_token, settings.backoff))
+        return self._ask(
+            conversations.view(settings.dialect(audience_type), audience_name, indexing_token, settings.backoff)
+        )
 
     def wait_for_indexing(
         self,
@@ -160,15 +165,15 @@ class AudienceHook(ConnectedHook):
         """
         Ask for one token after the other until all are applied, and return the last view.
 
-        :param poke_interval: the most seconds between two questions; they begin with one and double.
-        :param timeout: seconds after which what is not confirmed counts as not confirmed, whatever its state.
-        :param own_replace: the token of a replace of this very run: that it is superseded is no news.
-        :raises IndexingTimeoutError: then, with the tokens in question.
+        :param poke_interval: the most seconds between two questions; the pauses begin with one second and double.
+        :param timeout: seconds after which the wait ends.
+        :param own_replace: the token of a replace of the same run, for which REPLACED needs no warning.
+        :raises IndexingTimeoutError: if tokens are not confirmed by then.
         """
         outcome = self._await_indexing(
-            audience_name, indexing_tokens, audience_type, Indexing(poke_interval, timeout), own_replace
+            audience_name, indexing_tokens, audience_type, Patience(poke_interval, timeout), own_replace
         )
-        return flow.confirmed(outcome, audience_name, timeout)
+        return conversations.confirmed(outcome, audience_name, timeout)
 
     def check_indexing(
         self,
@@ -179,44 +184,46 @@ class AudienceHook(ConnectedHook):
         own_replace: str | None = None,
     ) -> IndexingOutcome:
         """
-        Ask for one token after the other up to the first that is not confirmed, and say which are left.
+        Ask for one token after the other, up to the first that is not confirmed, and return which are left.
 
-        What may pass (no answer, 429, 5xx) leaves its token unconfirmed, with the reason in ``last_error``.
+        A transient error (no answer, 429, 5xx) leaves its token unconfirmed, with the reason in ``last_error``.
         """
-        outcome = self._await_indexing(audience_name, indexing_tokens, audience_type, Indexing(0.0, 0.0), own_replace)
+        outcome = self._await_indexing(audience_name, indexing_tokens, audience_type, Patience(0.0, 0.0), own_replace)
         if outcome.last_error:
             self.log.warning("%s", outcome.last_error)
         return outcome
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask for one audience of the app or project: it takes both keys and changes nothing."""
+        """Ask for one audience of the app or project, which needs both keys and changes nothing."""
         try:
-            self._run(flow.page(self._settings.dialect("custom_ids"), None, flow.no_retry, limit=1))
+            self._ask(conversations.page(self._settings.dialect("custom_ids"), None, flow.no_retry, limit=1))
         except BatchProtocolError as error:
-            return False, f"the host answers, but not with a list of audiences; is it Batch's? {error}"
+            return False, f"the host answers, but not with a list of audiences; check that it is Batch's: {error}"
         except (BatchError, AirflowNotFoundException) as error:
             return False, str(error)
         return True, "Batch accepted both keys"
 
     def _find(self, dialect: Dialect, audience_name: str) -> CustomAudience | None:
-        return self._run(flow.find(dialect, audience_name, self._settings.backoff))
+        return self._ask(conversations.find(dialect, audience_name, self._settings.backoff))
 
     def _await_indexing(
         self,
         audience_name: str,
         indexing_tokens: Sequence[str],
         audience_type: str,
-        indexing: Indexing,
+        patience: Patience,
         own_replace: str | None,
     ) -> IndexingOutcome:
-        settings = self._settings
-        dialect = settings.dialect(audience_type)
-        outcome = self._run(indexing.wait(settings, dialect, audience_name, indexing_tokens))
-        if warning := flow.replaced_warning(outcome.replaced, own_replace):
+        dialect = self._settings.dialect(audience_type)
+        with self._line() as line:
+            outcome = line.wait(
+                partial(conversations.await_indexing, dialect, audience_name, indexing_tokens), patience
+            )
+        if warning := conversations.replaced_warning(outcome.replaced, own_replace):
             self.log.warning("%s: %s", audience_name, warning)
         return outcome
 
 
-def _may_be_overtaken(refusal: BatchAPIError) -> bool:
-    """Return whether a write may be refused because somebody else did the same since the list was read."""
-    return not (refusal.retryable or isinstance(refusal, BatchAuthenticationError))
+def _may_be_overtaken(error: BatchAPIError) -> bool:
+    """Whether a write may have been rejected because somebody else did the same since the list was read."""
+    return not (error.retryable or isinstance(error, BatchAuthenticationError))

@@ -1,14 +1,16 @@
-"""Batch's audiences as Python calls: what is done with their members is here, all else in the hooks beneath."""
+"""Batch's audiences as Python calls: their members here, audiences as a whole in the hook beneath."""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any
 from urllib.parse import quote
 
 from airflow_provider_batch import get_provider_info
-from airflow_provider_batch.delivery import check_max_concurrency
 from airflow_provider_batch.exceptions import (
     BatchNotFoundError,
     BatchRequestError,
@@ -18,20 +20,31 @@ from airflow_provider_batch.exceptions import (
 )
 from airflow_provider_batch.hooks.audiences import AudienceHook
 from airflow_provider_batch.hooks.lineage import report_audience
-from airflow_provider_batch.hooks.mirroring import Limits, MirrorRun
-from airflow_provider_batch.hooks.pushing import Indexing, OnRejectedChunk, Push, one_at_a_time
-from airflow_provider_batch.mirror.guards import check_not_empty, check_shrink, drift
-from airflow_provider_batch.mirror.plan import FirstRun, Mirror
-from airflow_provider_batch.protocol import encode
-from airflow_provider_batch.protocol.changes import read_changes
-from airflow_provider_batch.protocol.choices import check_choice
-from airflow_provider_batch.protocol.chunk import Chunks
-from airflow_provider_batch.protocol.intake import OnInvalidId, OnRejection
-from airflow_provider_batch.protocol.model import REMOVE_IDS, CreatedAudience, MirrorResult, PushResult
-from airflow_provider_batch.protocol.shares import check_limit
-from airflow_provider_batch.resume import Journal
-
-OnDrift = Literal["warn", "fail", "ignore"]
+from airflow_provider_batch.mirror.guards import Limits, check_not_empty, check_shrink, drift
+from airflow_provider_batch.mirror.plan import Mirror
+from airflow_provider_batch.mirror.run import MirrorRun
+from airflow_provider_batch.protocol.arguments import (
+    FirstRun,
+    OnDrift,
+    OnInvalidId,
+    OnRejectedChunk,
+    check_choice,
+    check_count,
+    check_limit,
+)
+from airflow_provider_batch.protocol.audiences import encode
+from airflow_provider_batch.protocol.audiences.audience import CreatedAudience
+from airflow_provider_batch.protocol.audiences.changes import read_changes
+from airflow_provider_batch.protocol.audiences.chunk import Chunks
+from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS
+from airflow_provider_batch.protocol.audiences.results import MirrorResult, PushResult
+from airflow_provider_batch.protocol.audiences.writes import AudienceWrites, planned
+from airflow_provider_batch.protocol.limits import MAX_IDS_PER_CALL
+from airflow_provider_batch.protocol.retry import Patience
+from airflow_provider_batch.protocol.rows import OnRejection, Rejection
+from airflow_provider_batch.push.parcels import Journal
+from airflow_provider_batch.push.push import Push, digest
+from airflow_provider_batch.transport import MAX_CONNECTIONS
 
 
 class BatchHook(AudienceHook):
@@ -93,10 +106,9 @@ class BatchHook(AudienceHook):
         is checked before the first call; a generator is checked as it flows and never held.
 
         :param audience_name: an existing audience: letters, digits, ``_`` and ``-``, at most 255.
-        :param add_ids: ids (at most 128 characters in API 1.0): str, int, rows of one column, or members with
-            attributes and tags (:class:`~airflow_provider_batch.protocol.model.Member`, or dicts of its fields); None
-            for none.
-        :param remove_ids: ids to take out, likewise.
+        :param add_ids: ids to add (at most 128 characters in API 1.0): str, int, rows of one column, or
+            :class:`~airflow_provider_batch.protocol.audiences.members.Member` (or dicts of its fields); None for none.
+        :param remove_ids: ids to remove; same forms as ``add_ids``.
         :param audience_type: ``custom_ids``; on the Mobile Engagement Platform also ``advertising_ids`` or
             ``install_ids``, which are spoken of in API 1.1.
         :param chunk_size: ids in one call, at most 10,000.
@@ -106,8 +118,8 @@ class BatchHook(AudienceHook):
             parts until the refused ids stand alone; the rest is sent, and they are counted and named by position.
         :param create_if_missing: create the audience first if the list of audiences does not have it.
         :param changes: instead of ``add_ids`` and ``remove_ids``: a stream of
-            :class:`~airflow_provider_batch.protocol.model.Change`, of which the last one of an id counts. All ids are
-            held, some 200 bytes each.
+            :class:`~airflow_provider_batch.protocol.audiences.members.Change`. Of several changes of one id the last
+            counts, so all ids are held in memory, some 200 bytes each.
         :param on_rejection: is told of each value that is skipped or refused, with its place and reason; one at a time,
             but also in the threads that send.
         :param journal: notes what was accepted and knows it the next time; not used for what can be read only once.
@@ -118,8 +130,9 @@ class BatchHook(AudienceHook):
         :raises BatchAPIError: if Batch refuses a chunk, or keeps failing for longer than is worth trying.
         :raises BatchConnectionError: if Batch cannot be reached for so long.
         """
-        push = self._push(audience_name, audience_type, chunk_size, max_concurrency, on_rejected_chunk, on_rejection)
-        intake = push.intake(on_invalid_id)
+        window = self._window(max_concurrency)
+        writes = self._writes(audience_name, audience_type, chunk_size, on_rejected_chunk, on_rejection)
+        intake = writes.intake(on_invalid_id)
         if changes is None:
             adds, removes = intake(_concatenated(add_ids), "add_ids"), intake(_concatenated(remove_ids), REMOVE_IDS)
         elif add_ids or remove_ids:
@@ -129,8 +142,8 @@ class BatchHook(AudienceHook):
         chunks = Chunks(adds, removes, size=chunk_size, disjoint=changes is not None)
         chunks.check()
         if create_if_missing and not dry_run:
-            self._create_if_missing(push)
-        return self._carry_out(push, chunks, journal, dry_run)
+            self._create_if_missing(writes)
+        return self._push(writes, chunks, window, journal, dry_run)
 
     def replace_custom_audience(
         self,
@@ -170,18 +183,14 @@ class BatchHook(AudienceHook):
         :raises GuardError: if there are too few ids by *max_shrink*; nothing was sent.
         :raises IndexingTimeoutError: if the first call was not applied in time; the others were not sent.
         """
-        push = self._push(
-            audience_name,
-            audience_type,
-            chunk_size,
-            max_concurrency,
-            on_rejected_chunk,
-            on_rejection,
+        window = self._window(max_concurrency)
+        writes = replace(
+            self._writes(audience_name, audience_type, chunk_size, on_rejected_chunk, on_rejection),
             replaces=True,
-            indexing=Indexing(poke_interval, indexing_timeout),
+            patience=Patience(poke_interval, indexing_timeout),
         )
         check_limit(max_shrink, "max_shrink")
-        intake = push.intake(on_invalid_id)
+        intake = writes.intake(on_invalid_id)
         members = intake(_concatenated(ids), "ids")
         chunks = Chunks(members, intake((), REMOVE_IDS), size=chunk_size, allow_empty=allow_empty)
         chunks.check()
@@ -189,11 +198,11 @@ class BatchHook(AudienceHook):
             members.hold()
         if chunks.total is not None:
             check_not_empty(audience_name, chunks.total, allow_empty=allow_empty)
-        is_new = create_if_missing and not dry_run and self._create_if_missing(push)
-        if max_shrink is not None and not (is_new or (create_if_missing and dry_run and self._is_missing(push))):
-            self._check_shrink(push, chunks.total or 0, max_shrink)
-        result = self._carry_out(push, chunks, journal, dry_run)
-        # A stream's emptiness shows at its end; then nothing was sent.
+        is_new = create_if_missing and not dry_run and self._create_if_missing(writes)
+        if max_shrink is not None and not (is_new or (create_if_missing and dry_run and self._is_missing(writes))):
+            self._check_shrink(writes, chunks.total or 0, max_shrink)
+        result = self._push(writes, chunks, window, journal, dry_run)
+        # A stream shows at its end that it is empty; then nothing was sent.
         check_not_empty(audience_name, result.calls, allow_empty=False)
         return result
 
@@ -242,35 +251,22 @@ class BatchHook(AudienceHook):
         :raises SnapshotError: if the snapshot is damaged, or another audience's.
         :raises GuardError: if the run looks like a mistake by the limits given; nothing was sent.
         """
-        push = self._push(
-            audience_name,
-            audience_type,
-            chunk_size,
-            max_concurrency,
-            on_rejected_chunk,
-            on_rejection,
-            indexing=Indexing(poke_interval, indexing_timeout),
+        window = self._window(max_concurrency)
+        writes = replace(
+            self._writes(audience_name, audience_type, chunk_size, on_rejected_chunk, on_rejection),
+            patience=Patience(poke_interval, indexing_timeout),
         )
-        run = MirrorRun(
-            push,
-            self._mirror(push, snapshot_path),
-            owner,
-            is_sorted,
-            first_run,
-            full_refresh,
-            Limits(max_shrink, max_changes, allow_empty),
-        )
-        with self._transport() as transport:
+        limits = Limits(max_shrink, max_changes, allow_empty)
+        mirror = self._mirror(writes, snapshot_path)
+        with self._line() as line:
+            run = MirrorRun(line, writes, mirror, window, owner, is_sorted, first_run, full_refresh, limits)
             result = run.run(
-                push.intake(on_invalid_id)(_concatenated(ids), "ids"),
-                self._settings,
-                transport,
-                self.log,
+                writes.intake(on_invalid_id)(_concatenated(ids), "ids"),
                 journal=journal,
-                prepare=partial(self._create_if_missing, push) if create_if_missing else None,
+                prepare=partial(self._create_if_missing, writes) if create_if_missing else None,
                 dry_run=dry_run,
             )
-        self._tell(result)
+        self._report(result)
         return result
 
     def confirm_mirror(
@@ -291,88 +287,93 @@ class BatchHook(AudienceHook):
         :param on_drift: ``warn``, ``fail`` or ``ignore`` if that is another number than the snapshot's.
         :raises DriftError: if it is, and that is a failure.
         """
-        check_choice("on_drift", on_drift, get_args(OnDrift))
-        push = self._push(audience_name, audience_type)
-        standing = self._mirror(push, snapshot_path).confirm(indexing_tokens)
+        check_choice("on_drift", on_drift)
+        standing = self._mirror(self._writes(audience_name, audience_type), snapshot_path).confirm(indexing_tokens)
         if standing is None:
-            self.log.info("%s: another run has sent something since, and will see it indexed", audience_name)
+            self.log.info("%s: another run has sent something since, and will wait for it", audience_name)
             return
         if on_drift == "ignore":
             return
         if nb_ids is None:
             nb_ids = self.get_custom_audience(audience_name, audience_type=audience_type).nb_ids
-        if (said := drift(nb_ids, *standing)) is None:
+        if (message := drift(nb_ids, *standing)) is None:
             return
         if on_drift == "fail":
-            raise DriftError(f"{audience_name}: {said}")
-        self.log.warning("%s: %s", audience_name, said)
+            raise DriftError(f"{audience_name}: {message}")
+        self.log.warning("%s: %s", audience_name, message)
 
-    def _push(
+    def _window(self, max_concurrency: int | None) -> int:
+        """Return how many calls may be in flight: what was passed, or else what the connection has."""
+        if max_concurrency is None:
+            return self._settings.max_concurrency
+        return check_count("max_concurrency", max_concurrency, MAX_CONNECTIONS)
+
+    def _writes(
         self,
         audience_name: str,
         audience_type: str,
-        chunk_size: int = 10_000,
-        max_concurrency: int | None = None,
+        chunk_size: int = MAX_IDS_PER_CALL,
         on_rejected_chunk: OnRejectedChunk = "fail",
         on_rejection: OnRejection | None = None,
-        **more: Any,
-    ) -> Push:
-        """Check what a push is asked for with, all but its ids."""
-        settings = self._settings
-        dialect = settings.dialect(audience_type)
+    ) -> AudienceWrites:
+        """Check the arguments of a push, all but its ids."""
+        dialect = self._settings.dialect(audience_type)
         encode.check_write(dialect, audience_name, audience_type, chunk_size)
-        check_choice("on_rejected_chunk", on_rejected_chunk, get_args(OnRejectedChunk))
-        window = check_max_concurrency(settings.max_concurrency if max_concurrency is None else max_concurrency)
-        told = one_at_a_time(on_rejection) if on_rejection else None
-        return Push(dialect, audience_name, audience_type, chunk_size, window, on_rejected_chunk, told, **more)
+        check_choice("on_rejected_chunk", on_rejected_chunk)
+        notify = one_at_a_time(on_rejection) if on_rejection else None
+        return AudienceWrites(dialect, audience_name, audience_type, chunk_size, on_rejected_chunk, notify)
 
-    def _is_missing(self, push: Push) -> bool:
-        return self._find(push.dialect, push.audience_name) is None
+    def _is_missing(self, writes: AudienceWrites) -> bool:
+        return self._find(writes.dialect, writes.audience_name) is None
 
-    def _create_if_missing(self, push: Push) -> bool:
+    def _create_if_missing(self, writes: AudienceWrites) -> bool:
         """Return whether the audience had to be created."""
-        name, kind = push.audience_name, push.audience_type
-        created = self.create_custom_audience(name, audience_type=kind, if_exists="skip")
+        created = self.create_custom_audience(writes.audience_name, audience_type=writes.audience_type)
         if created.indexing_token:
             self._await_creation(created, created.indexing_token)
         return created.created
 
     def _await_creation(self, created: CreatedAudience, indexing_token: str) -> None:
-        """Wait for a creation to be applied: whether the audience can be written to before, no page says."""
+        """Wait for a creation: Batch does not document whether the audience can be written to before it is applied."""
         try:
             self.wait_for_indexing(created.name, [indexing_token], audience_type=created.type)
-        except (BatchRequestError, BatchNotFoundError) as refusal:
-            # By the pages of 2.2 and 2.3 only an update's or a replace's token can be asked for.
-            self.log.info("%s: whether it is ready cannot be asked: %s", created.name, refusal)
+        except (BatchRequestError, BatchNotFoundError) as error:
+            # By the pages of 2.2 and 2.3 a view takes the token of an update or a replace only.
+            self.log.info("%s: Batch does not report whether it is ready: %s", created.name, error)
 
-    def _mirror(self, push: Push, snapshot_path: Any) -> Mirror:
+    def _mirror(self, writes: AudienceWrites, snapshot_path: Any) -> Mirror:
         return Mirror(
-            snapshot_path / _file_name(self.batch_conn_id) / push.audience_name,
-            audience_name=push.audience_name,
-            audience_type=push.audience_type,
+            snapshot_path / _file_name(self.batch_conn_id) / writes.audience_name,
+            audience_name=writes.audience_name,
+            audience_type=writes.audience_type,
             recipient=self._settings.credentials.digest,
         )
 
-    def _carry_out(self, push: Push, chunks: Chunks, journal: Journal | None, dry_run: bool) -> PushResult:
+    def _push(
+        self, writes: AudienceWrites, chunks: Chunks, window: int, journal: Journal | None, dry_run: bool
+    ) -> PushResult:
         if dry_run:
-            result = push.count(chunks, self.log)
+            result = PushResult.of(writes, chunks, planned(chunks, time.monotonic))
         else:
-            # What can be read but once cannot be sent again, should it begin otherwise than it did.
-            journal = journal if chunks.rereadable or (chunks.restartable and not push.replaces) else None
-            # What an earlier try has sent behind a replace, known or not, may only stay if all of it is sent again.
-            series = push.digest(chunks) if journal is not None and push.replaces else ""
-            with self._transport() as transport:
-                result = push.run(chunks, self._settings, transport, self.log, journal=journal, series=series)
-        self._tell(result)
+            # What can be read only once cannot be sent again from the start, if it turns out to differ.
+            journal = journal if chunks.rereadable or (chunks.restartable and not writes.replaces) else None
+            # What an earlier try sent after a replace may only stay if the whole set is the same.
+            series = digest(chunks, writes) if journal is not None and writes.replaces else ""
+            with self._line() as line:
+                push = Push(line, writes, writes.audience_name, window)
+                sent = push.run(chunks, total=chunks.total, journal=journal, series=series)
+            result = PushResult.of(writes, chunks, sent)
+        self._report(result)
         return result
 
-    def _check_shrink(self, push: Push, given: int, max_shrink: float) -> None:
-        there = self.get_custom_audience(push.audience_name, audience_type=push.audience_type).nb_ids
+    def _check_shrink(self, writes: AudienceWrites, given: int, max_shrink: float) -> None:
+        name = writes.audience_name
+        there = self.get_custom_audience(name, audience_type=writes.audience_type).nb_ids
         if there is None:
-            raise GuardError(f"{push.audience_name}: Batch does not tell how many ids there are; leave max_shrink off")
-        check_shrink(push.audience_name, there, given, max_shrink, whose="the audience")
+            raise GuardError(f"{name}: Batch does not report how many ids there are; leave out max_shrink")
+        check_shrink(name, there, given, max_shrink, whose="the audience")
 
-    def _tell(self, result: PushResult) -> None:
+    def _report(self, result: PushResult) -> None:
         if result.calls and result.planned_calls is None:
             report_audience(self, result.audience_name)
         earlier = f", {result.earlier_calls:,} of them in an earlier try," if result.earlier_calls else ""
@@ -391,6 +392,17 @@ class BatchHook(AudienceHook):
         )
         for rejection in result.rejections:
             self.log.warning("skipped %s: %s", rejection.where, rejection.reason)
+
+
+def one_at_a_time(on_rejection: OnRejection) -> OnRejection:
+    """Return a function that calls *on_rejection* for one value after the other: several threads reject at once."""
+    lock = threading.Lock()
+
+    def notify(rejection: Rejection, value: object) -> None:
+        with lock:
+            on_rejection(rejection, value)
+
+    return notify
 
 
 def _file_name(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What a hook tells the collector of lineage, where Airflow has one that somebody reads."""
+"""Reports to the collector of hook lineage, where Airflow has one that somebody reads."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_provider_batch.hooks.connected import ConnectedHook
+    from airflow_provider_batch.hooks.base import BatchBaseHook
 
 
-def report_audience(hook: ConnectedHook, audience_name: str) -> None:
-    """Tell that *audience_name* was written; whatever goes wrong here, Batch has the ids."""
+def report_audience(hook: BatchBaseHook, audience_name: str) -> None:
+    """Report that *audience_name* was written. No error here fails the task: Batch has the ids."""
     try:
         if not _is_read():
             return
@@ -21,13 +21,13 @@ def report_audience(hook: ConnectedHook, audience_name: str) -> None:
             scheme="batch",
             asset_kwargs={"audience_name": audience_name, "batch_conn_id": hook.batch_conn_id},
         )
-    except Exception as error:  # noqa: BLE001 - readers and factories are plugins, of anybody
-        hook.log.warning("%s: lineage could not be told: %s", audience_name, type(error).__name__)
+    except Exception as error:  # noqa: BLE001 - readers and factories are plugins, from anybody
+        hook.log.warning("%s: lineage could not be reported: %s", audience_name, type(error).__name__)
 
 
 def _is_read() -> bool:
-    # Asked before the collector is made: even one that collects nothing first imports every provider's assets, which
-    # takes a second or two.
+    # Checked before the collector is made: even one that collects nothing imports every provider's assets, which takes
+    # a second or two.
     try:
         plugins = import_module("airflow.sdk.plugins_manager")
     except ImportError:  # before Airflow 3.2

@@ -10,7 +10,7 @@ from operator import ne
 from typing import Final, NamedTuple
 
 from airflow_provider_batch.mirror.lines import SEPARATOR, id_part
-from airflow_provider_batch.protocol.intake import in_blocks
+from airflow_provider_batch.protocol.audiences.intake import in_blocks
 
 #: In place of a mark: an id of the snapshot, or one beside it, that an unfinished try may have sent. No mark is one.
 _UNCERTAIN: Final = SEPARATOR + "?"

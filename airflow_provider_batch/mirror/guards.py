@@ -2,8 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from airflow_provider_batch.exceptions import EmptySetError, GuardError
-from airflow_provider_batch.protocol.shares import most
+from airflow_provider_batch.protocol.arguments import check_limit, most
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """
+    What a run may do without being taken for a mistake.
+
+    :param max_shrink: how much smaller the set may get: a share of the last one (float), or a count (int).
+    :param max_changes: how many ids may be sent: a share of the last set (float), or a count (int).
+    :param allow_empty: whether there may be no ids at all.
+    :raises InvalidArgumentError: if one of them is not a limit.
+    """
+
+    max_shrink: float | None = None
+    max_changes: float | None = None
+    allow_empty: bool = False
+
+    def __post_init__(self) -> None:
+        check_limit(self.max_shrink, "max_shrink")
+        check_limit(self.max_changes, "max_changes")
 
 
 def check_not_empty(audience_name: str, given: int, *, allow_empty: bool) -> None:

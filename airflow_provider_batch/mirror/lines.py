@@ -18,7 +18,8 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
-from airflow_provider_batch.protocol.model import Block, Member
+from airflow_provider_batch.protocol.audiences.block import Block
+from airflow_provider_batch.protocol.audiences.members import Member
 
 #: What may be known of an item that is not a plain str: the member that it stands for, or None for its id alone.
 MemberOf = Callable[[str], Member | None]

@@ -12,9 +12,9 @@ from typing import Any, Final
 from airflow_provider_batch.exceptions import MirrorError
 from airflow_provider_batch.mirror.diff import Counts, Stretch
 from airflow_provider_batch.mirror.lines import SEPARATOR, id_part, marked
-from airflow_provider_batch.mirror.text import LineFile, read_lines
-from airflow_provider_batch.protocol.intake import in_blocks
-from airflow_provider_batch.protocol.model import Block
+from airflow_provider_batch.mirror.spool import LineFile, read_lines
+from airflow_provider_batch.protocol.audiences.block import Block
+from airflow_provider_batch.protocol.audiences.intake import in_blocks
 
 #: How many lines are sorted in memory.
 HELD: Final = 1_000_000

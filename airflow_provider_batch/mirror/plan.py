@@ -11,13 +11,13 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self, get_args
+from typing import Any, NamedTuple, Self
 
 from airflow_provider_batch.exceptions import SnapshotError
 from airflow_provider_batch.mirror.claim import Claim, drop_claim
 from airflow_provider_batch.mirror.diff import Counts, Stretch, differences, with_uncertain
 from airflow_provider_batch.mirror.folder import Folder, folder_at
-from airflow_provider_batch.mirror.guards import check_changes, check_not_empty, check_shrink
+from airflow_provider_batch.mirror.guards import Limits, check_changes, check_not_empty, check_shrink
 from airflow_provider_batch.mirror.lines import MemberOf, as_lines, line_of
 from airflow_provider_batch.mirror.order import ascending, in_order
 from airflow_provider_batch.mirror.snapshot import (
@@ -35,13 +35,11 @@ from airflow_provider_batch.mirror.snapshot import (
     read_snapshot,
     snapshot_name,
 )
-from airflow_provider_batch.mirror.text import LineFile, PackedFile, Spool
-from airflow_provider_batch.protocol.choices import check_choice
-from airflow_provider_batch.protocol.model import Member
+from airflow_provider_batch.mirror.spool import LineFile, PackedFile, Spool
+from airflow_provider_batch.protocol.arguments import FirstRun, check_choice
+from airflow_provider_batch.protocol.audiences.members import Member
 
 log = logging.getLogger(__name__)
-
-FirstRun = Literal["add", "replace"]
 
 
 class Standing(NamedTuple):
@@ -96,7 +94,7 @@ class Mirror:
         :raises InvalidMemberError: if a source that promised to be sorted is not.
         :raises SnapshotError: if what was kept of the last run cannot be used.
         """
-        check_choice("first_run", first_run, get_args(FirstRun))
+        check_choice("first_run", first_run)
         base = read_base(self.folder, self.target, anew=full_refresh)
         replaces = (
             full_refresh
@@ -215,23 +213,20 @@ class Plan:
         """Whether Batch has the new set already, so that there is nothing to send and nothing to commit."""
         return self.before is not None and not (self.replaces or self.counts.adds or self.counts.removes)
 
-    def check(
-        self, *, max_shrink: float | None = None, max_changes: float | None = None, allow_empty: bool = False
-    ) -> None:
+    def check(self, limits: Limits) -> None:
         """
-        Return if the new set does not look like a mistake.
+        Check that the new set does not look like a mistake.
 
-        :param max_shrink: how many ids fewer than in the last set there may be; a share of those if it is a float.
-        :param max_changes: how many ids may be sent, likewise; not for a set that replaces the audience as a whole.
-        :raises GuardError: if it does; the error tells both figures.
+        :param limits: ``max_changes`` does not apply to a set that replaces the audience as a whole.
+        :raises GuardError: if it does; the error gives both figures.
         """
         name = self._mirror.target.audience
-        check_not_empty(name, self.counts.given, allow_empty=allow_empty)
+        check_not_empty(name, self.counts.given, allow_empty=limits.allow_empty)
         if self.before is None:
             return
-        check_shrink(name, self.before, self.counts.given, max_shrink)
+        check_shrink(name, self.before, self.counts.given, limits.max_shrink)
         if not self.replaces:
-            check_changes(name, self.before, self.counts.adds, self.counts.removes, max_changes)
+            check_changes(name, self.before, self.counts.adds, self.counts.removes, limits.max_changes)
 
     def begin(self, owner: str) -> Attempt:
         """
@@ -298,11 +293,11 @@ class Attempt:
         """
         self._claim.renew()
 
-    def commit(self, indexing_tokens: Sequence[str], *, refused: Sequence[str] = ()) -> Head:
+    def commit(self, indexing_tokens: Sequence[str], *, rejected: Sequence[str] = ()) -> Head:
         """
         Let the new snapshot count: every call was accepted.
 
-        :param refused: ids of the plan that Batch refuses: they stay uncertain, so that the next run sends them again.
+        :param rejected: ids of the plan that Batch refuses: they stay uncertain, so that the next run sends them again.
         :raises MirrorConflictError: if another run has taken over; the snapshot is left to that one.
         """
         folder = self._mirror.folder
@@ -310,11 +305,11 @@ class Attempt:
         self._base.check_still(folder, self._pending)
         now = datetime.fromtimestamp(self._mirror.clock(), UTC)
         head = replace(self._head, indexing_tokens=tuple(indexing_tokens), written_at=now.isoformat(timespec="seconds"))
-        if refused:
-            self._keep_uncertain(head.generation, refused)
+        if rejected:
+            self._keep_uncertain(head.generation, rejected)
         put_head(folder, head)
         try:
-            if not refused:  # what an attempt at the same generation may have left that did not come to its end
+            if not rejected:  # what an attempt at the same generation may have left that did not come to its end
                 drop_pending(folder, head.generation)
             forget(folder, head, self._base.head)
         except OSError as error:

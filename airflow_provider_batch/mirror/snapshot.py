@@ -27,7 +27,7 @@ from typing import Final
 
 from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError
 from airflow_provider_batch.mirror.folder import TEMPORARY, Folder
-from airflow_provider_batch.mirror.text import read_lines
+from airflow_provider_batch.mirror.spool import read_lines
 
 _FORMAT: Final = 1
 _HEAD: Final = "head.json"

@@ -6,19 +6,20 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_batch.operators.failing import hopeless_fails
-from airflow_provider_batch.operators.pushing import AudienceOperator, PushOperator
-from airflow_provider_batch.operators.sourcing import SourcePushOperator
+from airflow_provider_batch.operators.modes import SourcePushOperator
+from airflow_provider_batch.operators.push import PushOperator
+from airflow_provider_batch.tasks.audience import AudienceTask
+from airflow_provider_batch.tasks.failure import fail_without_retry
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, ObjectStoragePath, XComArg
 
-    from airflow_provider_batch.operators.journal import TaskStateJournal
-    from airflow_provider_batch.operators.mapping import Expansion, Use
-    from airflow_provider_batch.protocol.model import PushResult
+    from airflow_provider_batch.protocol.audiences.results import PushResult
+    from airflow_provider_batch.tasks.journal import TaskStateJournal
+    from airflow_provider_batch.tasks.mapped import Expansion, Use
 
 
-class CustomAudienceCreateOperator(AudienceOperator):
+class CustomAudienceCreateOperator(AudienceTask):
     """
     Create a custom audience of Batch, without members.
 
@@ -55,7 +56,7 @@ class CustomAudienceCreateOperator(AudienceOperator):
 
     def execute(self, context: Context) -> list[str]:
         """Create the audience, or find it."""
-        with hopeless_fails():
+        with fail_without_retry():
             created = self.hook.create_custom_audience(
                 self.audience_name,
                 audience_type=self.audience_type,
@@ -177,7 +178,7 @@ class CustomAudienceReplaceOperator(IdsOperator):
     :param max_shrink: how much smaller the audience may get, by the ``nb_ids`` that Batch tells before: a share of them
         (float, 0.0 to 1.0), or a count (int); None for any. (templated)
 
-    The other parameters are those of :class:`~airflow_provider_batch.operators.sourcing.SourcePushOperator` that its
+    The other parameters are those of :class:`~airflow_provider_batch.operators.modes.SourcePushOperator` that its
     mode ``replace`` has.
     """
 
@@ -197,7 +198,7 @@ class CustomAudienceMirrorOperator(IdsOperator):
     :param snapshot_path: a folder, local or in any storage that Airflow's ObjectStoragePath knows, for what was sent
         before. (templated)
 
-    The other parameters are those of :class:`~airflow_provider_batch.operators.sourcing.SourcePushOperator` that its
+    The other parameters are those of :class:`~airflow_provider_batch.operators.modes.SourcePushOperator` that its
     mode ``mirror`` has.
     """
 
@@ -211,7 +212,7 @@ class CustomAudienceMirrorOperator(IdsOperator):
         super().__init__(ids=ids, mode="mirror", snapshot_path=snapshot_path, **kwargs)
 
 
-class CustomAudienceDeleteOperator(AudienceOperator):
+class CustomAudienceDeleteOperator(AudienceTask):
     """
     Delete a custom audience of Batch; campaigns that target it then find it empty.
 
@@ -243,13 +244,13 @@ class CustomAudienceDeleteOperator(AudienceOperator):
 
     def execute(self, context: Context) -> None:
         """Delete the audience."""
-        with hopeless_fails():
+        with fail_without_retry():
             self.hook.delete_custom_audience(
                 self.audience_name, audience_type=self.audience_type, if_missing=self.if_missing
             )
 
 
-class CustomAudienceListOperator(AudienceOperator):
+class CustomAudienceListOperator(AudienceTask):
     """
     List the custom audiences of an app or project, the newest first.
 
@@ -272,7 +273,7 @@ class CustomAudienceListOperator(AudienceOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Read the whole list."""
-        with hopeless_fails():
+        with fail_without_retry():
             audiences = [
                 audience.to_dict() for audience in self.hook.list_custom_audiences(audience_type=self.audience_type)
             ]

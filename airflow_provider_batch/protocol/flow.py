@@ -1,55 +1,32 @@
 """
-Conversations with Batch as generators that yield what is to be done and are sent what came of it.
+Conversations with Batch as generators, and what drives them.
 
-A broken connection is an answer, so that retrying it is ordinary code; the blocking and the asynchronous
-transport share everything in this module but the two drivers, which are the same lines.
+A flow yields what is to be done (a :class:`Request`, or a :class:`Sleep`) and is sent what came of it. A broken
+connection is an answer like any other, so that retrying is ordinary code, and one flow serves the blocking transport
+of the worker and the asynchronous one of the triggerer: :func:`run` and :func:`arun` are the same lines. Tests drive a
+flow by hand, without a network and without mocks.
+
+What a single call means for its resource is not known here: *read* is passed in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
-from functools import partial
-from typing import Final, Generic, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
-from airflow_provider_batch.exceptions import (
-    BatchAPIError,
-    BatchConnectionError,
-    BatchError,
-    BatchProtocolError,
-    BatchRateLimitError,
-    BatchRequestError,
-    IndexingTimeoutError,
-)
-from airflow_provider_batch.protocol import decode, encode, tokens
-from airflow_provider_batch.protocol.dialect import Dialect
-from airflow_provider_batch.protocol.limits import MAX_AUDIENCES_PER_PAGE
-from airflow_provider_batch.protocol.model import (
-    AudiencePage,
-    Chunk,
-    CustomAudience,
-    IndexingOutcome,
-    IndexingState,
-    Rejection,
-    Request,
-    Response,
-    Sleep,
-)
+from airflow_provider_batch.exceptions import BatchAPIError, BatchConnectionError, BatchError, BatchRateLimitError
+from airflow_provider_batch.protocol.refusals import raise_for_status
 from airflow_provider_batch.protocol.retry import Delay
+from airflow_provider_batch.protocol.wire import Request, Response, Sleep
 
 R = TypeVar("R")
 
 Effect: TypeAlias = Request | Sleep
 Answer: TypeAlias = Response | BatchConnectionError | None
 Flow: TypeAlias = Generator[Effect, Answer, R]
-
-
-#: How many calls one refused chunk may cost; 14 find one id among 10,000, and as many of them are in vain.
-_MOST_CALLS_AROUND: Final = 400
-_MOST_CALLS_IN_VAIN: Final = 40
-
-#: Between two questions for a state, in seconds: a poke interval of 0 must not become a storm.
-_SHORTEST_PAUSE: Final = 0.1
+#: Makes a value of an answer of status 2xx.
+Read: TypeAlias = Callable[[Response, Request], R]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +37,12 @@ class Done(Generic[R]):
 
 
 def advance(flow: Flow[R], answer: Answer) -> Effect | Done[R]:
-    """Give *answer* to *flow*; only here can StopIteration mean «finished»."""
+    """
+    Give *answer* to *flow* and return what it wants next.
+
+    Only here does StopIteration mean "finished". A driver that caught it around its whole loop would take one that a
+    transport raises for the end of the flow.
+    """
     try:
         return flow.send(answer)
     except StopIteration as stop:
@@ -84,161 +66,47 @@ async def arun(flow: Flow[R], perform: Callable[[Effect], Awaitable[Answer]]) ->
 
 
 def no_retry(attempt: int, error: BatchError, waited: float) -> None:
-    """Give up after the first try."""
+    """Give up after the first attempt."""
 
 
-def exchange(request: Request, read: Callable[[Response, Request], R], delay: Delay) -> Flow[R]:
-    """Yield *request* until *read* makes a value of its answer; *delay* says how long to wait, or None to give up."""
+def exchange(request: Request, read: Read[R], delay: Delay) -> Flow[R]:
+    """
+    Yield *request* until *read* can make a value of its answer.
+
+    :param delay: how long to wait before the next attempt, or None to give up.
+    """
     attempt, waited = 0, 0.0
     while True:
         attempt += 1
         answer = yield request
         try:
-            return _read(answer, request, read)
+            return _value(answer, request, read)
         except BatchError as error:
             if (pause := delay(attempt, error, waited)) is None:
-                error.tries = attempt if attempt > 1 else None
+                _note_attempts(error, attempt)
                 raise
             rest = Sleep(pause, everyone=_is_overloaded(error), retries=error)
         waited += pause
         yield rest
 
 
-def write(request: Request, delay: Delay) -> Flow[str]:
-    """Send a write and return its indexing token; what is sent again is the very same request."""
-    return (yield from exchange(request, decode.indexing_token, delay))
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
+def exchange_once(
+    request: Request, read: Read[R | None], happened: Callable[[], Flow[bool]], delay: Delay
+) -> Flow[R | None]:
     """
-    What became of a chunk: a token for each call that Batch accepted, and the ids that it refuses.
+    Yield a write that Batch may reject if it is repeated, although the first one was applied.
 
-    ``accepted`` is the chunk without them, None if nothing is left.
-    """
-
-    indexing_tokens: tuple[str, ...]
-    refused: tuple[Rejection, ...] = ()
-    accepted: Chunk | None = None
-
-
-def write_around(
-    chunk: Chunk,
-    encode_chunk: Callable[[Chunk], Request],
-    refuse: Callable[[Chunk, str], Rejection],
-    delay: Delay,
-) -> Flow[Written]:
-    """
-    Send a chunk that Batch has refused (400) in halves, and their halves, until the refused ids stand alone.
-
-    No page says whether one bad element spoils its call. The search ends, with Batch's last refusal, when it takes
-    too many calls, or when nothing is accepted at all: then it is not about the ids.
-
-    :param refuse: is called with a chunk of the one id that Batch refuses, and its words.
-    """
-    tokens: list[str] = []
-    accepted: list[Chunk] = []
-    refused: list[Rejection] = []
-    parts = list(reversed(chunk.halves())) if len(chunk) > 1 else [chunk]
-    calls = 0
-    while parts:
-        part = parts.pop()
-        calls += 1
-        try:
-            tokens.append((yield from write(encode_chunk(part), delay)))
-            accepted.append(part)
-        except BatchRequestError as error:
-            if error.status != 400 or calls >= (_MOST_CALLS_AROUND if tokens else _MOST_CALLS_IN_VAIN):
-                raise
-            if len(part) > 1:
-                parts.extend(reversed(part.halves()))
-            else:
-                refused.append(refuse(part, str(error)))
-    return Written(tuple(tokens), tuple(refused), chunk.of(accepted) if accepted else None)
-
-
-def view(dialect: Dialect, audience_name: str, indexing_token: str | None, delay: Delay) -> Flow[CustomAudience]:
-    """Ask once for the state of the write behind the token; without one Batch answers for the last write."""
-    request = encode.view_custom_audience(dialect, audience_name, indexing_token)
-    return (yield from exchange(request, decode.custom_audience, delay))
-
-
-def page(
-    dialect: Dialect, start: int | str | None, delay: Delay, *, limit: int = MAX_AUDIENCES_PER_PAGE
-) -> Flow[AudiencePage]:
-    """Ask for one page of the list of audiences; without *start* for the first one."""
-    request = encode.list_custom_audiences(dialect, start, limit=limit)
-    return (yield from exchange(request, partial(decode.audience_page, dialect), delay))
-
-
-def unseen(listed: AudiencePage, seen: set[str]) -> list[CustomAudience]:
-    """
-    Return the audiences of *listed* that are not in *seen*, and put them there.
-
-    A list that is asked for by offset shifts when an audience is created meanwhile.
-
-    :raises BatchProtocolError: if there are more pages but this one has nothing new: the list would never end.
-    """
-    audiences = [audience for audience in listed.audiences if audience.name not in seen]
-    seen.update(audience.name for audience in audiences)
-    if listed.next_start is not None and not audiences:
-        raise BatchProtocolError("the list of audiences gives the same page again and again")
-    return audiences
-
-
-def find(dialect: Dialect, audience_name: str, delay: Delay) -> Flow[CustomAudience | None]:
-    """
-    Look an audience up in the list; None if it is not there.
-
-    What Batch answers when an unknown audience is asked for is on no page; the list is the documented way to know.
-    """
-    seen: set[str] = set()
-    start: int | str | None = None
-    while True:
-        listed = yield from page(dialect, start, delay)
-        for audience in unseen(listed, seen):
-            if audience.name == audience_name:
-                return audience
-        if (start := listed.next_start) is None:
-            return None
-
-
-def create(
-    dialect: Dialect, audience_name: str, audience_type: str, description: str | None, delay: Delay
-) -> Flow[str | None]:
-    """Create an audience that is not there, and return the indexing token if Batch gives one."""
-    request = encode.create_custom_audience(dialect, audience_name, audience_type, description)
-
-    def exists() -> Flow[bool]:
-        return (yield from find(dialect, audience_name, delay)) is not None
-
-    return (yield from _write_once(request, exists, delay))
-
-
-def delete(dialect: Dialect, audience_name: str, delay: Delay) -> Flow[str | None]:
-    """Delete an audience that is there, and return the indexing token if Batch gives one."""
-
-    def is_gone() -> Flow[bool]:
-        return (yield from find(dialect, audience_name, delay)) is None
-
-    return (yield from _write_once(encode.delete_custom_audience(dialect, audience_name), is_gone, delay))
-
-
-def _write_once(request: Request, happened: Callable[[], Flow[bool]], delay: Delay) -> Flow[str | None]:
-    """
-    Send a write whose repetition Batch may refuse, though the first one was done: no page says.
-
-    After an answer that leaves it open whether the write was done, *happened* looks, before it is tried again or given
-    up.
+    A call that creates or deletes is not documented to be repeatable. After an answer that leaves open whether it was
+    applied, *happened* looks before the call is attempted again or given up; if it was, the value is None.
     """
     attempt, waited, unclear = 0, 0.0, False
     while True:
         attempt += 1
         answer = yield request
         try:
-            return _read(answer, request, decode.optional_indexing_token)
+            return _value(answer, request, read)
         except BatchError as error:
-            # A 429 says that nothing was done; of the others that may pass, none does.
+            # A 429 says that nothing was applied. The other transient errors leave it open.
             unclear = unclear or (error.retryable and not isinstance(error, BatchRateLimitError))
             pause, failure = delay(attempt, error, waited), error
         if pause is not None:
@@ -247,98 +115,23 @@ def _write_once(request: Request, happened: Callable[[], Flow[bool]], delay: Del
         if unclear and (yield from happened()):
             return None
         if pause is None:
-            failure.tries = attempt if attempt > 1 else None
+            _note_attempts(failure, attempt)
             raise failure
 
 
-def await_indexing(
-    dialect: Dialect,
-    audience_name: str,
-    indexing_tokens: Sequence[str],
-    *,
-    delay: Delay,
-    spacing: Callable[[int], float],
-    deadline: float,
-    now: Callable[[], float],
-) -> Flow[IndexingOutcome]:
-    """
-    Ask for one token after the other until it is done, until *deadline* on the clock *now*.
-
-    One of them may be :data:`~airflow_provider_batch.protocol.tokens.LAST_WRITE`.
-
-    *spacing* gives the seconds to wait after so many answers «not yet» for one token. No page promises that writes are
-    processed in their order, so a later token proves nothing about an earlier one. What may pass (no answer, 429, 5xx)
-    is waited out as *delay* says, but never beyond the deadline.
-    """
-    audience: CustomAudience | None = None
-    replaced: list[str] = []
-    last_error: str | None = None
-    for position, token in enumerate(indexing_tokens):
-        questions = failures = 0
-        while True:
-            failure: BatchError | None = None
-            try:
-                audience = yield from view(dialect, audience_name, token or None, no_retry)
-            except BatchError as error:
-                if not error.retryable:
-                    raise
-                failure = error
-                failures += 1
-                last_error = str(error)
-                pause = delay(failures, error, 0.0)
-                if pause is None:
-                    pause = getattr(error, "retry_after", None)
-            else:
-                if audience.is_indexed:
-                    break
-                questions += 1
-                failures, last_error, pause = 0, None, spacing(questions)
-            left = deadline - now()
-            if left <= 0:
-                return IndexingOutcome(audience, tuple(indexing_tokens[position:]), tuple(replaced), last_error)
-            pause = max(_SHORTEST_PAUSE, spacing(failures) if pause is None else pause)
-            yield Sleep(min(left, pause), retries=failure)
-        if audience.indexing_state is IndexingState.REPLACED:
-            replaced.append(token)
-    return IndexingOutcome(audience, (), tuple(replaced))
-
-
-def confirmed(outcome: IndexingOutcome, audience_name: str, seconds: float) -> CustomAudience | None:
-    """
-    Return the last view of a wait in which every write was confirmed; None if there was none to wait for.
-
-    :raises IndexingTimeoutError: if *outcome* has writes that were not confirmed within *seconds*.
-    """
-    if not outcome.pending:
-        return outcome.audience
-    state = outcome.last_error or (f"last state {outcome.audience.reported_state}" if outcome.audience else "not asked")
-    raise IndexingTimeoutError(
-        f"{audience_name}: not confirmed after {seconds:,.0f} s: {tokens.named(outcome.pending)}; {state}",
-        audience_name=audience_name,
-        indexing_token=outcome.pending[0],
-        indexing_tokens=outcome.pending,
-    )
-
-
-def replaced_warning(replaced: Sequence[str], own_replace: str | None = None) -> str:
-    """
-    Say that writes ended in REPLACED: finished, but whether they were ever applied no page tells; empty if none did.
-
-    :param own_replace: the token of a replace of the same run: no page says whether it can show that state itself.
-    """
-    others = [token for token in replaced if token != own_replace]
-    return f"a later replace of the audience took over from {len(others)} of the writes waited for" if others else ""
+def _note_attempts(error: BatchError, attempt: int) -> None:
+    error.tries = attempt if attempt > 1 else None
 
 
 def _is_overloaded(error: BatchError) -> bool:
-    """Return whether Batch asks for less of everything, not only for another try of this call."""
+    """Whether Batch asks for less of everything, and not only for another attempt of this call."""
     return isinstance(error, BatchAPIError) and error.status in (429, 503)
 
 
-def _read(answer: Answer, request: Request, read: Callable[[Response, Request], R]) -> R:
+def _value(answer: Answer, request: Request, read: Read[R]) -> R:
     if isinstance(answer, BatchConnectionError):
         raise answer
     if answer is None:
         raise TypeError("a request is answered by a response or by a broken connection")
-    decode.raise_for_status(answer, request)
+    raise_for_status(answer, request)
     return read(answer, request)

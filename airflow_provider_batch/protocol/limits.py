@@ -1,4 +1,4 @@
-"""Batch's documented numbers and alphabets, each beside its page; no other module holds one."""
+"""Batch's documented numbers and alphabets, each beside its page. No other module has one."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import re
 import sys
 from typing import Final
 
-#: «Supports up to 10,000 elements»: https://doc.batch.com/developer/api/mep/custom-audience/1.0/update
+#: "Supports up to 10,000 elements": https://doc.batch.com/developer/api/mep/custom-audience/1.0/update
 MAX_IDS_PER_CALL: Final = 10_000
 
-#: «String - Max. 128 chars» on the same page, of 1.0 alone. Read as Unicode code points; what Batch counts is not
+#: "String - Max. 128 chars" on the same page, for 1.0 only. Read as Unicode code points; what Batch counts is not
 #: documented.
 MAX_ID_LENGTH: Final = 128
 
-#: Where no page shows a limit, Batch's answer decides.
+#: Where Batch documents no limit, its answer decides.
 NO_LIMIT: Final = sys.maxsize
 
 #: Attributes of one member: https://doc.batch.com/developer/api/cep/audiences/update
 MAX_ATTRIBUTES: Final = 15
 
-#: Audiences in one answer of a list, and how many there are if the question does not say:
+#: Audiences in one answer of a list, which is also the default:
 #: https://doc.batch.com/api/custom-audience/1.0/list/ and https://doc.batch.com/developer/api/cep/audiences/list
 MAX_AUDIENCES_PER_PAGE: Final = 100
 
-#: The newest version seen of https://doc.batch.com/developer/api/cep/audiences/update, and what any looks like.
+#: The newest version seen of https://doc.batch.com/developer/api/cep/audiences/update, and the form of any version.
 NEWEST_CEP_VERSION: Final = "2.11"
 CEP_VERSION: Final = re.compile(r"2\.[0-9]{1,3}", re.ASCII)
 
-#: What the documented example of a project key begins with: https://doc.batch.com/developer/api/cep/audiences/create
+#: How the documented example of a project key begins: https://doc.batch.com/developer/api/cep/audiences/create
 PROJECT_KEY_PREFIX: Final = "project_"
 
 #: Letters, digits, ``_`` and ``-``, at most 255: https://doc.batch.com/api/custom-audience/1.0/create

@@ -1,4 +1,4 @@
-"""(attempt, error, seconds waited so far) -> seconds to wait, or None to give up. Pure: the jitter is passed in."""
+"""When to try again: pure decisions. The clock and the random numbers are passed in."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ class Delay(Protocol):
     """Decides whether and when a failed call is tried again."""
 
     def __call__(self, attempt: int, error: BatchError, waited: float) -> float | None:
-        """Return the seconds to wait after the *attempt*-th try failed, or None to give up."""
+        """Return the seconds to wait after attempt number *attempt* failed, or None to give up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
     """
-    Exponential waits with full jitter; what Batch asks for in ``Retry-After`` wins.
+    Exponential waits with full jitter. A ``Retry-After`` of Batch takes precedence.
 
     :param jitter: draws the wait between 0 and its argument, such as ``lambda most: random.uniform(0, most)``.
-    :param attempts: how often a call is tried at most.
-    :param first: the longest wait after the first try, in seconds; it doubles with every further one.
+    :param attempts: how often a call is attempted at most.
+    :param first: the longest wait after the first attempt, in seconds; it doubles with every further one.
     :param longest: the longest such wait, in seconds.
-    :param total: the most seconds that one call waits in all; a longer Retry-After gives up at once, so that
-        Airflow's own retries take over instead of a worker that sleeps.
+    :param total: the most seconds that one call waits in all. A longer ``Retry-After`` gives up at once, so that
+        Airflow's own retries take over and no worker sleeps for hours.
     """
 
     jitter: Callable[[float], float]
@@ -39,7 +39,7 @@ class Backoff:
         if attempt >= self.attempts or not error.retryable:
             return None
         asked = error.retry_after if isinstance(error, BatchAPIError) else None
-        # The exponent is bounded so that a patient caller's thousandth attempt does not overflow.
+        # The exponent is bounded so that the thousandth attempt of a patient caller does not overflow.
         pause = self.jitter(min(self.longest, self.first * 2 ** min(attempt - 1, 30))) if asked is None else asked
         return pause if waited + pause <= self.total else None
 
@@ -47,12 +47,12 @@ class Backoff:
 @dataclass(frozen=True, slots=True)
 class Spacing:
     """
-    The seconds between two questions for the same state: few at first, twice as many each time, up to a limit.
+    The pauses between two questions for the same state: short at first, doubling up to a limit.
 
-    Most writes are indexed at once, a few take long. A fifth of each wait is left to *jitter*, so that a thousand
-    waits that began together do not stay together.
+    Most writes are indexed at once, a few take long. A fifth of each pause is random, so that a thousand waits that
+    began together do not stay together.
 
-    :param longest: the poke interval that was asked for, in seconds.
+    :param longest: the poke interval that the user asked for, in seconds.
     """
 
     jitter: Callable[[float], float]
@@ -60,6 +60,35 @@ class Spacing:
     first: float = 1.0
 
     def __call__(self, question: int) -> float:
-        """Return the seconds to wait after the *question*-th answer «not yet»."""
+        """Return the seconds to wait after question number *question* was answered "in progress"."""
         most = min(self.longest, self.first * 2.0 ** min(question - 1, 30))
         return 0.8 * most + self.jitter(0.2 * most)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """
+    How long the user is willing to wait for Batch.
+
+    :param poke_interval: the most seconds between two questions.
+    :param timeout: seconds after which the wait ends.
+    """
+
+    poke_interval: float = 10.0
+    timeout: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Polling:
+    """
+    How a state is asked for until it is final or the deadline has passed.
+
+    :param delay: the wait after a question that failed.
+    :param spacing: the wait after so many questions that were answered "in progress".
+    :param deadline: on the clock *now*.
+    """
+
+    delay: Delay
+    spacing: Callable[[int], float]
+    deadline: float
+    now: Callable[[], float]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow.providers.common.compat.sdk import (
@@ -18,24 +17,22 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_batch.exceptions import IndexingTimeoutError
-from airflow_provider_batch.links.batch import BatchDashboardLink, keep_dashboard_url
-from airflow_provider_batch.operators.failing import hopeless_fails
-from airflow_provider_batch.operators.outlets import awaited, check_alone, check_own, tell_outlets
-from airflow_provider_batch.operators.pushing import defer_until_indexed
-from airflow_provider_batch.protocol.tokens import named, read_indexing_tokens
+from airflow_provider_batch.protocol.audiences.tokens import named, read_indexing_tokens
+from airflow_provider_batch.tasks.audience import AudienceTask
+from airflow_provider_batch.tasks.deferral import defer_until_indexed
+from airflow_provider_batch.tasks.failure import fail_without_retry
+from airflow_provider_batch.tasks.outlets import awaited, emit_outlet_events
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, XComArg
     from airflow.providers.openlineage.extractors import OperatorLineage
-
-    from airflow_provider_batch.hooks.batch import BatchHook
 
 
 #: Where a rescheduled sensor keeps how far it is, in Airflow's store of the task instance.
 _MEMORY: Final = "indexing"
 
 
-class CustomAudienceIndexingSensor(BaseSensorOperator):
+class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator):
     """
     Wait until Batch has indexed every write behind the tokens of one push, or of several mapped ones.
 
@@ -56,8 +53,7 @@ class CustomAudienceIndexingSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ("audience_name", "indexing_tokens", "audience_type", "batch_conn_id")
-    operator_extra_links = (BatchDashboardLink(),)
-    ui_color = "#d8efe6"
+    wait_for_indexing = True
     #: The audience as it was last seen, once it is indexed.
     _view: Mapping[str, Any] | None = None
 
@@ -80,21 +76,6 @@ class CustomAudienceIndexingSensor(BaseSensorOperator):
         self._confirmed: int | None = None
         self._pending: tuple[str, ...] = ()
 
-    @cached_property
-    def hook(self) -> BatchHook:
-        """The hook of the connection; imported here so that parsing a DAG file does not pay for it."""
-        from airflow_provider_batch.hooks.batch import BatchHook
-
-        return BatchHook(self.batch_conn_id)
-
-    def pre_execute(self, context: Context) -> None:
-        """Refuse outlets that would say what the task does not know, and keep the address for the link."""
-        super().pre_execute(context)
-        with hopeless_fails():
-            check_own(self)
-            check_alone(self, context)
-        keep_dashboard_url(self, context)
-
     def execute(self, context: Context) -> Any:
         """Poke; or ask once, and defer if that is not enough."""
         self._confirmed = None
@@ -107,7 +88,7 @@ class CustomAudienceIndexingSensor(BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Ask for the tokens that are not yet confirmed, up to the first that still is not."""
-        with hopeless_fails():
+        with fail_without_retry():
             tokens = awaited(self, read_indexing_tokens(self.indexing_tokens))
             if self._confirmed is None:
                 self._confirmed = self._recall(context, tokens)
@@ -127,7 +108,7 @@ class CustomAudienceIndexingSensor(BaseSensorOperator):
         from airflow_provider_batch.triggers.custom_audience import IndexingEvent
 
         indexed = IndexingEvent.from_payload(event)
-        with hopeless_fails():
+        with fail_without_retry():
             try:
                 indexed.raise_unless_finished()
             except IndexingTimeoutError as timeout:
@@ -138,18 +119,14 @@ class CustomAudienceIndexingSensor(BaseSensorOperator):
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Tell OpenLineage of the audience, with the number of its ids as its rows."""
-        from airflow_provider_batch.operators.lineage import audience_lineage
+        from airflow_provider_batch.tasks.lineage import audience_lineage
 
         rows = self._view.get("nb_ids") if self._view else None
         return audience_lineage(self.batch_conn_id, self.audience_name, rows=rows)
 
-    def on_kill(self) -> None:
-        """Ask no further."""
-        self.hook.stop()
-
     def _indexed(self, context: Context, view: dict[str, Any] | None) -> dict[str, Any] | None:
         self._view = view
-        tell_outlets(self, context, {"audience": self.audience_name, "type": self.audience_type}, view)
+        emit_outlet_events(self, context, {"audience": self.audience_name, "type": self.audience_type}, view)
         return view
 
     def _ask_or_defer(self, context: Context) -> Any:

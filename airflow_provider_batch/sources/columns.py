@@ -11,7 +11,8 @@ from operator import itemgetter
 from typing import Any, Final, Generic, TypeVar
 
 from airflow_provider_batch.exceptions import InvalidArgumentError, SourceError
-from airflow_provider_batch.protocol.model import NO_ACTION, BadRow, Change, Member
+from airflow_provider_batch.protocol.audiences.members import NO_ACTION, Change, Member
+from airflow_provider_batch.protocol.rows import BadRow
 
 K = TypeVar("K")
 

@@ -10,7 +10,7 @@ from itertools import accumulate, chain, islice
 from typing import BinaryIO
 
 from airflow_provider_batch.exceptions import SourceError
-from airflow_provider_batch.protocol.model import BadRow, Rows
+from airflow_provider_batch.protocol.rows import BadRow, Rows
 from airflow_provider_batch.sources.columns import Columns, Picks, cells
 from airflow_provider_batch.sources.paths import FoundFile
 from airflow_provider_batch.sources.text import PIECE, LineOf, Writing, line_at, pieces

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, Final, Protocol
 
 from airflow_provider_batch.exceptions import InvalidArgumentError, SourceError
-from airflow_provider_batch.protocol.choices import check_choice
-from airflow_provider_batch.protocol.model import Rows
+from airflow_provider_batch.protocol.arguments import check_choice
+from airflow_provider_batch.protocol.rows import Rows
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.delimited import CsvFile
 from airflow_provider_batch.sources.jsonlines import JsonLinesFile

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import chain
 from typing import Any, BinaryIO, Final
 
-from airflow_provider_batch.protocol.model import BadRow, Rows
+from airflow_provider_batch.protocol.rows import BadRow, Rows
 from airflow_provider_batch.sources.columns import Columns, Picks, as_text, find, name_is_among
 from airflow_provider_batch.sources.paths import FoundFile
 from airflow_provider_batch.sources.text import PIECE, Writing, blocks_of_lines, lines_of, pieces, without_blank

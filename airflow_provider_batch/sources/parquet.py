@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, BinaryIO, Final, TypeVar
 
 from airflow_provider_batch.exceptions import SourceError
-from airflow_provider_batch.protocol.model import Rows
+from airflow_provider_batch.protocol.rows import Rows
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.paths import FoundFile, unreadable
 from airflow_provider_batch.sources.text import PIECE, Writing

@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from airflow_provider_batch.exceptions import SourceError
-from airflow_provider_batch.protocol.model import BadRow, Change, Member
+from airflow_provider_batch.protocol.audiences.members import Change, Member
+from airflow_provider_batch.protocol.rows import BadRow
 from airflow_provider_batch.sources.paths import unreadable
 
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
-from airflow_provider_batch.protocol.model import Rows
+from airflow_provider_batch.protocol.rows import Rows
 
 _BLOCK: Final = 10_000
 

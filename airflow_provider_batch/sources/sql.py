@@ -10,7 +10,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from airflow_provider_batch.exceptions import SourceError, SourceUnavailableError
-from airflow_provider_batch.protocol.model import Rows
+from airflow_provider_batch.protocol.rows import Rows
 from airflow_provider_batch.sources.columns import Columns, Picks, cells
 from airflow_provider_batch.sources.source import Source
 

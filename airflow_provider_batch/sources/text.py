@@ -10,7 +10,7 @@ from itertools import chain
 from typing import Any, BinaryIO, Final
 
 from airflow_provider_batch.exceptions import SourceError
-from airflow_provider_batch.protocol.model import Rows
+from airflow_provider_batch.protocol.rows import Rows
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.paths import FoundFile
 

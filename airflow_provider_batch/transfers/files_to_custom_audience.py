@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_batch.operators.sourcing import is_true, storage_path
+from airflow_provider_batch.protocol.arguments import read_switch
+from airflow_provider_batch.tasks.storage import storage_path
 from airflow_provider_batch.transfers.rows import RowsToCustomAudienceOperator
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class FilesToCustomAudienceOperator(RowsToCustomAudienceOperator):
             header=self.header,
             delimiter=self.delimiter,
             encoding=self.encoding,
-            allow_empty=is_true("allow_empty", self.allow_empty),
+            allow_empty=read_switch("allow_empty", self.allow_empty),
         )
 
     def openlineage_inputs(self) -> list[Any]:

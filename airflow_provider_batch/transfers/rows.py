@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_batch.operators.sourcing import SourcePushOperator
+from airflow_provider_batch.operators.modes import SourcePushOperator
 
 if TYPE_CHECKING:
     from airflow_provider_batch.sources.columns import Columns
@@ -21,8 +21,8 @@ class RowsToCustomAudienceOperator(SourcePushOperator):
         and, in a file, an empty cell are left out.
     :param tags_column: the column with tags (API 1.1): a list, a JSON array, or text with commas.
 
-    The other parameters are those of :class:`~airflow_provider_batch.operators.sourcing.SourcePushOperator` and
-    :class:`~airflow_provider_batch.operators.pushing.PushOperator`.
+    The other parameters are those of :class:`~airflow_provider_batch.operators.modes.SourcePushOperator` and
+    :class:`~airflow_provider_batch.operators.push.PushOperator`.
     """
 
     def __init__(

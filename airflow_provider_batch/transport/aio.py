@@ -15,7 +15,7 @@ import httpx
 
 from airflow_provider_batch.exceptions import BatchConnectionError
 from airflow_provider_batch.protocol.flow import Answer, Effect
-from airflow_provider_batch.protocol.model import Request, Response, Sleep
+from airflow_provider_batch.protocol.wire import Request, Response, Sleep
 from airflow_provider_batch.transport import MAX_BODY, private_logs
 from airflow_provider_batch.transport.credentials import Credentials
 from airflow_provider_batch.transport.pace import Pace

@@ -15,7 +15,7 @@ from urllib3.exceptions import HTTPError
 
 from airflow_provider_batch.exceptions import BatchConnectionError, PushStoppedError
 from airflow_provider_batch.protocol.flow import Answer, Effect
-from airflow_provider_batch.protocol.model import Request, Response, Sleep
+from airflow_provider_batch.protocol.wire import Request, Response, Sleep
 from airflow_provider_batch.transport import MAX_BODY, MAX_CONNECTIONS, private_logs
 from airflow_provider_batch.transport.credentials import Credentials
 from airflow_provider_batch.transport.pace import Pace

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 from airflow_provider_batch.exceptions import BatchConfigurationError
 from airflow_provider_batch.protocol.dialect import MEP, Platform
 from airflow_provider_batch.protocol.limits import PROJECT_KEY_PREFIX
-from airflow_provider_batch.protocol.model import Request
+from airflow_provider_batch.protocol.wire import Request
 
 
 @dataclass(frozen=True, slots=True)

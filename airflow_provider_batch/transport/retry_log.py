@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from airflow_provider_batch.protocol.model import Sleep
+from airflow_provider_batch.protocol.wire import Sleep
 
 _log: Final = logging.getLogger(__name__)
 

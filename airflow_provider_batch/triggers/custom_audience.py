@@ -12,7 +12,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_batch.exceptions import BatchError, IndexingError, IndexingTimeoutError
-from airflow_provider_batch.protocol.tokens import LAST_WRITE
+from airflow_provider_batch.protocol.audiences.tokens import LAST_WRITE
 
 #: The trigger keeps its own deadline and says what is missing; Airflow's comes later, for a triggerer that is gone.
 DEFERRAL_GRACE: Final = timedelta(minutes=2)
@@ -152,25 +152,25 @@ class CustomAudienceIndexingTrigger(BaseTrigger):
         # Imported in the triggerer alone: the worker that defers needs none of it.
         from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 
-        from airflow_provider_batch.hooks.connection import read_settings
-        from airflow_provider_batch.protocol import flow
+        from airflow_provider_batch.protocol.audiences import conversations
+        from airflow_provider_batch.protocol.flow import arun
+        from airflow_provider_batch.protocol.retry import Patience
         from airflow_provider_batch.transport.aio import open_transport
+        from airflow_provider_batch.transport.settings import read_settings
 
         connection = await get_async_connection(self.batch_conn_id)
         settings = read_settings(connection, await get_async_extra_dejson(connection))
-        wait = flow.await_indexing(
+        patience = Patience(self.poke_interval, self.end_time - self.start_time)
+        wait = conversations.await_indexing(
             settings.dialect(self.audience_type),
             self.audience_name,
             self.indexing_tokens[self.confirmed :],
-            delay=settings.patient_backoff(self.poke_interval),
-            spacing=settings.spacing(self.poke_interval),
-            deadline=self.end_time,
-            now=time.time,
+            settings.polling(patience, time.time, started=self.start_time),
         )
         async with open_transport(settings.credentials, timeout=settings.timeout, pace=settings.pace) as transport:
-            outcome = await flow.arun(wait, transport.perform)
-        audience = flow.confirmed(outcome, self.audience_name, time.time() - self.start_time)
-        warning = flow.replaced_warning(outcome.replaced, self.own_replace)
+            outcome = await arun(wait, transport.perform)
+        audience = conversations.confirmed(outcome, self.audience_name, time.time() - self.start_time)
+        warning = conversations.replaced_warning(outcome.replaced, self.own_replace)
         return self._event("finished", audience=audience.to_dict() if audience else None, warning=warning)
 
     def _event(self, status: Literal["finished", "timeout", "error"], **facts: Any) -> IndexingEvent:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from statistics import median
 
-from airflow_provider_batch.protocol.chunk import Chunks
+from airflow_provider_batch.protocol.audiences.chunk import Chunks
+from airflow_provider_batch.protocol.audiences.encode import update_custom_audience
+from airflow_provider_batch.protocol.audiences.intake import Intake
 from airflow_provider_batch.protocol.dialect import MEP_1_0
-from airflow_provider_batch.protocol.encode import update_custom_audience
-from airflow_provider_batch.protocol.intake import Intake
 from benchmarks.ids import CALL, in_calls, joined, made
 from benchmarks.measure import Meter, job, report
 

@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_batch.operators.sourcing import SourcePushOperator
+from airflow_provider_batch.operators.modes import SourcePushOperator
 from airflow_provider_batch.transfers.files_to_custom_audience import FilesToCustomAudienceOperator
 from airflow_provider_batch.transfers.sql_to_custom_audience import SqlToCustomAudienceOperator
 from benchmarks.ids import made

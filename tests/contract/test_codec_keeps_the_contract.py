@@ -18,11 +18,14 @@ import pytest
 
 from airflow_provider_batch import exceptions
 from airflow_provider_batch.exceptions import BatchError
-from airflow_provider_batch.protocol import decode, encode
+from airflow_provider_batch.protocol.audiences import decode, encode
+from airflow_provider_batch.protocol.audiences.block import Block
+from airflow_provider_batch.protocol.audiences.chunk import Chunk
+from airflow_provider_batch.protocol.audiences.intake import Intake
 from airflow_provider_batch.protocol.dialect import MEP, MEP_1_0, MEP_1_1, Dialect, Platform, cep
-from airflow_provider_batch.protocol.intake import Intake
 from airflow_provider_batch.protocol.limits import ERROR_NAMES
-from airflow_provider_batch.protocol.model import Block, Chunk, Request, Response
+from airflow_provider_batch.protocol.refusals import raise_for_status
+from airflow_provider_batch.protocol.wire import Request, Response
 from airflow_provider_batch.transport.credentials import Credentials
 
 APP, PROJECT, REST = "contract-app", "project_contract", "contract-rest"
@@ -95,7 +98,7 @@ def answered(case: dict[str, Any]) -> Response:
 def decoded(case: dict[str, Any]) -> dict[str, Any]:
     """What the decoder makes of an answer, spelled like the result of a case."""
     response, request = answered(case), asked(case)
-    decode.raise_for_status(response, request)
+    raise_for_status(response, request)
     match case["verb"]:
         case "create" | "delete":
             token = decode.optional_indexing_token(response, request)

@@ -13,12 +13,12 @@ from airflow.providers.common.compat.sdk import DAG, AirflowFailException, TaskD
 
 from airflow_provider_batch.decorators.custom_audience import CustomAudienceDecoratedOperator, custom_audience_task
 from airflow_provider_batch.exceptions import BatchServerError, InvalidMemberError
-from airflow_provider_batch.operators.rendering import RenderedIds
-from airflow_provider_batch.protocol.model import Change, Member
+from airflow_provider_batch.operators.rendered_ids import RenderedIds
+from airflow_provider_batch.protocol.audiences.members import Change, Member
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.triggers.custom_audience import IndexingEvent
 from tests.dags.running import run, stored, xcoms
-from tests.operators.conftest import TaskInstance
+from tests.worker import TaskInstance
 
 PROJECT = "project_sandbox"
 _NAMES = (f"decorated_{number}" for number in count())

@@ -17,7 +17,17 @@ from airflow_provider_batch import exceptions, get_provider_info
 from airflow_provider_batch.assets.custom_audience import custom_audience_asset
 from airflow_provider_batch.decorators.custom_audience import CustomAudienceDecoratedOperator
 from airflow_provider_batch.hooks.batch import BatchHook
-from airflow_provider_batch.protocol import limits, model
+from airflow_provider_batch.protocol import limits
+from airflow_provider_batch.protocol.audiences.audience import (
+    CreatedAudience,
+    CustomAudience,
+    DeletedAudience,
+    IndexingOutcome,
+    IndexingState,
+)
+from airflow_provider_batch.protocol.audiences.members import Change, Member
+from airflow_provider_batch.protocol.audiences.results import MirrorResult, PushResult
+from airflow_provider_batch.protocol.rows import Rejection
 from airflow_provider_batch.retries import batch_retry_policy
 from airflow_provider_batch.sandbox import Sandbox
 from airflow_provider_batch.triggers.custom_audience import CustomAudienceIndexingTrigger
@@ -29,16 +39,16 @@ PROVIDER = get_provider_info()
 
 #: What the hook gives and takes.
 VALUES = (
-    model.Member,
-    model.Change,
-    model.PushResult,
-    model.MirrorResult,
-    model.Rejection,
-    model.CustomAudience,
-    model.IndexingState,
-    model.CreatedAudience,
-    model.DeletedAudience,
-    model.IndexingOutcome,
+    Member,
+    Change,
+    PushResult,
+    MirrorResult,
+    Rejection,
+    CustomAudience,
+    IndexingState,
+    CreatedAudience,
+    DeletedAudience,
+    IndexingOutcome,
 )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_batch.hooks.batch import BatchHook
-from airflow_provider_batch.protocol.model import PushResult
+from airflow_provider_batch.protocol.audiences.results import PushResult
 from airflow_provider_batch.sandbox import Sandbox
 from tests.transport.servers import RawServer
 

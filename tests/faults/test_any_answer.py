@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import BatchError
 from airflow_provider_batch.hooks.batch import BatchHook
-from airflow_provider_batch.protocol.model import CustomAudience, PushResult
+from airflow_provider_batch.protocol.audiences.audience import CustomAudience
+from airflow_provider_batch.protocol.audiences.results import PushResult
 from tests.faults.conftest import Connect, Push
 from tests.faults.service import Service, in_pieces
 from tests.transport.servers import Asked, RawServer

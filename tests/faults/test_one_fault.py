@@ -15,7 +15,7 @@ from airflow_provider_batch.exceptions import (
     BatchProtocolError,
     IndexingTimeoutError,
 )
-from airflow_provider_batch.protocol.model import IndexingState
+from airflow_provider_batch.protocol.audiences.audience import IndexingState
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from tests.faults.conftest import Connect, Push
 from tests.faults.service import Service, announced, in_pieces

@@ -29,9 +29,9 @@ from airflow_provider_batch.exceptions import (
     PushStoppedError,
 )
 from airflow_provider_batch.hooks.batch import BatchHook
-from airflow_provider_batch.protocol.model import IndexingState
+from airflow_provider_batch.protocol.audiences.audience import IndexingState
 from airflow_provider_batch.sandbox import Fault, Sandbox
-from tests.hooks.conftest import Connect
+from tests.connections import Connect
 from tests.transport.servers import STALL, Asked, RawServer, answer
 
 SOON = {"Retry-After": "0"}
@@ -568,10 +568,10 @@ def test_a_missing_connection_is_told_in_words() -> None:
 @pytest.mark.parametrize(
     ("status", "body", "words"),
     [
-        (200, b"<html>hello</html>", "no JSON object"),
-        (200, b"{}", "is it Batch's?"),
-        (200, b'{"custom_audiences": {}}', "is it Batch's?"),
-        (302, b"", "a redirect is never followed"),
+        (200, b"<html>hello</html>", "not a JSON object"),
+        (200, b"{}", "check that it is Batch's"),
+        (200, b'{"custom_audiences": {}}', "check that it is Batch's"),
+        (302, b"", "redirects are not followed"),
         (503, b"", "503"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,8 +13,9 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow_provider_batch import __version__, get_provider_info
 from airflow_provider_batch.exceptions import BatchConfigurationError, BatchConnectionError, BatchRequestError
 from airflow_provider_batch.hooks.batch import BatchHook
-from airflow_provider_batch.hooks.connection import _SETTINGS, Settings
-from tests.hooks.conftest import Connect
+from airflow_provider_batch.protocol.retry import Patience
+from airflow_provider_batch.transport.settings import _SETTINGS, Settings
+from tests.connections import Connect
 
 
 def settings(hook: BatchHook) -> Settings:
@@ -235,7 +237,7 @@ def test_the_number_of_tries_of_the_connection_is_that_of_a_call(connect: Connec
 
 
 def test_a_poll_is_patient_but_not_slower_than_its_interval(connect: Connect) -> None:
-    backoff = settings(connect(extra={"max_attempts": 1})).patient_backoff(10.0)
+    backoff = settings(connect(extra={"max_attempts": 1})).polling(Patience(10.0), time.monotonic).delay
     waits = [backoff(attempt, BatchConnectionError("no answer"), 0.0) for attempt in range(1, 2000, 7)]
     assert all(wait is not None and 0 <= wait <= 10 for wait in waits)
 

@@ -19,7 +19,8 @@ from airflow_provider_batch.exceptions import (
     InvalidArgumentError,
 )
 from airflow_provider_batch.hooks.batch import BatchHook
-from airflow_provider_batch.protocol.model import IndexingState, Member
+from airflow_provider_batch.protocol.audiences.audience import IndexingState
+from airflow_provider_batch.protocol.audiences.members import Member
 from airflow_provider_batch.sandbox import Fault
 from tests.stages import OpenStage, Stage, on
 from tests.transport.servers import Asked, RawServer, answer
@@ -53,16 +54,16 @@ def test_an_audience_is_looked_for_and_then_created(stage: Stage) -> None:
     assert (facts.type, facts.description, facts.nb_ids) == (stage.audience_type, 'Zoë\'s "best"', 0)
 
 
-def test_an_audience_that_exists_is_a_failure_by_default(stage: Stage) -> None:
+def test_an_audience_that_exists_is_a_failure_where_that_is_asked_for(stage: Stage) -> None:
     with pytest.raises(
-        AudienceExistsError, match="vip: there is an audience of that name already; pass if_exists='skip'"
+        AudienceExistsError, match="vip: an audience of that name exists already; pass if_exists='skip'"
     ):
-        create(stage, "vip")
+        create(stage, "vip", if_exists="fail")
     assert stage.verbs == ["list"]
 
 
-def test_an_audience_that_exists_may_be_left_as_it_is(stage: Stage) -> None:
-    created = create(stage, "vip", if_exists="skip", description="another")
+def test_an_audience_that_exists_is_left_as_it_is_by_default(stage: Stage) -> None:
+    created = create(stage, "vip", description="another")
     assert (created.created, created.indexing_token, created.existing.name) == (False, None, "vip")
     assert stage.verbs == ["list"]
     assert stage.sandbox.audience("vip", stage.version.key).description == ""
@@ -94,7 +95,7 @@ def test_an_audience_that_somebody_else_creates_meanwhile_exists(stage: Stage) -
     assert stage.verbs == ["list", "create", "list"]
     between_list_and_write(stage, "create")
     with pytest.raises(AudienceExistsError):
-        create(stage, "vip")
+        create(stage, "vip", if_exists="fail")
 
 
 @pytest.mark.parametrize("status", [400, 404, 409])
@@ -163,12 +164,12 @@ def test_a_connection_that_stays_broken_is_the_error(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ({"name": "n" * 256}, "audience_name: .* is no name of an audience"),
-        ({"name": "a b"}, "audience_name: 'a b' is no name of an audience"),
+        ({"name": "n" * 256}, "audience_name: .* is not a valid audience name"),
+        ({"name": "a b"}, "audience_name: 'a b' is not a valid audience name"),
         ({"audience_type": "emails"}, "audience_type: 'emails' is unknown"),
         ({"audience_type": None}, "audience_type: None is unknown"),
-        ({"description": 7}, "description: int is no text"),
-        ({"if_exists": "replace"}, "if_exists: 'replace' is neither 'skip' nor 'fail'"),
+        ({"description": 7}, "description: a value of type int is not text"),
+        ({"if_exists": "replace"}, "if_exists: 'replace' is not 'skip' or 'fail'"),
     ],
 )
 def test_a_creation_against_the_rules_is_refused_before_any_call(
@@ -191,7 +192,7 @@ def test_an_audience_is_looked_for_and_then_deleted(stage: Stage) -> None:
 
 
 def test_an_audience_that_is_missing_is_a_failure_by_default(stage: Stage) -> None:
-    with pytest.raises(AudienceMissingError, match="nobody: there is no audience of that name; pass if_missing='skip'"):
+    with pytest.raises(AudienceMissingError, match="nobody: no audience of that name exists; pass if_missing='skip'"):
         delete(stage, "nobody")
     assert stage.verbs == ["list"]
 

@@ -40,4 +40,4 @@ def test_a_reader_that_breaks_does_not_break_the_push(
     monkeypatch.setattr(lineage, "_is_read", broken)
     with caplog.at_level(logging.WARNING):
         assert BatchHook().update_custom_audience("vip", add_ids=["a"]).added == 1
-    assert "lineage could not be told: RuntimeError" in caplog.text + capsys.readouterr().out
+    assert "lineage could not be reported: RuntimeError" in caplog.text + capsys.readouterr().out

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import BatchRequestError, TooManyRejectedError
 from airflow_provider_batch.hooks.batch import BatchHook
-from airflow_provider_batch.protocol.model import PushResult, Rejection
+from airflow_provider_batch.protocol.audiences.results import PushResult
+from airflow_provider_batch.protocol.rows import Rejection
 from tests.transport.servers import Asked, RawServer, answer
 
 

@@ -20,8 +20,10 @@ from airflow_provider_batch.exceptions import (
     PushStoppedError,
 )
 from airflow_provider_batch.hooks.batch import BatchHook
-from airflow_provider_batch.protocol.model import Member, PushResult, Receipt
-from airflow_provider_batch.resume import Delivered
+from airflow_provider_batch.protocol.audiences.members import Member
+from airflow_provider_batch.protocol.audiences.results import PushResult
+from airflow_provider_batch.protocol.writes import Receipt
+from airflow_provider_batch.push.parcels import Delivered
 from airflow_provider_batch.sandbox import Fault
 from tests.stages import OpenStage, Stage
 from tests.transport.servers import Asked, RawServer, answer
@@ -246,7 +248,7 @@ def test_an_empty_audience_cannot_shrink(stage: Stage) -> None:
 
 def test_without_a_figure_there_is_nothing_to_compare_with(stage: Stage) -> None:
     stage.sandbox.faults(Fault(200, body={"name": "vip", "indexing_state": "APPLIED"}))
-    with pytest.raises(GuardError, match="Batch does not tell how many ids there are; leave max_shrink off"):
+    with pytest.raises(GuardError, match="Batch does not report how many ids there are; leave out max_shrink"):
         replace(stage, ids(1), max_shrink=0.5)
     assert stage.asked("replace") == 0
 
@@ -373,7 +375,7 @@ def test_a_journal_of_an_update_is_none_of_a_replace(stage: Stage) -> None:
 def test_a_replace_that_is_replaced_while_it_is_waited_for_is_told(stage: Stage, logged: Callable[[], str]) -> None:
     stage.sandbox.faults(None, Fault(200, body={"name": "vip", "indexing_state": "REPLACED"}))
     replace(stage, ids(4), chunk_size=2)
-    assert "vip: Batch says of the replace that a later one took over" in logged()
+    assert "vip: Batch reports that a later replace took over" in logged()
 
 
 def test_trouble_that_passes_does_not_fail_a_replace(stage: Stage) -> None:

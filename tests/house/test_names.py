@@ -79,11 +79,11 @@ def test_no_host_of_batchs_but_the_api_and_its_pages_is_named(path: Path) -> Non
     hosts = set(re.findall(r"\b((?:[a-z0-9-]+\.)*batch\.com)\b", path.read_text("utf-8")))
     # The name of the service in the provider's description links to its front page.
     allowed = {"api.batch.com", "doc.batch.com"} | ({"batch.com"} if path.name == "__init__.py" else set())
-    if named(path) == "hooks/connection.py":  # where a link leads
+    if named(path) == "transport/settings.py":  # where a link leads
         allowed.add("dashboard.batch.com")
     assert hosts <= allowed
 
 
 def test_the_api_itself_is_named_in_one_place() -> None:
     holders = [named(path) for path in SOURCES if re.search(r'= "https://api\.batch\.com"', path.read_text("utf-8"))]
-    assert holders == ["hooks/connection.py"]
+    assert holders == ["transport/settings.py"]

@@ -27,7 +27,7 @@ from airflow_provider_batch.operators.custom_audience import (
     CustomAudienceReplaceOperator,
     CustomAudienceUpdateOperator,
 )
-from airflow_provider_batch.protocol.model import Member
+from airflow_provider_batch.protocol.audiences.members import Member
 from airflow_provider_batch.sensors.custom_audience import CustomAudienceIndexingSensor
 from airflow_provider_batch.transfers.files_to_custom_audience import FilesToCustomAudienceOperator
 from airflow_provider_batch.transfers.sql_to_custom_audience import SqlToCustomAudienceOperator
@@ -219,13 +219,13 @@ def test_tries_and_their_end_tell_nothing(seen: Seen, connect: Any) -> None:
 
 
 def test_a_quoted_id_is_not_told_in_part() -> None:
-    from airflow_provider_batch.protocol.decode import raise_for_status
-    from airflow_provider_batch.protocol.model import Request, Response
+    from airflow_provider_batch.protocol.refusals import raise_for_status
+    from airflow_provider_batch.protocol.wire import Request, Response
 
     ids = [f"customer-{number:011d}" for number in range(100)]
     body = json.dumps({"message": ", ".join(ids)}).encode()
     with pytest.raises(BatchError) as caught:
-        raise_for_status(Response(400, {}, body), Request("PATCH", "/", (), b"", ids))
+        raise_for_status(Response(400, {}, body), Request("PATCH", "/", (), b"", lambda: ids))
     assert "customer" not in str(caught.value)
 
 

@@ -13,7 +13,7 @@ from airflow_provider_batch.links.batch import BatchDashboardLink
 from airflow_provider_batch.operators.custom_audience import CustomAudienceListOperator, CustomAudienceUpdateOperator
 from airflow_provider_batch.sandbox import Sandbox
 from airflow_provider_batch.sensors.custom_audience import CustomAudienceIndexingSensor
-from tests.operators.conftest import TaskInstance
+from tests.worker import TaskInstance
 
 OURS = "https://dashboard.example.com/apps/7?tab=audiences"
 

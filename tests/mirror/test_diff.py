@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_batch.mirror.diff import Counts, Stretch, differences, with_uncertain
 from airflow_provider_batch.mirror.lines import line_of, marked, member_from
-from airflow_provider_batch.protocol.model import Member
+from airflow_provider_batch.protocol.audiences.members import Member
 
 #: Few ids, so that they meet; many sizes, so that every end of a block is met.
 IDS = st.sampled_from([f"{letter}{number:03d}" for letter in "ab" for number in range(60)] + ["a", "b", "a001\n"])

@@ -18,7 +18,8 @@ from airflow_provider_batch.mirror.lines import (
     member_from,
     members_from,
 )
-from airflow_provider_batch.protocol.model import Block, Member
+from airflow_provider_batch.protocol.audiences.block import Block
+from airflow_provider_batch.protocol.audiences.members import Member
 
 #: Text that can be sent, with many of the characters that matter.
 IDS = st.text(

@@ -15,8 +15,9 @@ from airflow_provider_batch.exceptions import InvalidMemberError, MirrorError
 from airflow_provider_batch.mirror.diff import Counts
 from airflow_provider_batch.mirror.lines import line_of, marked, member_from
 from airflow_provider_batch.mirror.order import ascending, in_order
-from airflow_provider_batch.protocol.intake import in_blocks
-from airflow_provider_batch.protocol.model import Block, Member
+from airflow_provider_batch.protocol.audiences.block import Block
+from airflow_provider_batch.protocol.audiences.intake import in_blocks
+from airflow_provider_batch.protocol.audiences.members import Member
 
 from .test_lines import IDS, MEMBERS
 

@@ -23,8 +23,9 @@ from airflow_provider_batch.exceptions import (
 )
 from airflow_provider_batch.mirror.claim import DEAD_AFTER
 from airflow_provider_batch.mirror.folder import folder_at
+from airflow_provider_batch.mirror.guards import Limits
 from airflow_provider_batch.mirror.plan import Attempt, Mirror, Plan
-from airflow_provider_batch.protocol.model import Member
+from airflow_provider_batch.protocol.audiences.members import Member
 from tests.clock import Clock
 
 from .folders import Killed, Mortal, memory_path
@@ -224,7 +225,7 @@ def test_a_plan_can_be_read_again_and_again(path: Any) -> None:
 def test_planning_writes_nothing(path: Any) -> None:
     mirror = mirror_at(path)
     with mirror.plan(blocks(plain("ab"))) as plan:
-        plan.check()
+        plan.check(Limits())
     assert mirror.folder.names() == []
 
 
@@ -266,7 +267,7 @@ def test_refused_ids_are_uncertain_for_the_next_run(path: Any) -> None:
     run(mirror, batch, plain("abx"))
     sent(batch)
     with mirror.plan(blocks(plain("abcd"))) as plan, plan.begin("run") as attempt:
-        attempt.commit(["token"], refused=["d", "x"])
+        attempt.commit(["token"], rejected=["d", "x"])
     plan = run(mirror, batch, plain("abcd"))
     assert (sent(batch), plan.counts.resent, plan.counts.withdrawn) == ("dx", 1, 1)
     assert run(mirror, batch, plain("abcd")).is_settled
@@ -291,24 +292,24 @@ def test_guards_refuse_before_anything_is_claimed(path: Any) -> None:
     names = sorted(mirror.folder.names())
     with mirror.plan(blocks({})) as plan:
         with pytest.raises(EmptySetError, match="allow_empty=True"):
-            plan.check()
-        plan.check(allow_empty=True)
+            plan.check(Limits())
+        plan.check(Limits(allow_empty=True))
     with mirror.plan(blocks(plain("abcdefg"))) as plan:
-        plan.check(max_shrink=3, max_changes=0.3)
+        plan.check(Limits(max_shrink=3, max_changes=0.3))
         with pytest.raises(GuardError, match="max_shrink=2"):
-            plan.check(max_shrink=2)
+            plan.check(Limits(max_shrink=2))
         with pytest.raises(GuardError, match=r"max_changes=0\.2"):
-            plan.check(max_changes=0.2)
+            plan.check(Limits(max_changes=0.2))
     with mirror.plan(blocks(plain("xyz")), full_refresh=True) as plan:
-        plan.check(max_changes=0)
+        plan.check(Limits(max_changes=0))
         with pytest.raises(GuardError, match=r"max_shrink=0\.5"):
-            plan.check(max_shrink=0.5)
+            plan.check(Limits(max_shrink=0.5))
     assert sorted(mirror.folder.names()) == names
 
 
 def test_without_a_snapshot_only_emptiness_is_guarded(path: Any) -> None:
     with mirror_at(path).plan(blocks(plain("ab"))) as plan:
-        plan.check(max_shrink=0, max_changes=0)
+        plan.check(Limits(max_shrink=0, max_changes=0))
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ from airflow_provider_batch.hooks.batch import _lazy_result_type
 from airflow_provider_batch.operators.custom_audience import CustomAudienceUpdateOperator
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.triggers.custom_audience import CustomAudienceIndexingTrigger, IndexingEvent
-from tests.operators.conftest import TaskInstance
+from tests.worker import TaskInstance
 
 SOON = {"Retry-After": "0"}
 TOKENS = ["a" * 32, "b" * 32]
@@ -104,7 +104,7 @@ def test_it_pushes_a_summary_without_ids_and_tokens(batch_sandbox: Sandbox, cont
         "removed": 1,
         "duplicates": 2,
         "rejected": 1,
-        "rejections": ["add_ids[3]: empty or blank text is no id; drop such rows"],
+        "rejections": ["add_ids[3]: empty or blank text is not a valid id; drop such rows"],
         "calls": 1,
     }
     assert "id-" not in json.dumps(summary)

@@ -14,7 +14,7 @@ from airflow_provider_batch.operators.custom_audience import CustomAudienceMirro
 from airflow_provider_batch.sandbox import Sandbox
 from airflow_provider_batch.triggers.custom_audience import IndexingEvent
 from tests.clock import Clock
-from tests.operators.conftest import Store, TaskInstance
+from tests.worker import Store, TaskInstance
 
 
 @pytest.fixture

@@ -39,6 +39,6 @@ def test_a_tolerated_number_does_not(batch_sandbox: Sandbox, context: Any) -> No
 
 
 def test_a_word_that_is_no_choice_is_refused(batch_sandbox: Sandbox, context: Any) -> None:
-    with pytest.raises(AirflowFailException, match="on_rejected_chunk: 'split' is neither 'fail' nor 'bisect'"):
+    with pytest.raises(AirflowFailException, match="on_rejected_chunk: 'split' is not 'fail' or 'bisect'"):
         update(add_ids=["a"], on_rejected_chunk="split").execute(context)
     assert batch_sandbox.calls == []

@@ -11,7 +11,7 @@ from airflow_provider_batch.exceptions import BatchServerError, IndexingTimeoutE
 from airflow_provider_batch.operators.custom_audience import CustomAudienceUpdateOperator
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.triggers.custom_audience import IndexingEvent
-from tests.operators.conftest import Store
+from tests.worker import Store
 
 IDS = [f"id-{number}" for number in range(10)]
 DOWN = Fault(503, headers={"Retry-After": "0"})

@@ -32,8 +32,8 @@ from airflow_provider_batch.operators.custom_audience import (
 from airflow_provider_batch.sandbox import Fault
 from airflow_provider_batch.sensors.custom_audience import CustomAudienceIndexingSensor
 from airflow_provider_batch.triggers.custom_audience import CustomAudienceIndexingTrigger, IndexingEvent
-from tests.operators.conftest import Store, TaskInstance
 from tests.stages import OpenStage, Stage, on
+from tests.worker import Store, TaskInstance
 
 DOWN = Fault(503, headers={"Retry-After": "0"})
 IDS = [f"customer-{number}" for number in range(10)]

@@ -19,36 +19,27 @@ from airflow_provider_batch.exceptions import (
     BatchServerError,
     IndexingTimeoutError,
 )
-from airflow_provider_batch.protocol import encode
-from airflow_provider_batch.protocol.dialect import MEP_1_0
-from airflow_provider_batch.protocol.flow import (
-    Answer,
-    Done,
-    Effect,
-    Flow,
-    advance,
-    arun,
-    await_indexing,
-    confirmed,
-    no_retry,
-    page,
-    replaced_warning,
-    run,
-    view,
-    write,
-)
-from airflow_provider_batch.protocol.model import (
+from airflow_provider_batch.protocol.audiences import encode
+from airflow_provider_batch.protocol.audiences.audience import (
     AudiencePage,
-    Chunk,
     CustomAudience,
     IndexingOutcome,
     IndexingState,
-    Request,
-    Response,
-    Sleep,
 )
-from airflow_provider_batch.protocol.retry import Backoff, Delay
-from airflow_provider_batch.protocol.tokens import LAST_WRITE
+from airflow_provider_batch.protocol.audiences.chunk import Chunk
+from airflow_provider_batch.protocol.audiences.conversations import (
+    await_indexing,
+    confirmed,
+    page,
+    replaced_warning,
+    view,
+    write,
+)
+from airflow_provider_batch.protocol.audiences.tokens import LAST_WRITE
+from airflow_provider_batch.protocol.dialect import MEP_1_0
+from airflow_provider_batch.protocol.flow import Answer, Done, Effect, Flow, advance, arun, no_retry, run
+from airflow_provider_batch.protocol.retry import Backoff, Delay, Polling
+from airflow_provider_batch.protocol.wire import Request, Response, Sleep
 from tests.clock import Clock
 
 CHUNK = Chunk(3, ["a", "b"], ["c"])
@@ -284,9 +275,7 @@ def wait(
         asked.append((clock.now, dict(effect.query)["indexing_token"]))
         return answer(effect)
 
-    flow = await_indexing(
-        MEP_1_0, "vip", tokens, delay=delay, spacing=lambda question: 10.0, deadline=deadline, now=clock
-    )
+    flow = await_indexing(MEP_1_0, "vip", tokens, Polling(delay, lambda question: 10.0, deadline, clock))
     return asked, run(flow, perform)
 
 
@@ -332,9 +321,7 @@ def test_the_last_question_is_asked_at_the_deadline(deadline: float, times: list
 
 def test_an_interval_of_nothing_is_no_storm_of_questions() -> None:
     clock = Clock(0.0)
-    flow = await_indexing(
-        MEP_1_0, "vip", ["t0"], delay=PATIENT, spacing=lambda question: 0.0, deadline=100.0, now=clock
-    )
+    flow = await_indexing(MEP_1_0, "vip", ["t0"], Polling(PATIENT, lambda question: 0.0, 100.0, clock))
     assert paces(conversation(flow, shows("IN_PROGRESS")))[1] == 0.1
 
 
@@ -344,9 +331,7 @@ def test_a_write_that_is_applied_at_the_deadline_is_confirmed() -> None:
 
 
 def test_the_last_write_is_asked_for_without_a_token() -> None:
-    flow = await_indexing(
-        MEP_1_0, "vip", [LAST_WRITE], delay=PATIENT, spacing=lambda question: 10.0, deadline=0.0, now=Clock(0.0)
-    )
+    flow = await_indexing(MEP_1_0, "vip", [LAST_WRITE], Polling(PATIENT, lambda question: 10.0, 0.0, Clock(0.0)))
     question = next(flow)
     assert isinstance(question, Request)
     assert "indexing_token" not in dict(question.query)

@@ -6,7 +6,8 @@ from functools import partial
 import pytest
 
 from airflow_provider_batch.exceptions import InvalidArgumentError, SourceError
-from airflow_provider_batch.protocol.model import BadRow, Change, Member
+from airflow_provider_batch.protocol.audiences.members import Change, Member
+from airflow_provider_batch.protocol.rows import BadRow
 from airflow_provider_batch.sources.columns import Columns, cells, find
 
 NO_TAGS = BadRow("the tags begin like a JSON array but are none")

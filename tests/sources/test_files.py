@@ -12,7 +12,7 @@ import pytest
 from pyarrow import parquet as pq
 
 from airflow_provider_batch.exceptions import InvalidArgumentError, SourceError, SourceUnavailableError
-from airflow_provider_batch.protocol.model import BadRow
+from airflow_provider_batch.protocol.rows import BadRow
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.files import FileSource
 from airflow_provider_batch.sources.paths import FoundFile

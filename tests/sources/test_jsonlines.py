@@ -9,14 +9,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import SourceError
-from airflow_provider_batch.protocol.model import BadRow, Change, Member
+from airflow_provider_batch.protocol.audiences.members import Change, Member
+from airflow_provider_batch.protocol.rows import BadRow
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.files import FileSource
 from airflow_provider_batch.sources.jsonlines import parsed
 from tests.sources.reading import placed, values
 
 NO_JSON = BadRow("the line is no valid JSON")
-NO_OBJECT = BadRow("the line is no JSON object")
+NO_OBJECT = BadRow("the line is not a JSON object")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from pyarrow import parquet as pq
 
 from airflow_provider_batch.exceptions import SourceError
-from airflow_provider_batch.protocol.model import Change, Member
+from airflow_provider_batch.protocol.audiences.members import Change, Member
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.files import FileSource
 from tests.sources.reading import counted, placed, values

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_batch.exceptions import SourceError
-from airflow_provider_batch.protocol.model import BadRow, Change, Member
+from airflow_provider_batch.protocol.audiences.members import Change, Member
+from airflow_provider_batch.protocol.rows import BadRow
 from airflow_provider_batch.sources.rejects import Rejects
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_batch.exceptions import BatchError, SourceError, SourceUnavailableError
-from airflow_provider_batch.protocol.model import BadRow, Change, Member
+from airflow_provider_batch.protocol.audiences.members import Change, Member
+from airflow_provider_batch.protocol.rows import BadRow
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.sql import SqlSource
 from tests.sources.reading import counted, placed, values

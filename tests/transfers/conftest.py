@@ -10,10 +10,6 @@ from typing import Any
 
 import pytest
 
-from tests.operators.conftest import context, store, ti
-
-__all__ = ["context", "store", "ti"]
-
 Fill = Callable[..., None]
 
 

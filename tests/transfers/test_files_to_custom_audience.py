@@ -16,7 +16,7 @@ from pyarrow import parquet as pq
 from airflow_provider_batch.exceptions import SourceError, SourceUnavailableError
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.transfers.files_to_custom_audience import FilesToCustomAudienceOperator
-from tests.operators.conftest import Store
+from tests.worker import Store
 
 PROJECT = "project_sandbox"
 

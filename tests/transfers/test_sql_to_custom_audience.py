@@ -23,8 +23,8 @@ from airflow_provider_batch.exceptions import (
 )
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.transfers.sql_to_custom_audience import SqlToCustomAudienceOperator
-from tests.operators.conftest import Store, TaskInstance
 from tests.transfers.conftest import Fill
+from tests.worker import Store, TaskInstance
 
 DOWN = Fault(503, headers={"Retry-After": "0"})
 PROJECT = "project_sandbox"
@@ -280,7 +280,7 @@ def test_a_missing_column(mode: str, batch_sandbox: Sandbox, warehouse: Fill, co
 def test_null_ids_are_named_by_their_row(batch_sandbox: Sandbox, warehouse: Fill, context: Any) -> None:
     warehouse("id", [("secret-1",), (None,), ("secret-2",)])
     error = failure(push(), context)
-    assert str(error).startswith("vip: add_ids[1] (row 2 of the query): None is no id")
+    assert str(error).startswith("vip: add_ids[1] (row 2 of the query): None is not a valid id")
     assert "secret" not in repr(error)
     assert batch_sandbox.calls == []
 

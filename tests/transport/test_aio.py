@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from airflow_provider_batch.protocol.model import Request, Response, Sleep
+from airflow_provider_batch.protocol.wire import Request, Response, Sleep
 from airflow_provider_batch.transport.aio import open_transport
 from airflow_provider_batch.transport.pace import Pace
 from tests.transport.conftest import Make

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from airflow_provider_batch.exceptions import PushStoppedError
-from airflow_provider_batch.protocol.model import Request, Response, Sleep
+from airflow_provider_batch.protocol.wire import Request, Response, Sleep
 from airflow_provider_batch.transport.blocking import BlockingTransport, open_session
 from airflow_provider_batch.transport.credentials import Credentials
 from airflow_provider_batch.transport.pace import Pace

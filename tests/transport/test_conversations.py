@@ -12,7 +12,7 @@ import pytest
 
 from airflow_provider_batch.exceptions import BatchConnectionError
 from airflow_provider_batch.protocol.flow import Answer
-from airflow_provider_batch.protocol.model import Request, Response, Sleep
+from airflow_provider_batch.protocol.wire import Request, Response, Sleep
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.transport import MAX_BODY
 from airflow_provider_batch.transport.credentials import Credentials
@@ -21,7 +21,7 @@ from tests.transport.conftest import Converse, Make
 from tests.transport.servers import HANG_UP, KEY, REST_KEY, STALL, RawServer, Script, Torn, answer, self_signed
 
 VIEW = Request("GET", "/1.0/{api_key}/custom-audience/vip", (("indexing_token", "a b&c=d"),))
-PUSH = Request("PATCH", "/1.0/{api_key}/custom-audience/vip", (), b'{"type":"custom_ids","ids":[]}', ("an-id",))
+PUSH = Request("PATCH", "/1.0/{api_key}/custom-audience/vip", (), b'{"type":"custom_ids","ids":[]}')
 
 
 def broken(answers: object) -> BatchConnectionError:

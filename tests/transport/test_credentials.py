@@ -6,7 +6,7 @@ import pytest
 
 from airflow_provider_batch.exceptions import BatchConfigurationError
 from airflow_provider_batch.protocol.dialect import cep
-from airflow_provider_batch.protocol.model import Request
+from airflow_provider_batch.protocol.wire import Request
 from airflow_provider_batch.transport.credentials import Credentials
 
 VIEW = Request("GET", "/1.0/{api_key}/custom-audience/vip")

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from airflow_provider_batch.exceptions import BatchRateLimitError
-from airflow_provider_batch.protocol.model import Sleep
+from airflow_provider_batch.protocol.wire import Sleep
 from airflow_provider_batch.transport.retry_log import RetryLog
 
 

@@ -1,0 +1,88 @@
+"""The connection to Batch: looked up on first use, and the line that goes over it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+from airflow.providers.common.compat.sdk import BaseHook, mask_secret
+
+from airflow_provider_batch.protocol.flow import Flow
+from airflow_provider_batch.push.line import Line
+from airflow_provider_batch.transport.pace import Pace
+from airflow_provider_batch.transport.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    import requests
+
+R = TypeVar("R")
+
+
+class BatchBaseHook(BaseHook):
+    """
+    A hook with a connection to Batch. The threads of a task may share one.
+
+    :param batch_conn_id: id of the Airflow connection.
+    """
+
+    def __init__(self, batch_conn_id: str) -> None:
+        super().__init__()
+        self.batch_conn_id = batch_conn_id
+        self._at_work: set[threading.Event] = set()
+
+    def get_conn(self) -> requests.Session:
+        """
+        Return a session with the connection's headers and timeout. It never follows a redirect.
+
+        :raises BatchConfigurationError: if the connection cannot be used.
+        """
+        return self._session
+
+    @property
+    def dashboard_url(self) -> str:
+        """The address of Batch's dashboard, from the connection; it has no key in it."""
+        return self._settings.dashboard_url
+
+    def stop(self) -> None:
+        """Stop the work in progress, from another thread or a signal: no further call is sent, no wait goes on."""
+        for stopped in tuple(self._at_work):
+            stopped.set()
+
+    def _ask(self, flow: Flow[R]) -> R:
+        with self._line() as line:
+            return line.ask(flow)
+
+    @contextmanager
+    def _line(self) -> Iterator[Line]:
+        # requests is imported where it is used: importing a hook must not cost a DAG file 100 ms.
+        from airflow_provider_batch.transport.blocking import BlockingTransport
+
+        settings = self._settings
+        transport = BlockingTransport(self._session, settings.credentials, self._pace, timeout=settings.timeout)
+        self._at_work.add(transport.stopped)
+        try:
+            yield Line(settings, transport, self.log)
+        finally:
+            self._at_work.discard(transport.stopped)
+
+    @cached_property
+    def _settings(self) -> Settings:
+        connection = self.get_connection(self.batch_conn_id)
+        # Airflow masks passwords by itself; the login is a key here, too.
+        mask_secret(connection.login)
+        return read_settings(connection, connection.extra_dejson)
+
+    @cached_property
+    def _session(self) -> requests.Session:
+        from airflow_provider_batch.transport.blocking import open_session
+
+        settings = self._settings
+        return open_session(settings.credentials, timeout=settings.timeout)
+
+    @cached_property
+    def _pace(self) -> Pace:
+        # Held here: the process shares the pace of an app only as long as somebody holds it.
+        return self._settings.pace

@@ -1,0 +1,36 @@
+"""The file of rejected rows that ``rejects_path`` asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_batch.tasks.storage import storage_path
+
+if TYPE_CHECKING:
+    from airflow_provider_batch.protocol.rows import OnRejection, Rejection
+
+
+@contextmanager
+def rejects_file(path: Any) -> Iterator[OnRejection | None]:
+    """
+    Give what writes a rejected row to *path*; None if there is no path.
+
+    :param path: text, or a path of Airflow's object storage.
+    """
+    if path is None:
+        yield None
+        return
+    from airflow_provider_batch.sources.rejects import Rejects
+
+    with Rejects(storage_path(path)) as rejects:
+        # A source that has changed since the last try is read again from its beginning: each row is written once.
+        written: set[tuple[str, int]] = set()
+
+        def write(rejection: Rejection, value: object) -> None:
+            if (rejection.argument, rejection.position) not in written:
+                written.add((rejection.argument, rejection.position))
+                rejects.write(rejection.where, rejection.reason, value)
+
+        yield write

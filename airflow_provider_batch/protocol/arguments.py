@@ -1,0 +1,130 @@
+"""Arguments as a DAG author gives them: one of a few words, a number in a range, a limit, a list in a text."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+from collections.abc import Collection
+from contextlib import suppress
+from datetime import timedelta
+from typing import Final, Literal, get_args
+
+from airflow_provider_batch.exceptions import InvalidArgumentError
+
+IfExists = Literal["skip", "fail"]
+IfMissing = Literal["skip", "fail"]
+OnInvalidId = Literal["fail", "skip"]
+OnRejectedChunk = Literal["fail", "bisect"]
+FirstRun = Literal["add", "replace"]
+OnDrift = Literal["warn", "fail", "ignore"]
+
+#: The words that each of these parameters takes.
+CHOICES: Final[dict[str, tuple[str, ...]]] = {
+    "if_exists": get_args(IfExists),
+    "if_missing": get_args(IfMissing),
+    "on_invalid_id": get_args(OnInvalidId),
+    "on_rejected_chunk": get_args(OnRejectedChunk),
+    "first_run": get_args(FirstRun),
+    "on_drift": get_args(OnDrift),
+}
+
+_NATIVE_ADVICE: Final = "pass the upstream task's .output, or set render_template_as_native_obj=True on the DAG"
+
+
+def check_choice(name: str, value: object, choices: Collection[str] = ()) -> None:
+    """
+    Check that *value* is one of *choices*, which :data:`CHOICES` has for most names.
+
+    :raises InvalidArgumentError: if it is not.
+    """
+    choices = choices or CHOICES[name]
+    if value not in choices:
+        words = [repr(choice) for choice in choices]
+        expected = " or ".join(words) if len(words) <= 2 else f"one of {', '.join(choices)}"
+        raise InvalidArgumentError(f"{name}: {value!r:.80} is not {expected}")
+
+
+def check_count(name: str, value: object, most: int, what: str = "") -> int:
+    """
+    Return *value* if it is an integer from 1 to *most*.
+
+    :param what: the unit, for the error.
+    :raises InvalidArgumentError: if it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        unit = f" {what}" if what else ""
+        raise InvalidArgumentError(f"{name}: {value!r:.80} is not an integer from 1 to {most:,}{unit}")
+    return value
+
+
+def check_limit(limit: object, name: str) -> None:
+    """
+    Check that *limit* is a count (int), a share of a whole (float) or None.
+
+    :raises InvalidArgumentError: if it is not.
+    """
+    if limit is None or (isinstance(limit, int) and not isinstance(limit, bool) and limit >= 0):
+        return
+    if not isinstance(limit, float) or not 0.0 <= limit <= 1.0:
+        raise InvalidArgumentError(f"{name}: {limit!r:.80} is neither a count nor a share from 0.0 to 1.0")
+
+
+def read_limit(limit: object, name: str) -> float | None:
+    """
+    Return a limit that a template may have turned into text: ``5000`` is a count, ``0.5`` a share, empty is None.
+
+    :raises InvalidArgumentError: if it is not a limit.
+    """
+    value = limit
+    if isinstance(limit, str):
+        with suppress(ValueError):  # other texts fail the check below
+            value = None if limit.strip() in ("", "None") else float(limit) if "." in limit else int(limit)
+    check_limit(value, name)
+    return value  # type: ignore[return-value]  # it was checked
+
+
+def most(limit: float | None, whole: int) -> float | None:
+    """Return how many of *whole* the limit allows; None for any number."""
+    return limit * whole if isinstance(limit, float) else limit
+
+
+def read_seconds(name: str, value: float | timedelta) -> float:
+    """
+    Return a time in seconds.
+
+    :raises InvalidArgumentError: if it is not a time above 0.
+    """
+    number = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < math.inf:
+        raise InvalidArgumentError(f"{name}: {value!r:.80} is not a time; pass seconds above 0, or a timedelta")
+    return number
+
+
+def read_switch(name: str, value: bool | str) -> bool:
+    """
+    Return a switch that a template may have turned into text.
+
+    :raises InvalidArgumentError: if it is not a switch.
+    """
+    switches = {"true": True, "false": False, "": False}
+    if not isinstance(value, bool | str) or str(value).lower() not in switches:
+        raise InvalidArgumentError(f"{name}: {value!r:.80} is neither True nor False")
+    return switches[str(value).lower()]
+
+
+def list_in_text(text: str, argument: str) -> list[object]:
+    """
+    Return the list that a Jinja template without native rendering turned into *text*.
+
+    :raises InvalidArgumentError: for any other text: its characters are not ids.
+    """
+    for parse in (json.loads, ast.literal_eval) if text.lstrip().startswith("[") else ():
+        try:
+            values = parse(text.strip())
+        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+            continue
+        if isinstance(values, list):
+            return values
+    missing = " (the text 'None': the XCom it was rendered from is missing)" if text.strip() == "None" else ""
+    raise InvalidArgumentError(f"{argument}: a single text is not a list of ids{missing}; {_NATIVE_ADVICE}")

@@ -1,0 +1,1 @@
+"""Custom audiences: their members, and the conversations about them."""

@@ -1,0 +1,54 @@
+"""Ids that travel together, each with its place in its source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS
+from airflow_provider_batch.protocol.rows import Rejection
+
+
+class Block(list[str]):
+    """
+    Ids of one argument, and where they stand in it. It is a list, so that iterating over it costs nothing extra.
+
+    :param positions: counted from 0, one for each id.
+    :param place: what the source calls a position; None for a plain list.
+    :param annotated: whether some of the ids are annotated.
+    """
+
+    def __init__(
+        self,
+        ids: Iterable[str],
+        argument: str,
+        positions: Sequence[int],
+        place: Callable[[int], str] | None = None,
+        *,
+        annotated: bool = False,
+    ) -> None:
+        super().__init__(ids)
+        self.argument = argument
+        self.positions = positions
+        self.place = place
+        self.annotated = annotated
+
+    @property
+    def removes(self) -> bool:
+        """Whether the ids are to be removed."""
+        return self.argument == REMOVE_IDS
+
+    def only(self, keep: Callable[[str], bool]) -> Block:
+        """Return the ids for which *keep* is true."""
+        kept = [(id_, position) for id_, position in zip(self, self.positions, strict=True) if keep(id_)]
+        return Block(
+            (id_ for id_, _ in kept),
+            self.argument,
+            [position for _, position in kept],
+            self.place,
+            annotated=self.annotated,
+        )
+
+    def rejection(self, index: int, reason: str) -> Rejection:
+        """Return the rejection of the id at *index*, by its place in the source and not by its name."""
+        position = self.positions[index]
+        return Rejection(self.argument, position, reason, self.place(position) if self.place else "")

@@ -1,0 +1,62 @@
+"""A stream of changes -> the ids to add and those to remove. Of several changes of one id, the last counts."""
+
+from __future__ import annotations
+
+from airflow_provider_batch.protocol.arguments import OnInvalidId
+from airflow_provider_batch.protocol.audiences.block import Block
+from airflow_provider_batch.protocol.audiences.intake import Intake
+from airflow_provider_batch.protocol.audiences.members import NO_ACTION, REMOVE_IDS, AnnotatedId, Change, normalize
+from airflow_provider_batch.protocol.dialect import MemberRules
+from airflow_provider_batch.protocol.rows import OnRejection
+
+
+def read_changes(
+    changes: object,
+    *,
+    audience_name: str,
+    rules: MemberRules,
+    block_size: int,
+    on_invalid_id: OnInvalidId = "fail",
+    on_rejection: OnRejection | None = None,
+) -> tuple[Intake, Intake]:
+    """
+    Read all *changes* and return the two sides of the push, which have no id in common.
+
+    No page promises that calls are processed in their order, so that an id may stand in one of them only: every id is
+    held until the last change is read, some 200 bytes each.
+
+    :raises InvalidMemberError: for the first value that is no change of an id, unless such values are skipped.
+    """
+    intake = Intake(
+        changes,
+        "changes",
+        audience_name=audience_name,
+        rules=rules,
+        block_size=block_size,
+        on_invalid_id=on_invalid_id,
+        on_rejection=on_rejection,
+    )
+    last: dict[str, tuple[str, int, bool]] = {}
+    given = 0
+    for position, value, refuse in intake.values():
+        given += 1
+        try:
+            if not isinstance(value, Change):
+                normalize(value, rules)  # says what is wrong with a row that could not be read
+                raise ValueError("there is no action; say add or remove")
+            if value.action not in ("add", "remove"):
+                raise ValueError(NO_ACTION)
+            id_ = normalize(value.value, rules, removes=value.action == "remove")
+        except ValueError as refusal:
+            refuse(str(refusal))
+            continue
+        last[id_] = (id_, position, value.action == "remove")
+    intake.duplicates = given - intake.rejected - len(last)
+    removes = Intake((), REMOVE_IDS, audience_name=audience_name, rules=rules, block_size=block_size)
+    return intake.holding(_side(last, "add_ids")), removes.holding(_side(last, REMOVE_IDS))
+
+
+def _side(last: dict[str, tuple[str, int, bool]], argument: str) -> Block:
+    kept = [(id_, position) for id_, position, removes in last.values() if removes is (argument == REMOVE_IDS)]
+    annotated = any(isinstance(id_, AnnotatedId) for id_, _ in kept)
+    return Block([id_ for id_, _ in kept], argument, [position for _, position in kept], annotated=annotated)

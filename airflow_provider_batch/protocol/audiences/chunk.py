@@ -1,0 +1,216 @@
+"""
+Blocks of ids -> the chunks of a push, one for each call.
+
+What is kept true: an id goes with one action, and at most once. Within one call Batch lets a removal win over an
+addition (https://doc.batch.com/developer/api/mep/custom-audience/1.0/update), but no page promises that calls are
+applied in the order in which they arrive. If an id were in two calls with two actions, chance would decide. So an id to
+add and to remove is removed, and only one chunk has it.
+
+To know which ids are in both, one side must be in memory: by default the ids to remove, some 150 bytes each, while the
+ids to add flow past them; the removals go last. Only if the removals are a stream and the additions are in memory
+anyhow, it is the other way round. Where one side is empty, as in most pushes, nothing is held but one chunk.
+
+No simpler way does it. Sorting both sides would hold both. Sending removals as they come, and additions later, would
+need a wait for the indexing of every removal in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
+
+from airflow_provider_batch.protocol.audiences.block import Block
+from airflow_provider_batch.protocol.audiences.intake import Intake
+from airflow_provider_batch.protocol.rows import Rejection
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """
+    The ids of one call; numbers count from 1.
+
+    :param origins: the blocks that they were taken from, by which an error names the place of an id.
+    """
+
+    number: int
+    add_ids: Sequence[str] = field(repr=False)
+    remove_ids: Sequence[str] = field(repr=False)
+    origins: tuple[Block, ...] = field(default=(), repr=False, compare=False)
+
+    def __len__(self) -> int:
+        return len(self.add_ids) + len(self.remove_ids)
+
+    def halves(self) -> tuple[Chunk, Chunk]:
+        """Return the first and the second half of the ids."""
+        middle = len(self) // 2
+        adds, removes = self.add_ids, self.remove_ids
+        cut = max(0, middle - len(adds))
+        return (
+            replace(self, add_ids=adds[:middle], remove_ids=removes[:cut]),
+            replace(self, add_ids=adds[middle:], remove_ids=removes[cut:]),
+        )
+
+    def of(self, parts: Sequence[Chunk]) -> Chunk:
+        """Return the chunk with only the ids that are in *parts*."""
+        return replace(
+            self,
+            add_ids=[id_ for part in parts for id_ in part.add_ids],
+            remove_ids=[id_ for part in parts for id_ in part.remove_ids],
+        )
+
+    def rejection(self, reason: str) -> Rejection:
+        """Return the rejection of the one id of this chunk."""
+        (id_,) = (*self.add_ids, *self.remove_ids)
+        removes = bool(self.remove_ids)
+        origin = next(block for block in self.origins if block.removes is removes and id_ in block)
+        return origin.rejection(origin.index(id_), reason)
+
+    @property
+    def annotated(self) -> bool:
+        """Whether some of the ids may be annotated."""
+        return any(block.annotated for block in self.origins)
+
+
+class Chunks:
+    """
+    The chunks of one push.
+
+    :param adds: the ids to add.
+    :param removes: the ids to remove.
+    :param size: ids in one chunk at most.
+    :param allow_empty: whether no ids at all make one empty chunk, instead of none.
+    :param disjoint: whether no id is in both, as the caller knows; then neither side is held.
+    """
+
+    def __init__(
+        self, adds: Intake, removes: Intake, *, size: int, allow_empty: bool = False, disjoint: bool = False
+    ) -> None:
+        self._adds = adds
+        self._removes = removes
+        self._size = size
+        self._allow_empty = allow_empty
+        self._disjoint = disjoint
+        self._duplicates = 0
+
+    def check(self) -> None:
+        """
+        Read all ids that can be read without using them up.
+
+        :raises InvalidMemberError: for the first invalid value, unless such values are skipped.
+        """
+        self._adds.check()
+        self._removes.check()
+
+    @property
+    def restartable(self) -> bool:
+        """Whether the chunks can be made a second time, from the first one on."""
+        return self._adds.restartable and self._removes.restartable
+
+    @property
+    def rereadable(self) -> bool:
+        """Whether they are then the same."""
+        return self._adds.rereadable and self._removes.rereadable
+
+    @property
+    def total(self) -> int | None:
+        """How many ids there are at most, where that is known before the last one is read."""
+        adds, removes = self._adds.total, self._removes.total
+        return None if adds is None or removes is None else adds + removes
+
+    @property
+    def duplicates(self) -> int:
+        """How many values were left out because the same push sends or removes their id already."""
+        return self._duplicates + self._adds.duplicates + self._removes.duplicates
+
+    @property
+    def rejected(self) -> int:
+        """How many values were skipped because they are invalid."""
+        return self._adds.rejected + self._removes.rejected
+
+    @property
+    def rejections(self) -> tuple[Rejection, ...]:
+        """The first of them, with position and reason."""
+        return (*self._adds.rejections, *self._removes.rejections)
+
+    def __iter__(self) -> Iterator[Chunk]:
+        self._duplicates = 0
+        number = 0
+        adding: dict[str, None] = {}
+        removing: dict[str, None] = {}
+        origins: tuple[Block, ...] = ()
+        for block in self._one_action_each():
+            bucket, older = (removing, adding) if block.removes else (adding, removing)
+            if not adding and not removing and len(block) == self._size and len(set(block)) == self._size:
+                # The usual case, a stream of ids without repetitions: each block is a chunk as it is.
+                number += 1
+                adds_only = bucket is adding
+                yield Chunk(number, block if adds_only else (), () if adds_only else block, (block,))
+                origins = ()
+                continue
+            before = len(bucket)
+            bucket.update(dict.fromkeys(block))
+            self._duplicates += before + len(block) - len(bucket)
+            origins += (block,)
+            while len(adding) + len(removing) >= self._size:
+                number += 1
+                first = _take(older, self._size)
+                second = _take(bucket, self._size - len(first))
+                add_ids, remove_ids = (second, first) if bucket is adding else (first, second)
+                yield Chunk(number, add_ids, remove_ids, origins)
+                # What is left comes from the last block: no block is larger than a chunk.
+                origins = (block,)
+        if adding or removing or (self._allow_empty and number == 0):
+            yield Chunk(number + 1, list(adding), list(removing), origins)
+
+    def _one_action_each(self) -> Iterator[Block]:
+        adds, removes = self._adds.blocks(), self._removes.blocks()
+        if self._disjoint:
+            return chain(adds, removes)
+        first_add, first_remove = next(adds, None), next(removes, None)
+        if first_add is None or first_remove is None:
+            return chain(filter(None, (first_add, first_remove)), adds, removes)
+        adds, removes = chain([first_add], adds), chain([first_remove], removes)
+        if self._adds.is_held and not self._removes.is_held:
+            return self._removes_first(list(adds), removes)
+        held = list(removes)
+        removed = {id_ for block in held for id_ in block}
+        return chain(self._kept(adds, removed), self._once(held, removed))
+
+    def _removes_first(self, held: list[Block], removes: Iterator[Block]) -> Iterator[Block]:
+        added = {id_ for block in held for id_ in block}
+        for block in removes:
+            added.difference_update(block)
+            yield block
+        # A collection has each id once: what is left of them is not removed by anything.
+        for block in held:
+            yield self._filtered(block, added.__contains__)
+
+    def _kept(self, adds: Iterator[Block], removed: set[str]) -> Iterator[Block]:
+        for block in adds:
+            yield block if removed.isdisjoint(block) else self._filtered(block, lambda id_: id_ not in removed)
+
+    def _once(self, held: list[Block], removed: set[str]) -> Iterator[Block]:
+        def is_first(id_: str) -> bool:
+            if first := id_ in removed:
+                removed.remove(id_)
+            return first
+
+        # All additions have passed before the first of these is read: the set may be used up.
+        return (self._filtered(block, is_first) for block in held)
+
+    def _filtered(self, block: Block, keep: Callable[[str], bool]) -> Block:
+        kept = block.only(keep)
+        self._duplicates += len(block) - len(kept)
+        return kept
+
+
+def _take(bucket: dict[str, None], most: int) -> list[str]:
+    """Move the first ids out of *bucket*, at most so many."""
+    taken = list(islice(bucket, most))
+    if len(taken) == len(bucket):
+        bucket.clear()
+    else:
+        for id_ in taken:
+            del bucket[id_]
+    return taken

@@ -1,0 +1,96 @@
+"""Answers about audiences -> values. Only what a caller cannot do without must be there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeGuard
+
+from airflow_provider_batch.exceptions import BatchProtocolError
+from airflow_provider_batch.protocol.answers import first, json_object, moment, one_line, typed
+from airflow_provider_batch.protocol.audiences.audience import AudiencePage, CustomAudience, IndexingState
+from airflow_provider_batch.protocol.dialect import Dialect
+from airflow_provider_batch.protocol.wire import Request, Response
+
+_STATES: Final = {
+    "IN_PROGRESS": IndexingState.IN_PROGRESS,
+    # .../cep/audiences/update has IN_PROCESS, .../view has IN_PROGRESS: both are accepted.
+    "IN_PROCESS": IndexingState.IN_PROGRESS,
+    "APPLIED": IndexingState.APPLIED,
+    # Only the newer platform documents it; accepted from both.
+    "REPLACED": IndexingState.REPLACED,
+}
+
+#: The newer platform's answers have other names for types; an undocumented one is passed on as it is.
+_TYPES: Final = {"CUSTOM_ID": "custom_ids"}
+
+
+def indexing_token(response: Response, request: Request) -> str:
+    """Return the indexing token, which the answer to an accepted write must have."""
+    token = json_object(response, request).get("indexing_token")
+    if not _is_token(token):
+        raise BatchProtocolError(f"{request.route}: answered {response.status} without an indexing_token")
+    return token
+
+
+def optional_indexing_token(response: Response, request: Request) -> str | None:
+    """
+    Return the indexing token if there is one: pages do not agree whether creating and deleting have one.
+
+    :raises BatchProtocolError: for anything but JSON, such as the page of a proxy: the call may not have reached Batch.
+    """
+    if not response.body.strip():  # an empty body is documented as well
+        return None
+    token = json_object(response, request).get("indexing_token")
+    return token if _is_token(token) else None
+
+
+def _is_token(token: object) -> TypeGuard[str]:
+    return isinstance(token, str) and bool(token.strip()) and token.isprintable()
+
+
+def custom_audience(response: Response, request: Request) -> CustomAudience:
+    """Return the audience of a view; only the state is required."""
+    view = json_object(response, request)
+    if not isinstance(view.get("indexing_state"), str):
+        raise BatchProtocolError(f"{request.route}: answered {response.status} without an indexing_state")
+    return _audience(view, request.audience_name)
+
+
+def audience_page(dialect: Dialect, response: Response, request: Request) -> AudiencePage:
+    """Return one page of a list, and where the next one starts."""
+    page = json_object(response, request)
+    items = page.get(dialect.audiences)
+    if not isinstance(items, list) or not all(isinstance(item, dict) and item.get("name") for item in items):
+        raise BatchProtocolError(f"{request.route}: answered {response.status} without {dialect.audiences}")
+    audiences = tuple(_audience(item, str(item["name"])) for item in items)
+    return AudiencePage(audiences, _cursor(page, request) if dialect.cursor else _offset(len(items), request))
+
+
+def _cursor(page: Mapping[str, Any], request: Request) -> str | None:
+    """Return the text that the next page is asked for with; None after the last one."""
+    if page.get("has_more") is not True:
+        return None
+    start = page.get("next_from")
+    if not isinstance(start, str | int) or ("from", str(start)) in request.query:
+        raise BatchProtocolError(f"{request.route}: there are more audiences, but not the next_from to ask for them")
+    return str(start)
+
+
+def _offset(items: int, request: Request) -> int | None:
+    """Return the number that the next page starts at; a page that is not full is the last one (inferred)."""
+    query = dict(request.query)
+    return int(query["from"]) + items if items and items >= int(query["limit"]) else None
+
+
+def _audience(view: Mapping[str, Any], audience_name: str) -> CustomAudience:
+    state, kind = typed(view.get("indexing_state"), str), typed(view.get("type"), str)
+    return CustomAudience(
+        name=typed(view.get("name"), str) or audience_name,
+        type=kind and _TYPES.get(kind, kind),
+        description=typed(first(view, "description", "display_name"), str),
+        nb_ids=typed(view.get("nb_ids"), int),
+        created=moment(view.get("created")),
+        updated=moment(view.get("updated")),
+        indexing_state=None if state is None else _STATES.get(state, IndexingState.UNKNOWN),
+        reported_state=one_line(state or "")[:64],
+    )

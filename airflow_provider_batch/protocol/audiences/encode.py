@@ -1,0 +1,170 @@
+"""Values -> requests about audiences. Ids end here: whatever comes after holds counts, positions and tokens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain
+from json.encoder import encode_basestring
+from typing import Final
+
+from airflow_provider_batch.exceptions import InvalidArgumentError
+from airflow_provider_batch.protocol import limits
+from airflow_provider_batch.protocol.arguments import check_count
+from airflow_provider_batch.protocol.audiences.chunk import Chunk
+from airflow_provider_batch.protocol.audiences.members import AnnotatedId
+from airflow_provider_batch.protocol.dialect import Dialect, Endpoint
+from airflow_provider_batch.protocol.wire import Request
+
+#: The bytes that JSON forbids inside a string: control characters, the quote and the backslash.
+_ESCAPED: Final = bytes(range(0x20)) + b'"\\'
+
+
+def create_custom_audience(
+    dialect: Dialect, audience_name: str, audience_type: str, description: str | None = None
+) -> Request:
+    """Ask for a new audience without members."""
+    fields = {"type": audience_type} | ({} if description is None else {dialect.description: description})
+    return _write(dialect.create, audience_name, fields)
+
+
+def update_custom_audience(dialect: Dialect, audience_name: str, audience_type: str, chunk: Chunk) -> Request:
+    """Ask to add and to remove the members of *chunk*."""
+    parts = (_elements(chunk.add_ids, "add", chunk.annotated), _elements(chunk.remove_ids, "remove", chunk.annotated))
+    return _write_members(dialect, dialect.update, audience_name, audience_type, chunk, b",".join(filter(None, parts)))
+
+
+def replace_custom_audience(dialect: Dialect, audience_name: str, audience_type: str, chunk: Chunk) -> Request:
+    """Ask to put the members of *chunk*, which are to be added, in the place of all that are there."""
+    elements = _elements(chunk.add_ids, None, chunk.annotated)
+    return _write_members(dialect, dialect.replace, audience_name, audience_type, chunk, elements)
+
+
+def delete_custom_audience(dialect: Dialect, audience_name: str) -> Request:
+    """Ask to delete the whole audience."""
+    return _write(dialect.delete, audience_name, {})
+
+
+def view_custom_audience(dialect: Dialect, audience_name: str, indexing_token: str | None = None) -> Request:
+    """Ask for the audience and the state of the write behind the token; without one, of the last write."""
+    # One old example passes a token alone; the page says that the name is required, so both are always sent.
+    named = () if dialect.view.names_audience else (("name", audience_name),)
+    query = named if indexing_token is None else (*named, ("indexing_token", indexing_token))
+    return _request(dialect.view, audience_name, query=query)
+
+
+def list_custom_audiences(
+    dialect: Dialect, start: int | str | None = None, *, limit: int = limits.MAX_AUDIENCES_PER_PAGE
+) -> Request:
+    """Ask for *limit* audiences from *start* on, which the page before gave; None for the first ones."""
+    first = () if dialect.cursor else (("from", "0"),)
+    query = first if start is None else (("from", str(start)),)
+    return Request(dialect.list.method, dialect.list.path, query=(*query, ("limit", str(limit))))
+
+
+def check_write(
+    dialect: Dialect, audience_name: object, audience_type: object, chunk_size: object = limits.MAX_IDS_PER_CALL
+) -> None:
+    """
+    Check the arguments that every write of members has.
+
+    :raises InvalidArgumentError: if one of them breaks a rule.
+    """
+    check_audience_name(audience_name)
+    check_audience_type(dialect, audience_type)
+    check_chunk_size(dialect, chunk_size)
+
+
+def check_audience_name(audience_name: object) -> str:
+    """
+    Return *audience_name* if it is valid.
+
+    :raises InvalidArgumentError: if it is not: https://doc.batch.com/api/custom-audience/1.0/create
+    """
+    if not isinstance(audience_name, str) or not limits.AUDIENCE_NAME.fullmatch(audience_name):
+        shown = repr(audience_name[:80]) if isinstance(audience_name, str) else type(audience_name).__name__
+        raise InvalidArgumentError(
+            f"audience_name: {shown} is not a valid audience name; use {limits.AUDIENCE_NAME_RULE}"
+        )
+    return audience_name
+
+
+def check_audience_type(dialect: Dialect, audience_type: object) -> str:
+    """
+    Return *audience_type* if this version of the API knows it.
+
+    :raises InvalidArgumentError: if it does not.
+    """
+    if not isinstance(audience_type, str) or audience_type not in dialect.audience_types:
+        known = " or ".join(dialect.audience_types)
+        raise InvalidArgumentError(
+            f"audience_type: {audience_type!r:.80} is unknown to API {dialect.version}; use {known}"
+        )
+    return audience_type
+
+
+def check_chunk_size(dialect: Dialect, chunk_size: object) -> int:
+    """
+    Return *chunk_size* if one call can hold so many ids.
+
+    :raises InvalidArgumentError: if it cannot.
+    """
+    return check_count("chunk_size", chunk_size, dialect.max_ids_per_call, "ids, which one call can hold")
+
+
+def _write(endpoint: Endpoint, audience_name: str, fields: Mapping[str, str]) -> Request:
+    fields = fields if endpoint.names_audience else {"name": audience_name, **fields}
+    return _request(endpoint, audience_name, body=json.dumps(fields).encode() if fields else None)
+
+
+def _write_members(
+    dialect: Dialect, endpoint: Endpoint, audience_name: str, audience_type: str, chunk: Chunk, elements: bytes
+) -> Request:
+    fields = {} if endpoint.names_audience else {"name": audience_name}
+    if dialect.typed_writes:
+        fields["type"] = audience_type
+    head = "".join(f"{json.dumps(name)}:{json.dumps(value)}," for name, value in fields.items())
+    body = b'{%b"ids":[%b]}' % (head.encode(), elements)
+    return _request(endpoint, audience_name, body=body, private=partial(_private_texts, chunk))
+
+
+def _request(
+    endpoint: Endpoint,
+    audience_name: str,
+    *,
+    query: tuple[tuple[str, str], ...] = (),
+    body: bytes | None = None,
+    private: Callable[[], Iterable[str]] = tuple,
+) -> Request:
+    # A valid name has nothing to percent-encode.
+    path = endpoint.path.replace("{audience_name}", check_audience_name(audience_name))
+    return Request(endpoint.method, path, query, body, private, audience_name)
+
+
+def _elements(ids: Sequence[str], action: str | None, annotated: bool) -> bytes:
+    """Write *ids* as JSON objects: joined as they are where no character needs escaping, one by one otherwise."""
+    if not ids:
+        return b""
+    opening = f'{{"action":"{action}","id":' if action else '{"id":'
+    if annotated:
+        return ",".join(f"{opening}{encode_basestring(id_)}{_beside(id_)}}}" for id_ in ids).encode()
+    raw = "".join(ids).encode()
+    if len(raw.translate(None, _ESCAPED)) == len(raw):
+        return b'%b"%b"}' % (opening.encode(), f'"}},{opening}"'.join(ids).encode())
+    return b"%b%b}" % (opening.encode(), f"}},{opening}".join(map(encode_basestring, ids)).encode())
+
+
+def _beside(id_: str) -> str:
+    return f",{id_.extras}" if isinstance(id_, AnnotatedId) else ""
+
+
+def _private_texts(chunk: Chunk) -> Iterator[str]:
+    """Yield all that is private about the members: their ids, and the values of their attributes and tags."""
+    for id_ in chain(chunk.add_ids, chunk.remove_ids):
+        yield id_
+        if isinstance(id_, AnnotatedId):
+            extras = json.loads(f"{{{id_.extras}}}")
+            yield from extras.get("tags", ())
+            for value in extras.get("attributes", {}).values():
+                yield from map(str, value if isinstance(value, list) else [value])

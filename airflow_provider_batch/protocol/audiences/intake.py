@@ -1,0 +1,229 @@
+"""
+One whole argument (``add_ids``, ``remove_ids`` or ``ids``) -> blocks of checked ids.
+
+How early a bad value is found, and how much memory that takes, depends on what is given. A collection is in memory
+already: it is checked, and freed of repetitions, before the first call. What can be read twice (a file) is read once
+only to be checked. What can be read only once (a generator, a query) is checked as it flows and never held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
+from itertools import islice
+from typing import Final, TypeVar
+
+from airflow_provider_batch.exceptions import InvalidArgumentError
+from airflow_provider_batch.protocol.arguments import OnInvalidId, check_choice, list_in_text
+from airflow_provider_batch.protocol.audiences.block import Block
+from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS, AnnotatedId, are_ids, normalize
+from airflow_provider_batch.protocol.dialect import MemberRules
+from airflow_provider_batch.protocol.rows import NAMED_REJECTIONS, OnRejection, Place, Rejection, Rows
+
+T = TypeVar("T")
+
+#: Kinds of values that can be iterated, but not into ids.
+_NOT_IDS: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
+    (Mapping, "a dict is not a list of ids; pass one of its values, or list(ids) of its keys"),
+    ((bytes, bytearray, memoryview), "bytes are not a list of ids; decode and split them first"),
+)
+
+
+class Intake:
+    """
+    The values of one argument on their way in. It counts what it leaves out while its blocks are read.
+
+    :param value: an iterable of raw values, a source (which has ``blocks``), the text of a list, or None.
+    :param audience_name: for errors about single values.
+    :param rules: what the version of the API allows for a member.
+    :param block_size: values in one block at most.
+    :param on_rejection: called with each value that is skipped.
+    """
+
+    def __init__(
+        self,
+        value: object,
+        argument: str,
+        *,
+        audience_name: str,
+        rules: MemberRules,
+        block_size: int,
+        on_invalid_id: OnInvalidId = "fail",
+        on_rejection: OnRejection | None = None,
+    ) -> None:
+        self.argument = argument
+        self._audience_name = audience_name
+        self.duplicates = 0
+        self.rejected = 0
+        self.rejections: list[Rejection] = []
+        self._rules = rules
+        self._block_size = block_size
+        check_choice("on_invalid_id", on_invalid_id)
+        self._skip = on_invalid_id == "skip"
+        self._on_rejection = on_rejection
+        self._values = _iterable(value, argument)
+        self._ids: Block | None = None
+        self._checked: int | None = None
+
+    @property
+    def rereadable(self) -> bool:
+        """Whether the same values can be read a second time; a source declares it."""
+        return self.is_held or getattr(self._values, "rereadable", not isinstance(self._values, Iterator))
+
+    @property
+    def restartable(self) -> bool:
+        """Whether it can be read again from the start, even if the values may then differ, as those of a query."""
+        return self.rereadable or getattr(self._values, "restartable", False)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether all ids are in memory, as those of a checked collection are."""
+        return self._ids is not None
+
+    @property
+    def total(self) -> int | None:
+        """How many ids there are, where that is known before the last one is read."""
+        return self._checked if self._ids is None else len(self._ids)
+
+    def check(self) -> None:
+        """
+        Read all values once, where that does not use them up.
+
+        :raises InvalidMemberError: for the first invalid value, unless such values are skipped.
+        """
+        if self.is_held:
+            return
+        if isinstance(self._values, Collection):
+            self.hold()
+        elif self.rereadable and not self._skip:
+            self._checked = sum(map(len, self._normalized()))
+
+    def hold(self) -> None:
+        """
+        Read all values and keep each id once, so that their number is known.
+
+        :raises InvalidMemberError: as :meth:`check`.
+        """
+        if not self.is_held:
+            self.rejected = 0
+            self.rejections.clear()
+            self._ids = self._unique()
+
+    def _unique(self) -> Block:
+        blocks = list(self._normalized())
+        given = [id_ for block in blocks for id_ in block]
+        positions = [position for block in blocks for position in block.positions]
+        # Read backwards, so that the first of several places is kept.
+        places = dict(zip(reversed(given), reversed(positions), strict=True))
+        self.duplicates = len(given) - len(places)
+        unique = dict.fromkeys(given)
+        annotated = any(block.annotated for block in blocks)
+        return Block(unique, self.argument, [places[id_] for id_ in unique], annotated=annotated)
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the ids in order, no block empty; a collection's ids once each, a stream's as they come."""
+        if self._ids is not None:
+            for start in range(0, len(self._ids), self._block_size):
+                part = slice(start, start + self._block_size)
+                positions = self._ids.positions[part]
+                yield Block(self._ids[part], self.argument, positions, annotated=self._ids.annotated)
+            return
+        seen = 0
+        self.rejected = 0
+        self.rejections.clear()
+        for block in self._normalized():
+            seen += len(block)
+            if block:
+                yield block
+        if self._checked not in (None, seen):
+            raise InvalidArgumentError(
+                f"{self.argument}: yielded {self._checked:,} ids when it was checked but {seen:,} when it was sent; "
+                "pass a list, or an iterable that yields the same values every time"
+            )
+
+    def _normalized(self) -> Iterator[Block]:
+        start = 0
+        for values, place in self._read():
+            if are_ids(values, self._rules.max_id_length):
+                yield Block(values, self.argument, range(start, start + len(values)), place)
+            else:
+                looked_at = dict(self._look(values, start, place))
+                annotated = AnnotatedId in set(map(type, looked_at.values()))
+                yield Block(looked_at.values(), self.argument, list(looked_at), place, annotated=annotated)
+            start += len(values)
+
+    def _read(self) -> Iterator[tuple[list[object], Place | None]]:
+        """Yield the values block by block, and what a source calls their positions."""
+        blocks: Callable[[int], Iterator[Rows]] | None = getattr(self._values, "blocks", None)
+        if blocks is None:
+            for values in in_blocks(self._values, self._block_size):
+                yield values, None
+            return
+        start = 0
+        for rows in blocks(self._block_size):
+            yield rows.values, partial(_placed, rows.place, start)
+            start += len(rows.values)
+
+    def values(self) -> Iterator[tuple[int, object, Callable[[str], None]]]:
+        """Yield every raw value with its position, and a function that rejects it for a reason."""
+        start = 0
+        for values, place in self._read():
+            for position, value in enumerate(values, start):
+                yield position, value, partial(self._reject, position, value, place)
+            start += len(values)
+
+    def holding(self, ids: Block) -> Intake:
+        """Return this intake with *ids*, each there once, in place of its values."""
+        self._ids = ids
+        return self
+
+    def _look(self, values: list[object], start: int, place: Place | None) -> Iterator[tuple[int, str]]:
+        removes = self.argument == REMOVE_IDS
+        for position, value in enumerate(values, start):
+            try:
+                yield position, normalize(value, self._rules, removes=removes)
+            except ValueError as error:
+                self._reject(position, value, place, str(error))
+
+    def _reject(self, position: int, value: object, place: Place | None, reason: str) -> None:
+        rejection = Rejection(self.argument, position, reason, place(position) if place else "")
+        if not self._skip:
+            raise rejection.error(self._audience_name)
+        self.rejected += 1
+        if len(self.rejections) < NAMED_REJECTIONS:
+            self.rejections.append(rejection)
+        if self._on_rejection is not None:
+            self._on_rejection(rejection, value)
+
+
+def _placed(place: Place, start: int, position: int) -> str:
+    return place(position - start)
+
+
+def in_blocks(values: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield *values* in lists of *size*, the last one shorter."""
+    iterator = iter(values)
+    while block := list(islice(iterator, size)):
+        yield block
+
+
+def _iterable(value: object, argument: str) -> Iterable[object]:
+    if value is None:
+        return ()
+    if isinstance(value, Iterable) and hasattr(value, "blocks"):  # one of our sources, which has checked its arguments
+        return value
+    if isinstance(value, str):
+        return list_in_text(value, argument)
+    for kinds, reason in _NOT_IDS:
+        if isinstance(value, kinds):
+            raise InvalidArgumentError(f"{argument}: {reason}")
+    if hasattr(value, "readline"):
+        raise InvalidArgumentError(
+            f"{argument}: the lines of a file end in a line break; pass (line.rstrip('\\n') for line in file)"
+        )
+    # A data frame: iterating it yields the names of its columns. (A database result has a method `columns`.)
+    if not callable(getattr(value, "columns", callable)):
+        raise InvalidArgumentError(f"{argument}: a table is not a list of ids; pass its id column, e.g. frame['id']")
+    if not isinstance(value, Iterable):
+        raise InvalidArgumentError(f"{argument}: {type(value).__name__} is not a list of ids; pass a list of str")
+    return value

@@ -1,0 +1,171 @@
+"""
+Members: what a DAG author may pass for one, and the checked id that is made of it.
+
+A raw value becomes one id, or a ValueError with the reason. Ids are never trimmed or folded: Batch's are case- and
+whitespace-sensitive (https://doc.batch.com/ios/custom-data/customid/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from numbers import Integral
+from typing import Any, Final, Literal, TypeGuard
+from uuid import UUID
+
+from airflow_provider_batch.protocol.audiences.attributes import extras
+from airflow_provider_batch.protocol.dialect import MemberRules
+from airflow_provider_batch.protocol.rows import BadRow
+
+#: Why a change with any other action is rejected.
+NO_ACTION: Final = "the action is neither 'add' nor 'remove'"
+
+#: The argument whose ids are removed from the audience; those of every other argument are added.
+REMOVE_IDS: Final = "remove_ids"
+
+_REMEDIES: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
+    (type(None), "None is not a valid id; drop rows without an id, e.g. WHERE id IS NOT NULL"),
+    (bool, "a bool is not a valid id; pass the id itself"),
+    (float, "a float is not a valid id (1e6 and 1000000.0 are different texts); convert it to int or str first"),
+    (Decimal, "a Decimal is not a valid id (7 and 7.00 are different texts); convert it to int or str first"),
+    ((bytes, bytearray, memoryview), "bytes are not a valid id; decode them to str first"),
+    (Mapping, "a dict without the field id is not a member; pass the value of its id field"),
+)
+
+_MEMBER_FIELDS: Final = {"id", "attributes", "tags"}
+
+#: More than any id has, and fewer than Python refuses to print.
+_MOST_DIGITS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """
+    An id, and what Batch should know about it in one audience.
+
+    Without attributes and tags a Member is the same as its id alone.
+
+    :param attributes: names and values (str, int, float, Decimal, datetime, date, and lists of them where arrays are
+        allowed), for the versions of the API that take them.
+    :param tags: likewise.
+    """
+
+    id: object = field(repr=False)
+    attributes: Mapping[str, object] | None = field(default=None, repr=False)
+    tags: Sequence[str] | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of an audience: an id or a member, and whether to add or to remove it."""
+
+    action: Literal["add", "remove"]
+    value: object = field(repr=False)
+
+
+class AnnotatedId(str):
+    """
+    A checked id, and what is sent beside it.
+
+    It equals its id alone: an id is in an audience once, whatever is known about it.
+
+    :param extras: the JSON of its attributes and tags, without the braces around it.
+    """
+
+    __slots__ = ("extras",)
+    extras: str
+
+    def __new__(cls, id_: str, extras: str) -> AnnotatedId:
+        self = super().__new__(cls, id_)
+        self.extras = extras
+        return self
+
+
+def normalize(value: object, rules: MemberRules, *, removes: bool = False) -> str:
+    """
+    Return the id in *value*: text as it is, an integer in decimal, a UUID as text, the value of a row of one column.
+
+    A :class:`Member`, or a dict with its fields, becomes an annotated id if it has attributes or tags.
+
+    :param removes: whether the id is to be removed from the audience.
+    :raises ValueError: for everything else, with reason and remedy, but without the value.
+    """
+    if isinstance(value, BadRow):
+        raise ValueError(value.reason)
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview):
+        if len(value) != 1:
+            raise ValueError(f"a row of {len(value)} columns is not a valid id; select the id column alone")
+        value = value[0]
+    if isinstance(value, Mapping) and "id" in value:
+        value = _member(value)
+    if not isinstance(value, Member):
+        return _id(value, rules.max_id_length)
+    id_ = _id(value.id, rules.max_id_length)
+    beside = extras(value.attributes, value.tags, rules)
+    if beside and removes:
+        # Documented for 2.x; the page of 1.1 is silent, and they would have no use.
+        raise ValueError("attributes and tags go with an id to add only; remove by the id alone")
+    return AnnotatedId(id_, beside) if beside else id_
+
+
+def are_ids(values: list[object], max_length: int) -> TypeGuard[list[str]]:
+    """
+    Return whether :func:`normalize` would return every one of *values* as it is.
+
+    A few passes at the speed of C over the whole block, where a look at each value would take ten times as long.
+    False only means that each value must be looked at: it may still be valid.
+    """
+    try:
+        text = "".join(values)  # type: ignore[arg-type]  # a TypeError is an answer, too
+        text.encode()  # a lone surrogate cannot be sent as UTF-8
+    except (TypeError, UnicodeEncodeError):
+        return False
+    if not all(values) or max(map(len, values), default=0) > max_length:  # type: ignore[arg-type]  # all are str by now
+        return False
+    # An id of nothing but whitespace needs whitespace somewhere; most blocks have none at all.
+    return text.split(None, 1) == [text] or all(map(str.strip, values))  # type: ignore[arg-type]  # all are str
+
+
+def _member(fields: Mapping[Any, Any]) -> Member:
+    if not fields.keys() <= _MEMBER_FIELDS:
+        raise ValueError("a member has only the fields id, attributes and tags; move other fields into attributes")
+    return Member(**fields)
+
+
+def _id(value: object, max_length: int) -> str:
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        number = int(value)
+        most = min(max_length, _MOST_DIGITS)
+        if number.bit_length() > 4 * most:
+            raise ValueError(f"an integer of more than {most} digits is not a valid id; hash it")
+        value = str(number)
+    elif isinstance(value, UUID):  # databases return them; all drivers agree on the text
+        value = str(value)
+    if not isinstance(value, str):
+        raise ValueError(_remedy(value))
+    if reason := _unfit(value, max_length):
+        raise ValueError(reason)
+    return value
+
+
+def _unfit(value: str, max_length: int) -> str | None:
+    if not value.strip():
+        return "empty or blank text is not a valid id; drop such rows"
+    if len(value) > max_length:
+        return f"{len(value):,} characters exceed the {max_length} that Batch allows; shorten or hash the id"
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return "a lone surrogate cannot be sent as UTF-8; decode the source with the right encoding"
+    return None
+
+
+def _remedy(value: object) -> str:
+    for kinds, remedy in _REMEDIES:
+        if isinstance(value, kinds):
+            return remedy
+    kind = type(value).__name__
+    if hasattr(value, "__getitem__"):  # such as a database driver's row: its text would not be an id
+        return f"a value of type {kind} is not a valid id; pass what is in it, e.g. row[0]"
+    return f"a value of type {kind} is not a valid id; convert it to str first"

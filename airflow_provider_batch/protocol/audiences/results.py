@@ -1,0 +1,130 @@
+"""What a push of ids did, in counts: neither ids nor keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from airflow_provider_batch.exceptions import TooManyRejectedError
+from airflow_provider_batch.protocol.arguments import most
+from airflow_provider_batch.protocol.audiences.chunk import Chunks
+from airflow_provider_batch.protocol.audiences.writes import AudienceWrites
+from airflow_provider_batch.protocol.rows import NAMED_REJECTIONS, Rejection
+from airflow_provider_batch.protocol.writes import Sent
+
+
+@dataclass(frozen=True, slots=True)
+class PushResult:
+    """
+    What a push did. Every value that was given is in exactly one of four counts.
+
+    :param indexing_tokens: one for each call, in the order of the chunks.
+    :param added: ids that were sent to be added.
+    :param removed: ids that were sent to be removed.
+    :param duplicates: values that were given again, or to be added although they are removed.
+    :param rejected: values that were skipped because they are invalid, and ids that Batch rejected.
+    :param rejections: the first of them, by position and reason.
+    :param seconds: the duration of the push.
+    :param earlier_calls: how many of the calls an earlier try of the task made.
+    :param planned_calls: of a dry run, how many calls it would have made.
+    """
+
+    audience_name: str
+    audience_type: str
+    indexing_tokens: list[str]
+    added: int
+    removed: int
+    duplicates: int
+    rejected: int
+    rejections: tuple[Rejection, ...]
+    seconds: float
+    earlier_calls: int = 0
+    planned_calls: int | None = None
+
+    @classmethod
+    def of(cls, writes: AudienceWrites, chunks: Chunks, sent: Sent, **more: Any) -> Self:
+        """Return the result of the push that sent *chunks*."""
+        return cls(
+            audience_name=writes.audience_name,
+            audience_type=writes.audience_type,
+            indexing_tokens=list(sent.indexing_tokens),
+            added=sent.added,
+            removed=sent.removed,
+            duplicates=chunks.duplicates,
+            rejected=chunks.rejected + len(sent.rejections),
+            rejections=(*chunks.rejections, *sent.rejections)[:NAMED_REJECTIONS],
+            seconds=sent.seconds,
+            earlier_calls=sent.earlier_calls,
+            planned_calls=sent.planned_calls,
+            **more,
+        )
+
+    @property
+    def calls(self) -> int:
+        """How many calls Batch accepted; of a dry run, how many it would have received."""
+        return len(self.indexing_tokens) if self.planned_calls is None else self.planned_calls
+
+    @property
+    def given(self) -> int:
+        """How many values there were."""
+        return self.added + self.removed + self.duplicates + self.rejected
+
+    def check_rejected(self, max_rejected: float | None) -> None:
+        """
+        Check that not too many values were rejected.
+
+        :param max_rejected: a count (int), or a share of all values given (float); None for any number.
+        :raises TooManyRejectedError: if there are more; what was not rejected has been sent.
+        """
+        allowed = most(max_rejected, self.given)
+        if allowed is not None and self.rejected > allowed:
+            raise TooManyRejectedError(
+                f"{self.audience_name}: {self.rejected:,} of {self.given:,} values were rejected, more than "
+                f"max_rejected={max_rejected}; the others were sent. First: {self.summary()['rejections'][0]}"
+            )
+
+    def counts(self) -> dict[str, Any]:
+        """Return the counts alone, in JSON's types."""
+        summary = self.summary()
+        names = ("audience", "type", "added", "removed", "duplicates", "rejected", "calls")
+        return {name: summary[name] for name in names}
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts in JSON's types, without ids and tokens."""
+        return {
+            "audience": self.audience_name,
+            "type": self.audience_type,
+            **({} if self.planned_calls is None else {"dry_run": True}),
+            "added": self.added,
+            "removed": self.removed,
+            "duplicates": self.duplicates,
+            "rejected": self.rejected,
+            "rejections": [f"{rejection.where}: {rejection.reason}" for rejection in self.rejections],
+            "calls": self.calls,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorResult(PushResult):
+    """
+    What a run of a mirror did; ``removed`` counts ids that are no longer among the given ones.
+
+    :param unchanged: ids that were not sent, since Batch has them.
+    :param members: how many the audience has, according to what this and earlier runs sent.
+    :param replaced: whether the audience was replaced as a whole.
+    """
+
+    unchanged: int = 0
+    members: int = 0
+    replaced: bool = False
+
+    @property
+    def given(self) -> int:
+        """How many values there were."""
+        return self.added + self.unchanged + self.duplicates + self.rejected
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts in JSON's types, without ids and tokens."""
+        more = {"unchanged": self.unchanged, "members": self.members, "replaced": self.replaced}
+        return PushResult.summary(self) | more  # a class with slots has no super() of no arguments

@@ -1,0 +1,137 @@
+"""How a push sends members to an audience: see :class:`~airflow_provider_batch.protocol.writes.Writes`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import partial
+
+from airflow_provider_batch.exceptions import BatchRequestError
+from airflow_provider_batch.protocol.arguments import OnInvalidId, OnRejectedChunk
+from airflow_provider_batch.protocol.audiences import encode
+from airflow_provider_batch.protocol.audiences.chunk import Chunk
+from airflow_provider_batch.protocol.audiences.conversations import (
+    Written,
+    await_indexing,
+    confirmed,
+    write,
+    write_around,
+)
+from airflow_provider_batch.protocol.audiences.intake import Intake
+from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS
+from airflow_provider_batch.protocol.dialect import Dialect
+from airflow_provider_batch.protocol.flow import Flow
+from airflow_provider_batch.protocol.retry import Delay, Patience, Polling
+from airflow_provider_batch.protocol.rows import OnRejection, Rejection
+from airflow_provider_batch.protocol.wire import Request
+from airflow_provider_batch.protocol.writes import Parcel, Receipt, Sent
+
+
+@dataclass(frozen=True, slots=True)
+class AudienceWrites:
+    """
+    The writes of one push to one audience.
+
+    :param replaces: whether the first chunk takes the place of all members. One call replaces them by at most 10,000,
+        and a second replace would wipe the first, so the other chunks are added. They must wait until the replace is
+        applied: no page promises that writes are applied in order, and it would wipe them.
+    """
+
+    dialect: Dialect
+    audience_name: str
+    audience_type: str
+    chunk_size: int
+    on_rejected_chunk: OnRejectedChunk = "fail"
+    on_rejection: OnRejection | None = None
+    replaces: bool = False
+    patience: Patience = field(default_factory=Patience)
+
+    @property
+    def first_alone(self) -> bool:
+        """Whether the first chunk must be applied before any other is sent."""
+        return self.replaces
+
+    def intake(self, on_invalid_id: OnInvalidId = "fail") -> partial[Intake]:
+        """Return what checks the values of one argument."""
+        return partial(
+            Intake,
+            audience_name=self.audience_name,
+            rules=self.dialect.members,
+            block_size=self.chunk_size,
+            on_invalid_id=on_invalid_id,
+            on_rejection=self.on_rejection,
+        )
+
+    def encode(self, chunk: Chunk) -> Request:
+        """Return the call that sends *chunk*."""
+        if self._is_replace(chunk):
+            return encode.replace_custom_audience(self.dialect, self.audience_name, self.audience_type, chunk)
+        return self._update(chunk)
+
+    def send(self, parcel: Parcel[Chunk], delay: Delay) -> Flow[Receipt]:
+        """Send *parcel*; if Batch rejects it and that is asked for, send it in parts around the rejected ids."""
+        try:
+            return _receipt(parcel, (yield from write(parcel.request, delay)))
+        except BatchRequestError as error:
+            # A replace by nothing has no ids that could be rejected.
+            if error.status != 400 or self.on_rejected_chunk != "bisect" or not len(parcel.chunk):
+                raise
+            rejection = error
+        # The search always adds, since every replace would wipe the part before it.
+        written: Written = yield from write_around(parcel.chunk, self._update, self._reject, delay)
+        if not self._is_replace(parcel.chunk):
+            return _receipt(parcel, *written.indexing_tokens, rejected=written.rejected)
+        if not written.accepted:
+            raise rejection
+        return _receipt(parcel, (yield from write(self.encode(written.accepted), delay)), rejected=written.rejected)
+
+    def recall(self, parcel: Parcel[Chunk], indexing_token: str) -> Receipt:
+        """Return the receipt of a parcel that an earlier try has sent."""
+        return _receipt(parcel, indexing_token, earlier=True)
+
+    def await_first(self, receipt: Receipt, polling: Polling) -> Flow[str]:
+        """Wait until the replace is applied."""
+        outcome = yield from await_indexing(self.dialect, self.audience_name, receipt.indexing_tokens, polling)
+        confirmed(outcome, self.audience_name, self.patience.timeout)
+        if not outcome.replaced:
+            return ""
+        # No page rules out that a replace shows this state although no other has replaced it.
+        return "Batch reports that a later replace took over; the other ids are added to its members"
+
+    def _is_replace(self, chunk: Chunk) -> bool:
+        return self.replaces and chunk.number == 1
+
+    def _update(self, chunk: Chunk) -> Request:
+        return encode.update_custom_audience(self.dialect, self.audience_name, self.audience_type, chunk)
+
+    def _reject(self, chunk: Chunk, reason: str) -> Rejection:
+        """Notify of the one id of *chunk*, which Batch rejects."""
+        rejection = chunk.rejection(reason)
+        if self.on_rejection is not None:
+            self.on_rejection(rejection, *chunk.add_ids, *chunk.remove_ids)
+        return rejection
+
+
+def planned(chunks: Iterable[Chunk], clock: Callable[[], float]) -> Sent:
+    """Return the sum of what a push of *chunks* would send, without sending it."""
+    started, added, removed, calls = clock(), 0, 0, 0
+    for chunk in chunks:
+        added += len(chunk.add_ids)
+        removed += len(chunk.remove_ids)
+        calls += 1
+    return Sent(added, removed, seconds=clock() - started, planned_calls=calls)
+
+
+def _receipt(
+    parcel: Parcel[Chunk], *indexing_tokens: str, rejected: tuple[Rejection, ...] = (), earlier: bool = False
+) -> Receipt:
+    removed = sum(rejection.argument == REMOVE_IDS for rejection in rejected)
+    return Receipt(
+        parcel.number,
+        len(parcel.chunk.add_ids) - (len(rejected) - removed),
+        len(parcel.chunk.remove_ids) - removed,
+        indexing_tokens,
+        parcel.fingerprint,
+        rejected,
+        earlier,
+    )

@@ -1,0 +1,62 @@
+"""What goes over the wire and back, as plain values: without host, keys or identity headers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from airflow_provider_batch.exceptions import BatchError
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """
+    One call.
+
+    :param path: still has ``{api_key}`` in the place of the app's key.
+    :param private: yields every private text in the body, such as ids. It is called only when an error body has to be
+        redacted, since most calls succeed.
+    :param audience_name: the audience the call is about, wherever its name stands in the call.
+    """
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = field(default=None, repr=False)
+    private: Callable[[], Iterable[str]] = field(default=tuple, repr=False, compare=False)
+    audience_name: str = field(default="", repr=False, compare=False)
+
+    @property
+    def route(self) -> str:
+        """Method and path, which may be logged: the key is not in it."""
+        return f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """
+    Any answer of the server.
+
+    :param headers: names are in lower case.
+    :param body: cut at the transport's limit.
+    :param received_at: seconds since the epoch, for a ``Retry-After`` that is a date.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = field(default=b"", repr=False)
+    received_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sleep:
+    """
+    A wait.
+
+    :param everyone: nobody else of the same task should send in the meantime either.
+    :param retries: the error after which a call will be tried again.
+    """
+
+    seconds: float
+    everyone: bool = False
+    retries: BatchError | None = field(default=None, compare=False)

@@ -1,0 +1,42 @@
+"""The line to Batch that one piece of work goes over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow_provider_batch.protocol.flow import Flow, run
+from airflow_provider_batch.protocol.retry import Patience, Polling
+from airflow_provider_batch.transport.settings import Settings
+
+if TYPE_CHECKING:
+    from airflow_provider_batch.transport.blocking import BlockingTransport
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """
+    A connection's settings, an open transport, and a log: whoever holds the line can ask Batch, and wait for it.
+
+    :param log: a logger, such as a hook's.
+    """
+
+    settings: Settings
+    transport: BlockingTransport
+    log: Any
+
+    def ask(self, flow: Flow[R]) -> R:
+        """
+        Have a conversation to its end.
+
+        :raises PushStoppedError: if the work was stopped.
+        """
+        return run(flow, self.transport.perform)
+
+    def wait(self, flow: Callable[[Polling], Flow[R]], patience: Patience) -> R:
+        """Have a conversation that asks again and again, from now on and for as long as *patience* allows."""
+        return self.ask(flow(self.settings.polling(patience, time.monotonic)))

@@ -1,0 +1,84 @@
+"""
+Chunks -> parcels, and which of them an earlier try has delivered.
+
+A try that dies leaves a note of how far it came (:class:`Journal`): one token for each chunk that Batch accepted, and a
+fingerprint. The next try makes its parcels anew and compares. What is kept true: a chunk counts as delivered only if it
+and every chunk before it are, byte for byte, what was sent. So the fingerprint is a running digest over the app, the
+routes and the bodies, and one comparison, at the last noted parcel, answers for all of them. A number of chunks alone
+would not do: a source may return other rows, or the same ones in another order. Nor would a digest of each chunk: a
+repeated or missing chunk in the middle would go unnoticed.
+
+The note holds digests and tokens, neither ids nor keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from airflow_provider_batch.protocol.writes import C, Parcel, Receipt, Writes
+
+#: Makes the parcels of a push, from the first one on, each time it is called.
+Parcels: TypeAlias = Callable[[], Iterator[Parcel[C]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The first parcels of a push that an earlier try delivered: the last one's fingerprint, and a token for each."""
+
+    fingerprint: str
+    indexing_tokens: tuple[str, ...]
+
+
+class Journal(Protocol):
+    """Where one push notes what was accepted. It holds digests and tokens, neither ids nor keys."""
+
+    def read(self) -> Delivered | None:
+        """Return what an earlier try of the same push noted last."""
+
+    def note(self, receipt: Receipt) -> None:
+        """Note that the next chunk in order was accepted; number 1 begins anew."""
+
+    def close(self) -> None:
+        """Keep all that was noted: the try ends, well or badly."""
+
+    def clear(self) -> None:
+        """Forget all that was noted."""
+
+
+def pack(chunks: Iterable[C], writes: Writes[C], recipient: str | None) -> Iterator[Parcel[C]]:
+    """
+    Encode each of *chunks*, once.
+
+    :param recipient: a digest of the app that they go to; None if nobody needs fingerprints.
+    """
+    content = hashlib.sha256((recipient or "").encode())
+    for chunk in chunks:
+        request = writes.encode(chunk)
+        if recipient is not None:
+            for part in (request.route.encode(), request.body or b""):
+                content.update(hashlib.sha256(part).digest())
+        yield Parcel(chunk, request, content.hexdigest())
+
+
+def resumed(
+    parcels: Parcels[C], recall: Callable[[Parcel[C], str], Receipt], journal: Journal | None
+) -> tuple[Iterator[Parcel[C]], list[Receipt]]:
+    """
+    Return the parcels that are still to be sent, and the receipts of those that an earlier try delivered.
+
+    If the first parcels are not the ones that were delivered, all are to be sent. The note is dropped before: once
+    anything else has been sent, what was delivered no longer counts, and the journal may never hear of it.
+    """
+    to_send = parcels()
+    delivered = journal.read() if journal is not None else None
+    if delivered is None:
+        return to_send, []
+    receipts = [recall(parcel, token) for token, parcel in zip(delivered.indexing_tokens, to_send, strict=False)]
+    if len(receipts) == len(delivered.indexing_tokens) and receipts[-1].fingerprint == delivered.fingerprint:
+        return to_send, receipts
+    if journal is not None:
+        journal.clear()
+    return parcels(), []

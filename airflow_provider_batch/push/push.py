@@ -1,0 +1,114 @@
+"""One push: chunks in, the sum of their receipts out."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
+from typing import Generic
+
+from airflow_provider_batch.exceptions import BatchError, chunk_count
+from airflow_provider_batch.protocol.writes import C, OnReceipt, Parcel, Receipt, Sent, Writes
+from airflow_provider_batch.push.delivery import deliver
+from airflow_provider_batch.push.line import Line
+from airflow_provider_batch.push.parcels import Journal, Parcels, pack, resumed
+from airflow_provider_batch.push.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Push(Generic[C]):
+    """
+    Sends the chunks of one task over one line.
+
+    :param writes: what a chunk is, and how it is sent.
+    :param name: what the log calls the recipient.
+    :param max_concurrency: calls in flight.
+    """
+
+    line: Line
+    writes: Writes[C]
+    name: str
+    max_concurrency: int
+
+    def run(
+        self,
+        chunks: Iterable[C],
+        *,
+        total: int | None = None,
+        journal: Journal | None = None,
+        series: str = "",
+        on_receipt: OnReceipt | None = None,
+    ) -> Sent:
+        """
+        Send all *chunks* but those that *journal* notes as delivered.
+
+        :param chunks: read a second time from the start if *journal* notes others.
+        :param total: how many records there are at most, where that is known.
+        :param series: distinguishes pushes of the same chunks where one must not count for the other.
+        :param on_receipt: called with each receipt, in the order of the chunks.
+        """
+        progress = Progress(self.line.log, self.name, total)
+        recipient = self.line.settings.credentials.digest + series if journal is not None else None
+        # Closed whatever is raised: an error on its way up holds the generator, whose threads would go on sending.
+        with closing(self._receipts(partial(pack, chunks, self.writes, recipient), journal)) as receipts:
+            for receipt in receipts:
+                progress.count(receipt)
+                if on_receipt is not None:
+                    on_receipt(receipt)
+        return progress.sent()
+
+    def _receipts(self, parcels: Parcels[C], journal: Journal | None) -> Generator[Receipt, None, None]:
+        to_send, earlier = resumed(parcels, self.writes.recall, journal)
+        if earlier:
+            self.line.log.info("%s: an earlier try sent %s; they are skipped", self.name, chunk_count(len(earlier)))
+        yield from earlier
+        accepted = len(earlier)
+        unbroken = True
+
+        def send(parcels: Iterable[Parcel[C]]) -> Iterator[Receipt]:
+            nonlocal unbroken
+            for receipt in self._deliver(parcels):
+                # A chunk that went in parts is sent, and searched, again by the next try; so is all that follows it.
+                unbroken = unbroken and receipt.whole
+                if journal is not None and unbroken:
+                    journal.note(receipt)
+                yield receipt
+
+        try:
+            if self.writes.first_alone:
+                first = earlier[:1]
+                for receipt in () if first else send(islice(to_send, 1)):
+                    first, accepted = [receipt], 1
+                    yield receipt
+                if (second := next(to_send, None)) is None:
+                    return
+                self._await_first(*first)
+                to_send = chain([second], to_send)
+            yield from send(to_send)
+        except BatchError as error:
+            error.accepted_chunks = (error.accepted_chunks or 0) + accepted
+            raise
+        finally:
+            if journal is not None:
+                journal.close()
+
+    def _await_first(self, receipt: Receipt) -> None:
+        if warning := self.line.wait(partial(self.writes.await_first, receipt), self.writes.patience):
+            self.line.log.warning("%s: %s", self.name, warning)
+
+    def _deliver(self, parcels: Iterable[Parcel[C]]) -> Iterator[Receipt]:
+        stopped = self.line.transport.stopped
+        return deliver(parcels, self._send_parcel, max_concurrency=self.max_concurrency, stopped=stopped)
+
+    def _send_parcel(self, parcel: Parcel[C]) -> Receipt:
+        return self.line.ask(self.writes.send(parcel, self.line.settings.backoff))
+
+
+def digest(chunks: Iterable[C], writes: Writes[C]) -> str:
+    """Return a digest of all that a push of *chunks* would send."""
+    parcel = None
+    for parcel in pack(chunks, writes, ""):  # noqa: B007 - the last one's fingerprint is that of all
+        pass
+    return parcel.fingerprint if parcel else ""

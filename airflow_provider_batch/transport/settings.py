@@ -1,0 +1,253 @@
+"""An Airflow connection of type ``batch`` -> checked settings. Airflow itself is not imported."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import random
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final, Protocol
+from urllib.parse import unquote, urlsplit
+
+from airflow_provider_batch import __version__
+from airflow_provider_batch.exceptions import BatchConfigurationError
+from airflow_provider_batch.protocol.dialect import MEP, Dialect, Platform, cep
+from airflow_provider_batch.protocol.limits import CEP_VERSION, NEWEST_CEP_VERSION
+from airflow_provider_batch.protocol.retry import Backoff, Patience, Polling, Spacing
+from airflow_provider_batch.transport import MAX_CONNECTIONS
+from airflow_provider_batch.transport.credentials import Credentials
+from airflow_provider_batch.transport.pace import Pace, shared_pace
+
+#: https://doc.batch.com/developer/api/mep/custom-audience/1.0/update
+PUBLIC_BASE_URL: Final = "https://api.batch.com"
+
+#: Where its users see what has arrived.
+PUBLIC_DASHBOARD_URL: Final = "https://dashboard.batch.com"
+
+_DEFAULT_PORTS: Final = {"https": 443, "http": 80}
+
+
+class AirflowConnection(Protocol):
+    """What is read of an Airflow connection, beside its extra."""
+
+    host: str | None
+    port: int | None
+    schema: str | None
+    login: str | None
+
+    @property
+    def password(self) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """
+    The settings of one connection.
+
+    :param timeout: seconds to wait for a connection, and for each part of an answer.
+    :param max_attempts: how often one call is attempted at most.
+    :param max_concurrency: how many calls of one push are in flight. Four hide most of the latency of a call of 10,000
+        ids, without being a burden to a service whose limits are not documented.
+    :param requests_per_second: the most requests in any second; None for no limit.
+    :param dashboard_url: where a task's link leads. It is stored and shown in clear.
+    """
+
+    credentials: Credentials
+    timeout: float = 60.0
+    max_attempts: int = 5
+    max_concurrency: int = 4
+    requests_per_second: float | None = None
+    dashboard_url: str = PUBLIC_DASHBOARD_URL
+
+    def dialect(self, audience_type: object) -> Dialect:
+        """
+        Return the version of the API for audiences of this type.
+
+        :raises InvalidArgumentError: if the connection's platform has none.
+        """
+        return self.credentials.platform.dialect(audience_type)
+
+    @property
+    def known_types(self) -> frozenset[str]:
+        """The types of audiences that the platform's versions take. Its answers may name others."""
+        return frozenset(name for dialect in self.credentials.platform.dialects for name in dialect.audience_types)
+
+    @property
+    def backoff(self) -> Backoff:
+        """The waits between the attempts of one call."""
+        return Backoff(_full_jitter, attempts=self.max_attempts)
+
+    @property
+    def pace(self) -> Pace:
+        """The turns of everything that this process sends for the same app."""
+        return shared_pace(self.credentials.digest, self.requests_per_second)
+
+    def polling(self, patience: Patience, clock: Callable[[], float], *, started: float | None = None) -> Polling:
+        """
+        Return how a state is asked for. A poll ends at its deadline and not after so many attempts.
+
+        :param started: when the wait began on *clock*; now by default.
+        """
+        return Polling(
+            delay=Backoff(_full_jitter, attempts=sys.maxsize, longest=patience.poke_interval, total=math.inf),
+            spacing=Spacing(_full_jitter, patience.poke_interval),
+            deadline=(clock() if started is None else started) + patience.timeout,
+            now=clock,
+        )
+
+
+def read_settings(connection: AirflowConnection, extra: object) -> Settings:
+    """
+    Read the settings out of *connection* and its *extra*.
+
+    :raises BatchConfigurationError: for a missing key, an invalid address, an unknown or invalid extra.
+    """
+    if not isinstance(extra, Mapping):
+        raise BatchConfigurationError('the connection\'s extra must be a JSON object such as {"timeout": 30}')
+    settings = dict(_setting(name, value) for name, value in extra.items() if value not in (None, ""))
+    credentials = Credentials(
+        base_url=_base_url(connection),
+        api_key=connection.login or "",
+        rest_api_key=connection.password or "",
+        user_agent=_user_agent(),
+        platform=_platform(settings.pop("platform", "mep"), settings.pop("api_version", None)),
+    )
+    address = unquote(settings.get("dashboard_url", ""))
+    if any(key in address for key in (credentials.api_key, credentials.rest_api_key)):
+        raise BatchConfigurationError(
+            "the connection's extra field 'dashboard_url' must not contain a key: it is shown"
+        )
+    return Settings(credentials, **settings)
+
+
+def _platform(name: str, api_version: str | None) -> Platform:
+    if name == "cep":
+        return cep(api_version or NEWEST_CEP_VERSION)
+    if api_version is not None:
+        raise BatchConfigurationError(
+            "the connection's extra field 'api_version' is for the platform cep; on mep the audience's type decides: "
+            "1.1 for install_ids, 1.0 for the others"
+        )
+    return MEP
+
+
+def _full_jitter(most: float) -> float:
+    """Draw a wait: tasks that failed together must not come back together."""
+    return random.uniform(0, most)  # noqa: S311 - it spreads load, it guards nothing
+
+
+def _base_url(connection: AirflowConnection) -> str:
+    host = (connection.host or "").strip().rstrip("/")
+    if not host:
+        return _with_port(PUBLIC_BASE_URL, connection.port)
+    if "://" not in host:
+        scheme = connection.schema if connection.schema in ("http", "https") else "https"
+        # An address of IPv6 has colons of its own.
+        host = f"{scheme}://[{host}]" if host.count(":") > 1 and not host.startswith("[") else f"{scheme}://{host}"
+    return _with_port(host, connection.port)
+
+
+def _with_port(address: str, port: int | None) -> str:
+    """Put *port* into *address*, unless that says the same without it."""
+    scheme, _, rest = address.partition("://")
+    authority, slash, path = rest.partition("/")
+    if not port or port == _DEFAULT_PORTS.get(scheme) or authority.endswith(f":{port}"):
+        return address
+    return f"{scheme}://{authority}:{port}{slash}{path}"
+
+
+def _setting(name: str, value: object) -> tuple[str, Any]:
+    # Forms of early Airflow versions put this before the name.
+    name = name.removeprefix("extra__batch__")
+    if name not in _SETTINGS:
+        near = difflib.get_close_matches(name, _SETTINGS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(_SETTINGS)}"
+        raise BatchConfigurationError(f"the connection's extra has an unknown field {name!r}; {hint}")
+    return name, _SETTINGS[name](name, value)
+
+
+def _seconds(name: str, value: object) -> float:
+    number = _number(value)
+    if not (math.isfinite(number) and number > 0):
+        raise BatchConfigurationError(f"the connection's extra field {name!r} must be a number above 0")
+    return number
+
+
+def _count(most: int) -> Callable[[str, object], int]:
+    def read(name: str, value: object) -> int:
+        number = _number(value)
+        if not (number.is_integer() and 1 <= number <= most):
+            raise BatchConfigurationError(f"the connection's extra field {name!r} must be an integer from 1 to {most}")
+        return int(number)
+
+    return read
+
+
+def _number(value: object) -> float:
+    """Read a number that a form or an environment variable may have given as text; what is none becomes NaN."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return math.nan
+    try:
+        return float(value)
+    except (ValueError, OverflowError):
+        return math.nan
+
+
+def _known_platform(name: str, value: object) -> str:
+    if value not in ("mep", "cep"):
+        raise BatchConfigurationError(
+            f"the connection's extra field {name!r} must be mep (Mobile Engagement Platform) or cep (Customer "
+            "Engagement Platform)"
+        )
+    return str(value)
+
+
+def _cep_version(name: str, value: object) -> str:
+    if not isinstance(value, str) or not CEP_VERSION.fullmatch(value):  # as a number, 2.10 would be 2.1
+        raise BatchConfigurationError(
+            f"the connection's extra field {name!r} must be a version of the audiences' API in quotes, such as "
+            f'"{NEWEST_CEP_VERSION}"'
+        )
+    return value
+
+
+def _web_address(name: str, value: object) -> str:
+    try:
+        parts = urlsplit(value if isinstance(value, str) else "")
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host, parts = None, urlsplit("")
+    address = parts.geturl()
+    if not host or parts.scheme not in ("http", "https") or not address.isprintable() or " " in address:
+        raise BatchConfigurationError(
+            f"the connection's extra field {name!r} must be an address such as {PUBLIC_DASHBOARD_URL}"
+        )
+    if "@" in parts.netloc:
+        raise BatchConfigurationError(
+            f"the connection's extra field {name!r} must not contain credentials: it is shown"
+        )
+    return address
+
+
+_SETTINGS: Final[dict[str, Callable[[str, object], Any]]] = {
+    "platform": _known_platform,
+    "api_version": _cep_version,
+    "timeout": _seconds,
+    "max_attempts": _count(100),
+    "max_concurrency": _count(MAX_CONNECTIONS),
+    "requests_per_second": _seconds,
+    "dashboard_url": _web_address,
+}
+
+
+@lru_cache(maxsize=1)
+def _user_agent() -> str:
+    # Kept: looking the version up reads and parses Airflow's metadata, for every wait of a triggerer.
+    try:
+        return f"airflow-provider-batch/{__version__} apache-airflow/{version('apache-airflow')}"
+    except PackageNotFoundError:  # a worker may have no more of Airflow than its task SDK
+        return f"airflow-provider-batch/{__version__}"

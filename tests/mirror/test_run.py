@@ -1,0 +1,467 @@
+"""Runs of a mirror through the hook, against the sandbox."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+from airflow_provider_batch.exceptions import (
+    BatchAuthenticationError,
+    BatchServerError,
+    DriftError,
+    GuardError,
+    IndexingTimeoutError,
+    InvalidArgumentError,
+    MirrorConflictError,
+    SnapshotError,
+)
+from airflow_provider_batch.hooks.batch import BatchHook
+from airflow_provider_batch.sandbox import Fault, Sandbox
+from airflow_provider_batch.tasks.journal import TaskStateJournal
+from tests.clock import Clock, eventually
+from tests.mirror.folders import Killed, memory_path
+from tests.mirror.mortal import Lives, MortalPath
+from tests.worker import Store
+
+PROJECT = "project_sandbox"
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def sandbox(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """A sandbox that indexes a write ten seconds after it, by the test's clock."""
+    with Sandbox(["vip", "other"], indexing_delay=10, clock=clock, keep_bodies=True) as sandbox:
+        monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", one_attempt(sandbox.connection_json()))
+        monkeypatch.setenv("AIRFLOW_CONN_BATCH_CEP", sandbox.connection_json(PROJECT))
+        yield sandbox
+
+
+def one_attempt(connection: str) -> str:
+    return json.dumps({**json.loads(connection), "extra": {"max_attempts": 1}})
+
+
+def mirror(path: Any, ids: Any, *, conn_id: str = "batch_default", **arguments: Any) -> Any:
+    given = {"snapshot_path": path, "poke_interval": 0.1, "indexing_timeout": 0.1, **arguments}
+    return BatchHook(conn_id).mirror_custom_audience(given.pop("audience_name", "vip"), ids, **given)
+
+
+def sent(sandbox: Sandbox) -> list[set[str]]:
+    """The ids of each write that was accepted."""
+    return [
+        {element["id"] for element in json.loads(call.body or b"")["ids"]}
+        for call in sandbox.calls
+        if call.method == "PATCH" and call.status == 201
+    ]
+
+
+def confirmed(path: Path) -> bool:
+    return any(path.rglob("*.confirmed"))
+
+
+# Writes that are not indexed yet
+
+
+def test_writes_of_the_last_run_are_waited_for_before_opposing_ones(
+    sandbox: Sandbox, clock: Clock, tmp_path: Path
+) -> None:
+    mirror(tmp_path, ["a", "b"])
+    with pytest.raises(IndexingTimeoutError):
+        mirror(tmp_path, ["b"])
+    assert sent(sandbox) == [{"a", "b"}]
+    clock.now += 10
+    mirror(tmp_path, ["b"])
+    assert sent(sandbox) == [{"a", "b"}, {"a"}]
+    clock.now += 10
+    assert sandbox.members("vip") == {"b"}
+
+
+def test_those_that_somebody_has_waited_for_are_not_asked_for_again(
+    sandbox: Sandbox, clock: Clock, tmp_path: Path
+) -> None:
+    result = mirror(tmp_path, ["a", "b"])
+    clock.now += 10
+    BatchHook().confirm_mirror("vip", snapshot_path=tmp_path, indexing_tokens=result.indexing_tokens, nb_ids=2)
+    assert confirmed(tmp_path)
+    calls = len(sandbox.calls)
+    mirror(tmp_path, ["b"])
+    assert [call.method for call in sandbox.calls[calls:]] == ["PATCH"]
+
+
+def test_a_run_without_changes_gives_the_tokens_that_are_still_to_be_waited_for(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    first = mirror(tmp_path, ["a", "b"], chunk_size=1)
+    again = mirror(tmp_path, ["b", "a"])
+    assert again.indexing_tokens == first.indexing_tokens
+    assert (again.added, again.unchanged, again.earlier_calls) == (0, 2, 2)
+    assert len(sent(sandbox)) == 2
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_tokens_that_batch_does_not_know_any_more_do_not_block(
+    status: int, sandbox: Sandbox, tmp_path: Path, told: Callable[[], str]
+) -> None:
+    mirror(tmp_path, ["a", "b"])
+    sandbox.faults(Fault(status))
+    assert mirror(tmp_path, ["a", "b"]).indexing_tokens == []
+    assert "does not report the state of the last run's writes" in told()
+    assert confirmed(tmp_path)  # it is asked for once
+
+    mirror(tmp_path, ["b"])
+    sandbox.faults(Fault(status))
+    mirror(tmp_path, ["c"])
+    assert sent(sandbox)[1:] == [{"a"}, {"b", "c"}]
+
+
+def test_a_key_that_is_refused_is_no_such_token(sandbox: Sandbox, tmp_path: Path) -> None:
+    mirror(tmp_path, ["a"])
+    for ids in (["a"], ["b"]):
+        sandbox.faults(Fault(401))
+        with pytest.raises(BatchAuthenticationError):
+            mirror(tmp_path, ids)
+    assert not confirmed(tmp_path)
+
+
+def test_only_the_writes_that_were_waited_for_are_confirmed(sandbox: Sandbox, clock: Clock, tmp_path: Path) -> None:
+    first = mirror(tmp_path, ["a"])
+    clock.now += 10
+    second = mirror(tmp_path, ["b"])
+    # The first run comes back late, when the second one's writes are under way.
+    confirm: dict[str, Any] = {"snapshot_path": tmp_path, "on_drift": "fail", "nb_ids": 7}
+    BatchHook().confirm_mirror("vip", indexing_tokens=first.indexing_tokens, **confirm)
+    BatchHook().confirm_mirror("vip", indexing_tokens=[], **confirm)
+    assert not confirmed(tmp_path)
+    BatchHook().confirm_mirror("vip", indexing_tokens=second.indexing_tokens, **{**confirm, "nb_ids": 1})
+    assert confirmed(tmp_path)
+
+
+# Two at once
+
+
+def test_of_two_runs_at_once_one_fails(sandbox: Sandbox, clock: Clock, tmp_path: Path) -> None:
+    sandbox.faults(Fault(stall=1.0))
+    first = threading.Thread(target=mirror, args=(tmp_path, ["a", "b"]), kwargs={"owner": "the first"})
+    first.start()
+    try:
+        eventually(lambda: any(tmp_path.rglob("claim.json")), within=20)
+        with pytest.raises(MirrorConflictError, match="the first is at work on this mirror since"):
+            mirror(tmp_path, ["c"], owner="the second")
+    finally:
+        first.join()
+    assert sent(sandbox) == [{"a", "b"}]
+    assert not any(tmp_path.rglob("claim*"))
+    clock.now += 10
+    mirror(tmp_path, ["c"], owner="the second")
+    assert sent(sandbox)[1:] == [{"a", "b", "c"}]
+
+
+def test_a_run_whose_comparison_is_out_of_date_fails(sandbox: Sandbox, tmp_path: Path) -> None:
+    def slow() -> Iterator[str]:
+        yield "a"
+        mirror(tmp_path, ["b"], owner="a faster one")
+
+    with pytest.raises(MirrorConflictError):
+        mirror(tmp_path, slow())
+    # The faster one is of the same moment; it has nothing to do with this one.
+    assert sent(sandbox) == [{"b"}]
+
+
+def test_a_retry_with_nothing_to_do_gives_back_what_its_killed_try_has_claimed(sandbox: Sandbox, clock: Clock) -> None:
+    path = memory_path()
+    mirror(path, ["a"], owner="the first")
+    clock.now += 10
+    folder = path / "batch_default" / "vip"
+    for left in count():  # until it lives for just long enough to claim the mirror
+        with pytest.raises(Killed):
+            mirror(MortalPath(path, Lives(left)), ["b"], owner="the second")
+        if (folder / "claim.json").exists():
+            break
+    with pytest.raises(MirrorConflictError):
+        mirror(path, ["b"], owner="the third")
+    # By now the query returns what it returned before.
+    assert mirror(path, ["a"], owner="the second").added == 0
+    mirror(path, ["b"], owner="the third")
+    assert sent(sandbox) == [{"a"}, {"a", "b"}]
+
+
+def test_runs_of_two_connections_and_audiences_do_not_meet(sandbox: Sandbox, tmp_path: Path) -> None:
+    mirror(tmp_path, ["a"])
+    mirror(tmp_path, ["b"], conn_id="batch_cep")
+    mirror(tmp_path, ["c"], audience_name="other")
+    folders = {str(path.parent.relative_to(tmp_path)) for path in tmp_path.rglob("head.json")}
+    assert folders == {"batch_default/vip", "batch_cep/vip", "batch_default/other"}
+
+
+# Drift and guards
+
+
+def test_drift_is_told_fails_or_is_ignored(
+    sandbox: Sandbox, clock: Clock, tmp_path: Path, told: Callable[[], str]
+) -> None:
+    BatchHook().update_custom_audience("vip", add_ids=["x", "y"])
+    result = mirror(tmp_path, ["a"])
+    clock.now += 10
+    confirm: dict[str, Any] = {"snapshot_path": tmp_path, "indexing_tokens": result.indexing_tokens}
+    said = "Batch counts 3 ids, 2 more than the snapshot: something else has added some"
+    BatchHook().confirm_mirror("vip", on_drift="ignore", **confirm)
+    assert said not in told()
+    BatchHook().confirm_mirror("vip", **confirm)
+    assert said in told()
+    with pytest.raises(DriftError, match=said):
+        BatchHook().confirm_mirror("vip", on_drift="fail", **confirm)
+    # The way out.
+    result = mirror(tmp_path, ["a"], full_refresh=True)
+    clock.now += 10
+    BatchHook().confirm_mirror("vip", on_drift="fail", **{**confirm, "indexing_tokens": result.indexing_tokens})
+    assert sandbox.members("vip") == {"a"}
+
+
+@pytest.mark.parametrize(
+    ("ids", "guards", "said"),
+    [
+        (["a"], {"max_shrink": 0.5}, r"has 1 ids and the last one 4: 3 \(75.0%\) fewer, more than max_shrink=0.5"),
+        (["a"], {"max_shrink": 2}, r"has 1 ids and the last one 4: 3 \(75.0%\) fewer, more than max_shrink=2"),
+        (["a", "e", "f"], {"max_changes": 0.9}, r"2 ids to add and 3 to remove: 5 \(125.0%\) of the 4"),
+        (["a", "e", "f"], {"max_changes": 4}, r"2 ids to add and 3 to remove: 5 \(125.0%\) of the 4"),
+        ([], {}, "allow_empty=True"),
+    ],
+)
+def test_guards_say_both_figures(
+    ids: list[str], guards: dict[str, Any], said: str, sandbox: Sandbox, clock: Clock, tmp_path: Path
+) -> None:
+    mirror(tmp_path, ["a", "b", "c", "d"], **guards)  # a first run has nothing to be compared with
+    clock.now += 10
+    calls = len(sandbox.calls)
+    with pytest.raises(GuardError, match=said):
+        mirror(tmp_path, ids, **guards)
+    assert len(sandbox.calls) == calls
+    if guards:
+        mirror(tmp_path, ["a", "b", "c"], **guards)
+
+
+@pytest.mark.parametrize("limit", [True, 1.5, -1, "0.5"])
+@pytest.mark.parametrize("name", ["max_shrink", "max_changes"])
+def test_a_limit_that_is_none_is_refused_before_the_source_is_read(
+    name: str, limit: Any, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    source = iter(["a"])
+    with pytest.raises(InvalidArgumentError, match=name):
+        mirror(tmp_path, source, **{name: limit})
+    assert list(source) == ["a"]
+    assert sandbox.calls == []
+
+
+# Snapshots that cannot be used
+
+
+@pytest.fixture
+def kept(sandbox: Sandbox, clock: Clock, tmp_path: Path) -> Path:
+    """The folder of a mirror that has run."""
+    mirror(tmp_path, ["secret-1", "secret-2"])
+    clock.now += 10
+    return tmp_path / "batch_default" / "vip"
+
+
+def is_refused(sandbox: Sandbox, said: str, path: Path, **arguments: Any) -> None:
+    calls = len(sandbox.calls)
+    files = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+    with pytest.raises(SnapshotError, match=said) as caught:
+        mirror(path, ["secret-3"], **arguments)
+    assert "secret" not in repr((caught.value, caught.value.__cause__, caught.value.__context__))
+    assert len(sandbox.calls) == calls
+    assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == files  # nothing is lost
+
+
+def test_the_snapshot_of_another_audience(sandbox: Sandbox, kept: Path, tmp_path: Path) -> None:
+    shutil.copytree(kept, kept.parent / "other")
+    is_refused(sandbox, "of another audience, 'vip'", tmp_path, audience_name="other")
+
+
+def test_the_snapshot_of_another_type(sandbox: Sandbox, kept: Path, tmp_path: Path) -> None:
+    is_refused(sandbox, "of another type, 'custom_ids'", tmp_path, audience_type="advertising_ids")
+
+
+def test_the_snapshot_of_another_app(
+    sandbox: Sandbox, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Sandbox() as other:
+        monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", other.connection_json())
+        is_refused(other, "of another app or project", tmp_path)
+        # A new REST key is the same app.
+        fields = {**json.loads(sandbox.connection_json()), "password": "another-rest-key"}
+        monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", json.dumps(fields))
+        with pytest.raises(BatchAuthenticationError):
+            mirror(tmp_path, ["a"])
+
+
+DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "cut": (lambda content: content[:-9], "it is cut or damaged"),
+    "another text": (lambda _: gzip.compress(b"secret-1\nsecret-9\n"), "it is not what was written"),
+    "a line less": (lambda _: gzip.compress(b"secret-1\n"), "it is not what was written"),
+    "no gzip": (lambda _: b"secret-1\nsecret-2\n", "it is cut or damaged"),
+    "nothing": (lambda _: b"", "it is (cut or damaged|not what was written)"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_snapshot(damage: str, sandbox: Sandbox, clock: Clock, kept: Path, tmp_path: Path) -> None:
+    change, said = DAMAGES[damage]
+    (file,) = kept.glob("*.ids.gz")
+    file.write_bytes(change(file.read_bytes()))
+    is_refused(sandbox, said, tmp_path)
+    mirror(tmp_path, ["a"], full_refresh=True)
+    clock.now += 10
+    assert sandbox.members("vip") == {"a"}
+    mirror(tmp_path, ["b"])
+
+
+def test_a_missing_snapshot(sandbox: Sandbox, kept: Path, tmp_path: Path) -> None:
+    (file,) = kept.glob("*.ids.gz")
+    file.unlink()
+    is_refused(sandbox, "it is missing", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda fields: {**fields, "format": fields["format"] + 1}, "was written by a newer version of this package"),
+        (lambda fields: {"format": 1}, "it cannot be read"),
+        (lambda fields: [], "it cannot be read"),
+        (lambda fields: {**fields, "snapshot": "../../other"}, "it cannot be read"),
+    ],
+)
+def test_a_head_that_cannot_be_used(
+    change: Callable[[Any], Any], said: str, sandbox: Sandbox, kept: Path, tmp_path: Path
+) -> None:
+    head = kept / "head.json"
+    head.write_text(json.dumps(change(json.loads(head.read_text()))))
+    is_refused(sandbox, said, tmp_path)
+    mirror(tmp_path, ["a"], full_refresh=True)
+
+
+# Refused ids, failed tries
+
+
+def test_refused_ids_are_tried_again_and_are_no_drift(sandbox: Sandbox, clock: Clock, tmp_path: Path) -> None:
+    sandbox.faults(Fault(400), Fault(400))
+    refused: list[Any] = []
+    result = mirror(
+        tmp_path, ["a", "b"], on_rejected_chunk="bisect", on_rejection=lambda rejection, id_: refused.append(id_)
+    )
+    assert (result.added, result.rejected, refused) == (1, 1, ["a"])
+    clock.now += 10
+    BatchHook().confirm_mirror(
+        "vip", snapshot_path=tmp_path, indexing_tokens=result.indexing_tokens, nb_ids=1, on_drift="fail"
+    )
+    result = mirror(tmp_path, ["a", "b"])
+    assert (result.added, result.unchanged) == (1, 1)
+    assert sent(sandbox)[1:] == [{"a"}]
+    clock.now += 10
+    with pytest.raises(DriftError):
+        BatchHook().confirm_mirror("vip", snapshot_path=tmp_path, nb_ids=1, on_drift="fail")
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_another_way_with_drift_is_refused_and_not_taken_for_a_warning(tmp_path: Path) -> None:
+    mirror(tmp_path, ["a"])
+    with pytest.raises(InvalidArgumentError, match="on_drift: 'raise' is not one of warn, fail, ignore"):
+        BatchHook().confirm_mirror("vip", snapshot_path=tmp_path, nb_ids=7, on_drift="raise")  # type: ignore[arg-type]
+    assert not confirmed(tmp_path)
+
+
+def test_what_a_failed_try_may_have_sent_is_put_right_by_the_next_run(
+    sandbox: Sandbox, clock: Clock, tmp_path: Path
+) -> None:
+    sandbox.faults(None, Fault(503, after_write=True))
+    with pytest.raises(BatchServerError):
+        mirror(tmp_path, ["a", "b", "c"], chunk_size=1, max_concurrency=1)
+    clock.now += 10
+    assert sandbox.members("vip") == {"a", "b"}
+    mirror(tmp_path, ["c", "d"])
+    clock.now += 10
+    assert sandbox.members("vip") == {"c", "d"}
+
+
+def test_a_retry_of_a_replace_with_another_set_replaces_again(sandbox: Sandbox, clock: Clock, tmp_path: Path) -> None:
+    """What the first try has written behind its replace is not in the new set, whose first chunk is the same."""
+    journal = TaskStateJournal(Store())
+    arguments: dict[str, Any] = {"chunk_size": 2, "max_concurrency": 1, "first_run": "replace", "journal": journal}
+    applied = Fault(200, body={"name": "vip", "indexing_state": "APPLIED"})
+    sandbox.faults(None, applied, Fault(503, after_write=True))
+    with pytest.raises(BatchServerError):
+        mirror(tmp_path, ["a", "b", "c", "d"], **arguments)
+    clock.now += 10
+    assert sandbox.members("vip") == {"a", "b", "c", "d"}
+    sandbox.faults(None, applied)
+    mirror(tmp_path, ["a", "b", "e"], **arguments)
+    clock.now += 10
+    assert sandbox.members("vip") == {"a", "b", "e"}
+
+
+def test_a_first_run_may_replace(sandbox: Sandbox, clock: Clock, tmp_path: Path) -> None:
+    BatchHook().update_custom_audience("vip", add_ids=["x", "y"])
+    clock.now += 10
+    result = mirror(tmp_path, ["a"], first_run="replace")
+    assert result.replaced
+    clock.now += 10
+    assert sandbox.members("vip") == {"a"}
+    assert not mirror(tmp_path, ["b"], first_run="replace").replaced
+
+
+# Where snapshots are, and what is in them
+
+
+@pytest.mark.parametrize("storage", ["memory", "s3", "local"])
+def test_snapshots_in_any_storage(
+    storage: str, request: pytest.FixtureRequest, sandbox: Sandbox, clock: Clock, tmp_path: Path
+) -> None:
+    if storage == "s3":
+        request.getfixturevalue("s3")
+    if storage == "memory":
+        path = memory_path()
+    else:
+        path = ObjectStoragePath("s3://aws_default@bucket/kept" if storage == "s3" else f"file://{tmp_path}")
+    for ids in (["a", "b"], ["b", "c"], ["b", "c"]):
+        tokens = mirror(path, ids).indexing_tokens
+        clock.now += 10
+        BatchHook().confirm_mirror("vip", snapshot_path=path, indexing_tokens=tokens, on_drift="fail")
+        assert sandbox.members("vip") == set(ids)
+    assert sent(sandbox) == [{"a", "b"}, {"a", "c"}]
+    names = sorted(file.name for file in (path / "batch_default" / "vip").iterdir())
+    assert [name[:9] for name in names] == ["00000001-", "00000002-", "00000002.", "head.json"]
+
+
+def test_neither_keys_nor_attributes_are_kept_and_nothing_tells_an_id(
+    sandbox: Sandbox, clock: Clock, tmp_path: Path, told: Callable[[], str]
+) -> None:
+    given = [{"id": f"secret-{number}", "attributes": {"plan": "private-plan"}} for number in range(6)]
+    sandbox.faults(None, Fault(503))
+    arguments: dict[str, Any] = {"conn_id": "batch_cep", "chunk_size": 2, "max_concurrency": 1}
+    result = mirror(tmp_path, given, **arguments)
+    clock.now += 10
+    result = mirror(tmp_path, given[1:], **arguments)
+    clock.now += 10
+    BatchHook("batch_cep").confirm_mirror("vip", snapshot_path=tmp_path, indexing_tokens=result.indexing_tokens)
+    files = [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
+    text = b"".join(gzip.decompress(file) if file.startswith(b"\x1f\x8b") else file for file in files)
+    assert b"secret-1" in text
+    logged = told()
+    assert "vip" in logged
+    for private in (PROJECT, "sandbox-rest-key", "private-plan"):
+        assert private.encode() not in text
+        assert private not in logged
+    for said in (logged, repr(result), str(result.summary())):
+        assert "secret" not in said

@@ -1,0 +1,388 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import FrozenInstanceError
+from functools import partial
+from itertools import count
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_batch.exceptions import InvalidMemberError
+from airflow_provider_batch.protocol.arguments import OnInvalidId
+from airflow_provider_batch.protocol.audiences.chunk import Chunk, Chunks
+from airflow_provider_batch.protocol.audiences.intake import Intake
+from airflow_provider_batch.protocol.audiences.members import AnnotatedId, Member
+from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1
+
+from .metered import Metered
+
+steady = settings(max_examples=150, deadline=None, derandomize=True)
+
+Make = Callable[[Iterable[object]], Iterable[object]]
+
+
+def chunks(
+    add_ids: object = None, remove_ids: object = None, *, size: int = 3, on_invalid_id: OnInvalidId = "fail"
+) -> Chunks:
+    intake = partial(Intake, audience_name="vip", rules=MEP_1_0.members, block_size=size, on_invalid_id=on_invalid_id)
+    made = Chunks(intake(add_ids, "add_ids"), intake(remove_ids, "remove_ids"), size=size)
+    made.check()
+    return made
+
+
+def shown(made: Iterable[Chunk]) -> list[tuple[str, str]]:
+    return [("".join(chunk.add_ids), "".join(chunk.remove_ids)) for chunk in made]
+
+
+@pytest.mark.parametrize("make", [list, iter])
+@pytest.mark.parametrize(
+    ("adds", "removes", "expected"),
+    [
+        ("", "", []),
+        ("a", "", [("a", "")]),
+        ("", "a", [("", "a")]),
+        ("abc", "", [("abc", "")]),
+        ("abcd", "", [("abc", ""), ("d", "")]),
+        ("", "abcd", [("", "abc"), ("", "d")]),
+        ("ab", "xy", [("ab", "x"), ("", "y")]),
+        ("abc", "xyz", [("abc", ""), ("", "xyz")]),
+        ("abcd", "x", [("abc", ""), ("d", "x")]),
+        ("a", "wxyz", [("a", "wx"), ("", "yz")]),
+        ("abcdefg", "uvwxyz", [("abc", ""), ("def", ""), ("g", "uv"), ("", "wxy"), ("", "z")]),
+        ("abc", "abc", [("", "abc")]),
+        ("abcd", "b", [("acd", ""), ("", "b")]),
+    ],
+)
+def test_adds_go_before_removes_in_full_chunks(
+    make: Make, adds: str, removes: str, expected: list[tuple[str, str]]
+) -> None:
+    assert shown(chunks(make(list(adds)), make(list(removes)))) == expected
+
+
+def test_chunks_are_numbered_from_one() -> None:
+    assert [chunk.number for chunk in chunks(list("abcdefg"), list("xy"))] == [1, 2, 3]
+
+
+def test_a_chunk_is_as_long_as_its_ids() -> None:
+    assert [len(chunk) for chunk in chunks(list("ab"), list("xy"))] == [3, 1]
+
+
+@pytest.mark.parametrize("make_adds", [list, iter])
+@pytest.mark.parametrize("make_removes", [list, iter])
+def test_an_id_to_add_and_to_remove_is_removed(make_adds: Make, make_removes: Make) -> None:
+    assert shown(chunks(make_adds(["a", "b"]), make_removes(["b"]))) == [("a", "b")]
+
+
+@pytest.mark.parametrize("make_adds", [list, iter])
+@pytest.mark.parametrize("make_removes", [list, iter])
+def test_a_removal_wins_over_an_add_many_chunks_earlier(make_adds: Make, make_removes: Make) -> None:
+    made = chunks(make_adds(list("abcdefghi")), make_removes(list("tuvwxyza")))
+    assert "a" not in [id_ for chunk in made for id_ in chunk.add_ids]
+
+
+def test_an_id_added_again_is_counted_as_a_duplicate() -> None:
+    made = chunks(["a", "b", "a"])
+    assert (shown(made), made.duplicates) == ([("ab", "")], 1)
+
+
+def test_an_id_added_and_removed_is_counted_as_a_duplicate() -> None:
+    made = chunks(["a", "b"], ["a", "a"])
+    assert (shown(made), made.duplicates) == ([("b", "a")], 2)
+
+
+def test_an_id_repeated_in_a_list_goes_once_in_the_whole_run() -> None:
+    assert shown(chunks(list("abcdefga"))) == [("abc", ""), ("def", ""), ("g", "")]
+
+
+def test_an_id_repeated_far_apart_in_a_stream_may_go_again() -> None:
+    assert shown(chunks(iter("abcdefga"))) == [("abc", ""), ("def", ""), ("ga", "")]
+
+
+def test_an_id_repeated_within_a_chunk_of_a_stream_goes_once() -> None:
+    assert shown(chunks(iter("aabbc"))) == [("abc", "")]
+
+
+def test_a_stream_of_one_repeated_id_is_one_chunk() -> None:
+    made = chunks(iter("a" * 1000))
+    assert (shown(made), made.duplicates) == ([("a", "")], 999)
+
+
+def test_the_first_chunk_of_a_stream_needs_no_more_than_its_own_ids() -> None:
+    source = Metered(map(str, count()))
+    next(iter(chunks(source, size=10)))
+    assert source.read == 10
+
+
+def test_a_stream_is_read_as_far_as_its_chunks_have_come() -> None:
+    source = Metered(map(str, count()))
+    flowing = iter(chunks(source, size=10))
+    for _ in range(5):
+        next(flowing)
+    assert source.read == 50
+
+
+def test_a_stream_of_removals_alone_is_not_held() -> None:
+    source = Metered(map(str, count()))
+    next(iter(chunks([], source, size=10)))
+    assert source.read == 10
+
+
+def test_a_stream_of_adds_beside_removals_is_not_held() -> None:
+    source = Metered(map(str, count()))
+    next(iter(chunks(source, ["x"], size=10)))
+    assert source.read == 10
+
+
+BAD = [*map(str, range(100)), None]
+
+
+@pytest.mark.parametrize(("adds", "removes", "argument"), [(BAD, [], "add_ids"), ([], BAD, "remove_ids")])
+def test_a_bad_id_in_a_list_is_found_before_the_first_chunk(adds: object, removes: object, argument: str) -> None:
+    with pytest.raises(InvalidMemberError) as caught:
+        chunks(adds, removes)
+    assert (caught.value.argument, caught.value.position) == (argument, 100)
+
+
+def test_a_bad_id_in_a_list_to_remove_is_found_before_a_stream_to_add_is_read() -> None:
+    source = Metered(["a"])
+    with pytest.raises(InvalidMemberError):
+        chunks(source, [None])
+    assert source.read == 0
+
+
+def test_a_bad_id_in_a_stream_stops_it_where_it_stands() -> None:
+    flowing = iter(chunks(iter(["a", "b", "c", "d", None])))
+    assert next(flowing).add_ids == ["a", "b", "c"]
+    with pytest.raises(InvalidMemberError) as caught:
+        next(flowing)
+    assert caught.value.position == 4
+
+
+def test_skipped_values_of_both_arguments_are_counted() -> None:
+    made = chunks(["a", None], iter([None, None, "b"]), on_invalid_id="skip")
+    assert (shown(made), made.rejected) == ([("a", "b")], 3)
+
+
+def test_skipped_values_of_both_arguments_are_named() -> None:
+    made = chunks(["a", None], iter([None, "b"]), on_invalid_id="skip")
+    list(made)
+    assert [(r.argument, r.position) for r in made.rejections] == [("add_ids", 1), ("remove_ids", 0)]
+
+
+def test_a_total_is_known_for_lists() -> None:
+    assert chunks(["a", "b", "a"], ["x"]).total == 3
+
+
+@pytest.mark.parametrize(("adds", "removes"), [(iter("a"), ["x"]), (["a"], iter("x"))])
+def test_a_total_is_unknown_as_soon_as_one_argument_is_a_stream(adds: object, removes: object) -> None:
+    assert chunks(adds, removes).total is None
+
+
+def test_a_chunk_does_not_show_its_ids() -> None:
+    assert repr(Chunk(1, ["SECRET-ID"], ["SECRET-ID"])) == "Chunk(number=1)"
+
+
+def test_a_chunk_is_frozen() -> None:
+    with pytest.raises(FrozenInstanceError):
+        Chunk(1, [], []).number = 2  # type: ignore[misc]
+
+
+# The same, for any ids: few enough of them to meet again, in lists and in streams.
+an_id = st.sampled_from("abcdefgh")
+ids = st.lists(an_id, max_size=25)
+values = st.lists(st.one_of(an_id, st.sampled_from([None, "", 7, ("a",), 1.5, "7"])), max_size=25)
+sizes = st.integers(1, 7)
+streams = st.booleans()
+
+
+def naive(adds: list[str], removes: list[str], size: int) -> list[list[tuple[str, str]]]:
+    """Each id once, removal wins, adds first, cut into slices."""
+    actions = [("add", id_) for id_ in dict.fromkeys(adds) if id_ not in removes]
+    actions += [("remove", id_) for id_ in dict.fromkeys(removes)]
+    return [actions[start : start + size] for start in range(0, len(actions), size)]
+
+
+def actions(chunk: Chunk) -> list[tuple[str, str]]:
+    return [("add", id_) for id_ in chunk.add_ids] + [("remove", id_) for id_ in chunk.remove_ids]
+
+
+@steady
+@given(ids, ids, sizes)
+def test_lists_are_cut_as_a_naive_reading_of_the_rules_cuts_them(
+    adds: list[str], removes: list[str], size: int
+) -> None:
+    assert list(map(actions, chunks(adds, removes, size=size))) == naive(adds, removes, size)
+
+
+@steady
+@given(ids, ids, sizes, streams, streams)
+def test_streams_send_the_same_actions_in_the_order_of_their_first_occurrence(
+    adds: list[str], removes: list[str], size: int, stream_adds: bool, stream_removes: bool
+) -> None:
+    made = chunks(iter(adds) if stream_adds else adds, iter(removes) if stream_removes else removes, size=size)
+    sent = list(dict.fromkeys(action for chunk in made for action in actions(chunk)))
+    wanted = [action for slice_ in naive(adds, removes, size) for action in slice_]
+    for side in ("add", "remove"):
+        assert [action for action in sent if action[0] == side] == [action for action in wanted if action[0] == side]
+
+
+@steady
+@given(ids, ids, sizes, streams, streams)
+def test_the_side_that_is_in_memory_anyhow_is_the_one_that_is_held(
+    adds: list[str], removes: list[str], size: int, stream_adds: bool, stream_removes: bool
+) -> None:
+    made = list(chunks(iter(adds) if stream_adds else adds, iter(removes) if stream_removes else removes, size=size))
+    removes_first = stream_removes and not stream_adds
+    first = [bool(chunk.remove_ids if removes_first else chunk.add_ids) for chunk in made]
+    assert first == sorted(first, reverse=True)
+
+
+@steady
+@given(ids, ids, sizes, streams, streams)
+def test_an_id_is_found_where_it_was_given(
+    adds: list[str], removes: list[str], size: int, stream_adds: bool, stream_removes: bool
+) -> None:
+    made = chunks(iter(adds) if stream_adds else adds, iter(removes) if stream_removes else removes, size=size)
+    for chunk in made:
+        for id_ in chunk.add_ids:
+            assert adds[Chunk(1, [id_], [], chunk.origins).rejection("no").position] == id_
+        for id_ in chunk.remove_ids:
+            assert removes[Chunk(1, [], [id_], chunk.origins).rejection("no").position] == id_
+
+
+def test_removals_that_stream_are_not_held() -> None:
+    read = []
+
+    def stream() -> Iterator[str]:
+        for number in range(100):
+            read.append(number)
+            yield f"r{number}"
+
+    made = iter(chunks(["a", "r3"], stream(), size=2))
+    next(made)
+    assert len(read) <= 4
+
+
+@steady
+@given(ids, ids, sizes, streams, streams)
+def test_every_chunk_but_the_last_is_full(
+    adds: list[str], removes: list[str], size: int, stream_adds: bool, stream_removes: bool
+) -> None:
+    made = chunks(iter(adds) if stream_adds else adds, iter(removes) if stream_removes else removes, size=size)
+    lengths = list(map(len, made))
+    assert all(length == size for length in lengths[:-1])
+    assert all(1 <= length <= size for length in lengths[-1:])
+
+
+@steady
+@given(ids, ids, sizes, streams, streams)
+def test_no_chunk_holds_an_id_twice(
+    adds: list[str], removes: list[str], size: int, stream_adds: bool, stream_removes: bool
+) -> None:
+    made = chunks(iter(adds) if stream_adds else adds, iter(removes) if stream_removes else removes, size=size)
+    assert all(len({id_ for _, id_ in actions(chunk)}) == len(chunk) for chunk in made)
+
+
+@steady
+@given(values, values, sizes, streams, streams)
+def test_of_the_values_given_each_is_sent_a_duplicate_or_rejected(
+    adds: list[object], removes: list[object], size: int, stream_adds: bool, stream_removes: bool
+) -> None:
+    given_adds = iter(adds) if stream_adds else adds
+    given_removes = iter(removes) if stream_removes else removes
+    made = chunks(given_adds, given_removes, size=size, on_invalid_id="skip")
+    sent = sum(map(len, made))
+    assert sent + made.duplicates + made.rejected == len(adds) + len(removes)
+
+
+# Members.
+
+
+def told(ids: Iterable[str]) -> list[tuple[str, str]]:
+    """Each id with what stands beside it."""
+    return [(str(id_), id_.extras if isinstance(id_, AnnotatedId) else "") for id_ in ids]
+
+
+def beside(value: object) -> str:
+    if not isinstance(value, Member) or not value.attributes:
+        return ""
+    return f'"attributes":{{"n":{value.attributes["n"]}}}'
+
+
+def id_of(value: object) -> str:
+    return str(value.id if isinstance(value, Member) else value)
+
+
+def members_chunks(adds: object, removes: object, size: int) -> Chunks:
+    intake = partial(Intake, audience_name="vip", rules=MEP_1_1.members, block_size=size)
+    made = Chunks(intake(adds, "add_ids"), intake(removes, "remove_ids"), size=size)
+    made.check()
+    return made
+
+
+letters = st.sampled_from("abcdefgh")
+members = st.lists(
+    st.one_of(letters, letters.map(Member), st.builds(Member, letters, st.builds(dict, n=st.integers(0, 99)))),
+    max_size=12,
+)
+
+
+@steady
+@given(
+    members,
+    st.lists(letters, max_size=12),
+    st.integers(1, 5),
+    st.sampled_from([list, iter]),
+    st.sampled_from([list, iter]),
+)
+def test_what_stands_beside_an_id_survives_every_way(
+    adds: list[object], removes: list[str], size: int, make_adds: Make, make_removes: Make
+) -> None:
+    sent = list(members_chunks(make_adds(adds), make_removes(removes), size))
+    assert {id_ for chunk in sent for id_ in chunk.remove_ids} == set(removes)
+    ids = [pair for chunk in sent for pair in told(chunk.add_ids)]
+    first: dict[str, str] = {}
+    for value in adds:
+        first.setdefault(id_of(value), beside(value))
+    wanted = {id_: known for id_, known in first.items() if id_ not in removes}
+    assert set(ids) <= {(id_of(value), beside(value)) for value in adds}
+    # A stream gives an id once a chunk; the first time it is the first.
+    assert dict(reversed(ids)) == wanted
+    if make_adds is list:
+        assert len(ids) == len(wanted)
+    for chunk in sent:
+        assert chunk.annotated or all(known == "" for _, known in told([*chunk.add_ids, *chunk.remove_ids]))
+
+
+@steady
+@given(members, st.lists(letters, max_size=12), st.integers(2, 6))
+def test_halves_of_a_chunk_keep_what_stands_beside_their_ids(adds: list[object], removes: list[str], size: int) -> None:
+    for chunk in members_chunks(adds, removes, size):
+        halves = chunk.halves()
+        assert [pair for half in halves for pair in told(half.add_ids)] == told(chunk.add_ids)
+        assert [pair for half in halves for pair in told(half.remove_ids)] == told(chunk.remove_ids)
+        assert all(half.annotated is chunk.annotated for half in halves)
+        whole = chunk.of(halves)
+        assert (told(whole.add_ids), told(whole.remove_ids)) == (told(chunk.add_ids), told(chunk.remove_ids))
+        assert whole.annotated is chunk.annotated
+
+
+def test_plain_ids_are_never_called_annotated() -> None:
+    given = [str(number) for number in range(9)]
+    assert not any(chunk.annotated for chunk in members_chunks(given, iter("xyz"), 4))
+
+
+def test_nothing_may_be_one_empty_chunk() -> None:
+    intake = partial(Intake, audience_name="vip", rules=MEP_1_0.members, block_size=3)
+    for allow_empty, numbers in ((False, []), (True, [1])):
+        made = Chunks(intake([], "ids"), intake((), "remove_ids"), size=3, allow_empty=allow_empty)
+        assert [chunk.number for chunk in made] == numbers
+        assert all(len(chunk) == 0 for chunk in made)
+
+
+def test_something_has_no_empty_chunk_at_its_end() -> None:
+    intake = partial(Intake, audience_name="vip", rules=MEP_1_0.members, block_size=3)
+    made = Chunks(intake(["a", "b", "c"], "ids"), intake((), "remove_ids"), size=3, allow_empty=True)
+    assert [len(chunk) for chunk in made] == [3]

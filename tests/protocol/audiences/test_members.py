@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import re
+from collections import namedtuple
+from collections.abc import Callable
+from decimal import Decimal
+from enum import IntEnum, StrEnum
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_batch.protocol.audiences.members import AnnotatedId, Member, are_ids, normalize
+from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1, MemberRules, cep
+
+steady = settings(max_examples=150, deadline=None, derandomize=True)
+
+SECRET = "SECRET-ID"
+CEP = cep().dialects[0]
+
+
+class Level(IntEnum):
+    GOLD = 3
+
+
+class Name(StrEnum):
+    ZOE = "zoe"
+
+
+class Opaque:
+    def __repr__(self) -> str:
+        return SECRET
+
+
+Row = namedtuple("Row", ["id"])
+Pair = namedtuple("Pair", ["id", "age"])
+
+
+def read(value: object) -> str:
+    return normalize(value, MEP_1_0.members)
+
+
+def refusal(value: object) -> ValueError:
+    with pytest.raises(ValueError, match=r".") as caught:
+        read(value)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "text", ["a", " a ", "A b", "Zoé", "ゾエ", "😀", 'a"\\b', "a\n", "\u200b", "x" * 128, "😀" * 128]
+)
+def test_text_is_kept_as_it_is(text: str) -> None:
+    assert read(text) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "id_"),
+    [
+        (42, "42"),
+        (0, "0"),
+        (-7, "-7"),
+        (Level.GOLD, "3"),
+        (10**127, "1" + "0" * 127),
+        (("a",), "a"),
+        (["a"], "a"),
+        ((42,), "42"),
+        (Row("a"), "a"),
+        (Name.ZOE, "zoe"),
+        (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+    ],
+)
+def test_whole_numbers_and_rows_of_one_column_become_text(value: object, id_: str) -> None:
+    assert read(value) == id_
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, "None is not a valid id; drop rows without an id"),
+        (True, "a bool is not a valid id; pass the id itself"),
+        (False, "a bool is not a valid id; pass the id itself"),
+        (1.0, "a float is not a valid id"),
+        (float("nan"), "a float is not a valid id"),
+        (b"a", "bytes are not a valid id; decode them"),
+        ({"name": "a"}, "a dict without the field id is not a member"),
+        ("", "empty or blank text is not a valid id; drop such rows"),
+        (" \t\n\u00a0\u2003", "empty or blank text is not a valid id; drop such rows"),
+        ("x" * 129, "129 characters exceed the 128 that Batch allows; shorten or hash"),
+        ("é" * 129, "129 characters exceed the 128"),
+        (10**128, "129 characters exceed the 128"),
+        (-(10**127), "129 characters exceed the 128"),
+        ((), "a row of 0 columns is not a valid id; select the id column alone"),
+        (("a", "b"), "a row of 2 columns is not a valid id; select the id column alone"),
+        (["a", "b", "c"], "a row of 3 columns is not a valid id"),
+        (Pair("a", 1), "a row of 2 columns is not a valid id"),
+        ((None,), "None is not a valid id"),
+        ((True,), "a bool is not a valid id"),
+        ((("a",),), "a value of type tuple is not a valid id"),
+        ("a\ud800", "a lone surrogate cannot be sent as UTF-8; decode the source"),
+        ("\udc00", "a lone surrogate cannot be sent as UTF-8; decode the source"),
+        (
+            Decimal(1),
+            "a Decimal is not a valid id (7 and 7.00 are different texts); convert it to int or str first",
+        ),
+        ({"a"}, "a value of type set is not a valid id"),
+        (Opaque(), "a value of type Opaque is not a valid id"),
+    ],
+)
+def test_anything_else_is_refused_with_a_reason_and_a_remedy(value: object, reason: str) -> None:
+    assert reason in str(refusal(value))
+
+
+def test_a_number_that_python_does_not_print_is_too_long() -> None:
+    assert str(refusal(10**100_000)) == "an integer of more than 128 digits is not a valid id; hash it"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        SECRET * 20,
+        SECRET + "\ud800",
+        SECRET.encode(),
+        {"id": SECRET, "name": "Zoe"},
+        (SECRET, SECRET),
+        ((SECRET,),),
+        {SECRET},
+        Opaque(),
+    ],
+)
+def test_a_refusal_does_not_show_the_value(value: object) -> None:
+    error = refusal(value)
+    shown = [str(error), repr(error), error.args, vars(error), error.__cause__, error.__context__, error.__dict__]
+    assert SECRET not in repr(shown)
+
+
+anything = st.one_of(
+    st.text(max_size=3),
+    st.text(alphabet=" \t\u3000a", max_size=3),
+    st.text(alphabet="a\ud800", max_size=3),
+    st.text(alphabet="ab", min_size=7, max_size=9),
+    st.integers(-5, 5),
+    st.none(),
+    st.booleans(),
+    st.binary(max_size=2),
+    st.tuples(st.text(max_size=2)),
+)
+
+
+def is_an_id_already(value: object) -> bool:
+    try:
+        return normalize(value, MemberRules("1.0", 8)) is value
+    except ValueError:
+        return False
+
+
+@steady
+@given(st.lists(anything, max_size=6))
+def test_the_quick_look_at_a_block_agrees_with_the_look_at_each_value(values: list[object]) -> None:
+    assert are_ids(values, 8) == all(map(is_an_id_already, values))
+
+
+@steady
+@given(st.lists(st.text(alphabet="ab \u00a0", max_size=9), max_size=6))
+def test_the_quick_look_agrees_on_blanks_and_lengths(values: list[object]) -> None:
+    assert are_ids(values, 8) == all(map(is_an_id_already, values))
+
+
+# Members.
+
+
+def member(value: object, rules: MemberRules = MEP_1_1.members, *, removes: bool = False) -> tuple[str, str | None]:
+    """The id, and what goes beside it; None for a plain id."""
+    id_ = normalize(value, rules, removes=removes)
+    return str(id_), getattr(id_, "extras", None)
+
+
+@pytest.mark.parametrize("make", [lambda **fields: Member(**fields), dict], ids=["Member", "dict"])
+def test_a_member_is_its_id_and_what_goes_beside_it(make: Callable[..., object]) -> None:
+    assert member(make(id="a", attributes={"plan": "gold"}, tags=["new"])) == (
+        "a",
+        '"attributes":{"plan":"gold"},"tags":["new"]',
+    )
+    assert member(make(id=7, attributes={"plan": "gold"})) == ("7", '"attributes":{"plan":"gold"}')
+    assert member(make(id="a", tags=["new"])) == ("a", '"tags":["new"]')
+
+
+@pytest.mark.parametrize("rules", [MEP_1_0.members, MEP_1_1.members, CEP.members], ids=["1.0", "1.1", "2.x"])
+@pytest.mark.parametrize(
+    "value", [Member("a"), {"id": "a"}, Member("a", {}, []), {"id": "a", "attributes": None, "tags": []}, [Member("a")]]
+)
+def test_a_member_without_anything_beside_its_id_is_a_plain_id(value: object, rules: MemberRules) -> None:
+    id_ = normalize(value, rules)
+    assert (id_, type(id_)) == ("a", str)
+
+
+def test_an_annotated_id_is_equal_to_its_id() -> None:
+    id_ = normalize(Member("a", {"plan": "gold"}), CEP.members)
+    assert isinstance(id_, AnnotatedId)
+    assert id_ == "a"
+    assert {id_, "a"} == {"a"}
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ({"id": SECRET, "name": SECRET}, "a member has only the fields id, attributes and tags"),
+        ({"attributes": {"a": SECRET}}, "a dict without the field id is not a member"),
+        ({"id": None, "attributes": {"a": SECRET}}, "None is not a valid id"),
+        ({"id": "", "attributes": {"a": SECRET}}, "empty or blank text is not a valid id"),
+        ({"id": {"id": SECRET}}, "a dict without the field id is not a member"),
+        (Member(Member(SECRET)), "a value of type Member is not a valid id"),
+        (Member(True), "a bool is not a valid id"),
+        (Member("a", {"vip": True}), "a value of type bool is none"),
+        (Member("a", {"a": 1}, SECRET), "tags must be a list"),
+    ],
+    ids=lambda value: str(value)[:30] if isinstance(value, str) else "",
+)
+def test_a_member_that_is_none_is_refused_without_being_shown(value: object, reason: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(reason)) as caught:
+        member(value)
+    assert SECRET not in str(caught.value)
+
+
+def test_a_member_does_not_print_itself() -> None:
+    assert repr(Member(SECRET, {"a": SECRET}, [SECRET])) == "Member()"
+
+
+@pytest.mark.parametrize("rules", [MEP_1_1.members, CEP.members], ids=["1.1", "2.x"])
+def test_an_id_is_removed_by_itself_alone(rules: MemberRules) -> None:
+    assert member(Member("a", {"plan": None}), rules, removes=True) == ("a", None)
+    with pytest.raises(ValueError, match="attributes and tags go with an id to add only; remove by the id alone"):
+        member(Member("a", {"plan": "gold"}), rules, removes=True)
+
+
+@pytest.mark.parametrize("rules", [MEP_1_1.members, CEP.members], ids=["1.1", "2.x"])
+def test_a_long_id_is_a_matter_of_one_zero(rules: MemberRules) -> None:
+    assert member("i" * 1_000, rules) == ("i" * 1_000, None)
+    assert are_ids(["i" * 1_000], rules.max_id_length)
+    assert member(Member(10**500, {"a": 1}), rules)[0] == str(10**500)
+    with pytest.raises(ValueError, match="exceed the 128"):
+        member("i" * 129, MEP_1_0.members)
+
+
+@pytest.mark.parametrize("value", [Member("a"), {"id": "a"}])
+def test_the_quick_look_leaves_members_to_the_other(value: object) -> None:
+    assert not are_ids(["a", value], 128)

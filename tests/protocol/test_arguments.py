@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_batch.exceptions import InvalidArgumentError
+from airflow_provider_batch.protocol.arguments import check_count, check_limit, most, read_limit
+
+
+@pytest.mark.parametrize("limit", [None, 0, 5000, 0.0, 0.5, 1.0])
+def test_a_limit_is_a_count_a_share_or_none(limit: float | None) -> None:
+    check_limit(limit, "max_shrink")
+    assert read_limit(limit, "max_shrink") == limit
+
+
+@pytest.mark.parametrize("limit", [-1, 1.5, -0.1, float("nan"), True, "10", "x", [1]])
+def test_nothing_else_is(limit: object) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"^max_shrink: .* is neither a count nor a share"):
+        check_limit(limit, "max_shrink")
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"), [("5000", 5000), ("1", 1), ("1.0", 1.0), (" 0.25 ", 0.25), ("", None), ("None", None)]
+)
+def test_a_template_may_say_it_in_text(text: str, limit: float | None) -> None:
+    read = read_limit(text, "max_changes")
+    assert (read, type(read)) == (limit, type(limit))
+
+
+@pytest.mark.parametrize("text", ["x", "-1", "1.5", "50%", "1e3", "nan", "{{ params.limit }}"])
+def test_other_text_is_refused(text: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"^max_changes: .* is neither a count nor a share"):
+        read_limit(text, "max_changes")
+
+
+def test_how_many_it_allows() -> None:
+    assert (most(0.25, 8), most(3, 8), most(None, 8)) == (2.0, 3, None)
+
+
+@pytest.mark.parametrize("max_concurrency", [0, -1, 65, True, 1.0, "4", None, 10**1000])
+def test_a_number_of_calls_out_of_range_is_refused(max_concurrency: object) -> None:
+    with pytest.raises(InvalidArgumentError, match=r"^max_concurrency: .* is not an integer from 1 to 64$"):
+        check_count("max_concurrency", max_concurrency, 64)
+
+
+@pytest.mark.parametrize("max_concurrency", [1, 4, 64])
+def test_a_number_of_calls_in_range_is_taken(max_concurrency: int) -> None:
+    assert check_count("max_concurrency", max_concurrency, 64) == max_concurrency
