@@ -4,8 +4,7 @@ import pytest
 
 from airflow_provider_batch.sandbox import Sandbox
 from tests.clock import Clock
-
-from .asking import APP, AUDIENCES, CEP, CEP_HEADERS, HEADERS, PROJECT, REST, VIP, ask, changes, get, post
+from tests.sandbox.client import APP, AUDIENCES, CEP, CEP_HEADERS, HEADERS, PROJECT, REST, VIP, ask, changes, get, post
 
 INVALID_KEY = (401, 10, "AUTHENTICATION_INVALID")
 NOT_FOUND = (404, "ROUTE_NOT_FOUND")

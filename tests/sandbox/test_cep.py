@@ -7,8 +7,7 @@ import pytest
 
 from airflow_provider_batch.sandbox import Sandbox
 from tests.clock import Clock
-
-from .asking import APP, CEP, CEP_HEADERS, PROJECT, REST, Reply, ask, get, post
+from tests.sandbox.client import APP, CEP, CEP_HEADERS, PROJECT, REST, Reply, ask, get, post
 
 MISSING = (400, "MISSING_PARAMETER")
 MALFORMED = (400, "MALFORMED_PARAMETER")

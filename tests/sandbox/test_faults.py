@@ -7,10 +7,9 @@ from collections import Counter
 import pytest
 
 from airflow_provider_batch.sandbox import Fault, Sandbox
-from airflow_provider_batch.sandbox.faults import ANY_CALL, FaultScript, any_write
+from airflow_provider_batch.sandbox.faults import ANY_CALL, FaultInjector, any_write
 from tests.clock import eventually
-
-from .asking import CEP, PHONES, PROJECT, VIP, ask, changes, get, post
+from tests.sandbox.client import CEP, PHONES, PROJECT, VIP, ask, changes, get, post
 
 WRITE = changes(add=["a"])
 CEP_WRITES: dict[str, dict[str, object]] = {
@@ -172,7 +171,7 @@ def test_a_rate_is_a_share(rate: float) -> None:
 
 
 def drawn(rate: float, seed: int, token_status: int | None = 201) -> list[Fault | None]:
-    script = FaultScript(rate, seed)
+    script = FaultInjector(rate, seed)
     return [script.take(token_status) for _ in range(500)]
 
 

@@ -3,8 +3,7 @@ from __future__ import annotations
 import os
 
 from airflow_provider_batch.sandbox import Sandbox
-
-from .asking import PROJECT, VIP, ask, changes
+from tests.sandbox.client import PROJECT, VIP, ask, changes
 
 pytest_plugins = ["airflow_provider_batch.sandbox.fixture"]
 

@@ -106,7 +106,7 @@ def test_an_audience_of_two_types_is_told_in_one_line() -> None:
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert (ended.returncode, ended.stderr.splitlines()[-1].partition("error: ")[2]) == (
         2,
-        "an audience is named twice",
+        "an audience is given twice; give each name once, with one type",
     )
 
 
@@ -138,7 +138,9 @@ def test_a_wrong_option_is_named(option: str, value: str) -> None:
 def test_a_taken_port_is_one_line(sandbox: Sandbox) -> None:
     ended = subprocess.run([*COMMAND, "--port", str(sandbox.port)], capture_output=True, text=True, timeout=30)
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr == f"can't listen on 127.0.0.1:{sandbox.port}: Address already in use\n"
+    assert ended.stderr == (
+        f"cannot listen on 127.0.0.1:{sandbox.port}: Address already in use. Choose another port with --port.\n"
+    )
 
 
 def test_a_missing_extra_is_one_line() -> None:

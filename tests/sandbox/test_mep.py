@@ -8,8 +8,7 @@ import pytest
 
 from airflow_provider_batch.sandbox import Sandbox
 from tests.clock import Clock
-
-from .asking import APP, AUDIENCES, HEADERS, PHONES, REST, VIP, ask, changes
+from tests.sandbox.client import APP, AUDIENCES, HEADERS, PHONES, REST, VIP, ask, changes
 
 MISUSE = (403, 12, "API_MISUSE")
 NOT_FOUND = (404, 20, "ROUTE_NOT_FOUND")

@@ -4,8 +4,7 @@ import re
 
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from tests.clock import Clock
-
-from .asking import APP, CEP_HEADERS, PROJECT, REST, VIP, ask, changes, get, post
+from tests.sandbox.client import APP, CEP_HEADERS, PROJECT, REST, VIP, ask, changes, get, post
 
 
 def test_the_page_needs_nothing_from_elsewhere(sandbox: Sandbox) -> None:

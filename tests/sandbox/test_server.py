@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_batch.sandbox import Sandbox
-from airflow_provider_batch.sandbox.errors import Refused
+from airflow_provider_batch.sandbox.errors import Rejected
 from tests.clock import eventually
-
-from .asking import (
+from tests.sandbox.client import (
     APP,
     AUDIENCES,
     CEP_HEADERS,
@@ -51,7 +50,7 @@ def test_it_comes_back_on_its_port_with_its_state(sandbox: Sandbox) -> None:
 
 
 def test_stopping_twice_is_fine_and_starting_twice_is_not(sandbox: Sandbox) -> None:
-    with pytest.raises(RuntimeError, match="running already"):
+    with pytest.raises(RuntimeError, match="already running"):
         sandbox.start()
     sandbox.stop()
     sandbox.stop()
@@ -130,9 +129,9 @@ def test_a_taken_port_is_an_error_of_the_caller(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ({"latency": -1}, "negative"),
-        ({"indexing_delay": -1}, "negative"),
-        ({"latency": float("nan")}, "negative"),
+        ({"latency": -1}, "0 seconds or more"),
+        ({"indexing_delay": -1}, "0 seconds or more"),
+        ({"latency": float("nan")}, "0 seconds or more"),
         ({"apps": ()}, "at least one app"),
         ({"indexing_order": "x"}, "sent or random"),
         ({"apps": ["same"], "projects": ["same"]}, "same key"),
@@ -182,7 +181,7 @@ def test_each_app_has_every_audience_and_its_own_members() -> None:
         assert sandbox.members("b") == sandbox.members("a", "android") == frozenset()
         assert json.loads(sandbox.connection_json("android"))["login"] == "android"
         assert sandbox.audience("b", "android").nb_ids == 1
-        with pytest.raises(Refused, match="ROUTE_NOT_FOUND"):
+        with pytest.raises(Rejected, match="ROUTE_NOT_FOUND"):
             sandbox.members("c")
 
 
