@@ -84,7 +84,7 @@ class UnknownAudience(Rejected):
     """The app or project has no audience with this name and a type that the version accepts."""
 
     def __init__(self) -> None:
-        # Undocumented: the error for an unknown audience. The 1.0 table says code 20 of routes; in 2.x, only
+        # Undocumented: the error for an unknown audience. The 1.0 table has code 20 for routes; in 2.x, only
         # https://doc.batch.com/developer/api/cep/audiences/view lists a 404.
         super().__init__(ApiError.ROUTE_NOT_FOUND, "the audience does not exist")
 
