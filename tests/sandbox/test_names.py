@@ -11,6 +11,6 @@ def test_a_name_alone_means_custom_ids() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["", ":custom_ids", "vip:", "vip:emails", "v p:custom_ids", "vip:custom_ids:x"])
-def test_anything_else_is_refused(wrong: str) -> None:
+def test_anything_else_is_rejected(wrong: str) -> None:
     with pytest.raises(ValueError, match="audience name"):
         parse_audience(wrong)

@@ -31,7 +31,7 @@ def test_membership_is_a_set(clock: Clock) -> None:
     assert state.view("app", "vip").nb_ids == 1
 
 
-def test_a_write_counts_only_once_the_delay_has_passed(clock: Clock) -> None:
+def test_a_write_is_applied_after_the_delay(clock: Clock) -> None:
     state = a_state(clock, delay=30)
     token = write(state, add=["a"])
     clock.now += 29
@@ -42,7 +42,7 @@ def test_a_write_counts_only_once_the_delay_has_passed(clock: Clock) -> None:
     assert state.members("app", "vip") == {"a"}
 
 
-def test_a_token_tells_of_its_own_write_and_no_token_of_the_latest(clock: Clock) -> None:
+def test_a_token_shows_its_own_write_and_no_token_the_latest(clock: Clock) -> None:
     state = a_state(clock, delay=30)
     first = write(state, add=["a"])
     clock.now += 20
@@ -74,18 +74,18 @@ def test_writes_are_applied_in_order_even_if_the_clock_is_set_back(clock: Clock)
     assert state.members("app", "vip") == frozenset()
 
 
-def test_writes_in_random_order_count_one_by_one_and_all_in_the_end(clock: Clock) -> None:
+def test_writes_in_random_order_are_applied_one_by_one_and_all_in_the_end(clock: Clock) -> None:
     state = State(["app"], ["vip"], indexing_delay=60, clock=clock, indexing_order="random", seed=1)
     tokens = [write(state, add=[str(number)]) for number in range(20)]
     clock.now += 30
     applied = [state.view("app", "vip", token).indexing_state == "APPLIED" for token in tokens]
     assert state.members("app", "vip") == {str(number) for number, done in enumerate(applied) if done}
-    assert applied != sorted(applied, reverse=True)  # a later one counts, and an earlier one does not
+    assert applied != sorted(applied, reverse=True)  # some write is applied before an earlier one
     clock.now += 30
     assert len(state.members("app", "vip")) == 20
 
 
-def test_in_random_order_an_add_may_outlive_a_later_remove(clock: Clock) -> None:
+def test_in_random_order_an_add_can_be_applied_after_a_later_remove(clock: Clock) -> None:
     ends = set()
     for seed in range(20):
         state = State(["app"], ["vip"], indexing_delay=60, clock=clock, indexing_order="random", seed=seed)
@@ -117,7 +117,7 @@ def test_apps_share_nothing(clock: Clock) -> None:
         state.view("android", "vip", token)
 
 
-def test_a_replace_in_random_order_ends_earlier_writes_for_good_where_states_say_so(clock: Clock) -> None:
+def test_in_random_order_replaced_writes_are_never_applied(clock: Clock) -> None:
     for seed in range(20):
         state = State(
             ["app"], ["vip"], projects=["project"], indexing_delay=60, clock=clock, indexing_order="random", seed=seed
@@ -132,7 +132,7 @@ def test_a_replace_in_random_order_ends_earlier_writes_for_good_where_states_say
         assert state.members("project", "vip") == {"new"}
 
 
-def test_a_late_replace_ends_no_later_replace(clock: Clock) -> None:
+def test_an_earlier_replace_applied_late_changes_nothing(clock: Clock) -> None:
     for seed in range(20):
         state = State([], ["vip"], projects=["p"], indexing_delay=60, clock=clock, indexing_order="random", seed=seed)
         state.write("p", "vip", Change({"first": NO_TRAITS}, replaces=True))
@@ -142,7 +142,7 @@ def test_a_late_replace_ends_no_later_replace(clock: Clock) -> None:
         assert state.view("p", "vip").indexing_state == "APPLIED"
 
 
-def test_every_key_has_the_audiences_that_it_can_hold(clock: Clock) -> None:
+def test_every_key_has_the_audiences_of_its_types(clock: Clock) -> None:
     names = ["vip", "ads:advertising_ids", "phones:install_ids"]
     state = State(["app"], names, projects=["project"], indexing_delay=0, clock=clock)
     assert [(facts.name, facts.type) for _, facts in state.listed("app")] == [
@@ -172,7 +172,7 @@ def test_a_deleted_name_is_free_again_and_its_members_are_gone(clock: Clock) -> 
     assert state.members("app", "vip") == frozenset()
 
 
-def test_threads_lose_no_write(clock: Clock) -> None:
+def test_threads_lose_no_writes(clock: Clock) -> None:
     state = a_state(clock)
 
     def push(worker: int) -> None:
@@ -188,7 +188,7 @@ def test_threads_lose_no_write(clock: Clock) -> None:
     assert len(state.members("app", "vip")) == 1600
 
 
-def test_what_is_applied_is_not_looked_at_again(clock: Clock) -> None:
+def test_applied_writes_are_not_kept_pending(clock: Clock) -> None:
     state = a_state(clock)
     for number in range(500):
         write(state, add=[str(number)])
