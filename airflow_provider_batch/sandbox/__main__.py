@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
 from airflow_provider_batch.sandbox.api import CEP_DEFAULT_VERSION
 from airflow_provider_batch.sandbox.names import parse_audience
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, default in DEFAULTS.items():
         settings[name] = tuple(dict.fromkeys(settings[name] or default))
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _leave)
+        signal.signal(number, lambda *_: sys.exit(0))
     try:
         sandbox = Sandbox(**settings)
     except ValueError as exc:  # each option is valid, but not with the others
@@ -50,10 +50,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         threading.Event().wait()
     finally:
         sandbox.stop()
-
-
-def _leave(*_: object) -> NoReturn:
-    raise SystemExit(0)
 
 
 def _greeting(sandbox: Sandbox, audiences: Sequence[str], apps: Sequence[str], projects: Sequence[str]) -> str:

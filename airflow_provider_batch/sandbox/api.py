@@ -41,8 +41,8 @@ class Api:
     state: State
     rest_api_key: str
     error_keys: ErrorKeys
-    api_version: str | None
-    rate_limit: RateLimit | None
+    api_version: str | None = CEP_DEFAULT_VERSION
+    rate_limit: RateLimit | None = None
 
     def error_format(self, platform: Platform) -> ErrorFormat:
         """Return the form in which *platform* sends its errors."""
@@ -62,7 +62,7 @@ class Api:
             return ApiResponse(status, content, JSON_HEADERS, adds, removes)
 
     def _read(self, request: ApiRequest, route: Route) -> Operation:
-        # Undocumented: which of several errors comes first. Here: route, keys, rate, parameters, audience.
+        # Undocumented: which error comes first. The sandbox checks route, keys, rate, parameters, then audience.
         if route.verb is None:
             raise Rejected(ApiError.ROUTE_NOT_FOUND, "the route does not exist")
         if route.platform == "mep":

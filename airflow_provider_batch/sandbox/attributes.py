@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from airflow_provider_batch.sandbox.errors import malformed
 
-# Undocumented: the characters of a name. The sandbox rejects brackets, so that it notices a misspelt type, and no name.
+# Undocumented: the characters of a name. The sandbox accepts all but brackets, so that it rejects types such as day(x).
 _KEY = re.compile(r"(?:(date|url)\(([^()]+)\)|[^()]+)")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}")
 _RFC_3339 = re.compile(_DATE.pattern + r"(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2})")

@@ -14,7 +14,7 @@ IndexingState = Literal["IN_PROGRESS", "APPLIED", "REPLACED"]
 
 
 @dataclass(frozen=True, slots=True)
-class AudienceView:
+class AudienceFacts:
     """The fields of the view route, named as in 1.0: https://doc.batch.com/api/custom-audience/1.0/get/"""
 
     name: str
@@ -112,9 +112,9 @@ class Audience:
         self.updated = now
         return token
 
-    def view(self, now: float, write: Write) -> AudienceView:
+    def view(self, now: float, write: Write) -> AudienceFacts:
         """Return the audience with the state of *write*."""
-        return AudienceView(
+        return AudienceFacts(
             name=self.name,
             type=self.type,
             description=self.description,

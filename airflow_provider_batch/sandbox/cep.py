@@ -18,7 +18,7 @@ from typing import Any
 
 from airflow_provider_batch.sandbox import parameters
 from airflow_provider_batch.sandbox.attributes import cep_attributes
-from airflow_provider_batch.sandbox.audience import NO_TRAITS, AudienceView, Change, Traits
+from airflow_provider_batch.sandbox.audience import NO_TRAITS, AudienceFacts, Change, Traits
 from airflow_provider_batch.sandbox.errors import UnknownAudience, malformed
 from airflow_provider_batch.sandbox.names import AUDIENCE_NAME, CEP_TYPES, NAME_RULE
 from airflow_provider_batch.sandbox.request import ApiRequest, Operation
@@ -154,7 +154,7 @@ def _number_in(cursor: str) -> int:
     return int(number[1])
 
 
-def _encoded(view: AudienceView) -> dict[str, object]:
+def _encoded(view: AudienceFacts) -> dict[str, object]:
     return {
         "name": view.name,
         "display_name": view.description,

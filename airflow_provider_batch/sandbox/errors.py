@@ -57,7 +57,7 @@ class ErrorFormat:
 
 def mep_errors(keys: ErrorKeys) -> ErrorFormat:
     """Return the format of 1.0 and 1.1 with these *keys*."""
-    # Undocumented: the keys of an error body and the type of its code. The table of the 1.0 update page has numbers.
+    # Undocumented: the keys of an error body, and whether the code is a number or a name. The sandbox sends numbers.
     listed = tuple(error for error in ApiError if error is not ApiError.TOO_MANY_REQUESTS)
     return ErrorFormat(keys, numbered=True, listed=listed)
 

@@ -23,11 +23,10 @@ class Fault:
     :param headers: the headers of that response.
     :param body: the body of that response: bytes, text (sent as HTML) or a JSON object; None for the error that Batch
         documents with that status, or for an empty body if there is none.
-    :param after_write: whether the call still writes with *status* or *reset*. Without them it always writes.
+    :param after_write: whether the call still writes with *status* or *reset*; without them it always writes.
     :param reset: break the TCP connection instead of sending a response.
     :param cut_body: announce the whole body, send half of it and close the connection.
-    :param stall: seconds to wait before the response, after the write, because a client that gives up cannot know
-        whether it happened.
+    :param stall: seconds between the write and the response, so that a client that gives up cannot know the outcome.
     """
 
     status: int | None = None

@@ -2,8 +2,8 @@
 The custom audience API 1.0 and 1.1, read strictly.
 
 Pages: https://doc.batch.com/developer/api/mep/custom-audience/1.0/update, and the first parts of create, get, list and
-delete under https://doc.batch.com/api/custom-audience/1.0/ and of all six verbs under .../1.1/. No page describes the
-replace of 1.0.
+delete under https://doc.batch.com/api/custom-audience/1.0/ and of all six verbs under
+https://doc.batch.com/api/custom-audience/1.1/. Batch has no page for the replace of 1.0.
 """
 
 from __future__ import annotations

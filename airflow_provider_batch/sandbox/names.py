@@ -10,7 +10,7 @@ NAME_RULE = "must be 1 to 255 letters, digits, _ and -"
 
 MEP_TYPES = {"1.0": frozenset({"custom_ids", "advertising_ids"}), "1.1": frozenset({"install_ids"})}
 # https://doc.batch.com/api/audience/create/ (2.2, 2.3) lists only this one.
-# Undocumented: whether later versions accept more. The sandbox does not.
+# Undocumented: whether later versions accept more types. The sandbox does not.
 CEP_TYPES = frozenset({"custom_ids"})
 ALL_TYPES = frozenset[str]().union(*MEP_TYPES.values(), CEP_TYPES)
 

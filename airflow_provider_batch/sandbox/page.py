@@ -8,7 +8,7 @@ from airflow_provider_batch.sandbox.calls import Call, CallLog, shortened
 from airflow_provider_batch.sandbox.names import MEP_TYPES
 from airflow_provider_batch.sandbox.state import State
 
-# The version of 1.x that accepts the type; all versions of 2.x accept all types of a project.
+# The version that an app's audience of each type belongs to; a project's audience belongs to all versions of 2.x.
 _MEP_VERSIONS = {audience_type: version for version, types in MEP_TYPES.items() for audience_type in types}
 
 

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from typing import Any, Self, get_args
 
 from airflow_provider_batch.sandbox.api import CEP_DEFAULT_VERSION, Api
-from airflow_provider_batch.sandbox.audience import AudienceView
+from airflow_provider_batch.sandbox.audience import AudienceFacts
 from airflow_provider_batch.sandbox.calls import Call, CallLog
 from airflow_provider_batch.sandbox.errors import ErrorKeys
 from airflow_provider_batch.sandbox.faults import Fault, FaultInjector
@@ -27,7 +27,7 @@ MISSING_EXTRA = "the sandbox needs Starlette and uvicorn: pip install 'airflow-p
 
 class Sandbox:
     """
-    A local Batch for tests and first steps; it listens on 127.0.0.1 only and runs in its own thread.
+    A local Batch for tests and first steps; it listens on 127.0.0.1 only and runs in its own thread::
 
         with Sandbox() as sandbox:
             monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", sandbox.connection_json())
@@ -177,7 +177,7 @@ class Sandbox:
             member: {"attributes": dict(each.attributes), "tags": list(each.tags)} for member, each in traits.items()
         }
 
-    def audience(self, audience: str, app: str | None = None) -> AudienceView:
+    def audience(self, audience: str, app: str | None = None) -> AudienceFacts:
         """Return what the view route returns without a token, with the field names of 1.0."""
         return self._state.view(self._key(app), audience)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Set
 from itertools import count
 from typing import Literal
 
-from airflow_provider_batch.sandbox.audience import Audience, AudienceView, Change, Traits, Write
+from airflow_provider_batch.sandbox.audience import Audience, AudienceFacts, Change, Traits, Write
 from airflow_provider_batch.sandbox.errors import UnknownAudience, malformed
 from airflow_provider_batch.sandbox.names import ALL_TYPES, CEP_TYPES, parse_audience
 
@@ -74,7 +74,7 @@ class State:
                 raise malformed("type differs from the type of the audience")
             return audience.accept(change, now, self._due(now, audience))
 
-    def view(self, key: str, name: str, token: str | None = None, types: Set[str] = ALL_TYPES) -> AudienceView:
+    def view(self, key: str, name: str, token: str | None = None, types: Set[str] = ALL_TYPES) -> AudienceFacts:
         """
         Return the audience with the state of a write.
 
@@ -89,7 +89,7 @@ class State:
                 raise malformed("indexing_token was not issued for this audience")
             return audience.view(now, write)
 
-    def listed(self, key: str, types: Set[str] = ALL_TYPES) -> list[tuple[int, AudienceView]]:
+    def listed(self, key: str, types: Set[str] = ALL_TYPES) -> list[tuple[int, AudienceFacts]]:
         """Return every audience with its number, newest first."""
         now = self._clock()
         with self._lock:
