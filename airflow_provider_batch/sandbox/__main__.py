@@ -1,68 +1,59 @@
+"""The command ``python -m airflow_provider_batch.sandbox``."""
+
 from __future__ import annotations
 
 import argparse
 import math
+import os
 import re
 import shlex
 import signal
 import sys
 import threading
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TypeVar
 
-from .api import CEP_DEFAULT_VERSION
-from .names import audience_of
-from .routes import CEP_VERSION
-from .server import HOST, Sandbox
+from airflow_provider_batch.sandbox.api import CEP_DEFAULT_VERSION
+from airflow_provider_batch.sandbox.names import parse_audience
+from airflow_provider_batch.sandbox.routes import CEP_VERSION
+from airflow_provider_batch.sandbox.server import HOST, Sandbox
 
-DEFAULT_AUDIENCES = ("vip",)
-DEFAULT_APPS = ("sandbox-app-key",)
-DEFAULT_PROJECTS = ("project_sandbox",)
+DEFAULTS = {"audiences": ("vip",), "apps": ("sandbox-app-key",), "projects": ("project_sandbox",)}
 ANY_VERSION = "any"
+
+V = TypeVar("V")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a sandbox until the process is interrupted or terminated."""
     parser = _parser()
-    options = parser.parse_args(arguments)
-    audiences = tuple(dict.fromkeys(options.audience or DEFAULT_AUDIENCES))
-    apps = tuple(dict.fromkeys(options.app or DEFAULT_APPS))
-    projects = tuple(dict.fromkeys(options.project or DEFAULT_PROJECTS))
+    settings = vars(parser.parse_args(arguments))
+    for name, default in DEFAULTS.items():
+        settings[name] = tuple(dict.fromkeys(settings[name] or default))
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _leave)
+        signal.signal(number, lambda *_: sys.exit(0))
     try:
-        sandbox = Sandbox(
-            audiences,
-            port=options.port,
-            apps=apps,
-            projects=projects,
-            api_version=None if options.api_version == ANY_VERSION else options.api_version,
-            requests_per_second=options.cep_requests_per_second,
-            latency=options.latency,
-            indexing_delay=options.indexing_delay,
-            fault_rate=options.fault_rate,
-            seed=options.seed,
-        )
-    except ValueError as exc:  # of options that are right one by one
+        sandbox = Sandbox(**settings)
+    except ValueError as exc:  # each option is valid, but not with the others
         parser.error(str(exc))
     try:
         sandbox.start()
     except ImportError as exc:
         sys.exit(str(exc))
     except OSError as exc:
-        sys.exit(f"can't listen on {HOST}:{options.port}: {exc.strerror}")
+        reason = os.strerror(exc.errno or 0)
+        sys.exit(f"cannot listen on {HOST}:{sandbox.port}: {reason}. Choose another port with --port.")
     try:
-        print(_greeting(sandbox, audiences, apps, projects), flush=True)
+        print(_greeting(sandbox, *(settings[name] for name in DEFAULTS)), flush=True)
         threading.Event().wait()
     finally:
         sandbox.stop()
 
 
-def _leave(*_: object) -> NoReturn:
-    raise SystemExit(0)
-
-
 def _greeting(sandbox: Sandbox, audiences: Sequence[str], apps: Sequence[str], projects: Sequence[str]) -> str:
-    """The page and, for each app and project, a line for the shell; the first app is the default connection."""
+    """Return the page's address, the audiences, and a connection to export for each app and project."""
     lines = [f"Batch sandbox: {sandbox.url}/", f"Audiences: {', '.join(audiences)}"]
     names = [f"BATCH_{number}" if number > 1 else "BATCH_DEFAULT" for number in range(1, len(apps) + 1)]
     names += [f"BATCH_CEP_{number}" if number > 1 else "BATCH_CEP" for number in range(1, len(projects) + 1)]
@@ -74,85 +65,68 @@ def _greeting(sandbox: Sandbox, audiences: Sequence[str], apps: Sequence[str], p
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m airflow_provider_batch.sandbox",
-        description="A local stand-in for Batch's audience APIs 1.0, 1.1 and 2.x. Listens on 127.0.0.1 only.",
+        description="A local stand-in for Batch's audience APIs 1.0, 1.1 and 2.x. It listens on 127.0.0.1 only.",
+        epilog="You can repeat --audience, --app and --project.",
     )
+    port = _checked(int, lambda number: 0 <= number <= 65535, "a port from 0 to 65535")
+    seconds = _checked(float, lambda number: 0 <= number < math.inf, "a number of seconds, 0 or more")
+    share = _checked(float, lambda number: 0 <= number <= 1, "a number from 0 to 1")
+    rate = _checked(float, lambda number: 0 < number < math.inf, "a number above 0")
+    key = _checked(str, re.compile(r"[A-Za-z0-9_-]+").fullmatch, "a key of letters, digits, _ and -")
+    version = _checked(str, CEP_VERSION.fullmatch, f"a version such as {CEP_DEFAULT_VERSION}, or {ANY_VERSION}")
     add = parser.add_argument
-    add("--port", type=_port, default=8000, help="0 takes any free port (default: %(default)s)")
-    add("--latency", type=_seconds, default=0.0, metavar="SECONDS", help="added to each answer")
-    add("--indexing-delay", type=_seconds, default=0.0, metavar="SECONDS", help="a write is IN_PROGRESS for so long")
-    add("--fault-rate", type=_rate, default=0.0, metavar="0..1", help="share of calls that get a random fault")
-    add("--seed", type=int, metavar="N", help="draw the same faults again")
-    add(
+    repeatable = partial(add, action="append")
+    add("--port", type=port, default=8000, help="port to listen on; 0 for any free one (default: %(default)s)")
+    add("--latency", type=seconds, default=0.0, metavar="SECONDS", help="added to each response")
+    add("--indexing-delay", type=seconds, default=0.0, metavar="SECONDS", help="how long a write stays IN_PROGRESS")
+    add("--fault-rate", type=share, default=0.0, metavar="0..1", help="share of calls that get a random fault")
+    add("--seed", type=int, metavar="N", help="the same seed draws the same faults")
+    repeatable(
         "--audience",
+        dest="audiences",
         type=_audience,
-        action="append",
         metavar="NAME[:TYPE]",
-        help="exists from the start (default: vip); custom_ids in apps and projects, other types in apps",
+        help="exists from the start (default: vip); custom_ids in all apps and projects, other types in all apps",
     )
-    add("--app", type=_key, action="append", metavar="API_KEY", help=f"an app's key (default: {DEFAULT_APPS[0]})")
-    add("--project", type=_key, action="append", metavar="KEY", help=f"a project (default: {DEFAULT_PROJECTS[0]})")
+    repeatable("--app", dest="apps", type=key, metavar="KEY", help="key of an app (default: sandbox-app-key)")
+    repeatable(
+        "--project", dest="projects", type=key, metavar="KEY", help="key of a project (default: project_sandbox)"
+    )
     add(
         "--api-version",
-        type=_version,
+        type=lambda text: None if text == ANY_VERSION else version(text),
         default=CEP_DEFAULT_VERSION,
         metavar="2.N",
-        help=f"the only 2.x that exists, or {ANY_VERSION} (default: %(default)s)",
+        help=f"the one 2.x version that exists, or {ANY_VERSION} (default: %(default)s)",
     )
     add(
         "--cep-requests-per-second",
-        type=_requests_per_second,
+        dest="requests_per_second",
+        type=rate,
         metavar="N",
-        help="more for one project are answered 429 (default: no limit)",
+        help="limit for each project; further requests get a 429 (default: no limit)",
     )
     return parser
 
 
-def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError("a port is between 0 and 65535")
-    return port
+def _checked(convert: Callable[[str], V], allowed: Callable[[V], object], wanted: str) -> Callable[[str], V]:
+    """Return an argparse type that rejects a value if *convert* raises ValueError or *allowed* is false."""
 
+    def read(text: str) -> V:
+        with suppress(ValueError):
+            if allowed(value := convert(text)):
+                return value
+        raise argparse.ArgumentTypeError(f"must be {wanted}")
 
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 <= seconds < math.inf:
-        raise argparse.ArgumentTypeError("seconds can't be negative or endless")
-    return seconds
-
-
-def _rate(text: str) -> float:
-    rate = float(text)
-    if not 0 <= rate <= 1:
-        raise argparse.ArgumentTypeError("a rate is between 0 and 1")
-    return rate
-
-
-def _requests_per_second(text: str) -> float:
-    number = float(text)
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError("a number above 0")
-    return number
+    return read
 
 
 def _audience(text: str) -> str:
     try:
-        name, audience_type = audience_of(text)
+        name, audience_type = parse_audience(text)
     except ValueError as exc:
         raise argparse.ArgumentTypeError(str(exc)) from None
     return name if audience_type == "custom_ids" else f"{name}:{audience_type}"
-
-
-def _version(text: str) -> str:
-    if text != ANY_VERSION and not CEP_VERSION.fullmatch(text):
-        raise argparse.ArgumentTypeError(f"a version is one like {CEP_DEFAULT_VERSION}, or {ANY_VERSION}")
-    return text
-
-
-def _key(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", text):
-        raise argparse.ArgumentTypeError("a key has letters, digits, _ and - only")
-    return text
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Answer one request as Batch's pages tell: check its route, its keys and its rate, then read it. Knows no socket."""
+"""The API without a network: a request becomes the response that Batch's pages describe."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from . import cep, mep
-from .errors import CEP_ERRORS, ApiError, ErrorKeys, ErrorStyle, Refused, mep_errors
-from .rate import RateLimit
-from .request import Operation, Question, refuse
-from .routes import Platform, Route, route_of
-from .state import State
+from airflow_provider_batch.sandbox import cep, mep
+from airflow_provider_batch.sandbox.errors import CEP_ERRORS, ApiError, ErrorFormat, ErrorKeys, Rejected, mep_errors
+from airflow_provider_batch.sandbox.rate import RateLimit
+from airflow_provider_batch.sandbox.request import ApiRequest, Operation
+from airflow_provider_batch.sandbox.routes import Platform, Route, route_of
+from airflow_provider_batch.sandbox.state import State
 
 JSON_HEADERS: Mapping[str, str] = {"Content-Type": "application/json"}
 CEP_DEFAULT_VERSION = "2.11"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """*adds* and *removes* count the elements that were understood, for the record of calls."""
+class ApiResponse:
+    """One HTTP response; *adds* and *removes* count the elements of a valid request, for the record of calls."""
 
     status: int
     content: bytes
@@ -28,64 +28,64 @@ class Answer:
     removes: int = 0
 
 
+@dataclass(frozen=True, repr=False)
 class Api:
-    """*error_keys* are MEP's. *api_version* is the only 2.x that exists, None: all do. *rate_limit* is CEP's."""
+    """
+    The audience APIs 1.0, 1.1 and 2.x over one state.
 
-    def __init__(
-        self,
-        state: State,
-        rest_api_key: str,
-        error_keys: ErrorKeys,
-        *,
-        api_version: str | None = CEP_DEFAULT_VERSION,
-        rate_limit: RateLimit | None = None,
-    ) -> None:
-        self._state = state
-        self._rest_api_key = rest_api_key
-        self._api_version = api_version
-        self._rate_limit = rate_limit
-        self._styles: dict[Platform, ErrorStyle] = {"mep": mep_errors(error_keys), "cep": CEP_ERRORS}
+    :param error_keys: the keys of code and message in an error body of 1.0 and 1.1.
+    :param api_version: the one version of 2.x that exists; None if all versions exist.
+    :param rate_limit: the limit for each project of 2.x; None for no limit.
+    """
 
-    def error_style(self, platform: Platform) -> ErrorStyle:
-        return self._styles[platform]
+    state: State
+    rest_api_key: str
+    error_keys: ErrorKeys
+    api_version: str | None = CEP_DEFAULT_VERSION
+    rate_limit: RateLimit | None = None
 
-    def answer(self, question: Question, *, perform: bool = True) -> Answer:
-        """Answer *question*; without *perform* it is only read and counted, and nothing changes."""
-        route = route_of(question)
+    def error_format(self, platform: Platform) -> ErrorFormat:
+        """Return the form in which *platform* sends its errors."""
+        return CEP_ERRORS if platform == "cep" else mep_errors(self.error_keys)
+
+    def respond(self, request: ApiRequest, *, perform: bool = True) -> ApiResponse:
+        """Return the response to *request*; without *perform* the request is checked but changes nothing."""
+        route = route_of(request)
         adds = removes = 0
         try:
-            operation = self._read(question, route)
+            operation = self._read(request, route)
             adds, removes = operation.adds, operation.removes
-            body = operation.perform(self._state) if perform else {}
-            return Answer(operation.status, json.dumps(body).encode(), JSON_HEADERS, adds, removes)
-        except Refused as refusal:
-            status, content = self.error_style(route.platform).answer(refusal.error, refusal.reason)
-            return Answer(status, content, JSON_HEADERS, adds, removes)
+            body = operation.perform(self.state) if perform else None
+            return ApiResponse(operation.status, json.dumps(body or {}).encode(), JSON_HEADERS, adds, removes)
+        except Rejected as rejection:
+            status, content = self.error_format(route.platform).encode(rejection.error, rejection.reason)
+            return ApiResponse(status, content, JSON_HEADERS, adds, removes)
 
-    def _read(self, question: Question, route: Route) -> Operation:
-        # not documented: which of several faults is told first. Here: route, keys, rate, body, parameters, audience.
+    def _read(self, request: ApiRequest, route: Route) -> Operation:
+        # Undocumented: which error comes first. The sandbox checks route, keys, rate, parameters, then audience.
         if route.verb is None:
-            refuse(ApiError.ROUTE_NOT_FOUND, "no such route")
+            raise Rejected(ApiError.ROUTE_NOT_FOUND, "the route does not exist")
         if route.platform == "mep":
-            self._check_app(question, route)
-            return mep.read(question, route)
-        if self._api_version not in {None, route.version}:
-            refuse(ApiError.ROUTE_NOT_FOUND, "no such version of the API")
-        self._check_project(question, route)
-        if self._rate_limit and not self._rate_limit.admits(route.key):
-            refuse(ApiError.TOO_MANY_REQUESTS, "this project asks too often")
-        return cep.read(question, route)
+            self._check_app(request, route)
+            return mep.read(request, route)
+        if self.api_version not in {None, route.version}:
+            raise Rejected(ApiError.ROUTE_NOT_FOUND, "the version of the API does not exist")
+        self._check_project(request, route)
+        if self.rate_limit and not self.rate_limit.admits(route.key):
+            raise Rejected(ApiError.TOO_MANY_REQUESTS, "the project exceeds its rate limit")
+        return cep.read(request, route)
 
-    def _check_app(self, question: Question, route: Route) -> None:
-        if question.headers.get("x-authorization") != self._rest_api_key:
-            refuse(ApiError.AUTHENTICATION_INVALID, "X-Authorization is missing or wrong")
-        if route.key not in self._state.apps:
-            # not documented: the error for an unknown app key.
-            refuse(ApiError.AUTHENTICATION_INVALID, "the app's API key in the path is unknown")
+    def _check_app(self, request: ApiRequest, route: Route) -> None:
+        if request.headers.get("x-authorization") != self.rest_api_key:
+            raise Rejected(ApiError.AUTHENTICATION_INVALID, "X-Authorization is missing or wrong")
+        if route.key not in self.state.apps:
+            # Undocumented: the error for an unknown app key.
+            raise Rejected(ApiError.AUTHENTICATION_INVALID, "the app key in the path is unknown")
 
-    def _check_project(self, question: Question, route: Route) -> None:
-        if question.headers.get("authorization") != f"Bearer {self._rest_api_key}":
-            refuse(ApiError.AUTHENTICATION_INVALID, "Authorization is missing or wrong")
-        if route.key not in self._state.projects:
-            # Documented is a key that is not valid for the project. not documented: a missing project.
-            refuse(ApiError.AUTHENTICATION_INVALID, "X-Batch-Project is missing or unknown")
+    def _check_project(self, request: ApiRequest, route: Route) -> None:
+        if request.headers.get("authorization") != f"Bearer {self.rest_api_key}":
+            raise Rejected(ApiError.AUTHENTICATION_INVALID, "Authorization is missing or wrong")
+        if route.key not in self.state.projects:
+            # The 2.x pages document this error for a key that is not valid for the project.
+            # Undocumented: the error for a missing or unknown project.
+            raise Rejected(ApiError.AUTHENTICATION_INVALID, "X-Batch-Project is missing or unknown")

@@ -1,4 +1,4 @@
-"""One audience: its members, and the writes on their way to them. Knows no app, no project and no clock."""
+"""One audience: its members and its writes. This module does not know apps, projects or clocks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ IndexingState = Literal["IN_PROGRESS", "APPLIED", "REPLACED"]
 
 @dataclass(frozen=True, slots=True)
 class AudienceFacts:
-    """What the view route tells, spelled as in 1.0; https://doc.batch.com/api/custom-audience/1.0/get/"""
+    """The fields of the view route, named as in 1.0: https://doc.batch.com/api/custom-audience/1.0/get/"""
 
     name: str
     type: str
@@ -28,7 +28,7 @@ class AudienceFacts:
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What came with an id when it was added."""
+    """The attributes and tags that a member was added with."""
 
     attributes: Mapping[str, object]
     tags: tuple[str, ...]
@@ -39,7 +39,11 @@ NO_TRAITS = Traits({}, ())
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one update or replace asks for. *stated_type* is the audience's type, where a request has to say it."""
+    """
+    The change that an update or a replace makes; a replace drops all earlier members first.
+
+    :param stated_type: the audience's type as the request states it; None on routes that take no type.
+    """
 
     adds: Mapping[str, Traits] = field(default_factory=dict)
     removes: Collection[str] = ()
@@ -47,18 +51,20 @@ class Change:
     stated_type: str | None = None
 
     def apply_to(self, members: dict[str, Traits]) -> None:
+        """Change *members* in place."""
         if self.replaces:
             members.clear()
-        # not documented: whether the attributes of a later add join those of an earlier one. Here: they replace them.
+        # Undocumented: whether a later add keeps earlier attributes. The sandbox drops them.
         members.update(self.adds)
-        # An id that is among both ends up removed: the rule of 1.0. Where the last one wins, it is among one only.
+        # An id that 1.0 adds and removes in one request ends up removed; a Change of 2.x has each id in one of the two.
+        # https://doc.batch.com/developer/api/mep/custom-audience/1.0/update
         for member in self.removes:
             members.pop(member, None)
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
-    """Which write of its audience this is, and from which moment on it counts."""
+class Write:
+    """One accepted write: its position among the writes of its audience, and when it is applied, in Unix seconds."""
 
     number: int
     due: float
@@ -66,7 +72,12 @@ class Stamp:
 
 @dataclass(slots=True)
 class Audience:
-    """*number* grows with each creation. With *tells_replaced*, a replace ends the writes that came before it."""
+    """
+    An audience of one app or project.
+
+    :param number: grows with each creation, over all apps and projects.
+    :param shows_replaced: whether an applied replace turns the state of earlier writes into ``REPLACED``.
+    """
 
     number: int
     name: str
@@ -74,52 +85,54 @@ class Audience:
     description: str
     created: float
     updated: float
-    latest: Stamp
-    tells_replaced: bool
+    latest: Write
+    shows_replaced: bool
     members: dict[str, Traits] = field(default_factory=dict)
-    waiting: deque[tuple[Stamp, Change]] = field(default_factory=deque)
-    # not documented: how long a token lives. Here: as long as its audience.
-    stamps: dict[str, Stamp] = field(default_factory=dict)
+    pending: deque[tuple[Write, Change]] = field(default_factory=deque)
+    # Undocumented: how long an indexing token is valid. In the sandbox it is valid as long as its audience exists.
+    writes: dict[str, Write] = field(default_factory=dict)
     last_replace: int = 0
 
-    def settle(self, now: float) -> Audience:
-        """Apply what is due, in that order; each write is looked at once, so a long past costs nothing."""
-        while self.waiting and self.waiting[0][0].due <= now:
-            stamp, change = self.waiting.popleft()
-            # not documented: whether a replaced write is ever applied. Here: not any more once it is called REPLACED.
-            if not self._is_replaced(stamp):
+    def apply_due(self, now: float) -> Audience:
+        """Apply the pending writes that are due by *now*, in the order of their due times, and return the audience."""
+        while self.pending and self.pending[0][0].due <= now:
+            write, change = self.pending.popleft()
+            # Undocumented: whether a replaced write is still applied. In the sandbox it is not.
+            if not self._is_replaced(write):
                 change.apply_to(self.members)
                 if change.replaces:
-                    self.last_replace = stamp.number
+                    self.last_replace = write.number
         return self
 
     def accept(self, change: Change, now: float, due: float) -> str:
+        """Accept a write and return its indexing token."""
         token = secrets.token_hex(16)
-        self.stamps[token] = self.latest = stamp = Stamp(self.latest.number + 1, due)
-        insort(self.waiting, (stamp, change), key=lambda waiting: waiting[0].due)
+        self.writes[token] = self.latest = write = Write(self.latest.number + 1, due)
+        insort(self.pending, (write, change), key=lambda pending: pending[0].due)
         self.updated = now
         return token
 
-    def facts(self, now: float, stamp: Stamp) -> AudienceFacts:
+    def view(self, now: float, write: Write) -> AudienceFacts:
+        """Return the audience with the state of *write*."""
         return AudienceFacts(
             name=self.name,
             type=self.type,
             description=self.description,
             created=_date(self.created),
             updated=_date(self.updated),
-            nb_ids=len(self.members),  # not documented: ids sent, or users found. Here: the ids that are applied.
-            indexing_state=self._state_of(stamp, now),
+            nb_ids=len(self.members),  # Undocumented: ids sent or users found. The sandbox counts the applied ids.
+            indexing_state=self._state_of(write, now),
         )
 
-    def _state_of(self, stamp: Stamp, now: float) -> IndexingState:
-        if self._is_replaced(stamp):
+    def _state_of(self, write: Write, now: float) -> IndexingState:
+        if self._is_replaced(write):
             return "REPLACED"
-        return "APPLIED" if stamp.due <= now else "IN_PROGRESS"
+        return "APPLIED" if write.due <= now else "IN_PROGRESS"
 
-    def _is_replaced(self, stamp: Stamp) -> bool:
-        return self.tells_replaced and stamp.number < self.last_replace
+    def _is_replaced(self, write: Write) -> bool:
+        return self.shows_replaced and write.number < self.last_replace
 
 
 def _date(moment: float) -> str:
-    # The documented dates of MEP carry no zone; UTC is this sandbox's choice.
+    # Undocumented: the time zone of the dates in 1.0 and 1.1, which have none. The sandbox uses UTC.
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S")

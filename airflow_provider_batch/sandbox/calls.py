@@ -1,3 +1,5 @@
+"""The record of the API calls that the sandbox has received."""
+
 from __future__ import annotations
 
 import threading
@@ -10,12 +12,17 @@ LAST_CALLS = 200
 
 @dataclass(frozen=True)
 class Call:
-    """One finished API call, recorded before its answer leaves, so whoever has the answer finds the call.
+    """
+    One API call; it is recorded before its response is sent, so a client that has the response finds the call.
 
-    *status* is None where the connection was broken instead. *at* is in Unix seconds, *seconds* how long it took,
-    *under_way* how many calls (this one included) were open when it came in. *app* is the key of the app or project,
-    shortened. *adds* and *removes* count elements of the request, also if a fault kept them from being written; they
-    are 0 for a request that was not understood. *body* is what was sent, kept only by `Sandbox(keep_bodies=True)`.
+    :param route: the path, with ``{api_key}`` in place of the app's key.
+    :param status: the HTTP status; None if a fault broke the connection instead.
+    :param adds: how many elements add an id, even if a fault prevents the write; 0 if the request is malformed. The
+        same holds for *removes*.
+    :param at: when it was recorded, in Unix seconds.
+    :param app: the key of the app or project, shortened.
+    :param under_way: how many calls were open when this one arrived, itself included.
+    :param body: the body of the request; kept only with `Sandbox(keep_bodies=True)`.
     """
 
     method: str
@@ -33,11 +40,12 @@ class Call:
 
     @property
     def elements(self) -> int:
+        """The number of adds and removes."""
         return self.adds + self.removes
 
 
 class CallLog:
-    """The last calls, and how many are open now. Written by the server's thread, read by any."""
+    """The last calls and the number of open ones; the server's thread writes it, any thread reads it."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
@@ -46,14 +54,16 @@ class CallLog:
         self._calls: deque[Call] = deque(maxlen=LAST_CALLS)
 
     def add(self, call: Call) -> None:
+        """Append *call*; the oldest call beyond `LAST_CALLS` is dropped."""
         with self._lock:
             self._calls.append(call)
 
     def snapshot(self) -> list[Call]:
+        """Return the calls, oldest first."""
         with self._lock:
             return list(self._calls)
 
 
 def shortened(key: str) -> str:
-    """Enough of a key to tell one app from another."""
+    """Return enough of *key* to distinguish one app or project from another."""
     return f"{key[:4]}…{key[-2:]}" if len(key) >= 12 else f"{key[:1]}…"

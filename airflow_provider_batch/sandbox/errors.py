@@ -1,3 +1,5 @@
+"""The errors of the API, and the form in which each platform sends them."""
+
 from __future__ import annotations
 
 import json
@@ -9,10 +11,7 @@ ErrorKeys = tuple[str, str]
 
 
 class ApiError(Enum):
-    """Every documented error, as (HTTP status, code); https://doc.batch.com/developer/api/mep/custom-audience/1.0/update
-
-    The last one is of the 2.x pages alone, which tell a status and no number.
-    """
+    """The documented errors as (HTTP status, code): https://doc.batch.com/developer/api/mep/custom-audience/1.0/update"""
 
     AUTHENTICATION_INVALID = (401, 10)
     API_MISUSE = (403, 12)
@@ -22,6 +21,7 @@ class ApiError(Enum):
     MALFORMED_JSON_BODY = (400, 32)
     SERVER_ERROR = (500, 1)
     MAINTENANCE_ERROR = (503, 2)
+    # Of the audience pages, only those of 2.x list this status. They give no number.
     TOO_MANY_REQUESTS = (429, None)
 
     def __init__(self, status: int, number: int | None) -> None:
@@ -30,42 +30,49 @@ class ApiError(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class ErrorStyle:
-    """How one half of the API tells its errors: under which *keys*, by number or by name, and which of them at all."""
+class ErrorFormat:
+    """
+    The form in which one platform sends its errors.
+
+    :param keys: the keys of code and message in the body.
+    :param numbered: whether the code is the error's number and not its name.
+    :param listed: the errors that the platform's pages list.
+    """
 
     keys: ErrorKeys
     numbered: bool
     listed: Collection[ApiError]
 
-    def answer(self, error: ApiError, reason: str = "") -> tuple[int, bytes]:
-        """HTTP status and body; an error that this half does not list is told as a malformed parameter."""
-        told = error if error in self.listed else ApiError.MALFORMED_PARAMETER
-        code = told.number if self.numbered else told.name
-        text = f"{told.name}: {reason}" if reason else told.name
-        return told.status, json.dumps({self.keys[0]: code, self.keys[1]: text}).encode()
+    def encode(self, error: ApiError, reason: str = "") -> tuple[int, bytes]:
+        """Return the HTTP status and the body; an error that is not listed is sent as `MALFORMED_PARAMETER`."""
+        sent = error if error in self.listed else ApiError.MALFORMED_PARAMETER
+        code = sent.number if self.numbered else sent.name
+        message = f"{sent.name}: {reason}" if reason else sent.name
+        return sent.status, json.dumps({self.keys[0]: code, self.keys[1]: message}).encode()
 
-    def of_status(self, status: int) -> ApiError | None:
-        """The first error listed with *status*."""
+    def with_status(self, status: int) -> ApiError | None:
+        """Return the first listed error with *status*, or None."""
         return next((error for error in self.listed if error.status == status), None)
 
 
-def mep_errors(keys: ErrorKeys) -> ErrorStyle:
-    # not documented: the keys of an error's body and the type of its code. The table gives names and numbers only.
+def mep_errors(keys: ErrorKeys) -> ErrorFormat:
+    """Return the format of 1.0 and 1.1 with these *keys*."""
+    # Undocumented: the keys of an error body, and whether the code is a number or a name. The sandbox sends numbers.
     listed = tuple(error for error in ApiError if error is not ApiError.TOO_MANY_REQUESTS)
-    return ErrorStyle(keys, numbered=True, listed=listed)
+    return ErrorFormat(keys, numbered=True, listed=listed)
 
 
-# The keys are documented in https://doc.batch.com/developer/api/cep/audiences/list, and the statuses on every page.
-# not documented: the values of error_code. The names of the older API are the likely ones.
-CEP_ERRORS = ErrorStyle(
+# https://doc.batch.com/developer/api/cep/audiences/list documents the keys; each page lists its statuses, never a 403.
+# Undocumented: the values of error_code. The sandbox sends the names of the 1.0 table.
+CEP_ERRORS = ErrorFormat(
     ("error_code", "error_message"),
     numbered=False,
-    listed=tuple(error for error in ApiError if error is not ApiError.API_MISUSE),  # no page lists a 403
+    listed=tuple(error for error in ApiError if error is not ApiError.API_MISUSE),
 )
 
 
-class Refused(Exception):
-    """The API says no. *reason* names parameters and positions; never a key, never an id."""
+class Rejected(Exception):
+    """The API rejects a request; *reason* names parameters and positions, never a key or an id."""
 
     def __init__(self, error: ApiError, reason: str) -> None:
         super().__init__(f"{error.name}: {reason}")
@@ -73,9 +80,15 @@ class Refused(Exception):
         self.reason = reason
 
 
-class UnknownAudience(Refused):
-    """No audience of that name is here, or none of a type that the asked version knows."""
+class UnknownAudience(Rejected):
+    """The app or project has no audience with this name and a type that the version accepts."""
 
     def __init__(self) -> None:
-        # not documented: an unknown audience; code 20 speaks of routes. Only the 2.x view page lists a 404.
-        super().__init__(ApiError.ROUTE_NOT_FOUND, "there is no audience of that name")
+        # Undocumented: the error for an unknown audience. The 1.0 table has code 20 for routes; in 2.x, only
+        # https://doc.batch.com/developer/api/cep/audiences/view lists a 404.
+        super().__init__(ApiError.ROUTE_NOT_FOUND, "the audience does not exist")
+
+
+def malformed(reason: str) -> Rejected:
+    """Return the rejection of a parameter that breaks a rule, to be raised."""
+    return Rejected(ApiError.MALFORMED_PARAMETER, reason)

@@ -1,4 +1,4 @@
-"""What can go wrong between a client and Batch, as values: scripted, or drawn at random."""
+"""The faults that can happen between a client and Batch, given one by one or drawn at random."""
 
 from __future__ import annotations
 
@@ -8,22 +8,25 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from .api import JSON_HEADERS, Answer
-from .errors import ErrorStyle
+from airflow_provider_batch.sandbox.api import JSON_HEADERS, ApiResponse
+from airflow_provider_batch.sandbox.errors import ErrorFormat
 
 FaultBody = bytes | str | Mapping[str, object] | None
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What happens to one call.
+    """
+    What happens to one call.
 
-    Without *status* the call is answered as ever (late with *stall*, torn with *cut_body*). With a *status* this answer
-    takes its place, and nothing is written unless *after_write*. A *body* may be bytes, text (sent as HTML) or a JSON
-    object; left out, a status that Batch documents comes with its documented error, any other with nothing.
-
-    *reset* breaks the TCP connection instead of answering, *cut_body* announces the whole body, sends half and closes,
-    *stall* is in seconds; a write is done before them, as a client that gives up waiting can't know.
+    :param status: the HTTP status of a response that replaces the usual one; None to keep the usual response.
+    :param headers: the headers of that response.
+    :param body: the body of that response: bytes, text (sent as HTML) or a JSON object; None for the error that Batch
+        documents with that status, or for an empty body if there is none.
+    :param after_write: whether the call still writes with *status* or *reset*; without them it always writes.
+    :param reset: break the TCP connection instead of sending a response.
+    :param cut_body: announce the whole body, send half of it and close the connection.
+    :param stall: seconds between the write and the response, so that a client that gives up cannot know the outcome.
     """
 
     status: int | None = None
@@ -40,29 +43,31 @@ class Fault:
 
     @property
     def writes(self) -> bool:
+        """Whether the call still changes the audience."""
         return self.after_write or (self.status is None and not self.reset)
 
-    def instead_of(self, answer: Answer, style: ErrorStyle) -> Answer:
+    def apply_to(self, response: ApiResponse, error_format: ErrorFormat) -> ApiResponse:
+        """Return the response that takes the place of *response*."""
         if self.status is None:
-            return answer
-        content, headers = self._content(self.status, style)
-        return replace(answer, status=self.status, content=content, headers={**headers, **self.headers})
+            return response
+        content, headers = self._content(self.status, error_format)
+        return replace(response, status=self.status, content=content, headers={**headers, **self.headers})
 
-    def _content(self, status: int, style: ErrorStyle) -> tuple[bytes, Mapping[str, str]]:
+    def _content(self, status: int, error_format: ErrorFormat) -> tuple[bytes, Mapping[str, str]]:
         match self.body:
             case bytes():
                 return self.body, {}
             case str():
                 return self.body.encode(), {"Content-Type": "text/html; charset=utf-8"}
             case None:
-                error = style.of_status(status)
-                return (style.answer(error)[1], JSON_HEADERS) if error else (b"", {})
+                error = error_format.with_status(status)
+                return (error_format.encode(error)[1], JSON_HEADERS) if error else (b"", {})
             case _:
                 return json.dumps(dict(self.body)).encode(), JSON_HEADERS
 
 
 _PROXY_PAGE = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
-# not documented: 502, Retry-After and HTML, and 429 in the older API; any service behind a proxy may send them.
+# Undocumented: 502, Retry-After, HTML, and 429 on the audience routes of 1.0 and 1.1. Any proxy can send them.
 ANY_CALL = (
     Fault(500),
     Fault(502, body=_PROXY_PAGE),
@@ -76,7 +81,7 @@ ANY_CALL = (
 
 
 def any_write(token_status: int) -> tuple[Fault, ...]:
-    """What can go wrong where a write is answered with *token_status* and an indexing token."""
+    """Return the faults of a write that Batch accepts with *token_status* and an indexing token."""
     return (
         *ANY_CALL,
         Fault(token_status, body={}, after_write=True),
@@ -84,22 +89,23 @@ def any_write(token_status: int) -> tuple[Fault, ...]:
     )
 
 
-class FaultScript:
-    """Scripted faults first, in order; then random ones, *rate* of all calls, the same again for the same *seed*."""
+class FaultInjector:
+    """The faults of the next calls: queued ones first, in order; then random ones, for *rate* (0 to 1) of the calls."""
 
     def __init__(self, rate: float, seed: int | None) -> None:
         if not 0 <= rate <= 1:
-            raise ValueError("the fault rate must be between 0 and 1")
+            raise ValueError("fault_rate must be between 0 and 1")
         self._rate = rate
         self._random = random.Random(seed)
         self._queue: deque[Fault | None] = deque()
 
     def add(self, *faults: Fault | None) -> None:
+        """Queue one fault for each of the next calls; None for a call without a fault."""
         self._queue.extend(faults)
 
     def take(self, token_status: int | None) -> Fault | None:
-        """The fault of the next call, which promises a token with *token_status*, or none at all."""
-        if self._queue:  # only the server's thread takes, so nobody empties it in between
+        """Return the fault of the next call; *token_status* is its HTTP status if it returns an indexing token."""
+        if self._queue:  # only the server's thread takes faults, so the queue cannot become empty in between
             return self._queue.popleft()
         if self._random.random() < self._rate:
             return self._random.choice(any_write(token_status) if token_status else ANY_CALL)

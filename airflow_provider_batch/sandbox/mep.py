@@ -1,109 +1,84 @@
-"""The custom audience API 1.0 and 1.1, read strictly.
+"""
+The custom audience API 1.0 and 1.1, read strictly.
 
-Pages: https://doc.batch.com/developer/api/mep/custom-audience/1.0/update (whole), and the beginnings of create, get,
-list and delete under https://doc.batch.com/api/custom-audience/1.0/, and of all six under …/1.1/. Replace in 1.0 is
-told by analogy with 1.1. What no page says is marked «not documented» where it is decided.
+Pages: https://doc.batch.com/developer/api/mep/custom-audience/1.0/update, and the first parts of create, get, list and
+delete under https://doc.batch.com/api/custom-audience/1.0/ and of all six verbs under
+https://doc.batch.com/api/custom-audience/1.1/. Batch has no page for the replace of 1.0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
-from .attributes import mep_attributes, tags
-from .audience import NO_TRAITS, Change, Traits
-from .names import AUDIENCE_NAME, MEP_TYPES
-from .request import (
-    ACTIONS,
-    Operation,
-    Question,
-    body_of,
-    choice,
-    elements,
-    integer,
-    limit_of,
-    malformed,
-    member_id,
-    query_of,
-    text,
-)
-from .routes import Route
-from .state import State
+from airflow_provider_batch.sandbox import parameters
+from airflow_provider_batch.sandbox.attributes import mep_attributes, tags
+from airflow_provider_batch.sandbox.audience import NO_TRAITS, Change, Traits
+from airflow_provider_batch.sandbox.errors import malformed
+from airflow_provider_batch.sandbox.names import AUDIENCE_NAME, MEP_TYPES, NAME_RULE
+from airflow_provider_batch.sandbox.request import ApiRequest, Operation
+from airflow_provider_batch.sandbox.routes import Route
+from airflow_provider_batch.sandbox.state import State
 
-# Documented for 1.0. not documented for 1.1: any length. Here: the same.
+# https://doc.batch.com/developer/api/mep/custom-audience/1.0/update
+# Undocumented for 1.1: the maximum length of an id. The sandbox uses the one of 1.0.
 LONGEST_ID = 128
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """The audience that a request is for, one of *types*; without a name they all are."""
-
-    app: str
-    name: str
-    version: str
-    types: frozenset[str]
+def read(request: ApiRequest, route: Route) -> Operation:
+    """Return the operation that *request* asks for on *route*, which must exist."""
+    if route.name and not AUDIENCE_NAME.fullmatch(route.name):
+        # Undocumented: the error for a name that breaks the documented rule.
+        raise malformed(f"the audience name {NAME_RULE}")
+    return _READERS[route.verb or ""](request, route)
 
 
-def read(question: Question, route: Route) -> Operation:
-    if route.name is not None and not AUDIENCE_NAME.fullmatch(route.name):
-        # not documented: the error for a name outside the documented alphabet or length.
-        malformed("audience name")
-    target = _Target(route.key, route.name or "", route.version, MEP_TYPES[route.version])
-    return _READERS[route.verb or ""](question, target)
+def _create(request: ApiRequest, route: Route) -> Operation:
+    # Undocumented for 1.1: the body. The sandbox takes the one of 1.0, with the type of 1.1.
+    body = parameters.body(request, {"type", "description"})
+    audience_type = parameters.choice(body, "type", MEP_TYPES[route.version])
+    description = parameters.text(body, "description")
+    # The response is an empty JSON object: https://doc.batch.com/api/custom-audience/create
+    return Operation(200, lambda state: state.create(route.key, route.name, audience_type, description))
 
 
-def _create(question: Question, target: _Target) -> Operation:
-    # not documented for 1.1: the body. Here: as in 1.0, with the one type that 1.1 knows.
-    fields = body_of(question, {"type", "description"})
-    audience_type, description = choice(fields, "type", target.types), text(fields, "description")
-
-    def perform(state: State) -> object:
-        state.create(target.app, target.name, audience_type, description)
-        return {}  # documented as an empty JSON body
-
-    return Operation(200, perform)
-
-
-def _update(question: Question, target: _Target) -> Operation:
-    fields, stated_type = _body(question, target)
+def _update(request: ApiRequest, route: Route) -> Operation:
+    body, stated_type = _body(request, route)
     adds: dict[str, Traits] = {}
     removes: list[str] = []
-    added = 0
-    for where, element in elements(fields, _ELEMENT[target.version] | {"action"}):
-        action, member = choice(element, "action", ACTIONS, f"{where}."), member_id(element, where, LONGEST_ID)
+    for where, element in parameters.elements(body, _ELEMENT[route.version] | {"action"}):
+        action = parameters.choice(element, "action", parameters.ACTIONS, f"{where}.")
+        member = parameters.member_id(element, where, LONGEST_ID)
         if action == "add":
             adds[member] = _traits(element, where)
-            added += 1
         elif len(element) > 2:
-            # not documented: attributes and tags beside a remove.
-            malformed(f"{where} removes, so it takes neither attributes nor tags")
+            # Undocumented: attributes and tags of a remove.
+            raise malformed(f"{where}: a remove takes no attributes or tags")
         else:
             removes.append(member)
     if not adds and not removes:
-        # not documented: an update without elements.
-        malformed("ids is empty")
-    return _write(target, Change(adds, removes, stated_type=stated_type), added)
+        # Undocumented: an update without elements.
+        raise malformed("ids is empty")
+    return _write(route, Change(adds, removes, stated_type=stated_type), len(body["ids"]) - len(removes))
 
 
-def _replace(question: Question, target: _Target) -> Operation:
-    # not documented for 1.0: the body. Here: as in 1.1, with the type that 1.0 asks for.
-    # not documented for both: whether ids may be empty. Here: yes, that empties the audience.
-    fields, stated_type = _body(question, target)
+def _replace(request: ApiRequest, route: Route) -> Operation:
+    # Undocumented for 1.0: the body. The sandbox takes the one of 1.1 with a type, as the 1.0 update requires one.
+    # Undocumented: whether ids can be empty. In the sandbox it can, and empties the audience.
+    body, stated_type = _body(request, route)
     members: dict[str, Traits] = {}
-    added = 0
-    for where, element in elements(fields, _ELEMENT[target.version]):
-        members[member_id(element, where, LONGEST_ID)] = _traits(element, where)
-        added += 1
-    return _write(target, Change(members, replaces=True, stated_type=stated_type), added)
+    for where, element in parameters.elements(body, _ELEMENT[route.version]):
+        members[parameters.member_id(element, where, LONGEST_ID)] = _traits(element, where)
+    return _write(route, Change(members, replaces=True, stated_type=stated_type), len(body["ids"]))
 
 
-def _body(question: Question, target: _Target) -> tuple[dict[str, Any], str | None]:
-    """The fields of a write and the type it states: 1.0 asks for one. not documented: whether 1.1 takes one."""
-    if target.version == "1.1":
-        return body_of(question, {"ids"}), None
-    fields = body_of(question, {"type", "ids"})
-    return fields, choice(fields, "type", target.types)
+def _body(request: ApiRequest, route: Route) -> tuple[dict[str, Any], str | None]:
+    """Return the body of a write and the type that it states."""
+    if route.version == "1.1":
+        # Undocumented: whether 1.1 takes a type. Its examples have none, so the sandbox rejects one.
+        return parameters.body(request, {"ids"}), None
+    body = parameters.body(request, {"type", "ids"})
+    return body, parameters.choice(body, "type", MEP_TYPES[route.version])
 
 
 def _traits(element: dict[str, Any], where: str) -> Traits:
@@ -112,48 +87,36 @@ def _traits(element: dict[str, Any], where: str) -> Traits:
     return Traits(mep_attributes(element, where), tags(element, where))
 
 
-def _write(target: _Target, change: Change, added: int) -> Operation:
+def _write(route: Route, change: Change, added: int) -> Operation:
     def perform(state: State) -> object:
-        return {"indexing_token": state.write(target.app, target.name, change, target.types)}
+        return {"indexing_token": state.write(route.key, route.name, change, MEP_TYPES[route.version])}
 
-    # not documented for 1.1: the status. Here: as in 1.0.
+    # Undocumented for 1.1 and for the 1.0 replace: the status. The sandbox sends the one of the 1.0 update.
     return Operation(201, perform, added, len(change.removes))
 
 
-def _view(question: Question, target: _Target) -> Operation:
-    token = query_of(question, {"indexing_token"}).get("indexing_token")
-    return Operation(200, lambda state: asdict(state.facts(target.app, target.name, token, target.types)))
+def _view(request: ApiRequest, route: Route) -> Operation:
+    token = parameters.query(request, {"indexing_token"}).get("indexing_token")
+    return Operation(200, lambda state: asdict(state.view(route.key, route.name, token, MEP_TYPES[route.version])))
 
 
-def _list(question: Question, target: _Target) -> Operation:
-    query = query_of(question, {"from", "limit"})
-    start, limit = integer(query, "from", default=0), limit_of(query)
+def _list(request: ApiRequest, route: Route) -> Operation:
+    query = parameters.query(request, {"from", "limit"})
+    start, limit = parameters.integer(query, "from", default=0), parameters.page_limit(query)
 
     def perform(state: State) -> object:
-        listed = [asdict(facts) for _, facts in state.listed(target.app, target.types)[start : start + limit]]
-        for facts in listed:
-            del facts["indexing_state"]  # only the view tells it
-        return {"custom_audiences": listed}  # not documented: whether a total follows. Here: no.
+        listed = [asdict(view) for _, view in state.listed(route.key, MEP_TYPES[route.version])[start : start + limit]]
+        for view in listed:
+            del view["indexing_state"]  # https://doc.batch.com/api/custom-audience/1.0/list/ has none
+        return {"custom_audiences": listed}  # Undocumented: whether a total follows. The sandbox sends none.
 
     return Operation(200, perform)
 
 
-def _delete(question: Question, target: _Target) -> Operation:
-    query_of(question, set())
-
-    def perform(state: State) -> object:
-        state.delete(target.app, target.name, target.types)
-        return {}
-
-    return Operation(200, perform)
+def _delete(request: ApiRequest, route: Route) -> Operation:
+    parameters.query(request, set())
+    return Operation(200, lambda state: state.delete(route.key, route.name, MEP_TYPES[route.version]))
 
 
 _ELEMENT = {"1.0": frozenset({"id"}), "1.1": frozenset({"id", "attributes", "tags"})}
-_READERS: dict[str, Callable[[Question, _Target], Operation]] = {
-    "create": _create,
-    "update": _update,
-    "replace": _replace,
-    "view": _view,
-    "list": _list,
-    "delete": _delete,
-}
+_READERS = {"create": _create, "update": _update, "replace": _replace, "view": _view, "list": _list, "delete": _delete}

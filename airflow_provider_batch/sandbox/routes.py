@@ -1,4 +1,4 @@
-"""Which part of the API a request is for, by method, path and the project's header."""
+"""The routes of the API: method and path select the verb."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import unquote
 
-from .names import AUDIENCE_NAME
-from .request import Question
+from airflow_provider_batch.sandbox.names import AUDIENCE_NAME
+from airflow_provider_batch.sandbox.request import ApiRequest
 
 Platform = Literal["mep", "cep"]
 Verb = Literal["create", "update", "replace", "view", "list", "delete"]
@@ -16,6 +16,7 @@ Verb = Literal["create", "update", "replace", "view", "list", "delete"]
 CEP_VERSION = re.compile(r"2\.[0-9]{1,3}")
 UNKNOWN_ROUTE = "unknown route"
 
+# By method and by how many names follow the path /{version}/{api_key}/custom-audience.
 _MEP_VERBS: dict[tuple[str, int], Verb] = {
     ("POST", 1): "create",
     ("PATCH", 1): "update",
@@ -36,42 +37,49 @@ _CEP_VERBS: dict[tuple[str, str], Verb] = {
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """*key* is the app's or the project's; *name* is the audience's where the path holds it; no *verb*, no route."""
+    """
+    The route of one request.
+
+    :param verb: None if the route does not exist.
+    :param key: the key of the app, from the path, or of the project, from the header.
+    :param name: the name of the audience, from the path; empty if the path has none.
+    :param label: the path for the record of calls, without keys and ids.
+    """
 
     platform: Platform
     version: str
     verb: Verb | None
     key: str
-    name: str | None
+    name: str
     label: str
 
     @property
     def token_status(self) -> int | None:
-        """The status of an accepted write that is answered with an indexing token; None for everything else."""
+        """The HTTP status of an accepted write that returns an indexing token; None for other routes."""
         if self.platform == "mep":
             return 201 if self.verb in {"update", "replace"} else None
         return None if self.verb in {None, "view", "list"} else 202
 
 
-def route_of(question: Question) -> Route:
-    match question.path.split("/"):
+def route_of(request: ApiRequest) -> Route:
+    """Return the route of *request*."""
+    match request.path.split("/"):
         case ["", ("1.0" | "1.1") as version, key, "custom-audience", *names] if key and len(names) < 2 and all(names):
-            verb = _MEP_VERBS.get((question.method, len(names)))
-            name = unquote(names[0]) if names else None
+            name = unquote(names[0]) if names else ""
+            verb = _MEP_VERBS.get((request.method, len(names)))
             return Route("mep", version, verb, unquote(key), name, _mep_label(version, name))
         case ["", version, "audiences", word] if CEP_VERSION.fullmatch(version):
-            project, found = question.headers.get("x-batch-project", ""), _CEP_VERBS.get((question.method, word))
-            return Route(
-                "cep", version, found, project, None, f"/{version}/audiences/{word}" if found else UNKNOWN_ROUTE
-            )
+            verb = _CEP_VERBS.get((request.method, word))
+            label = f"/{version}/audiences/{word}" if verb else UNKNOWN_ROUTE
+            return Route("cep", version, verb, request.headers.get("x-batch-project", ""), "", label)
         case ["", version, *_] if CEP_VERSION.fullmatch(version):
-            return Route("cep", version, None, "", None, UNKNOWN_ROUTE)
-    return Route("mep", "", None, "", None, UNKNOWN_ROUTE)
+            return Route("cep", version, None, "", "", UNKNOWN_ROUTE)
+    return Route("mep", "", None, "", "", UNKNOWN_ROUTE)
 
 
-def _mep_label(version: str, name: str | None) -> str:
-    """The path without its key; a name is kept only if it can be one, as anything else may be an id by mistake."""
+def _mep_label(version: str, name: str) -> str:
     path = f"/{version}/{{api_key}}/custom-audience"
-    if name is None:
+    if not name:
         return path
+    # Text that cannot be an audience name can be an id by mistake.
     return f"{path}/{name if AUDIENCE_NAME.fullmatch(name) else '{name}'}"

@@ -1,8 +1,9 @@
+"""`Sandbox`: the API, its state and its faults behind a port of this machine."""
+
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import socket
 import threading
 import time
@@ -10,37 +11,45 @@ from collections.abc import Callable, Coroutine, Iterable
 from concurrent.futures import Future
 from typing import Any, Self, get_args
 
-from .api import CEP_DEFAULT_VERSION, Api
-from .audience import AudienceFacts
-from .calls import Call, CallLog
-from .errors import ErrorKeys
-from .faults import Fault, FaultScript
-from .names import audience_of
-from .rate import RateLimit
-from .routes import CEP_VERSION
-from .state import IndexingOrder, State
+from airflow_provider_batch.sandbox.api import CEP_DEFAULT_VERSION, Api
+from airflow_provider_batch.sandbox.audience import AudienceFacts
+from airflow_provider_batch.sandbox.calls import Call, CallLog
+from airflow_provider_batch.sandbox.errors import ErrorKeys
+from airflow_provider_batch.sandbox.faults import Fault, FaultInjector
+from airflow_provider_batch.sandbox.names import parse_audience
+from airflow_provider_batch.sandbox.rate import RateLimit
+from airflow_provider_batch.sandbox.routes import CEP_VERSION
+from airflow_provider_batch.sandbox.state import IndexingOrder, State
 
 HOST = "127.0.0.1"
 MISSING_EXTRA = "the sandbox needs Starlette and uvicorn: pip install 'airflow-provider-batch[sandbox]'"
 
 
 class Sandbox:
-    """A local Batch for tests and first steps, on 127.0.0.1 and in a thread of its own.
+    """
+    A local Batch for tests and first steps; it listens on 127.0.0.1 only and runs in its own thread::
 
         with Sandbox() as sandbox:
             monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", sandbox.connection_json())
 
-    It speaks the custom audience API 1.0 and 1.1 for *apps* and the audience API 2.x for *projects*; of 2.x only
-    *api_version*, or with None all of it, with at most *requests_per_second* for each project (None: no limit).
-
-    *audiences* exist from the start: `name` (custom ids) in every app and project, `name:advertising_ids` and
-    `name:install_ids` in every app. *latency* is added to each answer and *indexing_delay* to each write, both in
-    seconds; with *indexing_order* `random` a write takes any part of the delay, and a later one may count before an
-    earlier one. *replaced_states* says whether a replace ends the writes before it as `REPLACED`; by default that is so
-    in projects, as documented, and not in apps. *fault_rate* is the share of calls that get a random fault; faults and
-    order are the same again for the same *seed*. *error_keys* name code and text in an error's body of 1.0 and 1.1,
-    which no page of Batch shows. *keep_bodies* makes `calls` hold what was sent. *clock* gives Unix seconds: a test
-    that owns it decides when a write is indexed, and when a second has passed.
+    :param audiences: audiences that exist from the start: ``name`` (custom ids) in every app and project;
+        ``name:advertising_ids`` and ``name:install_ids`` in every app.
+    :param port: the port to listen on; 0 for any free one.
+    :param apps: the keys of the apps, for the APIs 1.0 and 1.1.
+    :param projects: the keys of the projects, for the API 2.x.
+    :param rest_api_key: the company's key, for all APIs.
+    :param api_version: the one version of 2.x that exists; None if all versions exist.
+    :param requests_per_second: the limit for each project; None for no limit.
+    :param latency: seconds added to each response.
+    :param indexing_delay: seconds until a write is applied.
+    :param indexing_order: ``sent`` to apply writes in order, ``random`` to apply each at any time within the delay.
+    :param replaced_states: whether writes before an applied replace show ``REPLACED``; by default only in projects, as
+        documented.
+    :param fault_rate: the share of calls that get a random fault, from 0 to 1.
+    :param seed: the same seed draws the same faults and the same random order.
+    :param error_keys: the keys of code and message in an error body of 1.0 and 1.1, which Batch does not document.
+    :param keep_bodies: whether `calls` keep the bodies of requests.
+    :param clock: returns Unix seconds; a test with its own clock decides when a write is applied.
     """
 
     def __init__(
@@ -65,17 +74,17 @@ class Sandbox:
     ) -> None:
         names, app_keys, project_keys = tuple(audiences), tuple(apps), tuple(projects)
         if not app_keys:
-            raise ValueError("at least one app is needed")
+            raise ValueError("apps needs at least one app")
         if set(app_keys) & set(project_keys):
-            raise ValueError("an app and a project can't have the same key")
-        if len({audience_of(name)[0] for name in names}) < len(names):
-            raise ValueError("an audience is named twice")
+            raise ValueError("an app and a project have the same key; give each its own")
+        if len({parse_audience(name)[0] for name in names}) < len(names):
+            raise ValueError("an audience is given twice; give each name once, with one type")
         if api_version is not None and not CEP_VERSION.fullmatch(api_version):
-            raise ValueError("the API version is one like 2.11")
-        if not (latency >= 0 and indexing_delay >= 0):  # so written, NaN is refused too
-            raise ValueError("latency and indexing delay can't be negative")
+            raise ValueError(f"api_version must look like {CEP_DEFAULT_VERSION}")
+        if not (latency >= 0 and indexing_delay >= 0):  # this form rejects NaN too
+            raise ValueError("latency and indexing_delay must be 0 seconds or more")
         if indexing_order not in get_args(IndexingOrder):
-            raise ValueError("the indexing order is sent or random")
+            raise ValueError("indexing_order must be sent or random")
         self.port = port
         self.latency = latency
         self.keep_bodies = keep_bodies
@@ -92,8 +101,8 @@ class Sandbox:
             replaced_states=replaced_states,
         )
         limit = None if requests_per_second is None else RateLimit(requests_per_second, clock)
-        self._api = Api(self._state, rest_api_key, error_keys, api_version=api_version, rate_limit=limit)
-        self._script = FaultScript(fault_rate, seed)
+        self._api = Api(self._state, rest_api_key, error_keys, api_version, limit)
+        self._faults = FaultInjector(fault_rate, seed)
         self._log = CallLog(clock)
         self._leave: Callable[[], object] | None = None
 
@@ -104,30 +113,31 @@ class Sandbox:
         self.stop()
 
     def start(self) -> Self:
-        """Listen, and return once connections are accepted. After `stop()` it is the same port with the same state.
+        """
+        Listen, and return once connections are accepted. A sandbox that starts again keeps its port and its state.
 
-        Raises OSError if the port is taken, ImportError without the extra `sandbox`.
+        :raises OSError: if the port is taken.
+        :raises ImportError: if the extra ``sandbox`` is not installed.
         """
         if self._leave is not None:
-            raise RuntimeError("this sandbox is running already")
+            raise RuntimeError("the sandbox is already running")
         try:
-            from . import web  # here, so that importing the sandbox asks for nothing but the standard library
+            from airflow_provider_batch.sandbox import web  # here, so that importing the sandbox needs no extra
         except ImportError as exc:
             raise ImportError(MISSING_EXTRA) from exc
-        endpoint = web.Endpoint(self._api, self._script, self._log, self.latency, self.keep_bodies)
+        endpoint = web.Endpoint(self._api, self._faults, self._log, self.latency, self.keep_bodies)
         app = web.application(endpoint, self._state, self._log)
-        listener = _listen(self.port)
+        listener = socket.create_server((HOST, self.port), backlog=128)
         self.port = listener.getsockname()[1]
         ready: Future[Callable[[], object]] = Future()
-        self._thread = threading.Thread(
-            target=_run, args=(web.serve(app, listener, ready), ready), name="batch-sandbox", daemon=True
-        )
+        serving = web.serve(app, listener, ready)
+        self._thread = threading.Thread(target=_run, args=(serving, ready), name="batch-sandbox", daemon=True)
         self._thread.start()
         self._leave = ready.result()
         return self
 
     def stop(self) -> None:
-        """Close every connection, also in the middle of an answer. Stopping twice is fine."""
+        """Close every connection at once, even during a response. A second call has no effect."""
         if self._leave is not None:
             self._leave()
             self._thread.join()
@@ -135,10 +145,15 @@ class Sandbox:
 
     @property
     def url(self) -> str:
+        """The address of the sandbox, without a slash at its end."""
         return f"http://{HOST}:{self.port}"
 
     def connection_json(self, app: str | None = None) -> str:
-        """An Airflow connection as JSON, for `AIRFLOW_CONN_BATCH_DEFAULT`; of the first app, or of any key here."""
+        """
+        Return an Airflow connection as JSON, for ``AIRFLOW_CONN_BATCH_DEFAULT``.
+
+        :param app: the key of an app or project; None for the first app. The same in the methods below.
+        """
         key = self._key(app)
         fields: dict[str, object] = {
             "conn_type": "batch",
@@ -152,19 +167,19 @@ class Sandbox:
         return json.dumps(fields)
 
     def members(self, audience: str, app: str | None = None) -> frozenset[str]:
-        """The ids whose writes are applied by now; *app* may be a project's key, here and below."""
+        """Return the ids whose writes are applied."""
         return self._state.members(self._key(app), audience)
 
     def attributes(self, audience: str, app: str | None = None) -> dict[str, dict[str, Any]]:
-        """Each member's `{"attributes": {…}, "tags": […]}`, empty where none came with the id."""
+        """Return ``{"attributes": {...}, "tags": [...]}`` for each member; both are empty if none came with the id."""
         traits = self._state.traits(self._key(app), audience)
         return {
             member: {"attributes": dict(each.attributes), "tags": list(each.tags)} for member, each in traits.items()
         }
 
     def audience(self, audience: str, app: str | None = None) -> AudienceFacts:
-        """What the view route tells of *audience*'s latest write, in the words of 1.0."""
-        return self._state.facts(self._key(app), audience)
+        """Return what the view route returns without a token, with the field names of 1.0."""
+        return self._state.view(self._key(app), audience)
 
     @property
     def calls(self) -> list[Call]:
@@ -172,8 +187,8 @@ class Sandbox:
         return self._log.snapshot()
 
     def faults(self, *faults: Fault | None) -> None:
-        """Each of the next API calls takes one of *faults*; None answers as ever."""
-        self._script.add(*faults)
+        """Give one of *faults* to each of the next API calls, in order; None for a call without a fault."""
+        self._faults.add(*faults)
 
     def _key(self, app: str | None) -> str:
         return self._state.apps[0] if app is None else app
@@ -185,19 +200,4 @@ def _run(serving: Coroutine[object, object, None], ready: Future[Callable[[], ob
     except BaseException as exc:
         if ready.done():
             raise
-        ready.set_exception(exc)  # whoever starts the sandbox waits for this answer
-
-
-def _listen(port: int) -> socket.socket:
-    # With the protocol named, asyncio sets TCP_NODELAY; without, each answer on a kept connection is 40 ms late.
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    if os.name == "posix":
-        # Come back on the port at once; elsewhere the option would let two servers share it.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((HOST, port))
-        listener.listen(128)
-    except OSError:
-        listener.close()
-        raise
-    return listener
+        ready.set_exception(exc)  # start() waits for this result

@@ -1,4 +1,4 @@
-"""What the sandbox remembers: apps and projects, and their audiences. Knows no HTTP."""
+"""The sandbox's memory: apps, projects and their audiences. This module does not know HTTP."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ from collections.abc import Callable, Iterable, Set
 from itertools import count
 from typing import Literal
 
-from .audience import Audience, AudienceFacts, Change, Stamp, Traits
-from .errors import ApiError, Refused, UnknownAudience
-from .names import ALL_TYPES, CEP_TYPES, audience_of
+from airflow_provider_batch.sandbox.audience import Audience, AudienceFacts, Change, Traits, Write
+from airflow_provider_batch.sandbox.errors import UnknownAudience, malformed
+from airflow_provider_batch.sandbox.names import ALL_TYPES, CEP_TYPES, parse_audience
 
 IndexingOrder = Literal["sent", "random"]
 
 
 class State:
-    """Every app's and project's audiences, by key; safe to use from several threads. *clock* gives Unix seconds.
+    """
+    The audiences of every app and project; safe to share between threads.
 
-    Where *types* are given, an audience of another type is unknown. *replaced_states* says whether a replace ends the
-    writes before it as `REPLACED`; None: in projects, as documented, and not in apps, whose pages know two states.
+    In the methods, *key* is the key of an app or a project, and an audience whose type is not in *types* is unknown.
+
+    :param audiences: audiences that exist from the start, each as ``name`` or ``name:type``.
+    :param replaced_states: whether writes before an applied replace show ``REPLACED``; None for projects only, because
+        https://doc.batch.com/developer/api/cep/audiences/view lists that state and the pages of 1.0 and 1.1 do not.
     """
 
     def __init__(
@@ -35,7 +39,7 @@ class State:
         replaced_states: bool | None = None,
     ) -> None:
         self.apps, self.projects = tuple(apps), tuple(projects)
-        # not documented: whether 1.0 and 1.1 share the names of an app. Here: yes, there is one namespace for each key.
+        # Undocumented: whether 1.0 and 1.1 share the audience names of an app. In the sandbox they do.
         self._audiences: dict[str, dict[str, Audience]] = {key: {} for key in (*self.apps, *self.projects)}
         self._numbers = count(1)
         self._delay = indexing_delay
@@ -44,69 +48,76 @@ class State:
         self._random = random.Random(seed)
         self._clock = clock
         self._lock = threading.Lock()
-        for name, audience_type in map(audience_of, audiences):
+        for name, audience_type in map(parse_audience, audiences):
             for key in (*self.apps, *(self.projects if audience_type in CEP_TYPES else ())):
                 self.create(key, name, audience_type, "")
 
     def create(self, key: str, name: str, audience_type: str, description: str) -> None:
+        """Create an audience without members."""
         now = self._clock()
-        tells_replaced = key in self.projects if self._replaced_states is None else self._replaced_states
+        shows_replaced = key in self.projects if self._replaced_states is None else self._replaced_states
         with self._lock:
             if name in self._audiences[key]:
-                # not documented: creating a name again. Here: an error, so that a blind repeat is noticed.
-                raise Refused(ApiError.MALFORMED_PARAMETER, "an audience of this name exists")
+                # Undocumented: the creation of an existing audience. The sandbox rejects it, so that tests notice it.
+                raise malformed("the audience already exists")
             self._audiences[key][name] = Audience(
-                next(self._numbers), name, audience_type, description, now, now, Stamp(0, now), tells_replaced
+                next(self._numbers), name, audience_type, description, now, now, Write(0, now), shows_replaced
             )
 
     def write(self, key: str, name: str, change: Change, types: Set[str] = ALL_TYPES) -> str:
-        """Accept a write and give its indexing token. Adding a present id or removing an absent one is fine."""
+        """Accept *change* and return its indexing token."""
         now = self._clock()
         with self._lock:
             audience = self._audience(key, name, types)
             if change.stated_type not in {None, audience.type}:
-                # not documented: which error this is, or whether it is one.
-                raise Refused(ApiError.MALFORMED_PARAMETER, "type differs from the type of the audience")
+                # Undocumented: whether this is an error, and which one.
+                raise malformed("type differs from the type of the audience")
             return audience.accept(change, now, self._due(now, audience))
 
-    def facts(self, key: str, name: str, token: str | None = None, types: Set[str] = ALL_TYPES) -> AudienceFacts:
-        """With *token* the state of that write; without, of the latest one (`APPLIED` if there never was one)."""
+    def view(self, key: str, name: str, token: str | None = None, types: Set[str] = ALL_TYPES) -> AudienceFacts:
+        """
+        Return the audience with the state of a write.
+
+        :param token: the write's indexing token; None for the latest write, which is applied if there was none.
+        """
         now = self._clock()
         with self._lock:
-            audience = self._audience(key, name, types).settle(now)
-            stamp = audience.latest if token is None else audience.stamps.get(token)
-            if stamp is None:
-                # not documented: an unknown token, or another audience's.
-                raise Refused(ApiError.MALFORMED_PARAMETER, "indexing_token was not issued for this audience")
-            return audience.facts(now, stamp)
+            audience = self._audience(key, name, types).apply_due(now)
+            write = audience.latest if token is None else audience.writes.get(token)
+            if write is None:
+                # Undocumented: the error for an unknown token or one of another audience.
+                raise malformed("indexing_token was not issued for this audience")
+            return audience.view(now, write)
 
     def listed(self, key: str, types: Set[str] = ALL_TYPES) -> list[tuple[int, AudienceFacts]]:
-        """Every audience with its number, the newest creation and highest number first."""
+        """Return every audience with its number, newest first."""
         now = self._clock()
         with self._lock:
             return [
-                (audience.number, audience.settle(now).facts(now, audience.latest))
+                (audience.number, audience.apply_due(now).view(now, audience.latest))
                 for audience in reversed(self._audiences[key].values())
                 if audience.type in types
             ]
 
     def delete(self, key: str, name: str, types: Set[str] = ALL_TYPES) -> None:
+        """Delete the whole audience."""
         with self._lock:
             self._audience(key, name, types)
-            # not documented: whether the name is free at once. Here: yes, and its tokens are unknown from now on.
+            # Undocumented: whether the name is free at once. In the sandbox it is, and the old tokens are unknown.
             del self._audiences[key][name]
 
     def members(self, key: str, name: str) -> frozenset[str]:
+        """Return the ids whose writes are applied."""
         return frozenset(self.traits(key, name))
 
     def traits(self, key: str, name: str) -> dict[str, Traits]:
-        """The members, each with what came when it was added."""
+        """Return the members with their attributes and tags."""
         now = self._clock()
         with self._lock:
-            return dict(self._audience(key, name, ALL_TYPES).settle(now).members)
+            return dict(self._audience(key, name, ALL_TYPES).apply_due(now).members)
 
     def _due(self, now: float, audience: Audience) -> float:
-        # not documented: whether writes are applied in order. Here: yes, even if the clock is set back; or not at all.
+        # Undocumented: the order in which writes are applied. "sent" keeps it even if the clock is set back.
         if self._order == "random":
             return now + self._random.uniform(0, self._delay)
         return max(now + self._delay, audience.latest.due)
@@ -114,6 +125,6 @@ class State:
     def _audience(self, key: str, name: str, types: Set[str]) -> Audience:
         audience = self._audiences[key].get(name)
         if audience is None or audience.type not in types:
-            # not documented: a route of 1.0 on install_ids, or of 1.1 on others. Here: as if there were no such name.
+            # Undocumented: the error for an audience of a type that the version does not accept.
             raise UnknownAudience
         return audience

@@ -1,4 +1,4 @@
-"""The sandbox on the wire: an ASGI app, served by uvicorn's own HTTP protocol. The only file that needs the extra."""
+"""The HTTP server: an ASGI app on uvicorn's HTTP protocol. Only this module needs the extra ``sandbox``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
 from time import perf_counter
@@ -21,107 +22,96 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from .api import Answer, Api
-from .calls import Call, CallLog, shortened
-from .faults import Fault, FaultScript
-from .page import page_facts
-from .request import Question
-from .routes import Route as ApiRoute
-from .routes import route_of
-from .state import State
+from airflow_provider_batch.sandbox.api import Api, ApiResponse
+from airflow_provider_batch.sandbox.calls import Call, CallLog, shortened
+from airflow_provider_batch.sandbox.faults import Fault, FaultInjector
+from airflow_provider_batch.sandbox.page import page_content
+from airflow_provider_batch.sandbox.request import ApiRequest
+from airflow_provider_batch.sandbox.routes import route_of
+from airflow_provider_batch.sandbox.state import State
 
 
+@dataclass(frozen=True)
 class Endpoint:
-    """The API as an ASGI app: each call takes its fault from the script, is answered after a while, and recorded."""
+    """The API as an ASGI app: each call takes a fault, waits *latency* seconds and is recorded before its response."""
 
-    def __init__(self, api: Api, script: FaultScript, log: CallLog, latency: float, keep_bodies: bool) -> None:
-        self._api = api
-        self._script = script
-        self._log = log
-        self._latency = latency
-        self._keep_bodies = keep_bodies
+    api: Api
+    faults: FaultInjector
+    log: CallLog
+    latency: float
+    keep_bodies: bool
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = Request(scope, receive)
-        self._log.under_way += 1
+        self.log.under_way += 1
         try:
-            under_way, started = self._log.under_way, perf_counter()
-            question = await _question(request)
-            route = route_of(question)
-            fault = self._script.take(route.token_status)
-            answer = self._answer(question, route, fault)
-            await _pause(receive, self._latency + (fault.stall if fault else 0))
-            self._record(question, route, answer, fault, perf_counter() - started, under_way)
-        except ClientDisconnect:  # gone before the request was whole: there was no call
+            under_way, started = self.log.under_way, perf_counter()
+            request = await _api_request(Request(scope, receive))
+            route = route_of(request)
+            fault = self.faults.take(route.token_status)
+            response = self.api.respond(request, perform=fault is None or fault.writes)
+            if fault:
+                response = fault.apply_to(response, self.api.error_format(route.platform))
+            await _pause(receive, self.latency + (fault.stall if fault else 0))
+            call = Call(
+                method=request.method,
+                route=route.label,
+                status=None if fault and fault.reset else response.status,
+                adds=response.adds,
+                removes=response.removes,
+                seconds=perf_counter() - started,
+                at=self.log.clock(),
+                user_agent=request.headers.get("user-agent", ""),
+                app=shortened(route.key) if route.key else "",
+                under_way=under_way,
+                fault=fault is not None,
+                body=request.body if self.keep_bodies else None,
+            )
+            self.log.add(call)
+        except ClientDisconnect:  # a request that did not arrive whole is not a call
             return
         finally:
-            self._log.under_way -= 1
-        await _deliver(answer, fault, scope, receive, send)
-
-    def _answer(self, question: Question, route: ApiRoute, fault: Fault | None) -> Answer:
-        if fault is None:
-            return self._api.answer(question)
-        answer = self._api.answer(question, perform=fault.writes)
-        return fault.instead_of(answer, self._api.error_style(route.platform))
-
-    def _record(
-        self, question: Question, route: ApiRoute, answer: Answer, fault: Fault | None, seconds: float, under_way: int
-    ) -> None:
-        call = Call(
-            method=question.method,
-            route=route.label,
-            status=None if fault and fault.reset else answer.status,
-            adds=answer.adds,
-            removes=answer.removes,
-            seconds=seconds,
-            at=self._log.clock(),
-            user_agent=question.headers.get("user-agent", ""),
-            app=shortened(route.key) if route.key else "",
-            under_way=under_way,
-            fault=fault is not None,
-            body=question.body if self._keep_bodies else None,
-        )
-        self._log.add(call)
+            self.log.under_way -= 1
+        await _deliver(response, fault, scope, receive, send)
 
 
-async def _question(request: Request) -> Question:
+async def _api_request(request: Request) -> ApiRequest:
     body = await request.body()
-    # raw_path, as an encoded slash in a name must not become a segment of its own.
+    # raw_path keeps an encoded slash, so that a name with one stays a single segment.
     path, query = request.scope["raw_path"].decode("latin-1"), request.scope["query_string"].decode("latin-1")
-    return Question(request.method, path, query, dict(request.headers), body)
+    return ApiRequest(request.method, path, query, dict(request.headers), body)
 
 
 async def _pause(receive: Receive, seconds: float) -> None:
-    """Wait, but no longer than the client does: a stopping server must not wait for its own sleeps."""
+    """Wait, but no longer than the client, so that a server can stop during a long pause."""
     if seconds:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await _hung_up(receive)
+                await _disconnected(receive)
 
 
-async def _hung_up(receive: Receive) -> None:
+async def _disconnected(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
 
-async def _deliver(answer: Answer, fault: Fault | None, scope: Scope, receive: Receive, send: Send) -> None:
+async def _deliver(response: ApiResponse, fault: Fault | None, scope: Scope, receive: Receive, send: Send) -> None:
     if fault and fault.reset:
         _reset(scope["state"]["transport"])
-        await _hung_up(receive)
+        await _disconnected(receive)
     elif fault and fault.cut_body:
-        announced = {**answer.headers, "Content-Length": str(max(len(answer.content), 1))}
+        announced = {**response.headers, "Content-Length": str(max(len(response.content), 1))}
         headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in announced.items()]
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        half = answer.content[: len(answer.content) // 2]
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        half = response.content[: len(response.content) // 2]
         await send({"type": "http.response.body", "body": half, "more_body": True})
         scope["state"]["transport"].close()
-        await _hung_up(receive)
+        await _disconnected(receive)
     else:
-        await Response(answer.content, answer.status, dict(answer.headers))(scope, receive, send)
+        await Response(response.content, response.status, dict(response.headers))(scope, receive, send)
 
 
 def _reset(transport: asyncio.Transport) -> None:
-    # A lingering time of zero makes the kernel send RST, which a client sees as «connection reset», not as an end.
+    # With a linger time of zero the kernel sends RST: the client sees a reset and not the end of the connection.
     if not transport.is_closing():
         sock = transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -129,31 +119,36 @@ def _reset(transport: asyncio.Transport) -> None:
 
 
 def application(endpoint: Endpoint, state: State, log: CallLog) -> Starlette:
+    """Return the whole server: the page at ``/``, its content at ``/sandbox/state``, and *endpoint* for all else."""
     html = files(__package__).joinpath("page.html").read_text("utf-8")
 
     async def page(request: Request) -> Response:
         return HTMLResponse(html)
 
-    async def facts(request: Request) -> Response:
-        return JSONResponse(page_facts(state, log), headers={"Cache-Control": "no-store"})
+    async def content(request: Request) -> Response:
+        return JSONResponse(page_content(state, log), headers={"Cache-Control": "no-store"})
 
-    # A mounted ASGI app sees every method; Starlette answers none of Batch's routes by itself.
-    return Starlette(routes=[Route("/", page), Route("/sandbox/state", facts), Mount("/", endpoint)])
+    # A mounted app gets every method, so Starlette rejects no request of Batch's routes itself.
+    return Starlette(routes=[Route("/", page), Route("/sandbox/state", content), Mount("/", endpoint)])
 
 
 class Connection(H11Protocol):
-    """uvicorn's connection, its transport put where an ASGI app finds it: `scope["state"]["transport"]`."""
+    """uvicorn's connection; an ASGI app finds its transport at ``scope["state"]["transport"]``."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Store *transport* for the app."""
         super().connection_made(transport)
+        # asyncio does this only where the listener names its protocol; without it, later responses are 40 ms late.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.app_state = {**self.app_state, "transport": transport}
         self.access_log = False  # the path holds the app key, so a logged path is a logged key
 
 
 async def serve(app: Starlette, listener: socket.socket, ready: Future[Callable[[], object]]) -> None:
-    """Serve until the callable given to *ready* is called, from any thread; then hang up on everybody at once.
+    """
+    Serve until the callable given to *ready* is called, from any thread; then close every connection at once.
 
-    uvicorn's `Server` is left out: it stops by polling and waits for what is under way; this one has nothing to lose.
+    uvicorn's `Server` is not used, because it polls for its end and waits for open calls.
     """
     loop, leave = asyncio.get_running_loop(), asyncio.Event()
     config, state = Config(app, log_config=None, log_level=None, lifespan="off", ws="none"), ServerState()
@@ -162,7 +157,7 @@ async def serve(app: Starlette, listener: socket.socket, ready: Future[Callable[
     ready.set_result(partial(loop.call_soon_threadsafe, leave.set))
     await leave.wait()
     server.close()
-    await asyncio.sleep(0)  # a connection accepted just now gets its place among the others
+    await asyncio.sleep(0)  # a connection that was just accepted joins the others
     for connection in tuple(state.connections):
         connection.transport.abort()
     if state.tasks:

@@ -24,7 +24,7 @@ def test_audiences_and_calls_are_shown_live_without_ids_and_keys(
         audiences, calls = page.locator("#audiences tr"), page.locator("#calls tr")
         expect(page.locator("#link")).to_have_text("live")
         expect(audiences).to_have_count(1 + 2 * 2)  # a head; an app and a project have both
-        expect(calls.last).to_have_text("No call so far.")
+        expect(calls.last).to_have_text("No calls yet.")
         vip = audiences.filter(has_text="sand…ey").filter(has_text="vip")
         expect(vip).to_contain_text("MEP 1.0")
         expect(vip.locator("td.number")).to_have_text("0")

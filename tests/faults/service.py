@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from airflow_provider_batch.sandbox.api import Answer, Api
+from airflow_provider_batch.sandbox.api import Api, ApiResponse
 from airflow_provider_batch.sandbox.audience import NO_TRAITS, Change
-from airflow_provider_batch.sandbox.request import Question
+from airflow_provider_batch.sandbox.request import ApiRequest
 from airflow_provider_batch.sandbox.state import State
 from tests.transport.servers import KEY, REST_KEY, Asked, answer
 
@@ -35,9 +35,9 @@ class Service:
         """Do what is asked, and say what *reply* makes of the answer's body."""
         return lambda asked: reply(self._do(asked).content)
 
-    def _do(self, asked: Asked) -> Answer:
+    def _do(self, asked: Asked) -> ApiResponse:
         path, _, query = asked.target.partition("?")
-        return self._api.answer(Question(asked.method, path, query, asked.headers, asked.body))
+        return self._api.respond(ApiRequest(asked.method, path, query, asked.headers, asked.body))
 
 
 def announced(body: bytes, length: int) -> bytes:

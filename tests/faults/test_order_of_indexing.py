@@ -13,7 +13,7 @@ from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from tests.clock import Clock
 from tests.faults.conftest import Connect, Push
-from tests.sandbox.asking import DOCUMENTED
+from tests.sandbox.client import DOCUMENTED
 
 AGAIN = Fault(503, headers={"Retry-After": "0"}, after_write=True)
 

@@ -6,8 +6,7 @@ import pytest
 
 from airflow_provider_batch.sandbox import Sandbox
 from tests.clock import Clock
-
-from .asking import DOCUMENTED
+from tests.sandbox.client import DOCUMENTED
 
 
 @pytest.fixture

@@ -4,8 +4,7 @@ import pytest
 
 from airflow_provider_batch.sandbox import Sandbox
 from tests.clock import Clock
-
-from .asking import APP, AUDIENCES, CEP, CEP_HEADERS, HEADERS, PROJECT, REST, VIP, ask, changes, get, post
+from tests.sandbox.client import APP, AUDIENCES, CEP, CEP_HEADERS, HEADERS, PROJECT, REST, VIP, changes, get, post, send
 
 INVALID_KEY = (401, 10, "AUTHENTICATION_INVALID")
 NOT_FOUND = (404, "ROUTE_NOT_FOUND")
@@ -14,12 +13,12 @@ NOT_FOUND = (404, "ROUTE_NOT_FOUND")
 @pytest.mark.parametrize("path", [VIP, AUDIENCES, VIP.replace("1.0", "1.1")])
 @pytest.mark.parametrize("header", [{}, {"X-Authorization": "wrong"}, {"Authorization": f"Bearer {REST}"}])
 def test_the_rest_key_of_an_app_is_checked(sandbox: Sandbox, path: str, header: dict[str, str]) -> None:
-    assert ask(sandbox, "GET", path, headers=header).error == INVALID_KEY
+    assert send(sandbox, "GET", path, headers=header).error == INVALID_KEY
 
 
 @pytest.mark.parametrize("key", ["another-app", PROJECT])
 def test_the_app_key_is_checked(sandbox: Sandbox, key: str) -> None:
-    assert ask(sandbox, "GET", VIP.replace(APP, key)).error == INVALID_KEY
+    assert send(sandbox, "GET", VIP.replace(APP, key)).error == INVALID_KEY
 
 
 @pytest.mark.parametrize("path", [f"{CEP}/list", f"{CEP}/view?name=vip"])
@@ -36,7 +35,7 @@ def test_the_app_key_is_checked(sandbox: Sandbox, key: str) -> None:
     ],
 )
 def test_the_keys_of_a_project_are_checked(sandbox: Sandbox, path: str, headers: dict[str, str]) -> None:
-    assert ask(sandbox, "GET", path, headers=headers).cep_error == (401, "AUTHENTICATION_INVALID")
+    assert send(sandbox, "GET", path, headers=headers).cep_error == (401, "AUTHENTICATION_INVALID")
 
 
 @pytest.mark.parametrize(
@@ -55,19 +54,19 @@ def test_the_keys_of_a_project_are_checked(sandbox: Sandbox, path: str, headers:
     ],
 )
 def test_routes_of_2_x_are_read_strictly(sandbox: Sandbox, method: str, path: str) -> None:
-    assert ask(sandbox, method, path, headers=CEP_HEADERS).cep_error == NOT_FOUND
+    assert send(sandbox, method, path, headers=CEP_HEADERS).cep_error == NOT_FOUND
 
 
-def test_which_2_x_exists_can_be_chosen() -> None:
+def test_the_2_x_version_that_exists_is_a_setting() -> None:
     paths = ["/2.4/audiences/list", "/2.11/audiences/list", "/2.x/audiences/list", "/3.0/audiences/list"]
     statuses = {}
     for version in ("2.4", None):
         with Sandbox(api_version=version) as sandbox:
-            statuses[version] = [ask(sandbox, "GET", path, headers=CEP_HEADERS).status for path in paths]
+            statuses[version] = [send(sandbox, "GET", path, headers=CEP_HEADERS).status for path in paths]
     assert statuses == {"2.4": [200, 404, 404, 404], None: [200, 200, 404, 404]}
 
 
-def test_a_project_that_asks_too_often_is_told_so(clock: Clock) -> None:
+def test_a_project_over_its_rate_limit_gets_a_429(clock: Clock) -> None:
     with Sandbox(projects=["one", "two"], requests_per_second=1, clock=clock) as sandbox:
         one, two = ({**CEP_HEADERS, "X-Batch-Project": project} for project in ("one", "two"))
         change = {"name": "vip", "ids": [{"action": "add", "id": "a"}]}
@@ -75,13 +74,13 @@ def test_a_project_that_asks_too_often_is_told_so(clock: Clock) -> None:
         assert post(sandbox, "update", change, headers=one).cep_error == (429, "TOO_MANY_REQUESTS")
         assert sandbox.members("vip", "one") == frozenset()
         assert get(sandbox, "list", headers=two).status == 200
-        assert ask(sandbox, "GET").status == ask(sandbox, "PATCH", VIP, changes(["a"])).status - 1 == 200
+        assert send(sandbox, "GET").status == send(sandbox, "PATCH", VIP, changes(["a"])).status - 1 == 200
         clock.now += 1
         assert post(sandbox, "update", change, headers=one).status == 202
 
 
-def test_apps_and_projects_share_no_member(sandbox: Sandbox) -> None:
-    ask(sandbox, "PATCH", VIP, changes(["app"]), headers=HEADERS)
+def test_apps_and_projects_share_no_members(sandbox: Sandbox) -> None:
+    send(sandbox, "PATCH", VIP, changes(["app"]), headers=HEADERS)
     post(sandbox, "update", {"name": "vip", "ids": [{"action": "add", "id": "project"}]})
     assert sandbox.members("vip") == {"app"}
     assert sandbox.members("vip", PROJECT) == {"project"}

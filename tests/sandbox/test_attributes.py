@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_batch.sandbox.attributes import cep_attributes, mep_attributes, tags
-from airflow_provider_batch.sandbox.errors import Refused
+from airflow_provider_batch.sandbox.errors import Rejected
 
 URLS = ["https://example.com/a?b=c", "http://localhost:8000"]
 
@@ -20,7 +20,7 @@ URLS = ["https://example.com/a?b=c", "http://localhost:8000"]
         *(("url(page)", url) for url in URLS),
     ],
 )
-def test_both_take_texts_numbers_and_urls(key: str, value: object) -> None:
+def test_both_accept_strings_numbers_and_urls(key: str, value: object) -> None:
     element = {"attributes": {key: value}}
     assert cep_attributes(element, "ids[0]") == mep_attributes(element, "ids[0]") == {key: value}
 
@@ -53,9 +53,9 @@ def test_both_take_texts_numbers_and_urls(key: str, value: object) -> None:
         ("url(page)", 7),
     ],
 )
-def test_both_refuse(key: str, value: object) -> None:
+def test_both_reject(key: str, value: object) -> None:
     for read in (cep_attributes, mep_attributes):
-        with pytest.raises(Refused, match=r"MALFORMED_PARAMETER: ids\[0\]\.attributes"):
+        with pytest.raises(Rejected, match=r"MALFORMED_PARAMETER: ids\[0\]\.attributes"):
             read({"attributes": {key: value}}, "ids[0]")
 
 
@@ -68,21 +68,21 @@ def test_a_date_has_a_zone_in_2_x_and_none_in_1_1(date: str) -> None:
     assert cep_attributes(zoned, "ids[0]")
     assert mep_attributes(bare, "ids[0]")
     for read, element in ((cep_attributes, bare), (mep_attributes, zoned)):
-        with pytest.raises(Refused):
+        with pytest.raises(Rejected):
             read(element, "ids[0]")
 
 
-def test_only_2_x_takes_arrays() -> None:
+def test_only_2_x_accepts_arrays() -> None:
     element = {"attributes": {"langs": ["fr", "en"], "none": []}}
     assert cep_attributes(element, "ids[0]") == element["attributes"]
-    with pytest.raises(Refused):
+    with pytest.raises(Rejected):
         mep_attributes(element, "ids[0]")
 
 
-def test_2_x_takes_fifteen_and_1_1_has_no_known_limit() -> None:
+def test_2_x_accepts_fifteen_and_1_1_has_no_limit() -> None:
     fifteen = {f"a{number}": number for number in range(15)}
     assert cep_attributes({"attributes": fifteen}, "ids[0]") == fifteen
-    with pytest.raises(Refused, match="15"):
+    with pytest.raises(Rejected, match="15"):
         cep_attributes({"attributes": {**fifteen, "one": 1}}, "ids[0]")
     assert len(mep_attributes({"attributes": {**fifteen, "one": 1}}, "ids[0]")) == 16
 
@@ -90,16 +90,16 @@ def test_2_x_takes_fifteen_and_1_1_has_no_known_limit() -> None:
 @pytest.mark.parametrize("attributes", [None, [], "a", 7])
 def test_attributes_are_an_object(attributes: object) -> None:
     for read in (cep_attributes, mep_attributes):
-        with pytest.raises(Refused, match="must be an object"):
+        with pytest.raises(Rejected, match="must be an object"):
             read({"attributes": attributes}, "ids[0]")
 
 
-def test_tags_are_texts() -> None:
+def test_tags_are_strings() -> None:
     assert tags({}, "ids[0]") == ()
     assert tags({"tags": ["a", "b"]}, "ids[0]") == ("a", "b")
 
 
 @pytest.mark.parametrize("wrong", [None, "a", {"a": 1}, [1], [None], ["a", ""]])
-def test_other_tags_are_refused(wrong: Any) -> None:
-    with pytest.raises(Refused, match=r"ids\[0\]\.tags"):
+def test_other_tags_are_rejected(wrong: Any) -> None:
+    with pytest.raises(Rejected, match=r"ids\[0\]\.tags"):
         tags({"tags": wrong}, "ids[0]")

@@ -7,8 +7,7 @@ import pytest
 
 from airflow_provider_batch.sandbox import Sandbox
 from tests.clock import Clock
-
-from .asking import APP, CEP, CEP_HEADERS, PROJECT, REST, Reply, ask, get, post
+from tests.sandbox.client import APP, CEP, CEP_HEADERS, PROJECT, REST, Reply, get, post, send
 
 MISSING = (400, "MISSING_PARAMETER")
 MALFORMED = (400, "MALFORMED_PARAMETER")
@@ -46,7 +45,7 @@ def test_a_view_has_exactly_the_documented_fields(sandbox: Sandbox) -> None:
     }
 
 
-def test_every_write_answers_202_with_a_token(sandbox: Sandbox) -> None:
+def test_every_write_returns_202_with_a_token(sandbox: Sandbox) -> None:
     replies = [
         post(sandbox, "create", {"name": "new", "type": "custom_ids"}),
         post(sandbox, "update", {"name": "new", "ids": [ADD]}),
@@ -57,7 +56,7 @@ def test_every_write_answers_202_with_a_token(sandbox: Sandbox) -> None:
     assert len({reply.json["indexing_token"] for reply in replies}) == 4
 
 
-def test_the_token_of_a_creation_can_be_asked_for(slow: Sandbox, clock: Clock) -> None:
+def test_the_view_accepts_the_token_of_a_creation(slow: Sandbox, clock: Clock) -> None:
     token = post(slow, "create", {"name": "new", "type": "custom_ids"}).json["indexing_token"]
     assert get(slow, "view", name="new", indexing_token=token).json["indexing_state"] == "IN_PROGRESS"
     clock.now += 60
@@ -86,17 +85,17 @@ def test_attributes_come_with_an_add(sandbox: Sandbox) -> None:
     assert sandbox.members("vip", PROJECT) == {"c", "d"}
 
 
-def test_an_id_may_be_longer_than_in_the_older_api(sandbox: Sandbox) -> None:
+def test_an_id_can_be_longer_than_in_1_0(sandbox: Sandbox) -> None:
     assert update(sandbox, {"action": "add", "id": "x" * 1024}).status == 202
 
 
-def test_a_replace_may_empty_an_audience(sandbox: Sandbox) -> None:
+def test_a_replace_can_empty_an_audience(sandbox: Sandbox) -> None:
     update(sandbox, ADD)
     assert post(sandbox, "replace", {"name": "vip", "ids": []}).status == 202
     assert sandbox.members("vip", PROJECT) == frozenset()
 
 
-def test_a_replace_ends_what_came_before_it_once_it_is_applied(slow: Sandbox, clock: Clock) -> None:
+def test_earlier_writes_show_replaced_once_a_replace_is_applied(slow: Sandbox, clock: Clock) -> None:
     before = update(slow, ADD)
     clock.now += 30
     replace = post(slow, "replace", {"name": "vip", "ids": [{"id": "b"}]})
@@ -117,7 +116,7 @@ def test_remove_deletes_the_audience(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("verb", ["update", "replace", "remove"])
-def test_only_the_view_answers_404_for_an_unknown_audience(sandbox: Sandbox, verb: str) -> None:
+def test_only_the_view_returns_404_for_an_unknown_audience(sandbox: Sandbox, verb: str) -> None:
     ids = {"update": {"ids": [ADD]}, "replace": {"ids": [{"id": "a"}]}, "remove": {}}[verb]
     assert post(sandbox, verb, {"name": "other", **ids}).cep_error == MALFORMED
     assert get(sandbox, "view", name="other").cep_error == NOT_FOUND
@@ -129,7 +128,7 @@ def test_a_list_is_paged_by_a_cursor(sandbox: Sandbox) -> None:
     first = get(sandbox, "list", limit=2).json
     assert list(first) == ["audiences", "count", "has_more", "next_from"]
     assert ([item["name"] for item in first["audiences"]], first["count"], first["has_more"]) == (["a3", "a2"], 5, True)
-    post(sandbox, "create", {"name": "newest", "type": "custom_ids"})  # moves no page
+    post(sandbox, "create", {"name": "newest", "type": "custom_ids"})  # shifts no later page
     second = get(sandbox, "list", limit=2, from_=first["next_from"]).json
     assert list(second) == ["audiences", "has_more", "next_from"]
     assert [item["name"] for item in second["audiences"]] == ["a1", "a0"]
@@ -139,7 +138,7 @@ def test_a_list_is_paged_by_a_cursor(sandbox: Sandbox) -> None:
     assert last["audiences"][0] == get(sandbox, "view", name="vip").json
 
 
-def test_a_list_has_ten_unless_told_and_never_more_than_a_hundred() -> None:
+def test_a_page_has_ten_audiences_by_default_and_a_hundred_at_most() -> None:
     with Sandbox([f"a{number}" for number in range(120)]) as sandbox:
         assert len(get(sandbox, "list").json["audiences"]) == 10
         page = get(sandbox, "list", limit=100).json
@@ -163,7 +162,7 @@ def test_a_list_has_ten_unless_told_and_never_more_than_a_hundred() -> None:
         ("list", {"name": "vip"}, MALFORMED),
     ],
 )
-def test_reads_refuse(sandbox: Sandbox, verb: str, query: dict[str, Any], error: tuple[int, str]) -> None:
+def test_reads_reject(sandbox: Sandbox, verb: str, query: dict[str, Any], error: tuple[int, str]) -> None:
     assert get(sandbox, verb, **query).cep_error == error
 
 
@@ -199,24 +198,24 @@ def test_reads_refuse(sandbox: Sandbox, verb: str, query: dict[str, Any], error:
         ("remove", ["vip"], MALFORMED),
     ],
 )
-def test_writes_refuse(sandbox: Sandbox, verb: str, body: Any, error: tuple[int, str]) -> None:
+def test_writes_reject(sandbox: Sandbox, verb: str, body: Any, error: tuple[int, str]) -> None:
     assert post(sandbox, verb, body).cep_error == error
 
 
-def test_what_no_page_lists_is_a_malformed_request(sandbox: Sandbox) -> None:
+def test_errors_that_2_x_does_not_list_become_malformed_parameter(sandbox: Sandbox) -> None:
     headers = {**CEP_HEADERS, "Content-Type": "text/plain"}
     assert post(sandbox, "update", {"name": "vip", "ids": [ADD]}, headers=headers).cep_error == MALFORMED
-    assert ask(sandbox, "GET", f"{CEP}/list", {}, headers=CEP_HEADERS).cep_error == MALFORMED
-    assert ask(sandbox, "POST", f"{CEP}/update?name=vip", {}, headers=CEP_HEADERS).cep_error == MALFORMED
-    assert ask(sandbox, "POST", f"{CEP}/update", raw=b"{", headers=CEP_HEADERS).cep_error == NOT_JSON
+    assert send(sandbox, "GET", f"{CEP}/list", {}, headers=CEP_HEADERS).cep_error == MALFORMED
+    assert send(sandbox, "POST", f"{CEP}/update?name=vip", {}, headers=CEP_HEADERS).cep_error == MALFORMED
+    assert send(sandbox, "POST", f"{CEP}/update", raw=b"{", headers=CEP_HEADERS).cep_error == NOT_JSON
 
 
-def test_one_wrong_element_spoils_its_request(sandbox: Sandbox) -> None:
+def test_one_wrong_element_rejects_the_whole_request(sandbox: Sandbox) -> None:
     assert update(sandbox, ADD, {"action": "add", "id": "b", "attributes": {"x": True}}).cep_error == MALFORMED
     assert sandbox.members("vip", PROJECT) == frozenset()
 
 
-def test_no_message_tells_a_key_or_an_id(sandbox: Sandbox) -> None:
+def test_no_message_contains_a_key_or_an_id(sandbox: Sandbox) -> None:
     secret = "jane@example.com"
     elements: list[Any] = [
         {"action": secret, "id": "a"},
@@ -233,4 +232,4 @@ def test_no_message_tells_a_key_or_an_id(sandbox: Sandbox) -> None:
     replies.append(get(sandbox, "list", from_=secret))
     replies.append(get(sandbox, "list", headers={"Authorization": secret, "X-Batch-Project": secret}))
     assert all(reply.status >= 400 for reply in replies)
-    assert not any(told in reply.content.decode() for reply in replies for told in (secret, APP, PROJECT, REST))
+    assert not any(private in reply.content.decode() for reply in replies for private in (secret, APP, PROJECT, REST))

@@ -7,10 +7,9 @@ from collections import Counter
 import pytest
 
 from airflow_provider_batch.sandbox import Fault, Sandbox
-from airflow_provider_batch.sandbox.faults import ANY_CALL, FaultScript, any_write
+from airflow_provider_batch.sandbox.faults import ANY_CALL, FaultInjector, any_write
 from tests.clock import eventually
-
-from .asking import CEP, PHONES, PROJECT, VIP, ask, changes, get, post
+from tests.sandbox.client import CEP, PHONES, PROJECT, VIP, changes, get, post, send
 
 WRITE = changes(add=["a"])
 CEP_WRITES: dict[str, dict[str, object]] = {
@@ -21,9 +20,9 @@ CEP_WRITES: dict[str, dict[str, object]] = {
 }
 
 
-def test_each_call_takes_one_fault_and_none_is_an_answer_as_ever(sandbox: Sandbox) -> None:
+def test_each_call_takes_one_fault_and_none_means_the_usual_response(sandbox: Sandbox) -> None:
     sandbox.faults(Fault(500), None, Fault(429, headers={"Retry-After": "7"}))
-    replies = [ask(sandbox, "GET") for _ in range(4)]
+    replies = [send(sandbox, "GET") for _ in range(4)]
     assert [reply.status for reply in replies] == [500, 200, 429, 200]
     assert replies[2].headers["retry-after"] == "7"
     assert replies[2].content == b""
@@ -43,7 +42,7 @@ def test_each_call_takes_one_fault_and_none_is_an_answer_as_ever(sandbox: Sandbo
 )
 def test_a_documented_status_brings_its_documented_body(sandbox: Sandbox, status: int, code: int, name: str) -> None:
     sandbox.faults(Fault(status))
-    assert ask(sandbox, "GET").error == (status, code, name)
+    assert send(sandbox, "GET").error == (status, code, name)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +59,7 @@ def test_a_documented_status_brings_its_documented_body(sandbox: Sandbox, status
 def test_a_status_of_2_x_brings_a_body_of_2_x(sandbox: Sandbox, status: int, code: str) -> None:
     sandbox.faults(Fault(status), Fault(status), Fault(403))
     assert get(sandbox, "list").cep_error == (status, code)
-    assert ask(sandbox, "POST", "/2.11/no/such/route").cep_error == (status, code)
+    assert send(sandbox, "POST", "/2.11/no/such/route").cep_error == (status, code)
     assert get(sandbox, "list").content == b""
 
 
@@ -83,21 +82,21 @@ def test_a_fault_covers_every_write_of_1_1() -> None:
             ("PUT", PHONES, {"ids": [{"id": "b"}]}),
             ("POST", new, {"type": "install_ids"}),
         ):
-            assert ask(sandbox, method, path, body).error == (500, 1, "SERVER_ERROR")
+            assert send(sandbox, method, path, body).error == (500, 1, "SERVER_ERROR")
         assert sandbox.members("phones") == {"b"}
         assert sandbox.members("new") == frozenset()
-        assert ask(sandbox, "DELETE", PHONES).status == 500
-        assert ask(sandbox, "GET", PHONES).status == 404
+        assert send(sandbox, "DELETE", PHONES).status == 500
+        assert send(sandbox, "GET", PHONES).status == 404
 
 
-def test_a_body_may_be_anything(sandbox: Sandbox) -> None:
+def test_a_body_can_be_anything(sandbox: Sandbox) -> None:
     sandbox.faults(
         Fault(502, body="<h1>502</h1>"),
         Fault(201, body={"indexing_token": 7}),
         Fault(200, body=b"\xff", headers={"Content-Type": "x/y"}),
         Fault(503, body=b""),
     )
-    html, odd_json, raw, empty = [ask(sandbox, "GET") for _ in range(4)]
+    html, odd_json, raw, empty = [send(sandbox, "GET") for _ in range(4)]
     assert html.headers["content-type"].startswith("text/html")
     assert html.content == b"<h1>502</h1>"
     assert odd_json.json == {"indexing_token": 7}
@@ -106,9 +105,9 @@ def test_a_body_may_be_anything(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("after_write", [False, True])
-def test_a_fault_writes_only_if_told_to(sandbox: Sandbox, after_write: bool) -> None:
+def test_a_fault_with_a_status_writes_only_with_after_write(sandbox: Sandbox, after_write: bool) -> None:
     sandbox.faults(Fault(500, after_write=after_write))
-    assert ask(sandbox, "PATCH", VIP, WRITE).status == 500
+    assert send(sandbox, "PATCH", VIP, WRITE).status == 500
     assert sandbox.members("vip") == (frozenset({"a"}) if after_write else frozenset())
     assert sandbox.calls[0].elements == 1
 
@@ -117,7 +116,7 @@ def test_a_fault_writes_only_if_told_to(sandbox: Sandbox, after_write: bool) -> 
 def test_a_reset_breaks_the_connection_before_or_after_the_write(sandbox: Sandbox, after_write: bool) -> None:
     sandbox.faults(Fault(reset=True, after_write=after_write))
     with pytest.raises(ConnectionResetError):
-        ask(sandbox, "PATCH", VIP, WRITE)
+        send(sandbox, "PATCH", VIP, WRITE)
     assert sandbox.members("vip") == (frozenset({"a"}) if after_write else frozenset())
     assert (sandbox.calls[0].status, sandbox.calls[0].fault) == (None, True)
 
@@ -125,39 +124,39 @@ def test_a_reset_breaks_the_connection_before_or_after_the_write(sandbox: Sandbo
 def test_a_cut_body_announces_more_than_it_sends(sandbox: Sandbox) -> None:
     sandbox.faults(Fault(cut_body=True), Fault(502, body=b"", cut_body=True))
     with pytest.raises(http.client.IncompleteRead) as cut:
-        ask(sandbox, "PATCH", VIP, WRITE)
+        send(sandbox, "PATCH", VIP, WRITE)
     with pytest.raises(json.JSONDecodeError):
         json.loads(cut.value.partial)
     assert sandbox.members("vip") == {"a"}
     with pytest.raises(http.client.IncompleteRead):
-        ask(sandbox, "GET")
+        send(sandbox, "GET")
 
 
-def test_a_client_that_gives_up_on_a_stall_finds_the_write_done(sandbox: Sandbox) -> None:
+def test_the_write_happens_before_a_stall(sandbox: Sandbox) -> None:
     sandbox.faults(Fault(stall=3600))
     with pytest.raises(TimeoutError):
-        ask(sandbox, "PATCH", VIP, WRITE, timeout=0.05)
+        send(sandbox, "PATCH", VIP, WRITE, timeout=0.05)
     assert sandbox.members("vip") == {"a"}
     eventually(lambda: sandbox.calls)  # the stall ends with its client
 
 
-def test_a_short_stall_is_followed_by_the_answer(sandbox: Sandbox) -> None:
+def test_the_response_follows_a_short_stall(sandbox: Sandbox) -> None:
     sandbox.faults(Fault(stall=0.02), Fault(503, stall=0.02))
-    assert [ask(sandbox, "GET").status for _ in range(2)] == [200, 503]
+    assert [send(sandbox, "GET").status for _ in range(2)] == [200, 503]
     assert all(call.seconds >= 0.02 for call in sandbox.calls)
 
 
-def test_a_reset_after_its_client_left_harms_nobody(sandbox: Sandbox) -> None:
+def test_a_reset_after_the_client_has_left_does_no_harm(sandbox: Sandbox) -> None:
     sandbox.faults(Fault(reset=True, stall=3600))
     with pytest.raises(TimeoutError):
-        ask(sandbox, "GET", timeout=0.05)
+        send(sandbox, "GET", timeout=0.05)
     eventually(lambda: sandbox.calls)
-    assert ask(sandbox, "GET").status == 200
+    assert send(sandbox, "GET").status == 200
 
 
-def test_a_fault_also_covers_what_would_be_refused(sandbox: Sandbox) -> None:
+def test_a_fault_also_replaces_a_rejection(sandbox: Sandbox) -> None:
     sandbox.faults(Fault(201, body={}, after_write=True))
-    assert ask(sandbox, "PATCH", VIP, {}).status == 201
+    assert send(sandbox, "PATCH", VIP, {}).status == 201
 
 
 def test_a_body_needs_a_status() -> None:
@@ -172,17 +171,17 @@ def test_a_rate_is_a_share(rate: float) -> None:
 
 
 def drawn(rate: float, seed: int, token_status: int | None = 201) -> list[Fault | None]:
-    script = FaultScript(rate, seed)
+    script = FaultInjector(rate, seed)
     return [script.take(token_status) for _ in range(500)]
 
 
-def test_random_faults_repeat_with_their_seed_and_come_as_often_as_asked() -> None:
+def test_random_faults_repeat_with_their_seed_at_the_given_rate() -> None:
     assert drawn(0.2, seed=7) == drawn(0.2, seed=7) != drawn(0.2, seed=8)
     assert 60 < 500 - drawn(0.2, seed=7).count(None) < 140
     assert set(drawn(0.0, seed=7)) == {None}
 
 
-def test_every_fault_of_the_mix_is_drawn_and_only_writes_are_told_to_be_done() -> None:
+def test_every_fault_is_drawn_and_only_writes_get_a_status_of_success() -> None:
     for status in (201, 202):
         mix = drawn(1.0, seed=1, token_status=status)
         assert {repr(fault) for fault in mix} == {repr(fault) for fault in any_write(status)}
@@ -191,17 +190,17 @@ def test_every_fault_of_the_mix_is_drawn_and_only_writes_are_told_to_be_done() -
 
 
 def promised(sandbox: Sandbox, method: str, path: str) -> int:
-    """The share of a hundred calls that a random fault makes look like a write that was accepted."""
+    """Count, in a hundred calls, the random faults that look like an accepted write."""
     statuses = []
     for _ in range(100):
         try:
-            statuses.append(ask(sandbox, method, path).status)
+            statuses.append(send(sandbox, method, path).status)
         except ConnectionError:
             statuses.append(0)
     return sum(200 < status < 300 for status in statuses)
 
 
-def test_only_a_call_that_promises_a_token_is_told_to_have_one() -> None:
+def test_only_calls_that_return_a_token_get_a_status_of_success() -> None:
     with Sandbox(fault_rate=1, seed=5) as sandbox:
         for method, path in (("PATCH", VIP), ("PUT", PHONES), *(("POST", f"{CEP}/{verb}") for verb in CEP_WRITES)):
             assert promised(sandbox, method, path)
@@ -210,12 +209,12 @@ def test_only_a_call_that_promises_a_token_is_told_to_have_one() -> None:
         assert sandbox.members("vip", PROJECT) == frozenset()
 
 
-def test_a_stubborn_client_gets_through_a_bad_day() -> None:
+def test_writes_succeed_between_random_faults() -> None:
     seen: Counter[object] = Counter()
     with Sandbox(fault_rate=0.6, seed=3) as sandbox:
         for number in range(100):
             try:
-                seen[ask(sandbox, "PATCH", VIP, changes(add=[str(number)])).status] += 1
+                seen[send(sandbox, "PATCH", VIP, changes(add=[str(number)])).status] += 1
             except ConnectionError:
                 seen["reset"] += 1
         assert {201, 429, 500, 502, 503, "reset"} == set(seen)

@@ -21,7 +21,7 @@ COMMAND = [sys.executable, "-m", "airflow_provider_batch.sandbox"]
 
 @contextmanager
 def running(*options: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """The command and the lines it greets with, of which all but two are exports."""
+    """Run the command; yield it with its first lines, of which all but two are exports."""
     command = subprocess.Popen(
         [*COMMAND, "--port", "0", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -38,7 +38,7 @@ def running(*options: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
 
 
 def exported(line: str) -> tuple[str, dict[str, Any]]:
-    """What a shell makes of an export line."""
+    """Return the name and the value that a shell reads from an export line."""
     export, assignment = shlex.split(line)
     assert export == "export"
     name, _, value = assignment.partition("=")
@@ -60,7 +60,7 @@ def get(connection: dict[str, str], path: str) -> object:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_prints_its_real_port_and_leaves_cleanly(number: signal.Signals) -> None:
+def test_it_prints_its_port_and_exits_cleanly(number: signal.Signals) -> None:
     with running() as (command, lines):
         page = re.fullmatch(r"Batch sandbox: (http://127\.0\.0\.1:[1-9]\d*)/", lines[0])
         assert page
@@ -94,19 +94,19 @@ def test_every_option_reaches_the_sandbox() -> None:
             list_of(fourth[1], "2.4")
 
 
-def test_any_2_x_may_exist() -> None:
+def test_every_2_x_version_can_exist() -> None:
     with running("--api-version", "any") as (_, lines):
         connection = exported(lines[3])[1]
         assert connection["extra"] == {"platform": "cep"}
         assert list_of(connection, "2.1") == list_of(connection, "2.13")
 
 
-def test_an_audience_of_two_types_is_told_in_one_line() -> None:
+def test_an_audience_given_twice_is_one_line_of_error() -> None:
     command = [*COMMAND, "--port", "0", "--audience", "vip", "--audience", "vip:install_ids"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert (ended.returncode, ended.stderr.splitlines()[-1].partition("error: ")[2]) == (
         2,
-        "an audience is named twice",
+        "an audience is given twice; give each name once, with one type",
     )
 
 
@@ -135,13 +135,15 @@ def test_a_wrong_option_is_named(option: str, value: str) -> None:
     assert "Traceback" not in ended.stderr
 
 
-def test_a_taken_port_is_one_line(sandbox: Sandbox) -> None:
+def test_a_taken_port_is_one_line_of_error(sandbox: Sandbox) -> None:
     ended = subprocess.run([*COMMAND, "--port", str(sandbox.port)], capture_output=True, text=True, timeout=30)
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr == f"can't listen on 127.0.0.1:{sandbox.port}: Address already in use\n"
+    assert ended.stderr == (
+        f"cannot listen on 127.0.0.1:{sandbox.port}: Address already in use. Choose another port with --port.\n"
+    )
 
 
-def test_a_missing_extra_is_one_line() -> None:
+def test_a_missing_extra_is_one_line_of_error() -> None:
     code = (
         "import runpy, sys; sys.modules['uvicorn'] = sys.modules['starlette'] = None; "
         "sys.argv[1:] = ['--port', '0']; runpy.run_module('airflow_provider_batch.sandbox', run_name='__main__')"

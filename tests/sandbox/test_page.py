@@ -4,12 +4,11 @@ import re
 
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from tests.clock import Clock
+from tests.sandbox.client import APP, CEP_HEADERS, PROJECT, REST, VIP, changes, get, post, send
 
-from .asking import APP, CEP_HEADERS, PROJECT, REST, VIP, ask, changes, get, post
 
-
-def test_the_page_needs_nothing_from_elsewhere(sandbox: Sandbox) -> None:
-    page = ask(sandbox, "GET", "/", headers={})
+def test_the_page_loads_nothing_from_other_hosts(sandbox: Sandbox) -> None:
+    page = send(sandbox, "GET", "/", headers={})
     assert page.status == 200
     assert page.headers["content-type"].startswith("text/html")
     text = page.content.decode()
@@ -19,15 +18,15 @@ def test_the_page_needs_nothing_from_elsewhere(sandbox: Sandbox) -> None:
     assert not re.search(r"(src|href)=[\"']?(https?:)?//|@import|url\(", text)
 
 
-def test_the_state_tells_audiences_and_calls_newest_first(clock: Clock) -> None:
+def test_the_state_lists_audiences_and_calls_newest_first(clock: Clock) -> None:
     with Sandbox(["vip", "new"], apps=["first-app", "second-app"], indexing_delay=9, clock=clock) as sandbox:
         path = "/1.0/first-app/custom-audience/vip"
-        ask(sandbox, "PATCH", path, changes(add=["a", "b"]))
+        send(sandbox, "PATCH", path, changes(add=["a", "b"]))
         sandbox.faults(Fault(503))
-        ask(sandbox, "GET", path)
-        shown = ask(sandbox, "GET", "/sandbox/state", headers={})
+        send(sandbox, "GET", path)
+        shown = send(sandbox, "GET", "/sandbox/state", headers={})
         clock.now += 9
-        later = ask(sandbox, "GET", "/sandbox/state", headers={}).json
+        later = send(sandbox, "GET", "/sandbox/state", headers={}).json
     assert shown.headers["cache-control"] == "no-store"
     assert [len(app["audiences"]) for app in shown.json["apps"]] == [2, 2]
     vip = shown.json["apps"][0]["audiences"][1]
@@ -38,7 +37,7 @@ def test_the_state_tells_audiences_and_calls_newest_first(clock: Clock) -> None:
         ("PATCH", 201, False),
     ]
     assert shown.json["calls"][1]["elements"] == 2
-    assert len(sandbox.calls) == 2  # looking at the page is no call
+    assert len(sandbox.calls) == 2  # loading the page is not a call
 
 
 def test_every_audience_is_shown_with_platform_version_and_type(clock: Clock) -> None:
@@ -47,7 +46,7 @@ def test_every_audience_is_shown_with_platform_version_and_type(clock: Clock) ->
         headers = {**CEP_HEADERS, "X-Batch-Project": "project_second"}
         change = {"name": "vip", "ids": [{"action": "add", "id": "a"}, {"action": "remove", "id": "b"}]}
         post(sandbox, "update", change, headers=headers)
-        shown = ask(sandbox, "GET", "/sandbox/state", headers={}).json
+        shown = send(sandbox, "GET", "/sandbox/state", headers={}).json
     assert [
         (each["name"], each["platform"], each["version"], each["type"]) for each in shown["apps"][0]["audiences"]
     ] == [
@@ -64,15 +63,15 @@ def test_every_audience_is_shown_with_platform_version_and_type(clock: Clock) ->
 
 
 def test_neither_page_nor_state_shows_a_key_or_an_id(sandbox: Sandbox) -> None:
-    ask(sandbox, "PATCH", VIP, changes(add=["jane@example.com"]))
-    ask(sandbox, "GET", VIP, headers={"X-Authorization": "another-secret"})
+    send(sandbox, "PATCH", VIP, changes(add=["jane@example.com"]))
+    send(sandbox, "GET", VIP, headers={"X-Authorization": "another-secret"})
     post(sandbox, "update", {"name": "vip", "ids": [{"action": "add", "id": "jane@example.com"}]})
     get(sandbox, "view", name="jane@example.com")
-    shown = b"".join(ask(sandbox, "GET", path, headers={}).content for path in ("/", "/sandbox/state")).decode()
-    assert not any(told in shown for told in ("jane@example.com", "another-secret", APP, PROJECT, REST))
+    shown = b"".join(send(sandbox, "GET", path, headers={}).content for path in ("/", "/sandbox/state")).decode()
+    assert not any(private in shown for private in ("jane@example.com", "another-secret", APP, PROJECT, REST))
 
 
 def test_the_page_takes_no_fault(sandbox: Sandbox) -> None:
     sandbox.faults(Fault(500))
-    assert ask(sandbox, "GET", "/sandbox/state").status == ask(sandbox, "GET", "/").status == 200
-    assert ask(sandbox, "GET").status == 500
+    assert send(sandbox, "GET", "/sandbox/state").status == send(sandbox, "GET", "/").status == 200
+    assert send(sandbox, "GET").status == 500

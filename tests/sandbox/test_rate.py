@@ -10,7 +10,7 @@ def admitted(limit: RateLimit, tries: int, project: str = "one") -> int:
     return sum(limit.admits(project) for _ in range(tries))
 
 
-def test_no_more_than_the_rate_at_once_and_each_second_as_many_again(clock: Clock) -> None:
+def test_the_bucket_holds_one_second_of_requests_and_refills(clock: Clock) -> None:
     limit = RateLimit(3, clock)
     assert admitted(limit, 10) == 3
     clock.now += 1
@@ -19,7 +19,7 @@ def test_no_more_than_the_rate_at_once_and_each_second_as_many_again(clock: Cloc
     assert admitted(limit, 10) == 3
 
 
-def test_a_rate_below_one_lets_one_through_now_and_then(clock: Clock) -> None:
+def test_a_rate_below_one_admits_one_request_in_several_seconds(clock: Clock) -> None:
     limit = RateLimit(0.5, clock)
     assert admitted(limit, 5) == 1
     clock.now += 1
@@ -28,7 +28,7 @@ def test_a_rate_below_one_lets_one_through_now_and_then(clock: Clock) -> None:
     assert admitted(limit, 5) == 1
 
 
-def test_projects_have_a_rate_each_and_a_clock_set_back_gives_nothing(clock: Clock) -> None:
+def test_projects_have_a_bucket_each_and_a_clock_set_back_refills_nothing(clock: Clock) -> None:
     limit = RateLimit(1, clock)
     assert (admitted(limit, 2, "one"), admitted(limit, 2, "two")) == (1, 1)
     clock.now -= 60
@@ -36,6 +36,6 @@ def test_projects_have_a_rate_each_and_a_clock_set_back_gives_nothing(clock: Clo
 
 
 @pytest.mark.parametrize("rate", [0, -1, float("nan")])
-def test_a_rate_is_more_than_nothing(clock: Clock, rate: float) -> None:
+def test_a_rate_is_more_than_zero(clock: Clock, rate: float) -> None:
     with pytest.raises(ValueError, match="more than 0"):
         RateLimit(rate, clock)

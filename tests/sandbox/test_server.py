@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_batch.sandbox import Sandbox
-from airflow_provider_batch.sandbox.errors import Refused
+from airflow_provider_batch.sandbox.errors import Rejected
 from tests.clock import eventually
-
-from .asking import (
+from tests.sandbox.client import (
     APP,
     AUDIENCES,
     CEP_HEADERS,
@@ -24,10 +23,10 @@ from .asking import (
     PROJECT,
     REST,
     VIP,
-    ask,
     changes,
     get,
     post,
+    send,
 )
 
 
@@ -38,41 +37,41 @@ def kept_open(sandbox: Sandbox) -> http.client.HTTPConnection:
     return connection
 
 
-def test_it_comes_back_on_its_port_with_its_state(sandbox: Sandbox) -> None:
-    token = ask(sandbox, "PATCH", VIP, changes(add=["a"])).json["indexing_token"]
+def test_a_restart_keeps_port_and_state(sandbox: Sandbox) -> None:
+    token = send(sandbox, "PATCH", VIP, changes(add=["a"])).json["indexing_token"]
     url = sandbox.url
     sandbox.stop()
     with pytest.raises(ConnectionRefusedError):
-        ask(sandbox, "GET")
+        send(sandbox, "GET")
     sandbox.start()
     assert sandbox.url == url
-    assert ask(sandbox, "GET", f"{VIP}?indexing_token={token}").json["nb_ids"] == 1
+    assert send(sandbox, "GET", f"{VIP}?indexing_token={token}").json["nb_ids"] == 1
     assert len(sandbox.calls) == 2
 
 
-def test_stopping_twice_is_fine_and_starting_twice_is_not(sandbox: Sandbox) -> None:
-    with pytest.raises(RuntimeError, match="running already"):
+def test_a_second_stop_has_no_effect_and_a_second_start_fails(sandbox: Sandbox) -> None:
+    with pytest.raises(RuntimeError, match="already running"):
         sandbox.start()
     sandbox.stop()
     sandbox.stop()
 
 
-def test_stopping_hangs_up_on_idle_connections(sandbox: Sandbox) -> None:
+def test_stopping_closes_idle_connections(sandbox: Sandbox) -> None:
     connection = kept_open(sandbox)
     started = time.monotonic()
     sandbox.stop()
     assert time.monotonic() - started < 1
-    assert connection.sock.recv(1) == b""  # the end
+    assert connection.sock.recv(1) == b""  # the connection is closed
     connection.close()
 
 
-def test_stopping_waits_for_no_answer_and_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_stopping_waits_for_no_response_and_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
     sandbox = Sandbox(latency=3600).start()
     broken: list[BaseException] = []
 
     def wait_long() -> None:
         try:
-            ask(sandbox, "PATCH", VIP, changes(add=["a"]), timeout=30)
+            send(sandbox, "PATCH", VIP, changes(add=["a"]), timeout=30)
         except OSError as exc:
             broken.append(exc)
 
@@ -95,20 +94,20 @@ def test_stopping_leaves_no_thread() -> None:
     assert threading.active_count() == before
 
 
-def test_latency_is_added_to_each_answer() -> None:
+def test_latency_is_added_to_each_response() -> None:
     with Sandbox(latency=0.05) as sandbox:
-        assert ask(sandbox, "GET").status == 200
+        assert send(sandbox, "GET").status == 200
         assert 0.05 <= sandbox.calls[0].seconds < 5
 
 
-def test_a_half_sent_request_is_no_call(sandbox: Sandbox) -> None:
+def test_a_half_sent_request_is_not_a_call(sandbox: Sandbox) -> None:
     with socket.create_connection(("127.0.0.1", sandbox.port)) as client:
         client.sendall(f"PATCH {VIP} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{".encode())
-    assert ask(sandbox, "GET").status == 200
+    assert send(sandbox, "GET").status == 200
     assert [call.method for call in sandbox.calls] == ["GET"]
 
 
-def test_a_body_may_come_in_pieces(sandbox: Sandbox) -> None:
+def test_a_body_can_come_in_pieces(sandbox: Sandbox) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", sandbox.port, timeout=5)
     whole = json.dumps(changes(add=["a"])).encode()
     connection.request("PATCH", VIP, iter([whole[:9], whole[9:]]), HEADERS, encode_chunked=True)
@@ -116,23 +115,23 @@ def test_a_body_may_come_in_pieces(sandbox: Sandbox) -> None:
     connection.close()
 
 
-def test_only_this_machine_is_served(sandbox: Sandbox) -> None:
+def test_only_127_0_0_1_is_served(sandbox: Sandbox) -> None:
     assert sandbox.url.startswith("http://127.0.0.1:")
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.2", sandbox.port), timeout=1)
 
 
-def test_a_taken_port_is_an_error_of_the_caller(sandbox: Sandbox) -> None:
+def test_a_taken_port_raises_in_the_caller(sandbox: Sandbox) -> None:
     with pytest.raises(OSError, match="in use"):
         Sandbox(port=sandbox.port).start()
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
-        ({"latency": -1}, "negative"),
-        ({"indexing_delay": -1}, "negative"),
-        ({"latency": float("nan")}, "negative"),
+        ({"latency": -1}, "0 seconds or more"),
+        ({"indexing_delay": -1}, "0 seconds or more"),
+        ({"latency": float("nan")}, "0 seconds or more"),
         ({"apps": ()}, "at least one app"),
         ({"indexing_order": "x"}, "sent or random"),
         ({"apps": ["same"], "projects": ["same"]}, "same key"),
@@ -141,13 +140,13 @@ def test_a_taken_port_is_an_error_of_the_caller(sandbox: Sandbox) -> None:
         ({"requests_per_second": 0}, "more than 0"),
     ],
 )
-def test_wrong_settings_are_told_at_once(wrong: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_wrong_settings_raise_at_once(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         Sandbox(**wrong)
 
 
 @pytest.mark.parametrize("name", ["", "a b", "é", "x" * 256, "vip:emails"])
-def test_a_wrong_name_is_told_at_once(name: str) -> None:
+def test_a_wrong_name_raises_at_once(name: str) -> None:
     with pytest.raises(ValueError, match="audience name"):
         Sandbox([name])
 
@@ -161,50 +160,50 @@ def test_the_connection_is_airflows_json(sandbox: Sandbox) -> None:
     }
 
 
-def test_the_connection_of_a_project_says_its_platform(sandbox: Sandbox) -> None:
+def test_the_connection_of_a_project_has_its_platform(sandbox: Sandbox) -> None:
     connection = json.loads(sandbox.connection_json(PROJECT))
     assert (connection["login"], connection["password"]) == (PROJECT, REST)
     assert connection["extra"] == {"platform": "cep", "api_version": "2.11"}
     assert json.loads(Sandbox(api_version=None).connection_json(PROJECT))["extra"] == {"platform": "cep"}
 
 
-def test_a_sandbox_may_have_no_project() -> None:
+def test_a_sandbox_can_have_no_project() -> None:
     with Sandbox(projects=()) as sandbox:
         assert get(sandbox, "list").status == 401
-        assert ask(sandbox, "GET").status == 200
+        assert send(sandbox, "GET").status == 200
 
 
 def test_each_app_has_every_audience_and_its_own_members() -> None:
     with Sandbox(["a", "b"], apps=["ios", "android"], rest_api_key="k") as sandbox:
         path = "/1.0/android/custom-audience/b"
-        ask(sandbox, "PATCH", path, changes(add=["x"]), headers={**HEADERS, "X-Authorization": "k"})
+        send(sandbox, "PATCH", path, changes(add=["x"]), headers={**HEADERS, "X-Authorization": "k"})
         assert sandbox.members("b", "android") == {"x"}
         assert sandbox.members("b") == sandbox.members("a", "android") == frozenset()
         assert json.loads(sandbox.connection_json("android"))["login"] == "android"
         assert sandbox.audience("b", "android").nb_ids == 1
-        with pytest.raises(Refused, match="ROUTE_NOT_FOUND"):
+        with pytest.raises(Rejected, match="ROUTE_NOT_FOUND"):
             sandbox.members("c")
 
 
-def test_a_call_is_recorded_before_its_answer_arrives(sandbox: Sandbox) -> None:
-    ask(sandbox, "PATCH", VIP, changes(add=["a", "b"], remove=["c"]), headers={**HEADERS, "User-Agent": "me/1"})
+def test_a_call_is_recorded_before_its_response_arrives(sandbox: Sandbox) -> None:
+    send(sandbox, "PATCH", VIP, changes(add=["a", "b"], remove=["c"]), headers={**HEADERS, "User-Agent": "me/1"})
     (call,) = sandbox.calls
     assert (call.method, call.route, call.status) == ("PATCH", "/1.0/{api_key}/custom-audience/vip", 201)
     assert (call.adds, call.removes, call.elements) == (2, 1, 3)
     assert (call.user_agent, call.under_way, call.fault, call.body) == ("me/1", 1, False, None)
 
 
-def test_records_hold_no_key_and_no_id(sandbox: Sandbox) -> None:
+def test_records_contain_no_keys_and_no_ids(sandbox: Sandbox) -> None:
     secret = "jane@example.com"
-    ask(sandbox, "PATCH", VIP, changes(add=[secret]))
-    ask(sandbox, "GET", f"{AUDIENCES}/{secret}")
-    ask(sandbox, "GET", f"/2.0/{APP}/{secret}")
-    ask(sandbox, "GET", f"{VIP}?indexing_token={secret}", headers={"X-Authorization": secret})
+    send(sandbox, "PATCH", VIP, changes(add=[secret]))
+    send(sandbox, "GET", f"{AUDIENCES}/{secret}")
+    send(sandbox, "GET", f"/2.0/{APP}/{secret}")
+    send(sandbox, "GET", f"{VIP}?indexing_token={secret}", headers={"X-Authorization": secret})
     post(sandbox, "update", {"name": "vip", "ids": [{"action": "add", "id": secret}]})
     get(sandbox, "view", name=secret)
     post(sandbox, secret, {})
     post(sandbox, "update", {}, headers={"X-Batch-Project": secret})
-    ask(sandbox, "POST", f"/2.11/{PROJECT}", headers=CEP_HEADERS)
+    send(sandbox, "POST", f"/2.11/{PROJECT}", headers=CEP_HEADERS)
     assert [call.route for call in sandbox.calls] == [
         "/1.0/{api_key}/custom-audience/vip",
         "/1.0/{api_key}/custom-audience/{name}",
@@ -216,12 +215,12 @@ def test_records_hold_no_key_and_no_id(sandbox: Sandbox) -> None:
         "/2.11/audiences/update",
         "unknown route",
     ]
-    assert not any(told in repr(sandbox.calls) for told in (secret, APP, PROJECT, REST))
+    assert not any(private in repr(sandbox.calls) for private in (secret, APP, PROJECT, REST))
 
 
-def test_bodies_are_kept_only_if_asked_for_and_never_shown() -> None:
+def test_bodies_are_kept_only_on_request_and_never_shown() -> None:
     with Sandbox(keep_bodies=True) as sandbox:
-        ask(sandbox, "PATCH", VIP, changes(add=["secret-id"]))
+        send(sandbox, "PATCH", VIP, changes(add=["secret-id"]))
         (call,) = sandbox.calls
     assert call.body is not None
     assert json.loads(call.body) == changes(add=["secret-id"])
@@ -238,9 +237,9 @@ def test_only_the_last_calls_are_kept(sandbox: Sandbox) -> None:
     assert {call.route for call in sandbox.calls} == {"/1.0/{api_key}/custom-audience"}
 
 
-def test_calls_tell_how_many_were_under_way() -> None:
+def test_calls_count_those_under_way() -> None:
     with Sandbox(latency=0.3) as sandbox:
-        clients = [threading.Thread(target=ask, args=(sandbox, "GET")) for _ in range(4)]
+        clients = [threading.Thread(target=send, args=(sandbox, "GET")) for _ in range(4)]
         for client in clients:
             client.start()
         for client in clients:
@@ -248,10 +247,10 @@ def test_calls_tell_how_many_were_under_way() -> None:
         assert max(call.under_way for call in sandbox.calls) == 4
 
 
-def test_no_log_line_holds_a_key(caplog: pytest.LogCaptureFixture) -> None:
+def test_no_log_line_contains_a_key(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG), Sandbox() as sandbox:
-        ask(sandbox, "PATCH", VIP, changes(add=["a"]))
-    assert not any(told in caplog.text for told in (APP, REST))
+        send(sandbox, "PATCH", VIP, changes(add=["a"]))
+    assert not any(private in caplog.text for private in (APP, REST))
 
 
 def test_importing_costs_no_extra_and_running_imports_nothing_of_the_provider() -> None:
@@ -267,7 +266,7 @@ with Sandbox():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_without_the_extra_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "airflow_provider_batch.sandbox.web", raising=False)
     monkeypatch.delattr("airflow_provider_batch.sandbox.web", raising=False)
     monkeypatch.setitem(sys.modules, "uvicorn.config", None)

@@ -1,4 +1,4 @@
-"""The tests' own client: plain HTTP, so that nothing between a test and the sandbox is clever."""
+"""The tests' own client: plain HTTP, so that nothing between a test and the sandbox interprets anything."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ class Reply:
 
     @property
     def error(self) -> tuple[int, int, str]:
-        """HTTP status, numeric code and name, as in the table of Batch's page."""
+        """The HTTP status, numeric code and name, as in the table of the 1.0 update page."""
         return self.status, self.json["code"], self.json["message"].partition(":")[0]
 
     @property
     def cep_error(self) -> tuple[int, str]:
-        """HTTP status and error_code; that there are these two keys and no more is checked as well."""
+        """The HTTP status and error_code of a body with exactly the two documented keys."""
         assert list(self.json) == ["error_code", "error_message"]
         return self.status, self.json["error_code"]
 
 
-def ask(
+def send(
     sandbox: Sandbox,
     method: str,
     path: str = VIP,
@@ -69,14 +69,14 @@ def ask(
 
 
 def post(sandbox: Sandbox, verb: str, body: object, *, headers: Mapping[str, str] = CEP_HEADERS) -> Reply:
-    """A write of the API 2.x."""
-    return ask(sandbox, "POST", f"{CEP}/{verb}", body, headers=headers)
+    """Send a write of the API 2.x."""
+    return send(sandbox, "POST", f"{CEP}/{verb}", body, headers=headers)
 
 
 def get(sandbox: Sandbox, verb: str, *, headers: Mapping[str, str] = CEP_HEADERS, **query: object) -> Reply:
-    """A read of the API 2.x; `from_` is its `from`."""
-    asked = urlencode({name.rstrip("_"): value for name, value in query.items()})
-    return ask(sandbox, "GET", f"{CEP}/{verb}?{asked}" if asked else f"{CEP}/{verb}", headers=headers)
+    """Send a read of the API 2.x; `from_` stands for its parameter `from`."""
+    encoded = urlencode({name.rstrip("_"): value for name, value in query.items()})
+    return send(sandbox, "GET", f"{CEP}/{verb}?{encoded}" if encoded else f"{CEP}/{verb}", headers=headers)
 
 
 def changes(add: Iterable[str] = (), remove: Iterable[str] = (), audience_type: str = "custom_ids") -> dict[str, Any]:
