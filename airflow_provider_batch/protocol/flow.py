@@ -97,7 +97,7 @@ def exchange(request: Request, read: Callable[[Response, Request], R], delay: De
             return _read(answer, request, read)
         except BatchError as error:
             if (pause := delay(attempt, error, waited)) is None:
-                error.tries = attempt if attempt > 1 else None
+                error.attempts = attempt if attempt > 1 else None
                 raise
             rest = Sleep(pause, everyone=_is_overloaded(error), retries=error)
         waited += pause
@@ -247,7 +247,7 @@ def _write_once(request: Request, happened: Callable[[], Flow[bool]], delay: Del
         if unclear and (yield from happened()):
             return None
         if pause is None:
-            failure.tries = attempt if attempt > 1 else None
+            failure.attempts = attempt if attempt > 1 else None
             raise failure
 
 
