@@ -187,10 +187,10 @@ def integers_as_text(ids: list[object]) -> list[object]:
 
 
 def _change(action: object, value: object) -> Change | BadRow:
-    word = action.strip().lower() if isinstance(action, str) else action
-    if word not in ("add", "remove"):
+    action = action.strip().lower() if isinstance(action, str) else action
+    if action not in ("add", "remove"):
         return BadRow(NO_ACTION)
-    return value if isinstance(value, BadRow) else Change(word, value)
+    return value if isinstance(value, BadRow) else Change(action, value)
 
 
 def _read_tags(cell: object) -> object:

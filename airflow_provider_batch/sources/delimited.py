@@ -17,10 +17,10 @@ from airflow_provider_batch.sources.plaintext import READ_SIZE, LineLookup, Text
 
 
 # Line numbers. A row spans one line and one more for each break in its quoted cells; a blank line is a row without
-# cells. To count this for every row would slow down reading, so a block is read at once and its lines are counted only
-# when a place is needed: from ``_lines_before``, which is csv's own line_num at the end of the block before. Where a
-# block has as many lines as rows, no row spans two, and the n-th row is on the n-th line. After a row that csv cannot
-# parse, line_num is still exact, so that counting continues behind it.
+# cells. Counting this for every row takes about as long as parsing it, so a block is read at once and its lines are
+# counted only when a place is needed: from ``_lines_before``, which is csv's own line_num at the end of the block
+# before. Where a block has as many lines as rows, no row spans two, and the n-th row is on the n-th line. After a row
+# that csv cannot parse, line_num is still exact, so that counting continues behind it.
 class CsvFile:
     """The rows of one CSV file, whose header is read at once; without a header its columns are called 1, 2, …"""
 

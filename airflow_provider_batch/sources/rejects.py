@@ -59,7 +59,7 @@ class Rejects:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # An error inside the block says more than the failure to close that it may have caused.
+        # An error inside the block matters more than a failure to close, which it may have caused.
         with suppress(*(() if error is None else (SourceError,))):
             self.close()
 

@@ -34,7 +34,7 @@ else:
 needs_policies = pytest.mark.skipif(not KNOWN, reason="Airflow before 3.3 has no retry policies")
 
 
-def decided(error: BaseException) -> Any:
+def decision_for(error: BaseException) -> Any:
     return batch_retry_policy().evaluate(error, try_number=1, max_tries=3)
 
 
@@ -50,7 +50,7 @@ def test_before_airflow_3_3_the_error_names_the_versions() -> None:
 @needs_policies
 @pytest.mark.parametrize("error", [BatchRequestError("no", status=400, retry_after=5.0), InvalidMemberError("no id")])
 def test_a_permanent_error_fails_at_once(error: BatchError) -> None:
-    decision = decided(error)
+    decision = decision_for(error)
     assert decision.action is RetryAction.FAIL
     assert decision.reason == f"{type(error).__name__}: a permanent error, which no retry can fix"
 
@@ -60,14 +60,14 @@ def test_every_error_is_decided_by_whether_it_is_retryable() -> None:
     for error in vars(exceptions).values():
         if isinstance(error, type) and issubclass(error, BatchError):
             expected = RetryAction.DEFAULT if error.retryable else RetryAction.FAIL
-            assert decided(error("no")).action is expected, error
+            assert decision_for(error("no")).action is expected, error
 
 
 @needs_policies
 @pytest.mark.parametrize("error", [BatchRateLimitError, BatchServerError])
 @pytest.mark.parametrize(("retry_after", "waits"), [(0.0, 0), (90.0, 90), (1e9, 86_400), (float("inf"), 86_400)])
 def test_retry_after_is_obeyed_up_to_a_day(error: Any, retry_after: float, waits: int) -> None:
-    decision = decided(error("later", status=503, retry_after=retry_after))
+    decision = decision_for(error("later", status=503, retry_after=retry_after))
     assert decision.action is RetryAction.RETRY
     assert decision.retry_delay == timedelta(seconds=waits)
 
@@ -85,16 +85,16 @@ def test_retry_after_is_obeyed_up_to_a_day(error: Any, retry_after: float, waits
     ],
 )
 def test_all_other_errors_are_left_to_the_task(error: BaseException) -> None:
-    assert decided(error) == RetryDecision.default()
+    assert decision_for(error) == RetryDecision.default()
 
 
 @needs_policies
 def test_an_error_of_batch_also_counts_as_a_cause() -> None:
     wrapped = RuntimeError("mine")
     wrapped.__cause__ = BatchRateLimitError("later", status=429, retry_after=7.0)
-    assert decided(wrapped).retry_delay == timedelta(seconds=7)
+    assert decision_for(wrapped).retry_delay == timedelta(seconds=7)
     wrapped.__cause__.__cause__ = wrapped  # a circle of causes ends
-    assert decided(wrapped).retry_delay == timedelta(seconds=7)
+    assert decision_for(wrapped).retry_delay == timedelta(seconds=7)
 
 
 @needs_policies

@@ -12,7 +12,9 @@ from airflow_provider_batch.sources.columns import Columns, cells, find_column
 NO_TAGS = BadRow("the tags begin with '[' but are not a JSON array. Correct them, or separate them by commas.")
 
 
-def made(columns: Columns, names: Sequence[str], *rows: Sequence[object], empty_is_null: bool = False) -> list[object]:
+def values_of(
+    columns: Columns, names: Sequence[str], *rows: Sequence[object], empty_is_null: bool = False
+) -> list[object]:
     return columns.select(names, "here", empty_is_null=empty_is_null).values(partial(cells, rows))
 
 
@@ -53,8 +55,8 @@ def test_an_error_names_the_missing_column_and_lists_the_others(wanted: str, nam
 
 
 def test_the_only_column_needs_no_name() -> None:
-    assert made(Columns(), ["x"], ["a"], ["b"]) == ["a", "b"]
-    assert made(Columns(action_column="op"), ["OP", "x"], ["add", "a"]) == [Change("add", "a")]
+    assert values_of(Columns(), ["x"], ["a"], ["b"]) == ["a", "b"]
+    assert values_of(Columns(action_column="op"), ["OP", "x"], ["add", "a"]) == [Change("add", "a")]
 
 
 @pytest.mark.parametrize(
@@ -80,9 +82,9 @@ def test_every_selected_column_must_exist(columns: Columns) -> None:
 
 
 def test_integers_become_decimal_text_and_other_values_stay() -> None:
-    assert made(Columns(), ["x"], [1], [-20]) == ["1", "-20"]
-    assert made(Columns(), ["x"], [1], [True], [None], ["a"], [1.5]) == [1, True, None, "a", 1.5]
-    assert made(Columns(), ["x"], [True], [False]) == [True, False]
+    assert values_of(Columns(), ["x"], [1], [-20]) == ["1", "-20"]
+    assert values_of(Columns(), ["x"], [1], [True], [None], ["a"], [1.5]) == [1, True, None, "a", 1.5]
+    assert values_of(Columns(), ["x"], [True], [False]) == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,7 @@ def test_integers_become_decimal_text_and_other_values_stay() -> None:
 def test_attributes_have_the_requested_names(
     attribute_columns: Sequence[str] | Mapping[str, str], expected: dict[str, object]
 ) -> None:
-    assert made(Columns("a", None, attribute_columns), ["A", "b", "C"], ["i", 1, "x"]) == [Member("i", expected)]
+    assert values_of(Columns("a", None, attribute_columns), ["A", "b", "C"], ["i", 1, "x"]) == [Member("i", expected)]
 
 
 @pytest.mark.parametrize(("empty_is_null", "attributes"), [(False, {"c": ""}), (True, None)])
@@ -100,7 +102,9 @@ def test_null_is_left_out_and_so_is_empty_text_where_it_means_null(
     empty_is_null: bool, attributes: dict[str, object] | None
 ) -> None:
     columns = Columns("a", None, ["b", "c"])
-    assert made(columns, ["a", "b", "c"], ["i", None, ""], empty_is_null=empty_is_null) == [Member("i", attributes)]
+    assert values_of(columns, ["a", "b", "c"], ["i", None, ""], empty_is_null=empty_is_null) == [
+        Member("i", attributes)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +122,7 @@ def test_null_is_left_out_and_so_is_empty_text_where_it_means_null(
     ],
 )
 def test_tags_are_a_list_or_text(cell: object, tags: list[str] | None) -> None:
-    assert made(Columns("i", None, None, "t"), ["i", "t"], ["a", cell]) == [Member("a", None, tags)]
+    assert values_of(Columns("i", None, None, "t"), ["i", "t"], ["a", cell]) == [Member("a", None, tags)]
 
 
 @pytest.mark.parametrize(
@@ -130,21 +134,23 @@ def test_tags_are_a_list_or_text(cell: object, tags: list[str] | None) -> None:
     ],
 )
 def test_invalid_tags_make_a_bad_row(cell: object, bad: BadRow) -> None:
-    assert made(Columns("i", None, None, "t"), ["i", "t"], ["a", cell], ["b", None]) == [bad, Member("b")]
+    assert values_of(Columns("i", None, None, "t"), ["i", "t"], ["a", cell], ["b", None]) == [bad, Member("b")]
     actions = Columns("i", "do", None, "t")
-    assert made(actions, ["i", "t", "do"], ["a", cell, "add"]) == [bad]
+    assert values_of(actions, ["i", "t", "do"], ["a", cell, "add"]) == [bad]
 
 
 @pytest.mark.parametrize(("word", "action"), [("add", "add"), ("Remove", "remove"), (" ADD ", "add")])
 def test_an_action_is_add_or_remove(word: str, action: str) -> None:
-    (change,) = made(Columns("i", "do"), ["i", "do"], [None, word])
+    (change,) = values_of(Columns("i", "do"), ["i", "do"], [None, word])
     assert isinstance(change, Change)
     assert (change.action, change.value) == (action, None)
 
 
 @pytest.mark.parametrize("word", ["", "delete", None, 1, ["add"]])
 def test_any_other_action_makes_a_bad_row(word: object) -> None:
-    assert made(Columns("i", "do"), ["i", "do"], ["a", word]) == [BadRow("the action is neither 'add' nor 'remove'")]
+    assert values_of(Columns("i", "do"), ["i", "do"], ["a", word]) == [
+        BadRow("the action is neither 'add' nor 'remove'")
+    ]
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_the_suffix_is_the_part_before_gz(name: str, suffix: str) -> None:
     assert FoundFile(Path(name), name).suffix == suffix
 
 
-def opened(path: Path) -> bytes:
+def content_of(path: Path) -> bytes:
     (found,) = find_files(path)
     with found.open() as file:
         return found.read(file, 1 << 20) + found.read(file, 1 << 20)
@@ -80,7 +80,7 @@ def opened(path: Path) -> bytes:
 
 def test_all_members_of_a_gzip_file_are_decompressed(tmp_path: Path) -> None:
     (tmp_path / "a.gz").write_bytes(gzip.compress(b"one") + gzip.compress(b"") + gzip.compress(b"two"))
-    assert opened(tmp_path / "a.gz") == b"onetwo"
+    assert content_of(tmp_path / "a.gz") == b"onetwo"
 
 
 def test_an_error_names_a_truncated_gzip_file(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_an_error_names_a_truncated_gzip_file(tmp_path: Path) -> None:
     for length in (2, 5, 10, 500, len(whole) - 1):
         (tmp_path / "a.gz").write_bytes(whole[:length])
         with pytest.raises(SourceError, match=r"a.gz: the gzip file is truncated") as caught:
-            opened(tmp_path / "a.gz")
+            content_of(tmp_path / "a.gz")
         assert not caught.value.retryable
 
 
@@ -96,14 +96,14 @@ def test_an_error_names_a_truncated_gzip_file(tmp_path: Path) -> None:
 def test_an_error_names_a_file_that_is_damaged_or_not_gzip(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.gz").write_bytes(content)
     with pytest.raises(SourceError, match=r"a.gz: the file is damaged or not gzip") as caught:
-        opened(tmp_path / "a.gz")
+        content_of(tmp_path / "a.gz")
     assert caught.value.__context__ is caught.value.__cause__ is None  # it would quote the first bytes
 
 
 def test_an_empty_gzip_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "a.gz").touch()
     with pytest.raises(SourceError, match=r"a.gz: the gzip file has no bytes"):
-        opened(tmp_path / "a.gz")
+        content_of(tmp_path / "a.gz")
 
 
 class Failing:
