@@ -1,4 +1,4 @@
-"""Apache Airflow provider for Batch's audience APIs (https://doc.batch.com/developer/api)."""
+"""Airflow provider for Batch's audience APIs (https://doc.batch.com/developer/api)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ __version__ = "0.1.0"
 
 def get_provider_info() -> dict[str, Any]:
     """
-    Describe the provider to Airflow: the one declaration of its modules and of the connection form.
+    Return the provider's metadata for Airflow: its modules and the connection form.
 
-    Airflow 3 draws the form from ``conn-fields`` and ``ui-field-behaviour`` without importing the hook; for
-    Airflow 2.11 :class:`~airflow_provider_batch.hooks.batch.BatchHook` translates the same entries.
+    Airflow 3 builds the form from ``conn-fields`` and ``ui-field-behaviour`` without importing the hook; for Airflow
+    2.11 :class:`~airflow_provider_batch.hooks.batch.BatchHook` translates the same entries.
     """
     audiences = {
         "schemes": ["batch"],
@@ -60,7 +60,7 @@ def get_provider_info() -> dict[str, Any]:
                 "class-name": "airflow_provider_batch.decorators.custom_audience.custom_audience_task",
             }
         ],
-        # Airflow 3 reads the first, Airflow 2 the second.
+        # For Airflow 3 and Airflow 2.
         "asset-uris": [dict(audiences)],
         "dataset-uris": [dict(audiences)],
         "extra-links": ["airflow_provider_batch.links.batch.BatchDashboardLink"],
@@ -70,9 +70,8 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-class-name": "airflow_provider_batch.hooks.batch.BatchHook",
                 "hook-name": "Batch",
                 "ui-field-behaviour": {
-                    # One app and one company key are the whole of it; what else can be set has a field of its own. The
-                    # port stays: without one, Airflow 3.3.2 refuses to test a connection, whatever its type
-                    # (https://github.com/apache/airflow/pull/73298).
+                    # Every extra has a field of its own. The port stays, as Airflow 3.3.2 cannot test a connection
+                    # of any type without one (https://github.com/apache/airflow/pull/73298).
                     "hidden-fields": ["schema", "extra"],
                     "relabeling": {
                         "login": "Batch API key or project key",
@@ -94,7 +93,7 @@ def get_provider_info() -> dict[str, Any]:
                         "schema": {
                             "type": ["string", "null"],
                             "enum": ["mep", "cep", None],
-                            # Airflow 3 shows these instead of the values, and else «null» where nothing was chosen.
+                            # Airflow 3 shows these in place of the values; without them it shows "null" for no choice.
                             "values_display": {
                                 "mep": "mep: Mobile Engagement Platform",
                                 "cep": "cep: Customer Engagement Platform",
@@ -104,7 +103,7 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "api_version": {
                         "label": "API version",
-                        "description": "Of the Customer Engagement Platform's API (default 2.11).",
+                        "description": "Version of the Customer Engagement Platform's API (default 2.11).",
                         "schema": {"type": ["string", "null"], "pattern": r"^2\.[0-9]{1,3}$"},
                     },
                     "timeout": {
@@ -114,22 +113,22 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "max_attempts": {
                         "label": "Attempts",
-                        "description": "How often one call is tried before the task fails (default 5).",
+                        "description": "The most attempts of one call before the task fails (default 5).",
                         "schema": {"type": ["integer", "null"], "minimum": 1},
                     },
                     "max_concurrency": {
                         "label": "Concurrent calls",
-                        "description": "How many calls of one push are in flight at once (default 4).",
+                        "description": "The most calls of one push in flight at once (default 4).",
                         "schema": {"type": ["integer", "null"], "minimum": 1, "maximum": 64},
                     },
                     "requests_per_second": {
                         "label": "Requests per second",
-                        "description": "The most requests one task sends in a second, polls included (no limit).",
+                        "description": "The most requests of one task per second, polls included (default: no limit).",
                         "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
                     },
                     "dashboard_url": {
                         "label": "Dashboard",
-                        "description": "Where a task's link leads; no key in it (default: Batch's public dashboard).",
+                        "description": "Target of a task's link; must not contain a key (default: Batch's dashboard).",
                         "schema": {"type": ["string", "null"], "pattern": "^https?://[^@/?#\\s]+([/?#].*)?$"},
                     },
                 },

@@ -1,62 +1,61 @@
 """
-What can go wrong, by whose fault it is and whether trying again can help.
+The errors of this package, by their cause and by whether a retry can help.
 
 ::
 
-    BatchError                          .retryable .accepted_chunks
+    BatchError                          .retryable .accepted_chunks .attempts
     ├── InvalidArgumentError            (ValueError) an argument breaks a documented rule; raised before any call
-    │   └── InvalidMemberError          one id does; .argument .position .reason, never the id
-    ├── AudienceExistsError             there is an audience of that name; not created again
-    ├── AudienceMissingError            there is none; nothing to delete
-    ├── GuardError                      a limit that the caller has set refuses the write; nothing was sent
-    │   └── EmptySetError               there are no ids, and all members would be removed
-    ├── TooManyRejectedError            more values were skipped or refused than the caller allows; the others were sent
-    ├── SourceError                     the query or file that the ids come from cannot be read
-    │   └── SourceUnavailableError      it is not there yet, or does not answer; retryable
+    │   └── InvalidMemberError          an id is not valid; .argument .position .reason, never the id
+    ├── AudienceExistsError             the audience to create exists already
+    ├── AudienceMissingError            the audience to delete does not exist
+    ├── GuardError                      a limit set by the caller forbids the write; nothing was sent
+    │   └── EmptySetError               there are no ids, so every member would be removed
+    ├── TooManyRejectedError            more values were rejected than the caller allows; the others were sent
+    ├── SourceError                     the query or file that holds the ids cannot be read
+    │   └── SourceUnavailableError      it does not exist yet, or does not answer; retryable
     ├── BatchConfigurationError         the Airflow connection cannot be used
-    ├── BatchConnectionError            no answer; retryable; whether a write happened is unknown
-    ├── BatchAPIError                   the answer is no; .status .code .number .route .retry_after
+    ├── BatchConnectionError            no answer; retryable; it is unknown whether a write happened
+    ├── BatchAPIError                   Batch answered with an error; .status .code .number .route .retry_after
     │   ├── BatchAuthenticationError    401, 403
     │   ├── BatchNotFoundError          404
     │   ├── BatchRequestError           any other 4xx
     │   ├── BatchRateLimitError         429; retryable
     │   └── BatchServerError            5xx; retryable
-    ├── BatchProtocolError              the answer is not what the documentation says; retryable
-    ├── PushStoppedError                the push was stopped from outside, between two calls; retryable
-    ├── MirrorError                     an audience could not be mirrored
-    │   ├── SnapshotError               what was kept of the last run cannot be read, or is of another audience
-    │   ├── MirrorConflictError         another run of the same mirror is under way, or was faster; retryable
-    │   └── DriftError                  Batch has another number of ids than the snapshot
-    └── IndexingError                   .audience_name .indexing_token
-        └── IndexingTimeoutError        not confirmed in time; retryable; .indexing_tokens
+    ├── BatchProtocolError              the answer is not one that Batch documents; retryable
+    ├── PushStoppedError                the task was stopped between two calls; retryable
+    ├── MirrorError                     an audience cannot be mirrored
+    │   ├── SnapshotError               the snapshot of the last run cannot be read or used
+    │   ├── MirrorConflictError         another run of the mirror is active, or finished first; retryable
+    │   └── DriftError                  Batch and the snapshot differ in their number of ids
+    └── IndexingError                   the state of a write is unknown; .audience_name .indexing_token
+        └── IndexingTimeoutError        Batch did not confirm it in time; retryable; .indexing_tokens
 
-The module imports nothing, so that retry rules may name its classes while a DAG file is parsed.
-No message, attribute or cause holds a key or an id of a member.
+The module imports nothing, so a DAG file can import it at no cost. No message, attribute or cause holds a key or an id.
 """
 
 from __future__ import annotations
 
 
 class BatchError(Exception):
-    """The root of the tree; ``retryable`` says whether the same call may succeed later."""
+    """The root of the tree; ``retryable`` is True if the same call may succeed later."""
 
     retryable: bool = False
-    #: How many chunks of the same push Batch had accepted before, or None outside a push.
+    #: How many chunks of the push Batch had accepted before the error; None outside a push.
     accepted_chunks: int | None = None
-    #: How often a call was tried before it was given up; None if it was not tried again.
-    tries: int | None = None
+    #: The number of attempts of the call that failed; None if there was only one.
+    attempts: int | None = None
 
     def __str__(self) -> str:
         notes = []
-        if self.tries is not None:
-            notes.append(f"tried {self.tries} times")
+        if self.attempts is not None:
+            notes.append(f"after {self.attempts} attempts")
         if self.accepted_chunks is not None:
             notes.append(f"Batch had accepted {chunk_count(self.accepted_chunks)} of this push before")
         return super().__str__() + (f" ({'; '.join(notes)})" if notes else "")
 
 
 def chunk_count(number: int) -> str:
-    """Say how many chunks there are."""
+    """Return *number* with its noun: ``1 chunk``, ``1,234 chunks``."""
     return "1 chunk" if number == 1 else f"{number:,} chunks"
 
 
@@ -65,58 +64,58 @@ class InvalidArgumentError(BatchError, ValueError):
 
 
 class InvalidMemberError(InvalidArgumentError):
-    """One value among the ids is no id; says where it stands and why, not what it is."""
+    """One value among the ids is not a valid id; the error has its place and the reason, not the value."""
 
     def __init__(self, message: str, *, argument: str = "", position: int | None = None, reason: str = "") -> None:
         super().__init__(message)
         self.argument = argument
-        #: Counted from 0; in the result of a mapped task, over the concatenation of its items.
+        #: From 0; in the results of a mapped task, counted across all of them.
         self.position = position
         self.reason = reason
 
 
 class AudienceExistsError(BatchError):
-    """An audience was to be created, and one of that name is there; it stays as it is."""
+    """An audience of the name to create exists already; it is left unchanged."""
 
 
 class AudienceMissingError(BatchError):
-    """An audience was to be deleted, and there is none of that name."""
+    """The audience to delete does not exist."""
 
 
 class GuardError(BatchError):
-    """A limit that the caller has set refuses a write that looks like a mistake; nothing was sent."""
+    """A limit set by the caller forbids a write that looks like a mistake; nothing was sent."""
 
 
 class EmptySetError(GuardError):
-    """An audience's members were to be replaced by nothing, and the caller has not said that this is meant."""
+    """A replace without ids would remove every member, and the caller has not allowed it."""
 
 
 class TooManyRejectedError(BatchError):
-    """More values were skipped as no ids, or refused by Batch, than the caller allows; the others were sent."""
+    """More values were invalid, or rejected by Batch, than the caller allows; the others were sent."""
 
 
 class SourceError(BatchError):
-    """The query or file that the ids come from cannot be read: a column is missing, it is cut off, no such format."""
+    """The query or file that holds the ids cannot be read: a column is missing, or the file is truncated."""
 
 
 class SourceUnavailableError(SourceError):
-    """The source may be there later: no such file yet, no answer of the storage or of the database."""
+    """The source may be readable later: a file does not exist yet, or a storage or database does not answer."""
 
     retryable = True
 
 
 class BatchConfigurationError(BatchError):
-    """The Airflow connection cannot be used: a key is missing, http off the loopback, an unknown extra."""
+    """The Airflow connection cannot be used: a key is missing, an extra is unknown, http beyond the loopback."""
 
 
 class BatchConnectionError(BatchError):
-    """No answer: DNS, TLS, refused, reset or timed out. Whether Batch did the write is unknown."""
+    """No answer: DNS, TLS, a refused or reset connection, a timeout. It is unknown whether a write happened."""
 
     retryable = True
 
 
 class BatchAPIError(BatchError):
-    """Batch answered, and the answer is no."""
+    """Batch answered the call with an error."""
 
     def __init__(
         self,
@@ -130,25 +129,25 @@ class BatchAPIError(BatchError):
     ) -> None:
         super().__init__(message)
         self.status = status
-        #: Batch's name of the error, such as ``MISSING_PARAMETER``, and its number, where the answer gave them.
+        #: Batch's name for the error, such as ``MISSING_PARAMETER``, and its number; None if the answer has none.
         self.code = code
         self.number = number
         #: Method and path with ``{api_key}`` in the key's place.
         self.route = route
-        #: Seconds that Batch asked to wait, or None.
+        #: Seconds to wait, from the header Retry-After; None without one.
         self.retry_after = retry_after
 
 
 class BatchAuthenticationError(BatchAPIError):
-    """401 or 403: a key is wrong, or not allowed to do this."""
+    """401 or 403: a key is wrong, or lacks the permission."""
 
 
 class BatchNotFoundError(BatchAPIError):
-    """404: no such app, route or audience."""
+    """404: the app, route or audience does not exist."""
 
 
 class BatchRequestError(BatchAPIError):
-    """Any other 4xx: Batch refuses what was sent."""
+    """Any other 4xx: Batch rejected the request."""
 
 
 class BatchRateLimitError(BatchAPIError):
@@ -158,45 +157,45 @@ class BatchRateLimitError(BatchAPIError):
 
 
 class BatchServerError(BatchAPIError):
-    """5xx: a fault or maintenance on Batch's side."""
+    """5xx: a fault or maintenance at Batch."""
 
     retryable = True
 
 
 class BatchProtocolError(BatchError):
-    """The answer is not what the documentation says: HTML, no token, cut short."""
+    """The answer is not one that Batch documents: HTML, no token, truncated."""
 
-    #: Every call of this package may be repeated: an id has one action in a push, views do not write, and before an
-    #: audience is created or deleted again, the list says whether it was.
+    #: Every call of this package can be repeated: an id has one action in a push, views do not write, and a create or
+    #: delete is repeated only if the list of audiences shows that it did not happen.
     retryable = True
 
 
 class PushStoppedError(BatchError):
-    """The push was stopped from outside, between two calls: the task was killed, or its worker is shutting down."""
+    """The push was stopped between two calls: the task was killed, or its worker is shutting down."""
 
     retryable = True
 
 
 class MirrorError(BatchError):
-    """An audience could not be mirrored."""
+    """An audience cannot be mirrored."""
 
 
 class SnapshotError(MirrorError):
-    """What was kept of the last run is damaged, of another audience, or newer than this package."""
+    """The snapshot of the last run is damaged, of another audience, or newer than this package."""
 
 
 class MirrorConflictError(MirrorError):
-    """Another run of the same mirror is under way, or has ended in between."""
+    """Another run of the same mirror is active, or finished first."""
 
     retryable = True
 
 
 class DriftError(MirrorError):
-    """Batch has another number of ids than the snapshot: something else has written to the audience."""
+    """Batch and the snapshot differ in their number of ids: something else has written to the audience."""
 
 
 class IndexingError(BatchError):
-    """The state of a write could not be confirmed."""
+    """The state of a write cannot be determined."""
 
     def __init__(self, message: str, *, audience_name: str = "", indexing_token: str = "") -> None:
         super().__init__(message)
@@ -205,7 +204,7 @@ class IndexingError(BatchError):
 
 
 class IndexingTimeoutError(IndexingError):
-    """The deadline passed before Batch confirmed every write; they may still be applied later."""
+    """Batch did not confirm every write before the deadline; it may still apply them later."""
 
     retryable = True
 
@@ -218,5 +217,5 @@ class IndexingTimeoutError(IndexingError):
         indexing_tokens: tuple[str, ...] = (),
     ) -> None:
         super().__init__(message, audience_name=audience_name, indexing_token=indexing_token)
-        #: All tokens that were not confirmed; ``indexing_token`` is the first of them.
+        #: All tokens without confirmation; ``indexing_token`` is the first of them.
         self.indexing_tokens = indexing_tokens

@@ -39,7 +39,7 @@ from airflow_provider_batch.exceptions import (
 
 API = {"status": 400, "code": "API_MISUSE", "number": 12, "route": "GET /1.0/{api_key}", "retry_after": 9.5}
 
-#: Class, its parents in the tree, whether it is retryable, what it is made with.
+#: Class, its parents in the tree, whether it is retryable, its arguments.
 TREE: list[tuple[type[BatchError], tuple[type, ...], bool, dict[str, object]]] = [
     (BatchError, (Exception,), False, {}),
     (InvalidArgumentError, (BatchError, ValueError), False, {}),
@@ -82,27 +82,27 @@ def test_the_tree_has_these_classes_and_no_other() -> None:
 
 
 @pytest.mark.parametrize(("kind", "parents"), [(kind, parents) for kind, parents, *_ in TREE])
-def test_each_class_hangs_in_the_tree_where_it_is_drawn(kind: type[BatchError], parents: tuple[type, ...]) -> None:
+def test_each_class_has_its_parents(kind: type[BatchError], parents: tuple[type, ...]) -> None:
     assert kind.__bases__ == parents
 
 
 @pytest.mark.parametrize(("kind", "retryable"), [(kind, retryable) for kind, _, retryable, _ in TREE])
-def test_each_class_says_whether_trying_again_can_help(kind: type[BatchError], retryable: bool) -> None:
+def test_each_class_is_retryable_or_permanent(kind: type[BatchError], retryable: bool) -> None:
     assert kind("no").retryable is retryable
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_each_class_is_drawn_in_the_docstring(kind: type[BatchError]) -> None:
+def test_each_class_is_in_the_tree_of_the_docstring(kind: type[BatchError]) -> None:
     assert kind.__name__ in (exceptions.__doc__ or "")
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_an_error_is_its_message(kind: type[BatchError]) -> None:
+def test_str_returns_the_message(kind: type[BatchError]) -> None:
     assert str(kind("no")) == "no"
 
 
 @pytest.mark.parametrize(("kind", "attributes"), [(kind, attributes) for kind, *_, attributes in TREE])
-def test_an_error_keeps_what_it_is_made_with(kind: type[BatchError], attributes: dict[str, object]) -> None:
+def test_an_error_keeps_its_arguments(kind: type[BatchError], attributes: dict[str, object]) -> None:
     assert vars(kind("no", **attributes)) == attributes
 
 
@@ -115,13 +115,19 @@ def test_an_error_keeps_what_it_is_made_with(kind: type[BatchError], attributes:
         (1234, "no (Batch had accepted 1,234 chunks of this push before)"),
     ],
 )
-def test_an_error_of_a_push_says_how_many_chunks_were_accepted(accepted: int | None, text: str) -> None:
+def test_the_message_counts_the_accepted_chunks(accepted: int | None, text: str) -> None:
     error = BatchServerError("no", status=500)
     error.accepted_chunks = accepted
     assert str(error) == text
 
 
-def test_what_was_accepted_is_known_of_one_error_only() -> None:
+def test_the_message_counts_the_attempts() -> None:
+    error = BatchServerError("no", status=500)
+    error.attempts, error.accepted_chunks = 3, 1
+    assert str(error) == "no (after 3 attempts; Batch had accepted 1 chunk of this push before)"
+
+
+def test_the_count_belongs_to_one_error_only() -> None:
     BatchError("no").accepted_chunks = 3
     assert BatchError("no").accepted_chunks is None
 
@@ -147,7 +153,7 @@ def test_importing_the_errors_imports_nothing_else() -> None:
         "import sys; before = set(sys.modules); import airflow_provider_batch.exceptions;"
         "print(*sorted(set(sys.modules) - before - {'__future__', 'typing'}))"
     )
-    # Without the site module, which may import anything.
+    # typing is imported first: its own imports do not count.
     ran = subprocess.run(
         [sys.executable, "-c", "import typing;" + code], check=True, capture_output=True, text=True, timeout=60
     )

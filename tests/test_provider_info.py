@@ -1,4 +1,4 @@
-"""What the provider tells Airflow, checked by Airflow's own means."""
+"""The provider's metadata, checked by Airflow's own schema and commands."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def declared() -> dict[str, Any]:
     return get_provider_info()
 
 
-def test_it_is_valid_to_the_installed_airflow(declared: dict[str, Any]) -> None:
+def test_it_matches_the_schema_of_the_installed_airflow(declared: dict[str, Any]) -> None:
     spec = find_spec("airflow")
     assert spec is not None
     assert spec.origin is not None
@@ -42,12 +42,12 @@ def test_the_form_is_valid_json_schema(declared: dict[str, Any]) -> None:
         jsonschema.validate(None, field["schema"])  # left empty
 
 
-def test_its_names_are_the_distributions(declared: dict[str, Any]) -> None:
+def test_name_and_version_are_those_of_the_distribution(declared: dict[str, Any]) -> None:
     assert declared["package-name"] == distribution(DISTRIBUTION).metadata["Name"] == DISTRIBUTION
     assert declared["versions"] == [airflow_provider_batch.__version__] == [version(DISTRIBUTION)]
 
 
-def test_the_entry_point_leads_to_it() -> None:
+def test_the_entry_point_loads_it() -> None:
     (entry,) = [
         entry
         for entry in entry_points(group="apache_airflow_provider")
@@ -56,7 +56,7 @@ def test_the_entry_point_leads_to_it() -> None:
     assert entry.load() is get_provider_info
 
 
-def test_every_module_it_names_is_there(declared: dict[str, Any]) -> None:
+def test_every_module_exists(declared: dict[str, Any]) -> None:
     named = [
         module
         for part in ("hooks", "operators", "sensors", "triggers")
@@ -70,7 +70,7 @@ def test_every_module_it_names_is_there(declared: dict[str, Any]) -> None:
     assert getattr(import_module(module), name).conn_type == "batch"
 
 
-def test_assets_and_links_are_there(declared: dict[str, Any]) -> None:
+def test_the_classes_of_assets_and_links_exist(declared: dict[str, Any]) -> None:
     (audiences,) = declared["asset-uris"]
     assert declared["dataset-uris"] == [audiences]
     assert audiences["schemes"] == ["batch"]
@@ -80,7 +80,7 @@ def test_assets_and_links_are_there(declared: dict[str, Any]) -> None:
         assert callable(getattr(import_module(module), name))
 
 
-def test_its_parts_belong_to_a_named_integration(declared: dict[str, Any]) -> None:
+def test_every_module_belongs_to_the_integration(declared: dict[str, Any]) -> None:
     names = {integration["integration-name"] for integration in declared["integrations"]}
     used = {
         entry["integration-name"] for part in ("hooks", "operators", "sensors", "triggers") for entry in declared[part]
@@ -88,13 +88,13 @@ def test_its_parts_belong_to_a_named_integration(declared: dict[str, Any]) -> No
     assert used == names == {"Batch"}
 
 
-def test_it_can_be_stored_as_json_and_is_made_anew_each_time(declared: dict[str, Any]) -> None:
+def test_it_is_json_and_a_new_dict_each_time(declared: dict[str, Any]) -> None:
     assert json.loads(json.dumps(declared)) == declared == get_provider_info()
     assert get_provider_info() is not get_provider_info()
 
 
-def test_airflow_shows_the_provider_and_complains_of_nothing() -> None:
-    asked = {
+def test_airflow_lists_the_provider_without_warnings() -> None:
+    commands = {
         "get": ["get", DISTRIBUTION, "--output", "json"],
         "hooks": ["hooks", "--output", "json"],
         "widgets": ["widgets", "--output", "json"],
@@ -110,7 +110,7 @@ def test_airflow_shows_the_provider_and_complains_of_nothing() -> None:
             stderr=subprocess.PIPE,
             text=True,
         )
-        for name, arguments in asked.items()
+        for name, arguments in commands.items()
     }
     shown, complaints = {}, []
     for name, process in running.items():
@@ -120,12 +120,12 @@ def test_airflow_shows_the_provider_and_complains_of_nothing() -> None:
         complaints += [
             line
             for line in (out + err).splitlines()
-            if re.search(r"(?i)warn|error", line) and "atch" in line and not line.startswith("[{")  # what was asked for
+            if re.search(r"(?i)warn|error", line) and "atch" in line and not line.startswith("[{")  # the requested JSON
         ]
     assert DISTRIBUTION in shown["get"]
     assert airflow_provider_batch.__version__ in shown["get"]
     assert "airflow_provider_batch.hooks.batch.BatchHook" in shown["hooks"]
-    if knows_the_form():
+    if shows_the_form():
         for field in get_provider_info()["connection-types"][0]["conn-fields"]:
             assert f"extra__batch__{field}" in shown["widgets"]
         assert '"batch"' in shown["behaviours"]
@@ -133,7 +133,7 @@ def test_airflow_shows_the_provider_and_complains_of_nothing() -> None:
     assert complaints == []
 
 
-def knows_the_form() -> bool:
-    """Airflow 3.0 and 3.1 read no declaration yet; like Airflow 2 they need Flask-AppBuilder to ask the hook."""
+def shows_the_form() -> bool:
+    """Airflow before 3.2 does not read the declared form; it needs Flask-AppBuilder, and imports the hook."""
     reads_declarations = tuple(map(int, version("apache-airflow").split(".")[:2])) >= (3, 2)
     return reads_declarations or find_spec("flask_appbuilder") is not None

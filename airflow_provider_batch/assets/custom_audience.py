@@ -1,4 +1,4 @@
-"""A custom audience as an asset of Airflow, which earlier versions call a dataset."""
+"""A custom audience as an Airflow asset, or dataset on Airflow 2."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from airflow_provider_batch.protocol.limits import AUDIENCE_NAME, AUDIENCE_NAME_
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
-#: What the address of an audience begins with.
+#: The scheme of an audience's URI.
 SCHEME: Final = "batch"
+_FORM: Final = f"{SCHEME}://<connection id>/<audience>"
 
-#: The ids that Airflow's own API takes for a connection.
+#: The connection ids that Airflow's own API accepts.
 _CONNECTION_ID: Final = re.compile(r"[\w.-]+", re.ASCII)
 
 
@@ -23,62 +24,59 @@ def custom_audience_asset(
     audience_name: str, batch_conn_id: str = "batch_default", *, extra: dict[str, Any] | None = None
 ) -> Asset:
     """
-    Return the asset ``batch://<connection id>/<audience>``, named by its address; a dataset on Airflow 2.
+    Return the asset ``batch://<connection id>/<audience>``, whose name is its URI; a dataset on Airflow 2.
 
-    As an outlet of the sensor, or of an operator that waits, its event says that the audience is indexed. Airflow
-    renders no templates in assets: one in an argument stays as it is.
+    As an outlet of the sensor, or of an operator that waits, it emits its event once the audience is indexed. Airflow
+    renders no templates in assets, so a template in an argument stays as it is.
 
-    :param audience_name: letters, digits, ``_`` and ``-``, at most 255.
-    :param batch_conn_id: id of the Airflow connection that the audience is reached with.
-    :param extra: whatever is to be kept with the asset.
-    :raises ValueError: if there cannot be such an audience or connection.
+    :param audience_name: 1 to 255 letters, digits, ``_`` or ``-``.
+    :param batch_conn_id: id of the Airflow connection to the audience's app or project.
+    :param extra: stored with the asset.
+    :raises ValueError: if the audience's name or the connection's id is not valid.
     """
     for name, value in (("audience_name", audience_name), ("batch_conn_id", batch_conn_id)):
         if not isinstance(value, str):
-            raise ValueError(f"{name}: a value of type {type(value).__name__} is no name")
-    address = f"{SCHEME}://{batch_conn_id}/{audience_name}"
-    _check(address, batch_conn_id, audience_name)
-    # Airflow 3 would take the address as it was before it was made tidy for the name.
-    named: dict[str, Any] = {"name": address} if Asset.__name__ == "Asset" else {}
-    asset: Asset = Asset(uri=address, extra=extra, **named)
+            raise ValueError(f"{name}: a value of type {type(value).__name__} is not a valid name. Pass a str.")
+    uri = f"{SCHEME}://{batch_conn_id}/{audience_name}"
+    _check(uri, batch_conn_id, audience_name)
+    # By default Airflow 3 names an asset by its URI before sanitizing.
+    name_argument: dict[str, Any] = {"name": uri} if Asset.__name__ == "Asset" else {}
+    asset: Asset = Asset(uri=uri, extra=extra, **name_argument)
     return asset
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
     """
-    Return *uri* if it is the address of an audience; called by Airflow for every asset with our scheme.
+    Return *uri* if it is a valid URI of an audience; Airflow calls this for every asset with the scheme ``batch``.
 
-    :raises ValueError: if it is not, which fails the DAG file on Airflow 3 and warns on Airflow 2.
+    :raises ValueError: if *uri* is not valid; Airflow 3 then fails the DAG file, Airflow 2 warns.
     """
     _check(uri.geturl(), uri.netloc, uri.path.removeprefix("/"))
     if (uri.query or uri.fragment) and not _is_template(uri.geturl()):
-        raise ValueError(f"an audience's address is {SCHEME}://<connection id>/<audience>, without query and fragment")
+        raise ValueError(f"an audience's URI must not have a query or fragment. Write {_FORM}.")
     return uri
 
 
 def convert_asset_to_openlineage(asset: Asset, lineage_context: object) -> Any:
-    """Return the audience as OpenLineage knows it: its connection is the namespace."""
+    """Return the OpenLineage dataset of the audience, with its connection as the namespace."""
     from airflow.providers.common.compat.openlineage.facet import Dataset
 
     namespace, _, audience_name = asset.uri.rpartition("/")
     return Dataset(namespace=namespace, name=audience_name)
 
 
-def _check(address: str, batch_conn_id: str, audience_name: str) -> None:
-    # Neither message quotes what may be a key.
+def _check(uri: str, batch_conn_id: str, audience_name: str) -> None:
+    # No message quotes a value: it may be a key.
     if "@" in batch_conn_id or ":" in batch_conn_id:
-        raise ValueError("an audience's address must not have credentials: it begins with the id of the connection")
-    if _is_template(address):
+        raise ValueError(f"an audience's URI must not contain credentials. Write {_FORM}.")
+    if _is_template(uri):
         return
     if not _CONNECTION_ID.fullmatch(batch_conn_id):
         raise ValueError(
-            f"an audience's address is {SCHEME}://<connection id>/<audience>; the connection's id must be of letters "
-            "a-z A-Z, digits, '_', '-' or '.'"
+            f"an audience's URI, {_FORM}, needs a valid connection id. Use letters a-z A-Z, digits, '_', '-' or '.'."
         )
     if not AUDIENCE_NAME.fullmatch(audience_name):
-        raise ValueError(
-            f"an audience's address is {SCHEME}://<connection id>/<audience>; the audience must be {AUDIENCE_NAME_RULE}"
-        )
+        raise ValueError(f"an audience's URI, {_FORM}, needs a valid audience name. Use {AUDIENCE_NAME_RULE}.")
 
 
 def _is_template(text: str) -> bool:

@@ -120,7 +120,7 @@ def exchange_once(
 
 
 def _note_attempts(error: BatchError, attempt: int) -> None:
-    error.tries = attempt if attempt > 1 else None
+    error.attempts = attempt if attempt > 1 else None
 
 
 def _is_overloaded(error: BatchError) -> bool:

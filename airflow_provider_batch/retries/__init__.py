@@ -1,4 +1,4 @@
-"""For DAG authors on Airflow 3.3 and later: when a failed task is tried again."""
+"""A retry policy for tasks that call Batch, on Airflow 3.3 and later."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 def batch_retry_policy() -> BatchRetryPolicy:
     """
-    Return a value for ``retry_policy=`` of any task that speaks with Batch, such as one that uses the hook.
+    Return the value for ``retry_policy=`` of a task that calls Batch, such as one that uses the hook.
 
-    What no retry can mend fails at once; after a 429 or 503 the task waits as long as Batch asked, at most a day; for
-    everything else, also errors that are not this package's, the task's own ``retry_delay`` counts. More tries than the
-    task's ``retries`` there are in no case. The operators and the sensor need it for the waiting alone.
+    Permanent errors fail at once. After a 429 or 503 the task waits as long as Batch's answer requires, at most a day;
+    after all other errors, those of other packages included, it waits for its own ``retry_delay``. The task's
+    ``retries`` stay the limit. The operators and the sensor need the policy only for the wait after a 429 or 503.
 
-    :raises RuntimeError: before Airflow 3.3, which knows no retry policies.
+    :raises RuntimeError: before Airflow 3.3, which has no retry policies.
     """
     try:
         from airflow_provider_batch.retries.policy import BatchRetryPolicy
@@ -24,7 +24,7 @@ def batch_retry_policy() -> BatchRetryPolicy:
         from airflow import __version__
 
         raise RuntimeError(
-            f"batch_retry_policy() needs Airflow 3.3 or later, and this is {__version__}; leave retry_policy off: the "
-            "operators fail without retries where none can help, and retry_delay says how long to wait for the others"
+            f"batch_retry_policy() needs Airflow 3.3 or later, but this is {__version__}. Leave retry_policy off: the "
+            "operators fail at once on permanent errors, and retry_delay sets the wait after the others."
         ) from None
     return BatchRetryPolicy()

@@ -1,4 +1,4 @@
-"""The retry policy itself; to be imported on Airflow 3.3 and later only."""
+"""The retry policy; importable on Airflow 3.3 and later only."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from airflow_provider_batch.exceptions import BatchAPIError, BatchError
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-#: Seconds; Airflow's own limit to a wait that grows. A date in Retry-After may be anything.
-_LONGEST: Final = 24 * 3600.0
+#: Seconds; Airflow's own limit for growing waits. A Retry-After may be any number, or any date.
+_LONGEST_WAIT: Final = 24 * 3600.0
 
 
 class BatchRetryPolicy(RetryPolicy):
-    """Fails what is hopeless, waits as long as Batch asked, and leaves everything else to the task's settings."""
+    """Fails permanent errors at once, obeys Retry-After, and leaves all other errors to the task's settings."""
 
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
-        """Decide by the first error of Batch among *exception* and its causes."""
+        """Decide by the first ``BatchError`` among *exception* and its causes."""
         error = next((error for error in _causes(exception) if isinstance(error, BatchError)), None)
         if error is None:
             return RetryDecision.default()
         name = type(error).__name__
         if not error.retryable:
-            return RetryDecision.fail(f"{name}: no retry can mend it")
+            return RetryDecision.fail(f"{name}: a permanent error, which no retry can fix")
         if isinstance(error, BatchAPIError) and error.retry_after is not None:
-            delay = timedelta(seconds=min(error.retry_after, _LONGEST))
-            return RetryDecision.retry(delay, f"{name}: Batch asked to wait {delay.total_seconds():,.0f} s")
+            delay = timedelta(seconds=min(error.retry_after, _LONGEST_WAIT))
+            return RetryDecision.retry(delay, f"{name}: Batch requires a wait of {delay.total_seconds():,.0f} s")
         return RetryDecision.default()
 
     def serialize(self) -> dict[str, Any]:
-        """Return what :meth:`deserialize` reads: the policy has no settings."""
+        """Return the name of the class; the policy has no settings."""
         return {"__type": f"{type(self).__module__}.{type(self).__qualname__}"}
 
     @classmethod

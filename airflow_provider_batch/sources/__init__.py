@@ -1,1 +1,1 @@
-"""Where ids come from, other than lists: rows of a query, files. Nothing here knows Airflow or Batch's API."""
+"""Sources of ids other than lists: the rows of a query, and files. They import neither Airflow nor Batch's API."""

@@ -1,4 +1,4 @@
-"""Which columns make a member: found by their names, then read a block at a time."""
+"""The columns that make a member: found by their names, then read a block at a time."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ K = TypeVar("K")
 #: How many columns an error lists.
 _LISTED: Final = 20
 
-#: Where a header is missing, the first row takes its place: what does not look like a name may be an id.
+#: What an error may quote as a column's name. If a header is missing, the first row takes its place and may hold an id.
 _NAME: Final = re.compile(r"[^\W\d][\w .-]{0,62}|\d{1,3}")
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
     """
-    The names of the columns that are asked for; those of a source are matched exactly, else in any case.
+    The names of the columns to read; a source's column matches exactly, or else without regard to case.
 
-    :param id_column: the column with the id; None if it is the only one that is not named here otherwise.
-    :param action_column: says ``add`` or ``remove``, in any case; with it the values are ``Change``.
-    :param attribute_columns: the columns with attributes, or these and the attributes' names; NULL is left out.
-    :param tags_column: a list, or text: a JSON array, else tags with commas between them.
+    :param id_column: the column with the id; None if it is the only column that no other parameter names.
+    :param action_column: the column that holds ``add`` or ``remove``, in any case; with it the values are ``Change``.
+    :param attribute_columns: the columns with attributes, or a dict from columns to attribute names; NULL is left out.
+    :param tags_column: the column with tags: a list, a JSON array, or text with commas between the tags.
     """
 
     id_column: str | None = None
@@ -41,79 +41,79 @@ class Columns:
 
     def __post_init__(self) -> None:
         if isinstance(self.attribute_columns, str):
-            raise InvalidArgumentError("attribute_columns: a single text is no list of columns; pass a list of str")
-        names = list(self.attributes.values())
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise InvalidArgumentError(f"attribute_columns: two columns would be the attribute {twice[0]!r}")
+            raise InvalidArgumentError("attribute_columns: a single str is not a list of columns. Pass a list of str.")
+        given = self.attribute_columns or ()
+        names = list(given.values() if isinstance(given, Mapping) else given)
+        if duplicates := [name for name in names if names.count(name) > 1]:
+            raise InvalidArgumentError(
+                f"attribute_columns: the attribute {duplicates[0]!r} is named twice. Name each attribute once."
+            )
 
     @property
     def attributes(self) -> dict[str, str]:
-        """The columns with attributes, and what these are called."""
-        if isinstance(self.attribute_columns, Mapping):
-            return dict(self.attribute_columns)
-        names = list(self.attribute_columns or ())
-        return dict(zip(names, names, strict=True)) if len(set(names)) == len(names) else _twice(names)
+        """The columns with attributes, each with the name of its attribute."""
+        given = self.attribute_columns or ()
+        return dict(given) if isinstance(given, Mapping) else {name: name for name in given}
 
     @property
     def only_id(self) -> bool:
-        """Whether an id is all that is asked for."""
+        """Whether the id is the only column to read."""
         return self.action_column is None and self.tags_column is None and not self.attribute_columns
 
-    def pick(self, names: Sequence[str], where: str, *, blank: bool = False) -> Picks[int]:
+    def select(self, names: Sequence[str], source: str, *, empty_is_null: bool = False) -> Selection[int]:
         """
-        Find the columns among *names*, for rows that have a cell for each of these.
+        Find the columns among *names*, for rows with one cell for each name.
 
-        :param where: what an error begins with.
-        :param blank: whether empty text is no value, as in a CSV file, which knows no NULL.
-        :raises SourceError: if one is missing, or cannot be told from another.
+        :param source: name of the source, with which an error begins.
+        :param empty_is_null: whether empty text means NULL, as in CSV files, which cannot express it otherwise.
+        :raises SourceError: if a column is missing or ambiguous.
         """
         action, tags = self.action_column, self.tags_column
-        return Picks(
-            id=self.id_among(names, where),
-            action=None if action is None else find(action, names, where),
-            attributes=tuple((find(column, names, where), name) for column, name in self.attributes.items()),
-            tags=None if tags is None else find(tags, names, where),
-            blank=blank,
+        return Selection(
+            id=self.id_position(names, source),
+            action=None if action is None else find_column(action, names, source),
+            attributes=tuple((find_column(column, names, source), name) for column, name in self.attributes.items()),
+            tags=None if tags is None else find_column(tags, names, source),
+            empty_is_null=empty_is_null,
         )
 
-    def id_among(self, names: Sequence[str], where: str) -> int:
-        """Return the place of the id's column among *names*."""
+    def id_position(self, names: Sequence[str], source: str) -> int:
+        """Return the position of the id's column among *names*."""
         if self.id_column is not None:
-            return find(self.id_column, names, where)
+            return find_column(self.id_column, names, source)
         others = {*self.attributes, *filter(None, (self.action_column, self.tags_column))}
-        taken = {find(name, names, where) for name in others if name_is_among(name, names)}
-        left = [place for place in range(len(names)) if place not in taken]
+        taken = {find_column(name, names, source) for name in others if has_column(name, names)}
+        left = [position for position in range(len(names)) if position not in taken]
         if len(left) != 1:
-            which = f"which of {len(left)} columns is the id?" if left else "no column is left for the id."
-            raise SourceError(f"{where}: {which} Name it with id_column; {there_are(names)}")
+            fault = f"{len(left)} columns could be the id" if left else "no column is left for the id"
+            raise SourceError(f"{source}: {fault}, and id_column is not set. {_advice(names)}")
         return left[0]
 
 
 @dataclass(frozen=True, slots=True)
-class Picks(Generic[K]):
-    """Where the columns stand in a source: their places in a row, or their keys."""
+class Selection(Generic[K]):
+    """The selected columns of one source: their positions in a row, or their keys."""
 
     id: K
     action: K | None = None
     attributes: tuple[tuple[K, str], ...] = ()
     tags: K | None = None
-    #: Whether empty text is no value.
-    blank: bool = False
+    empty_is_null: bool = False
 
     @property
     def keys(self) -> list[K]:
-        """All of them, each once."""
+        """The positions or keys of all selected columns, each once."""
         found = [self.id, self.action, *(key for key, _ in self.attributes), self.tags]
         return list(dict.fromkeys(key for key in found if key is not None))
 
     @property
     def only_id(self) -> bool:
-        """Whether an id is all that is asked for."""
+        """Whether the id is the only selected column."""
         return len(self.keys) == 1 and self.action is None and not self.attributes and self.tags is None
 
     def values(self, column: Callable[[K], list[object]]) -> list[object]:
-        """Return the values of a block of rows, of which *column* gives the cells."""
-        values = as_text(column(self.id))
+        """Return the values of a block of rows; *column* returns the block's cells in one column."""
+        values = integers_as_text(column(self.id))
         if self.attributes or self.tags is not None:
             values = self._members(values, column)
         if self.action is not None:
@@ -123,94 +123,92 @@ class Picks(Generic[K]):
     def _members(self, ids: list[object], column: Callable[[K], list[object]]) -> list[object]:
         names = [name for _, name in self.attributes]
         cells = zip(*(column(key) for key, _ in self.attributes), strict=True) if names else repeat(())
-        tags = repeat(None) if self.tags is None else map(_tags, column(self.tags))
+        tags = repeat(None) if self.tags is None else map(_read_tags, column(self.tags))
         return [self._member(*parts, names) for parts in zip(ids, cells, tags, strict=False)]
 
     def _member(self, id_: object, cells: tuple[object, ...], tags: Any, names: list[str]) -> Member | BadRow:
         if isinstance(tags, BadRow):
             return tags
         attributes = dict(zip(names, cells, strict=True))
-        if None in cells or (self.blank and "" in cells):
+        if None in cells or (self.empty_is_null and "" in cells):
             attributes = {
-                name: cell for name, cell in attributes.items() if cell is not None and not (self.blank and cell == "")
+                name: cell
+                for name, cell in attributes.items()
+                if cell is not None and not (self.empty_is_null and cell == "")
             }
         return Member(id_, attributes or None, tags)
 
 
-def cells(rows: Sequence[Sequence[object]], place: int) -> list[object]:
-    """Return one column of *rows*."""
-    return list(map(itemgetter(place), rows))
+def cells(rows: Sequence[Sequence[object]], position: int) -> list[object]:
+    """Return the cells of *rows* in one column."""
+    return list(map(itemgetter(position), rows))
 
 
-def find(wanted: str, names: Sequence[str], where: str) -> int:
+def find_column(wanted: str, names: Sequence[str], source: str) -> int:
     """
-    Return the place of the column *wanted* among *names*: exactly so, else but for case and blanks around it.
+    Return the position of the column *wanted* among *names*: an exact match, else one but for case and outer blanks.
 
-    :raises SourceError: if there is none, or more than one.
+    :raises SourceError: if no column, or more than one, matches.
     """
-    found = _alike(wanted, names)
+    found = _matches(wanted, names)
     if not found:
-        raise SourceError(f"{where}: there is no column {wanted!r}; {there_are(names)}")
+        raise SourceError(f"{source}: there is no column {wanted!r}. {_advice(names)}")
     if len(found) > 1:
-        raise SourceError(f"{where}: {len(found)} columns could be {wanted!r}; {there_are(names)}")
+        raise SourceError(f"{source}: {len(found)} columns match {wanted!r}, but only one may. {_advice(names)}")
     return found[0]
 
 
-def name_is_among(wanted: str, names: Sequence[str]) -> bool:
-    """Return whether :func:`find` would find something."""
-    return bool(_alike(wanted, names))
+def has_column(wanted: str, names: Sequence[str]) -> bool:
+    """Return whether any of *names* matches the column *wanted*."""
+    return bool(_matches(wanted, names))
 
 
-def _alike(wanted: str, names: Sequence[str]) -> list[int]:
-    exact = [place for place, name in enumerate(names) if name == wanted]
+def _matches(wanted: str, names: Sequence[str]) -> list[int]:
+    exact = [position for position, name in enumerate(names) if name == wanted]
     folded = wanted.strip().casefold()
-    return exact or [place for place, name in enumerate(names) if name.strip().casefold() == folded]
+    return exact or [position for position, name in enumerate(names) if name.strip().casefold() == folded]
 
 
-def there_are(names: Sequence[str]) -> str:
-    """Say which columns there are; what does not look like a name is only counted."""
+def _advice(names: Sequence[str]) -> str:
+    """Return a remedy that lists the columns; those that do not look like names are counted, not quoted."""
     shown = [name for name in names if _NAME.fullmatch(name.strip())][:_LISTED]
     hidden = len(names) - len(shown)
-    listed = ", ".join(map(repr, shown))
     if not names:
-        return "there are no columns"
-    if not hidden:
-        return f"there are: {listed}"
-    return f"there are: {listed} and {hidden} more" if shown else f"there are {hidden} without a proper name"
+        return "Check that this is the right source: it has no columns."
+    if not shown:
+        return f"Check its column names: {hidden} found, no plain name among them."
+    listed = ", ".join(map(repr, shown))
+    return f"Choose one of its columns: {listed}" + (f" and {hidden} more." if hidden else ".")
 
 
-def _twice(names: list[str]) -> dict[str, str]:
-    raise InvalidArgumentError(f"attribute_columns: {next(n for n in names if names.count(n) > 1)!r} is named twice")
-
-
-def as_text(ids: list[object]) -> list[object]:
-    """Return the ids, but integers in decimal where all are integers."""
-    # Integers in decimal here, all at once: the reader would look at each of them.
+def integers_as_text(ids: list[object]) -> list[object]:
+    """Return the ids, in decimal if all of them are integers."""
+    # One conversion of the whole list: the reader of the source would convert and check each integer by itself.
     return list(map(str, ids)) if set(map(type, ids)) == {int} else ids
 
 
 def _change(action: object, value: object) -> Change | BadRow:
-    word = action.strip().lower() if isinstance(action, str) else action
-    if word not in ("add", "remove"):
+    action = action.strip().lower() if isinstance(action, str) else action
+    if action not in ("add", "remove"):
         return BadRow(NO_ACTION)
-    return value if isinstance(value, BadRow) else Change(word, value)
+    return value if isinstance(value, BadRow) else Change(action, value)
 
 
-def _tags(cell: object) -> object:
+def _read_tags(cell: object) -> object:
     if cell is None or cell == "":
         return None
     if isinstance(cell, str):
-        return _tags_in_text(cell)
+        return _parse_tags(cell)
     if isinstance(cell, Sequence) and not isinstance(cell, bytes | bytearray | memoryview):
         return list(cell)
-    return BadRow(f"tags of type {type(cell).__name__} are neither a list nor text")
+    return BadRow(f"tags of type {type(cell).__name__} are neither a list nor text. Choose another tags_column.")
 
 
-def _tags_in_text(text: str) -> list[object] | BadRow:
+def _parse_tags(text: str) -> list[object] | BadRow:
     if not text.lstrip().startswith("["):
         return [tag for part in text.split(",") if (tag := part.strip())]
     try:
         tags = json.loads(text)
     except (ValueError, RecursionError):
-        return BadRow("the tags begin like a JSON array but are none")
+        return BadRow("the tags begin with '[' but are not a JSON array. Correct them, or separate them by commas.")
     return list(tags)

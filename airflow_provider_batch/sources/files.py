@@ -1,4 +1,4 @@
-"""Files of ids in any of four formats, wherever they are."""
+"""Files of ids in any of four formats, local or in object storage."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from airflow_provider_batch.sources.delimited import CsvFile
 from airflow_provider_batch.sources.jsonlines import JsonLinesFile
 from airflow_provider_batch.sources.parquet import ParquetFile
 from airflow_provider_batch.sources.paths import FoundFile, find_files
+from airflow_provider_batch.sources.plaintext import LinesFile, TextOptions
 from airflow_provider_batch.sources.source import Source
-from airflow_provider_batch.sources.text import LinesFile, Writing
 
-#: Bytes, enough for a header.
-_LOOK: Final = 1 << 16
+#: Bytes that are read to check a file's header.
+_HEADER_SIZE: Final = 1 << 16
 
 
 class OpenedFile(Protocol):
-    """What each format makes of a file; it has looked at its header, or failed."""
+    """An open file of one format, whose header is valid."""
 
     empty: bool
 
@@ -32,12 +32,12 @@ class OpenedFile(Protocol):
 
 
 class Format(Protocol):
-    """How to begin with a file that is open; *piece* is how many bytes are read at once."""
+    """The constructor of an :class:`OpenedFile`; *read_size* is the number of bytes to read at once."""
 
     def __call__(
-        self, found: FoundFile, file: BinaryIO, writing: Writing, columns: Columns, piece: int = ..., /
+        self, found: FoundFile, file: BinaryIO, options: TextOptions, columns: Columns, read_size: int = ..., /
     ) -> OpenedFile:
-        """Look at the header."""
+        """Read and check the header."""
 
 
 FORMATS: Final[dict[str, Format]] = {
@@ -51,18 +51,18 @@ _SUFFIXES: Final = {".txt": "txt", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": 
 
 class FileSource(Source):
     """
-    What is in a file, in the files of a folder, or in those that match a glob, one after the other by their names.
+    The rows of a file, of the files in a folder, or of those that match a glob; files are read in order of their names.
 
-    Which files there are is looked up once, and the header of each is looked at before the first value is given.
-    Files of no bytes among others count as parts without rows.
+    The files are listed once, and every header is checked before the first value is yielded. An empty file among
+    others counts as a part without rows.
 
-    :param path: a pathlib.Path or another of its kind, such as Airflow's ObjectStoragePath.
-    :param columns: which columns to read; by default the only one. A file of lines has ids alone.
-    :param format: txt, csv, jsonl or parquet; by default what the suffix says. ``.gz`` behind it is always heeded.
+    :param path: a pathlib.Path, or a path with the same methods, such as Airflow's ObjectStoragePath.
+    :param columns: the columns to read; by default the only one. A txt file holds ids only.
+    :param format: txt, csv, jsonl or parquet; None to go by the suffix. Files in ``.gz`` are always decompressed.
     :param header: whether the first row of a CSV file names its columns; otherwise they are called 1, 2, …
-    :param delimiter: one character between the cells of a CSV file.
-    :param encoding: of the formats that are text; a byte order mark is left out.
-    :param allow_empty: whether it is no fault if there is nothing in any of the files, not even a header.
+    :param delimiter: the character between the cells of a CSV file.
+    :param encoding: the encoding of txt, csv and jsonl files; a byte order mark is dropped.
+    :param allow_empty: accept that all files are empty, without even a header.
     """
 
     rereadable = True
@@ -81,43 +81,44 @@ class FileSource(Source):
         self._path = path
         self._columns = columns or Columns()
         self._format = None if format is None else _format(format)
-        self._writing = Writing(header, _delimiter(delimiter), _encoding(encoding))
+        self._options = TextOptions(header, _delimiter(delimiter), _encoding(encoding))
         self._allow_empty = allow_empty
         self._files: list[tuple[FoundFile, Format]] | None = None
 
     def check(self) -> None:
         """
-        Find the files and look at the header of each, unless that was done before.
+        Find the files and check the header of each, on the first call only.
 
-        :raises SourceError: if there is none, or one is not in its format or lacks a column.
+        :raises SourceError: if there is no file, or one does not have its format or lacks a column.
         """
         if self._files is None:
             files = [(found, self._format or _format_of(found)) for found in find_files(self._path)]
             filled = sum(not self._is_empty(found, format_) for found, format_ in files)
             if not filled and not self._allow_empty:
-                raise SourceError(f"{self._path}: there is nothing in {'the file' if len(files) == 1 else 'any file'}")
+                fault = "the file is empty" if len(files) == 1 else "all files are empty"
+                raise SourceError(f"{self._path}: {fault}. Check their export, or pass allow_empty=True.")
             self._files = files
 
     def blocks(self, size: int) -> Iterator[Rows]:
         """
-        Yield the values of all files in blocks of at most *size*; a block is of one file.
+        Yield the values of all files in blocks of at most *size*; no block spans two files.
 
-        :raises SourceError: if one cannot be read.
+        :raises SourceError: if a file cannot be read.
         """
         self.check()
         for found, format_ in self._files or ():
             with found.open() as file:
-                yield from format_(found, file, self._writing, self._columns).blocks(size)
+                yield from format_(found, file, self._options, self._columns).blocks(size)
 
     def _is_empty(self, found: FoundFile, format_: Format) -> bool:
-        with found.open(_LOOK) as file:
-            return format_(found, file, self._writing, self._columns, _LOOK).empty
+        with found.open(_HEADER_SIZE) as file:
+            return format_(found, file, self._options, self._columns, _HEADER_SIZE).empty
 
 
 def _format_of(found: FoundFile) -> Format:
     if found.suffix not in _SUFFIXES:
-        said = f"the suffix {found.suffix!r} stands for no format" if found.suffix else "a name without suffix"
-        raise SourceError(f"{found.name}: {said}; pass format=, one of {', '.join(FORMATS)}")
+        fault = f"the suffix {found.suffix!r} is unknown" if found.suffix else "the name has no suffix"
+        raise SourceError(f"{found.name}: {fault}. Pass format=, one of {', '.join(FORMATS)}.")
     return FORMATS[_SUFFIXES[found.suffix]]
 
 
@@ -129,11 +130,13 @@ def _format(name: str) -> Format:
 def _delimiter(delimiter: str) -> str:
     try:
         csv.reader([], delimiter=delimiter)
-        possible = delimiter not in '"\r\n'
+        valid = delimiter not in '"\r\n'
     except (TypeError, ValueError):
-        possible = False
-    if not possible:
-        raise InvalidArgumentError(f"delimiter: {delimiter!r:.80} is not one character that can part cells")
+        valid = False
+    if not valid:
+        raise InvalidArgumentError(
+            f"delimiter: {delimiter!r:.80} is not valid. Pass one character other than a quote or a line break."
+        )
     return delimiter
 
 
@@ -142,5 +145,7 @@ def _encoding(encoding: str) -> str:
         codecs.getincrementaldecoder(encoding)
         "".encode(encoding)
     except (LookupError, TypeError):
-        raise InvalidArgumentError(f"encoding: {encoding!r:.80} is no encoding that Python knows") from None
+        raise InvalidArgumentError(
+            f"encoding: {encoding!r:.80} is not a text encoding that Python supports. Pass one such as 'latin-1'."
+        ) from None
     return encoding

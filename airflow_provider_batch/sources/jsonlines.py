@@ -1,4 +1,4 @@
-"""JSON lines: an object a line, or an id alone."""
+"""JSON lines: one object, or one id, per line."""
 
 from __future__ import annotations
 
@@ -9,63 +9,74 @@ from itertools import chain
 from typing import Any, BinaryIO, Final
 
 from airflow_provider_batch.protocol.rows import BadRow, Rows
-from airflow_provider_batch.sources.columns import Columns, Picks, as_text, find, name_is_among
+from airflow_provider_batch.sources.columns import Columns, Selection, find_column, has_column, integers_as_text
 from airflow_provider_batch.sources.paths import FoundFile
-from airflow_provider_batch.sources.text import PIECE, Writing, blocks_of_lines, lines_of, pieces, without_blank
+from airflow_provider_batch.sources.plaintext import (
+    READ_SIZE,
+    TextOptions,
+    blocks_of_lines,
+    pieces,
+    split_lines,
+    without_blank,
+)
 
-#: Lines from which the keys of the objects are learned.
-_LOOKED_AT: Final = 1_000
+#: Lines from which the keys of the objects are collected.
+_SAMPLE: Final = 1_000
 
-#: What stands between the lines when many are parsed at once, and the same in JSON: no line may hold it.
+#: The string between two lines when a block is parsed, and its form in JSON, which no line may contain.
 _SEPARATOR: Final = "\0"
 _ESCAPED: Final = r"\u0000"
 
 
 class JsonLinesFile:
-    """The values of one file of JSON lines, whose first objects are looked at at once."""
+    """The values of one file of JSON lines; the keys of its first objects are read at once."""
 
     def __init__(
-        self, found: FoundFile, file: BinaryIO, writing: Writing, columns: Columns, piece: int = PIECE
+        self, found: FoundFile, file: BinaryIO, options: TextOptions, columns: Columns, read_size: int = READ_SIZE
     ) -> None:
         self._name = found.name
-        text = pieces(found, file, writing.encoding, piece)
+        text = pieces(found, file, options.encoding, read_size)
         first = next(text, "")
-        #: Whether there is nothing in the file.
+        #: Whether the file has no text at all.
         self.empty = not first
         self._text = chain([first], text)
-        looked_at = parsed(without_blank(lines_of(first)[:_LOOKED_AT]))
-        names = list(dict.fromkeys(chain.from_iterable(row for row in looked_at if isinstance(row, dict))))
-        self._picks = _pick(columns, names, self._name)
+        sample = parse_lines(without_blank(split_lines(first)[:_SAMPLE]))
+        keys = list(dict.fromkeys(chain.from_iterable(row for row in sample if isinstance(row, dict))))
+        self._selection = _select(columns, keys, self._name)
 
     def blocks(self, size: int) -> Iterator[Rows]:
-        """Yield what the lines stand for; blank ones are left out."""
-        for lines, where in blocks_of_lines(self._text, size, self._name):
-            yield Rows(self._values(parsed(lines)), where)
+        """Yield the values of the lines in blocks of at most *size*; blank lines are left out."""
+        for lines, place in blocks_of_lines(self._text, size, self._name):
+            yield Rows(self._values(parse_lines(lines)), place)
 
     def _values(self, rows: list[object]) -> list[object]:
-        if self._picks.only_id and set(map(type, rows)) <= {str, int, type(None)}:
-            return as_text(rows)
+        if self._selection.only_id and set(map(type, rows)) <= {str, int, type(None)}:
+            return integers_as_text(rows)
         try:
-            return self._picks.values(partial(_cells, rows, self._picks.id))
-        except (LookupError, TypeError):  # one of them is no such object
+            return self._selection.values(partial(_cells, rows, self._selection.id))
+        except (LookupError, TypeError):  # at least one row is not an object with the id's key
             return [self._value(row) for row in rows]
 
     def _value(self, row: object) -> object:
         if isinstance(row, dict):
-            if self._picks.id not in row:
-                return BadRow(f"the object has no key {self._picks.id!r}")
-            return self._picks.values(partial(_cells, [row], self._picks.id))[0]
+            if self._selection.id not in row:
+                return BadRow(f"the object has no key {self._selection.id!r}. Add the id, or drop the line.")
+            return self._selection.values(partial(_cells, [row], self._selection.id))[0]
         if isinstance(row, BadRow):
             return row
-        if isinstance(row, list) or not self._picks.only_id:
-            return BadRow("the line is no JSON object")
+        if isinstance(row, list) or not self._selection.only_id:
+            return BadRow("the line is not a JSON object. Write one object per line.")
         return row
 
 
-def parsed(lines: list[str]) -> list[object]:
-    """Return what each of *lines* stands for, a BadRow where that is nothing."""
-    # As one array: four times as fast as line by line. With something between the lines that cannot be part of one,
-    # so that two halves of a value, or two values in a line, are not taken for what they are not.
+# A block of lines is parsed as one JSON array, which is four times as fast as a call for each line. The result is the
+# same although a line may hold anything, half a value or two: the string "\0" stands between every two lines, and
+# lines that contain its escape are never parsed this way. A line that leaves a string open makes the array invalid,
+# since the separator's quote closes that string; one that leaves an array or object open hides separators from the top
+# level; one that holds two values moves them to other places. Whenever the array is invalid, or the separators are not
+# exactly the items at odd places, each line is parsed alone.
+def parse_lines(lines: list[str]) -> list[object]:
+    """Return the value of each of *lines*; a BadRow for a line that is not valid JSON."""
     text = f',"{_ESCAPED}",'.join(lines)
     if text.count(_ESCAPED) == len(lines) - 1:
         try:
@@ -75,31 +86,31 @@ def parsed(lines: list[str]) -> list[object]:
         else:
             if len(values) == 2 * len(lines) - 1 and values[1::2] == [_SEPARATOR] * (len(lines) - 1):
                 return values[::2]  # type: ignore[no-any-return]  # a part of a list
-    return list(map(_parsed, lines))
+    return list(map(_parse_line, lines))
 
 
-def _parsed(line: str) -> object:
+def _parse_line(line: str) -> object:
     try:
         return json.loads(line)
     except (ValueError, RecursionError):
-        return BadRow("the line is no valid JSON")
+        return BadRow("the line is not valid JSON. Write one JSON value per line.")
 
 
 def _cells(rows: list[Any], id_key: str, key: str) -> list[object]:
     return [row[key] for row in rows] if key == id_key else [row.get(key) for row in rows]
 
 
-def _pick(columns: Columns, names: list[str], where: str) -> Picks[str]:
-    if not names:  # ids without objects, as far as one can see
-        names = [column for column in (columns.id_column, columns.action_column) if column is not None] or [""]
+def _select(columns: Columns, keys: list[str], name: str) -> Selection[str]:
+    if not keys:  # no objects in the sample: the lines are ids
+        keys = [column for column in (columns.id_column, columns.action_column) if column is not None] or [""]
     action = columns.action_column
 
-    def known(column: str) -> str:  # many writers leave out what is null, so that it need not be missing
-        return names[find(column, names, where)] if name_is_among(column, names) else column
+    def key_of(column: str) -> str:  # many writers leave out nulls, so a key may be missing from the sample
+        return keys[find_column(column, keys, name)] if has_column(column, keys) else column
 
-    return Picks(
-        id=names[columns.id_among(names, where)],
-        action=None if action is None else names[find(action, names, where)],
-        attributes=tuple((known(column), name) for column, name in columns.attributes.items()),
-        tags=None if columns.tags_column is None else known(columns.tags_column),
+    return Selection(
+        id=keys[columns.id_position(keys, name)],
+        action=None if action is None else keys[find_column(action, keys, name)],
+        attributes=tuple((key_of(column), attribute) for column, attribute in columns.attributes.items()),
+        tags=None if columns.tags_column is None else key_of(columns.tags_column),
     )

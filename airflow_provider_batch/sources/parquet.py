@@ -1,4 +1,4 @@
-"""Parquet, by pyarrow: columns in row groups, of which only those asked for are read."""
+"""Parquet, read by pyarrow: of its columns only the selected ones are read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from airflow_provider_batch.exceptions import SourceError
 from airflow_provider_batch.protocol.rows import Rows
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.paths import FoundFile, unreadable
-from airflow_provider_batch.sources.text import PIECE, Writing
+from airflow_provider_batch.sources.plaintext import READ_SIZE, TextOptions
 
 T = TypeVar("T")
 
@@ -23,55 +23,56 @@ class ParquetFile:
     empty = False
 
     def __init__(
-        self, found: FoundFile, file: BinaryIO, writing: Writing, columns: Columns, piece: int = PIECE
+        self, found: FoundFile, file: BinaryIO, options: TextOptions, columns: Columns, read_size: int = READ_SIZE
     ) -> None:
-        del writing, piece  # the file itself says how it is written
+        del options, read_size  # a Parquet file describes itself
         self._name = found.name
         if found.gzipped:
-            raise SourceError(f"{self._name}: a Parquet file is compressed in itself; unzip it")
+            raise SourceError(f"{self._name}: a Parquet file cannot be read through gzip. Decompress it.")
         try:
             from pyarrow.parquet import ParquetFile as Opened  # type: ignore[import-untyped]
         except ImportError as error:
             raise SourceError(
-                f"{self._name}: Parquet needs pyarrow: pip install 'airflow-provider-batch[parquet]'"
+                f"{self._name}: Parquet needs pyarrow. Run pip install 'airflow-provider-batch[parquet]'."
             ) from error
-        # In pieces, or the memory would have to hold the columns of a whole row group.
-        self._file: Any = self._asked(lambda: Opened(file, buffer_size=_BUFFER, pre_buffer=False))
+        # Through a small buffer; pre-buffering would load the selected columns of a whole row group into memory.
+        self._file: Any = self._run(lambda: Opened(file, buffer_size=_BUFFER, pre_buffer=False))
         self._names: list[str] = self._file.schema_arrow.names
-        self._picks = columns.pick(self._names, self._name)
+        self._selection = columns.select(self._names, self._name)
 
     def blocks(self, size: int) -> Iterator[Rows]:
-        """Yield the rows; of those columns only that are asked for."""
-        wanted = [self._names[place] for place in self._picks.keys]
+        """Yield the rows in blocks of at most *size*."""
+        wanted = [self._names[position] for position in self._selection.keys]
         slices = self._file.iter_batches(size, columns=wanted, use_threads=False)
         before = 0
-        while (part := self._asked(lambda: next(slices, None))) is not None:
-            values = self._picks.values(partial(self._cells, part))
+        while (part := self._run(lambda: next(slices, None))) is not None:
+            values = self._selection.values(partial(self._cells, part))
             if values:
-                yield Rows(values, partial(_row_at, self._name, before))
+                yield Rows(values, partial(_row_place, self._name, before))
             before += len(values)
 
-    def _cells(self, part: Any, place: int) -> list[object]:
-        column = part.column(part.schema.get_field_index(self._names[place]))
-        if hasattr(column, "dictionary_decode"):  # value by value it takes twenty times as long
+    def _cells(self, part: Any, position: int) -> list[object]:
+        column = part.column(part.schema.get_field_index(self._names[position]))
+        if hasattr(column, "dictionary_decode"):  # to_pylist on the dictionary takes twenty times as long
             column = column.dictionary_decode()
-        cells: list[object] = self._asked(column.to_pylist)
+        cells: list[object] = self._run(column.to_pylist)
         return cells
 
-    def _asked(self, ask: Callable[[], T]) -> T:
+    def _run(self, operation: Callable[[], T]) -> T:
+        """Return the result of *operation*; errors of pyarrow and the storage become a SourceError."""
         from pyarrow import ArrowException  # type: ignore[import-untyped]
 
         try:
-            return ask()
+            return operation()
         except OSError as error:
-            if error.errno is not None:  # otherwise it is Arrow's word for a damaged file
+            if error.errno is not None:  # without one, Arrow means that the file is damaged
                 raise unreadable(self._name, error) from error
             kind = type(error).__name__
         except (ArrowException, UnicodeDecodeError) as error:
             kind = type(error).__name__
-        # Without what Arrow says, which may quote a value.
-        raise SourceError(f"{self._name}: the file is no Parquet file, cut off or damaged ({kind})")
+        # Arrow's message may quote a value, so the error neither repeats it nor has it as its context.
+        raise SourceError(f"{self._name}: the file is truncated, damaged or not Parquet ({kind}). Write it again.")
 
 
-def _row_at(name: str, before: int, number: int) -> str:
+def _row_place(name: str, before: int, number: int) -> str:
     return f"{name}, row {before + number + 1:,}"

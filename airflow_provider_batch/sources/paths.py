@@ -1,4 +1,4 @@
-"""A file, a folder or a glob -> the files it stands for, each opened as a stream of bytes."""
+"""The files at a path, in a folder or under a glob, each opened as a stream of bytes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider_batch.exceptions import SourceError, SourceUnavailableErro
 
 T = TypeVar("T")
 
-#: Bytes that are asked of a storage at once: S3's own default is 50 MB, and two such pieces are held.
+#: Bytes to request from a storage at once. The default for S3 is 50 MB, and two such pieces are held in memory.
 _READ_AHEAD: Final = 8 << 20
 _BUFFER: Final = 1 << 17
 _GLOB: Final = frozenset("*?[")
@@ -22,81 +22,86 @@ _GLOB: Final = frozenset("*?[")
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """One file of a source. ``path`` is a pathlib.Path or another of its kind, such as Airflow's ObjectStoragePath."""
+    """One file of a source; ``path`` is a pathlib.Path or Airflow's ObjectStoragePath."""
 
     path: Any = field(repr=False)
-    #: What messages call it.
+    #: The name that messages use.
     name: str
     gzipped: bool = False
 
     @property
     def suffix(self) -> str:
-        """What its name says about its format, ``.gz`` aside; in lower case."""
+        """The suffix that names the format, without ``.gz``, in lower case; empty if there is none."""
         _, dot, suffix = self.path.name.lower().removesuffix(".gz").rpartition(".")
         return dot + suffix if dot else ""
 
     @contextmanager
     def open(self, read_ahead: int = _READ_AHEAD) -> Iterator[BinaryIO]:
         """
-        Open its bytes, unzipped.
+        Open the file for reading; gzip is decompressed.
 
-        :param read_ahead: how many bytes an object storage should send at once.
+        :param read_ahead: bytes to request from an object storage at once.
+        :raises SourceError: if the file cannot be opened.
         """
-        stored = self._asked(lambda: self.path.open("rb", buffering=read_ahead))
+        stored = self._run(lambda: self.path.open("rb", buffering=read_ahead))
         try:
-            yield self._unzipped(stored) if self.gzipped else stored
+            yield self._decompressed(stored) if self.gzipped else stored
         finally:
             stored.close()
 
     def read(self, file: BinaryIO, size: int) -> bytes:
         """
-        Read up to *size* bytes of what :meth:`open` gave.
+        Read up to *size* bytes of *file*, which :meth:`open` opened.
 
-        :raises SourceError: if they cannot be read.
+        :raises SourceError: if the storage fails, or the gzip file is damaged.
         """
-        return self._asked(lambda: file.read(size))
+        return self._run(lambda: file.read(size))
 
-    def _unzipped(self, stored: BinaryIO) -> BinaryIO:
-        buffered = io.BufferedReader(stored, _BUFFER)  # type: ignore[type-var]  # it reads like a raw one
-        if not self._asked(lambda: buffered.peek(1)):
-            raise SourceError(f"{self.name}: the file is empty, which no gzip file is; it is cut off")
-        return gzip.GzipFile(fileobj=buffered)  # type: ignore[return-value]  # as good as a BinaryIO
+    def _decompressed(self, stored: BinaryIO) -> BinaryIO:
+        buffered = io.BufferedReader(stored, _BUFFER)  # type: ignore[type-var]  # stored has all methods that are called
+        if not self._run(lambda: buffered.peek(1)):
+            raise SourceError(f"{self.name}: the gzip file has no bytes. Upload it again.")
+        return gzip.GzipFile(fileobj=buffered)  # type: ignore[return-value]  # it has the methods of a BinaryIO
 
-    def _asked(self, ask: Callable[[], T]) -> T:
+    def _run(self, operation: Callable[[], T]) -> T:
+        """Return the result of *operation*; errors of the storage and of gzip become a SourceError."""
         try:
-            return ask()
+            return operation()
         except EOFError as error:
-            raise SourceError(f"{self.name}: the gzip file is cut off: its end is missing; upload it again") from error
-        except (gzip.BadGzipFile, zlib.error):  # which quotes the first bytes
+            raise SourceError(f"{self.name}: the gzip file is truncated. Upload it again.") from error
+        except (gzip.BadGzipFile, zlib.error):  # their messages quote bytes of the file: not to be a cause
             pass
         except OSError as error:
             raise unreadable(self.name, error) from error
-        raise SourceError(f"{self.name}: the file is no gzip file, or damaged")
+        raise SourceError(f"{self.name}: the file is damaged or not gzip. Upload it again, or without .gz in its name.")
 
 
 def unreadable(name: str, error: OSError, what: str = "the file cannot be read") -> SourceError:
-    """Return what the storage says about *name*."""
+    """Return the error for *name*: permanent if a permission is missing or *name* is a folder, else transient."""
     kind = SourceError if isinstance(error, PermissionError | IsADirectoryError) else SourceUnavailableError
-    return kind(f"{name}: {what}: {error.strerror or type(error).__name__}")
+    reason = error.strerror or type(error).__name__
+    return kind(f"{name}: {what}: {reason}. Check the path and its permissions.")
 
 
 def find_files(path: Any) -> list[FoundFile]:
     """
-    Return the files that *path* stands for: itself, those in this folder, or those that match it, by their names.
+    Return the file at *path*, the files in that folder, or those that match the glob, in order of their names.
 
     In a folder and under a glob, files whose name begins with ``.`` or ``_`` (such as Spark's ``_SUCCESS``) are left
-    out; what is in folders of the folder is not looked for: that is what ``folder/**/*.csv`` is for.
+    out. Subfolders are not read; ``folder/**/*.csv`` includes them.
 
-    :raises SourceUnavailableError: if there is none.
+    :raises SourceUnavailableError: if there is no file.
     """
     try:
         paths = _paths(path)
     except FileNotFoundError as error:
-        raise SourceUnavailableError(f"{path}: there is no such file or folder") from error
+        raise SourceUnavailableError(f"{path}: there is no such file or folder. Check the path.") from error
     except OSError as error:
         raise unreadable(str(path), error) from error
     if not paths:
-        raise SourceUnavailableError(f"{path}: no file is there (hidden ones and those in its folders do not count)")
+        raise SourceUnavailableError(
+            f"{path}: no file is there; hidden files and subfolders are not read. Check the path."
+        )
     several = len(paths) > 1
     return [
         FoundFile(one, f"{one.parent.name}/{one.name}" if several else one.name, one.name.lower().endswith(".gz"))
@@ -110,19 +115,19 @@ def _paths(path: Any) -> list[Any]:
     if path.is_dir():
         return _visible(path.iterdir())
     if _GLOB.isdisjoint(str(path)):
-        path.stat()  # says why it is neither: object storages answer «no» whatever is wrong
+        path.stat()  # raises the reason: is_file and is_dir of object storages return False on any error
         return []
-    start, pattern = _glob(path)
-    return _visible(start.glob(pattern))
+    folder, pattern = _split_glob(path)
+    return _visible(folder.glob(pattern))
 
 
 def _visible(paths: Iterable[Any]) -> list[Any]:
-    seen = (path for path in paths if path.name and not path.name.startswith((".", "_")) and path.is_file())
-    return sorted(seen, key=str)
+    visible = (path for path in paths if path.name and not path.name.startswith((".", "_")) and path.is_file())
+    return sorted(visible, key=str)
 
 
-def _glob(path: Any) -> tuple[Any, str]:
-    """Split *path* where its pattern begins."""
+def _split_glob(path: Any) -> tuple[Any, str]:
+    """Split *path* into the folder before its first pattern, and the rest."""
     names: list[str] = []
     while not _GLOB.isdisjoint(str(path)):
         names.insert(0, path.name)

@@ -1,4 +1,4 @@
-"""Rejected rows in a file, for whoever has to repair them."""
+"""A file of rejected rows, for the person who has to correct them."""
 
 from __future__ import annotations
 
@@ -18,37 +18,41 @@ class Rejects:
     """
     Writes rejected rows to *path* as JSON lines: ``{"where": …, "reason": …, "value": …}``.
 
-    The file is made with the first of them, in place of an earlier one; where there is none, nothing is touched.
-    It holds ids, as whoever names a path asks for them. ``value`` is null for a row that could not be read.
+    The first rejected row creates the file, and replaces an earlier one; without rejected rows an earlier file stays.
+    The file holds ids: to pass a path is to ask for them. ``value`` is null for a row that could not be read.
 
-    :param path: a pathlib.Path or another of its kind, such as Airflow's ObjectStoragePath.
+    :param path: a pathlib.Path, or a path with the same methods, such as Airflow's ObjectStoragePath.
     """
 
     def __init__(self, path: Any) -> None:
         self._path = path
         self._file: Any = None
-        #: How many were written.
+        #: The number of rows written.
         self.count = 0
 
     def write(self, where: str, reason: str, value: object) -> None:
         """
-        Add one row.
+        Append one row.
+
+        :param where: the place of the row, such as ``add_ids[3] (ids.csv, line 17)``.
+        :param reason: why it was rejected.
+        :param value: the rejected value, ids included.
 
         :raises SourceError: if the file cannot be written.
         """
-        row = {"where": where, "reason": reason, "value": _plain(value)}
-        # What UTF-8 has no bytes for, half a surrogate pair, becomes what JSON writes in its place.
+        row = {"where": where, "reason": reason, "value": _to_json(value)}
+        # A lone surrogate, which UTF-8 cannot encode, becomes its escape \uXXXX, which JSON decodes.
         line = json.dumps(row, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace")
         if self._file is None:
-            self._file = self._asked(self._open)
-        self._asked(lambda: self._file.write(line + b"\n"))
+            self._file = self._run(self._open)
+        self._run(lambda: self._file.write(line + b"\n"))
         self.count += 1
 
     def close(self) -> None:
-        """Put the file in place, if there is one."""
+        """Close the file, if a row was written; an object storage makes it visible only now."""
         file, self._file = self._file, None
         if file is not None:
-            self._asked(file.close)
+            self._run(file.close)
 
     def __enter__(self) -> Self:
         return self
@@ -56,29 +60,30 @@ class Rejects:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # What has failed before says more than that this fails as well.
+        # An error inside the block matters more than a failure to close, which it may have caused.
         with suppress(*(() if error is None else (SourceError,))):
             self.close()
 
     def _open(self) -> Any:
         try:
             return self._path.open("wb")
-        except FileNotFoundError:  # object storages have no folders to miss
+        except FileNotFoundError:  # a local folder is missing; object storages have no folders
             self._path.parent.mkdir(parents=True, exist_ok=True)
             return self._path.open("wb")
 
-    def _asked(self, ask: Callable[[], Any]) -> Any:
+    def _run(self, operation: Callable[[], Any]) -> Any:
+        """Return the result of *operation*; an error of the storage becomes a SourceError."""
         try:
-            return ask()
+            return operation()
         except OSError as error:
             raise unreadable(str(self._path), error, "rejected rows cannot be written") from error
 
 
-def _plain(value: object) -> object:
+def _to_json(value: object) -> object:
     if isinstance(value, BadRow):
         return None
     if isinstance(value, Change):
-        return {"action": value.action, "value": _plain(value.value)}
+        return {"action": value.action, "value": _to_json(value.value)}
     if isinstance(value, Member):
         return {"id": value.id, "attributes": value.attributes, "tags": value.tags}
     return value

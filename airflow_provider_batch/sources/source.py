@@ -1,4 +1,4 @@
-"""What every source of ids is to whoever reads it."""
+"""The interface that every source of ids implements."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _BLOCK: Final = 10_000
 
 class Source(ABC):
     """
-    Raw values in their order, that know where they stand; read as a stream, never held.
+    Raw values in order, each with its place; a stream of blocks that is never held as a whole.
 
-    A value is an id (text, an integer, None for NULL), a ``Member``, a ``Change``, or a ``BadRow`` for what could
-    not be read as one of these. Whether an id is one is for the reader to check.
+    A value is an id (str, int, None for NULL), a ``Member``, a ``Change``, or a ``BadRow`` for a row that cannot be
+    read. The source does not check ids; its reader does.
     """
 
-    #: Whether the values can be read a second time, the same as the first time.
+    #: Whether a second reading gives the same values in the same order.
     rereadable: ClassVar[bool]
 
     @abstractmethod
@@ -27,9 +27,9 @@ class Source(ABC):
         """
         Yield the values in blocks of at most *size*, none of them empty.
 
-        Close the iterator (or let go of it) to give back what is open before its end.
+        Close or drop the iterator to release files and connections before its end.
 
-        :raises SourceError: for what concerns more than one row.
+        :raises SourceError: for a fault that concerns more than one row.
         """
 
     def __iter__(self) -> Iterator[object]:

@@ -1,4 +1,4 @@
-"""The address of an audience, as Airflow takes it."""
+"""The URI of an audience, as Airflow accepts it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from airflow_provider_batch.assets.custom_audience import (
 AIRFLOW_2 = Asset.__name__ == "Dataset"
 
 
-def test_an_audience_is_addressed_and_named_by_its_connection_and_its_name() -> None:
+def test_uri_and_name_consist_of_the_connection_and_the_audience() -> None:
     assert custom_audience_asset("vip").uri == "batch://batch_default/vip"
     asset = custom_audience_asset("Vip_2-b", "batch.ios-EU")
     assert asset.uri == "batch://batch.ios-EU/Vip_2-b"
@@ -35,34 +35,36 @@ def test_the_same_audience_is_the_same_asset() -> None:
     assert custom_audience_asset("vip") != custom_audience_asset("vip", "batch_ios")
 
 
-def test_it_may_have_an_extra() -> None:
+def test_an_extra_is_stored() -> None:
     assert custom_audience_asset("vip", extra={"owner": "crm"}).extra == {"owner": "crm"}
 
 
 @pytest.mark.parametrize("name", ["", "v ip", "vip/2", "é", "v" * 256, "vip\n", "..", "vip?a=b", "vip#a"])
-def test_what_is_no_audience_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="the audience must be 1 to 255 letters"):
+def test_an_invalid_audience_name_is_rejected(name: str) -> None:
+    with pytest.raises(ValueError, match=r"needs a valid audience name\. Use 1 to 255 letters"):
         custom_audience_asset(name)
 
 
-def test_what_is_no_text_is_refused_in_words() -> None:
+def test_a_value_that_is_not_a_str_is_rejected_by_its_type() -> None:
     values: list[Any] = [None, 5, ["vip"]]
     for value in values:
-        with pytest.raises(ValueError, match=f"audience_name: a value of type {type(value).__name__} is no name"):
+        with pytest.raises(
+            ValueError, match=f"audience_name: a value of type {type(value).__name__} is not a valid name"
+        ):
             custom_audience_asset(value)
         with pytest.raises(ValueError, match="batch_conn_id: a value of type"):
             custom_audience_asset("vip", value)
 
 
 @pytest.mark.parametrize("conn_id", ["", "batch default", "é", "a/b"])
-def test_what_is_no_connection_is_refused(conn_id: str) -> None:
-    with pytest.raises(ValueError, match="the connection's id must be of letters"):
+def test_an_invalid_connection_id_is_rejected(conn_id: str) -> None:
+    with pytest.raises(ValueError, match=r"needs a valid connection id\. Use letters"):
         custom_audience_asset("vip", conn_id)
 
 
 @pytest.mark.parametrize("conn_id", ["secret@batch", "user:secret@batch", "batch:secret", "secret@{{ conn }}"])
-def test_credentials_are_refused_and_not_repeated(conn_id: str) -> None:
-    with pytest.raises(ValueError, match="must not have credentials") as caught:
+def test_credentials_are_rejected_and_not_repeated(conn_id: str) -> None:
+    with pytest.raises(ValueError, match="must not contain credentials") as caught:
         custom_audience_asset("vip", conn_id)
     assert "secret" not in str(caught.value)
 
@@ -75,10 +77,10 @@ def test_a_template_does_not_fail_the_dag_file(audience_name: str, conn_id: str)
     assert custom_audience_asset(audience_name, conn_id).uri == f"batch://{conn_id}/{audience_name}"
 
 
-# What Airflow calls, for any asset with our scheme
+# The functions that Airflow calls for any asset with the scheme
 
 
-def test_an_address_is_left_as_it_is() -> None:
+def test_a_valid_uri_is_returned_unchanged() -> None:
     uri = urlsplit("batch://batch_default/vip")
     assert sanitize_uri(uri) == uri
 
@@ -97,23 +99,23 @@ def test_an_address_is_left_as_it_is() -> None:
         "batch://batch_default/vip#1",
     ],
 )
-def test_an_address_that_is_none_is_refused(address: str) -> None:
-    with pytest.raises(ValueError, match="an audience's address"):
+def test_an_invalid_uri_is_rejected(address: str) -> None:
+    with pytest.raises(ValueError, match="an audience's URI"):
         sanitize_uri(urlsplit(address))
 
 
-def test_an_address_with_a_template_is_left_as_it_is() -> None:
+def test_a_uri_with_a_template_is_returned_unchanged() -> None:
     uri = urlsplit("batch://{{ params.app }}/{{ params.a if params.a else '?' }}")
     assert sanitize_uri(uri) == uri
 
 
-def test_airflow_asks_us_about_our_scheme() -> None:
+def test_airflow_checks_every_asset_with_the_scheme() -> None:
     assert Asset(uri="batch://batch_default/vip/").uri == "batch://batch_default/vip"
     if AIRFLOW_2:
-        with pytest.warns(UserWarning, match="an audience's address"):
+        with pytest.warns(UserWarning, match="an audience's URI"):
             Asset(uri="batch://batch_default/vip/2")
         return
-    with pytest.raises(ValueError, match="an audience's address"):
+    with pytest.raises(ValueError, match="an audience's URI"):
         Asset(uri="batch://batch_default/vip/2")
     if version("apache-airflow").startswith("3.0."):
         with pytest.warns(UserWarning, match="dropped"):
@@ -123,7 +125,7 @@ def test_airflow_asks_us_about_our_scheme() -> None:
         Asset(uri="batch://secret@batch_default/vip")
 
 
-def test_openlineage_sees_the_connection_as_namespace() -> None:
+def test_the_openlineage_namespace_is_the_connection() -> None:
     dataset: Any = convert_asset_to_openlineage(custom_audience_asset("vip", "batch_ios"), None)
     assert (dataset.namespace, dataset.name) == ("batch://batch_ios", "vip")
 

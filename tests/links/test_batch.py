@@ -1,4 +1,4 @@
-"""The link to the dashboard: what the task keeps, and what the web server makes of it."""
+"""The link to the dashboard: what the task stores, and what the web server shows."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from airflow_provider_batch.sandbox import Sandbox
 from airflow_provider_batch.sensors.custom_audience import CustomAudienceIndexingSensor
 from tests.worker import TaskInstance
 
-OURS = "https://dashboard.example.com/apps/7?tab=audiences"
+OTHER_URL = "https://dashboard.example.com/apps/7?tab=audiences"
 
 
 @pytest.fixture
-def elsewhere(batch_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def other_dashboard(batch_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection with a dashboard of its own."""
     connection = json.loads(batch_sandbox.connection_json())
-    connection["extra"] = {**(connection.get("extra") or {}), "dashboard_url": OURS}
+    connection["extra"] = {**(connection.get("extra") or {}), "dashboard_url": OTHER_URL}
     monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", json.dumps(connection))
 
 
@@ -34,7 +34,7 @@ def tasks() -> list[Any]:
     ]
 
 
-def test_every_task_keeps_the_address_as_it_begins(batch_sandbox: Sandbox) -> None:
+def test_every_task_stores_the_url_when_it_starts(batch_sandbox: Sandbox) -> None:
     for task in tasks():
         ti = TaskInstance()
         task.pre_execute({"ti": ti})
@@ -42,16 +42,14 @@ def test_every_task_keeps_the_address_as_it_begins(batch_sandbox: Sandbox) -> No
     assert batch_sandbox.calls == []
 
 
-def test_the_connection_may_name_another(elsewhere: None) -> None:
+def test_the_connection_can_name_another_dashboard(other_dashboard: None) -> None:
     ti = TaskInstance()
     tasks()[0].pre_execute({"ti": ti})
-    assert ti.pushed == {"batch_dashboard": OURS}
+    assert ti.pushed == {"batch_dashboard": OTHER_URL}
 
 
 @pytest.mark.parametrize("connection", [None, '{"conn_type": "batch"}', '{"conn_type": "batch", "extra": {"a": 1}}'])
-def test_a_connection_that_cannot_be_used_is_left_to_the_task_to_tell(
-    connection: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unusable_connection_is_left_to_the_task(connection: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     if connection is not None:
         monkeypatch.setenv("AIRFLOW_CONN_BATCH_NOWHERE", connection)
     ti = TaskInstance()
@@ -60,7 +58,7 @@ def test_a_connection_that_cannot_be_used_is_left_to_the_task_to_tell(
     assert ti.pushed == {}
 
 
-def test_the_web_server_knows_the_link_of_a_dag_that_it_has_only_stored() -> None:
+def test_the_web_server_restores_the_link_from_a_serialized_dag() -> None:
     serialization: Any = serialized_objects
     stored = getattr(serialization, "DagSerialization", None) or serialization.SerializedDAG
     with DAG("linked", schedule=None) as dag:

@@ -31,26 +31,28 @@ except ImportError:
 else:
     KNOWN = True
 
-needs_policies = pytest.mark.skipif(not KNOWN, reason="Airflow before 3.3 knows no retry policies")
+needs_policies = pytest.mark.skipif(not KNOWN, reason="Airflow before 3.3 has no retry policies")
 
 
-def decided(error: BaseException) -> Any:
+def decision_for(error: BaseException) -> Any:
     return batch_retry_policy().evaluate(error, try_number=1, max_tries=3)
 
 
 @pytest.mark.skipif(KNOWN, reason="Airflow 3.3 and later has them")
-def test_it_is_refused_in_words_before_airflow_3_3() -> None:
-    words = rf"needs Airflow 3\.3 or later, and this is {re.escape(version('apache-airflow'))}; leave retry_policy off"
-    with pytest.raises(RuntimeError, match=words):
+def test_before_airflow_3_3_the_error_names_the_versions() -> None:
+    message = (
+        rf"needs Airflow 3\.3 or later, but this is {re.escape(version('apache-airflow'))}. Leave retry_policy off"
+    )
+    with pytest.raises(RuntimeError, match=message):
         batch_retry_policy()
 
 
 @needs_policies
 @pytest.mark.parametrize("error", [BatchRequestError("no", status=400, retry_after=5.0), InvalidMemberError("no id")])
-def test_what_is_hopeless_fails(error: BatchError) -> None:
-    decision = decided(error)
+def test_a_permanent_error_fails_at_once(error: BatchError) -> None:
+    decision = decision_for(error)
     assert decision.action is RetryAction.FAIL
-    assert decision.reason == f"{type(error).__name__}: no retry can mend it"
+    assert decision.reason == f"{type(error).__name__}: a permanent error, which no retry can fix"
 
 
 @needs_policies
@@ -58,14 +60,14 @@ def test_every_error_is_decided_by_whether_it_is_retryable() -> None:
     for error in vars(exceptions).values():
         if isinstance(error, type) and issubclass(error, BatchError):
             expected = RetryAction.DEFAULT if error.retryable else RetryAction.FAIL
-            assert decided(error("no")).action is expected, error
+            assert decision_for(error("no")).action is expected, error
 
 
 @needs_policies
 @pytest.mark.parametrize("error", [BatchRateLimitError, BatchServerError])
-@pytest.mark.parametrize(("asked", "waits"), [(0.0, 0), (90.0, 90), (1e9, 86_400), (float("inf"), 86_400)])
-def test_a_wait_that_batch_asked_for_is_kept(error: Any, asked: float, waits: int) -> None:
-    decision = decided(error("later", status=503, retry_after=asked))
+@pytest.mark.parametrize(("retry_after", "waits"), [(0.0, 0), (90.0, 90), (1e9, 86_400), (float("inf"), 86_400)])
+def test_retry_after_is_obeyed_up_to_a_day(error: Any, retry_after: float, waits: int) -> None:
+    decision = decision_for(error("later", status=503, retry_after=retry_after))
     assert decision.action is RetryAction.RETRY
     assert decision.retry_delay == timedelta(seconds=waits)
 
@@ -82,17 +84,17 @@ def test_a_wait_that_batch_asked_for_is_kept(error: Any, asked: float, waits: in
         KeyboardInterrupt(),
     ],
 )
-def test_everything_else_is_left_to_the_task(error: BaseException) -> None:
-    assert decided(error) == RetryDecision.default()
+def test_all_other_errors_are_left_to_the_task(error: BaseException) -> None:
+    assert decision_for(error) == RetryDecision.default()
 
 
 @needs_policies
-def test_an_error_of_batch_counts_as_a_cause_too() -> None:
+def test_an_error_of_batch_also_counts_as_a_cause() -> None:
     wrapped = RuntimeError("mine")
     wrapped.__cause__ = BatchRateLimitError("later", status=429, retry_after=7.0)
-    assert decided(wrapped).retry_delay == timedelta(seconds=7)
-    wrapped.__cause__.__cause__ = wrapped  # whoever makes a circle gets an answer as well
-    assert decided(wrapped).retry_delay == timedelta(seconds=7)
+    assert decision_for(wrapped).retry_delay == timedelta(seconds=7)
+    wrapped.__cause__.__cause__ = wrapped  # a circle of causes ends
+    assert decision_for(wrapped).retry_delay == timedelta(seconds=7)
 
 
 @needs_policies

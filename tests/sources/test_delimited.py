@@ -20,14 +20,14 @@ from tests.sources.reading import placed, values
 
 @pytest.fixture
 def ids(tmp_path: Path) -> Any:
-    """Write a file, say how to read it."""
+    """Return a function that writes a file and returns its source."""
 
-    def written(content: str | bytes, columns: Columns | None = None, **how: Any) -> FileSource:
+    def write(content: str | bytes, columns: Columns | None = None, **options: Any) -> FileSource:
         path = tmp_path / "ids.csv"
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return FileSource(path, columns, **how)
+        return FileSource(path, columns, **options)
 
-    return written
+    return write
 
 
 def test_the_header_names_the_columns(ids: Any) -> None:
@@ -40,7 +40,7 @@ def test_without_a_header_columns_are_numbered(ids: Any) -> None:
     source = ids("Jane,a\n,b\n", Columns("2"), header=False)
     assert placed(source) == [("a", "ids.csv, line 1"), ("b", "ids.csv, line 2")]
     assert values(ids("a\nb", header=False)) == ["a", "b"]
-    with pytest.raises(SourceError, match=r"ids.csv: there is no column '3'; there are: '1', '2'"):
+    with pytest.raises(SourceError, match=r"ids.csv: there is no column '3'. Choose one of its columns: '1', '2'"):
         values(ids("Jane,a\n", Columns("3"), header=False))
 
 
@@ -54,7 +54,7 @@ def test_quotes_delimiter_encoding_and_byte_order_mark(ids: Any) -> None:
 
 def test_lines_are_counted_with_blank_ones_and_quoted_breaks(ids: Any) -> None:
     source = ids('\nid,x\n\na,"1\n2\r\n3"\nb,1\n\nc\nd,1\n', Columns("id"))
-    bad = BadRow("the row has 1 cells, the first row of the file 2")
+    bad = BadRow("the row has 1 cell, the first row of the file 2. Correct the row.")
     expected = [("a", 4), ("b", 7), (bad, 9), ("d", 10)]
     for size in (1, 2, 10):
         assert placed(source, size) == [(value, f"ids.csv, line {line}") for value, line in expected]
@@ -62,48 +62,51 @@ def test_lines_are_counted_with_blank_ones_and_quoted_breaks(ids: Any) -> None:
     assert placed(source) == [("a\nb", "ids.csv, line 2"), ("c", "ids.csv, line 4")]
 
 
-def test_a_row_of_another_length_is_bad_unless_what_is_more_is_empty(ids: Any) -> None:
+def test_a_row_of_another_length_is_bad_unless_its_extra_cells_are_empty(ids: Any) -> None:
     found = values(ids("x,id\n1,a\nDoe, Jane,b\n1,c,\n1,d,,\n2\n", Columns("id")))
-    wide = BadRow("the row has 3 cells, the first row of the file 2")
-    assert found == ["a", wide, "c", "d", BadRow("the row has 1 cells, the first row of the file 2")]
+    wide = BadRow("the row has 3 cells, the first row of the file 2. Correct the row.")
+    short = BadRow("the row has 1 cell, the first row of the file 2. Correct the row.")
+    assert found == ["a", wide, "c", "d", short]
 
 
-def test_a_cell_that_goes_on_behind_its_quote_is_a_bad_row(ids: Any) -> None:
+def test_text_after_a_closing_quote_makes_a_bad_row(ids: Any) -> None:
     source = ids('id,x\na,1\n"b"c,1\n"d",1\n"e\n"f,1\ng,1\n', Columns("id"))
-    bad = BadRow("a quoted cell goes on behind its closing quote")
+    bad = BadRow("text follows the closing quote of a cell. Double each quote inside a quoted cell.")
     expected = [("a", 2), (bad, 3), ("d", 4), (bad, 5), ("g", 7)]
     for size in (1, 2, 3, 10):
         assert placed(source, size) == [(value, f"ids.csv, line {line}") for value, line in expected]
 
 
-def test_a_quote_that_is_never_closed_is_no_bad_row_but_a_fault(ids: Any) -> None:
+def test_a_quote_that_is_never_closed_fails_the_source(ids: Any) -> None:
     source = ids('id,x\na,1\nb,"1\nc,1\n' + "d,1\n" * 10, Columns("id"))
-    with pytest.raises(SourceError, match=r"ids.csv, line 3: the rows from here on cannot be told apart"):
+    with pytest.raises(SourceError, match=r"ids.csv, line 3: the rows from here on cannot be separated"):
         values(source)
     with pytest.raises(SourceError, match=r"ids.csv, line 2: the rows from here on .*field larger than field limit"):
         values(ids('id,x\na,"' + "b,1\n" * 100_000, Columns("id")))
 
 
-def test_a_header_that_cannot_be_read_is_a_fault(ids: Any) -> None:
-    with pytest.raises(SourceError, match=r"ids.csv, line 1: a quoted cell goes on"):
+def test_an_invalid_header_fails_the_source(ids: Any) -> None:
+    with pytest.raises(SourceError, match=r"ids.csv, line 1: text follows the closing quote"):
         values(ids('"id"x,y\na,1\n', Columns("id")))
 
 
 def test_a_missing_column_is_named(ids: Any) -> None:
-    with pytest.raises(SourceError, match=r"ids.csv: there is no column 'user'; there are: 'id', 'name'"):
+    with pytest.raises(
+        SourceError, match=r"ids.csv: there is no column 'user'. Choose one of its columns: 'id', 'name'"
+    ):
         values(ids("id,name\na,b\n", Columns("user")))
-    with pytest.raises(SourceError, match=r"ids.csv: which of 2 columns is the id"):
+    with pytest.raises(SourceError, match=r"ids.csv: 2 columns could be the id"):
         values(ids("id,name\na,b\n"))
 
 
-def test_a_header_alone_is_no_rows(ids: Any) -> None:
+def test_a_header_alone_has_no_rows(ids: Any) -> None:
     assert values(ids("id\n")) == []
     assert values(ids("id")) == []
 
 
-def test_a_file_without_anything_is_a_fault(ids: Any) -> None:
+def test_an_empty_file_fails_unless_it_is_allowed(ids: Any) -> None:
     for content in ("", "\n\n"):
-        with pytest.raises(SourceError, match="there is nothing in the file"):
+        with pytest.raises(SourceError, match="the file is empty"):
             values(ids(content))
         assert values(ids(content, allow_empty=True)) == []
 
@@ -133,7 +136,7 @@ cells = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 def test_what_csv_writes_is_read(
     tmp_path: Path, rows: list[tuple[str, ...]], size: int, delimiter: str, quoting: Any, end: str
 ) -> None:
-    # Python 3.11 writes a lone \r without quotes, unless it is told otherwise.
+    # With QUOTE_MINIMAL, Python 3.11 writes a lone \r without quotes.
     quoting = csv.QUOTE_ALL if "\r" in "".join(itertools.chain(*rows)) else quoting
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=delimiter, quoting=quoting, lineterminator=end)

@@ -29,7 +29,7 @@ def parquet(*ids: str) -> bytes:
 
 @pytest.fixture(params=["pathlib", "local", "s3"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Any, Put]:
-    """A folder, and how to put a file into it."""
+    """Return a folder, and a function that puts a file into it."""
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     if request.param == "s3":
@@ -77,7 +77,7 @@ def test_a_folder_of_mixed_formats_is_read_by_name(storage: tuple[Any, Put]) -> 
         put(f"{number}-{name}", ONE[name])
     put("_SUCCESS", b"")
     put(".hidden.csv", b"nonsense")
-    put("inner/ids.txt", b"not looked for\n")
+    put("inner/ids.txt", b"not read\n")
     found = placed(FileSource(folder, Columns("id")))
     assert [value for value, _ in found] == ["a", "b"] * len(ONE)
     assert found[0] == ("a", f"{folder.name}/0-ids.parquet, row 1")
@@ -96,7 +96,7 @@ def test_a_glob(storage: tuple[Any, Put], pattern: str, ids: list[str]) -> None:
     assert values(FileSource(type(folder)(f"{folder}/{pattern}"))) == ids
 
 
-def test_files_that_are_not_there_may_come(storage: tuple[Any, Put]) -> None:
+def test_a_missing_file_is_a_transient_error(storage: tuple[Any, Put]) -> None:
     folder, put = storage
     put("ids.csv", b"id\na\n")
     for name, message in (("none.csv", "there is no such file or folder"), ("none*.csv", "no file is there")):
@@ -104,7 +104,7 @@ def test_files_that_are_not_there_may_come(storage: tuple[Any, Put]) -> None:
             values(FileSource(folder / name))
 
 
-def test_a_bucket_that_is_not_there_may_come(s3: Any) -> None:
+def test_a_missing_bucket_is_a_transient_error(s3: Any) -> None:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     with pytest.raises(SourceUnavailableError, match=r"s3://aws_default@nowhere/ids.csv: there is no such file"):
@@ -118,7 +118,7 @@ def test_large_files_come_from_s3_in_pieces(s3: Any) -> None:
     s3.put_object(Bucket="bucket", Key="large.csv", Body="\n".join(["id,x", *lines]).encode())
     path = ObjectStoragePath("s3://aws_default@bucket/large.csv")
     assert len(values(FileSource(path, Columns("id")))) == 400_000
-    # The server is in this process, so that memory says nothing here.
+    # The server runs in this process, so the process's memory proves nothing.
     with FoundFile(path, "large.csv").open() as file:
         assert file.blocksize == 8 << 20  # type: ignore[attr-defined]  # fsspec's
     with FoundFile(path, "large.csv").open(1 << 16) as file:
@@ -128,12 +128,12 @@ def test_large_files_come_from_s3_in_pieces(s3: Any) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"user\na\n", "there is no column 'id'; there are: 'user'"),
-        (gzip.compress(b"id\na"), "it is a gzip file whose name should end in .gz"),
-        (b'id,"x\na,1\n', "the rows from here on cannot be told apart"),
+        (b"user\na\n", "there is no column 'id'. Choose one of its columns: 'user'"),
+        (gzip.compress(b"id\na"), "Add .gz to the name of this gzip file"),
+        (b'id,"x\na,1\n', "the rows from here on cannot be separated"),
     ],
 )
-def test_a_last_file_that_is_wrong_is_known_before_the_first_value(
+def test_a_fault_in_the_last_file_is_raised_before_the_first_value(
     tmp_path: Path, content: bytes, message: str
 ) -> None:
     for number in range(6):
@@ -143,20 +143,20 @@ def test_a_last_file_that_is_wrong_is_known_before_the_first_value(
         next(FileSource(tmp_path, Columns("id")).blocks(1))
 
 
-def test_a_suffix_that_says_nothing_needs_a_format(tmp_path: Path) -> None:
-    for name, said in (("ids.dat", "the suffix '.dat' stands for no format"), ("ids", "a name without suffix")):
+def test_an_unknown_suffix_needs_a_format(tmp_path: Path) -> None:
+    for name, fault in (("ids.dat", "the suffix '.dat' is unknown"), ("ids", "the name has no suffix")):
         (tmp_path / name).write_bytes(b"a\n")
-        with pytest.raises(SourceError, match=f"{name}: {said}; pass format=, one of txt, csv, jsonl, parquet"):
+        with pytest.raises(SourceError, match=f"{name}: {fault}. Pass format=, one of txt, csv, jsonl, parquet."):
             values(FileSource(tmp_path / name))
         assert values(FileSource(tmp_path / name, format="txt")) == ["a"]
     (tmp_path / "ids.dat.gz").write_bytes(gzip.compress(b"x\na\n"))
     assert values(FileSource(tmp_path / "ids.dat.gz", format="csv")) == ["a"]
 
 
-def test_parts_of_no_bytes_are_no_fault_unless_all_are(tmp_path: Path) -> None:
+def test_empty_parts_are_accepted_unless_all_are_empty(tmp_path: Path) -> None:
     for name in ("a.csv", "b.txt", "c.jsonl"):
         (tmp_path / name).touch()
-    with pytest.raises(SourceError, match="there is nothing in any file"):
+    with pytest.raises(SourceError, match="all files are empty"):
         values(FileSource(tmp_path, Columns("id")))
     assert values(FileSource(tmp_path, Columns("id"), allow_empty=True)) == []
     (tmp_path / "d.csv").write_bytes(b"id\na\n")
@@ -174,12 +174,12 @@ def test_the_files_are_the_same_the_second_time(tmp_path: Path) -> None:
         values(source)
 
 
-def test_a_gzip_file_that_is_cut_off_far_behind_gives_what_is_before(tmp_path: Path) -> None:
+def test_a_truncated_gzip_file_gives_the_rows_before_its_end(tmp_path: Path) -> None:
     whole = gzip.compress("\n".join(map(str, range(1_000_000))).encode())
     (tmp_path / "ids.txt.gz").write_bytes(whole[: len(whole) // 2])
     blocks = FileSource(tmp_path / "ids.txt.gz").blocks(10_000)
     assert next(blocks).values[:2] == ["0", "1"]
-    with pytest.raises(SourceError, match=r"ids.txt.gz: the gzip file is cut off"):
+    with pytest.raises(SourceError, match=r"ids.txt.gz: the gzip file is truncated"):
         list(blocks)
 
 
@@ -193,29 +193,29 @@ def test_files_are_closed_when_reading_ends_early(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("how", "message"),
+    ("options", "message"),
     [
         ({"format": "xlsx"}, "format: 'xlsx' is none of txt, csv, jsonl, parquet"),
-        ({"delimiter": "::"}, "delimiter: '::' is not one character"),
-        ({"delimiter": ""}, "delimiter: '' is not one character"),
-        ({"delimiter": "\n"}, r"delimiter: '.n' is not one character"),
-        ({"delimiter": '"'}, "is not one character"),
-        ({"encoding": "utf-9"}, "encoding: 'utf-9' is no encoding that Python knows"),
-        ({"encoding": "base64"}, "encoding: 'base64' is no encoding that Python knows"),
+        ({"delimiter": "::"}, "delimiter: '::' is not valid. Pass one character"),
+        ({"delimiter": ""}, "delimiter: '' is not valid"),
+        ({"delimiter": "\n"}, r"delimiter: '.n' is not valid"),
+        ({"delimiter": '"'}, "is not valid. Pass one character other than a quote"),
+        ({"encoding": "utf-9"}, "encoding: 'utf-9' is not a text encoding that Python supports"),
+        ({"encoding": "base64"}, "encoding: 'base64' is not a text encoding that Python supports"),
     ],
 )
-def test_arguments_that_cannot_be_meant_are_refused_at_once(how: dict[str, Any], message: str) -> None:
+def test_invalid_arguments_are_rejected_at_once(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidArgumentError, match=message):
-        FileSource(Path("nowhere"), **how)
+        FileSource(Path("nowhere"), **options)
 
 
-def test_no_error_and_no_repr_tells_an_id(tmp_path: Path) -> None:
+def test_no_error_and_no_repr_contains_an_id(tmp_path: Path) -> None:
     (tmp_path / "ids.csv").write_text('jane@example.com,4815162342\n"jane@example.com"x,1\njane@example.com\n')
     with pytest.raises(SourceError) as caught:
         values(FileSource(tmp_path / "ids.csv", Columns("id")))
     rows = next(FileSource(tmp_path / "ids.csv", Columns("1"), header=False).blocks(10))
-    told = f"{caught.value!r}{rows!r}"
+    shown = f"{caught.value!r}{rows!r}"
     bad = values(FileSource(tmp_path / "ids.csv", Columns("1"), header=False))[1:]
     assert all(isinstance(row, BadRow) for row in bad)
-    assert "jane" not in told + repr(bad)
-    assert "4815162342" not in told
+    assert "jane" not in shown + repr(bad)
+    assert "4815162342" not in shown

@@ -13,23 +13,23 @@ from airflow_provider_batch.protocol.audiences.members import Change, Member
 from airflow_provider_batch.protocol.rows import BadRow
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.files import FileSource
-from airflow_provider_batch.sources.jsonlines import parsed
+from airflow_provider_batch.sources.jsonlines import parse_lines
 from tests.sources.reading import placed, values
 
-NO_JSON = BadRow("the line is no valid JSON")
-NO_OBJECT = BadRow("the line is not a JSON object")
+NOT_JSON = BadRow("the line is not valid JSON. Write one JSON value per line.")
+NOT_AN_OBJECT = BadRow("the line is not a JSON object. Write one object per line.")
 
 
 @pytest.fixture
 def ids(tmp_path: Path) -> Any:
-    """Write a file, say how to read it."""
+    """Return a function that writes a file and returns its source."""
 
-    def written(content: str, columns: Columns | None = None, **how: Any) -> FileSource:
+    def write(content: str, columns: Columns | None = None, **options: Any) -> FileSource:
         path = tmp_path / "ids.jsonl"
         path.write_text(content, "utf-8")
-        return FileSource(path, columns, **how)
+        return FileSource(path, columns, **options)
 
-    return written
+    return write
 
 
 def test_a_key_is_the_id(ids: Any) -> None:
@@ -51,17 +51,17 @@ def test_lines_are_counted_with_blank_ones(ids: Any) -> None:
     assert found == [("a", "ids.jsonl, line 2"), ("b", "ids.jsonl, line 5")]
 
 
-def test_a_line_that_cannot_be_read_is_a_bad_row(ids: Any) -> None:
+def test_an_invalid_line_is_a_bad_row(ids: Any) -> None:
     lines = ['{"id": "a"}', '{"id": "b"', "nonsense", "[1]", '{"x": 1}', '{"id": null}', '{"id": "c"}{}', '{"id": "d"}']
-    no_key = BadRow("the object has no key 'id'")
+    no_key = BadRow("the object has no key 'id'. Add the id, or drop the line.")
     assert values(ids("\n".join(lines), Columns("id"))) == [
         "a",
-        NO_JSON,
-        NO_JSON,
-        NO_OBJECT,
+        NOT_JSON,
+        NOT_JSON,
+        NOT_AN_OBJECT,
         no_key,
         None,
-        NO_JSON,
+        NOT_JSON,
         "d",
     ]
 
@@ -78,22 +78,24 @@ def test_attributes_tags_and_actions(ids: Any) -> None:
         Change("add", Member("a", {"points": 1.5, "seen": ["x"]}, ["vip"])),
         BadRow("the action is neither 'add' nor 'remove'"),
         Change("remove", Member("b", {"city": ""}, ["vip", "new"])),
-        NO_OBJECT,
+        NOT_AN_OBJECT,
     ]
 
 
 def test_attributes_may_be_missing_and_ids_may_not(ids: Any) -> None:
     assert values(ids('{"id": "a"}', Columns("id", None, ["x"]))) == [Member("a")]
-    with pytest.raises(SourceError, match=r"ids.jsonl: there is no column 'user'; there are: 'id', 'x'"):
+    with pytest.raises(
+        SourceError, match=r"ids.jsonl: there is no column 'user'. Choose one of its columns: 'id', 'x'"
+    ):
         values(ids('{"id": "a"}\n{"x": 1}', Columns("user")))
     with pytest.raises(SourceError, match=r"ids.jsonl: there is no column 'op'"):
         values(ids('{"id": "a"}', Columns("id", "op")))
-    with pytest.raises(SourceError, match=r"ids.jsonl: which of 2 columns is the id"):
+    with pytest.raises(SourceError, match=r"ids.jsonl: 2 columns could be the id"):
         values(ids('{"id": "a", "x": 1}'))
 
 
-def test_a_file_without_anything_is_a_fault(ids: Any) -> None:
-    with pytest.raises(SourceError, match="there is nothing in the file"):
+def test_an_empty_file_fails_unless_it_is_allowed(ids: Any) -> None:
+    with pytest.raises(SourceError, match="the file is empty"):
         values(ids(""))
     assert values(ids("", Columns("id"), allow_empty=True)) == []
     assert values(ids("\n")) == []
@@ -115,18 +117,18 @@ def test_a_file_without_anything_is_a_fault(ids: Any) -> None:
         [],
     ],
 )
-def test_lines_that_are_parsed_at_once_are_what_each_of_them_is(lines: list[str]) -> None:
-    alone = [parsed([line])[0] for line in lines]
-    assert repr(parsed(lines)) == repr(alone)
-    assert repr([parsed(["0", line])[1] for line in lines]) == repr(alone)
+def test_lines_parsed_together_have_the_values_of_lines_parsed_alone(lines: list[str]) -> None:
+    alone = [parse_lines([line])[0] for line in lines]
+    assert repr(parse_lines(lines)) == repr(alone)
+    assert repr([parse_lines(["0", line])[1] for line in lines]) == repr(alone)
 
 
 pieces_of_json = st.lists(st.sampled_from(['"', ",", "[", "]", "{", "}", ":", "1", "a", "\\u0000", "\\"]), max_size=8)
 
 
 @given(st.lists(pieces_of_json.map("".join), max_size=6))
-def test_no_line_changes_what_another_one_is(lines: list[str]) -> None:
-    assert parsed(lines) == [parsed([line])[0] for line in lines]
+def test_no_line_changes_the_value_of_another(lines: list[str]) -> None:
+    assert parse_lines(lines) == [parse_lines([line])[0] for line in lines]
 
 
 plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5)

@@ -14,18 +14,18 @@ from airflow_provider_batch.exceptions import SourceError
 from airflow_provider_batch.protocol.audiences.members import Change, Member
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.files import FileSource
-from tests.sources.reading import counted, placed, values
+from tests.sources.reading import count_and_growth, placed, values
 
 
 @pytest.fixture
 def ids(tmp_path: Path) -> Any:
-    """Write a file, say how to read it."""
+    """Return a function that writes a file and returns its source."""
 
-    def written(table: dict[str, Any], columns: Columns | None = None, **how: Any) -> FileSource:
-        pq.write_table(pa.table(table), tmp_path / "ids.parquet", **how)
+    def write(table: dict[str, Any], columns: Columns | None = None, **options: Any) -> FileSource:
+        pq.write_table(pa.table(table), tmp_path / "ids.parquet", **options)
         return FileSource(tmp_path / "ids.parquet", columns)
 
-    return written
+    return write
 
 
 @pytest.mark.parametrize(
@@ -68,55 +68,55 @@ def test_attributes_tags_and_actions(ids: Any) -> None:
 
 
 def test_a_missing_column_is_named(ids: Any) -> None:
-    with pytest.raises(SourceError, match=r"ids.parquet: there is no column 'user'; there are: 'id', 'x'"):
+    with pytest.raises(
+        SourceError, match=r"ids.parquet: there is no column 'user'. Choose one of its columns: 'id', 'x'"
+    ):
         values(ids({"id": ["a"], "x": [1]}, Columns("user")))
 
 
-def test_no_rows_are_no_fault(ids: Any) -> None:
+def test_a_file_without_rows_is_accepted(ids: Any) -> None:
     assert values(ids({"id": pa.array([], pa.string())})) == []
 
 
-def test_a_file_that_is_none_or_cut_off_is_named(ids: Any, tmp_path: Path) -> None:
+def test_an_error_names_a_file_that_is_truncated_or_not_parquet(ids: Any, tmp_path: Path) -> None:
     source = ids({"id": [f"customer-{number}" for number in range(10_000)]})
     whole = (tmp_path / "ids.parquet").read_bytes()
     for content in (b"", b"id\na\n", whole[:-1], whole[: len(whole) // 2], b"PAR1" + b"\0" * 1000 + b"PAR1"):
         (tmp_path / "ids.parquet").write_bytes(content)
-        with pytest.raises(
-            SourceError, match=r"ids.parquet: the file is no Parquet file, cut off or damaged"
-        ) as caught:
+        with pytest.raises(SourceError, match=r"ids.parquet: the file is truncated, damaged or not Parquet") as caught:
             values(source)
         assert not caught.value.retryable
 
 
-def test_a_file_that_is_damaged_within_is_named(ids: Any, tmp_path: Path) -> None:
+def test_an_error_names_a_file_that_is_damaged_within(ids: Any, tmp_path: Path) -> None:
     source = ids({"id": [f"customer-{number}" for number in range(10_000)]}, use_dictionary=False)
     whole = bytearray((tmp_path / "ids.parquet").read_bytes())
     whole[40:2000] = b"\xff" * 1960
     (tmp_path / "ids.parquet").write_bytes(whole)
-    with pytest.raises(SourceError, match=r"ids.parquet: the file is no Parquet file, cut off or damaged") as caught:
+    with pytest.raises(SourceError, match=r"ids.parquet: the file is truncated, damaged or not Parquet") as caught:
         values(source)
     assert caught.value.__context__ is None
 
 
-def test_parquet_in_gzip_is_refused(tmp_path: Path) -> None:
+def test_parquet_in_gzip_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "ids.parquet.gz").write_bytes(gzip.compress(b"PAR1"))
-    with pytest.raises(SourceError, match=r"ids.parquet.gz: a Parquet file is compressed in itself; unzip it"):
+    with pytest.raises(SourceError, match=r"ids.parquet.gz: a Parquet file cannot be read through gzip"):
         values(FileSource(tmp_path / "ids.parquet.gz"))
 
 
 def test_without_pyarrow_the_extra_is_named(ids: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     source = ids({"id": ["a"]})
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(SourceError, match=r"needs pyarrow: pip install 'airflow-provider-batch\[parquet\]'"):
+    with pytest.raises(SourceError, match=r"needs pyarrow\. Run pip install 'airflow-provider-batch\[parquet\]'"):
         values(source)
 
 
 def test_a_million_rows_in_one_group_need_little_memory(ids: Any) -> None:
     table = {"id": [f"customer-{number:011d}" for number in range(1_000_000)], "x": ["x" * 20] * 1_000_000}
-    counted(ids({"id": table["id"][:20_000], "x": table["x"][:20_000]}, Columns("id")))
+    count_and_growth(ids({"id": table["id"][:20_000], "x": table["x"][:20_000]}, Columns("id")))
     source = ids(table, Columns("id"))
     del table
     pa.default_memory_pool().release_unused()
-    seen, grown = counted(source)
+    seen, grown = count_and_growth(source)
     assert seen == 1_000_000
     assert grown < 40 << 20

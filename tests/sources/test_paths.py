@@ -18,13 +18,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_file_is_itself(folder: Path) -> None:
+def test_a_file_is_found(folder: Path) -> None:
     assert find_files(folder / "b.txt") == [FoundFile(folder / "b.txt", "b.txt")]
     assert find_files(folder / "_SUCCESS") == [FoundFile(folder / "_SUCCESS", "_SUCCESS")]
     assert find_files(folder / "a.csv.gz")[0].gzipped
 
 
-def test_a_folder_is_its_files_by_their_names(folder: Path) -> None:
+def test_a_folder_gives_its_files_in_order_of_their_names(folder: Path) -> None:
     assert [found.name for found in find_files(folder)] == [f"{folder.name}/{n}" for n in ("a.csv.gz", "b.txt", "c")]
 
 
@@ -40,11 +40,11 @@ def test_a_folder_is_its_files_by_their_names(folder: Path) -> None:
         ("day=*/y.txt", ["y.txt"]),
     ],
 )
-def test_a_glob_is_the_files_that_match(folder: Path, pattern: str, names: list[str]) -> None:
+def test_a_glob_gives_the_files_that_match(folder: Path, pattern: str, names: list[str]) -> None:
     assert [found.path.name for found in find_files(folder / pattern)] == names
 
 
-def test_a_file_whose_name_looks_like_a_glob_is_itself(tmp_path: Path) -> None:
+def test_a_file_whose_name_looks_like_a_glob_is_found(tmp_path: Path) -> None:
     (tmp_path / "ids[1].txt").touch()
     assert [found.path.name for found in find_files(tmp_path / "ids[1].txt")] == ["ids[1].txt"]
 
@@ -56,10 +56,10 @@ def test_a_file_whose_name_looks_like_a_glob_is_itself(tmp_path: Path) -> None:
         ("none*.txt", r"none\*.txt: no file is there"),
         ("none/*.txt", r"none/\*.txt: no file is there"),
         ("_temporary/.*", "no file is there"),
-        ("empty", "no file is there .hidden ones and those in its folders do not count"),
+        ("empty", "no file is there; hidden files and subfolders are not read. Check the path."),
     ],
 )
-def test_where_no_file_is_there_may_be_one_later(folder: Path, path: str, message: str) -> None:
+def test_a_missing_file_is_a_transient_error(folder: Path, path: str, message: str) -> None:
     (folder / "empty" / "inner").mkdir(parents=True)
     with pytest.raises(SourceUnavailableError, match=message):
         find_files(folder / path)
@@ -68,42 +68,42 @@ def test_where_no_file_is_there_may_be_one_later(folder: Path, path: str, messag
 @pytest.mark.parametrize(
     ("name", "suffix"), [("a.csv", ".csv"), ("a.CSV.GZ", ".csv"), ("a.b.txt", ".txt"), ("a.gz", ""), ("a", "")]
 )
-def test_the_suffix_is_what_stands_before_gz(name: str, suffix: str) -> None:
+def test_the_suffix_is_the_part_before_gz(name: str, suffix: str) -> None:
     assert FoundFile(Path(name), name).suffix == suffix
 
 
-def opened(path: Path) -> bytes:
+def content_of(path: Path) -> bytes:
     (found,) = find_files(path)
     with found.open() as file:
         return found.read(file, 1 << 20) + found.read(file, 1 << 20)
 
 
-def test_gzip_files_are_unzipped_all_their_members(tmp_path: Path) -> None:
+def test_all_members_of_a_gzip_file_are_decompressed(tmp_path: Path) -> None:
     (tmp_path / "a.gz").write_bytes(gzip.compress(b"one") + gzip.compress(b"") + gzip.compress(b"two"))
-    assert opened(tmp_path / "a.gz") == b"onetwo"
+    assert content_of(tmp_path / "a.gz") == b"onetwo"
 
 
-def test_a_gzip_file_that_is_cut_off_is_named(tmp_path: Path) -> None:
+def test_an_error_names_a_truncated_gzip_file(tmp_path: Path) -> None:
     whole = gzip.compress(os.urandom(1000))
     for length in (2, 5, 10, 500, len(whole) - 1):
         (tmp_path / "a.gz").write_bytes(whole[:length])
-        with pytest.raises(SourceError, match=r"a.gz: the gzip file is cut off") as caught:
-            opened(tmp_path / "a.gz")
+        with pytest.raises(SourceError, match=r"a.gz: the gzip file is truncated") as caught:
+            content_of(tmp_path / "a.gz")
         assert not caught.value.retryable
 
 
 @pytest.mark.parametrize("content", [b"plain text", gzip.compress(b"x" * 1000)[:-8] + b"12345678"])
-def test_a_gzip_file_that_is_none_is_named(tmp_path: Path, content: bytes) -> None:
+def test_an_error_names_a_file_that_is_damaged_or_not_gzip(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.gz").write_bytes(content)
-    with pytest.raises(SourceError, match=r"a.gz: the file is no gzip file, or damaged") as caught:
-        opened(tmp_path / "a.gz")
+    with pytest.raises(SourceError, match=r"a.gz: the file is damaged or not gzip") as caught:
+        content_of(tmp_path / "a.gz")
     assert caught.value.__context__ is caught.value.__cause__ is None  # it would quote the first bytes
 
 
-def test_a_gzip_file_of_no_bytes_is_cut_off(tmp_path: Path) -> None:
+def test_an_empty_gzip_file_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "a.gz").touch()
-    with pytest.raises(SourceError, match=r"a.gz: the file is empty, which no gzip file is"):
-        opened(tmp_path / "a.gz")
+    with pytest.raises(SourceError, match=r"a.gz: the gzip file has no bytes"):
+        content_of(tmp_path / "a.gz")
 
 
 class Failing:
@@ -127,7 +127,10 @@ class Failing:
         (PermissionError(13, "Forbidden"), SourceError, "a.txt: the file cannot be read: Forbidden"),
     ],
 )
-def test_a_storage_that_fails_is_quoted(error: OSError, kind: type[SourceError], message: str) -> None:
-    with pytest.raises(SourceError, match=f"^{message}$") as caught, FoundFile(Failing(error), "a.txt").open():
+def test_an_error_gives_the_reason_of_the_storage(error: OSError, kind: type[SourceError], message: str) -> None:
+    with (
+        pytest.raises(SourceError, match=f"^{message}. Check the path and its permissions.$") as caught,
+        FoundFile(Failing(error), "a.txt").open(),
+    ):
         pass
     assert type(caught.value) is kind

@@ -12,7 +12,7 @@ from airflow_provider_batch.protocol.rows import BadRow
 from airflow_provider_batch.sources.rejects import Rejects
 
 
-def reject_and_fail(path: Any) -> None:
+def write_and_fail(path: Any) -> None:
     with Rejects(path) as rejects:
         rejects.write("line 1", "no id", "a")
         raise ZeroDivisionError
@@ -47,21 +47,21 @@ def test_without_rows_there_is_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_was_rejected_before_a_failure_is_kept(tmp_path: Path) -> None:
+def test_rows_written_before_a_failure_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "rejects.jsonl"
     path.write_text("an earlier one\n")
     with pytest.raises(ZeroDivisionError):
-        reject_and_fail(path)
+        write_and_fail(path)
     assert json.loads(path.read_text()) == {"where": "line 1", "reason": "no id", "value": "a"}
 
 
-def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_an_error_names_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     with Rejects(tmp_path) as rejects, pytest.raises(SourceError, match="rejected rows cannot be written: Is a direc"):
         rejects.write("line 1", "no id", "a")
 
 
 class Full:
-    """A storage whose room ends when the file is to be put in place."""
+    """A storage that is full when the file is closed."""
 
     def open(self, mode: str) -> Any:
         return self
@@ -73,15 +73,15 @@ class Full:
         raise OSError(28, "No space left on device")
 
 
-def test_a_failure_to_close_is_told_unless_another_came_first() -> None:
+def test_a_failure_to_close_is_raised_unless_another_error_came_first() -> None:
     rejects = Rejects(Full())
     with pytest.raises(SourceError, match="rejected rows cannot be written: No space left"), rejects:
         rejects.write("line 1", "no id", "a")
     with pytest.raises(ZeroDivisionError):
-        reject_and_fail(Full())
+        write_and_fail(Full())
 
 
-def test_an_object_storage_takes_them_as_well(s3: Any) -> None:
+def test_rows_are_written_to_an_object_storage(s3: Any) -> None:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     with Rejects(ObjectStoragePath("s3://aws_default@bucket/deep/rejects.jsonl")) as rejects:

@@ -16,7 +16,7 @@ from airflow_provider_batch.protocol.audiences.members import Change, Member
 from airflow_provider_batch.protocol.rows import BadRow
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.sql import SqlSource
-from tests.sources.reading import counted, placed, values
+from tests.sources.reading import count_and_growth, placed, values
 
 SERIES = (
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {0}) "
@@ -39,7 +39,7 @@ def run(hook: Any, *statements: str) -> None:
 
 
 class Watched:
-    """A hook whose connections tell whether they are closed."""
+    """A hook that keeps its connections, to see whether they are closed."""
 
     def __init__(self, hook: Any) -> None:
         self._hook = hook
@@ -70,7 +70,7 @@ def test_a_query_of_one_column_gives_its_cells_as_text(database: Any) -> None:
     assert values(SqlSource(database, "SELECT 7 UNION ALL SELECT 8")) == ["7", "8"]
 
 
-def test_null_stays_none_and_what_is_no_id_stays_as_it_is(database: Any) -> None:
+def test_null_stays_none_and_invalid_ids_stay_as_they_are(database: Any) -> None:
     assert values(SqlSource(database, "SELECT 7 AS id UNION ALL SELECT NULL")) == [7, None]
     (value,) = values(SqlSource(database, "SELECT 7.5"))
     assert value in (7.5, Decimal("7.5"))
@@ -80,9 +80,9 @@ def test_a_query_without_rows_gives_nothing(database: Any) -> None:
     assert values(SqlSource(database, "SELECT 'a' AS id WHERE 1 = 0")) == []
 
 
-def test_the_columns_are_looked_at_even_if_there_are_no_rows(database: Any) -> None:
+def test_the_columns_are_checked_even_if_there_are_no_rows(database: Any) -> None:
     source = SqlSource(database, "SELECT 'a' AS id WHERE 1 = 0", columns=Columns("user_id"))
-    with pytest.raises(SourceError, match=r"the query: there is no column 'user_id'; there are: 'id'"):
+    with pytest.raises(SourceError, match=r"the query: there is no column 'user_id'. Choose one of its columns: 'id'"):
         values(source)
 
 
@@ -118,19 +118,19 @@ def test_arrays_of_postgresql_are_tags(postgres: Any) -> None:
     ]
 
 
-def test_parameters_are_the_drivers(sqlite: Any, postgres: Any) -> None:
+def test_parameters_are_passed_to_the_driver(sqlite: Any, postgres: Any) -> None:
     assert values(SqlSource(sqlite, "SELECT ?", ("100%",))) == ["100%"]
     assert values(SqlSource(sqlite, "SELECT '100%'")) == ["100%"]
     assert values(SqlSource(postgres, "SELECT %(id)s::text", {"id": "100%"})) == ["100%"]
     assert values(SqlSource(postgres, "SELECT '100%'")) == ["100%"]
 
 
-def test_a_semicolon_at_the_end_is_no_second_statement(database: Any) -> None:
+def test_a_semicolon_at_the_end_is_accepted(database: Any) -> None:
     assert values(SqlSource(database, "SELECT 'a'; -- all of them\n")) == ["a"]
 
 
 @pytest.mark.parametrize("cursor", ["dictcursor", "namedtuplecursor"])
-def test_rows_are_tuples_whatever_the_connection_asks_for(
+def test_rows_are_tuples_whatever_the_connection_is_set_to(
     postgres: Any, monkeypatch: pytest.MonkeyPatch, cursor: str
 ) -> None:
     connection = json.loads(os.environ["AIRFLOW_CONN_POSTGRES_DEFAULT"])
@@ -139,7 +139,7 @@ def test_rows_are_tuples_whatever_the_connection_asks_for(
     assert values(SqlSource(hook, "SELECT 1 AS x, 'a' AS id", columns=Columns("id"))) == ["a"]
 
 
-def test_rows_that_are_dicts_are_read_as_well(sqlite: Any) -> None:
+def test_rows_that_are_dicts_are_read(sqlite: Any) -> None:
     def get_conn() -> Any:
         connection = sqlite.get_conn()
         connection.row_factory = lambda cursor, row: {
@@ -160,7 +160,7 @@ def test_a_connection_that_commits_by_itself_is_read_in_a_transaction(postgres: 
     assert values(SqlSource(SimpleNamespace(get_conn=get_conn), "SELECT 'a'")) == ["a"]
 
 
-def test_it_is_asked_anew_each_time(database: Any) -> None:
+def test_the_query_runs_again_for_each_reading(database: Any) -> None:
     run(database, "DROP TABLE IF EXISTS growing", "CREATE TABLE growing (id TEXT)", "INSERT INTO growing VALUES ('a')")
     watched = Watched(database)
     source = SqlSource(watched, "SELECT id FROM growing")
@@ -171,7 +171,7 @@ def test_it_is_asked_anew_each_time(database: Any) -> None:
     assert watched.closed == [True, True]
 
 
-def test_nothing_is_asked_before_it_is_read(database: Any) -> None:
+def test_no_connection_is_opened_before_the_first_block(database: Any) -> None:
     watched = Watched(database)
     source = SqlSource(watched, "SELECT 'a'")
     blocks = source.blocks(10)
@@ -200,7 +200,7 @@ def test_the_connection_is_closed_in_every_ending(database: Any, ending: str) ->
     assert watched.closed == [True]
 
 
-def test_a_statement_that_returns_no_rows_is_refused_and_not_kept(sqlite: Any, postgres: Any) -> None:
+def test_a_statement_without_a_result_set_is_rejected_and_rolled_back(sqlite: Any, postgres: Any) -> None:
     for hook in (sqlite, postgres):
         run(hook, "DROP TABLE IF EXISTS kept", "CREATE TABLE kept (id TEXT)", "INSERT INTO kept VALUES ('a')")
         for query in ("UPDATE kept SET id = 'b'", "DELETE FROM kept"):
@@ -209,14 +209,14 @@ def test_a_statement_that_returns_no_rows_is_refused_and_not_kept(sqlite: Any, p
         assert values(SqlSource(hook, "SELECT id FROM kept")) == ["a"]
 
 
-def test_a_query_that_is_wrong_says_what_the_database_says(database: Any) -> None:
+def test_the_error_of_a_wrong_query_repeats_the_databases_message(database: Any) -> None:
     with pytest.raises(SourceError, match=r"the query failed \(\w+.*\): .*nowhere") as caught:
         values(SqlSource(database, "SELECT id\nFROM nowhere"))
     assert not caught.value.retryable
     assert caught.value.__cause__ is caught.value.__context__ is None
 
 
-def test_an_error_that_quotes_a_row_is_retold_without_it(postgres: Any) -> None:
+def test_a_message_that_quotes_a_row_is_not_repeated(postgres: Any) -> None:
     query = "SELECT CASE WHEN i < 500 THEN '1' ELSE 'jane@example.com' END::int FROM generate_series(1, 1000) AS i"
     blocks = SqlSource(postgres, query).blocks(100)
     assert len(next(blocks).values) == 100
@@ -226,7 +226,7 @@ def test_an_error_that_quotes_a_row_is_retold_without_it(postgres: Any) -> None:
     assert not caught.value.retryable
 
 
-def test_a_query_that_was_cancelled_may_pass(postgres: Any) -> None:
+def test_a_cancelled_query_is_a_transient_error(postgres: Any) -> None:
     query = "SELECT pg_sleep(5)::text FROM generate_series(1, 2)"
     with pytest.raises(SourceUnavailableError, match="statement timeout"):
         values(SqlSource(Impatient(postgres), query))
@@ -242,7 +242,7 @@ class Impatient:
         return connection
 
 
-def test_a_database_that_does_not_answer_may_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_does_not_answer_is_a_transient_error(monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow.providers.postgres.hooks.postgres import PostgresHook
 
     monkeypatch.setenv("AIRFLOW_CONN_POSTGRES_DEFAULT", "postgres://airflow@127.0.0.1:1/postgres")
@@ -250,7 +250,7 @@ def test_a_database_that_does_not_answer_may_pass(monkeypatch: pytest.MonkeyPatc
         values(SqlSource(PostgresHook(), "SELECT 1"))
 
 
-def test_a_locked_database_may_pass(sqlite: Any) -> None:
+def test_a_locked_database_is_a_transient_error(sqlite: Any) -> None:
     run(sqlite, "CREATE TABLE ids (id TEXT)")
     holder = sqlite.get_conn()
     holder.execute("BEGIN EXCLUSIVE")
@@ -265,7 +265,7 @@ def test_a_locked_database_may_pass(sqlite: Any) -> None:
     holder.close()
 
 
-def test_an_error_that_is_not_the_drivers_is_passed_on() -> None:
+def test_an_error_that_is_not_the_drivers_is_raised_as_it_is() -> None:
     def get_conn() -> Any:
         raise LookupError("no such connection")
 
@@ -273,13 +273,13 @@ def test_an_error_that_is_not_the_drivers_is_passed_on() -> None:
         values(SqlSource(SimpleNamespace(get_conn=get_conn), "SELECT 1"))
 
 
-def test_several_statements_are_refused(database: Any) -> None:
+def test_several_statements_are_rejected(database: Any) -> None:
     with pytest.raises(BatchError, match="the query failed"):
         values(SqlSource(database, "SELECT 'a'; SELECT 'b'; nonsense"))
 
 
 class UnbufferedCursor:
-    """What a MySQL driver has in place of a cursor on the server."""
+    """An unbuffered cursor as MySQL's drivers have it."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -306,7 +306,7 @@ class MySqlConnection:
 
 
 @pytest.mark.parametrize("driver", ["MySQLdb", "pymysql"])
-def test_mysql_is_read_unbuffered_and_left_at_once(sqlite: Any, monkeypatch: pytest.MonkeyPatch, driver: str) -> None:
+def test_mysql_is_read_unbuffered_and_closed_at_once(sqlite: Any, monkeypatch: pytest.MonkeyPatch, driver: str) -> None:
     monkeypatch.setitem(sys.modules, f"{driver}.cursors", SimpleNamespace(SSCursor=UnbufferedCursor))
     monkeypatch.setattr(MySqlConnection, "__module__", f"{driver}.connections")
     connection = MySqlConnection(sqlite.get_conn())
@@ -316,9 +316,9 @@ def test_mysql_is_read_unbuffered_and_left_at_once(sqlite: Any, monkeypatch: pyt
     assert connection.is_closed
 
 
-def test_a_million_rows_need_no_memory(database: Any) -> None:
-    counted(SqlSource(database, SERIES.format(20_000), columns=Columns("id")))
-    seen, grown = counted(SqlSource(database, SERIES.format(1_000_000), columns=Columns("id")))
+def test_a_million_rows_need_little_memory(database: Any) -> None:
+    count_and_growth(SqlSource(database, SERIES.format(20_000), columns=Columns("id")))
+    seen, grown = count_and_growth(SqlSource(database, SERIES.format(1_000_000), columns=Columns("id")))
     assert seen == 1_000_000
     assert grown < 20 << 20
 

@@ -187,17 +187,17 @@ CUT = gzip.compress(b"id\n" + b"".join(b"secret-%d\n" % number for number in ran
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("ids.csv.gz", CUT, "the gzip file is cut off"),
-        ("ids.csv.gz", b"", "the file is empty, which no gzip file is"),
-        ("ids.csv.gz", b"id\nsecret-1\n", "the file is no gzip file"),
-        ("ids.csv", b"", "there is nothing in the file"),
-        ("ids.txt", b"", "there is nothing in the file"),
-        ("ids.csv", b"name\nsecret-1\n", "there is no column 'id'; there are: 'name'"),
-        ("ids.csv", b"secret-1@example.com\n", "there is no column 'id'; there are 1 without a proper name"),
-        ("ids.parquet", parquet(name=["secret-1"]), "there is no column 'id'; there are: 'name'"),
-        ("ids.parquet", parquet(id=["secret-1"])[:-20], "no Parquet file, cut off or damaged"),
-        ("ids.csv", "id\nsecrét\n".encode("latin-1"), "is no utf-8"),
-        ("ids.xlsx", b"PK", "the suffix '.xlsx' stands for no format"),
+        ("ids.csv.gz", CUT, "the gzip file is truncated"),
+        ("ids.csv.gz", b"", "the gzip file has no bytes"),
+        ("ids.csv.gz", b"id\nsecret-1\n", "the file is damaged or not gzip"),
+        ("ids.csv", b"", "the file is empty"),
+        ("ids.txt", b"", "the file is empty"),
+        ("ids.csv", b"name\nsecret-1\n", "there is no column 'id'. Choose one of its columns: 'name'."),
+        ("ids.csv", b"secret-1@example.com\n", "Check its column names: 1 found, no plain name among them."),
+        ("ids.parquet", parquet(name=["secret-1"]), "there is no column 'id'. Choose one of its columns: 'name'."),
+        ("ids.parquet", parquet(id=["secret-1"])[:-20], "the file is truncated, damaged or not Parquet"),
+        ("ids.csv", "id\nsecrét\n".encode("latin-1"), "is not valid utf-8"),
+        ("ids.xlsx", b"PK", "the suffix '.xlsx' is unknown"),
     ],
 )
 def test_a_bad_file_is_named_and_nothing_is_sent(

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import SourceError
-from airflow_provider_batch.sources import text
+from airflow_provider_batch.sources import plaintext
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.files import FileSource
 from airflow_provider_batch.sources.paths import FoundFile
-from airflow_provider_batch.sources.text import lines_of, pieces
+from airflow_provider_batch.sources.plaintext import pieces, split_lines
 from tests.sources.reading import placed, values
 
 FOUND = FoundFile(Path("ids.txt"), "ids.txt")
@@ -30,10 +30,10 @@ def test_pieces_are_whole_lines_of_the_same_text(content: str, size: int, encodi
     assert all(found)
     assert all(piece[-1] in "\r\n" for piece in found[:-1])
     apart = list(io.StringIO(content, newline=None))
-    assert [line for piece in found for line in lines_of(piece)] == [line.removesuffix("\n") for line in apart]
+    assert [line for piece in found for line in split_lines(piece)] == [line.removesuffix("\n") for line in apart]
 
 
-def test_a_byte_order_mark_is_left_out() -> None:
+def test_a_byte_order_mark_is_dropped() -> None:
     assert in_pieces(b"\xef\xbb\xbfa\n", 2) == ["a\n"]
     assert in_pieces("\ufeffa\n".encode("utf-16-le"), 3, "utf-16-le") == ["a\n"]
     assert in_pieces("a\ufeffb".encode(), 2) == ["a\ufeffb"]
@@ -43,31 +43,35 @@ def test_a_byte_order_mark_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("content", "encoding", "place"),
     [
-        (b"good\nline\ncaf\xe9 x\n", "utf-8", "ids.txt, line 3: byte 14 is no utf-8; name its encoding"),
-        (b"good\n\xe2\x82", "utf-8", "ids.txt, line 2: byte 6 is no utf-8"),
-        ("a\né\n".encode(), "ascii", "ids.txt, line 2: byte 3 is no ascii"),
-        ("€\r\n".encode() * 3 + b"\xff", "utf-8", "ids.txt, line 4: byte 16 is no utf-8"),
+        (
+            b"good\nline\ncaf\xe9 x\n",
+            "utf-8",
+            "ids.txt, line 3: byte 14 is not valid utf-8. Pass the file's encoding with encoding=.",
+        ),
+        (b"good\n\xe2\x82", "utf-8", "ids.txt, line 2: byte 6 is not valid utf-8"),
+        ("a\né\n".encode(), "ascii", "ids.txt, line 2: byte 3 is not valid ascii"),
+        ("€\r\n".encode() * 3 + b"\xff", "utf-8", "ids.txt, line 4: byte 16 is not valid utf-8"),
     ],
 )
-def test_bytes_that_are_no_text_are_named_by_their_place(content: bytes, encoding: str, place: str, size: int) -> None:
+def test_an_error_names_the_place_of_invalid_bytes(content: bytes, encoding: str, place: str, size: int) -> None:
     with pytest.raises(SourceError, match=place) as caught:
         in_pieces(content, size, encoding)
     assert caught.value.__context__ is caught.value.__cause__ is None  # it would hold the bytes
 
 
-def test_a_gzip_file_that_is_not_called_so_is_recognised() -> None:
-    with pytest.raises(SourceError, match=r"it is a gzip file whose name should end in .gz"):
+def test_a_gzip_file_without_gz_in_its_name_is_recognised() -> None:
+    with pytest.raises(SourceError, match=r"Add .gz to the name of this gzip file"):
         in_pieces(gzip.compress(b"ids"), 1000)
 
 
-def test_a_line_without_end_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text, "_LONGEST_LINE", 100)
+def test_a_line_that_never_ends_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plaintext, "_LONGEST_LINE", 100)
     assert in_pieces(b"a" * 99, 10) == ["a" * 99]
-    with pytest.raises(SourceError, match=r"ids.txt: a line has more than 100 characters; is this a text file"):
+    with pytest.raises(SourceError, match=r"ids.txt: a line has more than 100 characters. Check that the file is text"):
         in_pieces(b"a\n" + b"a" * 200, 10)
 
 
-def test_lines_are_ids_as_they_are(tmp_path: Path) -> None:
+def test_a_line_is_an_id_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "ids.txt").write_bytes('\ufeffa\r\n b \n\n \t\nc,d\r"e"\né\u2028f'.encode())
     assert placed(FileSource(tmp_path / "ids.txt")) == [
         ("a", "ids.txt, line 1"),
@@ -89,5 +93,5 @@ def test_lines_are_counted_over_blocks_and_pieces(tmp_path: Path, size: int) -> 
 def test_lines_have_no_other_columns(tmp_path: Path) -> None:
     (tmp_path / "ids.txt").write_text("a\n")
     assert values(FileSource(tmp_path / "ids.txt", Columns("user_id"))) == ["a"]
-    with pytest.raises(SourceError, match=r"ids.txt: a file of lines has ids and no other columns"):
+    with pytest.raises(SourceError, match=r"ids.txt: a txt file holds ids only"):
         values(FileSource(tmp_path / "ids.txt", Columns(action_column="op")))

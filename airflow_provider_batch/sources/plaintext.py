@@ -1,0 +1,176 @@
+"""Plain text: bytes decoded into pieces of whole lines, and the format that holds one id per line."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import chain
+from typing import Any, BinaryIO, Final
+
+from airflow_provider_batch.exceptions import SourceError
+from airflow_provider_batch.protocol.rows import Rows
+from airflow_provider_batch.sources.columns import Columns
+from airflow_provider_batch.sources.paths import FoundFile
+
+#: Bytes that are read and decoded at once.
+READ_SIZE: Final = 1 << 20
+#: Characters; a binary file, or a cell or object that is never closed, must not fill the memory.
+_LONGEST_LINE: Final = 16 << 20
+_GZIP_MAGIC: Final = b"\x1f\x8b"
+
+
+@dataclass(frozen=True, slots=True)
+class TextOptions:
+    """How a text file is written; header and delimiter apply to CSV only."""
+
+    header: bool = True
+    delimiter: str = ","
+    encoding: str = "utf-8"
+
+
+# Reading is one piece ahead of decoding, because two decisions depend on whether a piece is the last one: only then is
+# an incomplete character at its end an error, and only then does the text behind the last line break go out with the
+# piece instead of waiting for the next one. So memory holds two pieces and one line, whatever the size of the file.
+def pieces(found: FoundFile, file: BinaryIO, encoding: str, size: int = READ_SIZE) -> Iterator[str]:
+    """
+    Yield the text of *file* in pieces of about *size* bytes; each has whole lines, none is empty, a BOM is dropped.
+
+    :raises SourceError: if the bytes are not valid in this encoding, or a line is too long.
+    """
+    decoder = _Decoder(found, encoding)
+    rest = ""
+    raw = found.read(file, size)
+    while raw:
+        following = found.read(file, size)
+        text = rest + decoder.decode(raw, final=not following)
+        raw = following
+        end = _end_of_lines(text) if following else len(text)
+        if text[:end]:
+            yield text[:end]
+        rest = text[end:]
+        if len(rest) > _LONGEST_LINE:
+            raise SourceError(
+                f"{found.name}: a line has more than {_LONGEST_LINE:,} characters. Check that the file is text, and "
+                "its format and encoding."
+            )
+
+
+def split_lines(piece: str) -> list[str]:
+    """Return the lines of a piece, without their breaks."""
+    if "\r" in piece:
+        piece = piece.replace("\r\n", "\n").replace("\r", "\n")
+    lines = piece.split("\n")
+    if not lines[-1]:
+        lines.pop()
+    return lines
+
+
+def without_blank(lines: list[str]) -> list[Any]:
+    """Return the lines that are not blank."""
+    return list(filter(_is_not_blank, lines)) if any(map(str.isspace, lines)) else list(filter(None, lines))
+
+
+def line_place(name: str, first: int, number: int = 0) -> str:
+    """Return the place of line *first* + *number* in the file *name*."""
+    return f"{name}, line {first + number:,}"
+
+
+class LineLookup:
+    """Maps the n-th value of a block to the place of its line; *find_lines* runs on the first call only."""
+
+    def __init__(self, name: str, find_lines: Callable[[], Sequence[int]]) -> None:
+        self._name = name
+        self._lines = cache(find_lines)
+
+    def __call__(self, number: int) -> str:
+        return line_place(self._name, self._lines()[number])
+
+
+def blocks_of_lines(text: Iterable[str], size: int, name: str) -> Iterator[tuple[list[Any], LineLookup]]:
+    """Yield the lines of the file *name* that are not blank, at most *size* at once, with their places."""
+    before = 0
+    for piece in text:
+        lines = split_lines(piece)
+        for start in range(0, len(lines), size):
+            part = lines[start : start + size]
+            if not_blank := without_blank(part):
+                yield not_blank, LineLookup(name, partial(_line_numbers, before + start + 1, part))
+        before += len(lines)
+
+
+def _line_numbers(first: int, lines: Sequence[str]) -> list[int]:
+    """Return the numbers of those *lines* that are not blank; the first has the number *first*."""
+    return [number for number, line in enumerate(lines, first) if _is_not_blank(line)]
+
+
+def _is_not_blank(line: str) -> bool:
+    return bool(line) and not line.isspace()
+
+
+class LinesFile:
+    """A file with one id per line, taken as it is; blank lines are left out."""
+
+    def __init__(
+        self, found: FoundFile, file: BinaryIO, options: TextOptions, columns: Columns, read_size: int = READ_SIZE
+    ) -> None:
+        self._name = found.name
+        if not columns.only_id:
+            raise SourceError(
+                f"{self._name}: a txt file holds ids only, without actions, attributes or tags. Pass format= if the "
+                "file has another format."
+            )
+        text = pieces(found, file, options.encoding, read_size)
+        first = next(text, "")
+        #: Whether the file has no text at all.
+        self.empty = not first
+        self._text = chain([first], text)
+
+    def blocks(self, size: int) -> Iterator[Rows]:
+        """Yield the lines in blocks of at most *size*."""
+        for lines, place in blocks_of_lines(self._text, size, self._name):
+            yield Rows(lines, place)
+
+
+def _end_of_lines(text: str) -> int:
+    # A lone \r ends a line as well, unless it is the last character: the next piece may begin with its \n.
+    return text.rfind("\n") + 1 or text.rfind("\r", 0, -1) + 1
+
+
+class _Decoder:
+    """Decodes a file piece by piece and counts bytes and lines, so that an error can name its place."""
+
+    def __init__(self, found: FoundFile, encoding: str) -> None:
+        self._found = found
+        self._encoding = encoding
+        self._decoder = codecs.getincrementaldecoder(encoding)()
+        self._bytes = 0
+        self._lines = 0
+        self._at_start = True
+
+    def decode(self, raw: bytes, *, final: bool) -> str:
+        pending = len(self._decoder.getstate()[0])
+        try:
+            text = self._decoder.decode(raw, final)
+        except UnicodeDecodeError as error:
+            source_error = self._source_error(error, self._bytes - pending)
+        else:
+            self._bytes += len(raw)
+            self._lines += text.count("\n")
+            if self._at_start and text:
+                self._at_start = False
+                text = text.removeprefix("\ufeff")
+            return text
+        # Raised outside the except block: as its context, the decoder's error would keep the bytes, which hold ids.
+        raise source_error
+
+    def _source_error(self, error: UnicodeDecodeError, bytes_before: int) -> SourceError:
+        valid = error.object[: error.start]
+        line = self._lines + valid.decode(self._encoding, "ignore").count("\n") + 1
+        is_gzip = bytes_before == 0 and error.object.startswith(_GZIP_MAGIC)
+        remedy = "Add .gz to the name of this gzip file." if is_gzip else "Pass the file's encoding with encoding=."
+        return SourceError(
+            f"{line_place(self._found.name, line)}: byte {bytes_before + error.start + 1:,} is not valid "
+            f"{self._encoding}. {remedy}"
+        )
