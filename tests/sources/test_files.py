@@ -195,7 +195,7 @@ def test_files_are_closed_when_reading_ends_early(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"format": "xlsx"}, "format: 'xlsx' is none of txt, csv, jsonl, parquet"),
+        ({"format": "xlsx"}, "format: 'xlsx' is not one of txt, csv, jsonl, parquet"),
         ({"delimiter": "::"}, "delimiter: '::' is not valid. Pass one character"),
         ({"delimiter": ""}, "delimiter: '' is not valid"),
         ({"delimiter": "\n"}, r"delimiter: '.n' is not valid"),
