@@ -21,7 +21,7 @@ with DAG(
 
     @task
     def report(summary: dict[str, object]) -> None:
-        print(f"{summary['added']} added, {summary['removed']} removed, {summary['duplicates']} duplicates")
+        print(f"added: {summary['added']}, removed: {summary['removed']}, duplicates: {summary['duplicates']}")
 
     # [START howto_custom_audience_wait]
     update = CustomAudienceUpdateOperator(
