@@ -1,4 +1,4 @@
-"""Start a campaign when its audiences are indexed: audiences are assets, and the campaign's DAG is scheduled on them."""
+"""Start a campaign when its audiences are indexed: they are assets, and the campaign's DAG runs on their events."""
 
 from __future__ import annotations
 
