@@ -68,7 +68,7 @@ def _row(kind: str, ns: dict[str, float]) -> list[str]:
 
 def _goals(kind: str, ns: dict[str, float], wanted: float) -> list[Goal]:
     network = ns["push"] - ns["protocol"]
-    said = {
+    reasons = {
         "protocol": f"Checks and bookkeeping take {ns['protocol'] - ns['floor']:.0f} ns per id",
         "push": (
             f"It is {ns['push'] - wanted * ns['floor']:.0f} ns per id too slow. Threads, requests and the kernel's "
@@ -82,5 +82,5 @@ def _goals(kind: str, ns: dict[str, float], wanted: float) -> list[Goal]:
             ns[name] <= wanted * ns["floor"],
             why,
         )
-        for name, why in said.items()
+        for name, why in reasons.items()
     ]
