@@ -1,19 +1,19 @@
-# Everything a contributor runs. Each target sets up what it needs; PYTHON=… names another interpreter.
+# The commands for contributors. Each target sets up what it needs; PYTHON=… selects another interpreter.
 
 PYTHON ?= python3
 NEWEST := 3.3.2
 OLDEST := 2.11.0
-# The last patch of each minor version; `lowest`: the lowest version of everything that pyproject.toml names.
+# The last patch release of each minor version. `lowest` means the lowest versions that pyproject.toml allows.
 AIRFLOWS ?= 2.11.2 3.0.6 3.1.8 3.2.2 3.3.2 lowest
 PYTHONS ?= python3.11 python3.12 python3.13
-# Combinations of the two that `make matrix` runs at a time.
+# How many combinations of Airflow and Python `make matrix` runs at once.
 JOBS ?= 2
-# Later ones came after these Airflows and break them, though Airflow itself allows them.
+# These Airflows allow later versions of the named packages, but break with them.
 HOLD_2.11.0 := 'universal-pathlib<0.3'
 HOLD_2.11.2 := 'universal-pathlib<0.3'
 HOLD_3.0.6 := 'fastapi<0.132' 'universal-pathlib<0.3'
 HOLD_3.2.2 := 'fastapi<0.137' 'svcs<26.2'
-# What is needed beside the tests.
+# Dependency groups that are needed in addition to the tests.
 GROUPS_$(NEWEST) := --group lint --group docs --group browser
 GROUPS_$(OLDEST) := --group browser
 
@@ -36,7 +36,7 @@ help: ## show this list
 demo: $(VENV)/installed ## run the first example DAG on a local Airflow against the sandbox
 	@$(VENV)/bin/python scripts/local_airflow.py demo
 
-test: test-newest test-oldest ## run every test on the newest and on the oldest Airflow (make -j2 test: side by side)
+test: test-newest test-oldest ## run every test on the newest and on the oldest Airflow (make -j2 test: in parallel)
 
 test-newest: $(VENV)/installed
 	@echo "==> testing on Airflow $(NEWEST)"
@@ -46,17 +46,17 @@ test-oldest: $(VENV_OLDEST)/installed
 	@echo "==> testing on Airflow $(OLDEST)"
 	@$(VENV_OLDEST)/bin/python -m pytest
 
-browser-test: $(VENV)/installed $(VENV_OLDEST)/installed | $(CHROMIUM) ## look at the pages of both Airflows in a real browser
-	@echo "==> looking at Airflow $(NEWEST)"
+browser-test: $(VENV)/installed $(VENV_OLDEST)/installed | $(CHROMIUM) ## check the pages of both Airflows in a real browser
+	@echo "==> checking the pages of Airflow $(NEWEST)"
 	@$(VENV)/bin/python -m pytest -m browser tests/browser
-	@echo "==> looking at Airflow $(OLDEST)"
+	@echo "==> checking the pages of Airflow $(OLDEST)"
 	@$(VENV_OLDEST)/bin/python -m pytest -m browser tests/browser
 
-screenshots: $(VENV)/installed $(VENV_OLDEST)/installed | $(CHROMIUM) ## take the pictures of docs/images/ anew
+screenshots: $(VENV)/installed $(VENV_OLDEST)/installed | $(CHROMIUM) ## retake the pictures in docs/images/
 	@PYTHONPATH=. $(VENV)/bin/python scripts/screenshots.py docs/images
 	@PYTHONPATH=. $(VENV_OLDEST)/bin/python scripts/screenshots.py docs/images
 
-lint: $(VENV)/installed ## check style, types, the floors of the house, and the documentation
+lint: $(VENV)/installed ## check style, types and imports, and build the documentation
 	@echo "==> ruff, mypy, import-linter"
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/ruff format --check
@@ -64,19 +64,19 @@ lint: $(VENV)/installed ## check style, types, the floors of the house, and the 
 	@$(VENV)/bin/lint-imports
 	@$(MAKE) --no-print-directory docs
 
-docs: $(VENV)/installed ## build the documentation into .docs/, strictly
+docs: $(VENV)/installed ## build the documentation into .docs/; a warning is an error
 	@echo "==> documentation"
 	@$(VENV)/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs .docs
 	@AIRFLOW_HOME=$(CURDIR)/.airflow/docs $(VENV)/bin/python scripts/check_site.py .docs
 	@echo "==> open .docs/index.html"
 
-matrix: $(VENV)/installed ## run the unit tests and the example DAGs on every Airflow and Python (an hour)
+matrix: $(VENV)/installed ## run the unit tests and the example DAGs on every supported Airflow and Python (an hour)
 	@$(VENV)/bin/python scripts/matrix.py --airflow $(AIRFLOWS) --python $(PYTHONS) --jobs $(JOBS)
 
-release-check: $(VENV)/installed ## build a release into dist/, and check all of it
+release-check: $(VENV)/installed ## build a release into dist/, and check it
 	@$(VENV)/bin/python scripts/release_check.py --airflow $(OLDEST) $(filter-out lowest,$(AIRFLOWS)) --python $(PYTHONS)
 
-bench: $(VENV)/installed $(VENV_BENCH)/installed ## measure the provider beside its peers and the ideal (8 minutes)
+bench: $(VENV)/installed $(VENV_BENCH)/installed ## measure the provider next to its peers and the ideal (8 minutes)
 	@$(VENV)/bin/python -m benchmarks
 
 airflow: $(VENV)/installed ## run Airflow with the example DAGs, and the sandbox, until Ctrl+C
@@ -91,20 +91,20 @@ cluster-test: $(VENV_CLUSTER)/installed | servers ## test the push from several 
 cluster-bench: $(VENV_CLUSTER)/installed | servers ## measure how a push scales with task slots (5 minutes)
 	@$(VENV_CLUSTER)/bin/python -m benchmarks --cluster
 
-# Debian's packages, where they are missing and we may: their own services stay untouched, and never run for us.
+# Installs the Debian packages if they are missing and we are root. Their system services are not used.
 servers:
 	@{ command -v redis-server && { command -v initdb || ls /usr/lib/postgresql/*/bin/initdb; }; } >/dev/null 2>&1 \
 	|| { test "$$(id -u)" = 0 || { echo "needs redis-server and postgresql: apt-get install redis-server postgresql" >&2; exit 1; }; \
 	echo "==> installing Redis and PostgreSQL"; \
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq redis-server postgresql >/dev/null; }
 
-pins: $(VENV)/installed ## write constraints/ anew with the newest versions that fit
+pins: $(VENV)/installed ## update constraints/ to the newest compatible versions
 	@$(foreach airflow,$(sort $(NEWEST) $(OLDEST) $(filter-out lowest,$(AIRFLOWS))), \
 		$(call pin,airflow-$(airflow),$(airflow),$(GROUPS_$(airflow))) &&) true
 	@$(call pin,cluster,$(NEWEST),--group cluster)
 	@$(call pin,lowest,$(OLDEST),--resolution lowest-direct)
 
-clean: ## remove the environments and everything that was made in this folder
+clean: ## remove the environments and everything else that these commands create
 	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_BENCH) $(VENV_CLUSTER) .venv-matrix .airflow .docs .hypothesis .mypy_cache \
 		.pytest_cache .ruff_cache .import_linter_cache dist
 
@@ -112,28 +112,28 @@ $(VENV)/installed: constraints/airflow-$(NEWEST).txt pyproject.toml
 	@$(call install,$(VENV),$(NEWEST),$(PYTHON))
 
 $(VENV_OLDEST)/installed: constraints/airflow-$(OLDEST).txt pyproject.toml
-	@test -n "$(PYTHON_OLDEST)" || { echo "Airflow $(OLDEST) needs Python 3.11 or 3.12: name one, PYTHON_OLDEST=…" >&2; exit 1; }
+	@test -n "$(PYTHON_OLDEST)" || { echo "Airflow $(OLDEST) needs Python 3.11 or 3.12: pass PYTHON_OLDEST=…" >&2; exit 1; }
 	@$(call install,$(VENV_OLDEST),$(OLDEST),$(PYTHON_OLDEST))
 
 $(VENV_CLUSTER)/installed: constraints/cluster.txt pyproject.toml
 	@$(call install,$(VENV_CLUSTER),$(NEWEST),$(PYTHON),cluster)
 
-# The browser is the system's: it is not in the Python Package Index.
+# The browser comes from the system, because the Python Package Index does not have it.
 $(CHROMIUM):
 	@test "$$(id -u)" = 0 && command -v apt-get > /dev/null || \
-		{ echo "A Chromium is needed at $@: install your system's, or name another: make CHROMIUM=…" >&2; exit 1; }
+		{ echo "There is no Chromium at $@: install your system's package, or pass its path: make CHROMIUM=…" >&2; exit 1; }
 	@echo "==> installing Chromium"
 	@apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium fonts-liberation > /dev/null
 
-# Peers that cannot be installed are no reason to measure nothing: the tables name them.
+# If a peer cannot be installed, the others are still measured; the tables show which one is missing.
 $(VENV_BENCH)/installed: benchmarks/requirements.txt
 	@echo "==> installing the peers into $(VENV_BENCH) (a minute)"
 	@"$(PYTHON)" -m venv --clear $(VENV_BENCH)
 	@$(VENV_BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r $< \
-	&& touch $@ || echo "==> not every peer could be installed"
+	&& touch $@ || echo "==> some peers could not be installed"
 
-# $(call install,folder,version of Airflow,interpreter,other pins than that version's): the pins are complete, so uv has
-# nothing to choose. It is itself installed by pip, which takes ten times as long for the rest.
+# $(call install,folder,version of Airflow,interpreter,pins instead of that version's): the pins are complete, so uv has
+# nothing to resolve. pip installs uv only: for everything else it would take ten times as long.
 define install
 	echo "==> installing Airflow $(2) and this provider into $(1) with $(3)"; \
 	"$(3)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=…")' \
@@ -144,7 +144,7 @@ define install
 	&& touch $@
 endef
 
-# $(call pin,name,version of Airflow,options): for every Python from 3.11 on.
+# $(call pin,name,version of Airflow,options): the pins are valid for Python 3.11 and later.
 define pin
 	echo "==> constraints/$(1).txt" \
 	&& printf '%s\n' 'apache-airflow==$(2)' $(HOLD_$(2)) > $(VENV)/airflow.txt \

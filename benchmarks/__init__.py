@@ -1,1 +1,1 @@
-"""What the provider costs beside its peers and beside the ideal, in one run: `make bench`."""
+"""Measure the cost of the provider next to its peers and to the ideal, in one run: `make bench`."""

@@ -1,4 +1,4 @@
-"""Measure all parts and write them into RESULTS.md, or measure the parts that are named and print them."""
+"""Measure all parts and write them to RESULTS.md, or measure the named parts and print them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from benchmarks.report import Part, cluster_document, document, halves
 #: In the order of the report; each is a module of benchmarks.parts.
 PARTS: Final = ("push", "encoding", "memory", "transfers", "rate", "waits", "parsing", "resume", "mirror")
 
-#: Those that need a cluster, and are the second half of the report.
+#: The parts that need a cluster; they are the second half of the report.
 CLUSTER_PARTS: Final = ("scaling", "estimate")
 
 _RESULTS: Final = Path(__file__).with_name("RESULTS.md")
 
 
 def main() -> None:
-    """Read the command line."""
+    """Run the parts that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     known = (*PARTS, *CLUSTER_PARTS)
     parser.add_argument("parts", nargs="*", metavar="part", help=f"one of {', '.join(known)} (default: {PARTS[0]} …)")
@@ -55,7 +55,7 @@ def measured(name: str) -> Part:
 
 
 def say(text: str) -> None:
-    """Tell what is going on."""
+    """Print a line about the progress."""
     print(f"==> {text}", file=sys.stderr, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Ids by the million, made while they are read."""
+"""Millions of ids, generated while they are read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-#: Ids in one call: the most that Batch takes.
+#: Ids in one call: Batch's limit.
 CALL: Final = 10_000
 
 _TEMPLATES: Final = {
@@ -16,32 +16,32 @@ _TEMPLATES: Final = {
     "to be escaped": 'user "%07d"',
 }
 
-#: What ids look like.
+#: The kinds of ids.
 KINDS: Final = tuple(_TEMPLATES)
 
 
 def made(kind: str, count: int) -> Iterator[str]:
-    """Yield so many ids as fast as Python can make them: that cost is on both sides of every ratio, and blurs it."""
+    """Yield *count* ids as fast as Python can: their cost is on both sides of every ratio, so it must be small."""
     return map(_TEMPLATES[kind].__mod__, range(count))
 
 
 def plain(count: int) -> Iterator[str]:
-    """Yield so many ids that need no care."""
+    """Yield *count* plain ids."""
     return made("plain", count)
 
 
 def in_calls(ids: Iterator[str]) -> Iterator[list[str]]:
-    """Yield *ids* in lists of what one call takes."""
+    """Yield *ids* in lists of the size of one call."""
     while block := list(islice(ids, CALL)):
         yield block
 
 
 def joined(ids: list[str]) -> bytes:
-    """Write the body of one call as fast as Python can, and unchecked: right only if no id needs escaping."""
+    """Build the body of one call as fast as Python can, without checks: valid only if no id needs escaping."""
     opening = '{"action":"add","id":"'
     return ('{"type":"custom_ids","ids":[' + opening + f'"}},{opening}'.join(ids) + '"}]}').encode()
 
 
 def payload(ids: list[str]) -> dict[str, object]:
-    """Return the body of one call as most programs build it."""
+    """Build the body of one call as most programs do."""
     return {"type": "custom_ids", "ids": [{"action": "add", "id": id_} for id_ in ids]}

@@ -1,4 +1,4 @@
-"""What a process knows about itself: time, CPU, memory. Standard library only."""
+"""Measure the time, CPU and memory of the current process, with the standard library only."""
 
 from __future__ import annotations
 
@@ -29,39 +29,39 @@ class Meter:
 
 
 def cpu_seconds() -> float:
-    """Return what this process has used so far, user and system."""
+    """Return the CPU seconds that this process has used so far, user and system."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
 
 
 def memory() -> float:
-    """Return what is resident now, in MB; where the system does not tell, the most that ever was."""
+    """Return the resident memory in MB; on systems that do not report it, its peak."""
     return _status("VmRSS")
 
 
 def peak_memory() -> float:
-    """Return the most that was resident, in MB, since the start or :func:`forget_peak`."""
+    """Return the peak of resident memory in MB, since the start or :func:`forget_peak`."""
     return _status("VmHWM")
 
 
 def forget_peak() -> None:
-    """Start anew with what is resident now, where the system lets us: importing leaves a peak behind."""
+    """Reset the peak to the resident memory, where the system allows it: imports leave a peak behind."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
 
 
 def job() -> Any:
-    """Read what this process is to do."""
+    """Read the job of this process from the command line."""
     return json.loads(sys.argv[1])
 
 
 def report(meter: Meter, **more: object) -> None:
-    """Print what was measured, as the last line."""
+    """Print the measured values as the last line."""
     print(json.dumps({"wall": meter.wall, "cpu": meter.cpu, "peak": peak_memory(), **more}), flush=True)
 
 
 def _status(name: str) -> float:
-    # Not ru_maxrss: on Linux a process inherits that one from whoever started it.
+    # Not ru_maxrss: on Linux, a process inherits it from its parent.
     with suppress(OSError):
         if found := re.search(rf"^{name}:\s*(\d+) kB", _STATUS.read_text(), re.MULTILINE):
             return int(found[1]) / 1024

@@ -1,4 +1,4 @@
-"""Tables, goals and where they were taken, as Markdown."""
+"""Tables, goals and the machine they were measured on, as Markdown."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Final
 
 from benchmarks.stage import OURS, PEERS
 
-#: Where the half of RESULTS.md begins that needs a cluster.
-CLUSTER_HEADING: Final = "Past one task"
+#: The heading of the half of RESULTS.md that needs a cluster.
+CLUSTER_HEADING: Final = "Beyond one task"
 
 _PACKAGES = (
     "airflow-provider-batch",
@@ -33,7 +33,7 @@ _PACKAGES = (
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under a heading; every cell is text already."""
+    """Rows under a heading; every cell is text."""
 
     title: str
     columns: Sequence[str]
@@ -46,7 +46,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Goal:
-    """What was to be reached and what was; *why* is said if they differ."""
+    """A goal and the measured value; *why* is shown if the goal is missed."""
 
     text: str
     measured: str
@@ -75,18 +75,18 @@ class Part:
 
 
 def document(parts: Iterable[Part], seconds: float, load: float) -> str:
-    """Return the half of RESULTS.md that one task alone fills."""
+    """Return the half of RESULTS.md about a single task."""
     parts = list(parts)
     goals = [goal for part in parts for goal in part.goals]
     met = sum(goal.met for goal in goals)
-    summary = f"{met} of {len(goals)} goals are met; each stands below the table that it is read from."
+    summary = f"{met} of {len(goals)} goals are met. Each goal is listed below its table."
     intro = (
-        "# Benchmarks\n\nWritten by `make bench`, which makes the environments it needs and measures everything again; "
-        f"«{CLUSTER_HEADING}» at the end is by `make cluster-bench`. Single parts, printed only: "
-        "`.venv/bin/python -m benchmarks push memory`. Every client is a fresh process, the rounds are interleaved, "
-        "figures are medians, and the server on the loopback counts what arrives: a client that delivers another "
-        "number of ids is reported as broken. There is no TLS and no real network here: compare figures with each "
-        "other, not with those of another machine."
+        "# Benchmarks\n\n`make bench` generates this page: it sets up the environments and measures everything again. "
+        f"`make cluster-bench` generates the part *{CLUSTER_HEADING}* at the end. To measure and print single parts, "
+        "run `.venv/bin/python -m benchmarks push memory`. Every client runs in a fresh process, the rounds are "
+        "interleaved, and the figures are medians. The server on the loopback counts what arrives: a client that "
+        "delivers another number of ids is reported as broken. There is no TLS and no real network, so compare the "
+        "figures with each other, not with those of another machine."
     )
     return "\n\n".join((intro, machine(seconds, load), summary, *map(str, parts)))
 
@@ -94,20 +94,20 @@ def document(parts: Iterable[Part], seconds: float, load: float) -> str:
 def cluster_document(parts: Iterable[Part], seconds: float, load: float) -> str:
     """Return the half of RESULTS.md that needs a cluster."""
     intro = (
-        f"# {CLUSTER_HEADING}\n\nWritten by `make cluster-bench`, which starts an Airflow of two Celery workers, Redis "
-        "and PostgreSQL, and measures everything again."
+        f"# {CLUSTER_HEADING}\n\n`make cluster-bench` generates this part: it starts an Airflow with two Celery "
+        "workers, Redis and PostgreSQL, and measures everything again."
     )
     return "\n\n".join((intro, machine(seconds, load), *map(str, parts)))
 
 
 def halves(results: str) -> tuple[str, str]:
-    """Part the text of RESULTS.md into what one task alone fills, and what needs a cluster."""
+    """Split the text of RESULTS.md into the half about a single task and the half that needs a cluster."""
     alone, heading, cluster = results.partition(f"# {CLUSTER_HEADING}\n")
     return alone.rstrip(), (heading + cluster).rstrip()
 
 
 def machine(seconds: float, load: float) -> str:
-    """Say where and when the figures were taken."""
+    """Return a table with the date, the machine and the versions of a run."""
     rows = {
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "took": f"{seconds / 60:.1f} minutes; load average at the start {load:.2f}",
@@ -119,7 +119,7 @@ def machine(seconds: float, load: float) -> str:
 
 
 def count(number: float) -> str:
-    """Write a whole number."""
+    """Format a whole number."""
     return f"{number:,.0f}"
 
 

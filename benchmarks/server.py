@@ -1,8 +1,8 @@
 """
-A Batch that only counts: an HTTP server that must never be what a client waits for.
+A stand-in for Batch that only counts: an HTTP server that is so fast that it never slows a client down.
 
-It answers every write with 201 and a token, after a latency, and every view with a state that becomes APPLIED after
-so many of them. Bodies are kept as they come, and what is in them is counted once somebody asks for /stats.
+It answers every write with 201 and a token, after a latency. It answers every view with a state, which becomes APPLIED
+after a given number of views. It keeps bodies as they arrive, and counts their ids when /stats is requested.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _END = b"\r\n\r\n"
 
 
 class Ledger:
-    """What has come in since the last reset, and how to answer."""
+    """The requests since the last reset, and the settings for the answers."""
 
     def __init__(self, latency: float = 0.0, applied_after: int = 1, keep: bool = True) -> None:
         self.latency = latency
@@ -40,7 +40,7 @@ class Ledger:
         self.cpu_then = cpu_seconds()
 
     def take(self, body: bytearray) -> None:
-        """Note the arrival of a write."""
+        """Record the arrival of a write."""
         self.arrivals.append(time.monotonic())
         self.bytes += len(body)
         self.in_flight += 1
@@ -51,12 +51,12 @@ class Ledger:
             self.ids += body.count(b'"id"')
 
     def state(self, target: bytes) -> bytes:
-        """Note a view of *target*, and say how far its write is."""
+        """Record a view of *target*, and return the state of its write."""
         self.views[target] += 1
         return b"APPLIED" if self.views[target] >= self.applied_after else b"IN_PROGRESS"
 
     def stats(self) -> dict[str, object]:
-        """Sum up."""
+        """Return the statistics since the last reset."""
         cpu = cpu_seconds() - self.cpu_then
         return {
             "requests": len(self.arrivals),
@@ -71,7 +71,7 @@ class Ledger:
 
 
 class Server:
-    """The ledger in use."""
+    """The current ledger, which a reset replaces."""
 
     def __init__(self) -> None:
         self.ledger = Ledger()
@@ -85,7 +85,7 @@ class Server:
 
 
 class Connection(asyncio.BufferedProtocol):
-    """One client's connection; reads bodies straight into the memory they stay in."""
+    """One client's connection; reads each body straight into the buffer that keeps it."""
 
     transport: asyncio.Transport
 
@@ -96,17 +96,17 @@ class Connection(asyncio.BufferedProtocol):
         self._filled = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Count it, and answer without delay from now on."""
+        """Count the connection, and disable Nagle's algorithm on it."""
         self.transport = cast(asyncio.Transport, transport)
         self._server.ledger.connections += 1
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Say where the next bytes go."""
+        """Return the buffer for the next bytes."""
         return memoryview(self._head if self._body is None else self._body)[self._filled :]
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Look whether a head or a body is complete."""
+        """Check whether a head or a body is complete."""
         self._filled += nbytes
         if self._body is None and (end := self._head.find(_END, 0, self._filled)) >= 0:
             self._head_is_complete(end)

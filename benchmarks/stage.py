@@ -1,4 +1,4 @@
-"""Starts the server and the processes that are measured, and asks both what happened."""
+"""Start the server and the processes that are measured, and collect the figures of both."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 OURS: Final = Path(sys.executable)
 PEERS: Final = ROOT / ".venv-bench" / "bin" / "python"
 
-#: The path that a write takes, with keys that are none.
+#: The path of a write, with a fake key.
 PATH: Final = "/1.0/KEY/custom-audience/vip"
 
-#: No client may take longer, in seconds.
+#: The most seconds that a client can take.
 _PATIENCE: Final = 180
 
 
 class Broken(Exception):
-    """A client could not be run, or did not deliver what it was given."""
+    """A client could not be run, or did not deliver all ids."""
 
 
 @dataclass(frozen=True)
@@ -36,23 +36,23 @@ class Stage:
     url: str
 
     def reset(self, *, latency: float = 0.0, applied_after: int = 1, keep: bool = True) -> None:
-        """Forget what came in; answer writes after *latency* seconds from now on."""
+        """Reset the statistics; answer writes after *latency* seconds from now on."""
         self._ask(f"/reset/{latency}/{applied_after}/{int(keep)}")
 
     def stats(self) -> dict[str, Any]:
-        """Return what came in since."""
+        """Return the statistics since the last reset."""
         return self._ask("/stats")
 
     def run(self, client: str, job: Mapping[str, object], python: Path = OURS) -> dict[str, Any]:
         """
-        Run a client against this server and return what it reports.
+        Run a client against this server and return its report.
 
         :raises Broken: if it fails.
         """
         return run(client, {"url": self.url, "path": PATH, **job}, python, self._environment(job))
 
     def connection_json(self, extra: object = None) -> str:
-        """Return Airflow's connection to this server."""
+        """Return an Airflow connection to this server."""
         connection = {"host": self.url, "login": "KEY", "password": "REST_KEY", "extra": extra or {}}
         return json.dumps({"conn_type": "batch", **connection})
 
@@ -71,7 +71,7 @@ class Stage:
 
 @contextmanager
 def open_stage() -> Iterator[Stage]:
-    """Start a server on a free port of the loopback, in a process of its own."""
+    """Start a server on a free port of the loopback, in its own process."""
     command = [sys.executable, "-m", "benchmarks.server"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -85,7 +85,7 @@ def run(
     client: str, job: Mapping[str, object], python: Path = OURS, environment: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
     """
-    Run ``benchmarks.clients.<client>`` in a fresh process and return what it reports.
+    Run ``benchmarks.clients.<client>`` in a fresh process and return its report.
 
     :raises Broken: if it fails.
     """
@@ -101,6 +101,6 @@ def run(
         except subprocess.TimeoutExpired:
             raise Broken(f"not done after {_PATIENCE} s") from None
     if done.returncode:
-        raise Broken((done.stderr.strip().splitlines() or ["failed without a word"])[-1][:200])
+        raise Broken((done.stderr.strip().splitlines() or ["failed without a message"])[-1][:200])
     reported: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return reported

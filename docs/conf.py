@@ -1,4 +1,4 @@
-"""How Sphinx builds this documentation; `make docs` is strict about it."""
+"""Sphinx's configuration for this documentation; in `make docs`, a warning is an error."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import logging
 import os
 import tempfile
 
-# Before anything imports Airflow, which makes its home where this says.
+# Before the first import of Airflow, which creates its home in this folder.
 _HOME = tempfile.TemporaryDirectory(prefix="airflow-provider-batch-docs-")
 os.environ["AIRFLOW_HOME"] = _HOME.name
-for _name in ("airflow.configuration", "airflow.settings"):  # they tell how they begin, before they know how to
+for _name in ("airflow.configuration", "airflow.settings"):  # they log on import, before logging is configured
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 from airflow_provider_batch import __version__  # noqa: E402
@@ -30,7 +30,7 @@ exclude_patterns = ["_build"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
-# Docstrings are the reference: what is public, in the order of the source, without what Airflow's classes bring along.
+# The docstrings are the reference: public names in the order of the source, without names inherited from Airflow.
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_default_options = {"members": True}
@@ -39,10 +39,10 @@ python_maximum_signature_line_length = 80
 default_role = "code"
 add_module_names = False
 
-# A name of ours that does not exist is an error; those of Python and Airflow lead nowhere without a network.
+# An unknown name of this package is an error. Names of Python and Airflow are not resolved, which needs a network.
 nitpicky = True
 nitpick_ignore_regex = [
     (r"py:.*", r"(?!airflow_provider_batch\.).*"),
-    # What an operator hands to a hook, and no user does.
+    # Operators pass this to the hook; users do not.
     (r"py:class", r"airflow_provider_batch\.push\.parcels\.Journal"),
 ]

@@ -1,4 +1,4 @@
-"""Push the same ids to the apps of several platforms: each is an app of its own in Batch, with its own key."""
+"""Push the same ids to the iOS, Android and web apps: in Batch, each is a separate app with its own key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Say when audiences are indexed, and start a campaign then: they are assets, and a second DAG follows them."""
+"""Start a campaign when its audiences are indexed: they are assets, and the campaign's DAG runs on their events."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NEWSLETTER = custom_audience_asset("newsletter")
 with DAG(
     "example_custom_audience_asset", start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), schedule=None, catchup=False
 ) as audiences:
-    # An operator that waits says itself that the audience is indexed.
+    # This operator waits for indexing, so it can have the audience as its outlet.
     CustomAudienceUpdateOperator(
         task_id="update_vip",
         audience_name="vip",
@@ -28,7 +28,7 @@ with DAG(
         outlets=[VIP],
     )
 
-    # After one that does not, the sensor says so.
+    # This one does not wait, so the audience is an outlet of the sensor that follows.
     update_newsletter = CustomAudienceUpdateOperator(
         task_id="update_newsletter", audience_name="newsletter", add_ids=["customer-2001"]
     )

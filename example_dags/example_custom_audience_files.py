@@ -1,4 +1,4 @@
-"""Replace an audience by the ids in the files that a partner has put into object storage."""
+"""Replace the members of an audience with the ids in files that a partner has uploaded to object storage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ with DAG(
     # [START howto_custom_audience_files]
     FilesToCustomAudienceOperator(
         task_id="push",
-        # Or s3://my_aws_connection@bucket/segments/*.csv.gz
+        # In object storage: s3://my_aws_connection@bucket/segments/*.csv.gz
         path="{{ var.value.get('segments', '/data/segments') }}/*.csv.gz",
         id_column="customer_id",
         audience_name="vip",

@@ -1,4 +1,4 @@
-"""Push install ids with attributes and tags, which API 1.1 of the Mobile Engagement Platform takes."""
+"""Push install ids with attributes and tags, which API 1.1 of the Mobile Engagement Platform accepts."""
 
 from __future__ import annotations
 

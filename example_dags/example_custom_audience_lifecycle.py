@@ -1,4 +1,4 @@
-"""Create an audience, fill it with exactly these ids, wait until they are indexed, and delete it again."""
+"""Create an audience, replace its members, wait until they are indexed, list all audiences, and delete it again."""
 
 from __future__ import annotations
 

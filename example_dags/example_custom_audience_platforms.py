@@ -1,4 +1,4 @@
-"""The same push on both of Batch's platforms: which one it is, the connection says."""
+"""Push the same ids to both of Batch's platforms: the connection selects the platform."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ with DAG(
         return ["customer-1001", "customer-1002", "customer-1003"]
 
     # [START howto_custom_audience_platforms]
-    # batch_default stands for an app of the Mobile Engagement Platform, batch_cep for a project of the Customer
-    # Engagement Platform: {"platform": "cep"} in its extra, the project's key as its login.
+    # batch_default is an app of the Mobile Engagement Platform. batch_cep is a project of the Customer Engagement
+    # Platform: its extra is {"platform": "cep"}, its login is the project's key.
     CustomAudienceUpdateOperator.partial(
         task_id="update",
         audience_name="vip",

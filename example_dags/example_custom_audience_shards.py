@@ -1,4 +1,4 @@
-"""Push a table and a partner's files in shards, from several workers, and wait once for all of them."""
+"""Push a table and a partner's files in shards, from several workers, and wait for all of them with one sensor."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ with DAG(
     params={"folder": "/data/segments"},
 ) as dag:
     # [START howto_custom_audience_shards]
-    # Each task reads every fourth customer; without abs(), negative numbers would be in no shard. (:shard is SQLite's;
-    # your driver may write %(shard)s.)
+    # Each task reads every fourth customer. Without abs(), negative numbers would be in no shard. (:shard is a
+    # placeholder for SQLite; your driver may need %(shard)s.)
     customers = SqlToCustomAudienceOperator.partial(
         task_id="customers",
         conn_id="warehouse",
         sql="SELECT customer_id FROM customers WHERE spent > 100 AND abs(number % 4) = :shard ORDER BY number",
         audience_name="vip",
-        # pool="batch_api",  # where the calls of all tasks have a common limit
+        # pool="batch_api",  # limits the calls of all tasks together
     ).expand(parameters=[{"shard": shard} for shard in range(SHARDS)])
 
     # Each task reads the files that its glob matches.

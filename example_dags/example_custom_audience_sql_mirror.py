@@ -1,4 +1,4 @@
-"""Keep an audience equal to what a query returns, every hour, by sending what has changed."""
+"""Keep an audience equal to the result of a query: every hour, send only what has changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A function yields ids, which go straight to an audience and never into an XCom."""
+"""Push the ids that a function yields straight to an audience, without an XCom."""
 
 from __future__ import annotations
 

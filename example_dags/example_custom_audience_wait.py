@@ -21,14 +21,14 @@ with DAG(
 
     @task
     def report(summary: dict[str, object]) -> None:
-        print(f"{summary['added']} added, {summary['removed']} removed, {summary['duplicates']} not needed")
+        print(f"added: {summary['added']}, removed: {summary['removed']}, duplicates: {summary['duplicates']}")
 
     # [START howto_custom_audience_wait]
     update = CustomAudienceUpdateOperator(
         task_id="update",
         audience_name="newsletter",
         add_ids=new_subscribers(),
-        remove_ids=unsubscribed(),  # who is in both is removed
+        remove_ids=unsubscribed(),  # an id that is in both lists is removed
         wait_for_indexing=True,
         deferrable=True,
         poke_interval=5,

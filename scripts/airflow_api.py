@@ -1,4 +1,4 @@
-"""What the REST API of an Airflow tells of its runs, as far as the scripts and the tests need it."""
+"""A small client of Airflow's REST API, with what the scripts and the tests need."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VERSION = "v1" if local_airflow.AIRFLOW_2 else "v2"
 
 
 class Run:
-    """One run of a DAG, with the given *conf*; started as soon as the scheduler knows the DAG."""
+    """One DAG run with the given *conf*; it starts as soon as the scheduler knows the DAG."""
 
     def __init__(self, url: str, dag: str, name: str, **conf: Any) -> None:
         self.name = name
@@ -36,17 +36,17 @@ class Run:
             time.sleep(1)
 
     def tasks(self) -> list[dict[str, Any]]:
-        """Return what there is to know of every task instance."""
+        """Return all task instances of the run, as the API describes them."""
         found: list[dict[str, Any]] = ask(f"{self._run}/taskInstances")["task_instances"]
         return found
 
     def xcom(self, task: str, key: str = "return_value", map_index: int = -1) -> Any:
-        """Return what a task has pushed."""
+        """Return an XCom of a task."""
         entry = f"{self._run}/taskInstances/{task}/xcomEntries/{key}?map_index={map_index}"
         return ask(entry + "&deserialize=true")["value"]
 
     def look(self) -> str:
-        """Note the tasks' states in ``seen``, and return the run's."""
+        """Record the states of the tasks in ``seen``, and return the state of the run."""
         for ti in self.tasks():
             states = self.seen.setdefault(ti["task_id"], [])
             if ti["state"] not in states[-1:]:
@@ -55,7 +55,7 @@ class Run:
         return state
 
     def wait_for(self, task: str, state: str) -> None:
-        """Return once *task* is in *state*."""
+        """Wait until *task* is in *state*."""
         give_up = time.monotonic() + 180
         while time.monotonic() < give_up:
             self.look()
@@ -65,7 +65,7 @@ class Run:
         raise AssertionError(f"{task} did not get {state}: {self.seen}")
 
     def wait(self, patience: float = 240.0) -> str:
-        """Return the run's state, once it has ended."""
+        """Wait until the run has ended, and return its state."""
         give_up = time.monotonic() + patience
         while time.monotonic() < give_up:
             if (state := self.look()) in ("success", "failed"):
@@ -79,7 +79,7 @@ class Run:
         ask(f"{self._dag}/clearTaskInstances", body)
 
     def mark_failed(self, task: str) -> None:
-        """Do what the button *Mark state as… failed* does to *task*."""
+        """Mark *task* as failed, as the button *Mark state as… failed* does."""
         body: dict[str, Any] = {"new_state": "failed"}
         if local_airflow.AIRFLOW_2:
             body["dry_run"] = False
@@ -87,12 +87,12 @@ class Run:
 
 
 def add_connection(url: str, name: str, connection: str) -> None:
-    """Let Airflow know *connection*, which is JSON, as *name*."""
+    """Add *connection*, given as JSON, to Airflow under the id *name*."""
     ask(f"{url}/api/{VERSION}/connections", {"connection_id": name, **json.loads(connection)})
 
 
 def ask(url: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:
-    """Return the JSON behind *url*; a body makes it a POST, unless *method* says otherwise."""
+    """Return the JSON answer of *url*; with a body, the request is a POST unless *method* names another method."""
     encoded = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, encoded, {"Content-Type": "application/json"}, method=method)
     try:
@@ -104,7 +104,7 @@ def ask(url: str, body: dict[str, Any] | None = None, method: str | None = None)
 
 
 def wait_until(done: Callable[[], bool], patience: float = 180.0) -> None:
-    """Return once *done* returns True."""
+    """Wait until *done* returns True."""
     give_up = time.monotonic() + patience
     while not done():
         assert time.monotonic() < give_up

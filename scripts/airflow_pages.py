@@ -1,8 +1,8 @@
 """
-Airflow's pages, and the sandbox's, in a headless Chromium: for the browser tests and for `make screenshots`.
+Drive the pages of Airflow and of the sandbox in a headless Chromium, for the browser tests and `make screenshots`.
 
-Airflow 2 and 3 have the same methods here, so that whoever asks need not know what a page is made of. Nothing beyond
-this machine is loaded.
+The classes for Airflow 2 and 3 have the same methods, so that callers need not know how a page is built. Pages load
+nothing from other machines.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from airflow_provider_batch.sandbox import Sandbox
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 
-#: As root, which a container is, Chromium needs the first; the others keep it from calling home.
+#: Chromium needs the first flag to run as root, as in a container; the others stop requests to its vendor.
 _FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -36,10 +36,10 @@ _FLAGS = (
     "--disable-sync",
 )
 
-#: Where the default connection's tasks link to; nobody is there, and nobody looks.
+#: The target of the links of the default connection's tasks; the address does not exist, and no test opens it.
 DASHBOARD_URL = "https://dashboard.example/apps/live"
 
-#: Seconds until something must have appeared: a busy machine takes its time.
+#: Seconds until something must have appeared; long, because the machine may be busy.
 PATIENCE = 60
 
 _TEXT = """() => {
@@ -51,7 +51,7 @@ _TEXT = """() => {
 
 @dataclass(frozen=True)
 class Field:
-    """One field of the connection form, as it is seen."""
+    """One field of the connection form, as the page shows it."""
 
     label: str
     placeholder: str
@@ -60,10 +60,10 @@ class Field:
 
 
 class Elsewhere(list[str]):
-    """The addresses beyond this machine that pages asked for; none of them was answered."""
+    """The URLs on other machines that pages requested; all these requests are blocked."""
 
     def gate(self, route: Route) -> None:
-        """Let a request through if it stays on this machine."""
+        """Let a request through if it is to this machine; otherwise record and block it."""
         if urlsplit(route.request.url).hostname == "127.0.0.1":
             route.continue_()
         else:
@@ -73,7 +73,7 @@ class Elsewhere(list[str]):
 
 @contextmanager
 def open_browser() -> Iterator[tuple[BrowserContext, Elsewhere]]:
-    """Start a browser without a past; also give what its pages wanted from elsewhere."""
+    """Start a browser with a new profile; yield it with the requests of its pages to other machines."""
     elsewhere = Elsewhere()
     with tempfile.TemporaryDirectory() as profile, sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
@@ -97,7 +97,7 @@ def open_browser() -> Iterator[tuple[BrowserContext, Elsewhere]]:
 
 @contextmanager
 def open_airflow(home: Path) -> Iterator[tuple[str, Sandbox]]:
-    """Run a whole Airflow with the example DAGs, and a sandbox; gives Airflow's address and the sandbox."""
+    """Run a complete Airflow with the example DAGs, and a sandbox; yield Airflow's URL and the sandbox."""
     port = local_airflow.free_port()
     apps = local_airflow.APPS.values()
     with (
@@ -112,13 +112,13 @@ def open_airflow(home: Path) -> Iterator[tuple[str, Sandbox]]:
 
 
 def text_of(page: Page) -> str:
-    """Return all that can be read on *page*, its shadow roots included, with single spaces."""
+    """Return the visible text of *page*, its shadow roots included, with single spaces."""
     text: str = page.evaluate(_TEXT)
     return " ".join(text.split())
 
 
 class AirflowPages(ABC):
-    """The pages of one Airflow, shown in *page*."""
+    """The pages of one Airflow, opened in *page*."""
 
     def __init__(self, page: Page, url: str) -> None:
         self.page = page
@@ -126,19 +126,19 @@ class AirflowPages(ABC):
 
     @abstractmethod
     def new_connection(self, conn_id: str) -> None:
-        """Show the empty form for a connection of type Batch."""
+        """Open the empty form for a connection of type Batch."""
 
     @abstractmethod
     def edit_connection(self, conn_id: str) -> None:
-        """Show the form of a connection that exists."""
+        """Open the form of an existing connection."""
 
     @abstractmethod
     def form(self) -> Locator:
-        """Return the form that is shown."""
+        """Return the open form."""
 
     @abstractmethod
     def fields(self) -> list[Field]:
-        """Return the fields of the form, all but id and type."""
+        """Return the fields of the form, except id and type."""
 
     @abstractmethod
     def fill(self, values: Mapping[str, str]) -> None:
@@ -150,36 +150,36 @@ class AirflowPages(ABC):
 
     @abstractmethod
     def test(self) -> str:
-        """Press *Test* for what the form holds, and return what Airflow says then."""
+        """Test the values in the form with the button *Test*, and return Airflow's message."""
 
     @abstractmethod
     def graph(self, dag: str, run: str) -> None:
-        """Show the graph of *dag* with the states of *run*."""
+        """Open the graph of *dag* with the states of *run*."""
 
     @abstractmethod
     def task(self, dag: str, run: str, task: str) -> None:
-        """Show what Airflow tells first of a task."""
+        """Open the details of a task."""
 
     @abstractmethod
     def log(self, dag: str, run: str, task: str) -> None:
-        """Show a task's log."""
+        """Open the log of a task."""
 
     @abstractmethod
     def rendered_fields(self, dag: str, run: str, task: str) -> None:
-        """Show a task's rendered fields."""
+        """Open the rendered fields of a task."""
 
     @abstractmethod
     def xcoms(self, dag: str, run: str, task: str) -> None:
-        """Show all that a task has pushed."""
+        """Open the XComs of a task."""
 
     def see(self, *texts: str) -> None:
-        """Return once the page shows all of *texts*."""
+        """Wait until the page shows all of *texts*."""
         for text in texts:
             expect(self.page.get_by_text(text).first).to_be_visible()
 
 
 class Airflow3Pages(AirflowPages):
-    """Airflow 3: one page of React; the form is a dialog with panels, and *Test* a button in the list."""
+    """Airflow 3: a React app; the form is a dialog with panels, and *Test* is a button in the list of connections."""
 
     _PANELS = ("Standard Fields", "Extra Fields")
     _conn_id = ""
@@ -262,7 +262,7 @@ class Airflow3Pages(AirflowPages):
         return self.page.get_by_role("row").filter(has=self.page.get_by_text(conn_id, exact=True))
 
     def _panel(self, name: str) -> Locator:
-        """Open the panel *name*, which closes the other."""
+        """Open the panel *name*; this closes the other one."""
         button = self.page.get_by_role("button", name=name, exact=True)
         if button.get_attribute("aria-expanded") == "false":
             button.click()
@@ -282,7 +282,7 @@ class Airflow3Pages(AirflowPages):
 
 
 class Airflow2Pages(AirflowPages):
-    """Airflow 2: the form is a table on a page of its own with *Test* below; the grid lies in a shadow root."""
+    """Airflow 2: the form is a table on its own page, with *Test* below; the grid is in a shadow root."""
 
     def new_connection(self, conn_id: str) -> None:
         self.page.goto(f"{self.url}/connection/add")
@@ -314,12 +314,12 @@ class Airflow2Pages(AirflowPages):
         expect(self.page.locator(".alert").filter(has_text="Row").first).to_be_visible()
 
     def test(self) -> str:
-        # What was said before is hidden until the answer comes.
+        # An earlier message is hidden until the new answer arrives.
         with self.page.expect_response("**/connections/test"):
             self.page.get_by_role("button", name="Test").click()
-        said = self.page.locator(".alert-success, .alert-error")
-        expect(said).to_be_visible()
-        return said.inner_text()
+        message = self.page.locator(".alert-success, .alert-error")
+        expect(message).to_be_visible()
+        return message.inner_text()
 
     def graph(self, dag: str, run: str) -> None:
         self._grid(dag, dag_run_id=run, tab="graph")
@@ -344,7 +344,7 @@ class Airflow2Pages(AirflowPages):
         self.see("return_value")
 
     def _await_form(self) -> None:
-        """Return once the page's script has put the fields of our type in their places."""
+        """Wait until the page's script has placed the fields of our connection type."""
         expect(self.page.locator("#test-connection")).to_be_visible()
         expect(self.form().locator("label:visible[for^=extra__batch__]").last).to_be_visible()
 

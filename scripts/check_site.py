@@ -1,8 +1,8 @@
 """
-Look at a built site, for `make docs`.
+Check a built site, for `make docs`.
 
-A page must not ask another host for a font, a script, a style or a picture, and the API reference must have all of the
-hook's methods and all errors.
+No page may load a font, a script, a style sheet or a picture from another host, and the API reference must contain all
+methods of the hook and all errors.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ def loaded_from_elsewhere(text: str) -> str | None:
 
 
 def documented(inventory: bytes) -> set[str]:
-    """Return the names of all objects in what Sphinx writes into ``objects.inv``: four lines, then packed ones."""
+    """Return the names of all objects in Sphinx's ``objects.inv``: four lines of text, then compressed lines."""
     lines = zlib.decompress(inventory.split(b"\n", 4)[4]).decode().splitlines()
     return {line.split(" ", 1)[0] for line in lines}
 
 
 def public() -> set[str]:
-    """Return the names of what must be in the reference."""
+    """Return the names that the reference must contain."""
     ours = [base for base in BatchHook.__mro__ if base.__module__.startswith("airflow_provider_batch.")]
     methods = {name for base in ours for name in vars(base) if not name.startswith("_")}
-    settings = {"conn_name_attr", "default_conn_name", "conn_type", "hook_name"}  # of Airflow's, and not to be called
+    settings = {"conn_name_attr", "default_conn_name", "conn_type", "hook_name"}  # attributes that Airflow reads
     errors = {f"{exceptions.__name__}.{name}" for name, _ in inspect.getmembers(exceptions, inspect.isclass)}
     return errors | {f"{BatchHook.__module__}.BatchHook.{name}" for name in methods - settings}
 
 
 def main(folder: str) -> None:
-    """Look at the reference, and at every page and style sheet in *folder*."""
+    """Check the reference, and every page and style sheet in *folder*."""
     if missing := sorted(public() - documented(Path(folder, "objects.inv").read_bytes())):
-        sys.exit(f"the API reference lacks {', '.join(missing)}")
+        sys.exit(f"these names are missing in the API reference: {', '.join(missing)}")
     for path in sorted(Path(folder).rglob("*")):
         if path.suffix in {".html", ".css"} and (found := loaded_from_elsewhere(path.read_text("utf-8"))):
-            sys.exit(f"{path} loads something from elsewhere: {found}")
+            sys.exit(f"{path} loads something from another host: {found}")
 
 
 if __name__ == "__main__":

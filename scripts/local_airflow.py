@@ -1,7 +1,7 @@
 """
-A whole Airflow and a sandbox on this machine, for `make demo`, `make airflow` and the tests.
+A complete Airflow and a sandbox on this machine, for `make demo`, `make airflow` and the tests.
 
-Everything is kept in one folder; the interpreter that runs this script decides which Airflow it is.
+All files are in one folder. The version of Airflow is the one installed for the interpreter that runs this script.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from airflow_provider_batch.sandbox import Sandbox
 ROOT = Path(__file__).resolve().parent.parent
 AIRFLOW_2 = version("apache-airflow").startswith("2.")
 
-#: One app for each platform, as the example DAGs expect it; the first is the default connection's.
+#: The apps that the example DAGs expect, one for each platform; the first is that of the default connection.
 APPS = {"default": "sandbox-app-key", "ios": "sandbox-ios", "android": "sandbox-android", "web": "sandbox-web"}
-#: The project of the newer platform that `batch_cep` stands for.
+#: The project behind the connection `batch_cep`, on the newer platform.
 PROJECT = "project_sandbox"
 AUDIENCES = ("vip", "newsletter")
 
 
 def environment(home: Path, dags: Path, sandbox: Sandbox, port: int | None = None) -> dict[str, str]:
-    """Return the environment of an Airflow in *home* that knows *sandbox*; *port* is its web server's."""
+    """Return the environment of an Airflow in *home* with connections to *sandbox*; *port* is for its web server."""
     ours = {
-        # `airflow standalone` starts its parts as `airflow`, wherever that is on the path.
+        # `airflow standalone` starts its components with the first `airflow` on the path.
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", ""))),
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
@@ -77,8 +77,8 @@ def environment(home: Path, dags: Path, sandbox: Sandbox, port: int | None = Non
 
 
 def put_sources(home: Path) -> None:
-    """Put a warehouse with a table of customers into *home*, and a folder with a partner's files; no snapshots."""
-    shutil.rmtree(home / "snapshots", ignore_errors=True)  # the sandbox begins anew as well
+    """Create a warehouse with a table of customers and a folder with a partner's files in *home*; delete snapshots."""
+    shutil.rmtree(home / "snapshots", ignore_errors=True)  # the sandbox starts empty, too
     with closing(sqlite3.connect(home / "warehouse.db")) as warehouse, warehouse:
         warehouse.execute("DROP TABLE IF EXISTS customers")
         warehouse.execute("CREATE TABLE customers (number INTEGER, customer_id TEXT PRIMARY KEY, spent INTEGER)")
@@ -91,15 +91,15 @@ def put_sources(home: Path) -> None:
 
 
 def airflow(*arguments: str, env: Mapping[str, str], quiet: bool = False) -> None:
-    """Run Airflow's command line; fail if it fails."""
+    """Run an Airflow command; raise an error if it fails."""
     output = subprocess.DEVNULL if quiet else None
     subprocess.run([sys.executable, "-m", "airflow", *arguments], env=env, check=True, stdout=output, stderr=output)
 
 
 @contextmanager
 def standalone(env: Mapping[str, str], port: int, log: Path) -> Iterator[str]:
-    """Run a whole Airflow (scheduler, triggerer, web server) and give its address once it answers."""
-    if AIRFLOW_2:  # what SIMPLE_AUTH_MANAGER_ALL_ADMINS is to Airflow 3: nobody has to log in
+    """Run a complete Airflow (scheduler, triggerer, web server) and yield its URL once it answers."""
+    if AIRFLOW_2:  # like SIMPLE_AUTH_MANAGER_ALL_ADMINS on Airflow 3: no login is needed
         Path(env["AIRFLOW_HOME"], "webserver_config.py").write_text("AUTH_ROLE_PUBLIC = 'Admin'\n")
     with running(["standalone"], env, log) as server:
         url = f"http://127.0.0.1:{port}"
@@ -109,9 +109,9 @@ def standalone(env: Mapping[str, str], port: int, log: Path) -> Iterator[str]:
 
 @contextmanager
 def running(command: Sequence[str], env: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command of Airflow's that does not end by itself, and stop it with all that it has started."""
+    """Run a long-running Airflow command; stop it, with all processes that it has started, at the end of the block."""
     with log.open("wb") as output:
-        # A session of its own, so that Ctrl+C reaches this script alone, which then stops everything in order.
+        # In a new session, so that Ctrl+C reaches only this script, which then stops everything in order.
         server = subprocess.Popen(
             [sys.executable, "-m", "airflow", *command],
             env=env,
@@ -126,18 +126,18 @@ def running(command: Sequence[str], env: Mapping[str, str], log: Path) -> Iterat
 
 
 def wait_until_healthy(url: str, server: subprocess.Popen[bytes], log: Path, patience: float = 180.0) -> None:
-    """Return once the web server answers."""
+    """Wait until the web server answers."""
     page = url + ("/health" if AIRFLOW_2 else "/api/v2/monitor/health")
     give_up = time.monotonic() + patience
     while server.poll() is None and time.monotonic() < give_up:
         with suppress(OSError), urllib.request.urlopen(page, timeout=5):
             return
         time.sleep(0.5)
-    raise RuntimeError(f"Airflow did not start; its last words:\n{log.read_text(errors='replace')[-4000:]}")
+    raise RuntimeError(f"Airflow did not start; the end of its log:\n{log.read_text(errors='replace')[-4000:]}")
 
 
 def stop(server: subprocess.Popen[bytes]) -> None:
-    """Stop *server* and all that it has started, some of which have left its session by themselves."""
+    """Stop *server* and all processes that it has started; some of them have left its session."""
     processes = family(server)
     server.terminate()
     with suppress(subprocess.TimeoutExpired):
@@ -150,7 +150,7 @@ def stop(server: subprocess.Popen[bytes]) -> None:
 
 
 def family(server: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """Return *server*, if it still runs, and all that it has started."""
+    """Return *server*, if it still runs, and all processes that it has started."""
     with suppress(psutil.NoSuchProcess):
         first = psutil.Process(server.pid)
         return [first, *first.children(recursive=True)]
@@ -158,7 +158,7 @@ def family(server: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 
 def free_port() -> int:
-    """Return a port of the loopback that nobody listens on."""
+    """Return a free port of the loopback."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
@@ -166,7 +166,7 @@ def free_port() -> int:
 
 
 def demo(home: Path) -> None:
-    """Run the first example DAG against a sandbox, and show what the audience holds then."""
+    """Run the first example DAG against a sandbox, and show the members of the audience."""
     dag = "example_custom_audience_update"
     with Sandbox(AUDIENCES, apps=APPS.values(), projects=[PROJECT], indexing_delay=2.0) as sandbox:
         say(f"the sandbox listens on {sandbox.url}; its audience 'vip' holds {len(sandbox.members('vip'))} ids")
@@ -177,7 +177,7 @@ def demo(home: Path) -> None:
         airflow("dags", "test", dag, env=env)
         members = sorted(sandbox.members("vip"))
         say(f"the audience 'vip' now holds {len(members)} ids: {', '.join(members)}")
-        say(f"Batch was called {len(sandbox.calls)} times")
+        say(f"the sandbox received these calls ({len(sandbox.calls)}):")
         for call in sandbox.calls:
             say(f"  {call.status} {call.method} {call.route}")
     if not members:
@@ -198,12 +198,12 @@ def serve(home: Path, port: int, sandbox_port: int) -> None:
 
 
 def say(text: str) -> None:
-    """Tell what is going on."""
+    """Print a line about the progress."""
     print(f"==> {text}", flush=True)
 
 
 def main() -> None:
-    """Read the command line."""
+    """Run the command that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("command", choices=("demo", "serve"))
     parser.add_argument("--port", type=int, default=8080, help="Airflow's port (default: 8080)")

@@ -1,8 +1,8 @@
 """
-An Airflow of several workers on this machine, for `make cluster-demo`, the tests and the benchmarks.
+An Airflow with several workers on this machine, for `make cluster-demo`, the tests and the benchmarks.
 
-CeleryExecutor with Redis as its broker, PostgreSQL as the metadata database and for the results, and as many Celery
-workers as you like; all of it on the loopback, in temporary folders, and stopped in the end.
+It runs CeleryExecutor with Redis as the broker, PostgreSQL as the metadata database and result backend, and any number
+of Celery workers. Everything listens on the loopback, uses temporary folders, and is stopped at the end.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ from local_postgres import address, postgres_folder, running_postgres
 
 from airflow_provider_batch.sandbox import Sandbox
 
-#: The parts that a cluster has one of, beside the API server.
+#: The components that a cluster has once, besides the API server.
 _PARTS = ("scheduler", "dag-processor", "triggerer")
 
-#: Airflow soon notices that a worker is gone, and with it its tasks: those that ran, and one that it was about to run.
+#: Settings with which Airflow soon notices a dead worker: for its running tasks, and for a task that it had queued.
 SOON = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
@@ -61,7 +61,7 @@ SOON = {
 
 @dataclass
 class Cluster:
-    """An Airflow that runs at *url* out of *home*, with its workers by name."""
+    """A running Airflow at *url*, with its files in *home* and its workers by name."""
 
     url: str
     home: Path
@@ -71,8 +71,8 @@ class Cluster:
     workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def start_worker(self, name: str) -> None:
-        """Start a worker and return once it takes tasks; each of its tasks names it as the host."""
-        # A callable that any machine has and that the environment decides.
+        """Start a worker and wait until it takes tasks; the hostname of its tasks is *name*."""
+        # getpass.getuser exists everywhere, and returns what LOGNAME says.
         named = {"AIRFLOW__CORE__HOSTNAME_CALLABLE": "getpass.getuser", "LOGNAME": name}
         command = ["celery", "worker", "--celery-hostname", name, "--concurrency", str(self.slots)]
         command += [
@@ -87,13 +87,13 @@ class Cluster:
         _wait_for_words(f"{name} ready", self.workers[name], log)
 
     def kill_worker(self, name: str) -> None:
-        """kill -9: the worker first, so that it does not live to tell that its tasks are gone."""
+        """Kill a worker with -9, before its tasks, so that it cannot report that they are gone."""
         for process in family(self.workers[name]):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
 
     def set_pool(self, name: str, slots: int) -> None:
-        """Make a pool of so many slots, or give it so many."""
+        """Create a pool with *slots* slots, or change its slots."""
         pool = {"name": name, "slots": slots, "include_deferred": False}
         pools = f"{self.url}/api/{VERSION}/pools"
         if any(known["name"] == name for known in ask(pools)["pools"]):
@@ -102,7 +102,7 @@ class Cluster:
             ask(pools, pool)
 
     def logs(self) -> str:
-        """Everything that the tasks logged."""
+        """Return the logs of all tasks."""
         return "".join(path.read_text(errors="replace") for path in self.home.glob("logs/**/*.log"))
 
 
@@ -112,8 +112,8 @@ def cluster(home: Path, env: Mapping[str, str], port: int, *, workers: int = 2, 
     Run a cluster in *home*.
 
     :param env: the environment of an Airflow with its web server on *port*, see :func:`local_airflow.environment`.
-    :param workers: how many there are; they are called worker-1, worker-2, …
-    :param slots: how many tasks each runs at once.
+    :param workers: the number of workers; they are named worker-1, worker-2, …
+    :param slots: the number of tasks that each worker runs at once.
     """
     programs = postgres_folder()
     if programs is None or shutil.which("redis-server") is None:
@@ -127,7 +127,7 @@ def cluster(home: Path, env: Mapping[str, str], port: int, *, workers: int = 2, 
         logs = {name: home / f"{name}.log" for name in ("api-server", *_PARTS)}
         parts = {name: ending.enter_context(running([name], env, log)) for name, log in logs.items()}
         found = Cluster(f"http://127.0.0.1:{port}", home, env, slots, ending)
-        # Before each is stopped by itself, all are told to end: at once is sooner than one after the other.
+        # Terminates all processes at once, which is faster than to stop them one after the other.
         ending.callback(lambda: _terminate([*parts.values(), *found.workers.values()]))
         for number in range(workers):
             found.start_worker(f"worker-{number + 1}")
@@ -143,7 +143,7 @@ def _settings(database: int, broker: int) -> dict[str, str]:
         "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{address(database)}",
         "AIRFLOW__CELERY__SYNC_PARALLELISM": "1",
         "AIRFLOW__API__WORKERS": "1",
-        # Its parts trust each other by these.
+        # The components authenticate to each other with these.
         "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
         "AIRFLOW__API__SECRET_KEY": secrets.token_hex(32),
         "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(os.urandom(32)).decode(),
@@ -183,12 +183,12 @@ def _wait_for_words(words: str, server: subprocess.Popen[bytes], log: Path, pati
     give_up = time.monotonic() + patience
     while words not in (text := log.read_text(errors="replace")):
         if server.poll() is not None or time.monotonic() > give_up:
-            raise RuntimeError(f"a worker did not start; its last words:\n{text[-4000:]}")
+            raise RuntimeError(f"a worker did not start; the end of its log:\n{text[-4000:]}")
         time.sleep(0.2)
 
 
 def demo(home: Path) -> None:
-    """Push the example's shards from two workers to a sandbox, and show what came from which."""
+    """Push the example's shards from two workers to a sandbox, and show what each worker sent."""
     shutil.copytree(ROOT / "example_dags", home / "dags")
     segments = home / "segments"
     customers, files = write_segments(home / "warehouse.sqlite", segments)
@@ -205,11 +205,11 @@ def demo(home: Path) -> None:
         members = len(sandbox.members("vip"))
         say(f"the run ended as {state}; the audience 'vip' holds {members:,} ids of {customers + files:,}")
     if state != "success" or members != customers + files:
-        sys.exit("the run left something else than expected")
+        sys.exit("the run failed, or the audience does not hold the expected ids")
 
 
 def write_segments(database: Path, folder: Path, customers: int = 100_000) -> tuple[int, int]:
-    """Write what the example of shards reads; return how many ids of customers and of partners there are."""
+    """Write the sources of the shards example; return the numbers of ids of customers and of partners."""
     with sqlite3.connect(database) as connection:
         connection.execute("CREATE TABLE customers (number INTEGER PRIMARY KEY, customer_id TEXT, spent INTEGER)")
         rows = ((number, f"customer-{number:07d}", 101) for number in range(customers))
@@ -224,7 +224,7 @@ def write_segments(database: Path, folder: Path, customers: int = 100_000) -> tu
 
 
 def show(run: Run) -> None:
-    """Say what each task did, and what came from which worker."""
+    """Print what each task did, and what each worker sent."""
     pushed: dict[str, list[dict[str, int]]] = {}
     for ti in sorted(run.tasks(), key=lambda ti: (ti["start_date"] or "", ti["map_index"])):
         name = ti["task_id"] + (f"[{ti['map_index']}]" if ti["map_index"] >= 0 else "")
@@ -232,11 +232,11 @@ def show(run: Run) -> None:
         if ti["map_index"] >= 0 and ti["state"] == "success":
             summary = run.xcom(ti["task_id"], "summary", ti["map_index"])
             pushed.setdefault(ti["hostname"], []).append(summary)
-            line += f", {summary['added']:,} ids in {summary['calls']} calls"
+            line += f", {summary['added']:,} ids in {summary['calls']} call{'s' if summary['calls'] != 1 else ''}"
         say(line)
     for worker, summaries in sorted(pushed.items()):
         added, calls = (sum(summary[count] for summary in summaries) for count in ("added", "calls"))
-        say(f"from {worker} came {added:,} ids in {calls} calls")
+        say(f"{worker} sent {added:,} ids in {calls} call{'s' if calls != 1 else ''}")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""A PostgreSQL of our own, for the tests of SQL sources and as the metadata database of a whole Airflow."""
+"""A temporary PostgreSQL server, for the tests of SQL sources and as the metadata database of a complete Airflow."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = 0
 
 
 def postgres_folder() -> Path | None:
-    """Where PostgreSQL's server is: on the path, or where Debian keeps it."""
+    """Return the folder of PostgreSQL's server programs, from Debian's folders or the path; None without them."""
     on_path = [Path(found).parent for name in ("initdb", "postgres") if (found := shutil.which(name))]
     debians = sorted(
         Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(re.sub(r"\D", "", path.parent.name) or 0)
@@ -32,7 +32,7 @@ def postgres_folder() -> Path | None:
 
 
 def somebody() -> str | None:
-    """Whoever may run PostgreSQL, which refuses root; None for whoever runs this."""
+    """Return a user who can run PostgreSQL, which does not run as root; None for the current user."""
     if os.geteuid() != ROOT:
         return None
     names = {entry.pw_name for entry in pwd.getpwall()}
@@ -42,13 +42,13 @@ def somebody() -> str | None:
 @contextmanager
 def running_postgres(programs: Path, port: int | None = None) -> Iterator[Path]:
     """
-    Run it in a new folder and give that folder, where its socket is; it ends with the block.
+    Run a server in a new folder, and yield that folder, which holds its socket; stop it at the end of the block.
 
     :param programs: see :func:`postgres_folder`.
-    :param port: where it listens on the loopback too.
+    :param port: a port of the loopback to listen on as well; None for the socket only.
     """
     user = somebody()
-    folder = Path(tempfile.mkdtemp(prefix="postgres-", dir="/tmp"))  # the name of a socket must be short
+    folder = Path(tempfile.mkdtemp(prefix="postgres-", dir="/tmp"))  # the path of a socket must be short
     extra: dict[str, Any] = {}
     if user is not None:
         os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
@@ -71,7 +71,7 @@ def running_postgres(programs: Path, port: int | None = None) -> Iterator[Path]:
         with (folder / "log").open("w") as log:
             server = subprocess.Popen(
                 [programs / "postgres", "-D", folder / "db", "-k", folder, *settings],
-                # A session of its own, so that Ctrl+C reaches only whoever started it, who then stops it in order.
+                # In a new session, so that Ctrl+C reaches only the caller, which then stops the server in order.
                 **{**options, "stdout": log, "stderr": log, "start_new_session": True},
             )
         _wait_until_it_answers(programs / "pg_isready", folder, port or 5432, server)
@@ -84,17 +84,17 @@ def running_postgres(programs: Path, port: int | None = None) -> Iterator[Path]:
 
 
 def address(port: int) -> str:
-    """What SQLAlchemy connects to."""
+    """Return the URL of the database for SQLAlchemy."""
     return f"postgresql+psycopg2://airflow@127.0.0.1:{port}/postgres"
 
 
 @contextmanager
 def metadata_database() -> Iterator[dict[str, str]]:
     """
-    Run one for an Airflow that is gone after the block, and give the settings that lead to it; none without PostgreSQL.
+    Run a metadata database for the time of the block, and yield Airflow's settings for it; without PostgreSQL, none.
 
-    SQLite, Airflow's default, lets one process write at a time, and whoever has waited for five seconds fails: on a
-    busy machine that is any request now and then.
+    SQLite, Airflow's default, lets only one process write at a time; a process that has waited for five seconds fails.
+    On a busy machine, this happens to any request now and then.
     """
     programs = postgres_folder()
     if programs is None:

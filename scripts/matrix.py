@@ -1,9 +1,9 @@
 """
-The unit tests, and the example DAGs run by Airflow itself, on every Airflow and Python that the package is made for.
+Run the unit tests and the example DAGs on every Airflow and Python that the package supports.
 
-Each combination in an environment of its own under .venv-matrix/, installed from constraints/; as many at a time as
---jobs says.
-A whole Airflow (`airflow_server`), the README's blocks and the longest push are left to `make test`.
+Each combination has its own environment under .venv-matrix/, installed from constraints/; --jobs sets how many run at
+once. Three slow parts run in `make test` only: a complete Airflow (`airflow_server`), the code blocks of the
+documentation, and the longest push.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from typing import Final, Literal
 ROOT: Final = Path(__file__).resolve().parent.parent
 ENVIRONMENTS: Final = ROOT / ".venv-matrix"
 
-#: The pins that stand for the lowest version of everything that pyproject.toml names; the lowest Airflow among them.
+#: The name of the pins with the lowest versions that pyproject.toml allows, Airflow's included.
 LOWEST: Final = "lowest"
 
-#: What came after these is not for them, as their own metadata says; later versions of Airflow run on all of ours.
+#: The newest Python that these versions of Airflow support, by their metadata; later versions run on all of PYTHONS.
 NEWEST_PYTHON: Final = {"2.11": (3, 12), "3.0": (3, 12), LOWEST: (3, 12)}
 
 TESTS: Final = (
@@ -40,36 +40,36 @@ Outcome = Literal["passed", "FAILED", "skipped", "-"]
 
 @dataclass(frozen=True, slots=True)
 class Python:
-    """An interpreter: the name it was asked for by, and where it is, if it is anywhere."""
+    """An interpreter: its requested name, and its path if it was found."""
 
     name: str
     path: str | None
 
     @property
     def version(self) -> tuple[int, ...]:
-        """What its name says: `python3.12` is (3, 12)."""
+        """The version in its name: `python3.12` is (3, 12)."""
         return tuple(int(part) for part in self.name.removeprefix("python").split("."))
 
 
 def find(name: str) -> Python:
-    """Look for the interpreter *name* on the path, then where pyenv installs what its shims do not show."""
+    """Look for the interpreter *name* on the path, then in pyenv's versions, which its shims may not offer."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
     places = [shutil.which(name), *sorted(map(str, pyenv.glob(f"versions/*/bin/{name}")), reverse=True)]
     return Python(name, next((place for place in places if place and runs(place)), None))
 
 
 def runs(place: str) -> bool:
-    """Whether it starts: a shim may not."""
+    """Whether the interpreter at *place* starts; a shim may not."""
     return subprocess.run([place, "-c", ""], stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
 def constraints(airflow: str) -> Path:
-    """Return where the pins of *airflow* are kept; *airflow* is a version, or `lowest`."""
+    """Return the file with the pins of *airflow*, which is a version or `lowest`."""
     return ROOT / "constraints" / (f"{LOWEST}.txt" if airflow == LOWEST else f"airflow-{airflow}.txt")
 
 
 def is_for(airflow: str, python: Python) -> bool:
-    """Whether *airflow* runs on *python* at all."""
+    """Whether *airflow* supports *python*."""
     newest = NEWEST_PYTHON.get(airflow if airflow == LOWEST else ".".join(airflow.split(".")[:2]))
     return newest is None or python.version <= newest
 
@@ -80,7 +80,7 @@ def check(airflow: str, python: Python) -> Outcome:
     if not is_for(airflow, python):
         return "-"
     if python.path is None:
-        say(f"{label}: skipped, as there is no {python.name} here: PYTHONS=… names what there is")
+        say(f"{label}: skipped, because {python.name} is not installed; pass the installed ones as PYTHONS=…")
         return "skipped"
     say(f"{label}: installing")
     began = time.monotonic()
@@ -101,12 +101,12 @@ def check(airflow: str, python: Python) -> Outcome:
             say(f"{label}: passed in {time.monotonic() - began:.0f} s")
             return "passed"
     print(*log.read_text(errors="replace").splitlines()[-40:], sep="\n")
-    say(f"{label}: FAILED after {time.monotonic() - began:.0f} s; all of it is in {log.relative_to(ROOT)}")
+    say(f"{label}: FAILED after {time.monotonic() - began:.0f} s; the complete log is {log.relative_to(ROOT)}")
     return "FAILED"
 
 
 def installation(airflow: str, python: str, folder: Path) -> list[list[str]]:
-    """Return the commands that make the environment *folder*; the pins are complete, so uv has nothing to choose."""
+    """Return the commands that create the environment *folder*; the pins are complete, so uv resolves nothing."""
     uv = str(Path(sys.executable).with_name("uv"))
     install = [uv, "pip", "install", "--quiet", "--python", str(folder), "--no-deps"]
     return [
@@ -117,23 +117,23 @@ def installation(airflow: str, python: str, folder: Path) -> list[list[str]]:
 
 
 def table(airflows: Iterable[str], pythons: Sequence[Python], outcomes: dict[tuple[str, str], Outcome]) -> str:
-    """Return the outcomes, a line for each version of Airflow."""
+    """Return the outcomes as a table, with one line per version of Airflow."""
     rows = [["Airflow", *(python.name for python in pythons)]]
     rows += [[airflow, *(outcomes[airflow, python.name] for python in pythons)] for airflow in airflows]
     return "\n".join("  ".join(f"{cell:10}" for cell in row).rstrip() for row in rows)
 
 
 def say(text: str) -> None:
-    """Tell what is going on."""
+    """Print a line about the progress."""
     print(f"==> {text}", flush=True)
 
 
 def main() -> None:
-    """Read the command line."""
+    """Check the combinations that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--airflow", nargs="+", required=True, help="versions with pins in constraints/, or `lowest`")
     parser.add_argument("--python", nargs="+", required=True, help="interpreters, such as python3.12")
-    parser.add_argument("--jobs", type=int, default=2, help="combinations at a time (default: 2)")
+    parser.add_argument("--jobs", type=int, default=2, help="combinations that run at once (default: 2)")
     options = parser.parse_args()
     pythons = [find(name) for name in options.python]
     combinations = list(product(options.airflow, pythons))

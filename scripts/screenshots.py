@@ -1,7 +1,7 @@
 """
-The pictures that the documentation shows, of the Airflow that this script's interpreter has: `make screenshots`.
+Take the pictures for the documentation, of the Airflow installed for this script's interpreter: `make screenshots`.
 
-They are taken on an Airflow of their own with the example DAGs against the sandbox, so that nobody's data is on them.
+The script starts its own Airflow, with the example DAGs and the sandbox, so that the pictures show no real data.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from tests.dags.api import Run
 DAG, TASK, RUN = "example_custom_audience_update", "update", "example"
 CONNECTION = {"Port": "443", "Batch API key or project key": "YOUR_BATCH_API_KEY", "REST API key": "YOUR_REST_API_KEY"}
 
-#: What a picture is of: a part of the page, or all of it that fits.
+#: The name of a picture, and what it shows: a part of the page, or the visible page.
 Picture = tuple[str, Page | Locator]
 
 
 def pictures(pages: AirflowPages, run: Run, sandbox: Sandbox) -> Iterator[Picture]:
-    """Show what has to be seen, and say what is to be kept of it."""
+    """Open the pages one after the other, and yield what to take a picture of."""
     page = pages.page
     yield from connection_form(pages)
     if local_airflow.AIRFLOW_2:
@@ -37,7 +37,7 @@ def pictures(pages: AirflowPages, run: Run, sandbox: Sandbox) -> Iterator[Pictur
     yield "summary", page
     pages.rendered_fields(DAG, run.name, TASK)
     yield "rendered-fields", page
-    # Airflow 3 remembers that its graph was looked at, and then shows it beside everything else.
+    # Last of Airflow's pages: once its graph was opened, Airflow 3 shows the graph beside every other page.
     pages.graph(DAG, run.name)
     yield "graph", page
     page.goto(sandbox.url)
@@ -46,7 +46,7 @@ def pictures(pages: AirflowPages, run: Run, sandbox: Sandbox) -> Iterator[Pictur
 
 
 def connection_form(pages: AirflowPages) -> Iterator[Picture]:
-    """The form of the default connection; Airflow 3's has two panels, of which one is open."""
+    """Fill the form of the default connection; on Airflow 3 it has two panels, of which one is open."""
     pages.page.set_viewport_size({"width": 1280, "height": 1400})
     pages.new_connection("batch_default")
     pages.fill(CONNECTION)

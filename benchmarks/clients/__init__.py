@@ -1,6 +1,5 @@
 """
-Processes that are measured: one job in (JSON, as the only argument), one line of JSON out.
+The measured processes: each takes one job (JSON, as its only argument) and prints one line of JSON.
 
-Those of the peers run in an environment of their own: nothing here may need more than the standard library and the
-one package that is measured.
+The peers run in a separate environment, so their modules use only the standard library and the measured package.
 """

@@ -1,4 +1,4 @@
-"""The least that a client in Python can do: make the ids, join them unchecked, send them over one bare connection."""
+"""The least that a Python client can do: generate ids, join them without checks, send them over one bare connection."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _HEADERS = {"Content-Type": "application/json", "X-Authorization": "REST_KEY"}
 
 
 def main() -> None:
-    """Send what the job says."""
+    """Send the ids of the job."""
     todo = job()
     connection = http.client.HTTPConnection(urlsplit(todo["url"]).netloc)
     with Meter() as meter:

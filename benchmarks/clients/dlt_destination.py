@@ -1,4 +1,4 @@
-"""dlt with a destination of its own, which is called with 10,000 rows at a time."""
+"""dlt with a custom destination, which dlt calls with 10,000 rows at a time."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ os.environ |= {
     "DLT_DATA_DIR": JOB["home"],
     "RUNTIME__DLTHUB_TELEMETRY": "false",
     "RUNTIME__LOG_LEVEL": "ERROR",
-    # dlt loads file by file: there have to be several of them if several are to be loaded at once.
+    # dlt loads file by file: to load in parallel, it needs several files.
     "DATA_WRITER__FILE_MAX_ITEMS": str(JOB["ids"] if JOB["connections"] == 1 else 5 * CALL),
 }
 
-import dlt  # type: ignore[import-not-found]  # noqa: E402 - in the peers' environment, and it reads its settings now
+import dlt  # type: ignore[import-not-found]  # noqa: E402 - in the peers' environment; reads its settings on import
 import requests  # noqa: E402
 
 _SESSION = requests.Session()
@@ -39,7 +39,7 @@ def audience(items: list[dict[str, Any]], table: object) -> None:
 
 
 def pages() -> Iterator[list[dict[str, str]]]:
-    """Yield the rows by the page: dlt is slower still with one row at a time."""
+    """Yield the rows in pages: with single rows, dlt is even slower."""
     for block in in_calls(plain(JOB["ids"])):
         yield [{"id": id_} for id_ in block]
 

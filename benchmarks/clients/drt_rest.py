@@ -1,4 +1,4 @@
-"""drt-core's REST destination in its batch mode, fed by a source that costs nothing."""
+"""drt-core's REST destination in its batch mode, with a source that costs nothing."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _TEMPLATE = (
 
 
 class Source:
-    """Yields the rows that a query would."""
+    """A source that yields the rows of a query."""
 
     def __init__(self, count: int) -> None:
         self._count = count
 
     def extract(self, query: str, config: object, *, query_tags: object = None) -> Iterator[dict[str, Any]]:
-        """Yield one row after the other."""
+        """Yield the rows one by one."""
         return ({"id": id_} for id_ in plain(self._count))
 
     def test_connection(self, config: object) -> bool:
-        """Say that it is there."""
+        """Return True: the source is always available."""
         return True
 
 

@@ -1,4 +1,4 @@
-"""The CPU of making bodies without sending them: the floor, and what the protocol makes of the same ids."""
+"""The CPU of building bodies without sending them: by the floor, and by the protocol for the same ids."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ _ROUNDS = 3
 
 
 def making(ids: Iterator[str]) -> None:
-    """Make the ids, and nothing else."""
+    """Generate the ids, and do nothing else."""
     deque(in_calls(ids), maxlen=0)
 
 
 def floor(ids: Iterator[str]) -> None:
-    """Make the ids, join them into bodies, encode those to UTF-8."""
+    """Generate the ids, join them into bodies, and encode these to UTF-8."""
     for block in in_calls(ids):
         joined(block)
 
 
 def escaping_floor(ids: Iterator[str]) -> None:
-    """Do the same where every id has to be escaped."""
+    """Do the same for ids that need escaping."""
     opening = '{"action":"add","id":'
     for block in in_calls(ids):
         ('{"type":"custom_ids","ids":[' + opening + f"}},{opening}".join(map(json.dumps, block)) + "}]}").encode()
 
 
 def protocol(ids: Iterator[str]) -> None:
-    """Check, chunk and encode as a push does."""
+    """Check, chunk and encode the ids as a push does."""
     intake = partial(Intake, audience_name="vip", rules=MEP_1_0.members, block_size=CALL)
     for chunk in Chunks(intake(ids, "add_ids"), intake((), "remove_ids"), size=CALL):
         update_custom_audience(MEP_1_0, "vip", "custom_ids", chunk)
 
 
 def cpu(work: Callable[[Iterator[str]], None], kind: str, count: int) -> float:
-    """Return the CPU seconds of *work*."""
+    """Return the CPU seconds of *work* for *count* ids."""
     with Meter() as meter:
         work(made(kind, count))
     return meter.cpu
 
 
 def main() -> None:
-    """Measure all three for one kind of ids, one after the other, several times."""
+    """Measure all three for one kind of ids, one after the other, in several rounds."""
     todo = job()
     kind, count = todo["kind"], todo["ids"]
     contenders = {"made": making, "floor": escaping_floor if todo["escaping"] else floor, "protocol": protocol}

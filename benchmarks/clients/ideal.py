@@ -1,4 +1,4 @@
-"""The ideal: bodies made beforehand, sent over bare connections."""
+"""The ideal client: sends prepared bodies over bare connections."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def send(netloc: str, path: str, bodies: list[bytes]) -> None:
 
 
 def main() -> None:
-    """Send over as many connections as the job says, each in a thread."""
+    """Send over the job's number of connections, each in a thread."""
     todo = job()
     netloc, connections = urlsplit(todo["url"]).netloc, todo["connections"]
     bodies = [joined(block) for block in in_calls(plain(todo["ids"]))]

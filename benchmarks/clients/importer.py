@@ -1,4 +1,4 @@
-"""What one import adds to a process that has imported airflow.sdk, as the parser of DAG files has."""
+"""The cost of one import in a process that has imported airflow.sdk, like the DAG processor."""
 
 from __future__ import annotations
 

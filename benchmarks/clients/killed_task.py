@@ -1,4 +1,4 @@
-"""One try of a task: the operator with a state store in a file, as Airflow's outlives a process; may be killed."""
+"""One try of a task that may be killed; its state store is a file, because Airflow's outlives the process too."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.measure import Meter, job, report
 
 
 class FileStore:
-    """JSON values by key."""
+    """A state store: JSON values by key, in one file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -40,7 +40,7 @@ class FileStore:
 
 
 def main() -> None:
-    """Push the job's *ids* in chunks of a hundred; kill -9 this process after so many seconds, if it says so."""
+    """Push the job's *ids* in chunks of 100; with *kill_after*, kill -9 this process after so many seconds."""
     todo = job()
     if "kill_after" in todo:
         threading.Timer(todo["kill_after"], os.kill, (os.getpid(), signal.SIGKILL)).start()

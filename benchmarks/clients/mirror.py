@@ -1,4 +1,4 @@
-"""Yesterday's audience against today's: the provider's mirror, sorted or not, or two sets of Python."""
+"""Today's audience compared with yesterday's: by the provider's mirror, sorted or not, or by two Python sets."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from airflow_provider_batch.mirror.plan import Mirror
 from benchmarks.ids import CALL, in_calls, made
 from benchmarks.measure import Meter, forget_peak, job, memory, report
 
-#: One id in so many is gone, and as many are new.
+#: One id in so many is gone, and one in so many is new.
 _EVERY: Final = 100
 
 
 def write_ids(todo: dict[str, object]) -> None:
-    """Write both sets, one id a line: yesterday's, and today's in the order that is asked for."""
+    """Write both sets, one id per line: yesterday's sorted, and today's sorted and shuffled."""
     count, home = int(str(todo["ids"])), Path(str(todo["folder"]))
     write(home / "old.txt", made(str(todo["kind"]), count))
     write(home / "sorted.txt", today(str(todo["kind"]), count))
     blocks = list(in_calls(today(str(todo["kind"]), count)))
     for block in blocks:
         random.Random(len(block)).shuffle(block)
-    # Blocks of every place, dealt out line by line: far from any order, and still made in seconds.
+    # Takes lines from many shuffled blocks in turn: far from sorted, and still done in seconds.
     width = 100
     with (home / "shuffled.txt").open("w") as file:
         for start in range(0, len(blocks), width):
@@ -35,7 +35,7 @@ def write_ids(todo: dict[str, object]) -> None:
 
 
 def today(kind: str, count: int) -> Iterator[str]:
-    """Yield what is left of yesterday's ids, and new ones between them, sorted."""
+    """Yield the remaining ids of yesterday with the new ids between them, sorted."""
     for number, id_ in enumerate(made(kind, count)):
         if number % _EVERY != 7:
             yield id_
@@ -44,21 +44,21 @@ def today(kind: str, count: int) -> Iterator[str]:
 
 
 def write(path: Path, ids: Iterator[str]) -> None:
-    """Write one id a line."""
+    """Write one id per line."""
     with path.open("w") as file:
         for block in in_calls(ids):
             file.write("\n".join(block) + "\n")
 
 
 def read(path: Path) -> Iterator[list[str]]:
-    """Read ids in lists of what one call takes."""
+    """Read the ids in lists of about the size of one call."""
     with path.open() as file:
         while lines := file.readlines(CALL * 16):
             yield "".join(lines).split("\n")[:-1]
 
 
 def mirrored(home: Path, name: str, *, is_sorted: bool) -> tuple[int, int]:
-    """Plan, and count what would be sent."""
+    """Plan a run, and return the numbers of ids to add and to remove."""
     mirror = Mirror(home / "snapshots", audience_name="vip", audience_type="custom_ids", recipient="")
     with mirror.plan(read(home / name), is_sorted=is_sorted) as plan:
         if plan.before is None:
@@ -68,14 +68,14 @@ def mirrored(home: Path, name: str, *, is_sorted: bool) -> tuple[int, int]:
 
 
 def two_sets(home: Path) -> tuple[int, int]:
-    """Hold both sets in memory."""
+    """Compare both sets in memory, and return the numbers of ids to add and to remove."""
     old = {id_ for block in read(home / "old.txt") for id_ in block}
     new = {id_ for block in read(home / "shuffled.txt") for id_ in block}
     return len(new - old), len(old - new)
 
 
 def main() -> None:
-    """Do what the job says."""
+    """Prepare the files, or measure one way to compare, as the job says."""
     todo = job()
     home = Path(todo["folder"])
     forget_peak()

@@ -1,4 +1,4 @@
-"""BatchHook, fed by an iterator that cannot be read twice."""
+"""BatchHook, with an iterator that cannot be read twice."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from benchmarks.measure import Meter, forget_peak, job, memory, peak_memory, rep
 
 
 def main() -> None:
-    """Push what the job says: *ids* of a *kind*, *removals* of others, over so many *connections*."""
+    """Push the job's number of *ids* of a *kind*, and of *removals*, over its number of *connections*."""
     todo = job()
     hook = BatchHook()
-    # Opens the session, as the peers' imports and constructors do before their clock starts.
+    # Opens the session before the clock starts, as the imports and constructors of the peers do.
     hook.get_conn()
     if todo.get("warm"):
         hook.update_custom_audience("vip", add_ids=["the first"])

@@ -9,7 +9,7 @@ from benchmarks.measure import Meter, job, report
 
 
 def main() -> None:
-    """Send one call after the other, over one connection each."""
+    """Send one call after the other, each over a new connection."""
     todo = job()
     with Meter() as meter:
         for block in in_calls(plain(todo["ids"])):

@@ -1,4 +1,4 @@
-"""A transfer operator, fed by a database or a file that was made before the clock starts."""
+"""A transfer operator that reads a database or a file; these are created before the clock starts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.measure import Meter, forget_peak, job, memory, peak_memory, rep
 
 
 def sqlite_operator(folder: Path, count: int, options: dict[str, Any]) -> SourcePushOperator:
-    """Fill a table, and read its ids."""
+    """Fill a table, and return the operator that reads its ids."""
     database = folder / "ids.sqlite"
     with sqlite3.connect(database) as connection:
         connection.execute("CREATE TABLE customers (id TEXT, city TEXT)")
@@ -27,9 +27,9 @@ def sqlite_operator(folder: Path, count: int, options: dict[str, Any]) -> Source
 
 
 def parquet_operator(folder: Path, count: int, options: dict[str, Any]) -> SourcePushOperator:
-    """Write a file of two columns, and read its ids."""
+    """Write a file of two columns, and return the operator that reads its ids."""
     import pyarrow  # type: ignore[import-untyped]  # it ships no types
-    import pyarrow.parquet  # type: ignore[import-untyped]  # likewise
+    import pyarrow.parquet  # type: ignore[import-untyped]  # it ships no types
 
     path, ids, rows = folder / "ids.parquet", made("plain", count), 200_000
     schema = pyarrow.schema({"id": pyarrow.string(), "city": pyarrow.string()})
@@ -41,7 +41,7 @@ def parquet_operator(folder: Path, count: int, options: dict[str, Any]) -> Sourc
 
 
 def csv_operator(folder: Path, count: int, options: dict[str, Any]) -> SourcePushOperator:
-    """Write a file of two columns, and read its ids."""
+    """Write a file of two columns, and return the operator that reads its ids."""
     path = folder / "ids.csv"
     with path.open("w") as file:
         file.write("id,city\n")
@@ -53,7 +53,7 @@ _OPERATORS = {"sqlite": sqlite_operator, "parquet": parquet_operator, "csv": csv
 
 
 def main() -> None:
-    """Make the source, push a few ids of it to have everything imported, and then all of it."""
+    """Create the source, push a few ids so that everything is imported, and then push all ids."""
     todo = job()
     home = Path(todo["home"])
     options = {"audience_name": "vip", "max_concurrency": 4}

@@ -11,7 +11,7 @@ from benchmarks.measure import Meter, forget_peak, job, memory, peak_memory, rep
 
 
 async def wait_for(token: str, poke_interval: float) -> str:
-    """Run one trigger to its event, and return how it ended."""
+    """Run one trigger until its event, and return the status of the event."""
     now = time.time()
     trigger = CustomAudienceIndexingTrigger(
         batch_conn_id="batch_default",
@@ -27,12 +27,12 @@ async def wait_for(token: str, poke_interval: float) -> str:
 
 
 async def wait_for_all(tokens: list[str], poke_interval: float) -> list[str]:
-    """Run as many triggers at once."""
+    """Run one trigger per token, all at once."""
     return list(await asyncio.gather(*(wait_for(token, poke_interval) for token in tokens)))
 
 
 def main() -> None:
-    """Wait for as many tokens as the job says, in one event loop."""
+    """Wait for the job's number of tokens in one event loop."""
     todo = job()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,4 +1,4 @@
-"""The push that is measured in four shards; ``scaling`` gives it the warehouse and the size of the pool."""
+"""The measured push in four shards; the part ``scaling`` provides the warehouse and sets the size of the pool."""
 
 from __future__ import annotations
 

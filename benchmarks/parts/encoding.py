@@ -13,7 +13,7 @@ _ENCODED: Final = 200_000
 _PUSHED: Final = 500_000
 _ROUNDS: Final = 2
 
-#: Kind of ids -> how often the floor the CPU may be.
+#: Kind of ids -> the most CPU allowed, as a multiple of the floor.
 _WANTED: Final = {"plain": 2.0, "to be escaped": 3.0}
 _ESCAPING: Final = ("to be escaped",)
 
@@ -25,7 +25,7 @@ _COLUMNS: Final = (
     "push",
     "protocol / floor",
     "push / floor",
-    "protocol / floor, both without made",
+    "(protocol - made) / (floor - made)",
 )
 
 
@@ -41,10 +41,11 @@ def measure() -> Part:
     }
     return Part(
         "CPU per id against the floor",
-        "The floor: make the strings, join them into the JSON body, encode it to UTF-8, unchecked; for ids that need "
-        "escaping: `json.dumps` of each and join. *Made*: the strings alone; it is part of every other column. "
-        "*Protocol*: check, freedom of repetitions, chunks and bodies, without a network. *Push*: "
-        "`update_custom_audience` over 4 connections without latency, the kernel's work included.",
+        "*Made*: generate the id strings; this is part of every other column. *Floor*: generate the strings, join them "
+        "into the JSON body without checks, and encode it to UTF-8; for ids that need escaping, call `json.dumps` for "
+        "each id and join the results. *Protocol*: check the ids, remove duplicates, and build chunks and bodies, "
+        "without a network. *Push*: `update_custom_audience` over 4 connections without latency, including the "
+        "kernel's work.",
         [Table("CPU in ns per id", _COLUMNS, [_row(kind, figures) for kind, figures in medians.items()])],
         [goal for kind, wanted in _WANTED.items() for goal in _goals(kind, medians[kind], wanted)],
     )
@@ -67,19 +68,19 @@ def _row(kind: str, ns: dict[str, float]) -> list[str]:
 
 def _goals(kind: str, ns: dict[str, float], wanted: float) -> list[Goal]:
     network = ns["push"] - ns["protocol"]
-    said = {
+    reasons = {
         "protocol": f"Checks and bookkeeping take {ns['protocol'] - ns['floor']:.0f} ns per id",
         "push": (
-            f"Of {ns['push'] - wanted * ns['floor']:.0f} ns per id too many, threads, requests and the kernel's "
-            f"work of sending take up to {network:.0f}: the floor has no network"
+            f"It is {ns['push'] - wanted * ns['floor']:.0f} ns per id too slow. Threads, requests and the kernel's "
+            f"sending take up to {network:.0f} ns, and the floor has no network"
         ),
     }
     return [
         Goal(
-            f"CPU of the {name} at most {wanted:.0f} times the floor, ids {kind}",
+            f"CPU of the {name} at most {wanted:.0f} times the floor (ids: {kind})",
             f"{ns[name] / ns['floor']:.2f} times",
             ns[name] <= wanted * ns["floor"],
             why,
         )
-        for name, why in said.items()
+        for name, why in reasons.items()
     ]

@@ -1,4 +1,4 @@
-"""What 100 million ids would take: computed from what was measured in the same run, and nothing else."""
+"""An estimate for 100 million ids, computed from figures that were measured in the same run."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ IDS: Final = 100_000_000
 _LATENCY: Final = 0.1
 _SMALL, _LARGE = 1_000_000, 4_000_000
 _MIRRORED: Final = 2_000_000
-#: As benchmarks.clients.mirror changes them: 1 % is gone, 1 % is new.
+#: The share that benchmarks.clients.mirror changes: 1 % are gone, 1 % are new.
 _CHANGED: Final = 0.02
 _RATES: Final = (1.0, 10.0, math.inf)
-#: As benchmarks.clients.transfer has it.
+#: The same as in benchmarks.clients.transfer.
 _CONNECTIONS: Final = 4
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The figures that the estimate is made of, each per id or as it was."""
+    """The figures behind the estimate: per id, except for the growth of memory."""
 
     push_wall: float
     push_cpu: float
@@ -38,31 +38,31 @@ class Measured:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one way to bring *ids* takes, without a limit of requests."""
+    """The cost of one way to push the ids, without a rate limit."""
 
     name: str
     calls: int
     #: Seconds before the first call.
     before: float
-    #: Seconds of all calls, at the measured latency.
+    #: Seconds for all calls, at the measured latency.
     sending: float
     cpu: float
     memory: float
     disk: float
 
     def seconds(self, rate: float, questions: bool = False) -> float:
-        """Return how long it takes at so many calls a second; *questions*: one for each token too, at the same rate."""
+        """Return the duration at *rate* calls per second; with *questions*, one status request per token counts too."""
         requests = self.calls * (2 if questions else 1)
         return self.before + max(self.sending, requests / rate)
 
 
 def measure() -> Part:
-    """Measure a push and a mirror, and compute."""
+    """Measure a push and a mirror, and compute the estimate."""
     return part(_measured())
 
 
 def estimates(measured: Measured, ids: int = IDS) -> list[Estimate]:
-    """Compute both ways for so many ids."""
+    """Compute the estimate of both ways for *ids* ids."""
     changes = round(ids * _CHANGED)
     return [
         Estimate(
@@ -87,7 +87,7 @@ def estimates(measured: Measured, ids: int = IDS) -> list[Estimate]:
 
 
 def part(measured: Measured) -> Part:
-    """Write down what was measured and what follows."""
+    """Make the report of the measured figures and of the estimate."""
     both = estimates(measured)
     cells = [
         [
@@ -114,22 +114,26 @@ def part(measured: Measured) -> Part:
     ]
     return Part(
         f"An estimate for {IDS:,} ids",
-        "On paper: nobody has sent them. It is computed from the figures A to G, measured in the same run, as if twice "
-        "as many ids took twice as long. A to C: `SqlToCustomAudienceOperator` over SQLite, one task of "
-        f"{_CONNECTIONS} connections, {_LATENCY * 1000:.0f} ms until every answer (A from {_SMALL:,} ids, B likewise). "
-        f"D to G: a sorted file of {_MIRRORED:,} ids against yesterday's snapshot, 1 % gone and 1 % new; G by the "
-        "folder of snapshots, whose ids (`user-0000000`…) compress better than yours may.",
+        "This is a calculation: nobody has sent so many ids. It extrapolates from the figures A to G, which were "
+        "measured in the same run, and assumes that twice as many ids take twice as long. A to C: "
+        f"`SqlToCustomAudienceOperator` over SQLite, one task with {_CONNECTIONS} connections, a latency of "
+        f"{_LATENCY * 1000:.0f} ms (A and B: {_SMALL:,} ids). D to G: a sorted file of {_MIRRORED:,} ids, compared "
+        "with yesterday's snapshot; 1 % are gone and 1 % are new. G is the size of the snapshot folder per id; your "
+        "ids may compress less well than these (`user-0000000`…).",
         [Table("Measured", ("", "what", "figure"), figures), Table("Computed", columns, cells)],
         notes=[
-            f"*Calls*: ids or changes over {CALL:,}. *Unlimited*: A times ids or changes, for the mirror after D times "
-            "ids. *At 1 and 10 calls a second*: calls over the rate where that is more, for the mirror after D times "
-            "ids. *With the wait*: each token is asked for once more at least, and questions count as calls; the "
-            "others leave that to a time after the push, or to nobody. *CPU*: B times ids or changes, for the mirror "
-            "with E times ids. *Growth*: the greatest of C and F; the two figures of C show whether it grows with the "
-            "number of ids. *Disk*: G times ids, twice, since the new snapshot is written beside the old one. A "
-            "full push in shards takes less than *unlimited* says, about as the table above shows; the columns with a "
-            "rate stay, since the rate is the key's and not the task's. A mirror is one task; its first run, without a "
-            "snapshot to compare with, has the calls of a full push.",
+            f"- *Calls*: ids or changes, divided by {CALL:,}.\n"
+            "- *Unlimited*: A times ids or changes; for the mirror, plus D times ids.\n"
+            "- *At 1 and 10 calls per second*: calls divided by the rate, if that is more than A times ids or changes; "
+            "for the mirror, plus D times ids.\n"
+            "- *With the wait*: adds one status request per token, the least that a wait needs; each counts as a call. "
+            "The other columns do not include the wait.\n"
+            "- *CPU*: B times ids or changes; for the mirror, plus E times ids.\n"
+            "- *Growth*: the largest of C and F. The two figures of C show whether it grows with the number of ids.\n"
+            "- *Disk*: twice G times ids, because the new snapshot is written beside the old one.",
+            "A full push in shards takes less time than *unlimited*, about as the table above shows. The columns with "
+            "a rate do not change, because the rate belongs to the key and not to the task. A mirror is one task. Its "
+            "first run has no snapshot to compare with, so it makes the calls of a full push.",
         ],
     )
 
@@ -156,7 +160,7 @@ def _measured() -> Measured:
 def _pushed(stage: Stage, ids: int) -> dict[str, Any]:
     stage.reset(latency=_LATENCY, keep=False)
     reported = stage.run("transfer", {"source": "sqlite", "ids": ids})
-    # Ten more: those that were pushed before the baseline was taken.
+    # Ten more: the ids that were pushed before the baseline.
     if (arrived := stage.stats()["ids"]) != ids + 10:
         raise Broken(f"delivered {arrived:,} of {ids + 10:,} ids")
     return reported

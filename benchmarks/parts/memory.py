@@ -1,4 +1,4 @@
-"""Peak memory, however many ids."""
+"""Peak memory of a push, for growing numbers of ids."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST: Final = 64
 
 
 def measure() -> Part:
-    """Push ever more ids from a generator."""
+    """Push growing numbers of ids from a generator."""
     with open_stage() as stage:
         figures = {(ids, removals): _pushed(stage, ids, removals) for removals in _REMOVALS for ids in _SIZES}
     rows = [
@@ -22,8 +22,9 @@ def measure() -> Part:
     ]
     return Part(
         "Peak memory of a stream",
-        "The most that was resident during a push from a generator over 4 connections, above what was resident before: "
-        "with the hook imported and one call made. A push that both adds and removes holds the ids to remove.",
+        "Growth is the peak of resident memory during a push from a generator over 4 connections, minus the resident "
+        "memory before: after the import of the hook and one call. A push that both adds and removes holds the ids to "
+        "remove in memory.",
         [Table("Growth", ("ids to add", "ids to remove", "growth MB", "wall s", "CPU s"), rows)],
         [_goal(removals, figures[_SIZES[-1], removals]["growth"]) for removals in _REMOVALS],
     )
@@ -32,7 +33,7 @@ def measure() -> Part:
 def _pushed(stage: Stage, ids: int, removals: int) -> dict[str, Any]:
     stage.reset(keep=False)
     reported = stage.run("ours", {"ids": ids, "removals": removals, "connections": 4, "warm": True})
-    # One more: the call before the baseline was taken.
+    # One more: the id of the call before the baseline.
     if (arrived := stage.stats()["ids"]) != ids + removals + 1:
         raise Broken(f"delivered {arrived:,} of {ids + removals + 1:,} ids")
     return reported
@@ -42,5 +43,5 @@ def _goal(removals: int, growth: float) -> Goal:
     text = f"at most {_MOST} MB over the baseline at {_SIZES[-1]:,} ids" + (
         f" and {removals:,} removals" if removals else ""
     )
-    why = f"{growth - _MOST:.0f} MB too many; the table shows whether they grow with the number of ids"
+    why = f"It is {growth - _MOST:.0f} MB too much; the table shows whether it grows with the number of ids"
     return Goal(text, f"{growth:.1f} MB", growth <= _MOST, why)

@@ -1,4 +1,4 @@
-"""What a mirror costs: yesterday's audience against today's."""
+"""The cost of a mirror: today's audience compared with yesterday's."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any, Final
 from benchmarks.report import Goal, Part, Table, count
 from benchmarks.stage import Broken, run
 
-#: Smaller for a try: MIRROR_IDS=1000000.
+#: For a quick run: MIRROR_IDS=1000000.
 _IDS: Final = int(os.environ.get("MIRROR_IDS", "10_000_000"))
 _KINDS: Final = ("plain", "UUID")
 _WAYS: Final = ("sorted", "DuckDB", "two sets")
 _NAMES: Final = {
     "sorted": "a sorted source, merged as a stream",
-    "DuckDB": "an unsorted one, through DuckDB (512 MB)",
-    "two sets": "two sets of Python, unsorted (no snapshot is written)",
+    "DuckDB": "an unsorted source, sorted by DuckDB (512 MB)",
+    "two sets": "two Python sets, unsorted source (writes no snapshot)",
 }
 _MOST: Final = 100
 _SECONDS: Final = 10.0
@@ -39,9 +39,9 @@ def measure() -> Part:
         goals += _goals(kind, figures)
     return Part(
         "Mirror",
-        f"Yesterday's audience of {_IDS:,} ids against today's: 1 % is gone and 1 % is new. The source is a file of "
-        "lines; the mirror reads and checks its snapshot, writes the next one, and spools what to add and to remove. "
-        "The growth is that of resident memory.",
+        f"Today's audience is compared with yesterday's {_IDS:,} ids: 1 % are gone and 1 % are new. The source is a "
+        "text file with one id per line. The mirror reads and checks its snapshot, writes the next one, and writes the "
+        "ids to add and to remove to local files. Growth is that of resident memory.",
         tables,
         goals,
     )
@@ -59,15 +59,15 @@ def _goals(kind: str, figures: dict[str, dict[str, Any]]) -> list[Goal]:
     cpu, sets = figures["sorted"]["cpu"], figures["two sets"]["cpu"]
     return [
         Goal(
-            f"{kind} ids, sorted: at most {_MOST} MB, however many",
+            f"{kind} ids, sorted: growth of at most {_MOST} MB",
             f"{growth:.0f} MB",
             growth <= _MOST,
-            "Something is held that should stream",
+            "Something is held in memory that should be streamed",
         ),
         Goal(
-            f"{kind} ids, sorted: at most {_SECONDS:.0f} CPU seconds, and no more than two sets take",
+            f"{kind} ids, sorted: at most {_SECONDS:.0f} CPU seconds, and at most as many as two sets",
             f"{cpu:.1f} s, two sets {sets:.1f} s",
             cpu <= _SECONDS and cpu <= sets,
-            "Much of it is reading, checking and compressing snapshots, which two sets do not",
+            "Much of it is reading, checking and compressing snapshots, which two sets do not do",
         ),
     ]

@@ -1,4 +1,4 @@
-"""What an import adds to the parsing of a DAG file."""
+"""The time that an import adds to the parsing of a DAG file."""
 
 from __future__ import annotations
 
@@ -30,10 +30,12 @@ def measure() -> Part:
                 broken[name] = str(error)
     return Part(
         "Parsing a DAG file",
-        "What importing the module adds on top of `airflow.sdk`, in fresh processes of one environment.",
+        "The time and the modules that an import adds to `airflow.sdk`, in fresh processes of one environment.",
         [
             Table(
-                "Added", ("import", "ms", "modules", "of them"), [_row(n, figures[n], broken.get(n)) for n in _MODULES]
+                "Added",
+                ("import", "ms", "modules", "among them"),
+                [_row(n, figures[n], broken.get(n)) for n in _MODULES],
             )
         ],
     )

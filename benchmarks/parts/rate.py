@@ -1,4 +1,4 @@
-"""The rate limit, seen from the server."""
+"""The rate limit, as the server sees it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _RATES: Final = (5, 20, 50)
 _SECONDS: Final = 6
 _WANTED: Final = 0.95
 
-_COLUMNS: Final = ("allowed per second", "requests", "seconds", "most in any second", "used of the allowed rate")
+_COLUMNS: Final = ("allowed per second", "requests", "seconds", "most in any second", "share of the allowed rate")
 
 
 def measure() -> Part:
@@ -21,9 +21,8 @@ def measure() -> Part:
         arrivals = {rate: _arrivals(stage, rate) for rate in _RATES}
     return Part(
         "Rate limit",
-        "`requests_per_second` of the connection, over 4 connections without latency. Counted by the server: the most "
-        "requests in any second (every window of one second, not only whole ones), and requests over the time between "
-        "the first and the last.",
+        "A push over 4 connections without latency, with `requests_per_second` set in the connection. The server "
+        "counts the most requests in any window of one second, and the rate between the first and the last request.",
         [Table("Requests as they arrived", _COLUMNS, [_row(rate, times) for rate, times in arrivals.items()])],
         [goal for rate, times in arrivals.items() for goal in _goals(rate, times)],
     )
@@ -53,8 +52,8 @@ def _row(rate: int, times: list[float]) -> list[str]:
 
 def _goals(rate: int, times: list[float]) -> list[Goal]:
     most, share = most_in_any_second(times), used(rate, times)
-    slow = f"A call came every {1000 / (share * rate):.1f} ms instead of every {1000 / rate:.1f} ms"
+    slow = f"A call arrived every {1000 / (share * rate):.1f} ms instead of every {1000 / rate:.1f} ms"
     return [
-        Goal(f"never more than {rate} in a second", f"{most} at most", most <= rate, f"{most - rate} too many"),
-        Goal(f"at least {_WANTED:.0%} of {rate} a second used", f"{share:.1%}", share >= _WANTED, slow),
+        Goal(f"at most {rate} requests in any second", str(most), most <= rate, f"{most - rate} too many"),
+        Goal(f"at least {_WANTED:.0%} of {rate} requests per second", f"{share:.1%}", share >= _WANTED, slow),
     ]

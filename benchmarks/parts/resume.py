@@ -1,4 +1,4 @@
-"""What is sent twice after kill -9."""
+"""The calls that are sent twice after kill -9."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ _LATENCY: Final = 0.1
 _CONNECTIONS: Final = 4
 _KILL_AFTER: Final = 8.5
 
-#: The journal is written every five seconds: what was accepted since is sent again, and what was in flight.
+#: The journal is saved every five seconds. After a kill, calls that were accepted since then or were in flight are sent
+#: again.
 _JOURNAL_EVERY: Final = 5.0
 
-_COLUMNS: Final = ("try after the kill", "calls before the kill", "calls after", "needed in all", "sent twice")
+_COLUMNS: Final = ("second try", "calls before the kill", "calls after", "calls needed", "sent twice")
 
 
 def measure() -> Part:
@@ -29,9 +30,10 @@ def measure() -> Part:
     most = int((_JOURNAL_EVERY + 0.5) / _LATENCY * _CONNECTIONS) + _CONNECTIONS
     return Part(
         "What is sent twice after kill -9",
-        f"{_CHUNKS} calls of 100 ids over {_CONNECTIONS} connections, each answered after {_LATENCY * 1000:.0f} ms; "
-        f"the process is killed {_KILL_AFTER} s after its start and the task is tried again. With a state store "
-        "(Airflow 3.3 and later; here a file) the second try sends what is left; without one it sends everything.",
+        f"A push makes {_CHUNKS} calls of 100 ids over {_CONNECTIONS} connections; each call is answered after "
+        f"{_LATENCY * 1000:.0f} ms. The process is killed {_KILL_AFTER} s after its start, and the task is tried "
+        "again. With a state store (Airflow 3.3 and later; here a file), the second try sends only what is left. "
+        "Without one, it sends everything again.",
         [
             Table(
                 "Calls that Batch accepted",
@@ -41,10 +43,10 @@ def measure() -> Part:
         ],
         [
             Goal(
-                f"at most {most} calls sent twice: 5 s of them, and those in flight",
+                f"at most {most} calls sent twice (those of 5 s, and those in flight)",
                 str(sum(resumed) - _CHUNKS),
                 sum(resumed) - _CHUNKS <= most,
-                "The journal was written too seldom",
+                "The journal was not saved often enough",
             )
         ],
     )

@@ -1,4 +1,4 @@
-"""How a push grows past one task: the same shards through pools of several sizes, on two Celery workers."""
+"""How a push scales beyond one task: the same shards through pools of several sizes, on two Celery workers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from benchmarks.ids import CALL, made
 from benchmarks.report import Part, Table, count
 from benchmarks.stage import ROOT, Broken, Stage, open_stage
 
-#: As benchmarks/dags/push_shards.py has it; smaller for a try: SCALING_IDS=400000.
+#: The same as in benchmarks/dags/push_shards.py; for a quick run: SCALING_IDS=400000.
 IDS: Final = int(os.environ.get("SCALING_IDS", "2_000_000"))
 _SHARDS: Final = 4
 CONNECTIONS: Final = (1, 4)
@@ -30,7 +30,7 @@ LATENCY: Final = 0.1
 
 @dataclass(frozen=True)
 class Scaled:
-    """One run: how long it took from the start of its first task, and from its first call, to the end."""
+    """One run: its duration from the start of the first task, and from the first call to the last."""
 
     run: float
     calls: float
@@ -44,10 +44,10 @@ def measure() -> Part:
 
 
 def scaled() -> dict[tuple[int, int], Scaled]:
-    """Measure every number of connections with every number of slots."""
+    """Measure each number of connections with each number of slots."""
     sys.path.append(str(ROOT / "scripts"))
     with open_stage() as stage, _cluster(stage) as cluster:
-        # The first tasks of a worker take longer than all others.
+        # The first tasks of a worker take longer than later ones.
         _run(stage, cluster, CONNECTIONS[-1], SLOTS[-1], "warm_up")
         return {
             (connections, slots): _run(stage, cluster, connections, slots, f"slots_{slots}")
@@ -57,26 +57,26 @@ def scaled() -> dict[tuple[int, int], Scaled]:
 
 
 def part(figures: Mapping[tuple[int, int], Scaled]) -> Part:
-    """Write it down."""
+    """Make the report of the figures."""
     rows = []
     for (connections, slots), one in figures.items():
         alone = figures[connections, SLOTS[0]]
         row = [f"{connections}", f"{slots}", f"{one.hosts}", f"{one.run:.1f}", f"{alone.run / one.run:.2f}"]
         rows.append([*row, f"{one.calls:.1f}", count(IDS / one.run), f"{one.busy:.0%}"])
-    walls = ("run s", "times one slot", "first call to last s", "ids/s")
+    walls = ("run s", "speed-up", "first call to last s", "ids/s")
     columns = ("connections of a task", "slots", "workers used", *walls, "CPU of the machine")
     cores = os.cpu_count()
     return Part(
         f"{IDS:,} ids in {_SHARDS} shards, by task slots",
-        f"`SqlToCustomAudienceOperator.partial(…).expand(parameters=[…])` over SQLite, {_SHARDS} mapped tasks of "
-        f"{IDS // _SHARDS // CALL} calls, {LATENCY * 1000:.0f} ms until every answer; an Airflow pool has 1, 2 or 4 "
-        f"slots. CeleryExecutor, Redis, PostgreSQL, two workers of two slots each, all on this one machine of {cores} "
-        "cores with the server that counts. Each row is one run, after one that warms up. The run is from the start of "
-        "the first task to the end of the last, so the start of each later task's process is in it; *first call to "
-        "last* has that of the later ones too, where there are fewer slots than shards. The last column is the whole "
-        f"machine's CPU during the run, whoever used it. With {cores} cores for workers, scheduler, database and "
-        "server together, CPU is the limit wherever it is near 100 %: the figures say little of more slots on more "
-        "machines, and vary by a fifth or more where others use the machine too.",
+        f"`SqlToCustomAudienceOperator.partial(…).expand(parameters=[…])` reads from SQLite: {_SHARDS} mapped tasks of "
+        f"{IDS // _SHARDS // CALL} calls, with a latency of {LATENCY * 1000:.0f} ms. An Airflow pool has 1, 2 or 4 "
+        "slots. CeleryExecutor, Redis, PostgreSQL, two workers with two slots each, and the server that counts all "
+        f"share one machine with {cores} cores. Each row is one run, after one run that warms up. *Run* is the time "
+        "from the start of the first task to the end of the last, including the start of the later tasks' processes. "
+        "If there are fewer slots than shards, *first call to last* includes these starts too. *Speed-up* is relative "
+        "to one slot. *CPU of the machine* covers all programs on the machine during the run. Where it is near 100 %, "
+        f"the {cores} cores are the limit, and the figures tell little about more slots on more machines. They vary by "
+        "a fifth or more if other programs use the machine.",
         [Table("Slots", columns, rows)],
     )
 

@@ -1,4 +1,4 @@
-"""Ids straight from a database and from files: memory, however many, and what reading them costs."""
+"""Ids straight from a database and from files: memory for growing numbers of ids, and the CPU of reading them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def measure() -> Part:
     ]
     return Part(
         "From a database and from files",
-        "`SqlToCustomAudienceOperator` over SQLite and `FilesToCustomAudienceOperator` over Parquet and CSV, one of "
-        "two columns, over 4 connections without latency. Files are read twice, so that every row is checked before "
-        "the first call. "
-        "Growth: the most that was resident above what was before, with one small push made.",
+        "`SqlToCustomAudienceOperator` reads from SQLite, and `FilesToCustomAudienceOperator` from Parquet and CSV. "
+        "Each source has two columns; the id column is read. The push uses 4 connections, without latency. Files are "
+        "read twice, so that every row is checked before the first call. Growth is the peak of resident memory, minus "
+        "the resident memory before: after one small push.",
         [Table("Memory and CPU", ("source", "ids", "growth MB", "wall s", "CPU ns per id"), rows)],
         [
             _goal(source, sizes[-1], figures[source, sizes[-1]]["growth"])
@@ -37,7 +37,7 @@ def measure() -> Part:
 def _pushed(stage: Stage, source: str, ids: int) -> dict[str, Any]:
     stage.reset(keep=False)
     reported = stage.run("transfer", {"source": source, "ids": ids})
-    # Ten more: those that were pushed before the baseline was taken.
+    # Ten more: the ids that were pushed before the baseline.
     if (arrived := stage.stats()["ids"]) != ids + 10:
         raise Broken(f"delivered {arrived:,} of {ids + 10:,} ids")
     return reported
@@ -45,5 +45,5 @@ def _pushed(stage: Stage, source: str, ids: int) -> dict[str, Any]:
 
 def _goal(source: str, ids: int, growth: float) -> Goal:
     text = f"at most {_MOST} MB over the baseline at {ids:,} ids from {source}"
-    why = "the table shows whether they grow with the number of ids"
+    why = "The table shows whether it grows with the number of ids"
     return Goal(text, f"{growth:.1f} MB", growth <= _MOST, why)

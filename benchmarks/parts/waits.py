@@ -1,4 +1,4 @@
-"""A thousand deferred waits in one event loop."""
+"""One thousand deferred waits in one event loop."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _COLUMNS: Final = ("waits", "polls", "wall s", "CPU s", "CPU ms per poll", "grow
 
 
 def measure() -> Part:
-    """Wait for a thousand writes at once."""
+    """Wait for one thousand writes at once."""
     with open_stage() as stage:
         stage.reset(applied_after=_VIEWS)
         run = stage.run("triggers", {"waits": _WAITS, "poke_interval": _POKE_INTERVAL})
-        # The first wait, which warms up, is not measured.
+        # The first wait warms up and is not measured.
         stats = stage.stats()
     polls = stats["views"] - _VIEWS
     cells = (
@@ -34,14 +34,14 @@ def measure() -> Part:
     )
     return Part(
         f"{_WAITS:,} deferred waits at once",
-        f"As many `CustomAudienceIndexingTrigger`s in one event loop, one token each, applied at its {_VIEWS}rd view; "
-        f"poke interval {_POKE_INTERVAL:.0f} s. Each reads its connection and opens a client of its own; without "
-        f"anything to do, the wait takes {(_VIEWS - 1) * _POKE_INTERVAL:.0f} s.",
+        f"{_WAITS:,} `CustomAudienceIndexingTrigger`s run in one event loop, each with one token. The server reports a "
+        f"token as applied at the {_VIEWS}rd poll, and the poke interval is {_POKE_INTERVAL:.0f} s, so a wait takes at "
+        f"least {(_VIEWS - 1) * _POKE_INTERVAL:.0f} s. Each trigger reads its connection and opens its own client.",
         [Table("All at once", _COLUMNS, [cells])],
         [_goal(run["finished"])],
     )
 
 
 def _goal(finished: int) -> Goal:
-    missing = f"{_WAITS - finished} ended otherwise"
+    missing = f"{_WAITS - finished} ended in another way"
     return Goal("every wait ends as finished", f"{finished:,} of {_WAITS:,}", finished == _WAITS, missing)
