@@ -45,4 +45,6 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(?!airflow_provider_batch\.).*"),
     # Operators pass this to the hook; users do not.
     (r"py:class", r"airflow_provider_batch\.push\.parcels\.Journal"),
+    # The sandbox applies a fault to its responses; users only make one.
+    (r"py:class", r"airflow_provider_batch\.sandbox\.(api\.ApiResponse|errors\.ErrorFormat)"),
 ]

@@ -37,7 +37,7 @@ from airflow_provider_batch.protocol.audiences.audience import CreatedAudience
 from airflow_provider_batch.protocol.audiences.changes import read_changes
 from airflow_provider_batch.protocol.audiences.chunk import Chunks
 from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS
-from airflow_provider_batch.protocol.audiences.results import MirrorResult, PushResult
+from airflow_provider_batch.protocol.audiences.results import MirrorResult, PushResult, result_of
 from airflow_provider_batch.protocol.audiences.writes import AudienceWrites, planned
 from airflow_provider_batch.protocol.limits import MAX_IDS_PER_CALL
 from airflow_provider_batch.protocol.retry import Patience
@@ -353,7 +353,7 @@ class BatchHook(AudienceHook):
         self, writes: AudienceWrites, chunks: Chunks, window: int, journal: Journal | None, dry_run: bool
     ) -> PushResult:
         if dry_run:
-            result = PushResult.of(writes, chunks, planned(chunks, time.monotonic))
+            result = result_of(PushResult, writes, chunks, planned(chunks, time.monotonic))
         else:
             # What can be read only once cannot be sent again from the start, if it turns out to differ.
             journal = journal if chunks.rereadable or (chunks.restartable and not writes.replaces) else None
@@ -362,7 +362,7 @@ class BatchHook(AudienceHook):
             with self._line() as line:
                 push = Push(line, writes, writes.audience_name, window)
                 sent = push.run(chunks, total=chunks.total, journal=journal, series=series)
-            result = PushResult.of(writes, chunks, sent)
+            result = result_of(PushResult, writes, chunks, sent)
         self._report(result)
         return result
 

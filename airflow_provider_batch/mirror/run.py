@@ -18,7 +18,7 @@ from airflow_provider_batch.protocol.audiences.chunk import Chunks
 from airflow_provider_batch.protocol.audiences.conversations import await_indexing, confirmed
 from airflow_provider_batch.protocol.audiences.intake import Intake
 from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS, AnnotatedId, Member
-from airflow_provider_batch.protocol.audiences.results import MirrorResult
+from airflow_provider_batch.protocol.audiences.results import MirrorResult, result_of
 from airflow_provider_batch.protocol.audiences.writes import AudienceWrites, planned
 from airflow_provider_batch.protocol.retry import Patience
 from airflow_provider_batch.protocol.rows import NAMED_REJECTIONS, Rejection
@@ -152,7 +152,8 @@ class MirrorRun:
             return None
 
     def _result(self, writes: AudienceWrites, chunks: Chunks, sent: Sent, plan: Plan, ids: Intake) -> MirrorResult:
-        result = MirrorResult.of(
+        result = result_of(
+            MirrorResult,
             writes,
             chunks,
             sent,

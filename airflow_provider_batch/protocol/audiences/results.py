@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, TypeVar
 
 from airflow_provider_batch.exceptions import TooManyRejectedError
 from airflow_provider_batch.protocol.arguments import most
@@ -40,24 +40,6 @@ class PushResult:
     seconds: float
     earlier_calls: int = 0
     planned_calls: int | None = None
-
-    @classmethod
-    def of(cls, writes: AudienceWrites, chunks: Chunks, sent: Sent, **more: Any) -> Self:
-        """Return the result of the push that sent *chunks*."""
-        return cls(
-            audience_name=writes.audience_name,
-            audience_type=writes.audience_type,
-            indexing_tokens=list(sent.indexing_tokens),
-            added=sent.added,
-            removed=sent.removed,
-            duplicates=chunks.duplicates,
-            rejected=chunks.rejected + len(sent.rejections),
-            rejections=(*chunks.rejections, *sent.rejections)[:NAMED_REJECTIONS],
-            seconds=sent.seconds,
-            earlier_calls=sent.earlier_calls,
-            planned_calls=sent.planned_calls,
-            **more,
-        )
 
     @property
     def calls(self) -> int:
@@ -128,3 +110,24 @@ class MirrorResult(PushResult):
         """Return the counts in JSON's types, without ids and tokens."""
         more = {"unchanged": self.unchanged, "members": self.members, "replaced": self.replaced}
         return PushResult.summary(self) | more  # a class with slots has no super() of no arguments
+
+
+R = TypeVar("R", bound=PushResult)
+
+
+def result_of(kind: type[R], writes: AudienceWrites, chunks: Chunks, sent: Sent, **more: Any) -> R:
+    """Return the result of the push that sent *chunks*; *more* are the fields that only its *kind* has."""
+    return kind(
+        audience_name=writes.audience_name,
+        audience_type=writes.audience_type,
+        indexing_tokens=list(sent.indexing_tokens),
+        added=sent.added,
+        removed=sent.removed,
+        duplicates=chunks.duplicates,
+        rejected=chunks.rejected + len(sent.rejections),
+        rejections=(*chunks.rejections, *sent.rejections)[:NAMED_REJECTIONS],
+        seconds=sent.seconds,
+        earlier_calls=sent.earlier_calls,
+        planned_calls=sent.planned_calls,
+        **more,
+    )
