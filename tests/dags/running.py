@@ -40,7 +40,7 @@ def _put_into_the_database(dag: Any) -> None:
 
 
 def stored(dag_run: Any, *tasks: str) -> str:
-    """All that Airflow has in its database about this run, as text: *tasks* have rendered fields and a summary there."""
+    """All that Airflow has in its database about this run, as text, with rendered fields and a summary of *tasks*."""
     rows = _rows(dag_run)
     for task in tasks:
         own = [row for row in rows if row.get("task_id") == task]
