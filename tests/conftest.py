@@ -49,6 +49,15 @@ os.environ.update(
 )
 
 
+def hook_logs_a_line() -> str:
+    """Log a line as a hook of ours does, and return it: where it does not arrive, no other line was looked for."""
+    from airflow_provider_batch.hooks.batch import BatchHook
+
+    line = "a line as a hook of ours logs it"
+    BatchHook().log.info(line)
+    return line
+
+
 @pytest.fixture
 def told(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -> Callable[[], str]:
     """All that was logged since the last time somebody asked: what Airflow 3 logs by itself it prints."""

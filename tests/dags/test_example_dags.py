@@ -216,4 +216,4 @@ def test_example_custom_audience_taskflow(sandbox: Sandbox) -> None:
     dag_run = run("example_custom_audience_taskflow")
 
     assert len(sandbox.members("vip", APPS[0])) == 25
-    assert "customer-" not in stored(dag_run)
+    assert "customer-" not in stored(dag_run, "lottery_winners")

@@ -62,7 +62,9 @@ def test_a_dry_run_has_no_output(ended: dict[str, Any]) -> None:
 
 
 def test_neither_ids_nor_keys_are_told(ended: dict[str, Any]) -> None:
+    assert {"tell_lineage.push", "tell_lineage.by_hook"} <= ended.keys()
     told = json.dumps(ended)
+    assert "batch://batch_default" in told
     for private in ("sandbox-rest-key", "sandbox-app-key", "id-2", "id-4"):
         assert private not in told
 

@@ -11,6 +11,7 @@ import pytest
 
 from airflow_provider_batch.exceptions import BatchError
 from airflow_provider_batch.sandbox import Fault, Sandbox
+from tests.conftest import hook_logs_a_line
 from tests.faults.conftest import Connect
 from tests.faults.service import Service, in_pieces
 from tests.faults.test_one_fault import PASSING
@@ -26,19 +27,25 @@ BOTH = pytest.mark.parametrize("platform", [{}, {"platform": "cep"}], ids=["mep"
 
 
 class Records(logging.Handler):
-    """All that is logged anywhere, formatted as a worker's log is, tracebacks included."""
+    """All that is logged anywhere, formatted as a worker's log is, tracebacks included, and all that is printed."""
 
-    def __init__(self) -> None:
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         super().__init__(logging.DEBUG)
-        self.told: list[str] = []
+        self._logged: list[str] = []
+        self._capsys = capsys
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.told += [self.format(record), repr(record.__dict__)]
+        self._logged += [self.format(record), repr(record.__dict__)]
+
+    def told(self) -> list[str]:
+        """All of it up to now: what Airflow 3 logs by itself it prints."""
+        self._logged += self._capsys.readouterr()
+        return self._logged
 
 
 @pytest.fixture
-def records(monkeypatch: pytest.MonkeyPatch) -> Iterator[Records]:
-    records = Records()
+def records(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Records]:
+    records = Records(capsys)
     existing = [logging.getLogger(name) for name in list(logging.root.manager.loggerDict)]
     loggers = [logging.getLogger(), *existing, logging.getLogger("urllib3.connection")]
     for logger in loggers:
@@ -48,7 +55,10 @@ def records(monkeypatch: pytest.MonkeyPatch) -> Iterator[Records]:
         # A logger that does not propagate would keep its records to itself.
         if logger.parent is None or not logger.propagate:
             logger.addHandler(records)
+    line = hook_logs_a_line()
     yield records
+    for heard in (line, "Starting new HTTP connection"):
+        assert any(heard in text for text in records.told())
     for logger in loggers:
         logger.removeHandler(records)
 
@@ -86,8 +96,8 @@ def test_a_push_through_every_fault_tells_nothing(
         sandbox.faults(Fault(502, body="<html>"), Fault(reset=True), Fault(200, body={"indexing_state": "PONDERING"}))
         audience = hook.wait_for_indexing("vip", result.indexing_tokens[:3], poke_interval=0.1, timeout=20)
         assert sandbox.members("vip", key) == set(ADDS)
-    assert len(records.told) > 100
-    assert_private([*records.told, repr(result), repr(result.summary()), repr(audience)], MARK, *SANDBOX_KEYS)
+    assert len(records.told()) > 100
+    assert_private([*records.told(), repr(result), repr(result.summary()), repr(audience)], MARK, *SANDBOX_KEYS)
 
 
 @BOTH
@@ -102,7 +112,7 @@ def test_a_push_that_ends_in_a_fault_tells_nothing(
         sandbox.faults(*[fault] * 50)
         with pytest.raises(BatchError) as caught:
             hook.update_custom_audience("vip", add_ids=ADDS, remove_ids=REMOVES, chunk_size=11)
-    assert_private([*records.told, *told_by(caught.value)], MARK, *SANDBOX_KEYS)
+    assert_private([*records.told(), *told_by(caught.value)], MARK, *SANDBOX_KEYS)
 
 
 def quoted(asked: Asked) -> bytes:
@@ -149,7 +159,7 @@ def test_an_answer_that_quotes_what_was_sent_anywhere_is_not_repeated(
         hook = connect(server, timeout=2, max_attempts=1, **platform)
         with pytest.raises(BatchError) as caught:
             hook.update_custom_audience("vip", add_ids=ADDS, chunk_size=30)
-    assert_private([*records.told, *told_by(caught.value)], MARK, KEY, REST_KEY)
+    assert_private([*records.told(), *told_by(caught.value)], MARK, KEY, REST_KEY)
 
 
 def test_what_is_no_answer_at_all_tells_nothing(connect: Connect, records: Records) -> None:
@@ -171,4 +181,4 @@ def test_what_is_no_answer_at_all_tells_nothing(connect: Connect, records: Recor
         hook = connect(server, host="https://batch.invalid", max_attempts=1)
     with pytest.raises(BatchError) as caught:
         hook.update_custom_audience("vip", add_ids=ADDS, chunk_size=30)
-    assert_private([*records.told, *told, *told_by(caught.value)], MARK, KEY, REST_KEY)
+    assert_private([*records.told(), *told, *told_by(caught.value)], MARK, KEY, REST_KEY)

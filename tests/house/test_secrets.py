@@ -32,6 +32,7 @@ from airflow_provider_batch.sensors.custom_audience import CustomAudienceIndexin
 from airflow_provider_batch.transfers.files_to_custom_audience import FilesToCustomAudienceOperator
 from airflow_provider_batch.transfers.sql_to_custom_audience import SqlToCustomAudienceOperator
 from airflow_provider_batch.triggers.custom_audience import CustomAudienceIndexingTrigger
+from tests.conftest import hook_logs_a_line
 from tests.transport.servers import HANG_UP, KEY, REST_KEY, Asked, RawServer, Script, Torn, answer
 
 IDS = ["jane.doe@example.com", "+33 6 12 34 56 78", "c-9f8e7d", "Zoë «quoted»", "4815162342", 'with "quotes"\\']
@@ -67,8 +68,9 @@ class Seen:
 
     def everything(self) -> str:
         printed = self._capfd.readouterr()
-        # The fixture looks when the test is over: what counts is what was logged during the test.
-        records = [f"{record.getMessage()} {record.__dict__}" for record in self._caplog.get_records("call")]
+        # The fixture looks when the test is over: what counts is what was logged since it began.
+        logged = [*self._caplog.get_records("setup"), *self._caplog.get_records("call")]
+        records = [f"{record.getMessage()} {record.__dict__}" for record in logged]
         return "\n".join([*self.told, *records, printed.out, printed.err])
 
 
@@ -76,9 +78,13 @@ class Seen:
 def seen(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[Seen]:
     for name in LOGGERS:
         caplog.set_level(logging.DEBUG, logger=name)
+        logging.getLogger(name).debug("a line of %r", name)
+    line = hook_logs_a_line()
     seen = Seen(caplog, capfd)
     yield seen
     everything = seen.everything()
+    for heard in (line, *(f"a line of {name!r}" for name in LOGGERS)):
+        assert heard in everything
     for secret in (KEY, REST_KEY, *IDS, *KNOWN, *(json.dumps(id_)[1:-1] for id_ in IDS)):
         assert not re.search(rf"(?<!\w){re.escape(secret)}(?!\w)", everything), secret
 
@@ -349,7 +355,9 @@ def test_transfers_and_mirrors_tell_nothing(
             with pytest.raises((BatchError, AirflowFailException)) as caught:
                 operator.execute({})
             seen.add_error(caught.value)
-    for head in tmp_path.rglob("*.json"):
+    heads = list(tmp_path.rglob("*.json"))
+    assert bool(heads) is (mode == "mirror" and status == 201)
+    for head in heads:
         seen.add(head.read_text())
 
 

@@ -136,6 +136,7 @@ def test_a_changed_tag_is_noticed_and_not_kept(path: Any) -> None:
     assert (sent(batch), plan.counts.changed) == ("ac", 2)
     assert batch.audience == {"a": "other", "b": "secret", "c": "new"}
     everything = b"".join(map(content_of(mirror), mirror.folder.names()))
+    assert b'"audience": "vip"' in everything
     assert b"secret" not in everything
     assert b"other" not in everything
 

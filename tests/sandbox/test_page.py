@@ -68,6 +68,8 @@ def test_neither_page_nor_state_shows_a_key_or_an_id(sandbox: Sandbox) -> None:
     post(sandbox, "update", {"name": "vip", "ids": [{"action": "add", "id": "jane@example.com"}]})
     get(sandbox, "view", name="jane@example.com")
     shown = b"".join(send(sandbox, "GET", path, headers={}).content for path in ("/", "/sandbox/state")).decode()
+    assert "ey/custom-audience/vip" in shown
+    assert "/2.11/audiences/update" in shown
     assert not any(private in shown for private in ("jane@example.com", "another-secret", APP, PROJECT, REST))
 
 
