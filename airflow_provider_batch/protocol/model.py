@@ -139,7 +139,7 @@ class AnnotatedId(str):
     extras: str
 
     def __new__(cls, id_: str, extras: str) -> AnnotatedId:
-        self = super().__new__(cls, id_)
+        self = str.__new__(cls, id_)
         self.extras = extras
         return self
 

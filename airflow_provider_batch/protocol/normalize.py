@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from numbers import Integral
-from typing import Any, Final, TypeGuard
+from typing import Final, TypeGuard
 from uuid import UUID
 
 from airflow_provider_batch.protocol.attributes import extras
@@ -26,6 +26,7 @@ _REMEDIES: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
     (Mapping, "a dict without the field id is no member; pass the value of its id field"),
 )
 
+_TEXTS: Final = (str, bytes, bytearray, memoryview)
 _MEMBER_FIELDS: Final = {"id", "attributes", "tags"}
 
 #: More than any id has; Python itself is willing to print some more.
@@ -44,16 +45,22 @@ def normalize(value: object, rules: MemberRules, *, removes: bool = False) -> st
     """
     if isinstance(value, BadRow):
         raise ValueError(value.reason)
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview):
+    if isinstance(value, Sequence) and not isinstance(value, _TEXTS):
         if len(value) != 1:
             raise ValueError(f"a row of {len(value)} columns is no id; select the id column alone")
         value = value[0]
     if isinstance(value, Mapping) and "id" in value:
-        value = _member(value)
-    if not isinstance(value, Member):
+        if not value.keys() <= _MEMBER_FIELDS:
+            raise ValueError(
+                "a member has the fields id, attributes and tags only; put what is known of it in attributes"
+            )
+        given, attributes, tags = value["id"], value.get("attributes"), value.get("tags")
+    elif isinstance(value, Member):
+        given, attributes, tags = value.id, value.attributes, value.tags
+    else:
         return _id(value, rules.max_id_length)
-    id_ = _id(value.id, rules.max_id_length)
-    beside = extras(value.attributes, value.tags, rules)
+    id_ = _id(given, rules.max_id_length)
+    beside = extras(attributes, tags, rules)
     if beside and removes:
         # 2.x says so; the page of 1.1 says nothing else, and there is no use for them.
         raise ValueError("attributes and tags go with an id to add only; remove by the id alone")
@@ -75,12 +82,6 @@ def are_ids(values: list[object], max_length: int) -> TypeGuard[list[str]]:
         return False
     # An id of nothing but whitespace needs whitespace somewhere; most blocks have none at all.
     return text.split(None, 1) == [text] or all(map(str.strip, values))  # type: ignore[arg-type]  # all are str
-
-
-def _member(fields: Mapping[Any, Any]) -> Member:
-    if not fields.keys() <= _MEMBER_FIELDS:
-        raise ValueError("a member has the fields id, attributes and tags only; put what is known of it in attributes")
-    return Member(**fields)
 
 
 def _id(value: object, max_length: int) -> str:
