@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -12,13 +11,10 @@ from airflow_provider_batch.hooks.connection import Settings
 from airflow_provider_batch.hooks.pushing import Push
 from airflow_provider_batch.mirror.plan import FirstRun, Mirror, Plan
 from airflow_provider_batch.protocol import flow
-from airflow_provider_batch.protocol.chunk import Chunks
+from airflow_provider_batch.protocol.chunk import CheckedChunks
 from airflow_provider_batch.protocol.intake import Intake
 from airflow_provider_batch.protocol.model import (
-    REMOVE_IDS,
-    AnnotatedId,
     IndexingOutcome,
-    Member,
     MirrorResult,
     PushResult,
     Receipt,
@@ -89,7 +85,6 @@ class MirrorRun:
             is_sorted=self.is_sorted,
             first_run=self.first_run,
             full_refresh=self.full_refresh,
-            member_of=_member_of,
         ) as plan:
             plan.check(
                 max_shrink=self.limits.max_shrink,
@@ -190,16 +185,5 @@ class MirrorRun:
         )
 
 
-def _chunks(push: Push, plan: Plan) -> Chunks:
-    intake = push.intake()
-    # Not "ids", whose positions are those of the source: these are counted among the ids that are sent.
-    adds = intake(plan.adds, "add_ids")
-    # No id is in both, and each is there once.
-    return Chunks(
-        adds, intake(plan.removes, REMOVE_IDS), size=push.chunk_size, allow_empty=plan.replaces, disjoint=True
-    )
-
-
-def _member_of(id_: str) -> Member | None:
-    """Return what an annotated id says beside itself, in the spelling that the API takes."""
-    return Member(str(id_), **json.loads(f"{{{id_.extras}}}")) if isinstance(id_, AnnotatedId) else None
+def _chunks(push: Push, plan: Plan) -> CheckedChunks:
+    return CheckedChunks(plan.adds, plan.removes, size=push.chunk_size, allow_empty=plan.replaces)

@@ -15,7 +15,7 @@ from airflow_provider_batch.exceptions import BatchRequestError
 from airflow_provider_batch.hooks.connection import Settings
 from airflow_provider_batch.hooks.progress import Progress
 from airflow_provider_batch.protocol import encode, flow
-from airflow_provider_batch.protocol.chunk import Chunks
+from airflow_provider_batch.protocol.chunk import CheckedChunks, Chunks
 from airflow_provider_batch.protocol.dialect import Dialect
 from airflow_provider_batch.protocol.intake import Intake, OnInvalidId, OnRejection
 from airflow_provider_batch.protocol.model import Chunk, IndexingOutcome, PushResult, Receipt, Rejection, Request
@@ -95,7 +95,7 @@ class Push:
 
     def run(
         self,
-        chunks: Chunks,
+        chunks: Chunks | CheckedChunks,
         settings: Settings,
         transport: BlockingTransport,
         log: Any,
@@ -129,7 +129,7 @@ class Push:
                     on_receipt(receipt)
         return self._result(chunks, progress, tokens)
 
-    def count(self, chunks: Chunks, log: Any) -> PushResult:
+    def count(self, chunks: Chunks | CheckedChunks, log: Any) -> PushResult:
         """Return what :meth:`run` would send, without sending it."""
         progress = Progress(log, self.audience_name, chunks.total)
         calls = 0
@@ -137,7 +137,7 @@ class Push:
             progress.count(Receipt(chunk.number, len(chunk.add_ids), len(chunk.remove_ids), ()))
         return self._result(chunks, progress, [], planned_calls=calls)
 
-    def digest(self, chunks: Chunks) -> str:
+    def digest(self, chunks: Chunks | CheckedChunks) -> str:
         """Return a digest of all that :meth:`run` would send."""
         parcel = None
         for parcel in pack(chunks, self._encode, ""):  # noqa: B007 - the last one's is that of all
@@ -197,7 +197,7 @@ class Push:
             )
 
     def _result(
-        self, chunks: Chunks, progress: Progress, tokens: list[str], planned_calls: int | None = None
+        self, chunks: Chunks | CheckedChunks, progress: Progress, tokens: list[str], planned_calls: int | None = None
     ) -> PushResult:
         return PushResult(
             audience_name=self.audience_name,
