@@ -33,8 +33,7 @@ def extras(attributes: object, tags: object, rules: MemberRules) -> str:
 
     :raises ValueError: with the reason, for what this version of the API does not take.
     """
-    fields = {"attributes": _attributes(attributes, rules), "tags": _tags(tags, rules)}
-    text = ",".join([f'"{name}":{value}' for name, value in fields.items() if value])
+    text = ",".join(filter(None, (_attributes(attributes, rules), _tags(tags, rules))))
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -64,7 +63,7 @@ def _attributes(attributes: object, rules: MemberRules) -> str:
             f"{len(spelled)} attributes are more than the {rules.most_attributes} that API {rules.version} takes"
         )
     fields = ",".join([f"{encode_basestring(key)}:{spelled[key]}" for key in sorted(spelled)])
-    return fields and f"{{{fields}}}"
+    return f'"attributes":{{{fields}}}' if fields else ""
 
 
 def _spelled(name: object, value: Any, rules: MemberRules) -> tuple[str, str]:
@@ -145,7 +144,7 @@ def _tags(tags: object, rules: MemberRules) -> str:
         raise ValueError("a tag must be text that is not blank")
     if given and not rules.tags:
         raise ValueError(f"API {rules.version} takes no tags; pass the id alone")
-    return _array(map(encode_basestring, dict.fromkeys(given))) if given else ""
+    return f'"tags":{_array(map(encode_basestring, dict.fromkeys(given)))}' if given else ""
 
 
 def _array(items: Iterable[str]) -> str:

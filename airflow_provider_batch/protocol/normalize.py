@@ -85,19 +85,22 @@ def are_ids(values: list[object], max_length: int) -> TypeGuard[list[str]]:
 
 
 def _id(value: object, max_length: int) -> str:
-    if isinstance(value, Integral) and not isinstance(value, bool):
-        number = int(value)
-        most = min(max_length, _MOST_DIGITS)
-        if number.bit_length() > 4 * most:
-            raise ValueError(f"an integer of more than {most} digits is no id; hash it")
-        value = str(number)
-    elif isinstance(value, UUID):  # what databases give; its text is the same for all of them
-        value = str(value)
-    if not isinstance(value, str):
-        raise ValueError(_remedy(value))
-    if reason := _unfit(value, max_length):
+    id_ = value if isinstance(value, str) else _text(value, max_length)
+    if reason := _unfit(id_, max_length):
         raise ValueError(reason)
-    return value
+    return id_
+
+
+def _text(value: object, max_length: int) -> str:
+    if isinstance(value, UUID):  # what databases give; its text is the same for all of them
+        return str(value)
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise ValueError(_remedy(value))
+    number = int(value)
+    most = min(max_length, _MOST_DIGITS)
+    if number.bit_length() > 4 * most:
+        raise ValueError(f"an integer of more than {most} digits is no id; hash it")
+    return str(number)
 
 
 def _unfit(value: str, max_length: int) -> str | None:
