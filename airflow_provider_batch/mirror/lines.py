@@ -12,10 +12,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
-from itertools import repeat
-from operator import contains
 from typing import Final
 
+from airflow_provider_batch.protocol.intake import in_blocks
 from airflow_provider_batch.protocol.model import AnnotatedId, Block
 
 SEPARATOR: Final = "\x01"
@@ -73,13 +72,13 @@ def id_parts(lines: list[str]) -> list[str]:
 
 def sort(lines: list[str]) -> None:
     """Sort *lines*; those of one id stay in their order."""
-    # Lines of one id that have nothing else are equal.
-    lines.sort(key=id_part if any(map(contains, lines, repeat(SEPARATOR))) else None)
+    annotated = any(SEPARATOR in "".join(block) for block in in_blocks(lines, 8192))
+    lines.sort(key=id_part if annotated else None)  # those of one id are equal, if they have nothing else
 
 
 def marked(lines: list[str]) -> list[str]:
     """Return the lines as a snapshot holds them, with a mark in place of what stands beside an id."""
-    parts = [line.partition(SEPARATOR) for line in lines]
+    parts = (line.partition(SEPARATOR) for line in lines)
     return [f"{id_}{SEPARATOR}{_mark(extras)}" if separator else id_ for id_, separator, extras in parts]
 
 
