@@ -137,7 +137,7 @@ class Push:
             progress.count(Receipt(chunk.number, len(chunk.add_ids), len(chunk.remove_ids), ()))
         return self._result(chunks, progress, [], planned_calls=calls)
 
-    def digest(self, chunks: Chunks | CheckedChunks) -> str:
+    def digest(self, chunks: Chunks) -> str:
         """Return a digest of all that :meth:`run` would send."""
         parcel = None
         for parcel in pack(chunks, self._encode, ""):  # noqa: B007 - the last one's is that of all
