@@ -9,7 +9,7 @@ from itertools import chain, compress, count
 from operator import ne
 from typing import Final, NamedTuple
 
-from airflow_provider_batch.mirror.lines import SEPARATOR, id_part
+from airflow_provider_batch.mirror.lines import SEPARATOR, id_part, id_parts
 from airflow_provider_batch.protocol.audiences.intake import in_blocks
 
 #: In place of a mark: an id of the snapshot, or one beside it, that an unfinished try may have sent. No mark is one.
@@ -53,7 +53,7 @@ class Counts:
 
 
 class Stretch(NamedTuple):
-    """Lines of the new set in their order: with all that belongs to a member, as a snapshot holds them, as its text."""
+    """Lines of the new set in their order: with all that belongs to an id, as a snapshot holds them, as its text."""
 
     lines: list[str]
     marked: list[str]
@@ -68,7 +68,7 @@ class Difference(NamedTuple):
 
     def ids(self) -> list[str]:
         """Return all ids that are sent, in their order."""
-        return sorted([*map(id_part, self.adds), *self.removes])
+        return sorted(id_parts(self.adds) + self.removes)
 
 
 def differences(new: Iterable[Stretch], old: Iterable[list[str]], counts: Counts) -> Iterator[Difference]:
@@ -142,7 +142,7 @@ def _removed(lines: list[str], counts: Counts) -> list[str]:
     beside = sum(line.endswith(_BESIDE) for line in lines)
     counts.withdrawn += beside
     counts.removed += len(lines) - beside
-    return list(map(id_part, lines))
+    return id_parts(lines)
 
 
 def _before(bound: str, lines: list[str], start: int) -> int:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from airflow_provider_batch.exceptions import MirrorError
 from airflow_provider_batch.mirror.diff import Counts, Stretch
-from airflow_provider_batch.mirror.lines import SEPARATOR, id_part, marked
+from airflow_provider_batch.mirror.lines import SEPARATOR, id_part, id_parts, marked, sort
 from airflow_provider_batch.mirror.spool import LineFile, read_lines
 from airflow_provider_batch.protocol.audiences.block import Block
 from airflow_provider_batch.protocol.audiences.intake import in_blocks
@@ -38,8 +38,9 @@ def ascending(blocks: Iterable[list[str]], counts: Counts, audience_name: str) -
     last, given = "", 0
     for block in filter(None, blocks):
         text = _text(block)
-        lines = block
-        if SEPARATOR in text or not (last < block[0] and all(map(lt, block, islice(block, 1, None)))):
+        annotated = SEPARATOR in text
+        lines, ids = block, id_parts(block) if annotated else block
+        if not (last < ids[0] and all(map(lt, ids, islice(ids, 1, None)))):
             lines = _first_ones(block, last, given, audience_name)
             if not lines:
                 counts.duplicates += len(block)
@@ -50,8 +51,8 @@ def ascending(blocks: Iterable[list[str]], counts: Counts, audience_name: str) -
         counts.given += len(lines)
         counts.duplicates += len(block) - len(lines)
         last = id_part(lines[-1])
-        if SEPARATOR in text:
-            marks = list(map(marked, lines))
+        if annotated:
+            marks = marked(lines)
             yield Stretch(lines, marks, _text(marks))
         else:
             yield Stretch(lines, lines, text)
@@ -86,23 +87,23 @@ def in_order(
     :param memory_limit: what DuckDB may use, in its own words.
     :raises MirrorError: if DuckDB is needed and missing, or fails.
     """
-    numbers = _Numbers()
-    numbered = map(numbers.put, blocks)
+    blocks = iter(blocks)
     first: list[str] = []
-    for block in numbered:
+    for block in blocks:
         first += block
         if len(first) > held:
             break
     else:
-        first.sort()
-        yield from map(numbers.take, in_blocks(first, 8192))
+        sort(first)
+        yield from in_blocks(first, 8192)
         return
+    numbers = _Numbers()
     path = folder / "unsorted.txt"
     with LineFile(path) as file:
         # Whatever stands first: DuckDB would take the beginning of U+FEFF for a mark of the encoding.
         file.write(["-"])
-        for block in chain([first], numbered):
-            file.write(block)
+        for block in chain(in_blocks(first, 8192), blocks):
+            file.write(numbers.put(block))
     del first
     sorted_path = folder / "sorted.txt"
     _sort(path, sorted_path, folder, memory_limit)

@@ -18,7 +18,7 @@ from airflow_provider_batch.mirror.claim import Claim, drop_claim
 from airflow_provider_batch.mirror.diff import Counts, Stretch, differences, with_uncertain
 from airflow_provider_batch.mirror.folder import Folder, folder_at
 from airflow_provider_batch.mirror.guards import Limits, check_changes, check_not_empty, check_shrink
-from airflow_provider_batch.mirror.lines import MemberOf, as_lines, line_of
+from airflow_provider_batch.mirror.lines import as_lines, line_of
 from airflow_provider_batch.mirror.order import ascending, in_order
 from airflow_provider_batch.mirror.snapshot import (
     Base,
@@ -37,7 +37,6 @@ from airflow_provider_batch.mirror.snapshot import (
 )
 from airflow_provider_batch.mirror.spool import LineFile, PackedFile, Spool
 from airflow_provider_batch.protocol.arguments import FirstRun, check_choice
-from airflow_provider_batch.protocol.audiences.members import Member
 
 log = logging.getLogger(__name__)
 
@@ -72,12 +71,11 @@ class Mirror:
 
     def plan(
         self,
-        blocks: Iterable[Sequence[str | Member]],
+        blocks: Iterable[list[str]],
         *,
         is_sorted: bool = False,
         first_run: FirstRun = "add",
         full_refresh: bool = False,
-        member_of: MemberOf | None = None,
         memory_limit: str = "512MB",
         temporary_folder: Path | None = None,
     ) -> Plan:
@@ -88,7 +86,6 @@ class Mirror:
         :param is_sorted: the source promises ascending ids, by code points; checked.
         :param first_run: without a snapshot, whether the members that Batch may have stay or are replaced.
         :param full_refresh: replace the audience, whatever the snapshot says; also the way out of a damaged one.
-        :param member_of: see :func:`.lines.as_lines`.
         :param memory_limit: for DuckDB, which sorts what is not sorted and more than a million ids.
         :param temporary_folder: a local one, with room for about three times the text of all ids.
         :raises InvalidMemberError: if a source that promised to be sorted is not.
@@ -103,7 +100,7 @@ class Mirror:
         )
         with ExitStack() as stack:
             local = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="batch-mirror-", dir=temporary_folder)))
-            lines = as_lines(blocks, member_of)
+            lines = as_lines(blocks)
             if not is_sorted:
                 lines = in_order(lines, local, memory_limit=memory_limit)
             found = _Found(local, replaces)
@@ -175,9 +172,9 @@ class Plan:
     """
     What a run is going to send; holds local files until the end of its ``with`` block.
 
-    ``adds`` and ``removes`` can be read again and again: ids as str, and members with attributes or tags as
-    :class:`Member`, all in the order of ids. The same new set on the same state gives the same ones. If the plan
-    ``replaces``, ``adds`` is the whole new set, to be sent as what the audience is from then on.
+    ``adds`` and ``removes`` can be read again and again, in the order of ids; no id is in both, and each is there once.
+    The same new set on the same state gives the same ones. If the plan ``replaces``, ``adds`` is the whole new set, to
+    be sent as what the audience is from then on.
     """
 
     def __init__(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -14,10 +13,9 @@ from airflow_provider_batch.mirror.guards import Limits
 from airflow_provider_batch.mirror.plan import Mirror, Plan
 from airflow_provider_batch.protocol.arguments import FirstRun
 from airflow_provider_batch.protocol.audiences.audience import IndexingOutcome
-from airflow_provider_batch.protocol.audiences.chunk import Chunks
+from airflow_provider_batch.protocol.audiences.chunk import CheckedChunks
 from airflow_provider_batch.protocol.audiences.conversations import await_indexing, confirmed
 from airflow_provider_batch.protocol.audiences.intake import Intake
-from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS, AnnotatedId, Member
 from airflow_provider_batch.protocol.audiences.results import MirrorResult, result_of
 from airflow_provider_batch.protocol.audiences.writes import AudienceWrites, planned
 from airflow_provider_batch.protocol.retry import Patience
@@ -69,11 +67,10 @@ class MirrorRun:
             is_sorted=self.is_sorted,
             first_run=self.first_run,
             full_refresh=self.full_refresh,
-            member_of=_member_of,
         ) as plan:
             plan.check(self.limits)
             writes = replace(self.writes, replaces=plan.replaces)
-            chunks = _chunks(writes, plan)
+            chunks = CheckedChunks(plan.adds, plan.removes, size=writes.chunk_size, allow_empty=plan.replaces)
             if dry_run:
                 sent = planned(chunks, time.monotonic)
             elif plan.is_settled:
@@ -95,7 +92,7 @@ class MirrorRun:
     def _send(
         self,
         writes: AudienceWrites,
-        chunks: Chunks,
+        chunks: CheckedChunks,
         plan: Plan,
         journal: Journal | None,
         prepare: Callable[[], object] | None,
@@ -151,7 +148,9 @@ class MirrorRun:
             self.line.log.warning("%s: Batch does not report the state of the last run's writes: %s", name, error)
             return None
 
-    def _result(self, writes: AudienceWrites, chunks: Chunks, sent: Sent, plan: Plan, ids: Intake) -> MirrorResult:
+    def _result(
+        self, writes: AudienceWrites, chunks: CheckedChunks, sent: Sent, plan: Plan, ids: Intake
+    ) -> MirrorResult:
         result = result_of(
             MirrorResult,
             writes,
@@ -167,18 +166,3 @@ class MirrorRun:
             rejected=result.rejected + ids.rejected,
             rejections=(*ids.rejections, *result.rejections)[:NAMED_REJECTIONS],
         )
-
-
-def _chunks(writes: AudienceWrites, plan: Plan) -> Chunks:
-    intake = writes.intake()
-    # Not "ids", whose positions are those of the source: these are counted among the ids that are sent.
-    adds = intake(plan.adds, "add_ids")
-    # No id is in both, and each is there once.
-    return Chunks(
-        adds, intake(plan.removes, REMOVE_IDS), size=writes.chunk_size, allow_empty=plan.replaces, disjoint=True
-    )
-
-
-def _member_of(id_: str) -> Member | None:
-    """Return the member that an annotated id was made of."""
-    return Member(str(id_), **json.loads(f"{{{id_.extras}}}")) if isinstance(id_, AnnotatedId) else None

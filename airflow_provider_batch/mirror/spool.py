@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
-from airflow_provider_batch.mirror.lines import id_part, members_from
-from airflow_provider_batch.protocol.audiences.members import Member
+from airflow_provider_batch.mirror.lines import ids_from
 
 #: Bytes that are read at once.
 _PIECE: Final = 1 << 18
@@ -57,16 +57,6 @@ class LineFile:
         """Write what is left."""
         self._file.close()
 
-    def ids_at(self, positions: Collection[int]) -> Iterator[str]:
-        """Yield the lines of the ids that stand at these places, counted from 0."""
-        if not positions:
-            return
-        with self.path.open("rb") as content:
-            lines = (line for block, _ in read_lines(content) for line in block)
-            for position, line in enumerate(lines):
-                if position in positions:
-                    yield id_part(line)
-
     def __enter__(self) -> Self:
         return self
 
@@ -75,7 +65,7 @@ class LineFile:
 
 
 class Spool:
-    """The members that lines of a local file were made of; every iteration starts anew and holds one block."""
+    """The ids that lines of a local file were made of; every iteration starts anew and holds one block."""
 
     def __init__(self, file: LineFile) -> None:
         self._path = file.path
@@ -84,10 +74,13 @@ class Spool:
     def __len__(self) -> int:
         return self._count
 
-    def __iter__(self) -> Iterator[str | Member]:
+    def __iter__(self) -> Iterator[str]:
+        return chain.from_iterable(self._blocks())
+
+    def _blocks(self) -> Iterator[list[str]]:
         with self._path.open("rb") as content:
             for lines, text in read_lines(content):
-                yield from members_from(lines, text)
+                yield ids_from(lines, text)
 
 
 class PackedFile:

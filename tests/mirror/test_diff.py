@@ -6,8 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_batch.mirror.diff import Counts, Stretch, differences, with_uncertain
-from airflow_provider_batch.mirror.lines import line_of, marked, member_from
-from airflow_provider_batch.protocol.audiences.members import Member
+from airflow_provider_batch.mirror.lines import id_from, line_of, marked
+from airflow_provider_batch.protocol.audiences.members import AnnotatedId
+
+from .test_lines import told
 
 #: Few ids, so that they meet; many sizes, so that every end of a block is met.
 IDS = st.sampled_from([f"{letter}{number:03d}" for letter in "ab" for number in range(60)] + ["a", "b", "a001\n"])
@@ -15,8 +17,8 @@ SETS = st.dictionaries(IDS, st.sampled_from([None, None, None, "red", "blue"]), 
 SIZES = st.integers(1, 50)
 
 
-def members(colours: dict[str, str | None]) -> list[str | Member]:
-    return [id_ if colour is None else Member(id_, None, [colour]) for id_, colour in colours.items()]
+def members(colours: dict[str, str | None]) -> list[str]:
+    return [id_ if colour is None else AnnotatedId(id_, f'"tags":["{colour}"]') for id_, colour in colours.items()]
 
 
 def blocks(lines: list[str], size: int) -> Iterator[list[str]]:
@@ -27,7 +29,7 @@ def blocks(lines: list[str], size: int) -> Iterator[list[str]]:
 
 def stretches(colours: dict[str, str | None], size: int) -> Iterator[Stretch]:
     for block in blocks(sorted(map(line_of, members(colours))), size):
-        marks = list(map(marked, block))
+        marks = marked(block)
         yield Stretch(block, marks, "\n".join(marks))
 
 
@@ -41,14 +43,14 @@ def test_what_is_sent_is_the_difference_and_what_is_uncertain(
     pending_size: int,
 ) -> None:
     counts = Counts()
-    olds = blocks(sorted(marked(line_of(member)) for member in members(old)), old_size)
+    olds = blocks(marked(sorted(map(line_of, members(old)))), old_size)
     uncertain = blocks(sorted(map(line_of, pending)), pending_size)
     found = list(differences(stretches(new, new_size), with_uncertain(olds, uncertain), counts))
 
-    adds = [member_from(line) for one in found for line in one.adds]
-    removes = [str(member_from(line)) for one in found for line in one.removes]
+    adds = [told(id_from(line)) for one in found for line in one.adds]
+    removes = [id_from(line) for one in found for line in one.removes]
     sent_again = {id_ for id_ in new if id_ in pending or id_ not in old or new[id_] != old[id_]}
-    assert adds == members({id_: new[id_] for id_ in sorted(new) if id_ in sent_again})
+    assert adds == list(map(told, members({id_: new[id_] for id_ in sorted(new) if id_ in sent_again})))
     assert removes == sorted(id_ for id_ in {*old, *pending} if id_ not in new)
 
     assert counts.added == len([id_ for id_ in new if id_ not in old])
@@ -60,7 +62,7 @@ def test_what_is_sent_is_the_difference_and_what_is_uncertain(
     assert (counts.adds, counts.removes) == (len(adds), len(removes))
 
     ids = [id_ for one in found for id_ in one.ids()]
-    assert ids == sorted([line_of(str(getattr(add, "id", add))) for add in adds] + list(map(line_of, removes)))
+    assert ids == sorted(map(line_of, [*(id_ for id_, _ in adds), *removes]))
 
 
 def test_long_stretches_that_agree_are_passed_over() -> None:

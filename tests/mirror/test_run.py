@@ -7,6 +7,7 @@ import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from datetime import date
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,19 @@ def test_only_the_writes_that_were_waited_for_are_confirmed(sandbox: Sandbox, cl
     assert not confirmed(tmp_path)
     BatchHook().confirm_mirror("vip", indexing_tokens=second.indexing_tokens, **{**confirm, "nb_ids": 1})
     assert confirmed(tmp_path)
+
+
+def test_attributes_in_another_order_are_no_change(sandbox: Sandbox, clock: Clock, tmp_path: Path) -> None:
+    given = {"plan": "gold", "age": 7, "seen": date(2026, 1, 31)}
+    turned = dict(reversed(given.items()))
+    mirror(tmp_path, [{"id": "a", "attributes": given}], conn_id="batch_cep")
+    clock.now += 10
+    result = mirror(tmp_path, [{"attributes": turned, "id": "a"}], conn_id="batch_cep")
+    assert (result.added, result.unchanged) == (0, 1)
+    result = mirror(tmp_path, [{"id": "a", "attributes": {**turned, "age": 8}}], conn_id="batch_cep")
+    assert (result.added, result.unchanged) == (1, 0)
+    clock.now += 10
+    assert sandbox.attributes("vip", PROJECT)["a"]["attributes"]["age"] == 8
 
 
 # Two at once

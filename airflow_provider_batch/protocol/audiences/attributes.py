@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from json.encoder import encode_basestring
 from typing import Any, Final
 
 from airflow_provider_batch.protocol.dialect import MemberRules
@@ -21,6 +21,7 @@ _ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 #: What the reason of a refusal shows of an attribute's name.
 _LONGEST_NAME: Final = 80
 
+_NUMBERS: Final = (int, float, Decimal)
 _KINDS: Final = {"text": "text", "number": "numbers", "date": "dates", "url": "addresses", "array": "arrays"}
 
 
@@ -28,14 +29,11 @@ def extras(attributes: object, tags: object, rules: MemberRules) -> str:
     """
     Return what stands beside the id in its JSON object, without braces; empty if there is nothing to say.
 
+    The same attributes give the same text, in whatever order they come: a mirror tells by it what has changed.
+
     :raises ValueError: with the reason, for what this version of the API does not take.
     """
-    fields: dict[str, Any] = {}
-    if attributes := _attributes(attributes, rules):
-        fields["attributes"] = attributes
-    if tags := _tags(tags, rules):
-        fields["tags"] = tags
-    text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))[1:-1]
+    text = ",".join(filter(None, (_attributes(attributes, rules), _tags(tags, rules))))
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -45,14 +43,14 @@ def extras(attributes: object, tags: object, rules: MemberRules) -> str:
     return text
 
 
-def _attributes(attributes: object, rules: MemberRules) -> dict[str, Any]:
+def _attributes(attributes: object, rules: MemberRules) -> str:
     if attributes is None or attributes == {}:
-        return {}
+        return ""
     if not rules.kinds:
         raise ValueError(f"API {rules.version} takes no attributes; pass the id alone")
     if not isinstance(attributes, Mapping):
         raise ValueError(f"attributes must be a dict of names and values, not {type(attributes).__name__}")
-    spelled: dict[str, Any] = {}
+    spelled: dict[str, str] = {}
     for name, value in attributes.items():
         if value is None:  # a NULL of a database: nothing is known
             continue
@@ -64,22 +62,25 @@ def _attributes(attributes: object, rules: MemberRules) -> dict[str, Any]:
         raise ValueError(
             f"{len(spelled)} attributes are more than the {rules.most_attributes} that API {rules.version} takes"
         )
-    return spelled
+    fields = ",".join([f"{encode_basestring(key)}:{spelled[key]}" for key in sorted(spelled)])
+    return f'"attributes":{{{fields}}}' if fields else ""
 
 
-def _spelled(name: object, value: Any, rules: MemberRules) -> tuple[str, Any]:
-    """Return key and value of one attribute as they are sent."""
+def _spelled(name: object, value: Any, rules: MemberRules) -> tuple[str, str]:
+    """Return the key of one attribute, and its value in JSON."""
     if not isinstance(name, str) or not name.strip():
         raise ValueError("an attribute's name must be text that is not blank")
-    typed = _TYPED_KEY.fullmatch(name)
+    typed = _TYPED_KEY.fullmatch(name) if name.endswith(")") else None
     kind = _kind(typed[1] if typed else "", value, name)
     if kind not in rules.kinds:
         raise ValueError(f"attribute {_shown(name)}: API {rules.version} takes no {_KINDS[kind]}")
+    if kind == "number":
+        return name, _number(value, name)
     if kind == "date":
-        return name if typed else f"date({name})", _moment(value, rules.zone, name)
+        return name if typed else f"date({name})", f'"{_moment(value, rules.zone, name)}"'
     if kind == "array":
-        return name, [_number(item, name) if not isinstance(item, str) else item for item in value]
-    return name, _number(value, name) if kind == "number" else value
+        return name, _array(encode_basestring(item) if isinstance(item, str) else _number(item, name) for item in value)
+    return name, encode_basestring(value)
 
 
 def _kind(declared: str, value: object, name: str) -> str:
@@ -90,11 +91,11 @@ def _kind(declared: str, value: object, name: str) -> str:
         return declared or "text"
     if isinstance(value, date):  # a datetime is one, too
         kind = "date"
-    elif isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+    elif isinstance(value, _NUMBERS) and not isinstance(value, bool):
         kind = "number"
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, (list, tuple)):
         kind = "array"
-        if not all(isinstance(item, str | int | float | Decimal) and not isinstance(item, bool) for item in value):
+        if not all(isinstance(item, (str, *_NUMBERS)) and not isinstance(item, bool) for item in value):
             raise ValueError(f"attribute {_shown(name)}: an array may hold text and numbers only")
     else:
         remedy = "; pass 0 or 1, or text" if isinstance(value, bool) else ""
@@ -121,7 +122,7 @@ def _moment(value: Any, zone: str, name: str) -> str:
     return f"{value.isoformat(timespec='seconds')}{zone}"
 
 
-def _number(value: Any, name: str) -> int | float:
+def _number(value: Any, name: str) -> str:
     try:
         finite = math.isfinite(value)
     except (OverflowError, ValueError):  # an integer that no float can hold, a signalling NaN
@@ -129,22 +130,25 @@ def _number(value: Any, name: str) -> int | float:
     if not finite:
         raise ValueError(f"attribute {_shown(name)}: NaN, or more than 1.8e308, is no number in JSON; leave it out")
     if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    return value  # type: ignore[no-any-return]  # an int or a float
+        value = int(value) if value == value.to_integral_value() else float(value)
+    return float.__repr__(value) if isinstance(value, float) else int.__repr__(value)  # whatever a subclass would print
 
 
-def _tags(tags: object, rules: MemberRules) -> list[str]:
+def _tags(tags: object, rules: MemberRules) -> str:
     if tags is None:
-        return []
+        return ""
     if isinstance(tags, str | bytes | Mapping) or not isinstance(tags, Iterable):
         raise ValueError(f"tags must be a list of texts, not {type(tags).__name__}")
     given = list(tags)
     if not all(isinstance(tag, str) and tag.strip() for tag in given):
         raise ValueError("a tag must be text that is not blank")
-    known = list(dict.fromkeys(given))
-    if known and not rules.tags:
+    if given and not rules.tags:
         raise ValueError(f"API {rules.version} takes no tags; pass the id alone")
-    return known
+    return f'"tags":{_array(map(encode_basestring, dict.fromkeys(given)))}' if given else ""
+
+
+def _array(items: Iterable[str]) -> str:
+    return f"[{','.join(items)}]"
 
 
 def _shown(name: str) -> str:

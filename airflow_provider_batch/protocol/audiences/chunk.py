@@ -19,9 +19,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
+from typing import Protocol
 
 from airflow_provider_batch.protocol.audiences.block import Block
 from airflow_provider_batch.protocol.audiences.intake import Intake
+from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS, AnnotatedId
 from airflow_provider_batch.protocol.rows import Rejection
 
 
@@ -203,6 +205,45 @@ class Chunks:
         kept = block.only(keep)
         self._duplicates += len(block) - len(kept)
         return kept
+
+
+class Ids(Protocol):
+    """Ids that can be read again and again."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[str]: ...
+
+
+class CheckedChunks:
+    """
+    The chunks of ids that were checked before, each there once and with one action: they are cut, not checked again.
+
+    Positions count these ids, not the rows of the source. The parameters are those of :class:`Chunks`.
+    """
+
+    duplicates = rejected = 0
+    rejections: tuple[Rejection, ...] = ()
+
+    def __init__(self, adds: Ids, removes: Ids, *, size: int, allow_empty: bool = False) -> None:
+        self._adds = adds
+        self._removes = removes
+        self._size = size
+        self._allow_empty = allow_empty
+        self.total = len(adds) + len(removes)
+
+    def __iter__(self) -> Iterator[Chunk]:
+        adds, removes = iter(self._adds), iter(self._removes)
+        most = max(self.total, int(self._allow_empty))  # one chunk, if there is nothing
+        for number, start in enumerate(range(0, most, self._size), 1):
+            added = _block(adds, "add_ids", start, self._size)
+            removed = _block(removes, REMOVE_IDS, max(0, start - len(self._adds)), self._size - len(added))
+            yield Chunk(number, added, removed, (added, removed))
+
+
+def _block(ids: Iterator[str], argument: str, start: int, most: int) -> Block:
+    taken = list(islice(ids, most))
+    annotated = AnnotatedId in set(map(type, taken))
+    return Block(taken, argument, range(start, start + len(taken)), annotated=annotated)
 
 
 def _take(bucket: dict[str, None], most: int) -> list[str]:

@@ -148,7 +148,7 @@ def _elements(ids: Sequence[str], action: str | None, annotated: bool) -> bytes:
         return b""
     opening = f'{{"action":"{action}","id":' if action else '{"id":'
     if annotated:
-        return ",".join(f"{opening}{encode_basestring(id_)}{_beside(id_)}}}" for id_ in ids).encode()
+        return ",".join([f"{opening}{encode_basestring(id_)}{_beside(id_)}}}" for id_ in ids]).encode()
     raw = "".join(ids).encode()
     if len(raw.translate(None, _ESCAPED)) == len(raw):
         return b'%b"%b"}' % (opening.encode(), f'"}},{opening}"'.join(ids).encode())

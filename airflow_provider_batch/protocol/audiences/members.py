@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from numbers import Integral
-from typing import Any, Final, Literal, TypeGuard
+from typing import Final, Literal, TypeGuard
 from uuid import UUID
 
 from airflow_provider_batch.protocol.audiences.attributes import extras
@@ -33,6 +33,7 @@ _REMEDIES: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
     (Mapping, "a dict without the field id is not a member; pass the value of its id field"),
 )
 
+_TEXTS: Final = (str, bytes, bytearray, memoryview)
 _MEMBER_FIELDS: Final = {"id", "attributes", "tags"}
 
 #: More than any id has, and fewer than Python refuses to print.
@@ -77,7 +78,7 @@ class AnnotatedId(str):
     extras: str
 
     def __new__(cls, id_: str, extras: str) -> AnnotatedId:
-        self = super().__new__(cls, id_)
+        self = str.__new__(cls, id_)
         self.extras = extras
         return self
 
@@ -93,16 +94,20 @@ def normalize(value: object, rules: MemberRules, *, removes: bool = False) -> st
     """
     if isinstance(value, BadRow):
         raise ValueError(value.reason)
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray | memoryview):
+    if isinstance(value, Sequence) and not isinstance(value, _TEXTS):
         if len(value) != 1:
             raise ValueError(f"a row of {len(value)} columns is not a valid id; select the id column alone")
         value = value[0]
     if isinstance(value, Mapping) and "id" in value:
-        value = _member(value)
-    if not isinstance(value, Member):
+        if not value.keys() <= _MEMBER_FIELDS:
+            raise ValueError("a member has only the fields id, attributes and tags; move other fields into attributes")
+        raw_id, attributes, tags = value["id"], value.get("attributes"), value.get("tags")
+    elif isinstance(value, Member):
+        raw_id, attributes, tags = value.id, value.attributes, value.tags
+    else:
         return _id(value, rules.max_id_length)
-    id_ = _id(value.id, rules.max_id_length)
-    beside = extras(value.attributes, value.tags, rules)
+    id_ = _id(raw_id, rules.max_id_length)
+    beside = extras(attributes, tags, rules)
     if beside and removes:
         # Documented for 2.x; the page of 1.1 is silent, and they would have no use.
         raise ValueError("attributes and tags go with an id to add only; remove by the id alone")
@@ -127,26 +132,23 @@ def are_ids(values: list[object], max_length: int) -> TypeGuard[list[str]]:
     return text.split(None, 1) == [text] or all(map(str.strip, values))  # type: ignore[arg-type]  # all are str
 
 
-def _member(fields: Mapping[Any, Any]) -> Member:
-    if not fields.keys() <= _MEMBER_FIELDS:
-        raise ValueError("a member has only the fields id, attributes and tags; move other fields into attributes")
-    return Member(**fields)
-
-
 def _id(value: object, max_length: int) -> str:
-    if isinstance(value, Integral) and not isinstance(value, bool):
-        number = int(value)
-        most = min(max_length, _MOST_DIGITS)
-        if number.bit_length() > 4 * most:
-            raise ValueError(f"an integer of more than {most} digits is not a valid id; hash it")
-        value = str(number)
-    elif isinstance(value, UUID):  # databases return them; all drivers agree on the text
-        value = str(value)
-    if not isinstance(value, str):
-        raise ValueError(_remedy(value))
-    if reason := _unfit(value, max_length):
+    id_ = value if isinstance(value, str) else _text(value, max_length)
+    if reason := _unfit(id_, max_length):
         raise ValueError(reason)
-    return value
+    return id_
+
+
+def _text(value: object, max_length: int) -> str:
+    if isinstance(value, UUID):  # databases return them; all drivers agree on the text
+        return str(value)
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise ValueError(_remedy(value))
+    number = int(value)
+    most = min(max_length, _MOST_DIGITS)
+    if number.bit_length() > 4 * most:
+        raise ValueError(f"an integer of more than {most} digits is not a valid id; hash it")
+    return str(number)
 
 
 def _unfit(value: str, max_length: int) -> str | None:

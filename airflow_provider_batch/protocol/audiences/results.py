@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from airflow_provider_batch.exceptions import TooManyRejectedError
 from airflow_provider_batch.protocol.arguments import most
-from airflow_provider_batch.protocol.audiences.chunk import Chunks
+from airflow_provider_batch.protocol.audiences.chunk import CheckedChunks, Chunks
 from airflow_provider_batch.protocol.audiences.writes import AudienceWrites
 from airflow_provider_batch.protocol.rows import NAMED_REJECTIONS, Rejection
 from airflow_provider_batch.protocol.writes import Sent
@@ -115,7 +115,7 @@ class MirrorResult(PushResult):
 R = TypeVar("R", bound=PushResult)
 
 
-def result_of(kind: type[R], writes: AudienceWrites, chunks: Chunks, sent: Sent, **more: Any) -> R:
+def result_of(kind: type[R], writes: AudienceWrites, chunks: Chunks | CheckedChunks, sent: Sent, **more: Any) -> R:
     """Return the result of the push that sent *chunks*; *more* are the fields that only its *kind* has."""
     return kind(
         audience_name=writes.audience_name,

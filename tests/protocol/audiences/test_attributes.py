@@ -171,6 +171,14 @@ def test_tags_are_written_once_each_and_in_their_order() -> None:
     assert written({"a": 1}, V1_1, ("é",)) == {"attributes": {"a": 1}, "tags": ["é"]}
 
 
+@BOTH
+def test_attributes_are_written_alike_in_whatever_order_they_come(rules: MemberRules) -> None:
+    given = {"b": 1, "a": "x", "c": datetime(2026, 1, 31, tzinfo=UTC), "url(a)": "app://a"}
+    turned = dict(reversed(given.items()))
+    assert extras(given, None, rules) == extras(turned, None, rules)
+    assert extras({"b": 1, "a": "x"}, None, rules) == '"attributes":{"a":"x","b":1}'
+
+
 # What is refused.
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import InvalidMemberError
 from airflow_provider_batch.protocol.arguments import OnInvalidId
-from airflow_provider_batch.protocol.audiences.chunk import Chunk, Chunks
+from airflow_provider_batch.protocol.audiences.chunk import CheckedChunks, Chunk, Chunks
 from airflow_provider_batch.protocol.audiences.intake import Intake
 from airflow_provider_batch.protocol.audiences.members import AnnotatedId, Member
 from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1
@@ -386,3 +386,34 @@ def test_something_has_no_empty_chunk_at_its_end() -> None:
     intake = partial(Intake, audience_name="vip", rules=MEP_1_0.members, block_size=3)
     made = Chunks(intake(["a", "b", "c"], "ids"), intake((), "remove_ids"), size=3, allow_empty=True)
     assert [len(chunk) for chunk in made] == [3]
+
+
+@pytest.mark.parametrize(
+    ("adds", "removes", "expected"),
+    [
+        ("", "", []),
+        ("abcdef", "", [("abc", ""), ("def", "")]),
+        ("abcde", "vwxyz", [("abc", ""), ("de", "v"), ("", "wxy"), ("", "z")]),
+        ("abc", "xy", [("abc", ""), ("", "xy")]),
+        ("", "wxyz", [("", "wxy"), ("", "z")]),
+    ],
+)
+def test_checked_ids_are_cut_as_they_are(adds: str, removes: str, expected: list[tuple[str, str]]) -> None:
+    made = CheckedChunks(list(adds), list(removes), size=3)
+    assert shown(made) == shown(made) == expected
+    assert [chunk.number for chunk in made] == list(range(1, len(expected) + 1))
+    assert (made.total, made.duplicates, made.rejected) == (len(adds) + len(removes), 0, 0)
+    found = [chunk.halves() for chunk in CheckedChunks(list(adds), list(removes), size=1)]
+    where = [chunk.rejection("refused").where for _, chunk in found]
+    assert where == [f"add_ids[{at}]" for at in range(len(adds))] + [f"remove_ids[{at}]" for at in range(len(removes))]
+
+
+def test_no_checked_ids_may_be_one_empty_chunk() -> None:
+    assert shown(CheckedChunks([], [], size=3, allow_empty=True)) == [("", "")]
+    assert shown(CheckedChunks(list("abc"), [], size=3, allow_empty=True)) == [("abc", "")]
+
+
+def test_checked_ids_keep_what_stands_beside_them() -> None:
+    first, second = CheckedChunks(["a", AnnotatedId("b", '"tags":["x"]'), "c"], ["d"], size=2)
+    assert (first.annotated, second.annotated) == (True, False)
+    assert getattr(first.add_ids[1], "extras", None) == '"tags":["x"]'
