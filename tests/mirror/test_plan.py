@@ -21,7 +21,7 @@ from airflow_provider_batch.exceptions import (
     MirrorConflictError,
     SnapshotError,
 )
-from airflow_provider_batch.mirror.claim import DEAD_AFTER
+from airflow_provider_batch.mirror.claim import DEAD_AFTER, Claim
 from airflow_provider_batch.mirror.folder import folder_at
 from airflow_provider_batch.mirror.guards import Limits
 from airflow_provider_batch.mirror.plan import Attempt, Mirror, Plan
@@ -205,6 +205,15 @@ def test_a_retry_continues_the_series_of_its_own_tries_only(path: Any) -> None:
     with mirror.plan(blocks(plain("b"))) as plan, plan.begin("another"):
         pass
     assert broken_off(mirror, batch, plain("ab"), calls=1).series != first.series
+
+
+def test_a_retry_that_replaces_begins_a_series_of_its_own_for_each_set(path: Any) -> None:
+    mirror, batch = mirror_at(path), Batch()
+    added = broken_off(mirror, batch, plain("ab"), calls=1)
+    replaced = broken_off(mirror, batch, plain("ab"), calls=1, full_refresh=True)
+    assert not replaced.series.startswith(added.series)
+    assert broken_off(mirror, batch, plain("ab"), calls=1).series == replaced.series
+    assert broken_off(mirror, batch, plain("ac"), calls=1).series != replaced.series
 
 
 def test_a_retry_has_the_same_plan(path: Any) -> None:
@@ -452,6 +461,17 @@ def test_a_run_that_slept_too_long_does_not_commit(path: Any) -> None:
         with pytest.raises(MirrorConflictError):
             attempt.commit([])
     assert run(mirror, batch, plain("cd")).is_settled
+
+
+def test_a_run_that_was_taken_over_does_not_commit_though_the_other_has_not_begun(path: Any) -> None:
+    clock = Clock(START)
+    mirror = mirror_at(path, clock)
+    with mirror.plan(blocks(plain("ab"))) as plan, plan.begin("first") as attempt:
+        clock.now += DEAD_AFTER + 1
+        Claim(mirror.folder, "second", clock)
+        with pytest.raises(MirrorConflictError, match="second is at work"):
+            attempt.commit([])
+    assert mirror.folder.read("head.json") is None
 
 
 def test_a_run_that_was_slow_but_alone_goes_on(path: Any) -> None:

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import math
+from datetime import timedelta
+from typing import Any
+
 import pytest
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
-from airflow_provider_batch.protocol.arguments import check_count, check_limit, most, read_limit
+from airflow_provider_batch.protocol.arguments import check_count, check_limit, most, read_limit, read_seconds
 
 
 @pytest.mark.parametrize("limit", [None, 0, 5000, 0.0, 0.5, 1.0])
@@ -45,3 +49,19 @@ def test_a_number_of_calls_out_of_range_is_refused(max_concurrency: object) -> N
 @pytest.mark.parametrize("max_concurrency", [1, 4, 64])
 def test_a_number_of_calls_in_range_is_taken(max_concurrency: int) -> None:
     assert check_count("max_concurrency", max_concurrency, 64) == max_concurrency
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"), [(1, 1), (0.001, 0.001), (86_400, 86_400), (timedelta(minutes=1.5), 90.0)]
+)
+def test_a_time_is_a_number_of_seconds_or_a_timedelta(given: float | timedelta, seconds: float) -> None:
+    assert read_seconds("timeout", given) == seconds
+
+
+@pytest.mark.parametrize(
+    "given", [0, 0.0, -1, timedelta(0), timedelta(seconds=-1), math.inf, math.nan, True, "10", None, [1]]
+)
+def test_nothing_else_is_a_time(given: Any) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        read_seconds("timeout", given)
+    assert str(caught.value) == f"timeout: {given!r} is not a time; pass seconds above 0, or a timedelta"

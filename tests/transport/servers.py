@@ -9,6 +9,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 
@@ -132,8 +133,8 @@ def _read(stream: Any) -> Asked | None:
     return Asked(first[0], first[1], headers, stream.read(int(headers.get("content-length", "0"))))
 
 
-def self_signed(folder: Any) -> ssl.SSLContext:
-    """A server's TLS context with a certificate for 127.0.0.1 that nobody trusts."""
+def self_signed(folder: Path) -> tuple[ssl.SSLContext, Path]:
+    """A server's TLS context with a certificate for 127.0.0.1, and the file to trust it by: nobody does by itself."""
     import ipaddress
     from datetime import UTC, datetime, timedelta
 
@@ -153,13 +154,15 @@ def self_signed(folder: Any) -> ssl.SSLContext:
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
     )
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    path = folder / "server.pem"
-    path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
+    path, public = folder / "server.pem", folder / "authority.pem"
+    public.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    path.write_bytes(private + public.read_bytes())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
-    return context
+    return context, public

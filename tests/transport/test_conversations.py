@@ -11,6 +11,7 @@ from traceback import format_exception
 import pytest
 
 from airflow_provider_batch.exceptions import BatchConnectionError
+from airflow_provider_batch.protocol.dialect import MEP, Platform, cep
 from airflow_provider_batch.protocol.flow import Answer
 from airflow_provider_batch.protocol.wire import Request, Response, Sleep
 from airflow_provider_batch.sandbox import Fault, Sandbox
@@ -123,23 +124,36 @@ def test_the_keys_are_blotted_out_of_what_is_no_success(status: int, converse: C
     assert response(given).body == b'{"message": "*** and ***"}'
 
 
+@pytest.mark.parametrize("quoted", ["app/key-1", r"app\/key-1", "app%2Fkey-1"])
+def test_a_key_with_a_slash_is_blotted_out_however_it_is_quoted(quoted: str, converse: Converse) -> None:
+    with RawServer(answer(400, f'{{"path": "/1.0/{quoted}/custom-audience"}}'.encode())) as server:
+        (given,) = converse(Credentials(server.url, "app/key-1", REST_KEY), PUSH)
+    assert response(given).body == b'{"path": "/1.0/***/custom-audience"}'
+
+
 def test_cookies_are_not_sent_back(converse: Converse, credentials: Make) -> None:
     with RawServer(answer(200, {}, Set_Cookie="session=1; Path=/")) as server:
         converse(credentials(server.url), VIEW, VIEW)
     assert [asked.headers.get("cookie") for asked in server.asked] == [None, None]
 
 
+@pytest.mark.parametrize(
+    ("platform", "authorization"), [(MEP, None), (cep(), f"Bearer {REST_KEY}")], ids=["mep", "cep"]
+)
 def test_a_netrc_does_not_replace_the_key(
-    converse: Converse, credentials: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    platform: Platform, authorization: str | None, converse: Converse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password else\ndefault login somebody password else\n")
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
-    with RawServer(answer(200, {})) as server:
-        converse(credentials(server.url), VIEW)
-    assert server.asked[0].headers["x-authorization"] == REST_KEY
-    assert "authorization" not in server.asked[0].headers
+    # Over https, where the environment counts.
+    tls, authority = self_signed(tmp_path)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority))
+    with RawServer(answer(200, {}), tls=tls) as server:
+        (given,) = converse(Credentials(server.url, KEY, REST_KEY, platform=platform), VIEW)
+    assert response(given).status == 200
+    assert server.asked[0].headers.get("authorization") == authorization
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "all_proxy"])
@@ -258,7 +272,7 @@ def test_a_host_that_is_no_name_is_a_broken_connection(host: str, converse: Conv
 def test_a_certificate_that_nobody_vouches_for_is_refused(
     converse: Converse, credentials: Make, tmp_path: Path
 ) -> None:
-    with RawServer(answer(200, {}), tls=self_signed(tmp_path)) as server:
+    with RawServer(answer(200, {}), tls=self_signed(tmp_path)[0]) as server:
         error = broken(converse(credentials(server.url), VIEW))
     assert server.asked == []
     assert "no answer" in str(error)

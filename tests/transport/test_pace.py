@@ -71,6 +71,34 @@ def test_a_hold_keeps_everybody_back() -> None:
     assert [pace.reserve(), pace.reserve()] == [7, 7]
 
 
+def test_a_short_hold_does_not_end_a_long_one() -> None:
+    clock = Clock(1000.0)
+    pace = Pace(None, clock)
+    pace.hold(7)
+    clock.now += 1
+    pace.hold(2)
+    assert pace.reserve() == 6
+
+
+def test_a_later_hold_lasts_longer() -> None:
+    clock = Clock(1000.0)
+    pace = Pace(None, clock)
+    pace.hold(7)
+    clock.now += 1
+    pace.hold(8)
+    assert pace.reserve() == 8
+
+
+@pytest.mark.parametrize("status", [300, 400, 404, 500, 503])
+def test_what_is_neither_a_success_nor_a_429_teaches_nothing(status: int) -> None:
+    pace = Pace(None, Clock(1000.0))
+    pace.learn(429)
+    pace.learn(429)
+    for _ in range(100):
+        pace.learn(status)
+    assert [pace.reserve(), pace.reserve()] == pytest.approx([0, 0.2])
+
+
 def test_a_429_spaces_the_turns_and_successes_close_them_up_again() -> None:
     clock = Clock(1000.0)
     pace = Pace(None, clock)
