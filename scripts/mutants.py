@@ -1,0 +1,101 @@
+"""
+The floors below Airflow, changed in one small place after the other: does a test fail?
+
+mutmut makes the changes (the mutants) and runs the tests that reach them, under mutants/, as pyproject.toml says; what
+it has found out it keeps there, so that the next run only asks again what has changed. Whatever survives has to be
+listed in tests/survivors.toml: as equivalent, since it changes nothing that a caller could see, or as spared, since no
+test is worth it. The score of a floor is the share that was killed of those that are not equivalent.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tomllib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from mutmut.mutation.diff_apply import get_diff_for_mutant
+from mutmut.stats import status_by_exit_code
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+LISTED: Final = ROOT / "tests" / "survivors.toml"
+PACKAGE: Final = "airflow_provider_batch"
+
+#: The least share of a floor's mutants, but for the equivalent ones, that the tests have to kill.
+LEAST: Final = 0.95
+
+
+class Survivor(NamedTuple):
+    """A change that no test notices: where, which lines, and what they become."""
+
+    where: str
+    was: str
+    becomes: str
+
+    def __str__(self) -> str:
+        return f"[[…]]\nwhere = {self.where!r}\nwas = '''{self.was}'''\nbecomes = ['''{self.becomes}''']\n"
+
+
+def run(names: list[str]) -> None:
+    """Let mutmut test those mutants that it has not tested yet; *names* limits them, such as to one module's."""
+    subprocess.run(["mutmut", "run", *names], cwd=ROOT, check=True)
+
+
+def outcomes() -> Iterator[tuple[Path, str, str]]:
+    """Give each mutant: its file, its name, and what became of it."""
+    for meta in sorted(Path("mutants", PACKAGE).rglob("*.py.meta")):
+        for name, code in json.loads(meta.read_text())["exit_code_by_key"].items():
+            yield meta.relative_to("mutants").with_suffix(""), name, status_by_exit_code[code]
+
+
+def survivor(path: Path, name: str) -> Survivor:
+    """Say what the mutant changes, without the number that mutmut gives it, which changes with the code around it."""
+    changed = [line for line in get_diff_for_mutant(name, path=path).splitlines()[2:] if line[:1] in "+-"]
+    was, becomes = ("\n".join(line[1:].strip() for line in changed if line[0] == sign) for sign in "-+")
+    function = name.rpartition(".")[2].rpartition("__mutmut_")[0].removeprefix("x_").removeprefix("xǁ")
+    return Survivor(f"{path.with_suffix('').relative_to(PACKAGE)}.{function.replace('ǁ', '.')}", was, becomes)
+
+
+def listed(kind: str) -> set[Survivor]:
+    """Read the survivors of one kind that are known."""
+    entries: list[dict[str, Any]] = tomllib.loads(LISTED.read_text()).get(kind, [])
+    return {Survivor(entry["where"], entry["was"], becomes) for entry in entries for becomes in entry["becomes"]}
+
+
+def main(names: list[str]) -> int:
+    """Run, compare with the list, and print the scores."""
+    run(names)
+    equivalent, spared = listed("equivalent"), listed("spared")
+    total: Counter[str] = Counter()
+    alive: Counter[str] = Counter()
+    found: set[Survivor] = set()
+    for path, name, status in outcomes():
+        floor = path.parts[1]
+        total[floor] += 1
+        if status in ("killed", "timeout", "segfault"):
+            continue
+        mutant = survivor(path, name)
+        found.add(mutant)
+        if mutant in equivalent:
+            total[floor] -= 1
+            continue
+        alive[floor] += 1
+        if mutant not in spared:
+            print(f"# {name}: {status}\n{mutant}")
+    for floor, number in sorted(total.items()):
+        print(f"{floor:10} {number - alive[floor]:5,} of {number:5,} killed: {1 - alive[floor] / number:.1%}")
+    unknown = found - equivalent - spared
+    low = [floor for floor, number in total.items() if 1 - alive[floor] / number < LEAST]
+    for gone in sorted((equivalent | spared) - found) if not names else ():
+        print(f"listed, but killed or gone: {gone}")
+    if unknown:
+        print(f"{len(unknown)} survive and are not in {LISTED.relative_to(ROOT)}")
+    return 1 if unknown or low else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
