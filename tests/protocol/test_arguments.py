@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
-from airflow_provider_batch.protocol.arguments import check_count, check_limit, most, read_limit, read_seconds
+from airflow_provider_batch.protocol.arguments import (
+    check_choice,
+    check_count,
+    check_limit,
+    list_in_text,
+    most,
+    read_limit,
+    read_seconds,
+    read_switch,
+)
 
 
 @pytest.mark.parametrize("limit", [None, 0, 5000, 0.0, 0.5, 1.0])
@@ -65,3 +74,64 @@ def test_nothing_else_is_a_time(given: Any) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
         read_seconds("timeout", given)
     assert str(caught.value) == f"timeout: {given!r} is not a time; pass seconds above 0, or a timedelta"
+
+
+@pytest.mark.parametrize(
+    ("given", "switch"),
+    [
+        *((True, True), (False, False), ("True", True), ("true", True), ("TRUE", True)),
+        *(("False", False), ("false", False), ("", False)),
+    ],
+)
+def test_a_switch_may_be_text(given: bool | str, switch: bool) -> None:
+    assert read_switch("full_refresh", given) is switch
+
+
+@pytest.mark.parametrize("given", [None, 0, 1, "0", "yes", "None", " true", b"true", []])
+def test_nothing_else_is_a_switch(given: Any) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        read_switch("full_refresh", given)
+    assert str(caught.value) == f"full_refresh: {given!r} is neither True nor False"
+
+
+@pytest.mark.parametrize(
+    ("text", "values"), [('["a", null]', ["a", None]), ("['a', None]", ["a", None]), (" [1]\n", [1]), ("[]", [])]
+)
+def test_a_list_in_text_is_one_of_json_or_of_python(text: str, values: list[object]) -> None:
+    assert list_in_text(text, "ids") == values
+
+
+ADVICE = "pass the upstream task's .output, or set render_template_as_native_obj=True on the DAG"
+
+
+@pytest.mark.parametrize("text", ["", "a,b", "(1, 2)", "[1", "{}", "['a'] + x", "# ids\n['a']", "[" * 100_000])
+def test_other_text_is_not_a_list(text: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        list_in_text(text, "ids")
+    assert str(caught.value) == f"ids: a single text is not a list of ids; {ADVICE}"
+
+
+@pytest.mark.parametrize("text", ["None", " None\n"])
+def test_the_text_none_is_a_missing_xcom(text: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        list_in_text(text, "ids")
+    assert str(caught.value) == (
+        "ids: a single text is not a list of ids (the text 'None': the XCom it was rendered from is missing); " + ADVICE
+    )
+
+
+@pytest.mark.parametrize(
+    ("choices", "expected"),
+    [(("a",), "'a'"), (("a", "b"), "'a' or 'b'"), (("a", "b", "c"), "one of a, b, c"), ((), "'add' or 'replace'")],
+)
+def test_a_word_that_is_none_is_refused_with_those_that_are(choices: tuple[str, ...], expected: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        check_choice("first_run", "x" * 100, choices)
+    assert str(caught.value) == f"first_run: 'x{'x' * 78} is not {expected}"
+
+
+@pytest.mark.parametrize(("what", "unit"), [("", ""), ("ids", " ids")])
+def test_a_number_out_of_range_is_refused_with_the_range(what: str, unit: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        check_count("chunk_size", 10_001, 10_000, what)
+    assert str(caught.value) == f"chunk_size: 10001 is not an integer from 1 to 10,000{unit}"

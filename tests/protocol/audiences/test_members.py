@@ -28,6 +28,13 @@ class Name(StrEnum):
     ZOE = "zoe"
 
 
+class DriverRow:
+    """A row that is no sequence, as some database drivers have."""
+
+    def __getitem__(self, index: int) -> str:
+        return SECRET
+
+
 class Opaque:
     def __repr__(self) -> str:
         return SECRET
@@ -104,7 +111,8 @@ def test_whole_numbers_and_rows_of_one_column_become_text(value: object, id_: st
             "a Decimal is not a valid id (7 and 7.00 are different texts); convert it to int or str first",
         ),
         ({"a"}, "a value of type set is not a valid id"),
-        (Opaque(), "a value of type Opaque is not a valid id"),
+        (Opaque(), "a value of type Opaque is not a valid id; convert it to str first"),
+        (DriverRow(), "a value of type DriverRow is not a valid id; pass what is in it, e.g. row[0]"),
     ],
 )
 def test_anything_else_is_refused_with_a_reason_and_a_remedy(value: object, reason: str) -> None:
@@ -113,6 +121,12 @@ def test_anything_else_is_refused_with_a_reason_and_a_remedy(value: object, reas
 
 def test_a_number_that_python_does_not_print_is_too_long() -> None:
     assert str(refusal(10**100_000)) == "an integer of more than 128 digits is not a valid id; hash it"
+
+
+def test_where_ids_may_be_of_any_length_numbers_have_an_end() -> None:
+    assert normalize(2**4000 - 1, CEP.members) == str(2**4000 - 1)
+    with pytest.raises(ValueError, match=r"^an integer of more than 1000 digits is not a valid id; hash it$"):
+        normalize(2**4000, CEP.members)
 
 
 @pytest.mark.parametrize(
