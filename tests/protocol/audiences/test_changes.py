@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -106,11 +107,12 @@ def test_a_change_that_is_skipped_has_the_place_that_its_source_names() -> None:
         def __iter__(self) -> Iterator[object]:
             raise AssertionError("its blocks are read")
 
+        def _line(self, first: int, index: int) -> str:
+            return f"line {first + index}"
+
         def blocks(self, size: int) -> Iterator[Rows]:
             for number in range(7):
-                yield Rows(
-                    [None if number in (0, 6) else add("a")], lambda index, number=number: f"line {number + index + 1}"
-                )
+                yield Rows([None if number in (0, 6) else add("a")], partial(self._line, number + 1))
 
     adds, _ = read(Source(), on_invalid_id="skip")
     assert [(rejection.position, rejection.where) for rejection in adds.rejections] == [

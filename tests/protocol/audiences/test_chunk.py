@@ -417,3 +417,19 @@ def test_checked_ids_keep_what_stands_beside_them() -> None:
     first, second = CheckedChunks(["a", AnnotatedId("b", '"tags":["x"]'), "c"], ["d"], size=2)
     assert (first.annotated, second.annotated) == (True, False)
     assert getattr(first.add_ids[1], "extras", None) == '"tags":["x"]'
+
+
+def test_the_halves_of_a_chunk_are_cut_across_both_actions() -> None:
+    def cut(adds: str, removes: str) -> list[tuple[str, str]]:
+        return [("".join(half.add_ids), "".join(half.remove_ids)) for half in Chunk(1, adds, removes).halves()]
+
+    assert cut("abcdef", "") == [("abc", ""), ("def", "")]
+    assert cut("abcde", "x") == [("abc", ""), ("de", "x")]
+    assert cut("a", "vwxyz") == [("a", "vw"), ("", "xyz")]
+    assert cut("", "xyz") == [("", "x"), ("", "yz")]
+
+
+def test_a_chunk_of_some_of_its_parts_has_no_other_ids() -> None:
+    whole = Chunk(7, ["a", "b", "c"], ["x", "y", "z"])
+    some = whole.of([Chunk(7, ["a"], ["x"]), Chunk(7, ["c"], ["z"])])
+    assert (some.number, some.add_ids, some.remove_ids) == (7, ["a", "c"], ["x", "z"])

@@ -472,7 +472,7 @@ def test_a_nonsensical_date_is_taken_for_missing(text: str) -> None:
 
 def test_a_view_is_given_in_the_types_of_json() -> None:
     audience = viewed({"indexing_state": "IN_PROCESS", "nb_ids": 7, "created": "2018-06-29T13:12:09"})
-    assert json.loads(json.dumps(audience.to_dict())) == {
+    given = {
         "name": "vip",
         "type": None,
         "description": None,
@@ -481,6 +481,9 @@ def test_a_view_is_given_in_the_types_of_json() -> None:
         "updated": None,
         "indexing_state": "IN_PROGRESS",
     }
+    assert json.loads(json.dumps(audience.to_dict())) == given
+    later = viewed({"indexing_state": "APPLIED", "updated": "2018-06-29T13:12:09"}).to_dict()
+    assert (later["created"], later["updated"]) == (None, "2018-06-29T13:12:09+00:00")
 
 
 @pytest.mark.parametrize(

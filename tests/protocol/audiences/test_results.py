@@ -7,8 +7,12 @@ from typing import Any
 import pytest
 
 from airflow_provider_batch.exceptions import TooManyRejectedError
-from airflow_provider_batch.protocol.audiences.results import MirrorResult, PushResult
+from airflow_provider_batch.protocol.audiences.chunk import Chunks
+from airflow_provider_batch.protocol.audiences.results import MirrorResult, PushResult, result_of
+from airflow_provider_batch.protocol.audiences.writes import AudienceWrites
+from airflow_provider_batch.protocol.dialect import MEP_1_0
 from airflow_provider_batch.protocol.rows import Rejection
+from airflow_provider_batch.protocol.writes import Sent
 
 REJECTIONS = (Rejection("ids", 3, "empty", "line 4"), Rejection("ids", 7, "too long"))
 
@@ -87,3 +91,35 @@ def test_more_than_so_many_may_not(max_rejected: float) -> None:
         f"vip: 4 of 1,234 values were rejected, more than max_rejected={max_rejected}; the others were sent. "
         "First: ids[3] (line 4): empty"
     )
+
+
+def test_a_result_sums_up_what_was_given_and_what_was_sent() -> None:
+    writes = AudienceWrites(MEP_1_0, "vip", "advertising_ids", 100)
+    given = [writes.intake("skip")(["a", "a", None], "add_ids"), writes.intake()(["b", "b"], "remove_ids")]
+    chunks = Chunks(*given, size=100)
+    list(chunks)
+    sent = Sent(1, 2, ("t1", "t2"), REJECTIONS, 1.5, earlier_calls=1, planned_calls=9)
+    assert result_of(PushResult, writes, chunks, sent) == PushResult(
+        "vip",
+        "advertising_ids",
+        ["t1", "t2"],
+        added=1,
+        removed=2,
+        duplicates=2,
+        rejected=3,
+        rejections=(*given[0].rejections, *REJECTIONS),
+        seconds=1.5,
+        earlier_calls=1,
+        planned_calls=9,
+    )
+    more = {"unchanged": 3, "members": 4, "replaced": True}
+    assert result_of(MirrorResult, writes, chunks, sent, **more).summary().items() >= more.items()
+
+
+def test_the_first_ten_rejections_are_named() -> None:
+    writes = AudienceWrites(MEP_1_0, "vip", "custom_ids", 100)
+    chunks = Chunks(writes.intake("skip")([None] * 9, "add_ids"), writes.intake()((), "remove_ids"), size=100)
+    list(chunks)
+    result = result_of(PushResult, writes, chunks, Sent(rejections=REJECTIONS))
+    assert result.rejected == 11
+    assert result.rejections == (*chunks.rejections, REJECTIONS[0])
