@@ -74,7 +74,7 @@ matrix: $(VENV)/installed ## run the unit tests and the example DAGs on every su
 	@$(VENV)/bin/python scripts/matrix.py --airflow $(AIRFLOWS) --python $(PYTHONS) --jobs $(JOBS)
 
 mutants: $(VENV)/installed ## change the code in one place after the other, and check that a test fails (an hour)
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python scripts/mutants.py $(MUTANTS)
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python scripts/mutants.py
 
 release-check: $(VENV)/installed ## build a release into dist/, and check it
 	@$(VENV)/bin/python scripts/release_check.py --airflow $(OLDEST) $(filter-out lowest,$(AIRFLOWS)) --python $(PYTHONS)

@@ -1,15 +1,17 @@
 """
 The floors below Airflow, changed in one small place after the other: does a test fail?
 
-mutmut makes the changes (the mutants) and runs the tests that reach them, under mutants/, as pyproject.toml says; what
-it has found out it keeps there, so that the next run only asks again what has changed. Whatever survives has to be
-listed in tests/survivors.toml: as equivalent, since it changes nothing that a caller could see, or as spared, since no
-test is worth it. The score of a floor is the share that was killed of those that are not equivalent.
+mutmut makes the changes (the mutants) and runs the tests that reach them, under mutants/, as pyproject.toml says. What
+was killed is not tested again before its function changes, or `make clean`. Whatever survives has to be listed in
+tests/survivors.toml: as equivalent, since it changes nothing that a caller could see, or as spared, since no test is
+worth it. The score of a floor is the share that was killed of those that are not equivalent.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -22,6 +24,7 @@ from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.stats import status_by_exit_code
 
 ROOT: Final = Path(__file__).resolve().parent.parent
+MUTANTS: Final = ROOT / "mutants"
 LISTED: Final = ROOT / "tests" / "survivors.toml"
 PACKAGE: Final = "airflow_provider_batch"
 
@@ -37,19 +40,26 @@ class Survivor(NamedTuple):
     becomes: str
 
     def __str__(self) -> str:
-        return f"[[…]]\nwhere = {self.where!r}\nwas = '''{self.was}'''\nbecomes = ['''{self.becomes}''']\n"
+        return f"where = {self.where!r}\nwas = '''{self.was}'''\nbecomes = ['''{self.becomes}''']\n"
 
 
-def run(names: list[str]) -> None:
-    """Let mutmut test those mutants that it has not tested yet; *names* limits them, such as to one module's."""
-    subprocess.run(["mutmut", "run", *names], cwd=ROOT, check=True)
+def run() -> None:
+    """Let mutmut test those mutants that no test has killed yet, by the tests as they are now."""
+    shutil.rmtree(MUTANTS / "tests", ignore_errors=True)
+    (MUTANTS / "mutmut-stats.json").unlink(missing_ok=True)
+    for meta in MUTANTS.rglob("*.py.meta"):
+        kept = json.loads(meta.read_text())
+        codes = kept["exit_code_by_key"]
+        codes |= {name: None for name, code in codes.items() if status_by_exit_code[code] != "killed"}
+        meta.write_text(json.dumps(kept))
+    subprocess.run(["mutmut", "run"], cwd=ROOT, check=True)
 
 
 def outcomes() -> Iterator[tuple[Path, str, str]]:
     """Give each mutant: its file, its name, and what became of it."""
-    for meta in sorted(Path("mutants", PACKAGE).rglob("*.py.meta")):
+    for meta in sorted(MUTANTS.rglob("*.py.meta")):
         for name, code in json.loads(meta.read_text())["exit_code_by_key"].items():
-            yield meta.relative_to("mutants").with_suffix(""), name, status_by_exit_code[code]
+            yield meta.relative_to(MUTANTS).with_suffix(""), name, status_by_exit_code[code]
 
 
 def survivor(path: Path, name: str) -> Survivor:
@@ -66,9 +76,10 @@ def listed(kind: str) -> set[Survivor]:
     return {Survivor(entry["where"], entry["was"], becomes) for entry in entries for becomes in entry["becomes"]}
 
 
-def main(names: list[str]) -> int:
+def main() -> int:
     """Run, compare with the list, and print the scores."""
-    run(names)
+    os.chdir(ROOT)  # where mutmut looks for its settings
+    run()
     equivalent, spared = listed("equivalent"), listed("spared")
     total: Counter[str] = Counter()
     alive: Counter[str] = Counter()
@@ -76,7 +87,7 @@ def main(names: list[str]) -> int:
     for path, name, status in outcomes():
         floor = path.parts[1]
         total[floor] += 1
-        if status in ("killed", "timeout", "segfault"):
+        if status in ("killed", "timeout"):
             continue
         mutant = survivor(path, name)
         found.add(mutant)
@@ -86,16 +97,15 @@ def main(names: list[str]) -> int:
         alive[floor] += 1
         if mutant not in spared:
             print(f"# {name}: {status}\n{mutant}")
+    for gone in sorted((equivalent | spared) - found):
+        print(f"listed, but killed or gone: {gone}")
     for floor, number in sorted(total.items()):
         print(f"{floor:10} {number - alive[floor]:5,} of {number:5,} killed: {1 - alive[floor] / number:.1%}")
     unknown = found - equivalent - spared
-    low = [floor for floor, number in total.items() if 1 - alive[floor] / number < LEAST]
-    for gone in sorted((equivalent | spared) - found) if not names else ():
-        print(f"listed, but killed or gone: {gone}")
     if unknown:
         print(f"{len(unknown)} survive and are not in {LISTED.relative_to(ROOT)}")
-    return 1 if unknown or low else 0
+    return 1 if unknown or any(1 - alive[floor] / number < LEAST for floor, number in total.items()) else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec, module_from_spec
-
 import pytest
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.protocol import dialect, limits
 from airflow_provider_batch.protocol.dialect import Dialect, Platform
+from tests.afresh import afresh
 
 VERBS = ("create", "update", "replace", "view", "list", "delete")
 
 
 @pytest.fixture
 def mep() -> Platform:
-    """The platform, made by this test: that of the import was made before whatever a mutant changes."""
-    spec = find_spec(dialect.__name__)
-    assert spec is not None
-    assert spec.loader is not None
-    made = module_from_spec(spec)
-    spec.loader.exec_module(made)
-    platform: Platform = made.MEP
+    platform: Platform = afresh(dialect).MEP
     return platform
 
 

@@ -28,6 +28,7 @@ from airflow_provider_batch.protocol.audiences.members import AnnotatedId
 from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1, Dialect, cep
 from airflow_provider_batch.protocol.refusals import raise_for_status
 from airflow_provider_batch.protocol.wire import Request, Response
+from tests.clock import local_zone
 
 steady = settings(max_examples=150, deadline=None, derandomize=True)
 
@@ -456,6 +457,18 @@ def test_a_date_with_another_zone_is_the_same_moment() -> None:
 def test_a_date_with_another_zone_is_given_in_utc() -> None:
     created = viewed({"indexing_state": "APPLIED", "created": "2018-06-29T15:12:09+02:00"}).to_dict()["created"]
     assert created == "2018-06-29T13:12:09+00:00"
+
+
+def test_a_date_is_in_utc_wherever_this_machine_stands() -> None:
+    view = {"indexing_state": "APPLIED", "created": "2018-06-29T13:12:09", "updated": "2018-06-29T15:12:09+02:00"}
+    with local_zone("Asia/Tokyo"):
+        shown = viewed(view).to_dict()
+    assert shown["created"] == shown["updated"] == "2018-06-29T13:12:09+00:00"
+
+
+@pytest.mark.parametrize(("name", "shown"), [("VIP", "VIP"), (None, "vip"), (7, "vip")])
+def test_an_audience_has_the_name_of_its_view_or_else_the_one_it_was_asked_by(name: object, shown: str) -> None:
+    assert viewed({"indexing_state": "APPLIED", "name": name}).name == shown
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00"])
