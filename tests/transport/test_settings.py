@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batch.exceptions import BatchConfigurationError
+from airflow_provider_batch.exceptions import BatchConfigurationError, BatchConnectionError
+from airflow_provider_batch.protocol.dialect import MEP
+from airflow_provider_batch.protocol.retry import Patience
 from airflow_provider_batch.transport import settings
 from airflow_provider_batch.transport.credentials import Credentials
 from airflow_provider_batch.transport.settings import Settings
 from tests.afresh import afresh
+from tests.clock import Clock
 
 
 def read(**extra: object) -> Any:
@@ -34,3 +37,89 @@ def test_a_wait_is_drawn_between_nothing_and_the_most() -> None:
     draws = [jitter(0.5) for _ in range(200)]
     assert min(draws) < 0.1
     assert 0.4 < max(draws) <= 0.5
+
+
+def connected(**fields: object) -> Settings:
+    given = {"host": None, "port": None, "schema": None, "login": "app-key", "password": "rest-key", "extra": {}}
+    given |= fields
+    extra = given.pop("extra")
+    return settings.read_settings(SimpleNamespace(**given), extra)  # type: ignore[arg-type]  # it has all that is read
+
+
+@pytest.mark.parametrize(
+    ("fields", "base_url"),
+    [
+        ({"port": 8443}, "https://api.batch.com:8443"),
+        ({"host": "api.example.com/X"}, "https://api.example.com/X"),
+        ({"host": "api.example.com", "schema": "https"}, "https://api.example.com"),
+        ({"host": "localhost", "schema": "http"}, "http://localhost"),
+    ],
+)
+def test_an_address_is_made_of_host_port_and_schema(fields: dict[str, object], base_url: str) -> None:
+    assert connected(**fields).credentials.base_url == base_url
+
+
+def test_a_platform_has_the_version_that_is_named_or_the_newest() -> None:
+    assert connected(extra={"platform": "mep"}).credentials.platform is MEP
+    for extra, version in (({}, "2.11"), ({"api_version": "2.5"}, "2.5")):
+        platform = connected(login="project_x", extra={"platform": "cep", **extra}).credentials.platform
+        assert (platform.name, platform.dialects[0].version) == ("cep", version)
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (
+            {"api_version": "2.5"},
+            "the connection's extra field 'api_version' is for the platform cep; on mep the audience's type decides: "
+            "1.1 for install_ids, 1.0 for the others",
+        ),
+        *(
+            (
+                {"platform": "cep", "api_version": wrong},
+                "the connection's extra field 'api_version' must be a version of the audiences' API in quotes, such as "
+                '"2.11"',
+            )
+            for wrong in (2.1, "2", "latest", "1.0.0")
+        ),
+        *(
+            (
+                {"platform": wrong},
+                "the connection's extra field 'platform' must be mep (Mobile Engagement Platform) or cep (Customer "
+                "Engagement Platform)",
+            )
+            for wrong in ("MEP", "both", 1)
+        ),
+        ({"timeout": 0}, "the connection's extra field 'timeout' must be a number above 0"),
+        (
+            {"dashboard_url": "ftp://a.b"},
+            "the connection's extra field 'dashboard_url' must be an address such as https://dashboard.batch.com",
+        ),
+        (
+            {"dashboard_url": "https://a@b.c"},
+            "the connection's extra field 'dashboard_url' must not contain credentials: it is shown",
+        ),
+        (
+            {"dashboard_url": "https://a.b/app%2Dkey"},
+            "the connection's extra field 'dashboard_url' must not contain a key: it is shown",
+        ),
+        ({"tmeout": 5}, "the connection's extra has an unknown field 'tmeout'; did you mean 'timeout'?"),
+        (["timeout"], 'the connection\'s extra must be a JSON object such as {"timeout": 30}'),
+    ],
+)
+def test_an_extra_that_is_wrong_is_refused_in_words(extra: object, message: str) -> None:
+    with pytest.raises(BatchConfigurationError) as caught:
+        connected(extra=extra)
+    assert str(caught.value) == message
+
+
+def test_a_poll_ends_at_its_deadline_alone() -> None:
+    clock = Clock(1000.0)
+    read = connected(extra={"max_attempts": 1})
+    polling = read.polling(Patience(poke_interval=8.0, timeout=60.0), clock)
+    assert (polling.deadline, polling.now) == (1060.0, clock)
+    assert read.polling(Patience(timeout=60.0), clock, started=900.0).deadline == 960.0
+    patient = polling.delay(10**6, BatchConnectionError("no answer"), 1e9)
+    assert patient is not None
+    assert 0.0 <= patient <= 8.0
+    assert {6.4 <= polling.spacing(9) <= 8.0 for _ in range(20)} == {True}
