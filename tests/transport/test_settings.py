@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -39,11 +39,9 @@ def test_a_wait_is_drawn_between_nothing_and_the_most() -> None:
     assert 0.4 < max(draws) <= 0.5
 
 
-def connected(**fields: object) -> Settings:
-    given = {"host": None, "port": None, "schema": None, "login": "app-key", "password": "rest-key", "extra": {}}
-    given |= fields
-    extra = given.pop("extra")
-    return settings.read_settings(SimpleNamespace(**given), extra)  # type: ignore[arg-type]  # it has all that is read
+def connected(extra: object = (), **fields: object) -> Settings:
+    given = {"host": None, "port": None, "schema": None, "login": "app-key", "password": "rest-key", **fields}
+    return settings.read_settings(cast(Any, SimpleNamespace(**given)), extra or {})
 
 
 @pytest.mark.parametrize(
