@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from traceback import format_exception
@@ -18,6 +19,7 @@ from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.transport import MAX_BODY
 from airflow_provider_batch.transport.credentials import Credentials
 from airflow_provider_batch.transport.pace import Pace
+from tests.clock import Clock
 from tests.transport.conftest import Converse, Make
 from tests.transport.servers import HANG_UP, KEY, REST_KEY, STALL, RawServer, Script, Torn, answer, self_signed
 
@@ -298,3 +300,34 @@ def test_each_call_takes_its_turn(converse: Converse, credentials: Make) -> None
     with RawServer(answer(200, {})) as server:
         converse(credentials(server.url), VIEW, Sleep(0), VIEW, pace=Counted(None))
     assert len(turns) == 2
+
+
+def test_a_success_comes_back_as_it_is_whatever_it_holds(converse: Converse, credentials: Make) -> None:
+    with RawServer(answer(200, {"name": KEY})) as server:
+        (given,) = converse(credentials(server.url), VIEW)
+    assert response(given).body == b'{"name": "%s"}' % KEY.encode()
+
+
+def test_an_answer_that_never_ends_is_a_broken_connection(converse: Converse, credentials: Make) -> None:
+    hung_up = threading.Event()
+
+    def dripping() -> Iterator[bytes]:
+        yield b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
+        while not hung_up.wait(0.02):  # each piece comes in time
+            yield b"x"
+
+    with RawServer(dripping()) as server:
+        error = broken(converse(credentials(server.url), VIEW, timeout=0.3))
+        hung_up.set()
+    assert str(error) in (
+        f"no answer: {VIEW.route}: TimeoutError (the answer takes too long)",
+        f"no answer: {VIEW.route}: TimeoutError",
+    )
+
+
+def test_a_wait_of_everyone_holds_the_pace(converse: Converse, credentials: Make) -> None:
+    pace = Pace(None, Clock(1000.0))
+    converse(credentials("http://127.0.0.1:9"), Sleep(0.01), pace=pace)
+    assert pace.reserve() == 0
+    converse(credentials("http://127.0.0.1:9"), Sleep(0.01, everyone=True), pace=pace)
+    assert pace.reserve() == pytest.approx(0.01)

@@ -18,6 +18,7 @@ from airflow_provider_batch.protocol.audiences.block import Block
 from airflow_provider_batch.protocol.audiences.intake import Intake, in_blocks
 from airflow_provider_batch.protocol.audiences.members import AnnotatedId, Member
 from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1, cep
+from airflow_provider_batch.protocol.rows import Rows
 
 from .metered import Metered
 
@@ -426,3 +427,14 @@ def test_ids_to_remove_have_nothing_beside_them() -> None:
         InvalidMemberError, match=r"^vip: remove_ids\[1\]: attributes and tags go with an id to add only"
     ):
         list(Intake(values, "remove_ids", audience_name="vip", rules=rules, block_size=3).blocks())
+
+
+def test_a_value_that_is_skipped_has_the_place_that_its_source_names() -> None:
+    class Source(list[object]):
+        def blocks(self, size: int) -> Iterator[Rows]:
+            yield Rows(["a", "b"], "line {}".format)
+            yield Rows(["c", None], "page {}".format)
+
+    given = intake(Source(), on_invalid_id="skip")
+    assert [list(block) for block in given.blocks()] == [["a", "b"], ["c"]]
+    assert [rejection.where for rejection in given.rejections] == ["add_ids[3] (page 1)"]

@@ -185,6 +185,27 @@ def test_a_replace_is_searched_by_adding_and_then_sent_without_what_is_rejected(
     ]
 
 
+def test_a_replace_without_what_is_rejected_is_tried_again_too() -> None:
+    choosy = Choosy()
+    busy = [False, False, False, True]
+
+    def service(effect: Effect) -> Response | None:
+        if isinstance(effect, Sleep):
+            return None
+        replaces = isinstance(effect, Request) and effect.path.endswith("replace")
+        return Response(503) if replaces and choosy.calls and busy.pop() else choosy(effect)
+
+    writes = audience(on_rejected_chunk="bisect", replaces=True)
+    receipt = flow.run(writes.send(parcel(writes, chunk("a bad")), Backoff(lambda most: most)), service)
+    assert receipt.indexing_tokens == ("t2",)
+    assert choosy.calls[-1] == "replace a"
+
+
+def test_a_replace_has_the_type_where_the_version_asks_for_it() -> None:
+    writes = AudienceWrites(MEP_1_0, "vip", "advertising_ids", 100, replaces=True)
+    assert json.loads(writes.encode(chunk("a")).body or b"") == {"type": "advertising_ids", "ids": [{"id": "a"}]}
+
+
 def test_a_replace_of_which_nothing_is_accepted_is_an_error() -> None:
     service = Choosy()
     with pytest.raises(BatchRequestError) as caught:
