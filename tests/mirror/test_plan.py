@@ -273,6 +273,41 @@ def test_the_head_says_what_the_snapshot_is_of(path: Any) -> None:
     }
 
 
+def test_refused_ids_are_kept_beside_the_snapshot_as_nobodys(
+    path: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    mirror = mirror_at(path)
+    with mirror.plan(blocks(plain("abcd"))) as plan, plan.begin("run") as attempt:
+        attempt.commit(["token"], rejected=["d", "b"])
+    first, _, ids = content_of(mirror)("00000001.pending.gz").partition(b"\n")
+    pending = json.loads(first)
+    assert pending == {
+        "format": 1,
+        "owner": "",
+        "series": pending["nonce"],
+        "nonce": pending["nonce"],
+        "replaces": False,
+        "count": 2,
+    }
+    assert len(bytes.fromhex(pending["nonce"])) >= 8
+    assert ids == b"b\nd\n"
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(("runs", "generation"), [(2, 4), (0, 2)])
+def test_a_mirror_that_begins_anew_writes_over_nothing(path: Any, runs: int, generation: int) -> None:
+    mirror, batch = mirror_at(path), Batch()
+    for number in range(runs):
+        run(mirror, batch, plain("abc"[: number + 1]))
+    mirror.folder.create("head.json", b"")
+    mirror.folder.put("head.json", b"{")
+    run(mirror, batch, plain("xyz"), full_refresh=True)
+    assert json.loads(mirror.folder.read("head.json") or b"")["generation"] == generation
+
+
 def test_refused_ids_are_uncertain_for_the_next_run(path: Any) -> None:
     mirror, batch = mirror_at(path), Batch()
     run(mirror, batch, plain("abx"))
@@ -327,15 +362,19 @@ def test_without_a_snapshot_only_emptiness_is_guarded(path: Any) -> None:
     ("target", "reason"),
     [
         ({"audience_name": "other"}, "another audience, 'vip'"),
-        ({"audience_type": "advertising_ids"}, "another type, 'custom_ids'"),
-        ({"recipient": "elsewhere"}, "another app or project"),
+        ({"audience_type": "advertising_ids"}, "an audience of another type, 'custom_ids'"),
+        ({"recipient": "elsewhere"}, "an audience of another app or project, or at another host"),
     ],
 )
 def test_the_snapshot_of_another_audience_is_refused(path: Any, target: dict[str, str], reason: str) -> None:
     run(mirror_at(path), Batch(), plain("ab"))
-    with pytest.raises(SnapshotError, match=reason) as caught:
-        mirror_at(path, None, **target).plan(blocks(plain("ab")))
-    assert "full_refresh=True" in str(caught.value)
+    mirror = mirror_at(path, None, **target)
+    with pytest.raises(SnapshotError) as caught:
+        mirror.plan(blocks(plain("ab")))
+    assert str(caught.value) == (
+        f"{mirror.folder} holds the snapshot of {reason}: pass another snapshot_path; "
+        "or full_refresh=True replaces the audience and begins anew"
+    )
     batch = Batch(plain("z"))
     run(mirror_at(path, None, **target), batch, plain("ab"), full_refresh=True)
     assert batch.audience == plain("ab")
