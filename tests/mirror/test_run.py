@@ -427,6 +427,22 @@ def test_a_retry_of_a_replace_with_another_set_replaces_again(sandbox: Sandbox, 
     assert sandbox.members("vip") == {"a", "b", "e"}
 
 
+def test_a_retry_sends_what_its_first_try_has_not(sandbox: Sandbox, clock: Clock, tmp_path: Path) -> None:
+    arguments: dict[str, Any] = {"chunk_size": 1, "max_concurrency": 1, "journal": TaskStateJournal(Store())}
+    sandbox.faults(None, None, Fault(503))
+    with pytest.raises(BatchServerError):
+        mirror(tmp_path, ["a", "b", "c", "d"], **arguments)
+    result = mirror(tmp_path, ["a", "b", "c", "d"], **arguments)
+    assert (result.added, result.earlier_calls) == (4, 2)
+    assert sent(sandbox) == [{"a"}, {"b"}, {"c"}, {"d"}]
+
+
+def test_an_audience_that_is_missing_is_created_first(sandbox: Sandbox, clock: Clock, tmp_path: Path) -> None:
+    mirror(tmp_path, ["a"], audience_name="new", create_if_missing=True)
+    clock.now += 10
+    assert sandbox.members("new") == {"a"}
+
+
 def test_a_first_run_may_replace(sandbox: Sandbox, clock: Clock, tmp_path: Path) -> None:
     BatchHook().update_custom_audience("vip", add_ids=["x", "y"])
     clock.now += 10

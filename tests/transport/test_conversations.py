@@ -119,7 +119,7 @@ def test_no_redirect_is_followed(status: int, converse: Converse, credentials: M
         assert elsewhere.connections == 0
 
 
-@pytest.mark.parametrize("status", [302, 400, 401, 500])
+@pytest.mark.parametrize("status", [300, 302, 400, 401, 500])
 def test_the_keys_are_blotted_out_of_what_is_no_success(status: int, converse: Converse, credentials: Make) -> None:
     with RawServer(answer(status, {"message": f"{KEY} and {REST_KEY}"})) as server:
         (given,) = converse(credentials(server.url), PUSH)

@@ -66,7 +66,6 @@ def refusal(attributes: object, rules: MemberRules = V2, tags: object = None) ->
     [
         ("gold", "gold"),
         ("", ""),
-        # By a name that can be asked for: of its signs pytest makes others each time.
         pytest.param('a "quoted" \\ line\nÜ 😀', 'a "quoted" \\ line\nÜ 😀', id="signs"),
         (Plan.FREE, "free"),
         (0, 0),
@@ -341,3 +340,17 @@ def test_tags_may_be_any_iterable() -> None:
         yield "new"
 
     assert written(None, V1_1, named()) == {"tags": ["new"]}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "reason"),
+    [
+        ({" ": 1}, "an attribute's name must be text that is not blank"),
+        ({7: 1}, "an attribute's name must be text that is not blank"),
+        ({"a": "\ud800"}, "an attribute or tag has a lone surrogate; decode the source with the right encoding"),
+        ({"vip": True}, "attribute 'vip': a value of type bool is none; pass 0 or 1, or text"),
+        ({"vip": b"x"}, "attribute 'vip': a value of type bytes is none"),
+    ],
+)
+def test_a_reason_is_given_whole(attributes: object, reason: str) -> None:
+    assert refusal(attributes) == reason

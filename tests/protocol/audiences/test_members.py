@@ -236,6 +236,12 @@ def test_a_member_that_is_none_is_refused_without_being_shown(value: object, rea
     assert SECRET not in str(caught.value)
 
 
+def test_other_fields_belong_into_attributes() -> None:
+    assert str(refusal({"id": "a", "name": "Zoe"})) == (
+        "a member has only the fields id, attributes and tags; move other fields into attributes"
+    )
+
+
 def test_a_member_does_not_print_itself() -> None:
     assert repr(Member(SECRET, {"a": SECRET}, [SECRET])) == "Member()"
 
