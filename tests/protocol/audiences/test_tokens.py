@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
-from airflow_provider_batch.protocol.audiences.tokens import LAST_WRITE, named, read_indexing_tokens
+from airflow_provider_batch.protocol.audiences.tokens import LAST_WRITE, describe_tokens, read_indexing_tokens
 
 
 class Lazy(Sequence[list[str]]):
@@ -89,8 +89,8 @@ def test_text_that_only_begins_like_a_list_is_refused(value: str) -> None:
     ],
 )
 def test_of_many_tokens_the_first_five_are_named(many: int, text: str) -> None:
-    assert named([f"t{number}" for number in range(many)]) == text
+    assert describe_tokens([f"t{number}" for number in range(many)]) == text
 
 
 def test_the_last_write_has_no_token_to_name() -> None:
-    assert named([LAST_WRITE]) == "the last write"
+    assert describe_tokens([LAST_WRITE]) == "the last write"
