@@ -50,8 +50,8 @@ class Settings:
 
     :param timeout: seconds to wait for a connection, and for each part of an answer.
     :param max_attempts: the most attempts of one call.
-    :param max_concurrency: the most calls of one push in flight. Four hide most of the latency of a call of 10,000 ids
-        and are no burden to a service without documented limits.
+    :param max_concurrency: the most calls of one push in flight. Four hide most of the latency of calls of 10,000 ids,
+        and are a modest load for a service that documents no limits.
     :param requests_per_second: the most requests in any second; None for no limit.
     :param dashboard_url: the target of a task's link. It is stored and shown in clear.
     """

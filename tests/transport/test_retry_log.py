@@ -21,8 +21,8 @@ def test_retries_are_told_every_few_seconds(caplog: pytest.LogCaptureFixture) ->
         now = 105.0
         log.record(again)
     assert caplog.messages == [
-        "PATCH /path: answered 429; trying again in 2.5 s, retry 1",
-        "PATCH /path: answered 429; trying again in 2.5 s, retry 4",
+        "retry 1 in 2.5 s: PATCH /path: answered 429",
+        "retry 4 in 2.5 s: PATCH /path: answered 429",
     ]
 
 

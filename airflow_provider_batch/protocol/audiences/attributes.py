@@ -86,7 +86,7 @@ def _kind(declared: str, value: object, name: str) -> str:
     """Return the kind of *value*, which must be the one that its key declares."""
     if isinstance(value, str):
         if declared == "url" and not _ADDRESS.fullmatch(value):
-            raise ValueError(f"attribute {_shown(name)}: its value is not a URL such as https://….")
+            raise ValueError(f"attribute {_shown(name)}: its value is not a URL such as https://…")
         return declared or "text"
     if isinstance(value, date):  # a datetime is one, too
         kind = "date"

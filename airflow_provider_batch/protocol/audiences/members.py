@@ -1,5 +1,5 @@
 """
-Members: the values that a DAG author may pass, and the checked id in each.
+Members: the values that a DAG author can pass, and the checked id in each.
 
 A raw value becomes one id, or a ValueError with the reason and the remedy. Ids are never trimmed or folded: Batch's are
 case- and whitespace-sensitive (https://doc.batch.com/ios/custom-data/customid/).
@@ -149,7 +149,9 @@ def _fault(value: str, max_length: int) -> str | None:
     if not value.strip():
         return f"the id is {'blank' if value else 'empty'}. Drop the row."
     if len(value) > max_length:
-        return f"the id has {len(value):,} characters, more than the {max_length} of Batch. Shorten or hash it."
+        return (
+            f"the id has {len(value):,} characters, more than the {max_length} that Batch accepts. Shorten or hash it."
+        )
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -57,7 +57,7 @@ def test_tokens_are_read_each_once_and_in_their_order(value: object, tokens: lis
 )
 def test_a_missing_xcom_does_not_pass_for_done(value: object) -> None:
     with pytest.raises(
-        InvalidArgumentError, match=r"^indexing_tokens: a missing XCom is no indexing token; pass the out"
+        InvalidArgumentError, match=r"^indexing_tokens: a missing XCom is not an indexing token\. Pass the out"
     ):
         read_indexing_tokens(value)
 
@@ -68,14 +68,14 @@ def test_a_missing_xcom_does_not_pass_for_done(value: object) -> None:
 )
 def test_what_is_no_token_is_refused(value: object) -> None:
     with pytest.raises(
-        InvalidArgumentError, match=r"^indexing_tokens: (this text|a value of type \w+) is no indexing token"
+        InvalidArgumentError, match=r"^indexing_tokens: (this text|a value of type \w+) is not an indexing token"
     ):
         read_indexing_tokens(value)
 
 
 @pytest.mark.parametrize("value", ["[", "['t0'", "[t0]", "[" * 100_000])
 def test_text_that_only_begins_like_a_list_is_refused(value: str) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"^indexing_tokens: a single text is not a list"):
+    with pytest.raises(InvalidArgumentError, match=r"^indexing_tokens: a single str is not a list"):
         read_indexing_tokens(value)
 
 
