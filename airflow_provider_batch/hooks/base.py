@@ -31,7 +31,7 @@ class BatchBaseHook(BaseHook):
     def __init__(self, batch_conn_id: str) -> None:
         super().__init__()
         self.batch_conn_id = batch_conn_id
-        self._at_work: set[threading.Event] = set()
+        self._in_progress: set[threading.Event] = set()
 
     def get_conn(self) -> requests.Session:
         """
@@ -48,7 +48,7 @@ class BatchBaseHook(BaseHook):
 
     def stop(self) -> None:
         """Stop the work in progress, from another thread or a signal: no further call is sent, and every wait ends."""
-        for stopped in tuple(self._at_work):
+        for stopped in tuple(self._in_progress):
             stopped.set()
 
     def _ask(self, flow: Flow[R]) -> R:
@@ -62,11 +62,11 @@ class BatchBaseHook(BaseHook):
 
         settings = self._settings
         transport = BlockingTransport(self._session, settings.credentials, self._pace, timeout=settings.timeout)
-        self._at_work.add(transport.stopped)
+        self._in_progress.add(transport.stopped)
         try:
             yield Line(settings, transport, self.log)
         finally:
-            self._at_work.discard(transport.stopped)
+            self._in_progress.discard(transport.stopped)
 
     @cached_property
     def _settings(self) -> Settings:

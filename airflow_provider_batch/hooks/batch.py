@@ -136,7 +136,7 @@ class BatchHook(AudienceHook):
         if changes is None:
             adds, removes = intake(_concatenated(add_ids), "add_ids"), intake(_concatenated(remove_ids), REMOVE_IDS)
         elif add_ids or remove_ids:
-            raise InvalidArgumentError("changes: add_ids or remove_ids are passed as well. Pass one or the other.")
+            raise InvalidArgumentError("changes: passed together with add_ids or remove_ids. Pass one or the other.")
         else:
             adds, removes = read_changes(changes, **intake.keywords)
         chunks = Chunks(adds, removes, size=chunk_size, disjoint=changes is not None)
@@ -233,7 +233,7 @@ class BatchHook(AudienceHook):
         dry_run: bool = False,
     ) -> MirrorResult:
         """
-        Send the changes after which the audience has exactly *ids*, among the ids that this mirror manages.
+        Send changes so that the audience has exactly *ids* among the ids that this mirror manages.
 
         What earlier runs sent is read from a snapshot, which advances once Batch has accepted every call. All ids are
         read, once, before the first call. Call :meth:`confirm_mirror` when the returned tokens are indexed. For the

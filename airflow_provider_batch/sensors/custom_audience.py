@@ -41,7 +41,7 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator):
     ``reschedule`` only from Airflow 3.3 on); after a transient error (no answer, 429, 5xx) the next poke tries again.
     ``REPLACED`` counts as confirmed, with a warning; an undocumented state never does. The event of an audience among
     its ``outlets`` (:func:`~airflow_provider_batch.assets.custom_audience.custom_audience_asset`) has ``nb_ids`` and
-    ``indexing_state`` as extra; with such an outlet and no tokens the sensor waits for the last write of anyone. See
+    ``indexing_state`` as extra; with such an outlet and no tokens it waits for the last write, whoever made it. See
     https://doc.batch.com/developer/api/cep/audiences/view and https://doc.batch.com/api/custom-audience/1.0/get/.
 
     :param audience_name: the audience that was pushed to. (templated)

@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_batch.links.batch import BatchDashboardLink, keep_dashboard_url
 from airflow_provider_batch.tasks.failure import fail_without_retry
-from airflow_provider_batch.tasks.outlets import check_alone, check_outlets, check_own
+from airflow_provider_batch.tasks.outlets import check_not_shared, check_outlets, check_own_audience
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -31,8 +31,8 @@ class AudienceTask(BaseOperator):
         super().pre_execute(context)
         with fail_without_retry():
             check_outlets(self, waits=self.wait_for_indexing)
-            check_own(self)
-            check_alone(self, context)
+            check_own_audience(self)
+            check_not_shared(self, context)
         keep_dashboard_url(self, context)
 
     @cached_property

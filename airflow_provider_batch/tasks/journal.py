@@ -2,11 +2,11 @@
 What a push has delivered, kept across the tries of a task: in the state store of Airflow 3.3 and later.
 
 What is kept true: the store never claims a chunk that Batch has not accepted. So tokens are written first and the head,
-which has their number, last; a try that dies in between leaves the old head, and a chunk too many is sent again, which
-is safe. Notes are written every few seconds and at the end, as a write takes longer than the work on a receipt.
+which has their number, last; a try that dies in between leaves the old head, and the next try sends a few chunks again,
+which is safe. The store is written every few seconds and at the end: a write takes longer than the work on a receipt.
 
-The tokens go in pages, because one value has a limit of size and a push may have thousands of calls: a write touches
-the last page and the head only. An XCom would not do: Airflow deletes a task's XComs when its next try starts.
+The tokens are in pages, because the size of a value is limited and a push may have thousands of calls; a write touches
+only the last page and the head. XComs do not fit: Airflow deletes those of a task when its next try starts.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ Checks of mapped tasks that push to one audience.
 Airflow runs mapped tasks in any order, also at once, and no page of Batch promises that calls are applied in the order
 of their arrival. So no mapped task may undo what another one does. None of them sees the ids of the others, so the
 check is made on the arguments in the DAG file: tasks that all only add, or all only remove, cannot undo each other's
-work, nor can tasks of which each has an audience of its own. For all else the author must promise it (``mapped_by``).
-A check of the ids would need them all in one place, which is what mapping avoids.
+work, nor can tasks that each have an audience of their own. In any other case the author must promise it
+(``mapped_by``). To check the ids themselves, they would all have to be in one place, which is what mapping avoids.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def check_outlets(operator: Any, *, waits: bool) -> None:
         )
 
 
-def check_own(operator: Any) -> None:
+def check_own_audience(operator: Any) -> None:
     """
     Check that the outlets of *operator* have no other audience than the task's own, over its connection.
 
@@ -52,7 +52,7 @@ def check_own(operator: Any) -> None:
         )
 
 
-def check_alone(operator: Any, context: Context) -> None:
+def check_not_shared(operator: Any, context: Context) -> None:
     """
     Check that the task is not one of several mapped ones that share an outlet.
 

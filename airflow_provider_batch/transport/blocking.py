@@ -3,10 +3,10 @@ One effect in, one answer out, with requests; safe to share between the threads 
 
 Deadlines. The timeout of requests limits each wait for bytes, not the whole answer: a server that sends a byte a minute
 would hold its thread for ever. So the body is read as it arrives, and the clock is checked after each piece. Every call
-ends, and with it every push that is stopped: an event, not a flag, so that a thread in a wait wakes up at once.
+ends, and so does every push that is stopped: ``stopped`` is an event, not a flag, and wakes a thread that waits.
 
-Session. One session serves all threads, because its open connections are what makes further calls cheap. It is safe to
-share as nothing in it changes once it is open: headers are fixed, cookies are not kept, redirects are not followed.
+Session. One session serves all threads, because its open connections make further calls cheap. It is safe to share, as
+nothing in it changes once it is open: headers are fixed, cookies are not kept, redirects are not followed.
 """
 
 from __future__ import annotations

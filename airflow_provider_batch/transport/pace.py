@@ -2,13 +2,13 @@
 A rate limit: evenly spaced slots for sending, shared by all that one process sends to one app.
 
 Batch documents no limit for audiences, though its CEP pages list a 429
-(https://doc.batch.com/developer/api/cep/audiences/update); third parties report one call a second. So the spacing is
-found as the calls go: each 429 doubles it, each success shrinks it a little, and time halves it, so that one burst does
-not slow a task down for long. The user's ``requests_per_second`` is a lower bound of the spacing. After a 429 or 503 no
-slot is given until that call's own wait is over: a service that is overloaded needs less of everything.
+(https://doc.batch.com/developer/api/cep/audiences/update); third parties report one call a second. So the spacing
+adapts: each 429 doubles it, each success shrinks it a little, and time halves it, so that one burst does not slow a
+task down for long. The user's ``requests_per_second`` sets the shortest spacing. After a 429 or 503 no slot is given
+until that call's own wait is over: an overloaded service needs fewer calls of every kind.
 
-A slot is reserved in advance. Threads that only checked whether the last call is long ago would all send at once when
-it is; so each waits for a slot of its own, and the lock is held for some arithmetic and never during a wait.
+Slots are reserved in advance. Threads that merely checked the time of the last call would all send at the same moment.
+With a slot of its own each, the lock is held for some arithmetic and never during a wait.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ class CreatedAudience:
 
 @dataclass(frozen=True, slots=True)
 class DeletedAudience:
-    """An audience that exists no more; ``deleted`` is False if it never did. ``indexing_token`` is None on MEP."""
+    """An audience that does not exist; ``deleted`` is True if it did before. MEP returns no ``indexing_token``."""
 
     name: str
     deleted: bool

@@ -1,8 +1,8 @@
 """
 A stream of changes -> the ids to add and the ids to remove. Of several changes of one id, the last counts.
 
-No page of Batch promises that calls are applied in the order in which they arrive, so an id goes in one call only, and
-its last change is known only at the end of the stream. Every id is therefore held, some 200 bytes each.
+No page of Batch promises that calls are applied in the order in which they arrive, so an id may be in one call only,
+and its last change is known at the end of the stream. Every id is therefore held, some 200 bytes each.
 """
 
 from __future__ import annotations

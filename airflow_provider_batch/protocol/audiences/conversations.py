@@ -4,16 +4,18 @@ Conversations about audiences: one verb of the API each, from the first request 
 Existence. Batch does not document what it answers for an audience that exists already, or does not exist. So the list
 of audiences decides, before a call and after one whose answer leaves it open.
 
-The search in a rejected chunk (:func:`write_bisected`). Batch documents neither whether one bad element makes it reject
-the whole call, nor an error that names the element. Calls of one id each would find it, but a chunk has 10,000. Halves
-need some 2 · log2(n) calls for one bad id: 28 for 10,000, and each half without a bad id is written on the way. They
-may be written in any order, as a chunk has each id once. A chunk that is rejected for a reason beside its ids would be
-halved down to its last id, so the number of calls is bounded, and far lower as long as Batch has accepted nothing.
+The search in a rejected chunk (:func:`write_bisected`). The errors of
+https://doc.batch.com/developer/api/mep/custom-audience/1.0/update name no element, and no page says whether one bad
+element rejects the whole call. Calls of one id each would find it, but a chunk has 10,000. Halves need some 2 · log2(n)
+calls for one bad id: 28 for 10,000, and each half without a bad id is written on the way, in any order, as a chunk has
+each id once. A chunk that is rejected for another reason would be halved down to its last id, so the number of calls
+is bounded, and the bound is far lower as long as Batch has accepted nothing.
 
-The wait (:func:`await_indexing`). No page promises that writes are applied in the order of their arrival: a token has
-the state of its own write alone, so every token is polled. They are polled one after the other: while the first one is
-pending, most others are applied, and then need one call each. Only the deadline ends the wait, not a number of
-attempts, because a worker or triggerer that waits an hour will see an outage of a few minutes.
+The wait (:func:`await_indexing`). A token has the state of its own write alone
+(https://doc.batch.com/api/custom-audience/1.0/get/), and no page promises that writes are applied in the order of their
+arrival, so every token is polled. They are polled one after the other: while the first is pending, most others are
+applied, and then need one call each. The deadline ends the wait, not a number of attempts: in an hour, an outage of a
+few minutes is to be expected.
 """
 
 from __future__ import annotations
