@@ -16,7 +16,7 @@ from airflow_provider_batch.protocol.arguments import check_limit, read_seconds
 from airflow_provider_batch.tasks.audience import AudienceTask
 from airflow_provider_batch.tasks.deferral import defer_until_indexed
 from airflow_provider_batch.tasks.failure import fail_without_retry
-from airflow_provider_batch.tasks.outlets import awaited, check_outlets, emit_outlet_events, withhold_events
+from airflow_provider_batch.tasks.outlets import awaited, check_outlets, emit_outlet_events, suppress_outlet_events
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -163,7 +163,7 @@ class PushOperator(RendersIdsAsCounts, AudienceTask):
         if journal is not None:
             journal.clear()
         if self.is_dry_run:
-            withhold_events(self)
+            suppress_outlet_events(self)
         emit_outlet_events(self, context, self._counts, audience.to_dict() if audience else None)
         return result.indexing_tokens
 

@@ -1,4 +1,4 @@
-"""Arguments as a DAG author gives them: one of a few words, a number in a range, a limit, a list in a text."""
+"""Checks of a DAG author's arguments: one of a few words, a number, a limit, a list that was rendered as text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OnRejectedChunk = Literal["fail", "bisect"]
 FirstRun = Literal["add", "replace"]
 OnDrift = Literal["warn", "fail", "ignore"]
 
-#: The words that each of these parameters takes.
+#: The values that each of these parameters accepts.
 CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "if_exists": get_args(IfExists),
     "if_missing": get_args(IfMissing),
@@ -29,12 +29,12 @@ CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "on_drift": get_args(OnDrift),
 }
 
-_NATIVE_ADVICE: Final = "pass the upstream task's .output, or set render_template_as_native_obj=True on the DAG"
+_NATIVE_ADVICE: Final = "Pass the upstream task's .output, or set render_template_as_native_obj=True on the DAG."
 
 
 def check_choice(name: str, value: object, choices: Collection[str] = ()) -> None:
     """
-    Check that *value* is one of *choices*, which :data:`CHOICES` has for most names.
+    Check that *value* is one of *choices*; those of most parameters are in :data:`CHOICES`.
 
     :raises InvalidArgumentError: if it is not.
     """
@@ -49,11 +49,11 @@ def check_count(name: str, value: object, most: int, what: str = "") -> int:
     """
     Return *value* if it is an integer from 1 to *most*.
 
-    :param what: the unit, for the error.
+    :param what: what is counted, for the error.
     :raises InvalidArgumentError: if it is not.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        unit = f" {what}" if what else ""
+        unit = f" ({what})" if what else ""
         raise InvalidArgumentError(f"{name}: {value!r:.80} is not an integer from 1 to {most:,}{unit}")
     return value
 
@@ -85,19 +85,19 @@ def read_limit(limit: object, name: str) -> float | None:
 
 
 def most(limit: float | None, whole: int) -> float | None:
-    """Return how many of *whole* the limit allows; None for any number."""
+    """Return how many of *whole* the limit allows; None if there is no limit."""
     return limit * whole if isinstance(limit, float) else limit
 
 
 def read_seconds(name: str, value: float | timedelta) -> float:
     """
-    Return a time in seconds.
+    Return a duration in seconds.
 
-    :raises InvalidArgumentError: if it is not a time above 0.
+    :raises InvalidArgumentError: if it is not a duration above 0.
     """
     number = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < math.inf:
-        raise InvalidArgumentError(f"{name}: {value!r:.80} is not a time; pass seconds above 0, or a timedelta")
+        raise InvalidArgumentError(f"{name}: {value!r:.80} is not a duration. Pass seconds above 0, or a timedelta.")
     return number
 
 
@@ -117,7 +117,7 @@ def list_in_text(text: str, argument: str) -> list[object]:
     """
     Return the list that a Jinja template without native rendering turned into *text*.
 
-    :raises InvalidArgumentError: for any other text: its characters are not ids.
+    :raises InvalidArgumentError: for any other text, whose characters must not be taken for ids.
     """
     for parse in (json.loads, ast.literal_eval) if text.lstrip().startswith("[") else ():
         try:
@@ -126,5 +126,5 @@ def list_in_text(text: str, argument: str) -> list[object]:
             continue
         if isinstance(values, list):
             return values
-    missing = " (the text 'None': the XCom it was rendered from is missing)" if text.strip() == "None" else ""
-    raise InvalidArgumentError(f"{argument}: a single text is not a list of ids{missing}; {_NATIVE_ADVICE}")
+    missing = " ('None': the XCom that it was rendered from is missing)" if text.strip() == "None" else ""
+    raise InvalidArgumentError(f"{argument}: a single str is not a list{missing}. {_NATIVE_ADVICE}")

@@ -1,12 +1,11 @@
 """
-Conversations with Batch as generators, and what drives them.
+Conversations with Batch as generators, and the drivers that run them.
 
-A flow yields what is to be done (a :class:`Request`, or a :class:`Sleep`) and is sent what came of it. A broken
-connection is an answer like any other, so that retrying is ordinary code, and one flow serves the blocking transport
-of the worker and the asynchronous one of the triggerer: :func:`run` and :func:`arun` are the same lines. Tests drive a
-flow by hand, without a network and without mocks.
+A flow yields an effect (a :class:`Request` or a :class:`Sleep`) and receives its result. A broken connection is a
+result, not an exception, so retrying is a loop. The worker's blocking transport and the triggerer's asynchronous one
+run the same flows: :func:`run` and :func:`arun` differ in ``await`` alone. Tests run a flow by hand, without mocks.
 
-What a single call means for its resource is not known here: *read* is passed in.
+A flow does not know what an answer means for its resource: *read* is passed in.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ R = TypeVar("R")
 Effect: TypeAlias = Request | Sleep
 Answer: TypeAlias = Response | BatchConnectionError | None
 Flow: TypeAlias = Generator[Effect, Answer, R]
-#: Makes a value of an answer of status 2xx.
+#: Turns an answer with a status 2xx into a value.
 Read: TypeAlias = Callable[[Response, Request], R]
 
 
@@ -38,10 +37,10 @@ class Done(Generic[R]):
 
 def advance(flow: Flow[R], answer: Answer) -> Effect | Done[R]:
     """
-    Give *answer* to *flow* and return what it wants next.
+    Send *answer* into *flow* and return its next effect, or its value.
 
-    Only here does StopIteration mean "finished". A driver that caught it around its whole loop would take one that a
-    transport raises for the end of the flow.
+    Only here does StopIteration mean "finished". A driver that caught it around its whole loop would mistake one that
+    a transport raises for the end of the flow.
     """
     try:
         return flow.send(answer)
@@ -50,7 +49,7 @@ def advance(flow: Flow[R], answer: Answer) -> Effect | Done[R]:
 
 
 def run(flow: Flow[R], perform: Callable[[Effect], Answer]) -> R:
-    """Drive *flow* to its end with a blocking transport."""
+    """Run *flow* to its end on a blocking transport."""
     answer: Answer = None
     while not isinstance(step := advance(flow, answer), Done):
         answer = perform(step)
@@ -58,7 +57,7 @@ def run(flow: Flow[R], perform: Callable[[Effect], Answer]) -> R:
 
 
 async def arun(flow: Flow[R], perform: Callable[[Effect], Awaitable[Answer]]) -> R:
-    """Drive *flow* to its end with an asynchronous transport."""
+    """Run *flow* to its end on an asynchronous transport."""
     answer: Answer = None
     while not isinstance(step := advance(flow, answer), Done):
         answer = await perform(step)
@@ -71,9 +70,9 @@ def no_retry(attempt: int, error: BatchError, waited: float) -> None:
 
 def exchange(request: Request, read: Read[R], delay: Delay) -> Flow[R]:
     """
-    Yield *request* until *read* can make a value of its answer.
+    Yield *request* until *read* accepts the answer, and return the value.
 
-    :param delay: how long to wait before the next attempt, or None to give up.
+    :param delay: returns the seconds to wait before the next attempt, or None to give up.
     """
     attempt, waited = 0, 0.0
     while True:
@@ -85,19 +84,19 @@ def exchange(request: Request, read: Read[R], delay: Delay) -> Flow[R]:
             if (pause := delay(attempt, error, waited)) is None:
                 _note_attempts(error, attempt)
                 raise
-            rest = Sleep(pause, everyone=_is_overloaded(error), retries=error)
+            sleep = Sleep(pause, everyone=_is_overloaded(error), retries=error)
         waited += pause
-        yield rest
+        yield sleep
 
 
 def exchange_once(
     request: Request, read: Read[R | None], happened: Callable[[], Flow[bool]], delay: Delay
 ) -> Flow[R | None]:
     """
-    Yield a write that Batch may reject if it is repeated, although the first one was applied.
+    Yield a write that must not be repeated once it was applied: a create or a delete.
 
-    A call that creates or deletes is not documented to be repeatable. After an answer that leaves open whether it was
-    applied, *happened* looks before the call is attempted again or given up; if it was, the value is None.
+    Batch does not document its answer to a repetition. After an error that leaves open whether the write was applied,
+    *happened* checks that before the next attempt and before giving up. The value is None if it was applied.
     """
     attempt, waited, unclear = 0, 0.0, False
     while True:
@@ -106,7 +105,7 @@ def exchange_once(
         try:
             return _value(answer, request, read)
         except BatchError as error:
-            # A 429 says that nothing was applied. The other transient errors leave it open.
+            # After a 429 nothing was applied. The other transient errors leave it open.
             unclear = unclear or (error.retryable and not isinstance(error, BatchRateLimitError))
             pause, failure = delay(attempt, error, waited), error
         if pause is not None:
@@ -124,7 +123,7 @@ def _note_attempts(error: BatchError, attempt: int) -> None:
 
 
 def _is_overloaded(error: BatchError) -> bool:
-    """Whether Batch asks for less of everything, and not only for another attempt of this call."""
+    """Whether all calls to Batch should wait, and not only the one that failed."""
     return isinstance(error, BatchAPIError) and error.status in (429, 503)
 
 

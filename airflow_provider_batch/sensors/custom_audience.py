@@ -17,7 +17,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_batch.exceptions import IndexingTimeoutError
-from airflow_provider_batch.protocol.audiences.tokens import named, read_indexing_tokens
+from airflow_provider_batch.protocol.audiences.tokens import describe_tokens, read_indexing_tokens
 from airflow_provider_batch.tasks.audience import AudienceTask
 from airflow_provider_batch.tasks.deferral import defer_until_indexed
 from airflow_provider_batch.tasks.failure import fail_without_retry
@@ -28,28 +28,27 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
 
-#: Where a rescheduled sensor keeps how far it is, in Airflow's store of the task instance.
-_MEMORY: Final = "indexing"
+#: The key of a rescheduled sensor's progress in the state store of the task instance.
+_PROGRESS: Final = "indexing"
 
 
 class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator):
     """
     Wait until Batch has indexed every write behind the tokens of one push, or of several mapped ones.
 
-    Returns the audience's view: name, type, description, nb_ids, created, updated, indexing_state. No tokens at all
-    is done at once and returns None. Each poke asks on from the first token that is not yet confirmed (in mode
-    ``reschedule`` only from Airflow 3.3 on); what may pass (no answer, 429, 5xx) is asked again with the next poke.
-    ``REPLACED`` counts as done, with a warning; a state that no page names never does. The event of an audience among
+    Returns the audience's view: name, type, description, nb_ids, created, updated, indexing_state. Without
+    tokens it ends at once and returns None. Each poke starts with the first token that is not yet confirmed (in mode
+    ``reschedule`` only from Airflow 3.3 on); after a transient error (no answer, 429, 5xx) the next poke tries again.
+    ``REPLACED`` counts as confirmed, with a warning; an undocumented state never does. The event of an audience among
     its ``outlets`` (:func:`~airflow_provider_batch.assets.custom_audience.custom_audience_asset`) has ``nb_ids`` and
-    ``indexing_state`` as extra; with such an outlet and no tokens the last write is waited for, whoever made it. See
+    ``indexing_state`` as extra; with such an outlet and no tokens it waits for the last write, whoever made it. See
     https://doc.batch.com/developer/api/cep/audiences/view and https://doc.batch.com/api/custom-audience/1.0/get/.
 
     :param audience_name: the audience that was pushed to. (templated)
     :param indexing_tokens: one token, a list of them, or the lists of mapped tasks. (templated)
-    :param audience_type: its type, which on the Mobile Engagement Platform says in which version of the API to ask.
-        (templated)
+    :param audience_type: its type, which on the Mobile Engagement Platform selects the version of the API. (templated)
     :param batch_conn_id: the Airflow connection that it was pushed with. (templated)
-    :param deferrable: ask once in the worker, then wait in the triggerer.
+    :param deferrable: poke once in the worker, then wait in the triggerer.
     """
 
     template_fields: Sequence[str] = ("audience_name", "indexing_tokens", "audience_type", "batch_conn_id")
@@ -77,21 +76,21 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator):
         self._pending: tuple[str, ...] = ()
 
     def execute(self, context: Context) -> Any:
-        """Poke; or ask once, and defer if that is not enough."""
+        """Poke until all tokens are confirmed; or poke once and defer."""
         self._confirmed = None
         if self.deferrable:
-            return self._indexed(context, self._ask_or_defer(context))
+            return self._indexed(context, self._poke_or_defer(context))
         try:
             return self._indexed(context, super().execute(context))
         except AirflowSensorTimeout as timeout:
             raise AirflowSensorTimeout(f"{timeout} {self._missing()}") from None
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Ask for the tokens that are not yet confirmed, up to the first that still is not."""
+        """Poll the tokens that are not yet confirmed, up to the first that still is not."""
         with fail_without_retry():
             tokens = awaited(self, read_indexing_tokens(self.indexing_tokens))
             if self._confirmed is None:
-                self._confirmed = self._recall(context, tokens)
+                self._confirmed = self._load_progress(context, tokens)
             outcome = self.hook.check_indexing(
                 self.audience_name, tokens[self._confirmed :], audience_type=self.audience_type
             )
@@ -99,12 +98,12 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator):
         self._pending = outcome.pending
         if outcome.pending:
             self.log.info("%s: %d of %d writes confirmed", self.audience_name, self._confirmed, len(tokens))
-            self._remember(context, tokens)
+            self._save_progress(context, tokens)
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=outcome.audience.to_dict() if outcome.audience else None)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the view that the trigger has seen."""
+        """Return the trigger's last view."""
         from airflow_provider_batch.triggers.custom_audience import IndexingEvent
 
         indexed = IndexingEvent.from_payload(event)
@@ -118,7 +117,7 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator):
         return self._indexed(context, indexed.audience)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
-        """Tell OpenLineage of the audience, with the number of its ids as its rows."""
+        """Report the audience to OpenLineage, with the number of its ids as its rows."""
         from airflow_provider_batch.tasks.lineage import audience_lineage
 
         rows = self._view.get("nb_ids") if self._view else None
@@ -129,9 +128,9 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator):
         emit_outlet_events(self, context, {"audience": self.audience_name, "type": self.audience_type}, view)
         return view
 
-    def _ask_or_defer(self, context: Context) -> Any:
+    def _poke_or_defer(self, context: Context) -> Any:
         start_time = time.time()
-        # Deferring costs two starts of a worker: ask once before.
+        # A deferral costs two starts of a worker, so poke once before.
         try:
             poked = self.poke(context)
         except AirflowFailException as error:
@@ -142,20 +141,20 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator):
             defer_until_indexed(self, self._pending, start_time=start_time, timeout=self.timeout)
         return poked.xcom_value
 
-    def _recall(self, context: Context, tokens: list[str]) -> int:
-        """Return how many tokens an earlier process of a rescheduled sensor saw confirmed: Airflow 3.3 keeps that."""
-        known = (self._store(context) or {}).get(_MEMORY) or {}
+    def _load_progress(self, context: Context, tokens: list[str]) -> int:
+        """Return how many tokens earlier processes of a rescheduled sensor confirmed; known from Airflow 3.3 on."""
+        known = (self._store(context) or {}).get(_PROGRESS) or {}
         return known["confirmed"] if known.get("of") == _digest(tokens) else 0
 
-    def _remember(self, context: Context, tokens: list[str]) -> None:
+    def _save_progress(self, context: Context, tokens: list[str]) -> None:
         if (store := self._store(context)) is not None:
-            store.set(_MEMORY, {"of": _digest(tokens), "confirmed": self._confirmed})
+            store.set(_PROGRESS, {"of": _digest(tokens), "confirmed": self._confirmed})
 
     def _store(self, context: Context) -> Any:
         return context.get("task_state_store") if self.reschedule else None
 
     def _missing(self) -> str:
-        return f"Not confirmed in {self.audience_name}: {named(self._pending)}"
+        return f"Not confirmed in {self.audience_name}: {describe_tokens(self._pending)}"
 
 
 def _digest(tokens: list[str]) -> str:

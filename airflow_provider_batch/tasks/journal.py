@@ -1,4 +1,13 @@
-"""What a push has delivered, kept across the tries of a task: in the state store of Airflow 3.3 and later."""
+"""
+What a push has delivered, kept across the tries of a task: in the state store of Airflow 3.3 and later.
+
+What is kept true: the store never claims a chunk that Batch has not accepted. So tokens are written first and the head,
+which has their number, last; a try that dies in between leaves the old head, and the next try sends a few chunks again,
+which is safe. The store is written every few seconds and at the end: a write takes longer than the work on a receipt.
+
+The tokens are in pages, because the size of a value is limited and a push may have thousands of calls; a write touches
+only the last page and the head. XComs do not fit: Airflow deletes those of a task when its next try starts.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +25,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: The keys in the store: the head, and the tokens in pages of so many, each far below the 64 KiB that Airflow's public
-#: API takes for one value. Only the last page and the head are written again.
+#: The keys in the store, and the tokens in one page: it stays far below the 64 KiB of one value that Airflow's public
+#: API accepts.
 _HEAD: Final = "push"
 _PAGE: Final = "push_page_{}"
 _PAGE_SIZE: Final = 1_000
 
-#: Seconds between two writes; each costs some 10 to 40 ms.
-_EVERY: Final = 5.0
+#: Seconds between two writes; each takes some 10 to 40 ms.
+_INTERVAL: Final = 5.0
 
-#: Seconds for which a journal is trusted. The store keeps it for weeks; by then the audience may have been replaced.
+#: Seconds for which a journal is trusted. The store keeps it for weeks, in which the audience may be replaced.
 _TRUSTED: Final = 24 * 3600.0
 
 
@@ -42,7 +51,7 @@ class TaskStateJournal:
         self._tokens: list[str] = []
         self._fingerprint = ""
         self._saved = 0
-        self._save_at = clock() + _EVERY
+        self._save_at = clock() + _INTERVAL
 
     @classmethod
     def of(cls, context: Context) -> TaskStateJournal | None:
@@ -63,7 +72,7 @@ class TaskStateJournal:
         return Delivered(self._fingerprint, tuple(tokens))
 
     def note(self, receipt: Receipt) -> None:
-        """Note that the next chunk in order was accepted; number 1 begins anew."""
+        """Note that the next chunk in order was accepted; number 1 starts over."""
         if receipt.number == 1:
             self._tokens, self._saved = [], 0
         self._tokens.extend(receipt.indexing_tokens)
@@ -72,17 +81,16 @@ class TaskStateJournal:
             self.close()
 
     def close(self) -> None:
-        """Write all that was noted and not yet written; what cannot be written costs a repetition, not the push."""
+        """Write what is not yet written; if that fails, a later try repeats calls, and the push goes on."""
         if self._saved == len(self._tokens):
             return
         try:
             self._save()
-        except Exception as error:  # noqa: BLE001 - whatever Airflow's API says, Batch has the ids
-            log.warning("what was accepted could not be kept for a retry: %s", type(error).__name__)
-        self._save_at = self._clock() + _EVERY
+        except Exception as error:  # noqa: BLE001 - an error of Airflow's API must not fail the push
+            log.warning("the progress of the push could not be stored for a retry: %s", type(error).__name__)
+        self._save_at = self._clock() + _INTERVAL
 
     def _save(self) -> None:
-        # The head last: it must not speak of tokens that are not there.
         for page in range(self._saved // _PAGE_SIZE, -(-len(self._tokens) // _PAGE_SIZE)):
             self._store.set(_PAGE.format(page), self._tokens[page * _PAGE_SIZE : (page + 1) * _PAGE_SIZE])
         head = {"chunks": len(self._tokens), "fingerprint": self._fingerprint, "at": self._clock()}
@@ -90,7 +98,7 @@ class TaskStateJournal:
         self._saved = len(self._tokens)
 
     def clear(self) -> None:
-        """Forget everything: after a success, as whoever clears the task wants all of it again, and for other ids."""
+        """Delete everything: for other ids, and after a success, as a cleared task sends everything again."""
         self._tokens, self._saved = [], 0
         head = self._store.get(_HEAD)
         self._store.delete(_HEAD)

@@ -1,4 +1,4 @@
-"""Paths in any storage that Airflow knows."""
+"""Paths in any storage that Airflow supports."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def storage_path(path: Any, conn_id: str | None = None) -> ObjectStoragePath:
     """
     Return *path* as a path of Airflow's object storage.
 
-    :param path: text, or such a path.
-    :param conn_id: the connection to the storage, where the path does not name it.
+    :param path: a str, or such a path.
+    :param conn_id: the connection to the storage, if the path does not name it.
     """
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 

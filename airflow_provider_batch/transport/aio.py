@@ -23,7 +23,7 @@ from airflow_provider_batch.transport.retry_log import RetryLog
 
 
 class AsyncTransport:
-    """Performs what a flow asks for; the client is closed by :func:`open_transport`."""
+    """Performs the effects of flows; :func:`open_transport` closes the client."""
 
     def __init__(self, client: httpx.AsyncClient, credentials: Credentials, pace: Pace, *, timeout: float) -> None:
         self._client = client
@@ -33,9 +33,9 @@ class AsyncTransport:
         self._retry_log = RetryLog()
 
     async def perform(self, effect: Effect) -> Answer:
-        """Do *effect* and return what came of it."""
+        """Perform *effect* and return its result."""
         if isinstance(effect, Sleep):
-            self._retry_log.tell(effect)
+            self._retry_log.record(effect)
             if effect.everyone:
                 self._pace.hold(effect.seconds)
             await asyncio.sleep(effect.seconds)
@@ -51,13 +51,13 @@ class AsyncTransport:
                 async with asyncio.timeout(self._timeout):
                     body = await _read(answer)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            # Not chained: the library's error holds the request, and its address holds the app's key.
-            return BatchConnectionError(f"no answer: {request.route}: {type(error).__name__}")
-        self._pace.learn(answer.status_code)
+            # Not chained: the library's error holds the request, and its URL holds the app's key.
+            return BatchConnectionError(f"{request.route}: no answer: {type(error).__name__}")
+        self._pace.adapt(answer.status_code)
         return Response(
             answer.status_code,
             {name.lower(): value for name, value in answer.headers.items()},
-            body if answer.is_success else self._credentials.blot_out(body),
+            body if answer.is_success else self._credentials.redact(body),
             time.time(),
         )
 
@@ -76,24 +76,21 @@ async def open_transport(credentials: Credentials, *, timeout: float, pace: Pace
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         timeout=timeout,
         follow_redirects=False,
-        # Over plain http a proxy of the environment would read the keys, though they are meant for this machine alone.
+        # Over plain http, which is for this machine alone, a proxy of the environment would read the keys.
         trust_env=credentials.encrypted,
-        # requests reads these variables, httpx does not: both transports shall trust the same.
-        verify=_trusted(os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")),
+        # requests reads these variables, httpx does not. Both transports must trust the same authorities.
+        verify=_ssl_context(os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")),
     ) as client:
         yield AsyncTransport(client, credentials, pace, timeout=timeout)
 
 
 @lru_cache(maxsize=1)
-def _trusted(bundle: str | None) -> ssl.SSLContext:
-    """Trust whom *bundle* names; made once a process, since it holds up the event loop for some 20 ms."""
+def _ssl_context(bundle: str | None) -> ssl.SSLContext:
+    """Return the context that trusts *bundle*; made once a process, as it blocks the event loop for some 20 ms."""
     if not bundle:
         return httpx.create_ssl_context()
-    return (
-        ssl.create_default_context(capath=bundle)
-        if os.path.isdir(bundle)
-        else ssl.create_default_context(cafile=bundle)
-    )
+    is_folder = os.path.isdir(bundle)
+    return ssl.create_default_context(cafile=None if is_folder else bundle, capath=bundle if is_folder else None)
 
 
 async def _read(answer: httpx.Response) -> bytes:

@@ -1,4 +1,13 @@
-"""One effect in, one answer out, with requests; safe to share between the threads of one push."""
+"""
+One effect in, one answer out, with requests; safe to share between the threads of one push.
+
+Deadlines. The timeout of requests limits each wait for bytes, not the whole answer: a server that sends a byte a minute
+would hold its thread for ever. So the body is read as it arrives, and the clock is checked after each piece. Every call
+ends, and so does every push that is stopped: ``stopped`` is an event, not a flag, and wakes a thread that waits.
+
+Session. One session serves all threads, because its open connections make further calls cheap. It is safe to share, as
+nothing in it changes once it is open: headers are fixed, cookies are not kept, redirects are not followed.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +32,7 @@ from airflow_provider_batch.transport.retry_log import RetryLog
 
 
 class _Session(requests.Session):
-    """A session for the keys of one app: no redirect takes them elsewhere, no call waits for ever."""
+    """A session with a default timeout that does not follow redirects, which would take the keys to another host."""
 
     def __init__(self, timeout: float) -> None:
         super().__init__()
@@ -40,20 +49,20 @@ class _Session(requests.Session):
 
 def open_session(credentials: Credentials, *, timeout: float) -> requests.Session:
     """
-    Return a session that carries the credentials' headers.
+    Return a session with the credentials' headers.
 
     :param timeout: seconds to wait for a connection, and for each part of an answer.
     """
     private_logs.install()
     session = _Session(timeout)
-    # Without an auth of its own, requests would put one from ~/.netrc in place of the key's header.
+    # Without this, requests would replace the key's header by credentials from ~/.netrc.
     session.auth = lambda prepared: prepared
     session.headers.update(credentials.headers)
-    # Over plain http a proxy of the environment would read the keys, though they are meant for this machine alone.
+    # Over plain http, which is for this machine alone, a proxy of the environment would read the keys.
     session.trust_env = credentials.encrypted
-    # No cookies: they are not part of the API, and a session's jar is the one thing that threads must not share.
+    # No cookies: they are not part of the API, and threads must not share a jar.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    # Nothing but the scheme that was checked: over https, plain http is not even spoken.
+    # Only the scheme that was checked: with an https address, no plain http at all.
     session.adapters.clear()
     session.mount(
         credentials.base_url.partition("//")[0] + "//", HTTPAdapter(pool_connections=1, pool_maxsize=MAX_CONNECTIONS)
@@ -63,11 +72,9 @@ def open_session(credentials: Credentials, *, timeout: float) -> requests.Sessio
 
 class BlockingTransport:
     """
-    Performs what a flow asks for.
+    Performs the effects of flows. Once ``stopped`` is set, it sends nothing more and ends every wait.
 
-    :param timeout: seconds that the body of an answer may take in all.
-
-    Once ``stopped`` is set, nothing more is sent and no wait goes on.
+    :param timeout: the most seconds that the body of an answer may take in all.
     """
 
     def __init__(self, session: requests.Session, credentials: Credentials, pace: Pace, *, timeout: float) -> None:
@@ -80,12 +87,12 @@ class BlockingTransport:
 
     def perform(self, effect: Effect) -> Answer:
         """
-        Do *effect* and return what came of it.
+        Perform *effect* and return its result.
 
         :raises PushStoppedError: if the push was stopped.
         """
         if isinstance(effect, Sleep):
-            self._retry_log.tell(effect)
+            self._retry_log.record(effect)
             if effect.everyone:
                 self._pace.hold(effect.seconds)
             self._sleep(effect.seconds)
@@ -108,35 +115,36 @@ class BlockingTransport:
             ) as answer:
                 body = _read(answer.raw, time.monotonic() + self._timeout)
         except (requests.RequestException, HTTPError, OSError) as error:
-            # Not chained: the libraries' errors quote the address, and the address holds the app's key.
-            return BatchConnectionError(f"no answer: {request.route}: {_cause(error)}")
-        self._pace.learn(answer.status_code)
+            # Not chained: the libraries' errors quote the URL, and the URL holds the app's key.
+            return BatchConnectionError(f"{request.route}: no answer: {_cause(error)}")
+        self._pace.adapt(answer.status_code)
         return Response(
             answer.status_code,
             {name.lower(): value for name, value in answer.headers.items()},
-            body if 200 <= answer.status_code < 300 else self._credentials.blot_out(body),
+            body if 200 <= answer.status_code < 300 else self._credentials.redact(body),
             time.time(),
         )
 
 
-def _read(raw: BaseHTTPResponse, give_up: float) -> bytes:
-    """Read an answer's body, as much of it as is of use, for as long as is reasonable."""
+def _read(raw: BaseHTTPResponse, deadline: float) -> bytes:
+    """Read the body of an answer, up to the limit, and until *deadline*."""
     body = bytearray()
+    # read1 returns what has arrived; read would wait for all of it.
     while len(body) < MAX_BODY and (piece := raw.read1(MAX_BODY - len(body), decode_content=True)):
         body += piece
-        if time.monotonic() > give_up:  # each piece came in time, but there is no end to them
+        if time.monotonic() > deadline:
             raise TimeoutError(errno.ETIMEDOUT, "the answer takes too long")
     return bytes(body)
 
 
 def _cause(error: BaseException) -> str:
-    """Name what broke, as deep as it is known, without the address that the libraries' texts quote."""
+    """Name the error and its causes by type alone: the libraries' texts quote the URL."""
     names = [type(error).__name__]
     while (inner := _inner(error)) is not None and len(names) < 5:
         error = inner
         names.append(type(error).__name__)
-    told = error.strerror if isinstance(error, OSError) and error.errno is not None else None
-    return " < ".join(names) + (f" ({told})" if told else "")
+    reason = error.strerror if isinstance(error, OSError) and error.errno is not None else None
+    return " < ".join(names) + (f" ({reason})" if reason else "")
 
 
 def _inner(error: BaseException) -> BaseException | None:

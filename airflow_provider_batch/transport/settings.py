@@ -25,14 +25,14 @@ from airflow_provider_batch.transport.pace import Pace, shared_pace
 #: https://doc.batch.com/developer/api/mep/custom-audience/1.0/update
 PUBLIC_BASE_URL: Final = "https://api.batch.com"
 
-#: Where its users see what has arrived.
+#: Batch's dashboard, where users see their audiences.
 PUBLIC_DASHBOARD_URL: Final = "https://dashboard.batch.com"
 
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
 
 class AirflowConnection(Protocol):
-    """What is read of an Airflow connection, beside its extra."""
+    """The fields that are read of an Airflow connection, beside its extra."""
 
     host: str | None
     port: int | None
@@ -49,11 +49,11 @@ class Settings:
     The settings of one connection.
 
     :param timeout: seconds to wait for a connection, and for each part of an answer.
-    :param max_attempts: how often one call is attempted at most.
-    :param max_concurrency: how many calls of one push are in flight. Four hide most of the latency of a call of 10,000
-        ids, without being a burden to a service whose limits are not documented.
+    :param max_attempts: the most attempts of one call.
+    :param max_concurrency: the most calls of one push in flight. Four hide most of the latency of calls of 10,000 ids,
+        and are a modest load for a service that documents no limits.
     :param requests_per_second: the most requests in any second; None for no limit.
-    :param dashboard_url: where a task's link leads. It is stored and shown in clear.
+    :param dashboard_url: the target of a task's link. It is stored and shown in clear.
     """
 
     credentials: Credentials
@@ -73,7 +73,7 @@ class Settings:
 
     @property
     def known_types(self) -> frozenset[str]:
-        """The types of audiences that the platform's versions take. Its answers may name others."""
+        """The types of audiences that the platform's versions accept. Its answers may name others."""
         return frozenset(name for dialect in self.credentials.platform.dialects for name in dialect.audience_types)
 
     @property
@@ -83,12 +83,12 @@ class Settings:
 
     @property
     def pace(self) -> Pace:
-        """The turns of everything that this process sends for the same app."""
+        """The pace that this process shares for the same app."""
         return shared_pace(self.credentials.digest, self.requests_per_second)
 
     def polling(self, patience: Patience, clock: Callable[[], float], *, started: float | None = None) -> Polling:
         """
-        Return how a state is asked for. A poll ends at its deadline and not after so many attempts.
+        Return how a state is polled: until a deadline, not for a number of attempts.
 
         :param started: when the wait began on *clock*; now by default.
         """
@@ -104,7 +104,7 @@ def read_settings(connection: AirflowConnection, extra: object) -> Settings:
     """
     Read the settings out of *connection* and its *extra*.
 
-    :raises BatchConfigurationError: for a missing key, an invalid address, an unknown or invalid extra.
+    :raises BatchConfigurationError: for a missing key, an invalid address, an unknown or invalid extra field.
     """
     if not isinstance(extra, Mapping):
         raise BatchConfigurationError('the connection\'s extra must be a JSON object such as {"timeout": 30}')
@@ -119,7 +119,7 @@ def read_settings(connection: AirflowConnection, extra: object) -> Settings:
     address = unquote(settings.get("dashboard_url", ""))
     if any(key in address for key in (credentials.api_key, credentials.rest_api_key)):
         raise BatchConfigurationError(
-            "the connection's extra field 'dashboard_url' must not contain a key: it is shown"
+            "the connection's extra field 'dashboard_url' is shown, but contains a key. Remove the key."
         )
     return Settings(credentials, **settings)
 
@@ -129,15 +129,15 @@ def _platform(name: str, api_version: str | None) -> Platform:
         return cep(api_version or NEWEST_CEP_VERSION)
     if api_version is not None:
         raise BatchConfigurationError(
-            "the connection's extra field 'api_version' is for the platform cep; on mep the audience's type decides: "
-            "1.1 for install_ids, 1.0 for the others"
+            "the connection's extra field 'api_version' is for the platform cep only. Remove it: on mep the audience's "
+            "type selects the version, 1.1 for install_ids and 1.0 for the others."
         )
     return MEP
 
 
 def _full_jitter(most: float) -> float:
-    """Draw a wait: tasks that failed together must not come back together."""
-    return random.uniform(0, most)  # noqa: S311 - it spreads load, it guards nothing
+    """Draw a wait, so that tasks that failed together do not come back together."""
+    return random.uniform(0, most)  # noqa: S311 - not for security
 
 
 def _base_url(connection: AirflowConnection) -> str:
@@ -146,13 +146,13 @@ def _base_url(connection: AirflowConnection) -> str:
         return _with_port(PUBLIC_BASE_URL, connection.port)
     if "://" not in host:
         scheme = connection.schema if connection.schema in ("http", "https") else "https"
-        # An address of IPv6 has colons of its own.
+        # An IPv6 address has colons of its own.
         host = f"{scheme}://[{host}]" if host.count(":") > 1 and not host.startswith("[") else f"{scheme}://{host}"
     return _with_port(host, connection.port)
 
 
 def _with_port(address: str, port: int | None) -> str:
-    """Put *port* into *address*, unless that says the same without it."""
+    """Add *port* to *address*, unless it has that port already."""
     scheme, _, rest = address.partition("://")
     authority, slash, path = rest.partition("/")
     if not port or port == _DEFAULT_PORTS.get(scheme) or authority.endswith(f":{port}"):
@@ -165,8 +165,8 @@ def _setting(name: str, value: object) -> tuple[str, Any]:
     name = name.removeprefix("extra__batch__")
     if name not in _SETTINGS:
         near = difflib.get_close_matches(name, _SETTINGS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(_SETTINGS)}"
-        raise BatchConfigurationError(f"the connection's extra has an unknown field {name!r}; {hint}")
+        hint = f"Did you mean {near[0]!r}?" if near else f"Use {', '.join(_SETTINGS)}."
+        raise BatchConfigurationError(f"the connection's extra has an unknown field {name!r}. {hint}")
     return name, _SETTINGS[name](name, value)
 
 
@@ -188,7 +188,7 @@ def _count(most: int) -> Callable[[str, object], int]:
 
 
 def _number(value: object) -> float:
-    """Read a number that a form or an environment variable may have given as text; what is none becomes NaN."""
+    """Return a number, which a form or an environment variable may give as text; NaN for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return math.nan
     try:
@@ -207,9 +207,9 @@ def _known_platform(name: str, value: object) -> str:
 
 
 def _cep_version(name: str, value: object) -> str:
-    if not isinstance(value, str) or not CEP_VERSION.fullmatch(value):  # as a number, 2.10 would be 2.1
+    if not isinstance(value, str) or not CEP_VERSION.fullmatch(value):  # as a float, 2.10 would be 2.1
         raise BatchConfigurationError(
-            f"the connection's extra field {name!r} must be a version of the audiences' API in quotes, such as "
+            f"the connection's extra field {name!r} must be a version of the audience API in quotes, such as "
             f'"{NEWEST_CEP_VERSION}"'
         )
     return value
@@ -228,7 +228,7 @@ def _web_address(name: str, value: object) -> str:
         )
     if "@" in parts.netloc:
         raise BatchConfigurationError(
-            f"the connection's extra field {name!r} must not contain credentials: it is shown"
+            f"the connection's extra field {name!r} is shown, but contains credentials. Remove them."
         )
     return address
 
@@ -246,8 +246,8 @@ _SETTINGS: Final[dict[str, Callable[[str, object], Any]]] = {
 
 @lru_cache(maxsize=1)
 def _user_agent() -> str:
-    # Kept: looking the version up reads and parses Airflow's metadata, for every wait of a triggerer.
+    # Cached, as looking the version up parses Airflow's metadata, and each wait in a triggerer needs it.
     try:
         return f"airflow-provider-batch/{__version__} apache-airflow/{version('apache-airflow')}"
-    except PackageNotFoundError:  # a worker may have no more of Airflow than its task SDK
+    except PackageNotFoundError:  # a worker may have only the task SDK of Airflow
         return f"airflow-provider-batch/{__version__}"

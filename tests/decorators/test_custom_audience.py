@@ -86,7 +86,7 @@ def test_changes(batch_sandbox: Sandbox, context: Any, ti: TaskInstance) -> None
 
 
 def test_actions_of_what_has_none(batch_sandbox: Sandbox, context: Any) -> None:
-    with pytest.raises(AirflowFailException, match=r"changes\[0\]: there is no action; say add or remove"):
+    with pytest.raises(AirflowFailException, match=r"changes\[0\]: the value has no action"):
         decorated(lambda: ["a"], mode="actions").execute(context)
     assert batch_sandbox.calls == []
 

@@ -353,7 +353,7 @@ def test_a_refused_chunk_stops_the_push(hook: BatchHook, batch_sandbox: Sandbox)
 
 
 def test_an_unknown_audience_is_told_as_such(hook: BatchHook, batch_sandbox: Sandbox) -> None:
-    with pytest.raises(BatchNotFoundError, match="check that the audience exists"):
+    with pytest.raises(BatchNotFoundError, match="Check that the audience exists"):
         hook.update_custom_audience("nobody", add_ids=["a"])
 
 
@@ -531,12 +531,12 @@ def test_right_keys_are_told_as_right(hook: BatchHook, batch_sandbox: Sandbox) -
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"password": "wrong-rest-key"}, ["401", "AUTHENTICATION_INVALID", "check the REST API key"]),
+        ({"password": "wrong-rest-key"}, ["401", "AUTHENTICATION_INVALID", "Check the connection's password"]),
         ({"login": "wrong-app-key"}, ["401", "AUTHENTICATION_INVALID", "the app's or project's key"]),
         ({"login": None}, ["no Batch API key (login)"]),
         ({"password": None}, ["no REST API key (password)"]),
-        ({"extra": {"tiemout": 3}}, ["unknown field 'tiemout'", "did you mean 'timeout'?"]),
-        ({"host": "http://api.batch.com"}, ["unencrypted; use https"]),
+        ({"extra": {"tiemout": 3}}, ["unknown field 'tiemout'", "Did you mean 'timeout'?"]),
+        ({"host": "http://api.batch.com"}, ["unencrypted. Use https"]),
     ],
 )
 def test_a_wrong_connection_is_told_in_words(
@@ -569,8 +569,8 @@ def test_a_missing_connection_is_told_in_words() -> None:
     ("status", "body", "words"),
     [
         (200, b"<html>hello</html>", "not a JSON object"),
-        (200, b"{}", "check that it is Batch's"),
-        (200, b'{"custom_audiences": {}}', "check that it is Batch's"),
+        (200, b"{}", "the host answered, but not with a list of audiences"),
+        (200, b'{"custom_audiences": {}}', "the host answered, but not with a list of audiences"),
         (302, b"", "redirects are not followed"),
         (503, b"", "503"),
     ],

@@ -91,11 +91,11 @@ def test_what_is_no_address_of_a_dashboard_is_refused(address: object, connect: 
 
 
 def test_an_address_that_is_shown_has_no_secrets(connect: Connect) -> None:
-    with pytest.raises(BatchConfigurationError, match="'dashboard_url' must not contain credentials") as caught:
+    with pytest.raises(BatchConfigurationError, match="'dashboard_url' is shown, but contains credentials") as caught:
         settings(connect(extra={"dashboard_url": "https://user:secret@dashboard.example.com"}))
     assert "secret" not in str(caught.value)
     for key in ("app-key-1", "rest-key-1", "rest%2Dkey%2D1"):
-        with pytest.raises(BatchConfigurationError, match="'dashboard_url' must not contain a key") as caught:
+        with pytest.raises(BatchConfigurationError, match="'dashboard_url' is shown, but contains a key") as caught:
             settings(connect(extra={"dashboard_url": f"https://dashboard.example.com/apps/{key}"}))
         assert key not in str(caught.value)
 
@@ -114,10 +114,10 @@ def test_the_names_of_early_forms_are_read_too(connect: Connect) -> None:
 @pytest.mark.parametrize(
     ("unknown", "hint"),
     [
-        ("time_out", "did you mean 'timeout'?"),
-        ("max_atempts", "did you mean 'max_attempts'?"),
-        ("request_per_second", "did you mean 'requests_per_second'?"),
-        ("verify", "known are platform, api_version, timeout, max_attempts, max_concurrency, requests_per_second"),
+        ("time_out", "Did you mean 'timeout'?"),
+        ("max_atempts", "Did you mean 'max_attempts'?"),
+        ("request_per_second", "Did you mean 'requests_per_second'?"),
+        ("verify", "Use platform, api_version, timeout, max_attempts, max_concurrency, requests_per_second"),
     ],
 )
 def test_an_unknown_extra_is_refused_with_a_hint(unknown: str, hint: str, connect: Connect) -> None:

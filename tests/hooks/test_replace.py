@@ -248,7 +248,7 @@ def test_an_empty_audience_cannot_shrink(stage: Stage) -> None:
 
 def test_without_a_figure_there_is_nothing_to_compare_with(stage: Stage) -> None:
     stage.sandbox.faults(Fault(200, body={"name": "vip", "indexing_state": "APPLIED"}))
-    with pytest.raises(GuardError, match="Batch does not report how many ids there are; leave out max_shrink"):
+    with pytest.raises(GuardError, match="max_shrink needs the number of ids, which Batch does not report"):
         replace(stage, ids(1), max_shrink=0.5)
     assert stage.asked("replace") == 0
 

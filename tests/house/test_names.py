@@ -10,7 +10,7 @@ from pathlib import Path
 import airflow_provider_batch
 
 #: The folders and modules whose sentences follow the rules for words; add to them what is clean.
-CLEAN = ("sandbox",)
+CLEAN = ("sandbox", "protocol", "push", "transport", "triggers", "hooks", "tasks", "sensors")
 
 PACKAGE = Path(airflow_provider_batch.__file__).parent
 TEXTS = {
@@ -27,7 +27,7 @@ _UNCLEAR = (
     r"[«»]"
     r"|\bReturn (?:if|that) "
     r"|\b(?:on no page|no page says)\b"
-    r"|\b(?:is|are) no\b"
+    r"|(?<![Tt]here )\b(?:is|are) no\b(?! longer\b)"
     r"|\b(?:tells?|told|says?|said|likewise|learnt|spelt|spelling|blotted)\b"
     r"|\b(?:may pass|in earnest)\b"
 )

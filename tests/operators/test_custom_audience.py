@@ -104,7 +104,7 @@ def test_it_pushes_a_summary_without_ids_and_tokens(batch_sandbox: Sandbox, cont
         "removed": 1,
         "duplicates": 2,
         "rejected": 1,
-        "rejections": ["add_ids[3]: empty or blank text is not a valid id; drop such rows"],
+        "rejections": ["add_ids[3]: the id is empty. Drop the row."],
         "calls": 1,
     }
     assert "id-" not in json.dumps(summary)

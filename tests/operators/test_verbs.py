@@ -149,7 +149,7 @@ def test_wrong_keys_fail_at_once(make: Callable[..., Any], stage: Stage, context
         ({"extra": {"platform": "cep"}, "login": ""}, r"the connection has no project key \(login\)"),
         ({"extra": {"platform": "cep"}, "password": ""}, r"no REST API key \(password\)"),
         ({"extra": {}}, "looks like a project's key, but its platform is mep"),
-        ({"extra": {"plattform": "cep"}}, "unknown field 'plattform'; did you mean 'platform'"),
+        ({"extra": {"plattform": "cep"}}, r"unknown field 'plattform'\. Did you mean 'platform'"),
     ],
 )
 @pytest.mark.parametrize("make", [create, delete, replace])

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import SourceError
-from airflow_provider_batch.protocol.audiences.members import Change, Member
+from airflow_provider_batch.protocol.audiences.members import NO_ACTION, Change, Member
 from airflow_provider_batch.protocol.rows import BadRow
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.files import FileSource
@@ -117,7 +117,7 @@ def test_attributes_tags_and_actions(ids: Any) -> None:
     assert values(ids(content, columns)) == [
         Change("add", Member("a", {"points": "3", "city": "Paris"}, ["vip", "new"])),
         Change("remove", Member("b")),
-        BadRow("the action is neither 'add' nor 'remove'"),
+        BadRow(NO_ACTION),
         Change("add", Member("", None, ["x"])),
     ]
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_batch.exceptions import BatchError, SourceError, SourceUnavailableError
-from airflow_provider_batch.protocol.audiences.members import Change, Member
+from airflow_provider_batch.protocol.audiences.members import NO_ACTION, Change, Member
 from airflow_provider_batch.protocol.rows import BadRow
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.sql import SqlSource
@@ -102,7 +102,7 @@ def test_attributes_tags_and_actions(database: Any) -> None:
         UNION ALL SELECT 'd', NULL, 1, 'x', NULL
     """
     columns = Columns("id", "op", {"points": "nb_points", "city": "city"}, "tags")
-    bad = BadRow("the action is neither 'add' nor 'remove'")
+    bad = BadRow(NO_ACTION)
     assert values(SqlSource(database, query, columns=columns)) == [
         Change("add", Member("a", {"nb_points": 3, "city": "Paris"}, ["vip", "new"])),
         Change("remove", Member("b", {"city": ""}, ["vip", "new"])),

@@ -131,7 +131,7 @@ def test_a_store_that_fails_does_not_fail_the_push(store: Store, caplog: pytest.
     journal = TaskStateJournal(Broken())
     note(journal, 1)
     journal.close()
-    assert "could not be kept" in caplog.text
+    assert "could not be stored for a retry" in caplog.text
 
 
 def test_before_airflow_3_3_there_is_no_journal() -> None:

@@ -21,7 +21,7 @@ from airflow_provider_batch.tasks.mapped import check_mapped
 from airflow_provider_batch.transfers.sql_to_custom_audience import SqlToCustomAudienceOperator
 
 MAY_UNDO = "may add an id that another removes"
-ONLY_IDS = "would make its ids the only ones"
+ONLY_IDS = "would remove the ids of the others"
 
 
 def checked(make: Callable[[], Any], first: dict[str, Any], **default_args: Any) -> None:
@@ -154,10 +154,10 @@ def test_arguments_of_an_upstream_task_may_be_anything_that_is_not_fixed() -> No
     def upstream() -> list[dict[str, Any]]:
         return []
 
-    with pytest.raises(InvalidArgumentError, match=r"say so in partial\(\): the mode, or remove_ids=None"):
+    with pytest.raises(InvalidArgumentError, match=r"set that in partial\(\): the mode, or remove_ids=None"):
         checked(lambda: update().expand_kwargs(upstream()), {"add_ids": ["a"]})
     checked(lambda: update(remove_ids=None).expand_kwargs(upstream()), {"add_ids": ["a"]})
-    with pytest.raises(InvalidArgumentError, match=r"say so in partial\(\): the mode"):
+    with pytest.raises(InvalidArgumentError, match=r"set that in partial\(\): the mode"):
         checked(lambda: sql(None).expand_kwargs(upstream()), {"parameters": SHARDS[0]})
     checked(lambda: sql("add").expand_kwargs(upstream()), {"parameters": SHARDS[0]})
 

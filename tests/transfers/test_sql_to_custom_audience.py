@@ -76,7 +76,7 @@ def test_actions(conn: Any, batch_sandbox: Sandbox, warehouse: Fill, context: An
 def test_an_action_that_is_none_is_named_by_its_row(batch_sandbox: Sandbox, warehouse: Fill, context: Any) -> None:
     warehouse("id, op", [("a", "add"), ("secret-1", "delete")])
     error = failure(push(sql="SELECT * FROM t", mode="actions", action_column="op"), context)
-    assert str(error) == "vip: changes[1] (row 2 of the query): the action is neither 'add' nor 'remove'"
+    assert str(error).startswith("vip: changes[1] (row 2 of the query): the action is neither 'add' nor 'remove'.")
     assert batch_sandbox.calls == []
 
 
@@ -280,7 +280,7 @@ def test_a_missing_column(mode: str, batch_sandbox: Sandbox, warehouse: Fill, co
 def test_null_ids_are_named_by_their_row(batch_sandbox: Sandbox, warehouse: Fill, context: Any) -> None:
     warehouse("id", [("secret-1",), (None,), ("secret-2",)])
     error = failure(push(), context)
-    assert str(error).startswith("vip: add_ids[1] (row 2 of the query): None is not a valid id")
+    assert str(error).startswith("vip: add_ids[1] (row 2 of the query): the id is missing (None). Drop the row.")
     assert "secret" not in repr(error)
     assert batch_sandbox.calls == []
 

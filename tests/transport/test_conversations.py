@@ -200,7 +200,7 @@ _TORN: dict[str, Script] = {
 def test_what_is_no_whole_answer_is_a_broken_connection(script: Script, converse: Converse, credentials: Make) -> None:
     with RawServer(script) as server:
         error = broken(converse(credentials(server.url), VIEW, timeout=5))
-    assert str(error).startswith("no answer: GET /1.0/{api_key}/custom-audience/vip: ")
+    assert str(error).startswith("GET /1.0/{api_key}/custom-audience/vip: no answer: ")
     assert error.retryable
 
 
@@ -243,7 +243,7 @@ def test_nobody_listening_is_a_broken_connection(converse: Converse, credentials
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         error = broken(converse(credentials(f"http://127.0.0.1:{unused.getsockname()[1]}"), VIEW))
-    assert "no answer: GET /1.0/{api_key}/custom-audience/vip: Connect" in str(error)
+    assert "GET /1.0/{api_key}/custom-audience/vip: no answer: Connect" in str(error)
 
 
 def test_an_unknown_host_is_a_broken_connection(converse: Converse, credentials: Make) -> None:

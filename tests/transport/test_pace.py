@@ -75,10 +75,10 @@ def test_a_429_spaces_the_turns_and_successes_close_them_up_again() -> None:
     clock = Clock(1000.0)
     pace = Pace(None, clock)
     for _ in range(3):
-        pace.learn(429)
+        pace.adapt(429)
     assert [pace.reserve() for _ in range(3)] == pytest.approx([0, 0.4, 0.8])
     for _ in range(1000):
-        pace.learn(201)
+        pace.adapt(201)
     pace.reserve()
     assert pace.reserve() - pace.reserve() == pytest.approx(0, abs=1e-6)
 
@@ -86,7 +86,7 @@ def test_a_429_spaces_the_turns_and_successes_close_them_up_again() -> None:
 def test_the_learnt_spacing_has_an_end() -> None:
     pace = Pace(None, Clock(1000.0))
     for _ in range(100):
-        pace.learn(429)
+        pace.adapt(429)
     pace.reserve()
     assert pace.reserve() == pytest.approx(2)
 
@@ -95,7 +95,7 @@ def test_what_was_learnt_is_forgotten_with_time() -> None:
     clock = Clock(1000.0)
     pace = Pace(None, clock)
     for _ in range(100):
-        pace.learn(429)
+        pace.adapt(429)
     clock.now += 30
     pace.reserve()
     assert pace.reserve() == pytest.approx(1)

@@ -10,10 +10,10 @@ from airflow_provider_batch.protocol.rows import Rejection
 
 class Block(list[str]):
     """
-    Ids of one argument, and where they stand in it. It is a list, so that iterating over it costs nothing extra.
+    Ids of one argument, and their places in it. It is a list, so that iterating over it costs nothing extra.
 
     :param positions: counted from 0, one for each id.
-    :param place: what the source calls a position; None for a plain list.
+    :param place: returns the source's name for a position; None for a plain list.
     :param annotated: whether some of the ids are annotated.
     """
 
@@ -49,6 +49,6 @@ class Block(list[str]):
         )
 
     def rejection(self, index: int, reason: str) -> Rejection:
-        """Return the rejection of the id at *index*, by its place in the source and not by its name."""
+        """Return the rejection of the id at *index*, which names its place and not the id."""
         position = self.positions[index]
         return Rejection(self.argument, position, reason, self.place(position) if self.place else "")

@@ -1,4 +1,9 @@
-"""A stream of changes -> the ids to add and those to remove. Of several changes of one id, the last counts."""
+"""
+A stream of changes -> the ids to add and the ids to remove. Of several changes of one id, the last counts.
+
+No page of Batch promises that calls are applied in the order in which they arrive, so an id may be in one call only,
+and its last change is known at the end of the stream. Every id is therefore held, some 200 bytes each.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +27,7 @@ def read_changes(
     """
     Read all *changes* and return the two sides of the push, which have no id in common.
 
-    No page promises that calls are processed in their order, so that an id may stand in one of them only: every id is
-    held until the last change is read, some 200 bytes each.
-
-    :raises InvalidMemberError: for the first value that is no change of an id, unless such values are skipped.
+    :raises InvalidMemberError: for the first value that is not a valid change, unless such values are skipped.
     """
     intake = Intake(
         changes,
@@ -38,17 +40,17 @@ def read_changes(
     )
     last: dict[str, tuple[str, int, bool]] = {}
     given = 0
-    for position, value, refuse in intake.values():
+    for position, value, reject in intake.values():
         given += 1
         try:
             if not isinstance(value, Change):
-                normalize(value, rules)  # says what is wrong with a row that could not be read
-                raise ValueError("there is no action; say add or remove")
+                normalize(value, rules)  # raises the reason if the row could not be read
+                raise ValueError("the value has no action. Pass a Change, or name the action_column.")
             if value.action not in ("add", "remove"):
                 raise ValueError(NO_ACTION)
             id_ = normalize(value.value, rules, removes=value.action == "remove")
-        except ValueError as refusal:
-            refuse(str(refusal))
+        except ValueError as error:
+            reject(str(error))
             continue
         last[id_] = (id_, position, value.action == "remove")
     intake.duplicates = given - intake.rejected - len(last)

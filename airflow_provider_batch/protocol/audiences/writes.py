@@ -15,7 +15,7 @@ from airflow_provider_batch.protocol.audiences.conversations import (
     await_indexing,
     confirmed,
     write,
-    write_around,
+    write_bisected,
 )
 from airflow_provider_batch.protocol.audiences.intake import Intake
 from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS
@@ -32,9 +32,9 @@ class AudienceWrites:
     """
     The writes of one push to one audience.
 
-    :param replaces: whether the first chunk takes the place of all members. One call replaces them by at most 10,000,
-        and a second replace would wipe the first, so the other chunks are added. They must wait until the replace is
-        applied: no page promises that writes are applied in order, and it would wipe them.
+    :param replaces: whether the first chunk replaces all members. One call takes at most 10,000, and a second replace
+        would wipe the first, so the other chunks are added. They wait until the replace is applied: no page promises
+        that writes are applied in order, and a later replace would wipe them.
     """
 
     dialect: Dialect
@@ -52,7 +52,7 @@ class AudienceWrites:
         return self.replaces
 
     def intake(self, on_invalid_id: OnInvalidId = "fail") -> partial[Intake]:
-        """Return what checks the values of one argument."""
+        """Return the function that checks the values of one argument."""
         return partial(
             Intake,
             audience_name=self.audience_name,
@@ -69,16 +69,16 @@ class AudienceWrites:
         return self._update(chunk)
 
     def send(self, parcel: Parcel[Chunk], delay: Delay) -> Flow[Receipt]:
-        """Send *parcel*; if Batch rejects it and that is asked for, send it in parts around the rejected ids."""
+        """Send *parcel*; after a 400, and with ``bisect``, send it in parts that leave out the rejected ids."""
         try:
             return _receipt(parcel, (yield from write(parcel.request, delay)))
         except BatchRequestError as error:
-            # A replace by nothing has no ids that could be rejected.
+            # A replace without ids has none that could be rejected.
             if error.status != 400 or self.on_rejected_chunk != "bisect" or not len(parcel.chunk):
                 raise
             rejection = error
-        # The search always adds, since every replace would wipe the part before it.
-        written: Written = yield from write_around(parcel.chunk, self._update, self._reject, delay)
+        # The search always updates: each replace would wipe the part before it.
+        written: Written = yield from write_bisected(parcel.chunk, self._update, self._reject, delay)
         if not self._is_replace(parcel.chunk):
             return _receipt(parcel, *written.indexing_tokens, rejected=written.rejected)
         if not written.accepted:
@@ -95,7 +95,7 @@ class AudienceWrites:
         confirmed(outcome, self.audience_name, self.patience.timeout)
         if not outcome.replaced:
             return ""
-        # No page rules out that a replace shows this state although no other has replaced it.
+        # No page rules out that a replace has this state without another replace.
         return "Batch reports that a later replace took over; the other ids are added to its members"
 
     def _is_replace(self, chunk: Chunk) -> bool:
@@ -105,7 +105,7 @@ class AudienceWrites:
         return encode.update_custom_audience(self.dialect, self.audience_name, self.audience_type, chunk)
 
     def _reject(self, chunk: Chunk, reason: str) -> Rejection:
-        """Notify of the one id of *chunk*, which Batch rejects."""
+        """Notify the caller that Batch rejects the one id of *chunk*."""
         rejection = chunk.rejection(reason)
         if self.on_rejection is not None:
             self.on_rejection(rejection, *chunk.add_ids, *chunk.remove_ids)
@@ -113,7 +113,7 @@ class AudienceWrites:
 
 
 def planned(chunks: Iterable[Chunk], clock: Callable[[], float]) -> Sent:
-    """Return the sum of what a push of *chunks* would send, without sending it."""
+    """Return the sum of a push of *chunks* that is not sent."""
     started, added, removed, calls = clock(), 0, 0, 0
     for chunk in chunks:
         added += len(chunk.add_ids)

@@ -364,7 +364,7 @@ def test_halves_of_a_chunk_keep_what_stands_beside_their_ids(adds: list[object],
         assert [pair for half in halves for pair in told(half.add_ids)] == told(chunk.add_ids)
         assert [pair for half in halves for pair in told(half.remove_ids)] == told(chunk.remove_ids)
         assert all(half.annotated is chunk.annotated for half in halves)
-        whole = chunk.of(halves)
+        whole = chunk.joined(halves)
         assert (told(whole.add_ids), told(whole.remove_ids)) == (told(chunk.add_ids), told(chunk.remove_ids))
         assert whole.annotated is chunk.annotated
 

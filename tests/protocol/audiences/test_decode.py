@@ -158,7 +158,7 @@ def test_a_redirect_is_explained() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "remedy"), [(401, "REST API key"), (403, "may not do this"), (404, "audience exists")]
+    ("status", "remedy"), [(401, "REST API key"), (403, "lack the permission"), (404, "audience exists")]
 )
 def test_an_error_that_a_setting_may_cause_names_a_remedy(status: int, remedy: str) -> None:
     assert remedy in str(error_of(Response(status)))
@@ -635,7 +635,7 @@ def test_a_page_with_a_cursor_is_followed_where_there_is_more(more: dict[str, An
 
 @pytest.mark.parametrize("more", [{}, {"next_from": None}, {"next_from": ["abc"]}, {"next_from": "abc"}])
 def test_more_without_a_way_to_it_is_an_error(more: dict[str, Any]) -> None:
-    with pytest.raises(BatchProtocolError, match="there are more audiences, but not the next_from"):
+    with pytest.raises(BatchProtocolError, match="answered has_more, but without a next_from"):
         listed(CEP, {"audiences": items(2), "has_more": True, **more}, start="abc")
 
 

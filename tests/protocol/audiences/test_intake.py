@@ -110,18 +110,18 @@ def frame() -> object:
 @pytest.mark.parametrize(
     ("value", "remedy"),
     [
-        ({"a": 1}, "pass one of its values, or list(ids) of its keys"),
-        (MappingProxyType({"a": 1}), "pass one of its values, or list(ids) of its keys"),
-        (b"ab", "decode and split them first"),
-        (bytearray(b"ab"), "decode and split them first"),
-        (memoryview(b"ab"), "decode and split them first"),
-        (io.StringIO("a\nb\n"), "pass (line.rstrip('\\n') for line in file)"),
-        (io.BytesIO(b"a\nb\n"), "pass (line.rstrip('\\n') for line in file)"),
-        (frame(), "pass its id column, e.g. frame['id']"),
-        (42, "pass a list of str"),
-        (1.5, "pass a list of str"),
-        (True, "pass a list of str"),
-        (object(), "pass a list of str"),
+        ({"a": 1}, "Pass one of its values, or list(…) of its keys."),
+        (MappingProxyType({"a": 1}), "Pass one of its values, or list(…) of its keys."),
+        (b"ab", "Decode and split them first."),
+        (bytearray(b"ab"), "Decode and split them first."),
+        (memoryview(b"ab"), "Decode and split them first."),
+        (io.StringIO("a\nb\n"), "Pass (line.rstrip('\\n') for line in file)."),
+        (io.BytesIO(b"a\nb\n"), "Pass (line.rstrip('\\n') for line in file)."),
+        (frame(), "Pass its id column, such as frame['id']."),
+        (42, "Pass a list of str."),
+        (1.5, "Pass a list of str."),
+        (True, "Pass a list of str."),
+        (object(), "Pass a list of str."),
     ],
 )
 def test_a_whole_argument_that_is_no_list_of_ids_is_refused_with_a_remedy(value: object, remedy: str) -> None:
@@ -150,15 +150,15 @@ def test_a_named_temporary_file_is_refused() -> None:
 def test_a_single_text_is_refused_with_advice(text: str) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
         intake(text)
-    assert str(caught.value).startswith("add_ids: a single text is not a list of ids")
+    assert str(caught.value).startswith("add_ids: a single str is not a list")
     assert str(caught.value).endswith(
-        "pass the upstream task's .output, or set render_template_as_native_obj=True on the DAG"
+        "Pass the upstream task's .output, or set render_template_as_native_obj=True on the DAG."
     )
 
 
 @pytest.mark.parametrize("text", ["None", " None\n"])
 def test_the_text_none_is_explained_by_a_missing_xcom(text: str) -> None:
-    with pytest.raises(InvalidArgumentError, match="the XCom it was rendered from is missing"):
+    with pytest.raises(InvalidArgumentError, match="the XCom that it was rendered from is missing"):
         intake(text)
 
 
@@ -181,7 +181,7 @@ def test_text_that_only_begins_like_a_list_is_refused(text: str) -> None:
 
 
 def test_a_list_in_text_is_checked_like_any_list() -> None:
-    with pytest.raises(InvalidMemberError, match=r"^vip: add_ids\[1\]: None is not a valid id"):
+    with pytest.raises(InvalidMemberError, match=r"^vip: add_ids\[1\]: the id is missing"):
         checked('["a", null]')
 
 
@@ -302,9 +302,9 @@ def test_skipped_values_are_counted_and_left_out(make: Any) -> None:
 def test_skipped_values_are_named_by_place_and_reason(make: Any) -> None:
     given = checked(make(["a", None, "b", "c", ""]), on_invalid_id="skip")
     list(given.blocks())
-    assert [(r.argument, r.position, r.reason.partition(";")[0]) for r in given.rejections] == [
-        ("add_ids", 1, "None is not a valid id"),
-        ("add_ids", 4, "empty or blank text is not a valid id"),
+    assert [(r.argument, r.position, r.reason) for r in given.rejections] == [
+        ("add_ids", 1, "the id is missing (None). Drop the row."),
+        ("add_ids", 4, "the id is empty. Drop the row."),
     ]
 
 
@@ -389,7 +389,7 @@ def test_every_slice_of_a_collection_keeps_what_stands_beside_its_ids() -> None:
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        (Member(None, {"a": 1}), "None is not a valid id"),
+        (Member(None, {"a": 1}), "the id is missing (None). Drop the row."),
         (Member("a", {"vip": True}), "attribute 'vip': a value of type bool is none"),
         ({"id": "a", "plan": SECRET}, "a member has only the fields id, attributes and tags"),
     ],

@@ -77,31 +77,31 @@ def test_whole_numbers_and_rows_of_one_column_become_text(value: object, id_: st
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        (None, "None is not a valid id; drop rows without an id"),
-        (True, "a bool is not a valid id; pass the id itself"),
-        (False, "a bool is not a valid id; pass the id itself"),
+        (None, "the id is missing (None). Drop the row."),
+        (True, "a bool is not a valid id. Pass the id itself"),
+        (False, "a bool is not a valid id. Pass the id itself"),
         (1.0, "a float is not a valid id"),
         (float("nan"), "a float is not a valid id"),
-        (b"a", "bytes are not a valid id; decode them"),
-        ({"name": "a"}, "a dict without the field id is not a member"),
-        ("", "empty or blank text is not a valid id; drop such rows"),
-        (" \t\n\u00a0\u2003", "empty or blank text is not a valid id; drop such rows"),
-        ("x" * 129, "129 characters exceed the 128 that Batch allows; shorten or hash"),
-        ("é" * 129, "129 characters exceed the 128"),
-        (10**128, "129 characters exceed the 128"),
-        (-(10**127), "129 characters exceed the 128"),
-        ((), "a row of 0 columns is not a valid id; select the id column alone"),
-        (("a", "b"), "a row of 2 columns is not a valid id; select the id column alone"),
+        (b"a", "bytes are not a valid id. Decode them"),
+        ({"name": "a"}, "the dict has no field id"),
+        ("", "the id is empty. Drop the row."),
+        (" \t\n\u00a0\u2003", "the id is blank. Drop the row."),
+        ("x" * 129, "the id has 129 characters, more than the 128 that Batch accepts. Shorten or hash"),
+        ("é" * 129, "the id has 129 characters, more than the 128"),
+        (10**128, "the id has 129 characters, more than the 128"),
+        (-(10**127), "the id has 129 characters, more than the 128"),
+        ((), "a row of 0 columns is not a valid id. Select the id column alone"),
+        (("a", "b"), "a row of 2 columns is not a valid id. Select the id column alone"),
         (["a", "b", "c"], "a row of 3 columns is not a valid id"),
         (Pair("a", 1), "a row of 2 columns is not a valid id"),
-        ((None,), "None is not a valid id"),
+        ((None,), "the id is missing (None). Drop the row."),
         ((True,), "a bool is not a valid id"),
         ((("a",),), "a value of type tuple is not a valid id"),
-        ("a\ud800", "a lone surrogate cannot be sent as UTF-8; decode the source"),
-        ("\udc00", "a lone surrogate cannot be sent as UTF-8; decode the source"),
+        ("a\ud800", "the id has a lone surrogate, which UTF-8 cannot encode. Read the source"),
+        ("\udc00", "the id has a lone surrogate, which UTF-8 cannot encode. Read the source"),
         (
             Decimal(1),
-            "a Decimal is not a valid id (7 and 7.00 are different texts); convert it to int or str first",
+            "a Decimal is not a valid id, as 7 and 7.00 are different texts. Convert it to int or str.",
         ),
         ({"a"}, "a value of type set is not a valid id"),
         (Opaque(), "a value of type Opaque is not a valid id"),
@@ -112,7 +112,7 @@ def test_anything_else_is_refused_with_a_reason_and_a_remedy(value: object, reas
 
 
 def test_a_number_that_python_does_not_print_is_too_long() -> None:
-    assert str(refusal(10**100_000)) == "an integer of more than 128 digits is not a valid id; hash it"
+    assert str(refusal(10**100_000)) == "an integer of more than 128 digits is not a valid id. Hash it."
 
 
 @pytest.mark.parametrize(
@@ -205,10 +205,10 @@ def test_an_annotated_id_is_equal_to_its_id() -> None:
     ("value", "reason"),
     [
         ({"id": SECRET, "name": SECRET}, "a member has only the fields id, attributes and tags"),
-        ({"attributes": {"a": SECRET}}, "a dict without the field id is not a member"),
-        ({"id": None, "attributes": {"a": SECRET}}, "None is not a valid id"),
-        ({"id": "", "attributes": {"a": SECRET}}, "empty or blank text is not a valid id"),
-        ({"id": {"id": SECRET}}, "a dict without the field id is not a member"),
+        ({"attributes": {"a": SECRET}}, "the dict has no field id"),
+        ({"id": None, "attributes": {"a": SECRET}}, "the id is missing (None). Drop the row."),
+        ({"id": "", "attributes": {"a": SECRET}}, "the id is empty. Drop the row."),
+        ({"id": {"id": SECRET}}, "the dict has no field id"),
         (Member(Member(SECRET)), "a value of type Member is not a valid id"),
         (Member(True), "a bool is not a valid id"),
         (Member("a", {"vip": True}), "a value of type bool is none"),
@@ -229,7 +229,7 @@ def test_a_member_does_not_print_itself() -> None:
 @pytest.mark.parametrize("rules", [MEP_1_1.members, CEP.members], ids=["1.1", "2.x"])
 def test_an_id_is_removed_by_itself_alone(rules: MemberRules) -> None:
     assert member(Member("a", {"plan": None}), rules, removes=True) == ("a", None)
-    with pytest.raises(ValueError, match="attributes and tags go with an id to add only; remove by the id alone"):
+    with pytest.raises(ValueError, match="an id to remove cannot have attributes or tags"):
         member(Member("a", {"plan": "gold"}), rules, removes=True)
 
 
@@ -238,7 +238,7 @@ def test_a_long_id_is_a_matter_of_one_zero(rules: MemberRules) -> None:
     assert member("i" * 1_000, rules) == ("i" * 1_000, None)
     assert are_ids(["i" * 1_000], rules.max_id_length)
     assert member(Member(10**500, {"a": 1}), rules)[0] == str(10**500)
-    with pytest.raises(ValueError, match="exceed the 128"):
+    with pytest.raises(ValueError, match="more than the 128"):
         member("i" * 129, MEP_1_0.members)
 
 
