@@ -288,15 +288,15 @@ class BatchHook(AudienceHook):
         :raises DriftError: if it is, and that is a failure.
         """
         check_choice("on_drift", on_drift)
-        standing = self._mirror(self._writes(audience_name, audience_type), snapshot_path).confirm(indexing_tokens)
-        if standing is None:
+        size = self._mirror(self._writes(audience_name, audience_type), snapshot_path).confirm(indexing_tokens)
+        if size is None:
             self.log.info("%s: another run has sent something since, and will wait for it", audience_name)
             return
         if on_drift == "ignore":
             return
         if nb_ids is None:
             nb_ids = self.get_custom_audience(audience_name, audience_type=audience_type).nb_ids
-        if (message := drift(nb_ids, *standing)) is None:
+        if (message := drift(nb_ids, *size)) is None:
             return
         if on_drift == "fail":
             raise DriftError(f"{audience_name}: {message}")
