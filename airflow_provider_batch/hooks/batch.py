@@ -23,6 +23,7 @@ from airflow_provider_batch.hooks.lineage import report_audience
 from airflow_provider_batch.mirror.guards import Limits, check_not_empty, check_shrink, drift
 from airflow_provider_batch.mirror.plan import Mirror
 from airflow_provider_batch.mirror.run import MirrorRun
+from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.protocol.arguments import (
     FirstRun,
     OnDrift,
@@ -342,12 +343,8 @@ class BatchHook(AudienceHook):
             self.log.info("%s: Batch does not report whether it is ready: %s", created.name, error)
 
     def _mirror(self, writes: AudienceWrites, snapshot_path: Any) -> Mirror:
-        return Mirror(
-            snapshot_path / _file_name(self.batch_conn_id) / writes.audience_name,
-            audience_name=writes.audience_name,
-            audience_type=writes.audience_type,
-            recipient=self._settings.credentials.digest,
-        )
+        target = Target(writes.audience_name, writes.audience_type, self._settings.credentials.digest)
+        return Mirror(snapshot_path / _file_name(self.batch_conn_id) / writes.audience_name, target)
 
     def _push(
         self, writes: AudienceWrites, chunks: Chunks, window: int, journal: Journal | None, dry_run: bool

@@ -91,17 +91,12 @@ class _LocalFolder:
         except FileExistsError:
             return False
         except OSError:  # a file system without hard links
-            return self._create_unlinked(name, content)
+            with suppress(FileExistsError), (self._path / name).open("xb") as file:
+                file.write(content)
+                return True
+            return False
         finally:
             temporary.unlink()
-        return True
-
-    def _create_unlinked(self, name: str, content: bytes) -> bool:
-        try:
-            with (self._path / name).open("xb") as file:
-                file.write(content)
-        except FileExistsError:
-            return False
         return True
 
     def list_files(self) -> list[str]:

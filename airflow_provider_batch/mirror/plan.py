@@ -8,8 +8,8 @@ stays so until a later run has sent it again.
   answer may have been applied. Batch reports how many ids an audience has, but not which
   (https://doc.batch.com/developer/api/mep/custom-audience/1.0/view), so it cannot be looked up later.
 - A plan sends all uncertain ids again. So its note may replace the previous one, and nothing is lost.
-- A replace "removes everything added before" (https://doc.batch.com/api/custom-audience/1.1/replace). After one that
-  did not end well, any member may be missing: only another replace makes the audience certain again.
+- A replace removes all members first (https://doc.batch.com/api/custom-audience/1.1/replace). After one that failed,
+  any member may be missing: only another replace makes the audience certain again.
 - An id that Batch rejects is neither added nor removed, whatever the snapshot says of it: it stays uncertain.
 - The snapshot moves on once every call is accepted, since Batch documents no state of a write that was accepted and
   then failed. But an accepted write may be applied later, and Batch documents no order in which it applies writes. If
@@ -57,20 +57,11 @@ class Mirror:
     One audience and what was sent to it.
 
     :param path: a folder for this audience of this connection alone: a path as :func:`.folder.folder_at` takes it.
-    :param recipient: a digest of the app or project that the ids go to, and of its host.
     """
 
-    def __init__(
-        self,
-        path: Any,
-        *,
-        audience_name: str,
-        audience_type: str,
-        recipient: str,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, path: Any, target: Target, clock: Callable[[], float] = time.time) -> None:
         self.folder: Folder = folder_at(path)
-        self.target = Target(audience_name, audience_type, recipient)
+        self.target = target
         self.clock = clock
 
     @contextmanager
@@ -279,7 +270,7 @@ class Transaction:
         head = replace(self._head, indexing_tokens=tuple(indexing_tokens), written_at=now.isoformat(timespec="seconds"))
         if rejected:
             snapshot.write_rejected(folder, head.generation, sorted(map(line_of, map(str, rejected))))
-        snapshot.write_head(folder, head)
+        folder.write(snapshot.HEAD, head.to_json())
         try:
             snapshot.delete_outdated(folder, head, self._state.head, keep_pending=bool(rejected))
         except OSError as error:

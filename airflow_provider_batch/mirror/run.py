@@ -79,7 +79,7 @@ class MirrorRun:
             return self._result(writes, chunks, sent, plan, ids)
 
     def _send_nothing(self, plan: Plan) -> Sent:
-        """Return the tokens of the last run that are not indexed yet: its retry, which goes on waiting, needs them."""
+        """Return the unconfirmed tokens of the last run: if this is its retry, the wait for them goes on."""
         release_claim_of(self.mirror.folder, self.owner)  # that of a killed try
         tokens = plan.unconfirmed_tokens
         if tokens and self._await_last_run(plan, 0.0) is None:
@@ -95,8 +95,11 @@ class MirrorRun:
         journal: Journal | None,
         prepare: Callable[[], object] | None,
     ) -> Sent:
+        name, timeout = writes.audience_name, writes.patience.timeout
         if plan.unconfirmed_tokens:
-            self._confirm_last_run(plan)
+            self.line.log.info("%s: waiting until the writes of the last run are indexed", name)
+            if (outcome := self._await_last_run(plan, timeout)) is not None:
+                confirmed(outcome, name, timeout)
         if prepare is not None:
             prepare()
         rejected: list[str] = []
@@ -106,8 +109,7 @@ class MirrorRun:
             if self.writes.on_rejection is not None:
                 self.writes.on_rejection(rejection, id_)
 
-        writes_of_push = replace(writes, on_rejection=on_rejection)
-        push = Push(self.line, writes_of_push, writes.audience_name, self.max_concurrency)
+        push = Push(self.line, replace(writes, on_rejection=on_rejection), name, self.max_concurrency)
         with plan.begin(self.owner) as transaction:
             sent = push.run(
                 chunks,
@@ -118,13 +120,6 @@ class MirrorRun:
             )
             transaction.commit(sent.indexing_tokens, rejected=rejected)
         return sent
-
-    def _confirm_last_run(self, plan: Plan) -> None:
-        """Wait until the writes of the last run are indexed; :mod:`.plan` explains why."""
-        name, timeout = self.writes.audience_name, self.writes.patience.timeout
-        self.line.log.info("%s: waiting until the writes of the last run are indexed", name)
-        if (outcome := self._await_last_run(plan, timeout)) is not None:
-            confirmed(outcome, name, timeout)
 
     def _await_last_run(self, plan: Plan, timeout: float) -> IndexingOutcome | None:
         """

@@ -40,7 +40,7 @@ from airflow_provider_batch.mirror.lines import text_of
 from airflow_provider_batch.mirror.spool import read_lines
 
 _FORMAT: Final = 1
-_HEAD: Final = "head.json"
+HEAD: Final = "head.json"
 _SNAPSHOT: Final = re.compile(r"(\d{8})-[0-9a-f]+\.ids\.gz")
 _PENDING: Final = re.compile(r"(\d{8})\.pending\.gz")
 _CONFIRMED: Final = re.compile(r"(\d{8})\.confirmed")
@@ -53,7 +53,7 @@ _UNPARSABLE: Final = (ValueError, TypeError, KeyError, AttributeError)
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a snapshot is of; ``recipient`` is a digest of the app or project that the ids go to."""
+    """What a snapshot is of; ``recipient`` is a digest of the app or project that the ids go to, and of its host."""
 
     audience: str
     type: str
@@ -113,7 +113,7 @@ class State:
 
         :raises MirrorConflictError: otherwise.
         """
-        if folder.read(_HEAD) != self.head_json or _read_pending(folder, self.generation) != pending:
+        if folder.read(HEAD) != self.head_json or _read_pending(folder, self.generation) != pending:
             raise MirrorConflictError(
                 f"another run changed the mirror in {folder} after this run had compared its ids with it. Retry."
             )
@@ -126,7 +126,7 @@ def read_state(folder: Folder, target: Target, *, starts_anew: bool) -> State:
     :param starts_anew: the snapshot will not be used, so it may be damaged.
     :raises SnapshotError: if it is damaged, of another audience, or newer than this package.
     """
-    content = folder.read(_HEAD)
+    content = folder.read(HEAD)
     try:
         head = None if content is None else _parse_head(content, target, folder)
         generation = head.generation if head else 0
@@ -173,11 +173,6 @@ def read_pending_ids(folder: Folder, state: State) -> Iterator[list[str]]:
 def snapshot_name(generation: int, nonce: str) -> str:
     """Return the name of a snapshot's file."""
     return f"{generation:08d}-{nonce}.ids.gz"
-
-
-def write_head(folder: Folder, head: Head) -> None:
-    """Make *head* the one that counts."""
-    folder.write(_HEAD, head.to_json())
 
 
 def write_confirmed(folder: Folder, head: Head) -> None:
@@ -231,14 +226,14 @@ def _parse_head(content: bytes, target: Target, folder: Folder) -> Head:
         fields = json.loads(content)
         if fields.pop("format") > _FORMAT:
             raise SnapshotError(
-                f"{folder}/{_HEAD} was written by a newer version of this package. Upgrade the package; or, {_REMEDY}"
+                f"{folder}/{HEAD} was written by a newer version of this package. Upgrade the package; or, {_REMEDY}"
             )
         theirs = Target(**{name: fields.pop(name) for name in ("audience", "type", "recipient")})
         head = Head(target=theirs, indexing_tokens=tuple(fields.pop("indexing_tokens")), **fields)
         if not (type(head.generation) is type(head.count) is int and _SNAPSHOT.fullmatch(head.snapshot)):
             raise ValueError
     except _UNPARSABLE:
-        raise _damaged(folder, _HEAD, "the file cannot be read") from None
+        raise _damaged(folder, HEAD, "the file cannot be read") from None
     if theirs != target:
         raise SnapshotError(
             f"{folder} holds the snapshot of {_difference(theirs, target)}. Pass another snapshot_path; or, {_REMEDY}"

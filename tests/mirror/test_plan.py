@@ -25,6 +25,7 @@ from airflow_provider_batch.mirror.claim import LIFETIME
 from airflow_provider_batch.mirror.folder import folder_at
 from airflow_provider_batch.mirror.guards import Limits
 from airflow_provider_batch.mirror.plan import Mirror, Plan, Transaction
+from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.protocol.audiences.members import AnnotatedId
 from tests.clock import Clock
 
@@ -52,9 +53,7 @@ def mirror_at(
     audience_type: str = "custom_ids",
     recipient: str = "digest",
 ) -> Mirror:
-    return Mirror(
-        path, audience_name=audience_name, audience_type=audience_type, recipient=recipient, clock=clock or Clock(START)
-    )
+    return Mirror(path, Target(audience_name, audience_type, recipient), clock or Clock(START))
 
 
 def blocks(audience: Audience, size: int = 4) -> Iterator[list[str]]:
