@@ -2,7 +2,7 @@
 The claim on a mirror: one run at a time.
 
 What is kept true: of two runs that claim a mirror at the same moment, exactly one succeeds; and a run that lost its
-claim finds out before it moves the snapshot on.
+claim stops before it commits a snapshot.
 
 A claim is a file that is created exclusively. A killed worker releases nothing, so a claim expires half an hour after
 it was last renewed. Then whichever run first creates its successor, exclusively again, takes over. The successor's
@@ -10,8 +10,8 @@ name contains the nonce of the expired claim: claims form a chain from ``claim.j
 run that was replaced finds a successor of its own claim, and stops.
 
 One lock file does not suffice. Overwritten by whoever finds it expired, it would let two runs in: fsspec can write a
-file if it does not exist, but not if it still has the content that was read. Deleted and created anew, it would let in
-a second run, whose delete comes so late that it hits the new claim of the first.
+file if it does not exist, but not if it still has the content that was read. Deleted and created again, it would do
+the same: the delete of the second run can come so late that it removes the new claim of the first.
 """
 
 from __future__ import annotations

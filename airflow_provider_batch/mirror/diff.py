@@ -5,13 +5,13 @@ What is kept true: an id is left out only if the snapshot holds the same line an
 
 An uncertain id must not pass for unchanged, whatever the snapshot holds: an unfinished try may have removed it, or
 changed its attributes. So it goes into the comparison with a mark in place of its digest, which no line of the new set
-has, and comes out as an id to add or to remove. To leave the uncertain ids out and append them afterwards would send an
-id twice, with opposing actions: Batch documents no order of calls, so each id goes into one call.
+has, and comes out as an id to add or to remove. Appended to the result instead, it could be sent twice, with opposing
+actions: Batch documents no order in which it applies calls, so each id goes into one.
 
-Both sides are sorted, so a merge needs the memory of two blocks; two sets of ids would need both sides at once. A merge
-id by id runs in Python. But most lines agree on most days, so slices of both sides are compared at once, in C: they are
-short after a difference, and double as long as they agree. Where one side has ids that the other lacks, a search that
-doubles its steps finds their end.
+Both sides are sorted, so a merge needs the memory of two blocks; sets would need all ids of both sides. A merge of
+single ids would take several steps of Python for each. But on most days most lines agree, so slices of both sides are
+compared at once, in C: short ones after a difference, and twice as long each time they agree. Where one side has ids
+that the other lacks, a search that doubles its steps finds their end.
 """
 
 from __future__ import annotations

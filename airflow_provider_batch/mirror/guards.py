@@ -34,7 +34,7 @@ def check_not_empty(audience_name: str, given: int, *, allow_empty: bool) -> Non
     """Raise EmptySetError unless the new set has ids or may be empty."""
     if not given and not allow_empty:
         raise EmptySetError(
-            f"{audience_name}: there are no ids, which would remove all members. If that is intended, pass "
+            f"{audience_name}: the set of ids is empty, which would remove all members. If that is intended, pass "
             "allow_empty=True."
         )
 
@@ -46,7 +46,7 @@ def check_shrink(
     Raise GuardError if the set gets smaller by more than *max_shrink*.
 
     :param max_shrink: a count, or a share of *before* if it is a float; None for any.
-    :param whose: what *before* counts the ids of.
+    :param whose: the set that has *before* ids.
     """
     allowed = most(max_shrink, before)
     if allowed is not None and before - after > allowed:

@@ -1,7 +1,7 @@
 """
 Ids as lines of text, which sort by code points as their ids do.
 
-What is kept true: one line is one id, and no id sorts differently because of its attributes or of an id it begins with.
+What is kept true: one line is one id, and its attributes never change where it sorts.
 
 An id is its own line: only characters up to U+000D are escaped, as U+0002 and the character 32 places further on. So
 no line break and no U+0001 is ever part of an id. U+0001 separates the id from its attributes and tags, which are JSON

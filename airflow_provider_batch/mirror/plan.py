@@ -1,20 +1,20 @@
 """
-What a run sends, decided before its first call; and the run itself, which moves the snapshot on.
+What a run sends, decided before its first call; and the transaction that commits the new snapshot.
 
 What is kept true: an id whose membership may differ from the snapshot is noted as uncertain before it is sent, and
 stays so until a later run has sent it again.
 
 - All ids of a plan are noted before the first call: a killed worker notes nothing afterwards, and a call without an
-  answer may have been applied. Batch reports how many ids an audience has, but not which
-  (https://doc.batch.com/developer/api/mep/custom-audience/1.0/view), so it cannot be looked up later.
+  answer may have been applied. Batch reports how many ids an audience has, but not which ones
+  (https://doc.batch.com/developer/api/cep/audiences/view), so they cannot be looked up later.
 - A plan sends all uncertain ids again. So its note may replace the previous one, and nothing is lost.
-- A replace removes all members first (https://doc.batch.com/api/custom-audience/1.1/replace). After one that failed,
+- A replace drops all former members (https://doc.batch.com/developer/api/cep/audiences/replace). After one that failed,
   any member may be missing: only another replace makes the audience certain again.
-- An id that Batch rejects is neither added nor removed, whatever the snapshot says of it: it stays uncertain.
-- The snapshot moves on once every call is accepted, since Batch documents no state of a write that was accepted and
-  then failed. But an accepted write may be applied later, and Batch documents no order in which it applies writes. If
-  this run removed an id that the last run's write is still to add, the id might stay. So a run waits for the tokens of
-  the last run first. Within one run no two writes oppose each other: each id is sent once.
+- An id that Batch rejects is neither added nor removed, so the new snapshot may be wrong about it: it stays uncertain.
+- The new snapshot is committed once every call is accepted, since Batch documents no failed state of an accepted write.
+  But such a write may be applied later, and Batch documents no order in which it applies writes. If this run removed
+  an id that a write of the last run is still to add, the id might stay. So a run first waits for the tokens of the last
+  run. Within one run, no two writes oppose each other: each id is sent once.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 
 
 class SnapshotSize(NamedTuple):
-    """How many ids an audience has by its snapshot, and how many of them or beside them are uncertain."""
+    """The number of ids in a snapshot, and the number of ids that Batch may have or not."""
 
     ids: int
     uncertain: int
@@ -104,7 +104,7 @@ class Mirror:
 
         :param indexing_tokens: the tokens that were waited for. If the snapshot is that of another run by now, and its
             writes are not confirmed, nothing is noted and None is returned.
-        :raises SnapshotError: if there is no usable snapshot.
+        :raises SnapshotError: unless there is a usable snapshot.
         """
         state = snapshot.read_state(self.folder, self.target, starts_anew=False)
         if state.head is None:

@@ -125,8 +125,8 @@ class MirrorRun:
         """
         Poll the writes of the last run until they are indexed, or *timeout* seconds have passed.
 
-        Return None if Batch does not know a token any more: its lifetime is not documented, and an expired token must
-        not block every further run.
+        Return None if Batch no longer recognises a token: Batch documents no lifetime of tokens, and an expired one
+        must not block all further runs.
         """
         name = self.writes.audience_name
         waiting = partial(await_indexing, self.writes.dialect, name, plan.unconfirmed_tokens)

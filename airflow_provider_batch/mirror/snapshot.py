@@ -10,11 +10,11 @@ What is kept between runs: the ids that Batch has, as far as they are known, and
     claim.json, claim-….json        which run is at work
 
 What is kept true: at every moment, the head names a complete snapshot, and its pending file holds every id that may
-have been sent since. A worker may be killed between any two operations, and the next run still knows where it stands.
+have been sent since. A worker may be killed between any two operations, and the next run still knows what Batch may have.
 
 The head is written last and in one piece, because neither a disk nor an object store changes two files at once: one
-small file decides which of the others count. A single snapshot file that is overwritten would be the new set while the
-pending file is still that of the old one, or the other way round. The numbers connect the files: a new head ends the
+small file decides which of the others count. A single snapshot file that is overwritten would hold the new set while
+the pending file is still that of the old one, or the other way round. The numbers connect the files: a new head ends the
 validity of the old pending file without touching it. A snapshot's name contains a nonce, so that a run that has lost
 its claim cannot write over the snapshot that another run's head names. A confirmation is a file of its own, because it
 is written without the claim, and must not overwrite the head of a later run.
