@@ -23,6 +23,7 @@ from airflow_provider_batch.hooks.lineage import report_audience
 from airflow_provider_batch.mirror.guards import Limits, check_not_empty, check_shrink, drift
 from airflow_provider_batch.mirror.plan import Mirror
 from airflow_provider_batch.mirror.run import MirrorRun
+from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.protocol.arguments import (
     FirstRun,
     OnDrift,
@@ -291,15 +292,15 @@ class BatchHook(AudienceHook):
         :raises DriftError: if it has, and ``on_drift`` is ``fail``.
         """
         check_choice("on_drift", on_drift)
-        standing = self._mirror(self._writes(audience_name, audience_type), snapshot_path).confirm(indexing_tokens)
-        if standing is None:
+        size = self._mirror(self._writes(audience_name, audience_type), snapshot_path).confirm(indexing_tokens)
+        if size is None:
             self.log.info("%s: not confirmed, as another run has sent ids since", audience_name)
             return
         if on_drift == "ignore":
             return
         if nb_ids is None:
             nb_ids = self.get_custom_audience(audience_name, audience_type=audience_type).nb_ids
-        if (message := drift(nb_ids, *standing)) is None:
+        if (message := drift(nb_ids, *size)) is None:
             return
         if on_drift == "fail":
             raise DriftError(f"{audience_name}: {message}")
@@ -345,12 +346,8 @@ class BatchHook(AudienceHook):
             self.log.info("%s: Batch does not report whether the audience is ready: %s", created.name, error)
 
     def _mirror(self, writes: AudienceWrites, snapshot_path: Any) -> Mirror:
-        return Mirror(
-            snapshot_path / _file_name(self.batch_conn_id) / writes.audience_name,
-            audience_name=writes.audience_name,
-            audience_type=writes.audience_type,
-            recipient=self._settings.credentials.digest,
-        )
+        target = Target(writes.audience_name, writes.audience_type, self._settings.credentials.digest)
+        return Mirror(snapshot_path / _file_name(self.batch_conn_id) / writes.audience_name, target)
 
     def _push(
         self, writes: AudienceWrites, chunks: Chunks, window: int, journal: Journal | None, dry_run: bool

@@ -3,13 +3,22 @@ What is kept between runs: the ids that Batch has, as far as they are known, and
 
 ::
 
-    head.json                       which snapshot counts, and what it is of: written last, and in one piece
-    00000012-5f3a9c1e.ids.gz        the lines of generation 12, sorted; the one before is kept, too
+    head.json                       which snapshot counts, and of which audience it is
+    00000012-5f3a9c1e.ids.gz        the lines of generation 12, sorted; the previous snapshot is kept, too
     00000012.pending.gz             what an unfinished try may have sent since generation 12
     00000012.confirmed              Batch has indexed what was sent for generation 12
-    claim.json, claim-….json        who is at work
+    claim.json, claim-….json        which run is at work
 
-A snapshot's name holds a nonce, so that a run that is long past its time can never write over another's.
+What is kept true: at every moment, the head names a complete snapshot, and its pending file holds every id that may
+have been sent since. A worker may be killed between any two operations, and the next run still knows what Batch may
+have.
+
+The head is written last and in one piece, because neither a disk nor an object store changes two files at once: one
+small file decides which of the others count. A single snapshot file that is overwritten would hold the new set while
+the pending file is still that of the old one, or the other way round. The numbers connect the files: a new head ends
+the validity of the old pending file without touching it. A snapshot's name contains a nonce, so that a run that has
+lost its claim cannot write over the snapshot that another run's head names. A confirmation is a file of its own, because it
+is written without the claim, and must not overwrite the head of a later run.
 """
 
 from __future__ import annotations
@@ -18,6 +27,7 @@ import gzip
 import hashlib
 import json
 import re
+import secrets
 import shutil
 import zlib
 from collections.abc import Iterator
@@ -27,22 +37,24 @@ from typing import Final
 
 from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError
 from airflow_provider_batch.mirror.folder import TEMPORARY, Folder
+from airflow_provider_batch.mirror.lines import text_of
 from airflow_provider_batch.mirror.spool import read_lines
 
 _FORMAT: Final = 1
-_HEAD: Final = "head.json"
+HEAD: Final = "head.json"
 _SNAPSHOT: Final = re.compile(r"(\d{8})-[0-9a-f]+\.ids\.gz")
 _PENDING: Final = re.compile(r"(\d{8})\.pending\.gz")
 _CONFIRMED: Final = re.compile(r"(\d{8})\.confirmed")
-_REMEDY: Final = "full_refresh=True replaces the audience and begins anew"
+_REMEDY: Final = "to replace the audience and start a new snapshot, pass full_refresh=True."
 
-#: What reading a file raises that was cut or changed.
-_DAMAGES: Final = (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError)
+#: What reading a truncated or changed file raises, and what parsing one does.
+_UNREADABLE: Final = (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError)
+_UNPARSABLE: Final = (ValueError, TypeError, KeyError, AttributeError)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a snapshot is of; ``recipient`` is a digest of the app or project that the ids go to."""
+    """What a snapshot is of; ``recipient`` is a digest of the app or project that the ids go to, and of its host."""
 
     audience: str
     type: str
@@ -51,7 +63,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The snapshot that counts: how many lines it has, the digest of its text, and the tokens of its last push."""
+    """The snapshot that counts: the number of its lines, the digest of its text, and the tokens of its push."""
 
     generation: int
     snapshot: str
@@ -70,9 +82,9 @@ class Head:
 @dataclass(frozen=True, slots=True)
 class Pending:
     """
-    What is known of unfinished tries: whose the last was, and whether the audience's content is wholly unknown.
+    What is known of unfinished tries: the owner of the last one, and whether any member may have been replaced.
 
-    ``series`` is the same for tries of one owner that follow each other without another one's in between.
+    ``series`` is the same for tries of one owner that follow each other with no other owner's in between.
     """
 
     owner: str
@@ -82,101 +94,96 @@ class Pending:
     count: int
 
     def to_gzip(self) -> bytes:
-        """Return the beginning of the file; the ids follow it, compressed by themselves."""
+        """Return the first part of the file; the compressed lines of the ids follow it."""
         return gzip.compress(json.dumps({"format": _FORMAT, **asdict(self)}).encode() + b"\n", 1, mtime=0)
 
 
 @dataclass(frozen=True, slots=True)
-class Base:
-    """What a plan starts from; ``raw`` is the head as it stands, to see whether another run has moved it on."""
+class State:
+    """The state of a mirror that a plan starts from; ``head_json`` is the head as it was read."""
 
-    raw: bytes | None
+    head_json: bytes | None
     head: Head | None
     generation: int
     pending: Pending | None
     is_confirmed: bool = False
 
-    def check_still(self, folder: Folder, pending: Pending | None) -> None:
+    def check_unchanged(self, folder: Folder, pending: Pending | None) -> None:
         """
-        Return if no other run has ended since, and the last try that began is the one that noted *pending*.
+        Check that no other run has ended since, and that the last one to begin noted *pending*.
 
         :raises MirrorConflictError: otherwise.
         """
-        if folder.read(_HEAD) != self.raw or _read_pending(folder, self.generation) != pending:
+        if folder.read(HEAD) != self.head_json or _read_pending(folder, self.generation) != pending:
             raise MirrorConflictError(
-                f"another run has moved the mirror in {folder} on since this one compared its ids with it; try again"
+                f"another run changed the mirror in {folder} after this run had compared its ids with it. Retry."
             )
 
 
-def read_base(folder: Folder, target: Target, *, anew: bool) -> Base:
+def read_state(folder: Folder, target: Target, *, starts_anew: bool) -> State:
     """
-    Read what an audience's mirror has come to.
+    Read the state of an audience's mirror.
 
-    :param anew: nothing of it will be used, so damages do not matter.
+    :param starts_anew: the snapshot will not be used, so it may be damaged.
     :raises SnapshotError: if it is damaged, of another audience, or newer than this package.
     """
-    raw = folder.read(_HEAD)
+    content = folder.read(HEAD)
     try:
-        head = None if raw is None else _head(raw, target, folder)
+        head = None if content is None else _parse_head(content, target, folder)
         generation = head.generation if head else 0
         is_confirmed = folder.read(_confirmed_name(generation)) is not None
-        return Base(raw, head, generation, _read_pending(folder, generation), is_confirmed)
+        return State(content, head, generation, _read_pending(folder, generation), is_confirmed)
     except SnapshotError:
-        if not anew:
+        if not starts_anew:
             raise
-        return Base(raw, None, _unused_generation(folder), None)
+        return State(content, None, _unused_generation(folder), None)
 
 
 def read_snapshot(folder: Folder, head: Head) -> Iterator[list[str]]:
     """
     Yield the lines of the snapshot in blocks.
 
-    :raises SnapshotError: at the latest after the last of them, if they are not what was written.
+    :raises SnapshotError: at the latest after the last block, if they are not what was written.
     """
     digest, count = hashlib.sha256(), 0
-    for lines, text in _unpacked(folder, head.snapshot):
+    for lines, text in _read_gzip(folder, head.snapshot):
         digest.update(text.encode())
         count += len(lines)
         yield lines
     if (count, digest.hexdigest()) != (head.count, head.sha256):
-        raise _damaged(folder, head.snapshot, "it is not what was written")
+        raise _damaged(folder, head.snapshot, "the content is not what was written")
 
 
-def read_pending_ids(folder: Folder, base: Base) -> Iterator[list[str]]:
+def read_pending_ids(folder: Folder, state: State) -> Iterator[list[str]]:
     """
     Yield the lines of the ids that an unfinished try may have sent.
 
     :raises SnapshotError: if they cannot be read.
     """
-    if base.pending is None:
+    if state.pending is None:
         return
-    name = _pending_name(base.generation)
-    count = -1  # the first line is no id
-    for lines, _ in _unpacked(folder, name):
+    name = _pending_name(state.generation)
+    count = -1  # the first line is the Pending
+    for lines, _ in _read_gzip(folder, name):
         yield lines[1:] if count < 0 else lines
         count += len(lines)
-    if count != base.pending.count:
-        raise _damaged(folder, name, "it is cut")
+    if count != state.pending.count:
+        raise _damaged(folder, name, "the file is truncated")
 
 
-def put_head(folder: Folder, head: Head) -> None:
-    """Let *head* count from now on."""
-    folder.put(_HEAD, head.to_json())
+def snapshot_name(generation: int, nonce: str) -> str:
+    """Return the name of a snapshot's file."""
+    return f"{generation:08d}-{nonce}.ids.gz"
 
 
-def put_confirmed(folder: Folder, head: Head) -> None:
-    """Note that Batch has indexed what was sent for *head*, in a file of its own: a later head may be there by now."""
-    folder.put(_confirmed_name(head.generation), b"")
+def write_confirmed(folder: Folder, head: Head) -> None:
+    """Note that Batch has indexed what was sent for *head*."""
+    folder.write(_confirmed_name(head.generation), b"")
 
 
-def drop_pending(folder: Folder, generation: int) -> None:
-    """Forget what a try has noted that never came to its end."""
-    folder.delete(_pending_name(generation))
-
-
-def put_pending(folder: Folder, generation: int, pending: Pending, ids: Path) -> None:
+def write_pending(folder: Folder, generation: int, pending: Pending, ids: Path) -> None:
     """
-    Note what a try is about to send.
+    Note what a run is about to send.
 
     :param ids: a local file with the compressed lines of all ids that are uncertain from now on.
     """
@@ -187,54 +194,52 @@ def put_pending(folder: Folder, generation: int, pending: Pending, ids: Path) ->
     folder.upload(_pending_name(generation), whole)
 
 
-def snapshot_name(generation: int, nonce: str) -> str:
-    """Return the name of a snapshot's file."""
-    return f"{generation:08d}-{nonce}.ids.gz"
+def write_rejected(folder: Folder, generation: int, lines: list[str]) -> None:
+    """Note that the sorted *lines* of ids are uncertain, as Batch rejected them."""
+    nonce = secrets.token_hex(8)
+    pending = Pending(owner="", series=nonce, nonce=nonce, replaces=False, count=len(lines))
+    ids = gzip.compress(text_of(lines).encode(), 1, mtime=0)
+    folder.write(_pending_name(generation), pending.to_gzip() + ids)
 
 
-def forget(folder: Folder, head: Head, before: Head | None) -> None:
-    """Delete all that is behind *head*, but for the snapshot *before* it. Only for whoever holds the claim."""
-    kept = {head.snapshot, before.snapshot if before else ""}
-    for name in folder.names():
-        numbered = _PENDING.fullmatch(name) or _CONFIRMED.fullmatch(name)
-        if (
-            name.endswith(TEMPORARY)
-            or (numbered and int(numbered[1]) != head.generation)
-            or (_SNAPSHOT.fullmatch(name) and name not in kept)
-        ):
+def delete_outdated(folder: Folder, head: Head, before: Head | None, *, keep_pending: bool) -> None:
+    """
+    Delete all that does not count beside *head*, except the snapshot of *before*. Only for the holder of the claim.
+
+    :param keep_pending: keep the pending file of *head*; otherwise a try that never wrote its head has left it.
+    """
+    kept = {head.snapshot, before.snapshot if before else "", _confirmed_name(head.generation)}
+    if keep_pending:
+        kept.add(_pending_name(head.generation))
+    for name in folder.list_files():
+        ours = name.endswith(TEMPORARY) or any(kind.fullmatch(name) for kind in (_SNAPSHOT, _PENDING, _CONFIRMED))
+        if ours and name not in kept:
             folder.delete(name)
 
 
 def _unused_generation(folder: Folder) -> int:
-    matches = (kind.fullmatch(name) for name in folder.names() for kind in (_SNAPSHOT, _PENDING))
+    matches = (kind.fullmatch(name) for name in folder.list_files() for kind in (_SNAPSHOT, _PENDING))
     return 1 + max((int(found[1]) for found in matches if found), default=0)
 
 
-def _head(raw: bytes, target: Target, folder: Folder) -> Head:
+def _parse_head(content: bytes, target: Target, folder: Folder) -> Head:
     try:
-        fields = json.loads(raw)
-        newer = fields.pop("format") > _FORMAT
-        if not newer:
-            is_of = Target(**{name: fields.pop(name) for name in ("audience", "type", "recipient")})
-            head = Head(target=is_of, indexing_tokens=tuple(fields.pop("indexing_tokens")), **fields)
-            _check_kinds(head)
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise _damaged(folder, _HEAD, "it cannot be read") from None
-    if newer:
+        fields = json.loads(content)
+        if fields.pop("format") > _FORMAT:
+            raise SnapshotError(
+                f"{folder}/{HEAD} was written by a newer version of this package. Upgrade the package; or, {_REMEDY}"
+            )
+        theirs = Target(**{name: fields.pop(name) for name in ("audience", "type", "recipient")})
+        head = Head(target=theirs, indexing_tokens=tuple(fields.pop("indexing_tokens")), **fields)
+        if not (type(head.generation) is type(head.count) is int and _SNAPSHOT.fullmatch(head.snapshot)):
+            raise ValueError
+    except _UNPARSABLE:
+        raise _damaged(folder, HEAD, "the file cannot be read") from None
+    if theirs != target:
         raise SnapshotError(
-            f"{folder}/{_HEAD} was written by a newer version of this package: upgrade it; or {_REMEDY}"
-        )
-    if head.target != target:
-        raise SnapshotError(
-            f"{folder} holds the snapshot of {_difference(head.target, target)}: pass another snapshot_path; "
-            f"or {_REMEDY}"
+            f"{folder} holds the snapshot of {_difference(theirs, target)}. Pass another snapshot_path; or, {_REMEDY}"
         )
     return head
-
-
-def _check_kinds(head: Head) -> None:
-    if not (type(head.generation) is type(head.count) is int and _SNAPSHOT.fullmatch(head.snapshot)):
-        raise ValueError
 
 
 def _difference(theirs: Target, ours: Target) -> str:
@@ -256,25 +261,25 @@ def _pending_name(generation: int) -> str:
 def _read_pending(folder: Folder, generation: int) -> Pending | None:
     name = _pending_name(generation)
     try:
-        with folder.open(name) as raw, gzip.open(raw, "rb") as content:
+        with folder.open(name) as file, gzip.open(file, "rb") as content:
             fields = json.loads(content.readline())
             fields.pop("format")
             return Pending(**fields)
     except FileNotFoundError:
         return None
-    except (*_DAMAGES, ValueError, TypeError, KeyError, AttributeError):
-        raise _damaged(folder, name, "it cannot be read") from None
+    except (*_UNREADABLE, *_UNPARSABLE):
+        raise _damaged(folder, name, "the file cannot be read") from None
 
 
-def _unpacked(folder: Folder, name: str) -> Iterator[tuple[list[str], str]]:
+def _read_gzip(folder: Folder, name: str) -> Iterator[tuple[list[str], str]]:
     try:
-        with folder.open(name) as raw, gzip.open(raw, "rb") as content:
+        with folder.open(name) as file, gzip.open(file, "rb") as content:
             yield from read_lines(content)  # type: ignore[arg-type]  # a reader of bytes
     except FileNotFoundError:
-        raise _damaged(folder, name, "it is missing") from None
-    except _DAMAGES:
-        raise _damaged(folder, name, "it is cut or damaged") from None
+        raise _damaged(folder, name, "the file is missing") from None
+    except _UNREADABLE:
+        raise _damaged(folder, name, "the file is truncated or damaged") from None
 
 
 def _damaged(folder: Folder, name: str, reason: str) -> SnapshotError:
-    return SnapshotError(f"{folder}/{name}: {reason}; nothing was sent. {_REMEDY}")
+    return SnapshotError(f"{folder}/{name}: {reason}. Nothing was sent; {_REMEDY}")

@@ -10,7 +10,19 @@ from pathlib import Path
 import airflow_provider_batch
 
 #: The folders and modules whose sentences follow the rules for words; add to them what is clean.
-CLEAN = ("sandbox", "protocol", "push", "transport", "triggers", "hooks", "tasks", "sensors")
+CLEAN = (
+    "sandbox",
+    "protocol",
+    "push",
+    "transport",
+    "triggers",
+    "hooks",
+    "tasks",
+    "sensors",
+    "mirror",
+    "sources",
+    "exceptions",
+)
 
 PACKAGE = Path(airflow_provider_batch.__file__).parent
 TEXTS = {

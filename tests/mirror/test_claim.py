@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_batch.exceptions import MirrorConflictError
-from airflow_provider_batch.mirror.claim import DEAD_AFTER, RENEWED_EVERY, Claim
+from airflow_provider_batch.mirror.claim import LIFETIME, RENEWAL_INTERVAL, Claim
 from airflow_provider_batch.mirror.folder import Folder, folder_at
 from tests.clock import Clock
 
@@ -28,19 +28,19 @@ def test_one_run_has_the_claim_and_gives_it_back(folder: Folder) -> None:
     clock = Clock(START)
     claim = Claim(folder, "dag/task/monday", clock)
     with pytest.raises(
-        MirrorConflictError, match="dag/task/monday is at work on this mirror since 2026-09-21"
+        MirrorConflictError, match="dag/task/monday is at work on this mirror; its claim dates from 2026-09-21"
     ) as caught:
         Claim(folder, "dag/task/tuesday", clock)
     assert f"delete {folder}/claim.json" in str(caught.value)
     claim.release()
-    assert folder.names() == []
+    assert folder.list_files() == []
     Claim(folder, "dag/task/tuesday", clock)
 
 
 def test_a_dead_claim_is_taken_over(folder: Folder) -> None:
     clock = Clock(START)
     first = Claim(folder, "first", clock)
-    clock.now += DEAD_AFTER
+    clock.now += LIFETIME
     with pytest.raises(MirrorConflictError):
         Claim(folder, "second", clock)
     clock.now += 1
@@ -52,7 +52,7 @@ def test_a_dead_claim_is_taken_over(folder: Folder) -> None:
         Claim(folder, "third", clock)
     second.check()
     second.release()
-    assert folder.names() == []
+    assert folder.list_files() == []
 
 
 def test_a_retry_takes_over_at_once_what_its_own_try_left(folder: Folder) -> None:
@@ -65,7 +65,7 @@ def test_a_retry_takes_over_at_once_what_its_own_try_left(folder: Folder) -> Non
     with pytest.raises(MirrorConflictError):
         retry.check()
     another.release()
-    assert folder.names() == []
+    assert folder.list_files() == []
 
 
 def test_a_claim_that_is_renewed_lives_and_is_seldom_written(folder: Folder) -> None:
@@ -73,11 +73,11 @@ def test_a_claim_that_is_renewed_lives_and_is_seldom_written(folder: Folder) -> 
     counted = Mortal(folder, 1_000_000)
     claim = Claim(counted, "first", clock)
     for _ in range(100):
-        clock.now += DEAD_AFTER / 2
+        clock.now += LIFETIME / 2
         claim.renew()
     before = counted.lives
     for _ in range(100):
-        clock.now += RENEWED_EVERY / 101
+        clock.now += RENEWAL_INTERVAL / 101
         claim.renew()
     assert counted.lives == before
     with pytest.raises(MirrorConflictError):
@@ -87,20 +87,20 @@ def test_a_claim_that_is_renewed_lives_and_is_seldom_written(folder: Folder) -> 
 def test_a_claim_that_was_dead_but_not_taken_over_lives_on(folder: Folder) -> None:
     clock = Clock(START)
     claim = Claim(folder, "first", clock)
-    clock.now += 2 * DEAD_AFTER
+    clock.now += 2 * LIFETIME
     claim.renew()
     with pytest.raises(MirrorConflictError, match="first is at work"):
         Claim(folder, "second", clock)
     claim.release()
-    assert folder.names() == []
+    assert folder.list_files() == []
 
 
 def test_a_claim_that_is_dead_is_left_to_whoever_takes_it_over(folder: Folder) -> None:
     clock = Clock(START)
     claim = Claim(folder, "first", clock)
-    clock.now += 2 * DEAD_AFTER
+    clock.now += 2 * LIFETIME
     claim.release()
-    assert folder.names() == ["claim.json"]
+    assert folder.list_files() == ["claim.json"]
 
 
 def test_a_claim_that_was_deleted_is_lost(folder: Folder) -> None:
@@ -116,7 +116,7 @@ def test_a_claim_that_was_deleted_is_lost(folder: Folder) -> None:
 )
 def test_a_claim_that_cannot_be_read_is_a_claim(folder: Folder, content: bytes) -> None:
     folder.create("claim.json", content)
-    with pytest.raises(MirrorConflictError, match=r"cannot be read: .* delete .*claim\.json"):
+    with pytest.raises(MirrorConflictError, match=r"cannot be read\. .* delete .*claim\.json"):
         Claim(folder, "first", Clock(START))
 
 
@@ -179,7 +179,7 @@ def test_of_two_that_take_it_at_once_exactly_one_has_it(dead: int) -> None:
         folder, clock = folder_at(memory_path()), Clock(START)
         for number in range(dead):
             Claim(folder, f"dead {number}", clock)
-            clock.now += DEAD_AFTER + 1
+            clock.now += LIFETIME + 1
         turns = Turns([0 if step in ours else 1 for step in range(2 * steps)])
         taken: list[Claim] = []
 

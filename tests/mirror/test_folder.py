@@ -9,7 +9,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from upath import UPath
 
-from airflow_provider_batch.mirror.folder import Folder, LocalFolder, StoreFolder, folder_at
+from airflow_provider_batch.mirror.folder import Folder, _LocalFolder, _StoreFolder, folder_at
 
 from .folders import memory_path
 
@@ -39,7 +39,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
 
 
 def test_a_folder_is_empty_before_the_first_file(folder: Folder) -> None:
-    assert folder.names() == []
+    assert folder.list_files() == []
     assert folder.read("x") is None
     folder.delete("x")
     with pytest.raises(FileNotFoundError):
@@ -48,35 +48,35 @@ def test_a_folder_is_empty_before_the_first_file(folder: Folder) -> None:
 
 def test_what_is_written_is_read(folder: Folder, tmp_path: Path) -> None:
     assert folder.create("one", b"1")
-    folder.put("two", b"2")
-    folder.put("two", b"22")
+    folder.write("two", b"2")
+    folder.write("two", b"22")
     source = tmp_path / "source"
     source.write_bytes(b"3" * 3_000_000)
     folder.upload("three", source)
     folder.upload("one", source)
-    assert sorted(folder.names()) == ["one", "three", "two"]
+    assert sorted(folder.list_files()) == ["one", "three", "two"]
     assert folder.read("two") == b"22"
     assert folder.read("one") == folder.read("three") == source.read_bytes()
     with folder.open("three") as content:
         assert content.read(2) == b"33"
     folder.delete("one")
-    assert sorted(folder.names()) == ["three", "two"]
+    assert sorted(folder.list_files()) == ["three", "two"]
 
 
 def test_a_file_is_created_once(folder: Folder) -> None:
     assert folder.create("claim", b"first")
     assert not folder.create("claim", b"second")
     assert folder.read("claim") == b"first"
-    assert folder.names() == ["claim"]
+    assert folder.list_files() == ["claim"]
     folder.delete("claim")
     assert folder.create("claim", b"second")
 
 
 def test_a_path_on_the_disk_is_local_however_it_is_spelt(tmp_path: Path) -> None:
-    assert isinstance(folder_at(tmp_path), LocalFolder)
-    assert isinstance(folder_at(UPath(tmp_path)), LocalFolder)
-    assert isinstance(folder_at(UPath(f"file://{tmp_path}")), LocalFolder)
-    assert isinstance(folder_at(memory_path()), StoreFolder)
+    assert isinstance(folder_at(tmp_path), _LocalFolder)
+    assert isinstance(folder_at(UPath(tmp_path)), _LocalFolder)
+    assert isinstance(folder_at(UPath(f"file://{tmp_path}")), _LocalFolder)
+    assert isinstance(folder_at(memory_path()), _StoreFolder)
     assert str(folder_at(tmp_path)) == str(tmp_path)
 
 
@@ -85,10 +85,10 @@ def test_where_links_are_unknown_a_file_is_still_created_once(tmp_path: Path, mo
         raise PermissionError
 
     monkeypatch.setattr(os, "link", refused)
-    folder = LocalFolder(tmp_path)
+    folder = folder_at(tmp_path)
     assert folder.create("claim", b"first")
     assert not folder.create("claim", b"second")
-    assert (folder.read("claim"), folder.names()) == (b"first", ["claim"])
+    assert (folder.read("claim"), folder.list_files()) == (b"first", ["claim"])
 
 
 class Plainest:
@@ -109,7 +109,7 @@ class Plainest:
 
 @pytest.mark.parametrize("error", [TypeError(), NotImplementedError(), OSError(22, "precondition failed")])
 def test_a_store_may_say_otherwise_that_there_is_a_file(error: Exception) -> None:
-    folder = StoreFolder(memory_path())
+    folder = _StoreFolder(memory_path())
     folder._fs = Plainest(folder._fs, error)
     assert folder.create("claim", b"first")
     assert not folder.create("claim", b"second")
@@ -121,7 +121,7 @@ def test_an_error_that_is_none_of_a_file_that_is_there_is_raised() -> None:
         def pipe_file(self, path: str, content: bytes, **mode: object) -> None:
             raise self._error
 
-    folder = StoreFolder(memory_path())
+    folder = _StoreFolder(memory_path())
     folder._fs = Broken(folder._fs, PermissionError())
     with pytest.raises(PermissionError):
         folder.create("claim", b"first")

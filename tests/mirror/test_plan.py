@@ -21,10 +21,11 @@ from airflow_provider_batch.exceptions import (
     MirrorConflictError,
     SnapshotError,
 )
-from airflow_provider_batch.mirror.claim import DEAD_AFTER
+from airflow_provider_batch.mirror.claim import LIFETIME
 from airflow_provider_batch.mirror.folder import folder_at
 from airflow_provider_batch.mirror.guards import Limits
-from airflow_provider_batch.mirror.plan import Attempt, Mirror, Plan
+from airflow_provider_batch.mirror.plan import Mirror, Plan, Transaction
+from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.protocol.audiences.members import AnnotatedId
 from tests.clock import Clock
 
@@ -52,9 +53,7 @@ def mirror_at(
     audience_type: str = "custom_ids",
     recipient: str = "digest",
 ) -> Mirror:
-    return Mirror(
-        path, audience_name=audience_name, audience_type=audience_type, recipient=recipient, clock=clock or Clock(START)
-    )
+    return Mirror(path, Target(audience_name, audience_type, recipient), clock or Clock(START))
 
 
 def blocks(audience: Audience, size: int = 4) -> Iterator[list[str]]:
@@ -97,19 +96,19 @@ class Batch:
 
 def run(mirror: Mirror, batch: Batch, audience: Audience, owner: str = "run", **options: Any) -> Plan:
     with mirror.plan(blocks(audience), **options) as plan:
-        if not plan.is_settled:
-            with plan.begin(owner) as attempt:
+        if not plan.is_empty:
+            with plan.begin(owner) as transaction:
                 for _ in batch.calls(plan):
-                    attempt.renew()
-                attempt.commit(["token"])
+                    transaction.renew()
+                transaction.commit(["token"])
         return plan
 
 
-def broken_off(mirror: Mirror, batch: Batch, audience: Audience, calls: int, **options: Any) -> Attempt:
-    with mirror.plan(blocks(audience), **options) as plan, plan.begin("run") as attempt:
+def broken_off(mirror: Mirror, batch: Batch, audience: Audience, calls: int, **options: Any) -> Transaction:
+    with mirror.plan(blocks(audience), **options) as plan, plan.begin("run") as transaction:
         for _, _ in zip(range(calls), batch.calls(plan), strict=False):
-            attempt.renew()
-        return attempt
+            transaction.renew()
+        return transaction
 
 
 def sent(batch: Batch) -> str:
@@ -124,7 +123,7 @@ def test_only_what_differs_is_sent(path: Any) -> None:
     plan = run(mirror, batch, plain("bcd"))
     assert sent(batch) == "ad"
     assert (plan.counts.adds, plan.counts.removes, plan.counts.unchanged) == (1, 1, 2)
-    assert run(mirror, batch, plain("bcd")).is_settled
+    assert run(mirror, batch, plain("bcd")).is_empty
     assert (sent(batch), batch.audience) == ("", plain("bcd"))
 
 
@@ -135,7 +134,7 @@ def test_a_changed_tag_is_noticed_and_not_kept(path: Any) -> None:
     plan = run(mirror, batch, {"a": "other", "b": "secret", "c": "new"})
     assert (sent(batch), plan.counts.changed) == ("ac", 2)
     assert batch.audience == {"a": "other", "b": "secret", "c": "new"}
-    everything = b"".join(map(content_of(mirror), mirror.folder.names()))
+    everything = b"".join(map(content_of(mirror), mirror.folder.list_files()))
     assert b'"audience": "vip"' in everything
     assert b"secret" not in everything
     assert b"other" not in everything
@@ -177,7 +176,7 @@ def test_what_an_unfinished_try_may_have_sent_is_sent_again_or_taken_back(path: 
     # b and f to h are taken back or never came; a and e are uncertain.
     assert (sent(batch), batch.audience) == ("abefgh", plain("cdea"))
     assert (plan.counts.added, plan.counts.resent, plan.counts.removed, plan.counts.withdrawn) == (1, 1, 1, 3)
-    assert run(mirror, batch, plain("acde")).is_settled
+    assert run(mirror, batch, plain("acde")).is_empty
 
 
 def test_what_was_uncertain_stays_so_over_several_tries(path: Any) -> None:
@@ -228,7 +227,7 @@ def test_planning_writes_nothing(path: Any) -> None:
     mirror = mirror_at(path)
     with mirror.plan(blocks(plain("ab"))) as plan:
         plan.check(Limits())
-    assert mirror.folder.names() == []
+    assert mirror.folder.list_files() == []
 
 
 def test_the_folder_holds_the_last_two_snapshots_and_no_more(path: Any) -> None:
@@ -236,10 +235,10 @@ def test_the_folder_holds_the_last_two_snapshots_and_no_more(path: Any) -> None:
     for ids in ("a", "ab", "abc"):
         broken_off(mirror, batch, plain("x"), calls=1)
         run(mirror, batch, plain(ids))
-    mirror.folder.put(".head.json.1234.tmp", b"{")
+    mirror.folder.write(".head.json.1234.tmp", b"{")
     head = json.loads(content_of(mirror)("head.json"))
     run(mirror, batch, plain("abcd"))
-    names = sorted(mirror.folder.names())
+    names = sorted(mirror.folder.list_files())
     assert [name[:8] for name in names] == ["00000003", "00000004", "head.jso"]
     assert names[0] == head["snapshot"]
     assert content_of(mirror)(names[1]) == b"a\nb\nc\nd\n"
@@ -250,7 +249,7 @@ def test_the_head_says_what_the_snapshot_is_of(path: Any) -> None:
     run(mirror, Batch(), plain("ba"))
     head = json.loads(content_of(mirror)("head.json"))
     snapshot = head.pop("snapshot")
-    assert snapshot in mirror.folder.names()
+    assert snapshot in mirror.folder.list_files()
     assert head == {
         "format": 1,
         "generation": 1,
@@ -268,30 +267,34 @@ def test_refused_ids_are_uncertain_for_the_next_run(path: Any) -> None:
     mirror, batch = mirror_at(path), Batch()
     run(mirror, batch, plain("abx"))
     sent(batch)
-    with mirror.plan(blocks(plain("abcd"))) as plan, plan.begin("run") as attempt:
-        attempt.commit(["token"], rejected=["d", "x"])
+    with mirror.plan(blocks(plain("abcd"))) as plan, plan.begin("run") as transaction:
+        transaction.commit(["token"], rejected=["d", "x"])
     plan = run(mirror, batch, plain("abcd"))
     assert (sent(batch), plan.counts.resent, plan.counts.withdrawn) == ("dx", 1, 1)
-    assert run(mirror, batch, plain("abcd")).is_settled
+    assert run(mirror, batch, plain("abcd")).is_empty
 
 
 def test_a_source_that_is_not_sorted_as_it_said_is_refused(path: Any) -> None:
     mirror = mirror_at(path)
-    with pytest.raises(InvalidMemberError, match=r"^vip: ids\[5\]"):
-        mirror.plan(blocks(plain("abcdfe")), is_sorted=True)
+    with (
+        pytest.raises(InvalidMemberError, match=r"^vip: ids\[5\]"),
+        mirror.plan(blocks(plain("abcdfe")), is_sorted=True),
+    ):
+        pass
     with mirror.plan(blocks(plain("abcdef")), is_sorted=True) as plan:
         assert list(plan.adds) == list("abcdef")
 
 
 def test_an_unknown_way_to_begin_is_refused(path: Any) -> None:
-    with pytest.raises(InvalidArgumentError, match="first_run"):
-        mirror_at(path).plan([], first_run="both")  # type: ignore[arg-type]
+    mirror = mirror_at(path)
+    with pytest.raises(InvalidArgumentError, match="first_run"), mirror.plan([], first_run="both"):  # type: ignore[arg-type]
+        pass
 
 
 def test_guards_refuse_before_anything_is_claimed(path: Any) -> None:
     mirror = mirror_at(path)
     run(mirror, Batch(), plain("abcdefghij"))
-    names = sorted(mirror.folder.names())
+    names = sorted(mirror.folder.list_files())
     with mirror.plan(blocks({})) as plan:
         with pytest.raises(EmptySetError, match="allow_empty=True"):
             plan.check(Limits())
@@ -306,7 +309,7 @@ def test_guards_refuse_before_anything_is_claimed(path: Any) -> None:
         plan.check(Limits(max_changes=0))
         with pytest.raises(GuardError, match=r"max_shrink=0\.5"):
             plan.check(Limits(max_shrink=0.5))
-    assert sorted(mirror.folder.names()) == names
+    assert sorted(mirror.folder.list_files()) == names
 
 
 def test_without_a_snapshot_only_emptiness_is_guarded(path: Any) -> None:
@@ -324,8 +327,9 @@ def test_without_a_snapshot_only_emptiness_is_guarded(path: Any) -> None:
 )
 def test_the_snapshot_of_another_audience_is_refused(path: Any, target: dict[str, str], reason: str) -> None:
     run(mirror_at(path), Batch(), plain("ab"))
-    with pytest.raises(SnapshotError, match=reason) as caught:
-        mirror_at(path, None, **target).plan(blocks(plain("ab")))
+    mirror = mirror_at(path, None, **target)
+    with pytest.raises(SnapshotError, match=reason) as caught, mirror.plan(blocks(plain("ab"))):
+        pass
     assert "full_refresh=True" in str(caught.value)
     batch = Batch(plain("z"))
     run(mirror_at(path, None, **target), batch, plain("ab"), full_refresh=True)
@@ -358,7 +362,7 @@ def damaged(mirror: Mirror, kind: str) -> None:
     if changed is None:
         mirror.folder.delete(name)
     else:
-        mirror.folder.put(name, changed)
+        mirror.folder.write(name, changed)
 
 
 @pytest.mark.parametrize(
@@ -375,23 +379,23 @@ def test_what_is_damaged_is_named_and_nothing_is_lost(path: Any, kind: str) -> N
     run(mirror, batch, plain("ab"))
     broken_off(mirror, batch, plain("abc"), calls=0)
     damaged(mirror, kind)
-    files = {name: mirror.folder.read(name) for name in mirror.folder.names()}
-    with pytest.raises(SnapshotError, match="full_refresh=True"):
-        mirror.plan(blocks(plain("abd")))
-    assert {name: mirror.folder.read(name) for name in mirror.folder.names()} == files
+    files = {name: mirror.folder.read(name) for name in mirror.folder.list_files()}
+    with pytest.raises(SnapshotError, match="full_refresh=True"), mirror.plan(blocks(plain("abd"))):
+        pass
+    assert {name: mirror.folder.read(name) for name in mirror.folder.list_files()} == files
     batch.audience = plain("xyz")
     run(mirror, batch, plain("abd"), full_refresh=True)
     assert batch.audience == plain("abd")
-    assert run(mirror, batch, plain("abd")).is_settled
-    assert len(mirror.folder.names()) <= 3
+    assert run(mirror, batch, plain("abd")).is_empty
+    assert len(mirror.folder.list_files()) <= 3
 
 
 def test_no_error_names_an_id(path: Any) -> None:
     mirror = mirror_at(path)
     run(mirror, Batch(), dict.fromkeys(["secret-1", "secret-2"]))
     damaged(mirror, "snapshot not UTF-8")
-    with pytest.raises(SnapshotError) as caught:
-        mirror.plan(blocks(plain("a")))
+    with pytest.raises(SnapshotError) as caught, mirror.plan(blocks(plain("a"))):
+        pass
     assert "secret" not in repr(caught.value)
     assert caught.value.__cause__ is None
 
@@ -402,12 +406,12 @@ STEPS = ("plan", "begin", "call", "commit")
 def steps(mirror: Mirror, batch: Batch, audience: Audience, owner: str) -> Generator[None, None, None]:
     with mirror.plan(blocks(audience)) as plan:
         yield
-        with plan.begin(owner) as attempt:
+        with plan.begin(owner) as transaction:
             yield
             for _ in batch.calls(plan):
-                attempt.renew()
+                transaction.renew()
             yield
-            attempt.commit([])
+            transaction.commit([])
         yield
 
 
@@ -436,7 +440,7 @@ def test_of_two_runs_at_once_one_fails_and_the_other_is_right(ours: tuple[int, .
     assert batch.audience == wanted[succeeded[-1]]
     for who in succeeded:
         runs[who].close()
-    assert "claim.json" not in mirror_at(path).folder.names()
+    assert "claim.json" not in mirror_at(path).folder.list_files()
     run(mirror_at(path), batch, plain("q"))
     assert batch.audience == plain("q")
 
@@ -444,26 +448,26 @@ def test_of_two_runs_at_once_one_fails_and_the_other_is_right(ours: tuple[int, .
 def test_a_run_that_slept_too_long_does_not_commit(path: Any) -> None:
     clock, batch = Clock(START), Batch()
     mirror = mirror_at(path, clock)
-    with mirror.plan(blocks(plain("ab"))) as plan, plan.begin("first") as attempt:
-        clock.now += DEAD_AFTER + 1
+    with mirror.plan(blocks(plain("ab"))) as plan, plan.begin("first") as transaction:
+        clock.now += LIFETIME + 1
         run(mirror_at(path, clock), batch, plain("cd"), owner="second")
         with pytest.raises(MirrorConflictError):
-            attempt.renew()
+            transaction.renew()
         with pytest.raises(MirrorConflictError):
-            attempt.commit([])
-    assert run(mirror, batch, plain("cd")).is_settled
+            transaction.commit([])
+    assert run(mirror, batch, plain("cd")).is_empty
 
 
 def test_a_run_that_was_slow_but_alone_goes_on(path: Any) -> None:
     clock, batch = Clock(START), Batch()
     mirror = mirror_at(path, clock)
-    with mirror.plan(blocks(plain("ab"))) as plan, plan.begin("first") as attempt:
-        clock.now += DEAD_AFTER + 1
+    with mirror.plan(blocks(plain("ab"))) as plan, plan.begin("first") as transaction:
+        clock.now += LIFETIME + 1
         list(batch.calls(plan))
-        attempt.renew()
-        attempt.commit([])
-    assert run(mirror, batch, plain("ab")).is_settled
-    assert len(mirror.folder.names()) == 3 - 1  # the head and one snapshot
+        transaction.renew()
+        transaction.commit([])
+    assert run(mirror, batch, plain("ab")).is_empty
+    assert len(mirror.folder.list_files()) == 3 - 1  # the head and one snapshot
 
 
 def test_files_that_cannot_be_deleted_do_not_fail_a_run(
@@ -480,7 +484,7 @@ def test_files_that_cannot_be_deleted_do_not_fail_a_run(
         run(mirror, batch, plain("a"))
     assert [record.message for record in caplog.records] == [
         f"files of earlier runs in {path} could not be deleted: PermissionError",
-        "the claim on a mirror could not be given back, and will die: PermissionError",
+        "the claim on a mirror could not be released and will expire: PermissionError",
     ]
     run(mirror_at(path), batch, plain("ab"))
     assert batch.audience == plain("ab")
@@ -506,7 +510,7 @@ def check_history(path: Any, history: History) -> None:
     last: Audience = {}
     uncertain: set[str] = set()
     for audience, lives, owner, options in history:
-        clock.now += DEAD_AFTER + 1
+        clock.now += LIFETIME + 1
         mirror = mirror_at(path, clock)
         head = mirror.folder.read("head.json")
         mirror.folder = mortal = Mortal(mirror.folder, lives)
@@ -517,13 +521,13 @@ def check_history(path: Any, history: History) -> None:
             with mirror.plan(blocks(audience, 2), **options) as plan:
                 touched = {entry(member)[0] for member in chain(plan.adds, plan.removes)}
                 assert plan.replaces or changed <= touched <= changed | uncertain
-                if not plan.is_settled:
-                    with plan.begin(owner) as attempt:
+                if not plan.is_empty:
+                    with plan.begin(owner) as transaction:
                         mortal.breathe()
                         for _ in batch.calls(plan):
                             mortal.breathe()
-                            attempt.renew()
-                        attempt.commit([])
+                            transaction.renew()
+                        transaction.commit([])
         except Killed:
             if folder_at(path).read("head.json") == head:
                 uncertain |= touched

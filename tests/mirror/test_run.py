@@ -171,7 +171,7 @@ def test_of_two_runs_at_once_one_fails(sandbox: Sandbox, clock: Clock, tmp_path:
     first.start()
     try:
         eventually(lambda: any(tmp_path.rglob("claim.json")), within=20)
-        with pytest.raises(MirrorConflictError, match="the first is at work on this mirror since"):
+        with pytest.raises(MirrorConflictError, match="the first is at work on this mirror"):
             mirror(tmp_path, ["c"], owner="the second")
     finally:
         first.join()
@@ -229,7 +229,7 @@ def test_drift_is_told_fails_or_is_ignored(
     result = mirror(tmp_path, ["a"])
     clock.now += 10
     confirm: dict[str, Any] = {"snapshot_path": tmp_path, "indexing_tokens": result.indexing_tokens}
-    said = "Batch counts 3 ids, 2 more than the snapshot: something else has added some"
+    said = "Batch counts 3 ids, 2 more than the snapshot: something else added them"
     BatchHook().confirm_mirror("vip", on_drift="ignore", **confirm)
     assert said not in told()
     BatchHook().confirm_mirror("vip", **confirm)
@@ -246,10 +246,18 @@ def test_drift_is_told_fails_or_is_ignored(
 @pytest.mark.parametrize(
     ("ids", "guards", "said"),
     [
-        (["a"], {"max_shrink": 0.5}, r"has 1 ids and the last one 4: 3 \(75.0%\) fewer, more than max_shrink=0.5"),
-        (["a"], {"max_shrink": 2}, r"has 1 ids and the last one 4: 3 \(75.0%\) fewer, more than max_shrink=2"),
-        (["a", "e", "f"], {"max_changes": 0.9}, r"2 ids to add and 3 to remove: 5 \(125.0%\) of the 4"),
-        (["a", "e", "f"], {"max_changes": 4}, r"2 ids to add and 3 to remove: 5 \(125.0%\) of the 4"),
+        (
+            ["a"],
+            {"max_shrink": 0.5},
+            r"set: 4, in the new set: 1. It shrinks by 3 \(75.0%\), more than max_shrink=0.5",
+        ),
+        (
+            ["a"],
+            {"max_shrink": 2},
+            r"set: 4, in the new set: 1. It shrinks by 3 \(75.0%\), more than max_shrink=2",
+        ),
+        (["a", "e", "f"], {"max_changes": 0.9}, r"set: 4, to add: 2, to remove: 3. The changes are 5 \(125.0%\)"),
+        (["a", "e", "f"], {"max_changes": 4}, r"set: 4, to add: 2, to remove: 3. The changes are 5 \(125.0%\)"),
         ([], {}, "allow_empty=True"),
     ],
 )
@@ -322,11 +330,11 @@ def test_the_snapshot_of_another_app(
 
 
 DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
-    "cut": (lambda content: content[:-9], "it is cut or damaged"),
-    "another text": (lambda _: gzip.compress(b"secret-1\nsecret-9\n"), "it is not what was written"),
-    "a line less": (lambda _: gzip.compress(b"secret-1\n"), "it is not what was written"),
-    "no gzip": (lambda _: b"secret-1\nsecret-2\n", "it is cut or damaged"),
-    "nothing": (lambda _: b"", "it is (cut or damaged|not what was written)"),
+    "cut": (lambda content: content[:-9], "the file is truncated or damaged"),
+    "another text": (lambda _: gzip.compress(b"secret-1\nsecret-9\n"), "the content is not what was written"),
+    "a line less": (lambda _: gzip.compress(b"secret-1\n"), "the content is not what was written"),
+    "no gzip": (lambda _: b"secret-1\nsecret-2\n", "the file is truncated or damaged"),
+    "nothing": (lambda _: b"", "the (file is truncated or damaged|content is not what was written)"),
 }
 
 
@@ -345,16 +353,16 @@ def test_a_damaged_snapshot(damage: str, sandbox: Sandbox, clock: Clock, kept: P
 def test_a_missing_snapshot(sandbox: Sandbox, kept: Path, tmp_path: Path) -> None:
     (file,) = kept.glob("*.ids.gz")
     file.unlink()
-    is_refused(sandbox, "it is missing", tmp_path)
+    is_refused(sandbox, "the file is missing", tmp_path)
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         (lambda fields: {**fields, "format": fields["format"] + 1}, "was written by a newer version of this package"),
-        (lambda fields: {"format": 1}, "it cannot be read"),
-        (lambda fields: [], "it cannot be read"),
-        (lambda fields: {**fields, "snapshot": "../../other"}, "it cannot be read"),
+        (lambda fields: {"format": 1}, "the file cannot be read"),
+        (lambda fields: [], "the file cannot be read"),
+        (lambda fields: {**fields, "snapshot": "../../other"}, "the file cannot be read"),
     ],
 )
 def test_a_head_that_cannot_be_used(

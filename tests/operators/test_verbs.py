@@ -210,7 +210,7 @@ def test_a_replace_that_drops_too_many_fails_at_once(stage: Stage, context: Any)
     replace(stage).execute(context)
     cause = hopeless(lambda: replace(stage, ids=IDS[:2], max_shrink=0.2).execute(context))
     assert isinstance(cause, GuardError)
-    assert "has 2 ids and the audience 10" in str(cause)
+    assert "ids in the audience: 10, in the new set: 2." in str(cause)
 
 
 def test_a_dry_run_sends_nothing(stage: Stage, context: Any, ti: TaskInstance) -> None:

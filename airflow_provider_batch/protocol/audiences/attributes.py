@@ -29,7 +29,7 @@ def extras(attributes: object, tags: object, rules: MemberRules) -> str:
     """
     Return what follows the id in its JSON object, without braces; empty if there is nothing.
 
-    The same attributes give the same text, in whatever order they come: a mirror tells by it what has changed.
+    The same attributes give the same text, in whatever order they come: a mirror compares it to find what has changed.
 
     :raises ValueError: with the reason, for what this version of the API does not take.
     """
