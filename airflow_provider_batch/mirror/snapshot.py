@@ -10,15 +10,14 @@ What is kept between runs: the ids that Batch has, as far as they are known, and
     claim.json, claim-….json        which run is at work
 
 What is kept true: at every moment, the head names a complete snapshot, and its pending file holds every id that may
-have been sent since. A worker may be killed between any two operations, and the next run still knows what Batch may
-have.
+have been sent since. So a worker may be killed between any two operations.
 
 The head is written last and in one piece, because neither a disk nor an object store changes two files at once: one
 small file decides which of the others count. A single snapshot file that is overwritten would hold the new set while
-the pending file is still that of the old one, or the other way round. The numbers connect the files: a new head ends
-the validity of the old pending file without touching it. A snapshot's name contains a nonce, so that a run that has
-lost its claim cannot write over the snapshot that another run's head names. A confirmation is a file of its own, because it
-is written without the claim, and must not overwrite the head of a later run.
+the pending file is still that of the old one, or the other way round. The numbers connect the files: a new head makes
+the old pending file invalid without touching it. A snapshot's name contains a nonce, so that a run that has lost its
+claim cannot overwrite the snapshot that another run's head names. A confirmation is a file of its own, because it is
+written without the claim, and must not overwrite the head of a later run.
 """
 
 from __future__ import annotations
