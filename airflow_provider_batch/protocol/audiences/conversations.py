@@ -6,10 +6,10 @@ of audiences decides, before a call and after one whose answer leaves it open.
 
 The search in a rejected chunk (:func:`write_bisected`). The errors of
 https://doc.batch.com/developer/api/mep/custom-audience/1.0/update name no element, and whether one bad element rejects
-the whole call is not documented. Calls of one id each would find it, but a chunk has 10,000. Halves need some 2 · log2(n)
-calls for one bad id: 28 for 10,000, and each half without a bad id is written on the way, in any order, as a chunk has
-each id once. A chunk that is rejected for another reason would be halved down to its last id, so the number of calls
-is bounded, and the bound is far lower as long as Batch has accepted nothing.
+the whole call is not documented. Calls of one id each would find it, but a chunk has 10,000. Halves need some
+2 · log2(n) calls for one bad id: 28 for 10,000, and each half without a bad id is written on the way, in any order, as
+a chunk has each id once. A chunk that is rejected for another reason would be halved down to its last id, so the number
+of calls is bounded, and the bound is far lower as long as Batch has accepted nothing.
 
 The wait (:func:`await_indexing`). A token has the state of its own write alone
 (https://doc.batch.com/api/custom-audience/1.0/get/), and no page promises that writes are applied in the order of their
