@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from inspect import signature
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from airflow.providers.common.compat.sdk import (
     DecoratedOperator,
@@ -15,13 +16,15 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_batch.operators.modes import SourcePushOperator
+from airflow_provider_batch.operators.parameters import SourceParameters
 from airflow_provider_batch.operators.rendered_ids import RenderedIds
+from airflow_provider_batch.tasks import parameters
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class CustomAudienceDecoratedOperator(DecoratedOperator, SourcePushOperator):
+class CustomAudienceDecoratedOperator(DecoratedOperator, SourcePushOperator, takes=SourceParameters):
     """
     Push what a function returns or yields: ids, members, or, with ``mode="actions"``, changes.
 
@@ -38,7 +41,7 @@ class CustomAudienceDecoratedOperator(DecoratedOperator, SourcePushOperator):
         python_callable: Callable[..., Any],
         op_args: Collection[Any] | None = None,
         op_kwargs: Mapping[str, Any] | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[SourceParameters],
     ) -> None:
         # The tokens are one value, whatever the function is annotated with.
         kwargs["multiple_outputs"] = False
@@ -68,7 +71,9 @@ class CustomAudienceDecoratedOperator(DecoratedOperator, SourcePushOperator):
             self.op_kwargs = {name: _shown(value) for name, value in self.op_kwargs.items()}
 
 
-def custom_audience_task(python_callable: Callable[..., Any] | None = None, **kwargs: Any) -> TaskDecorator:
+def custom_audience_task(
+    python_callable: Callable[..., Any] | None = None, **kwargs: Unpack[SourceParameters]
+) -> TaskDecorator:
     """
     Turn a function into a task that pushes what it returns or yields.
 
@@ -78,6 +83,7 @@ def custom_audience_task(python_callable: Callable[..., Any] | None = None, **kw
     :param python_callable: the function.
     :param kwargs: the parameters of :class:`~airflow_provider_batch.operators.modes.SourcePushOperator`.
     """
+    parameters.check(SourcePushOperator, signature(SourcePushOperator.__init__).parameters, kwargs)
     return task_decorator_factory(
         python_callable=python_callable, decorated_operator_class=CustomAudienceDecoratedOperator, **kwargs
     )

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Unpack
 
 from airflow_provider_batch.operators.modes import SourcePushOperator
+from airflow_provider_batch.operators.parameters import (
+    MirrorParameters,
+    PushParameters,
+    ReplaceParameters,
+    SourceParameters,
+)
 from airflow_provider_batch.operators.push import PushOperator
+from airflow_provider_batch.protocol.arguments import IfExists, IfMissing
+from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments
 from airflow_provider_batch.tasks.audience import AudienceTask
 from airflow_provider_batch.tasks.failure import fail_without_retry
 
@@ -19,7 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_batch.tasks.mapped import Expansion, Use
 
 
-class CustomAudienceCreateOperator(AudienceTask):
+class CustomAudienceCreateOperator(AudienceTask, takes=AirflowArguments):
     """
     Create a custom audience of Batch, without members.
 
@@ -43,9 +51,9 @@ class CustomAudienceCreateOperator(AudienceTask):
         audience_name: str,
         audience_type: str = "custom_ids",
         description: str | None = None,
-        if_exists: Literal["skip", "fail"] = "skip",
+        if_exists: IfExists = "skip",
         batch_conn_id: str = "batch_default",
-        **kwargs: Any,
+        **kwargs: Unpack[AirflowArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.audience_name = audience_name
@@ -66,7 +74,7 @@ class CustomAudienceCreateOperator(AudienceTask):
         return [created.indexing_token] if created.indexing_token else []
 
 
-class CustomAudienceUpdateOperator(PushOperator):
+class CustomAudienceUpdateOperator(PushOperator, takes=PushParameters):
     """
     Add ids to a custom audience of Batch, remove ids from it, or both.
 
@@ -78,33 +86,12 @@ class CustomAudienceUpdateOperator(PushOperator):
     https://doc.batch.com/developer/api/mep/custom-audience/1.0/update and
     https://doc.batch.com/developer/api/cep/audiences/update.
 
-    :param audience_name: an existing audience: letters, digits, ``_`` and ``-``, at most 255. (templated)
     :param add_ids: ids to add: an iterable of str or int, of rows of one column, or an upstream task's output. An id
         has at most 128 characters in API 1.0. A member with attributes or tags is a dict such as
         ``{"id": "a", "attributes": {"plan": "gold"}, "tags": ["vip"]}``; API 1.1 (``install_ids``) takes both, 2.x
         attributes, 1.0 neither. (templated)
     :param remove_ids: ids to remove, likewise; they win over ``add_ids``. (templated)
-    :param audience_type: ``custom_ids``; on the Mobile Engagement Platform also ``advertising_ids`` or
-        ``install_ids``. (templated)
-    :param batch_conn_id: the Airflow connection. (templated)
-    :param chunk_size: ids in one call, at most 10,000.
-    :param max_concurrency: calls in flight, at most 64; None for what the connection says.
-    :param on_invalid_id: ``fail`` before anything is sent, or ``skip`` what is no id and report it.
-    :param on_rejected_chunk: ``fail`` when Batch refuses a call (400), or ``bisect``: send it in ever smaller parts
-        until the refused ids stand alone, send the rest, and report their positions.
-    :param max_rejected: how many skipped or refused values are tolerated: a count (int) or a share of all (float);
-        with more the task fails, after everything else was sent. None for any number.
-    :param skip_on_empty: skip the task when there is nothing to send, instead of succeeding.
-    :param create_if_missing: create the audience first, if the list of audiences does not have it.
     :param wait_for_indexing: wait until Batch has indexed every call.
-    :param deferrable: wait in the triggerer instead of the worker.
-    :param poke_interval: the most seconds (or a timedelta) between two questions for the state; they begin with one
-        second and double.
-    :param indexing_timeout: seconds (or a timedelta) to wait at most before the task fails.
-    :param dry_run: check and count everything, and send nothing.
-    :param mapped_by: of mapped tasks that add and remove: ``id`` promises that all values of an id are in one of them,
-        ``audience`` that no two push to the same audience over the same connection; without a promise they are
-        refused.
     """
 
     id_fields = ("add_ids", "remove_ids")
@@ -115,13 +102,12 @@ class CustomAudienceUpdateOperator(PushOperator):
         *,
         add_ids: Iterable[object] | XComArg | str | None = None,
         remove_ids: Iterable[object] | XComArg | str | None = None,
-        create_if_missing: bool = False,
-        **kwargs: Any,
+        wait_for_indexing: bool = False,
+        **kwargs: Unpack[PushParameters],
     ) -> None:
-        super().__init__(**kwargs)
         self.add_ids = add_ids
         self.remove_ids = remove_ids
-        self.create_if_missing = create_if_missing
+        super().__init__(wait_for_indexing=wait_for_indexing, **kwargs)
 
     def mapped_use(self, expansion: Expansion) -> Use:
         """Return whether some of the tasks may add, and some remove."""
@@ -146,22 +132,22 @@ class CustomAudienceUpdateOperator(PushOperator):
         )
 
 
-class IdsOperator(SourcePushOperator):
+class IdsOperator(SourcePushOperator, takes=SourceParameters):
     """An operator that pushes all ids that an audience shall have, given as its argument ``ids``."""
 
     id_fields = ("ids",)
     template_fields: Sequence[str] = ("ids", *SourcePushOperator.template_fields)
 
-    def __init__(self, *, ids: Iterable[object] | XComArg | str | None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, *, ids: Iterable[object] | XComArg | str | None, **kwargs: Unpack[SourceParameters]) -> None:
         self.ids = ids
+        super().__init__(**kwargs)
 
     def source(self, context: Context) -> AbstractContextManager[Any]:
         """Give the ids."""
         return nullcontext(self.given("ids"))
 
 
-class CustomAudienceReplaceOperator(IdsOperator):
+class CustomAudienceReplaceOperator(IdsOperator, takes=ReplaceParameters):
     """
     Make the given ids the only members of a custom audience of Batch.
 
@@ -177,16 +163,21 @@ class CustomAudienceReplaceOperator(IdsOperator):
         does not wipe an audience. (templated)
     :param max_shrink: how much smaller the audience may get, by the ``nb_ids`` that Batch tells before: a share of them
         (float, 0.0 to 1.0), or a count (int); None for any. (templated)
-
-    The other parameters are those of :class:`~airflow_provider_batch.operators.modes.SourcePushOperator` that its
-    mode ``replace`` has.
     """
 
-    def __init__(self, *, ids: Iterable[object] | XComArg | str | None, **kwargs: Any) -> None:
-        super().__init__(ids=ids, mode="replace", **kwargs)
+    mode = "replace"
+
+    def __init__(
+        self,
+        *,
+        ids: Iterable[object] | XComArg | str | None,
+        wait_for_indexing: bool = False,
+        **kwargs: Unpack[ReplaceParameters],
+    ) -> None:
+        super().__init__(ids=ids, mode="replace", wait_for_indexing=wait_for_indexing, **kwargs)
 
 
-class CustomAudienceMirrorOperator(IdsOperator):
+class CustomAudienceMirrorOperator(IdsOperator, takes=MirrorParameters):
     """
     Make the given ids the only ones of all that earlier runs have sent to a custom audience, and send what has changed.
 
@@ -197,22 +188,24 @@ class CustomAudienceMirrorOperator(IdsOperator):
     :param ids: all ids it shall have, as ``add_ids`` of :class:`CustomAudienceUpdateOperator`. (templated)
     :param snapshot_path: a folder, local or in any storage that Airflow's ObjectStoragePath knows, for what was sent
         before. (templated)
-
-    The other parameters are those of :class:`~airflow_provider_batch.operators.modes.SourcePushOperator` that its
-    mode ``mirror`` has.
     """
+
+    mode = "mirror"
 
     def __init__(
         self,
         *,
         ids: Iterable[object] | XComArg | str | None,
         snapshot_path: str | ObjectStoragePath,
-        **kwargs: Any,
+        wait_for_indexing: bool = True,
+        **kwargs: Unpack[MirrorParameters],
     ) -> None:
-        super().__init__(ids=ids, mode="mirror", snapshot_path=snapshot_path, **kwargs)
+        super().__init__(
+            ids=ids, mode="mirror", snapshot_path=snapshot_path, wait_for_indexing=wait_for_indexing, **kwargs
+        )
 
 
-class CustomAudienceDeleteOperator(AudienceTask):
+class CustomAudienceDeleteOperator(AudienceTask, takes=AirflowArguments):
     """
     Delete a custom audience of Batch; campaigns that target it then find it empty.
 
@@ -232,9 +225,9 @@ class CustomAudienceDeleteOperator(AudienceTask):
         *,
         audience_name: str,
         audience_type: str = "custom_ids",
-        if_missing: Literal["skip", "fail"] = "fail",
+        if_missing: IfMissing = "fail",
         batch_conn_id: str = "batch_default",
-        **kwargs: Any,
+        **kwargs: Unpack[AirflowArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.audience_name = audience_name
@@ -250,7 +243,7 @@ class CustomAudienceDeleteOperator(AudienceTask):
             )
 
 
-class CustomAudienceListOperator(AudienceTask):
+class CustomAudienceListOperator(AudienceTask, takes=AirflowArguments):
     """
     List the custom audiences of an app or project, the newest first.
 
@@ -265,7 +258,11 @@ class CustomAudienceListOperator(AudienceTask):
     template_fields: Sequence[str] = ("audience_type", "batch_conn_id")
 
     def __init__(
-        self, *, audience_type: str = "custom_ids", batch_conn_id: str = "batch_default", **kwargs: Any
+        self,
+        *,
+        audience_type: str = "custom_ids",
+        batch_conn_id: str = "batch_default",
+        **kwargs: Unpack[AirflowArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.audience_type = audience_type

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from airflow.providers.common.compat.sdk import AirflowSkipException, conf
+from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_batch.exceptions import EmptySetError
+from airflow_provider_batch.operators.parameters import PushParameters
 from airflow_provider_batch.operators.rendered_ids import RendersIdsAsCounts
-from airflow_provider_batch.protocol.arguments import check_limit, read_seconds
+from airflow_provider_batch.protocol.arguments import read_seconds
+from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments
 from airflow_provider_batch.tasks.audience import AudienceTask
 from airflow_provider_batch.tasks.deferral import defer_until_indexed
 from airflow_provider_batch.tasks.failure import fail_without_retry
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
     from airflow_provider_batch.protocol.audiences.audience import CustomAudience
     from airflow_provider_batch.protocol.audiences.results import PushResult
     from airflow_provider_batch.tasks.journal import TaskStateJournal
-    from airflow_provider_batch.tasks.mapped import Expansion, MappedBy, Use
+    from airflow_provider_batch.tasks.mapped import Expansion, Use
 
 
-class PushOperator(RendersIdsAsCounts, AudienceTask):
+class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
     """
     An operator that pushes ids to one audience, and waits for them if that is asked for.
 
@@ -45,72 +46,30 @@ class PushOperator(RendersIdsAsCounts, AudienceTask):
     They run in any order, so tasks that may undo what another of them does to the same audience are refused before the
     first call, unless ``mapped_by`` says why they can't. Two tasks of one DAG know nothing of each other: between one
     that removes and one that adds the same ids, mapped or not, put the wait for the tokens of the first.
-
-    :param audience_name: an existing audience: letters, digits, ``_`` and ``-``, at most 255. (templated)
-    :param audience_type: ``custom_ids``; on the Mobile Engagement Platform also ``advertising_ids`` or
-        ``install_ids``. (templated)
-    :param batch_conn_id: the Airflow connection. (templated)
-    :param chunk_size: ids in one call, at most 10,000.
-    :param max_concurrency: calls in flight, at most 64; None for what the connection says.
-    :param on_invalid_id: ``fail``, or ``skip`` what is no id and report it.
-    :param on_rejected_chunk: ``fail`` when Batch refuses a call (400), or ``bisect``: send it in ever smaller parts
-        until the refused ids stand alone, send the rest, and report their positions.
-    :param max_rejected: how many skipped or refused values are tolerated: a count (int) or a share of all (float);
-        with more the task fails, after everything else was sent. None for any number.
-    :param skip_on_empty: skip the task when there is nothing to send, instead of succeeding.
-    :param wait_for_indexing: wait until Batch has indexed every call.
-    :param deferrable: wait in the triggerer instead of the worker.
-    :param poke_interval: the most seconds (or a timedelta) between two questions for the state; they begin with one
-        second and double.
-    :param indexing_timeout: seconds (or a timedelta) to wait at most before the task fails.
-    :param dry_run: check and count everything, and send nothing.
-    :param mapped_by: of mapped tasks that add and remove: ``id`` promises that all rows of an id are in one of them.
-        ``audience`` promises that no two push to the same audience over the same connection; it need not be said where
-        those are all that the tasks are mapped over.
     """
 
     #: What the task has pushed, once that is known.
     _counts: Mapping[str, Any] | None = None
 
-    def __init__(
-        self,
-        *,
-        audience_name: str,
-        audience_type: str = "custom_ids",
-        batch_conn_id: str = "batch_default",
-        chunk_size: int = 10_000,
-        max_concurrency: int | None = None,
-        on_invalid_id: Literal["fail", "skip"] = "fail",
-        on_rejected_chunk: Literal["fail", "bisect"] = "fail",
-        max_rejected: float | None = None,
-        skip_on_empty: bool = False,
-        wait_for_indexing: bool = False,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poke_interval: float | timedelta = 10,
-        indexing_timeout: float | timedelta = 3600,
-        dry_run: bool = False,
-        mapped_by: MappedBy | None = None,
-        **kwargs: Any,
-    ) -> None:
-        if mapped_by not in (None, "id", "audience"):
-            raise ValueError(f"mapped_by: {mapped_by!r:.80} is none of id, audience")
-        check_limit(max_rejected, "max_rejected")
-        super().__init__(**kwargs)
-        self.audience_name = audience_name
-        self.audience_type = audience_type
-        self.batch_conn_id = batch_conn_id
-        self.chunk_size = chunk_size
-        self.max_concurrency = max_concurrency
-        self.on_invalid_id = on_invalid_id
-        self.on_rejected_chunk = on_rejected_chunk
-        self.max_rejected = max_rejected
-        self.skip_on_empty = skip_on_empty
+    def __init__(self, *, wait_for_indexing: bool = False, **kwargs: Unpack[PushParameters]) -> None:
+        self.audience_name = kwargs["audience_name"]
+        del kwargs["audience_name"]  # type: ignore[misc]  # Airflow does not know it
+        self.audience_type = kwargs.pop("audience_type")
+        self.batch_conn_id = kwargs.pop("batch_conn_id")
+        self.create_if_missing = kwargs.pop("create_if_missing")
+        self.chunk_size = kwargs.pop("chunk_size")
+        self.max_concurrency = kwargs.pop("max_concurrency")
+        self.on_invalid_id = kwargs.pop("on_invalid_id")
+        self.on_rejected_chunk = kwargs.pop("on_rejected_chunk")
+        self.max_rejected = kwargs.pop("max_rejected")
+        self.skip_on_empty = kwargs.pop("skip_on_empty")
         self.wait_for_indexing = wait_for_indexing
-        self.deferrable = deferrable
-        self.poke_interval = read_seconds("poke_interval", poke_interval)
-        self.indexing_timeout = read_seconds("indexing_timeout", indexing_timeout)
-        self.is_dry_run = dry_run  # Airflow's own dry_run is a method
-        self.mapped_by = mapped_by
+        self.deferrable = kwargs.pop("deferrable")
+        self.poke_interval = read_seconds("poke_interval", kwargs.pop("poke_interval"))
+        self.indexing_timeout = read_seconds("indexing_timeout", kwargs.pop("indexing_timeout"))
+        self.is_dry_run = kwargs.pop("dry_run")  # Airflow's own dry_run is a method
+        self.mapped_by = kwargs.pop("mapped_by")
+        super().__init__(**cast(AirflowArguments, kwargs))
         check_outlets(self, waits=wait_for_indexing)
 
     @abstractmethod

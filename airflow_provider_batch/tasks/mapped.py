@@ -16,7 +16,6 @@ from airflow_provider_batch.exceptions import InvalidArgumentError
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-MappedBy = Literal["id", "audience"]
 #: What all mapped tasks together do to their ids: the same to all of them, adding and removing, or making those of each
 #: task the only ones.
 Use = Literal["one action", "actions", "the only ids"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Unpack
 
-from airflow_provider_batch.protocol.arguments import read_switch
+from airflow_provider_batch.operators.parameters import RowsParameters
+from airflow_provider_batch.protocol.arguments import FileFormat, read_switch
 from airflow_provider_batch.tasks.storage import storage_path
 from airflow_provider_batch.transfers.rows import RowsToCustomAudienceOperator
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_batch.sources.files import FileSource
 
 
-class FilesToCustomAudienceOperator(RowsToCustomAudienceOperator):
+class FilesToCustomAudienceOperator(RowsToCustomAudienceOperator, takes=RowsParameters):
     """
     Push the ids in files to a custom audience of Batch, row by row and never held.
 
@@ -33,8 +34,6 @@ class FilesToCustomAudienceOperator(RowsToCustomAudienceOperator):
     :param header: whether the first row of a CSV file names its columns; otherwise they are called 1, 2, …
     :param delimiter: one character between the cells of a CSV file.
     :param encoding: of the formats that are text.
-
-    The other parameters are those of :class:`~airflow_provider_batch.transfers.rows.RowsToCustomAudienceOperator`.
     """
 
     template_fields: Sequence[str] = ("path", "path_conn_id", *RowsToCustomAudienceOperator.template_fields)
@@ -44,19 +43,19 @@ class FilesToCustomAudienceOperator(RowsToCustomAudienceOperator):
         *,
         path: str | ObjectStoragePath,
         path_conn_id: str | None = None,
-        format: Literal["txt", "csv", "jsonl", "parquet"] | None = None,
+        format: FileFormat | None = None,
         header: bool = True,
         delimiter: str = ",",
         encoding: str = "utf-8",
-        **kwargs: Any,
+        **kwargs: Unpack[RowsParameters],
     ) -> None:
-        super().__init__(**kwargs)
         self.path = path
         self.path_conn_id = path_conn_id
         self.format = format
         self.header = header
         self.delimiter = delimiter
         self.encoding = encoding
+        super().__init__(**kwargs)
 
     @contextmanager
     def source(self, context: Context) -> Iterator[FileSource]:

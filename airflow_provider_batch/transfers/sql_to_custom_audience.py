@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack
 
+from airflow_provider_batch.operators.parameters import RowsParameters
 from airflow_provider_batch.transfers.rows import RowsToCustomAudienceOperator
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _PLACEHOLDER: Final = re.compile(r"%%|%(?:\(\w+\))?[sbt]")
 
 
-class SqlToCustomAudienceOperator(RowsToCustomAudienceOperator):
+class SqlToCustomAudienceOperator(RowsToCustomAudienceOperator, takes=RowsParameters):
     """
     Push what a query returns to a custom audience of Batch, row by row and never held.
 
@@ -31,8 +32,6 @@ class SqlToCustomAudienceOperator(RowsToCustomAudienceOperator):
     :param conn_id: the connection to the database. (templated)
     :param parameters: what the query's placeholders stand for, in the driver's own style. (templated)
     :param hook_params: passed on to the database's hook.
-
-    The other parameters are those of :class:`~airflow_provider_batch.transfers.rows.RowsToCustomAudienceOperator`.
     """
 
     template_fields: Sequence[str] = ("sql", "conn_id", "parameters", *RowsToCustomAudienceOperator.template_fields)
@@ -46,13 +45,13 @@ class SqlToCustomAudienceOperator(RowsToCustomAudienceOperator):
         conn_id: str,
         parameters: Iterable[Any] | Mapping[str, Any] | None = None,
         hook_params: Mapping[str, Any] | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[RowsParameters],
     ) -> None:
-        super().__init__(**kwargs)
         self.sql = sql
         self.conn_id = conn_id
         self.parameters = parameters
         self.hook_params = hook_params
+        super().__init__(**kwargs)
 
     @contextmanager
     def source(self, context: Context) -> Iterator[SqlSource]:
