@@ -1,4 +1,4 @@
-"""``@task.custom_audience``: what a function returns or yields goes to an audience, and never into an XCom."""
+"""``@task.custom_audience``: the values of a function go to an audience, and never into an XCom."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ class CustomAudienceDecoratedOperator(DecoratedOperator, SourcePushOperator, tak
         op_kwargs: Mapping[str, Any] | None = None,
         **kwargs: Unpack[SourceParameters],
     ) -> None:
-        # The tokens are one value, whatever the function is annotated with.
+        # The tokens are one value, however the function is annotated.
         kwargs["multiple_outputs"] = False
         super().__init__(python_callable=python_callable, op_args=op_args, op_kwargs=op_kwargs, **kwargs)
 
     def execute(self, context: Context) -> list[str]:
-        """Push what the function gives; the one of functions that are tasks by themselves is not asked."""
+        """Push the function's values; DecoratedOperator's own execute would return them."""
         return SourcePushOperator.execute(self, context)
 
     @contextmanager
     def source(self, context: Context) -> Iterator[Any]:
-        """Give what the function returns; a generator is closed in the end."""
+        """Call the function; a generator is closed in the end."""
         op_args = tuple(map(_value, self.op_args))
         op_kwargs = {name: _value(value) for name, value in self.op_kwargs.items()}
         context_merge(context, op_kwargs)
@@ -81,7 +81,7 @@ def custom_audience_task(
     indexing tokens.
 
     :param python_callable: the function.
-    :param kwargs: the parameters of :class:`~airflow_provider_batch.operators.modes.SourcePushOperator`.
+    :param kwargs: the parameters of :class:`CustomAudienceDecoratedOperator`.
     """
     parameters.check(SourcePushOperator, signature(SourcePushOperator.__init__).parameters, kwargs)
     return task_decorator_factory(

@@ -1,4 +1,4 @@
-"""What all operators share that push what a source gives: the modes."""
+"""The modes, which all operators share that push what a source yields."""
 
 from __future__ import annotations
 
@@ -23,22 +23,21 @@ if TYPE_CHECKING:
 
 class SourcePushOperator(PushOperator, takes=SourceParameters):
     """
-    An operator that pushes what a source gives, in one of five modes.
+    An operator that pushes what a source yields, in one of five modes.
 
-    ``add`` and ``remove`` do that with every id. ``actions`` does what a column says of each id: of several changes of
-    one id the last counts, and all ids are held until it is known. ``replace`` makes the ids the only members, whoever
-    put the others there, as
+    ``add`` and ``remove`` apply to every id. In ``actions`` a column holds the action of each row: of several changes
+    of one id the last counts, and all ids are held until it is known. ``replace`` makes the ids the only members, as
     :class:`~airflow_provider_batch.operators.custom_audience.CustomAudienceReplaceOperator` does.
 
-    ``mirror`` makes the ids the only ones of all that its runs have sent, and sends no more than what has changed since
-    the last one. What that one sent is kept under ``snapshot_path``, in a folder for each connection and audience:
-    sorted, compressed, as plain ids. The snapshot moves on when every call was accepted; what a run that dies half-way
-    may have sent is known to the next one, which puts it right. Of two runs at once, one fails. The ids are read once,
-    whole, and before the first call. The run waits until its writes are indexed, so that a later one cannot overtake
-    them, unless ``wait_for_indexing=False`` leaves that to the next run.
+    ``mirror`` sends what has changed since its last run, so that the audience holds exactly the given ids among those
+    this mirror manages. What that run sent is kept under ``snapshot_path``, in a folder for each connection and
+    audience: sorted, compressed, as plain ids. The snapshot moves on when every call was accepted; a run that dies
+    half-way leaves a note of what it may have sent, and the next run corrects it. Of two runs at once, one fails. The
+    ids are read once, whole, and before the first call. The run waits until its writes are indexed, so that a later one
+    cannot overtake them, unless ``wait_for_indexing=False`` leaves that to the next run.
 
-    Mapped tasks may ``add`` or ``remove`` shards of a source; of an id in several shards that has attributes, those of
-    one of them stay. ``actions`` takes ``mapped_by="id"``: each shard has all rows of its ids. Several ``replace`` or
+    Mapped tasks can ``add`` or ``remove`` shards of a source; of an id in several shards with attributes, those of one
+    shard stay. ``actions`` needs ``mapped_by="id"``: each shard has all rows of its ids. Several ``replace`` or
     ``mirror`` for the same audience are refused, since each would remove what the others have added.
     """
 
@@ -70,7 +69,7 @@ class SourcePushOperator(PushOperator, takes=SourceParameters):
 
     @abstractmethod
     def source(self, context: Context) -> AbstractContextManager[Any]:
-        """Give the values: ids, members, or changes of them."""
+        """Yield the values, once opened: ids, members, or changes of them."""
 
     def own_replace(self, indexing_tokens: Sequence[str]) -> str | None:
         """Return the token of the first call, which may be a replace."""
@@ -83,7 +82,7 @@ class SourcePushOperator(PushOperator, takes=SourceParameters):
         return "actions" if self.mode == "actions" or expansion.varies("mode") else "one action"
 
     def push(self, context: Context, journal: TaskStateJournal | None) -> PushResult:
-        """Read the source and send what the mode asks for."""
+        """Read the source and send what the mode requires."""
         with rejects_file(self.rejects_path) as on_rejection, self.source(context) as values:
             common: dict[str, Any] = {
                 "audience_type": self.audience_type,
@@ -120,7 +119,7 @@ class SourcePushOperator(PushOperator, takes=SourceParameters):
             )
 
     def indexed(self, indexing_tokens: Sequence[str], audience: dict[str, Any] | None) -> None:
-        """Let the next run of a mirror know, and compare the numbers of ids."""
+        """Note it for the next run of a mirror, and compare the numbers of ids."""
         if self.mode == "mirror":
             self.hook.confirm_mirror(
                 self.audience_name,

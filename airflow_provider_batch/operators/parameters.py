@@ -38,6 +38,7 @@ class PushParameters(AirflowArguments, total=False):
     :param poke_interval: the longest pause between two views of the state, in seconds or as a timedelta; the first
         takes one second, and each twice as long as the one before.
     :param indexing_timeout: how long to wait before the task fails, in seconds or as a timedelta.
+    :param wait_for_indexing: wait until Batch has indexed every call; in mode ``mirror`` this is the default.
     :param dry_run: check and count everything, and send nothing.
     :param mapped_by: for mapped tasks that add and remove: ``id`` promises that all rows of an id are in one of them,
         ``audience`` that no two push to the same audience over the same connection, which needs no promise where the
@@ -109,7 +110,6 @@ class SourceParameters(MirrorParameters, total=False):
     :param mode: ``add``, ``remove``, ``actions``, ``replace`` or ``mirror``.
     :param snapshot_path: mode ``mirror``: a folder, local or in any storage that Airflow's ObjectStoragePath supports,
         that all workers can reach. (templated)
-    :param wait_for_indexing: wait until Batch has indexed every call; None: only in mode ``mirror``.
     """
 
     mode: Annotated[Mode, "add"]

@@ -31,21 +31,16 @@ if TYPE_CHECKING:
 
 class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
     """
-    An operator that pushes ids to one audience, and waits for them if that is asked for.
-
-    Returns the indexing tokens, one a call, so that a sensor takes ``indexing_tokens=push.output``; pushes the XCom
-    ``summary`` with the counts. Bad input and refusals (400, 401, 403, 404) fail without retries; what may pass is
-    first tried again call by call, then left to the DAG's retries. On Airflow 3.3 and later a retry sends only what is
-    left, and waits for what it knows; before, it sends everything again, which is safe.
+    An operator that pushes ids to one audience and, with ``wait_for_indexing``, waits until they are indexed.
 
     An audience among its ``outlets`` (:func:`~airflow_provider_batch.assets.custom_audience.custom_audience_asset`)
-    takes ``wait_for_indexing``: its event says that the audience is indexed, and has the counts as extra.
+    needs ``wait_for_indexing``: its event means that the audience is indexed, and has the counts as extra.
 
     Mapped tasks (``.partial(…).expand(…)``) push the shards of a source side by side, and one
     :class:`~airflow_provider_batch.sensors.custom_audience.CustomAudienceIndexingSensor` waits for the tokens of all.
     They run in any order, so tasks that may undo what another of them does to the same audience are refused before the
-    first call, unless ``mapped_by`` says why they can't. Two tasks of one DAG know nothing of each other: between one
-    that removes and one that adds the same ids, mapped or not, put the wait for the tokens of the first.
+    first call, unless ``mapped_by`` promises that they cannot. Two tasks of one DAG know nothing of each other: between
+    one that removes and one that adds the same ids, mapped or not, put the wait for the tokens of the first.
     """
 
     #: What the task has pushed, once that is known.
@@ -74,14 +69,14 @@ class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
 
     @abstractmethod
     def push(self, context: Context, journal: TaskStateJournal | None) -> PushResult:
-        """Send the ids; *journal* knows what an earlier try has sent."""
+        """Send the ids; *journal* holds what an earlier try has sent."""
 
     @abstractmethod
     def mapped_use(self, expansion: Expansion) -> Use:
-        """Return what all mapped tasks of this operator do together, by what is known of their arguments."""
+        """Return what all mapped tasks of this operator do together, as far as their arguments are known."""
 
     def pre_execute(self, context: Context) -> None:
-        """Refuse mapped tasks that may undo what another of them does."""
+        """Refuse mapped tasks that may undo what another one does."""
         super().pre_execute(context)
         if getattr(context.get("ti"), "map_index", -1) >= 0:
             from airflow_provider_batch.tasks.mapped import check_mapped
@@ -90,14 +85,14 @@ class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
                 check_mapped(self, context)
 
     def indexed(self, indexing_tokens: Sequence[str], audience: dict[str, Any] | None) -> None:
-        """Go on after all these writes were indexed; *audience* is the last view, if one was needed."""
+        """Continue after all these writes were indexed; *audience* is the last view, if one was needed."""
 
     def own_replace(self, indexing_tokens: Sequence[str]) -> str | None:
         """Return which of the tokens is that of a replace, if this operator replaces."""
         return None
 
     def execute(self, context: Context) -> list[str]:
-        """Push the ids, and wait if that is asked for."""
+        """Push the ids, and wait if ``wait_for_indexing`` is set."""
         journal = _journal(context)
         ti = context.get("ti")
         if journal is None and getattr(ti, "try_number", 1) > 1:
@@ -108,7 +103,7 @@ class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
             except EmptySetError:
                 if not self.skip_on_empty:
                     raise
-                raise AirflowSkipException(f"{self.audience_name}: there are no ids") from None
+                raise AirflowSkipException(f"{self.audience_name}: the source has no ids") from None
             self._counts = result.counts()
             if ti is not None:
                 ti.xcom_push(key="summary", value=result.summary())
@@ -144,18 +139,18 @@ class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
         return indexed.own_tokens
 
     def openlineage_inputs(self) -> list[Any]:
-        """Return the OpenLineage datasets that the ids come from; a transfer knows its tables or files."""
+        """Return the OpenLineage datasets that the ids come from: the tables or files of a transfer."""
         return []
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
-        """Tell OpenLineage of the audience, with the ids that were added or removed as its rows; a dry run has none."""
+        """Report the audience to OpenLineage, with the number of ids added or removed; a dry run has none."""
         from airflow_provider_batch.tasks.lineage import audience_lineage
 
         sent = self._counts
         try:
             inputs = self.openlineage_inputs()
         except Exception as error:  # noqa: BLE001 - of a database or a parser; the audience was written all the same
-            self.log.warning("lineage: where the ids come from could not be told: %s", type(error).__name__)
+            self.log.warning("lineage: the source of the ids is unknown: %s", type(error).__name__)
             inputs = []
         return audience_lineage(
             self.batch_conn_id,
@@ -176,7 +171,7 @@ class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
                 timeout=self.indexing_timeout,
                 own_replace=own_replace,
             )
-        # Deferring costs two starts of a worker: ask once before.
+        # Deferring costs two starts of a worker: view the state once before.
         checked = self.hook.check_indexing(
             self.audience_name, indexing_tokens, audience_type=self.audience_type, own_replace=own_replace
         )
@@ -194,7 +189,7 @@ class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
 
 
 def _journal(context: Context) -> TaskStateJournal | None:
-    """Return where the task instance keeps what was delivered; imported where a task runs, as the hook is."""
+    """Return the record of what the task instance has delivered; imported where a task runs, as the hook is."""
     from airflow_provider_batch.tasks.journal import TaskStateJournal
 
     return TaskStateJournal.of(context)

@@ -7,7 +7,8 @@ from typing import Any, TypedDict
 #: ``Any`` where the versions of Airflow differ, or where a type would have to be imported for nothing else.
 AirflowArguments = TypedDict("AirflowArguments", {  # noqa: UP013 - one name a line would take three pages
     "task_id": str, "task_display_name": str | None, "task_group": Any, "dag": Any,
-    "default_args": dict[str, Any] | None, "owner": str, "params": Any, "start_date": datetime | None, "end_date": datetime | None, "resources": Any,
+    "default_args": dict[str, Any] | None, "owner": str, "params": Any, "start_date": datetime | None,
+    "end_date": datetime | None, "resources": Any,
     "email": Any, "email_on_failure": bool, "email_on_retry": bool, "sla": timedelta | None, "run_as_user": str | None,
     "retries": int | None, "retry_delay": timedelta | float, "retry_exponential_backoff": float, "retry_policy": Any,
     "max_retry_delay": timedelta | float | None, "execution_timeout": timedelta | None, "trigger_rule": str,

@@ -23,7 +23,6 @@ from airflow_provider_batch.protocol import arguments
 from airflow_provider_batch.protocol.arguments import CHOICES
 from airflow_provider_batch.protocol.limits import MAX_IDS_PER_CALL
 from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments
-from airflow_provider_batch.transport import MAX_CONNECTIONS
 
 #: A parameter has an effect only with one of these values of other ones; if it is in two rows, it needs both. Otherwise
 #: it is refused. The tables in the documentation are generated from this one.
@@ -40,10 +39,18 @@ USES: Final[tuple[tuple[tuple[str, ...], dict[str, tuple[object, ...]]], ...]] =
     (("header", "delimiter"), {"format": (None, "csv")}),
     (("encoding",), {"format": (None, "txt", "csv", "jsonl")}),
 )
+_LIMITED: Final = frozenset(name for names, _ in USES for name in names)
 #: The parameter that a mode needs.
 _NEEDED: Final = {"snapshot_path": "mirror", "action_column": "actions"}
 #: The modes of Airflow's sensors, which ``default_args`` may name.
 _SENSOR_MODES: Final = ("poke", "reschedule")
+
+
+def _check_calls(name: str, calls: object) -> None:
+    from airflow_provider_batch.transport import MAX_CONNECTIONS  # few DAG files need it
+
+    arguments.check_count(name, calls, MAX_CONNECTIONS)
+
 
 #: How the value of a parameter is checked, or what is not a template of a templated one.
 CHECKS: Final[dict[str, Callable[[str, Any], object]]] = {
@@ -57,7 +64,7 @@ CHECKS: Final[dict[str, Callable[[str, Any], object]]] = {
     "chunk_size": lambda name, size: arguments.check_count(
         name, size, MAX_IDS_PER_CALL, "ids, which one call can hold"
     ),
-    "max_concurrency": lambda name, calls: arguments.check_count(name, calls, MAX_CONNECTIONS),
+    "max_concurrency": _check_calls,
     "attribute_columns": arguments.check_attribute_columns,
     "delimiter": arguments.check_delimiter,
     "encoding": arguments.check_encoding,
@@ -68,22 +75,23 @@ def declare(cls: Any, takes: Any) -> None:
     """Give the constructor of *cls* the parameters of the typed dictionary *takes*, and its docstring their texts."""
     init = vars(cls)["__init__"]
     *own, rest = signature(init).parameters.values()
-    shared = {each.name: each for each in _shared(takes)}
-    whole = Signature([*own, *shared.values(), rest])
+    whole = Signature([*own, *_shared(takes), rest])
 
     @wraps(init)
     def checked(self: Any, **given: Any) -> None:
-        init(self, **settle(type(self), whole.parameters, given))
+        init(self, **settle(self, whole.parameters, given))
 
     checked.__signature__ = whole  # type: ignore[attr-defined]  # inspect.signature looks for it
     cls.__init__ = checked
     # A typed dictionary does not know what it extends; all of a module's stand in it.
     docs = "\n".join(cleandoc(each.__doc__ or "") for each in vars(sys.modules[takes.__module__]).values())
     texts = dict(re.findall(r"^:param (\w+):(.*(?:\n .*)*)", docs, re.MULTILINE))
-    cls.__doc__ = "\n".join([cleandoc(cls.__doc__ or ""), *(f":param {name}:{texts.get(name, '')}" for name in shared)])
+    own_doc = cleandoc(cls.__doc__ or "")
+    added = [name for name in whole.parameters if name in texts and f":param {name}:" not in own_doc]
+    cls.__doc__ = "\n".join([own_doc, "", *(f":param {name}:{texts[name]}" for name in added)])
 
 
-def settle(cls: Any, parameters: Mapping[str, Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
+def settle(task: Any, parameters: Mapping[str, Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
     """
     Return the arguments with all defaults.
 
@@ -94,48 +102,53 @@ def settle(cls: Any, parameters: Mapping[str, Parameter], given: Mapping[str, An
     defaults = {name: each.default for name, each in parameters.items() if each.default is not Parameter.empty}
     settled = {**defaults, **given}
     inherited = given.get("default_args") or {}
-    inherited = [name for name in defaults if name in inherited and inherited[name] == settled[name]]
+    # Only these are compared: to compare ids may read them.
+    names = {"mode", *_LIMITED} & defaults.keys() & inherited.keys()
+    inherited = [name for name in names if inherited[name] == settled[name]]
     if "mode" in inherited and settled["mode"] in _SENSOR_MODES:
         settled["mode"] = defaults["mode"]
     if "wait_for_indexing" in settled and settled["wait_for_indexing"] is None:
         settled["wait_for_indexing"] = settled["mode"] == "mirror"
-    settled |= {name: defaults[name] for name in inherited if _without_effect(cls, parameters, settled, name)}
-    check(cls, parameters, settled)
+    settled |= {name: defaults[name] for name in inherited if _without_effect(task, parameters, settled, name)}
+    check(task, parameters, settled)
     for name, mode in _NEEDED.items():
         if settled.get("mode") == mode and settled.get(name, mode) is None:
             raise InvalidArgumentError(f"{name}: mode={mode!r} needs one. Pass {name}.")
     return settled
 
 
-def check(cls: Any, parameters: Mapping[str, Parameter], given: Mapping[str, Any]) -> None:
+def check(task: Any, parameters: Mapping[str, Parameter], given: Mapping[str, Any]) -> None:
     """
-    Check those parameters that are *given*: the value of each, and that it has an effect.
+    Check those parameters that are *given* to a task, or to its class: the value of each, and that it has an effect.
 
     :raises InvalidArgumentError: if a value is not valid or has no effect.
     """
     for name in [each for each in parameters if each in given]:
         value, default = given[name], parameters[name].default
-        is_template = name in cls.template_fields and (isinstance(value, XComArg) or "{" in str(value)[:200])
-        if name in CHECKS and not is_template and not (value is default is None):
+        if name in CHECKS and not (value is default is None or _is_template(task, name, value)):
             CHECKS[name](name, value)
-        if value != default and (fault := _without_effect(cls, parameters, given, name)):
+        if name in _LIMITED and value != default and (fault := _without_effect(task, parameters, given, name)):
             raise InvalidArgumentError(f"{name}: {value!r:.80} {fault}")
 
 
-def _without_effect(cls: Any, parameters: Mapping[str, Parameter], given: Mapping[str, Any], name: str) -> str | None:
+def _is_template(task: Any, name: str, value: object) -> bool:
+    return name in task.template_fields and (isinstance(value, XComArg) or (isinstance(value, str) and "{" in value))
+
+
+def _without_effect(task: Any, parameters: Mapping[str, Parameter], given: Mapping[str, Any], name: str) -> str | None:
     """Return why the parameter has no effect and what to do; None if it has one, or may have one."""
     for _, use in (row for row in USES if name in row[0]):
         # What the constructor does not take may be fixed by the class.
         others = {
-            other: given.get(other, getattr(cls, other, None))
+            other: given.get(other, getattr(task, other, None))
             for other in use
-            if other in parameters or hasattr(cls, other)
+            if other in parameters or hasattr(task, other)
         }
         if any((other in parameters and other not in given) or value in use[other] for other, value in others.items()):
             continue
         now = " and ".join(f"{other}={value!r}" for other, value in others.items())
         then = " or ".join(f"{other}={value!r}" for other in others for value in use[other])
-        changeable = [other for other in others if other in signature(cls.__init__).parameters]
+        changeable = [other for other in others if other in signature(task.__init__).parameters]
         remedy = f", or change {' or '.join(changeable)}" if changeable else ""
         return f"has no effect with {now}, only with {then}. Drop it{remedy}."
     return None

@@ -21,19 +21,19 @@ class FilesToCustomAudienceOperator(RowsToCustomAudienceOperator, takes=RowsPara
     """
     Push the ids in files to a custom audience of Batch, row by row and never held.
 
-    The files are read twice, so that every row is checked before the first call (but not with
-    ``on_invalid_id="skip"``). A bad row is named by file and line. Returns tokens and summary as
+    The files are read twice, so that every row is checked before the first call (except with
+    ``on_invalid_id="skip"``). An error names the file and the line of a bad row. Returns tokens and summary as
     :class:`~airflow_provider_batch.operators.custom_audience.CustomAudienceUpdateOperator`.
 
     :param path: a file, a folder, or a glob such as ``s3://bucket/segments/part-*.csv.gz``; local, or any storage that
-        Airflow's ObjectStoragePath knows. (templated)
+        Airflow's ObjectStoragePath supports. (templated)
     :param path_conn_id: the connection to the storage, where the path does not name it
         (``s3://my_conn@bucket/…``). (templated)
-    :param format: ``txt`` (one id a line), ``csv``, ``jsonl`` or ``parquet`` (extra ``parquet``); by default what the
-        suffix says. Each may be followed by ``.gz``.
+    :param format: ``txt`` (one id a line), ``csv``, ``jsonl`` or ``parquet`` (extra ``parquet``); by default the
+        suffix decides. All but ``parquet`` may be followed by ``.gz``.
     :param header: whether the first row of a CSV file names its columns; otherwise they are called 1, 2, …
     :param delimiter: one character between the cells of a CSV file.
-    :param encoding: of the formats that are text.
+    :param encoding: the encoding of txt, csv and jsonl files.
     """
 
     template_fields: Sequence[str] = ("path", "path_conn_id", *RowsToCustomAudienceOperator.template_fields)
@@ -59,7 +59,7 @@ class FilesToCustomAudienceOperator(RowsToCustomAudienceOperator, takes=RowsPara
 
     @contextmanager
     def source(self, context: Context) -> Iterator[FileSource]:
-        """Give the rows of the files."""
+        """Open the rows of the files."""
         from airflow_provider_batch.sources.files import FileSource
 
         yield FileSource(

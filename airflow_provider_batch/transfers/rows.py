@@ -1,4 +1,4 @@
-"""What the transfers share: rows whose columns say what is to be sent."""
+"""What the transfers share: the columns of their rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RowsToCustomAudienceOperator(SourcePushOperator, takes=RowsParameters):
         super().__init__(**cast(SourceParameters, kwargs))
 
     def columns(self) -> Columns:
-        """Return which columns are read."""
+        """Return the names of the columns to read."""
         from airflow_provider_batch.sources.columns import Columns
 
         return Columns(self.id_column, self.action_column, self.attribute_columns, self.tags_column)

@@ -10,7 +10,7 @@ from pathlib import Path
 import airflow_provider_batch
 
 #: The folders and modules whose sentences follow the rules for words; add to them what is clean.
-CLEAN = ("sandbox",)
+CLEAN = ("sandbox", "operators", "transfers", "decorators")
 
 PACKAGE = Path(airflow_provider_batch.__file__).parent
 TEXTS = {
