@@ -83,10 +83,15 @@ def custom_audience_task(
     :param python_callable: the function.
     :param kwargs: the parameters of :class:`CustomAudienceDecoratedOperator`.
     """
-    parameters.check(SourcePushOperator, signature(SourcePushOperator.__init__).parameters, kwargs)
+    parameters.check(SourcePushOperator, signature(custom_audience_task).parameters, kwargs)
     return task_decorator_factory(
         python_callable=python_callable, decorated_operator_class=CustomAudienceDecoratedOperator, **kwargs
     )
+
+
+custom_audience_task.__signature__ = parameters.signature_of(  # type: ignore[attr-defined]  # as for the operators
+    custom_audience_task, SourceParameters
+)
 
 
 def _shown(value: Any) -> Any:

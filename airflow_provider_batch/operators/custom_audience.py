@@ -157,8 +157,8 @@ class CustomAudienceReplaceOperator(IdsOperator, takes=ReplaceParameters):
 
     One call replaces all members by at most 10,000 ids. If there are more, the worker waits until the first call is
     applied and then adds the others; in between, the audience has only a part of its members. A retry starts with the
-    replace again; on Airflow 3.3 and later, and with the very same ids, it continues where the earlier try ended. Returns
-    tokens and summary as :class:`CustomAudienceUpdateOperator`. See
+    replace again; on Airflow 3.3 and later, and with the very same ids, it continues where the earlier try ended.
+    Returns tokens and summary as :class:`CustomAudienceUpdateOperator`. See
     https://doc.batch.com/developer/api/cep/audiences/replace and https://doc.batch.com/api/custom-audience/1.1/replace.
 
     :param ids: all ids it shall have; same forms as ``add_ids`` of :class:`CustomAudienceUpdateOperator`. (templated)

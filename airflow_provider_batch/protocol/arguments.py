@@ -122,11 +122,7 @@ def read_switch(name: str, value: bool | str) -> bool:
 
 
 def check_attribute_columns(name: str, given: object) -> None:
-    """
-    Check that *given* is a list of columns, or a dict from columns to the names of their attributes.
-
-    :raises InvalidArgumentError: if it is not, or if two attributes have one name.
-    """
+    """Check that *given* is a list of columns, or a dict from columns to attributes that are named once each."""
     if given is None:
         return
     if isinstance(given, str) or not isinstance(given, Collection):
@@ -139,11 +135,7 @@ def check_attribute_columns(name: str, given: object) -> None:
 
 
 def check_delimiter(name: str, delimiter: Any) -> None:
-    """
-    Check that *delimiter* can separate the cells of a CSV file.
-
-    :raises InvalidArgumentError: if it cannot.
-    """
+    """Check that *delimiter* can separate the cells of a CSV file."""
     try:
         csv.reader([], delimiter=delimiter)
         valid = delimiter not in '"\r\n'
@@ -156,11 +148,7 @@ def check_delimiter(name: str, delimiter: Any) -> None:
 
 
 def check_encoding(name: str, encoding: Any) -> None:
-    """
-    Check that Python can decode text in *encoding*.
-
-    :raises InvalidArgumentError: if it cannot.
-    """
+    """Check that Python can decode text in *encoding*."""
     try:
         codecs.getincrementaldecoder(encoding)
         "".encode(encoding)
@@ -171,11 +159,7 @@ def check_encoding(name: str, encoding: Any) -> None:
 
 
 def check_switch(name: str, value: object) -> None:
-    """
-    Check that *value* is True or False.
-
-    :raises InvalidArgumentError: if it is not.
-    """
+    """Check that *value* is True or False."""
     if not isinstance(value, bool):
         raise InvalidArgumentError(f"{name}: {value!r:.80} is neither True nor False")
 

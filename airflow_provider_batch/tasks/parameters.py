@@ -74,8 +74,7 @@ CHECKS: Final[dict[str, Callable[[str, Any], object]]] = {
 def declare(cls: Any, takes: Any) -> None:
     """Give the constructor of *cls* the parameters of the typed dictionary *takes*, and its docstring their texts."""
     init = vars(cls)["__init__"]
-    *own, rest = signature(init).parameters.values()
-    whole = Signature([*own, *_shared(takes), rest])
+    whole = signature_of(init, takes)
 
     @wraps(init)
     def checked(self: Any, **given: Any) -> None:
@@ -89,6 +88,12 @@ def declare(cls: Any, takes: Any) -> None:
     own_doc = cleandoc(cls.__doc__ or "")
     added = [name for name in whole.parameters if name in texts and f":param {name}:" not in own_doc]
     cls.__doc__ = "\n".join([own_doc, "", *(f":param {name}:{texts[name]}" for name in added)])
+
+
+def signature_of(function: Callable[..., Any], takes: Any) -> Signature:
+    """Return the signature of a function that takes the typed dictionary *takes* as its keyword arguments."""
+    *own, rest = signature(function).parameters.values()
+    return Signature([*own, *_shared(takes), rest.replace(annotation=Any)])
 
 
 def settle(task: Any, parameters: Mapping[str, Parameter], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -236,7 +236,7 @@ def test_templates_and_a_file_with_the_query(
 def test_a_connection_to_no_database(batch_sandbox: Sandbox, context: Any) -> None:
     error = failure(push(conn_id="batch_default"), context)
     assert isinstance(error, InvalidArgumentError)
-    assert str(error) == "conn_id: 'batch_default' is of type 'batch', which has no DB-API hook"
+    assert str(error) == "conn_id: 'batch_default' is of type 'batch', which has no DB-API hook. Pass another."
 
 
 class Hidden(importlib.abc.MetaPathFinder):
