@@ -27,7 +27,7 @@ PYTHON_OLDEST ?= $(shell for python in "$(PYTHON)" python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo "$$python" && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-newest test-oldest browser-test screenshots lint docs matrix release-check bench airflow cluster-demo cluster-test cluster-bench \
+.PHONY: help demo test test-newest test-oldest browser-test screenshots lint docs parameters matrix release-check bench airflow cluster-demo cluster-test cluster-bench \
 	servers pins clean
 
 help: ## show this list
@@ -69,6 +69,9 @@ docs: $(VENV)/installed ## build the documentation into .docs/; a warning is an 
 	@$(VENV)/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs .docs
 	@AIRFLOW_HOME=$(CURDIR)/.airflow/docs $(VENV)/bin/python scripts/check_site.py .docs
 	@echo "==> open .docs/index.html"
+
+parameters: $(VENV)/installed ## write the table of parameters and modes in docs/parameters.md anew
+	@$(VENV)/bin/python scripts/parameter_table.py docs/parameters.md
 
 matrix: $(VENV)/installed ## run the unit tests and the example DAGs on every supported Airflow and Python (an hour)
 	@$(VENV)/bin/python scripts/matrix.py --airflow $(AIRFLOWS) --python $(PYTHONS) --jobs $(JOBS)

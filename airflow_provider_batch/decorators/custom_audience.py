@@ -1,10 +1,11 @@
-"""``@task.custom_audience``: what a function returns or yields goes to an audience, and never into an XCom."""
+"""``@task.custom_audience``: the values of a function go to an audience, and never into an XCom."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from inspect import signature
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 from airflow.providers.common.compat.sdk import (
     DecoratedOperator,
@@ -15,13 +16,15 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_batch.operators.modes import SourcePushOperator
+from airflow_provider_batch.operators.parameters import SourceParameters
 from airflow_provider_batch.operators.rendered_ids import RenderedIds
+from airflow_provider_batch.tasks import parameters
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class CustomAudienceDecoratedOperator(DecoratedOperator, SourcePushOperator):
+class CustomAudienceDecoratedOperator(DecoratedOperator, SourcePushOperator, takes=SourceParameters):
     """
     Push what a function returns or yields: ids, members, or, with ``mode="actions"``, changes.
 
@@ -38,19 +41,19 @@ class CustomAudienceDecoratedOperator(DecoratedOperator, SourcePushOperator):
         python_callable: Callable[..., Any],
         op_args: Collection[Any] | None = None,
         op_kwargs: Mapping[str, Any] | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[SourceParameters],
     ) -> None:
-        # The tokens are one value, whatever the function is annotated with.
+        # The tokens are one value, however the function is annotated.
         kwargs["multiple_outputs"] = False
         super().__init__(python_callable=python_callable, op_args=op_args, op_kwargs=op_kwargs, **kwargs)
 
     def execute(self, context: Context) -> list[str]:
-        """Push what the function gives; the one of functions that are tasks by themselves is not asked."""
+        """Push the function's values; DecoratedOperator's own execute would return them."""
         return SourcePushOperator.execute(self, context)
 
     @contextmanager
     def source(self, context: Context) -> Iterator[Any]:
-        """Give what the function returns; a generator is closed in the end."""
+        """Call the function; a generator is closed in the end."""
         op_args = tuple(map(_value, self.op_args))
         op_kwargs = {name: _value(value) for name, value in self.op_kwargs.items()}
         context_merge(context, op_kwargs)
@@ -68,7 +71,9 @@ class CustomAudienceDecoratedOperator(DecoratedOperator, SourcePushOperator):
             self.op_kwargs = {name: _shown(value) for name, value in self.op_kwargs.items()}
 
 
-def custom_audience_task(python_callable: Callable[..., Any] | None = None, **kwargs: Any) -> TaskDecorator:
+def custom_audience_task(
+    python_callable: Callable[..., Any] | None = None, **kwargs: Unpack[SourceParameters]
+) -> TaskDecorator:
     """
     Turn a function into a task that pushes what it returns or yields.
 
@@ -76,11 +81,17 @@ def custom_audience_task(python_callable: Callable[..., Any] | None = None, **kw
     indexing tokens.
 
     :param python_callable: the function.
-    :param kwargs: the parameters of :class:`~airflow_provider_batch.operators.modes.SourcePushOperator`.
+    :param kwargs: the parameters of :class:`CustomAudienceDecoratedOperator`.
     """
+    parameters.check(SourcePushOperator, signature(custom_audience_task).parameters, kwargs)
     return task_decorator_factory(
         python_callable=python_callable, decorated_operator_class=CustomAudienceDecoratedOperator, **kwargs
     )
+
+
+custom_audience_task.__signature__ = parameters.signature_of(  # type: ignore[attr-defined]  # as for the operators
+    custom_audience_task, SourceParameters
+)
 
 
 def _shown(value: Any) -> Any:

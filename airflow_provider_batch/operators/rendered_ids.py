@@ -39,8 +39,8 @@ class RendersIdsAsCounts(BaseOperator):
         value = getattr(self, field)
         return value.value if isinstance(value, RenderedIds) else value
 
-    # Airflow calls this very method on the operator itself, mapped or not, «in order to call the operator method
-    # when we override it»; it is also called for nested objects, which are no concern of ours.
+    # Airflow calls this very method on the operator itself, mapped or not, "in order to call the operator method
+    # when we override it"; its calls for nested objects do not concern us.
     def _do_render_template_fields(
         self, parent: Any, template_fields: Iterable[str], *args: Any, **kwargs: Any
     ) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import codecs
+import csv
 import json
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import timedelta
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
 
@@ -18,6 +20,9 @@ OnInvalidId = Literal["fail", "skip"]
 OnRejectedChunk = Literal["fail", "bisect"]
 FirstRun = Literal["add", "replace"]
 OnDrift = Literal["warn", "fail", "ignore"]
+Mode = Literal["add", "remove", "actions", "replace", "mirror"]
+MappedBy = Literal["id", "audience"]
+FileFormat = Literal["txt", "csv", "jsonl", "parquet"]
 
 #: The values that each of these parameters accepts.
 CHOICES: Final[dict[str, tuple[str, ...]]] = {
@@ -27,6 +32,9 @@ CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "on_rejected_chunk": get_args(OnRejectedChunk),
     "first_run": get_args(FirstRun),
     "on_drift": get_args(OnDrift),
+    "mode": get_args(Mode),
+    "mapped_by": get_args(MappedBy),
+    "format": get_args(FileFormat),
 }
 
 _NATIVE_ADVICE: Final = "Pass the upstream task's .output, or set render_template_as_native_obj=True on the DAG."
@@ -111,6 +119,49 @@ def read_switch(name: str, value: bool | str) -> bool:
     if not isinstance(value, bool | str) or str(value).lower() not in switches:
         raise InvalidArgumentError(f"{name}: {value!r:.80} is neither True nor False")
     return switches[str(value).lower()]
+
+
+def check_attribute_columns(name: str, given: object) -> None:
+    """Check that *given* is a list of columns, or a dict from columns to attributes that are named once each."""
+    if given is None:
+        return
+    if isinstance(given, str) or not isinstance(given, Collection):
+        raise InvalidArgumentError(
+            f"{name}: a single {type(given).__name__} is not a list of columns. Pass a list of str."
+        )
+    names = list(given.values() if isinstance(given, Mapping) else given)
+    if duplicates := [each for each in names if names.count(each) > 1]:
+        raise InvalidArgumentError(f"{name}: the attribute {duplicates[0]!r} is named twice. Name each attribute once.")
+
+
+def check_delimiter(name: str, delimiter: Any) -> None:
+    """Check that *delimiter* can separate the cells of a CSV file."""
+    try:
+        csv.reader([], delimiter=delimiter)
+        valid = delimiter not in '"\r\n'
+    except (TypeError, ValueError):
+        valid = False
+    if not valid:
+        raise InvalidArgumentError(
+            f"{name}: {delimiter!r:.80} is not valid. Pass one character other than a quote or a line break."
+        )
+
+
+def check_encoding(name: str, encoding: Any) -> None:
+    """Check that Python can decode text in *encoding*."""
+    try:
+        codecs.getincrementaldecoder(encoding)
+        "".encode(encoding)
+    except (LookupError, TypeError):
+        raise InvalidArgumentError(
+            f"{name}: {encoding!r:.80} is not a text encoding that Python supports. Pass one such as 'latin-1'."
+        ) from None
+
+
+def check_switch(name: str, value: object) -> None:
+    """Check that *value* is True or False."""
+    if not isinstance(value, bool):
+        raise InvalidArgumentError(f"{name}: {value!r:.80} is neither True nor False")
 
 
 def list_in_text(text: str, argument: str) -> list[object]:

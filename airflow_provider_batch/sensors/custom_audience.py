@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
@@ -17,7 +17,9 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_batch.exceptions import IndexingTimeoutError
+from airflow_provider_batch.protocol.arguments import CHOICES
 from airflow_provider_batch.protocol.audiences.tokens import describe_tokens, read_indexing_tokens
+from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments, SensorArguments
 from airflow_provider_batch.tasks.audience import AudienceTask
 from airflow_provider_batch.tasks.deferral import defer_until_indexed
 from airflow_provider_batch.tasks.failure import fail_without_retry
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 _PROGRESS: Final = "indexing"
 
 
-class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator):
+class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator, takes=AirflowArguments):
     """
     Wait until Batch has indexed every write behind the tokens of one push, or of several mapped ones.
 
@@ -64,8 +66,11 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator):
         audience_type: str = "custom_ids",
         batch_conn_id: str = "batch_default",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        **kwargs: Any,
+        **kwargs: Unpack[SensorArguments],
     ) -> None:
+        defaults = kwargs.get("default_args") or {}
+        if "mode" not in kwargs and defaults.get("mode") in CHOICES["mode"]:  # meant for the transfers of the DAG
+            kwargs["mode"] = "poke"
         super().__init__(**kwargs)
         self.audience_name = audience_name
         self.indexing_tokens = indexing_tokens

@@ -10,7 +10,8 @@ from itertools import repeat
 from operator import itemgetter
 from typing import Any, Final, Generic, TypeVar
 
-from airflow_provider_batch.exceptions import InvalidArgumentError, SourceError
+from airflow_provider_batch.exceptions import SourceError
+from airflow_provider_batch.protocol.arguments import check_attribute_columns
 from airflow_provider_batch.protocol.audiences.members import NO_ACTION, Change, Member
 from airflow_provider_batch.protocol.rows import BadRow
 
@@ -40,14 +41,7 @@ class Columns:
     tags_column: str | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.attribute_columns, str):
-            raise InvalidArgumentError("attribute_columns: a single str is not a list of columns. Pass a list of str.")
-        given = self.attribute_columns or ()
-        names = list(given.values() if isinstance(given, Mapping) else given)
-        if duplicates := [name for name in names if names.count(name) > 1]:
-            raise InvalidArgumentError(
-                f"attribute_columns: the attribute {duplicates[0]!r} is named twice. Name each attribute once."
-            )
+        check_attribute_columns("attribute_columns", self.attribute_columns)
 
     @property
     def attributes(self) -> dict[str, str]:

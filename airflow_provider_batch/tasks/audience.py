@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from inspect import signature
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_batch.links.batch import BatchDashboardLink, keep_dashboard_url
+from airflow_provider_batch.tasks import parameters
 from airflow_provider_batch.tasks.failure import fail_without_retry
 from airflow_provider_batch.tasks.outlets import check_not_shared, check_outlets, check_own_audience
 
@@ -25,6 +27,18 @@ class AudienceTask(BaseOperator):
     wait_for_indexing = False
     operator_extra_links = (BatchDashboardLink(),)
     ui_color = "#d8efe6"
+
+    def __init_subclass__(cls, *, takes: Any = None, **kwargs: Any) -> None:
+        """Declare the parameters of the constructor; *takes* is the typed dictionary of its keyword arguments."""
+        super().__init_subclass__(**kwargs)
+        if takes is not None:
+            parameters.declare(cls, takes)
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Check what mapped tasks share when the DAG file is parsed, as no task is constructed then."""
+        parameters.check(cls, signature(cls.__init__).parameters, kwargs)
+        return super().partial(**kwargs)
 
     def pre_execute(self, context: Context) -> None:
         """Reject outlets whose events would be premature, and store the URL for the link."""

@@ -19,7 +19,6 @@ from airflow_provider_batch.exceptions import InvalidArgumentError
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-MappedBy = Literal["id", "audience"]
 #: What mapped tasks do to their ids: all the same, either adding or removing; both; or each task makes its ids the only
 #: ones.
 Use = Literal["one action", "actions", "the only ids"]

@@ -180,7 +180,7 @@ def test_an_exception_in_the_function_keeps_its_type(
     ids = Watched(*values, ZeroDivisionError("their own words"))
     kept = {"snapshot_path": str(tmp_path)} if mode == "mirror" else {}
     with pytest.raises(ZeroDivisionError, match="their own words"):
-        decorated(lambda: ids(), mode=mode, chunk_size=2, poke_interval=0.1, **kept).execute(context)
+        decorated(lambda: ids(), mode=mode, chunk_size=2, **kept).execute(context)
     assert ids.closed
     if mode == "mirror":  # nothing is sent before all is read
         assert batch_sandbox.calls == []
@@ -256,7 +256,7 @@ def nobody() -> list[str]:
 
 
 def test_what_does_not_fit_fails_the_dag_file() -> None:
-    with pytest.raises(ValueError, match="mode: 'upsert' is none of"):
+    with pytest.raises(ValueError, match="mode: 'upsert' is not one of"):
         decorated(nobody, mode="upsert")
     with pytest.raises(ValueError, match="snapshot_path"):
         decorated(nobody, mode="mirror")

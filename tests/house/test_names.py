@@ -22,6 +22,9 @@ CLEAN = (
     "mirror",
     "sources",
     "exceptions",
+    "operators",
+    "transfers",
+    "decorators",
 )
 
 PACKAGE = Path(airflow_provider_batch.__file__).parent

@@ -340,7 +340,7 @@ def test_transfers_and_mirrors_tell_nothing(
     source: str, mode: str, status: int, seen: Seen, connect: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": str(tmp_path / "db")}))
-    arguments: dict[str, Any] = {"task_id": "push", "audience_name": "vip", "poke_interval": 0.1, "chunk_size": 2}
+    arguments: dict[str, Any] = {"task_id": "push", "audience_name": "vip", "chunk_size": 2}
     arguments |= {"snapshot_path": str(tmp_path / "kept")} if mode == "mirror" else {}
     arguments |= {"mode": mode} if source != "list" else {}
     operator = _transfer(source, arguments, tmp_path)

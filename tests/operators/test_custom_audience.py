@@ -169,8 +169,6 @@ def test_a_position_in_mapped_results_counts_over_all_of_them(batch_sandbox: San
         {"add_ids": ["a"], "audience_name": "no such name!"},
         {"add_ids": ["a"], "audience_name": ""},
         {"add_ids": ["a"], "audience_type": "emails"},
-        {"add_ids": ["a"], "chunk_size": 10_001},
-        {"add_ids": ["a"], "max_concurrency": 0},
     ],
 )
 def test_what_no_retry_can_mend_fails_at_once_with_its_cause(
@@ -250,7 +248,7 @@ def test_a_wait_that_takes_too_long_is_left_to_the_retries(slow: Sandbox, contex
 
 
 def test_without_a_wait_there_is_no_question(slow: Sandbox, context: Any) -> None:
-    update(add_ids=["a"], deferrable=True).execute(context)
+    update(add_ids=["a"], default_args={"deferrable": True}).execute(context)
     assert [call.method for call in slow.calls] == ["PATCH"]
 
 

@@ -36,9 +36,3 @@ def test_too_many_skipped_values_fail_the_task_for_good_but_not_silently(batch_s
 
 def test_a_tolerated_number_does_not(batch_sandbox: Sandbox, context: Any) -> None:
     assert len(update(add_ids=["a", None], on_invalid_id="skip", max_rejected=0.5).execute(context)) == 1
-
-
-def test_a_word_that_is_no_choice_is_refused(batch_sandbox: Sandbox, context: Any) -> None:
-    with pytest.raises(AirflowFailException, match="on_rejected_chunk: 'split' is not 'fail' or 'bisect'"):
-        update(add_ids=["a"], on_rejected_chunk="split").execute(context)
-    assert batch_sandbox.calls == []

@@ -107,11 +107,8 @@ def test_an_audience_that_is_missing_may_be_left_alone(stage: Stage, context: An
     [
         (create, {"audience_name": "n" * 256}),
         (create, {"audience_type": "emails"}),
-        (create, {"if_exists": "replace"}),
         (delete, {"audience_name": "a b"}),
-        (delete, {"if_missing": "ignore"}),
         (replace, {"audience_name": "n" * 256}),
-        (replace, {"max_shrink": "1.5"}),
         (replace, {"ids": [True]}),
     ],
 )
