@@ -53,16 +53,14 @@ def check_choice(name: str, value: object, choices: Collection[str] = ()) -> Non
         raise InvalidArgumentError(f"{name}: {value!r:.80} is not {expected}")
 
 
-def check_count(name: str, value: object, most: int, what: str = "") -> int:
+def check_count(name: str, value: object, most: int) -> int:
     """
     Return *value* if it is an integer from 1 to *most*.
 
-    :param what: what is counted, for the error.
     :raises InvalidArgumentError: if it is not.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        unit = f" ({what})" if what else ""
-        raise InvalidArgumentError(f"{name}: {value!r:.80} is not an integer from 1 to {most:,}{unit}")
+        raise InvalidArgumentError(f"{name}: {value!r:.80} is not an integer from 1 to {most:,}")
     return value
 
 

@@ -61,9 +61,7 @@ CHECKS: Final[dict[str, Callable[[str, Any], object]]] = {
     **dict.fromkeys(("max_shrink", "max_changes"), lambda name, limit: arguments.read_limit(limit, name)),
     "max_rejected": lambda name, limit: arguments.check_limit(limit, name),
     **dict.fromkeys(("poke_interval", "indexing_timeout"), arguments.read_seconds),
-    "chunk_size": lambda name, size: arguments.check_count(
-        name, size, MAX_IDS_PER_CALL, "ids, which one call can hold"
-    ),
+    "chunk_size": lambda name, size: arguments.check_count(name, size, MAX_IDS_PER_CALL),
     "max_concurrency": _check_calls,
     "attribute_columns": arguments.check_attribute_columns,
     "delimiter": arguments.check_delimiter,

@@ -181,7 +181,7 @@ def test_what_has_one_is_taken(make: Make, arguments: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("make", "name", "value", "message"),
     [
-        (update, "chunk_size", 20_000, "20000 is not an integer from 1 to 10,000 ids"),
+        (update, "chunk_size", 20_000, "20000 is not an integer from 1 to 10,000"),
         (update, "chunk_size", "100", "'100' is not an integer"),
         (update, "max_concurrency", 65, "65 is not an integer from 1 to 64"),
         (update, "on_invalid_id", "ignore", "'ignore' is not 'fail' or 'skip'"),
@@ -193,8 +193,8 @@ def test_what_has_one_is_taken(make: Make, arguments: dict[str, Any]) -> None:
         (update, "wait_for_indexing", 1, "1 is neither True nor False"),
         (update, "deferrable", "yes", "'yes' is neither True nor False"),
         (update, "dry_run", "{{ params.dry }}", "is neither True nor False"),
-        (update, "poke_interval", 0, "0 is not a time"),
-        (update, "indexing_timeout", "1h", "'1h' is not a time"),
+        (update, "poke_interval", 0, "0 is not a duration"),
+        (update, "indexing_timeout", "1h", "'1h' is not a duration"),
         (sql, "mode", "upsert", "'upsert' is not one of add, remove, actions, replace, mirror"),
         (sql, "mode", "reschedule", "'reschedule' is not one of"),
         (replace, "max_shrink", {}, "{} is neither a count nor a share"),

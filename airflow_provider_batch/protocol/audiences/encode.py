@@ -110,7 +110,7 @@ def check_chunk_size(dialect: Dialect, chunk_size: object) -> int:
 
     :raises InvalidArgumentError: if it cannot.
     """
-    return check_count("chunk_size", chunk_size, dialect.max_ids_per_call, "ids in one call")
+    return check_count("chunk_size", chunk_size, dialect.max_ids_per_call)
 
 
 def _write(endpoint: Endpoint, audience_name: str, fields: Mapping[str, str]) -> Request:
