@@ -31,9 +31,10 @@ PYTHON_OLDEST ?= $(shell for python in "$(PYTHON)" python3.12 python3.11; do \
 # Airflow is imported hundreds of times, and compiling it takes longer than that.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Both Airflows side by side; what each of them says comes in one piece.
+
+# `make test`: both Airflows side by side; what each of them says comes in one piece.
 ifneq ($(filter test,$(MAKECMDGOALS)),)
-$(info ==> testing on Airflow $(NEWEST) and $(OLDEST) side by side (4 minutes))
+$(info ==> testing on Airflow $(NEWEST) and $(OLDEST), side by side (4 minutes))
 MAKEFLAGS += --jobs=2 --output-sync=target
 endif
 

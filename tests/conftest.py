@@ -47,7 +47,7 @@ os.environ.update(
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{_HOME.name}/airflow.db",
 )
 
-#: What takes long to make: all tests that use one of these run in the same worker.
+#: What takes long to make: all tests that use one of these run in the same worker, and before those that need none.
 _MADE_ONCE = ("whole_airflow", "ended", "postgres_server", "s3_server")
 
 
@@ -57,6 +57,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             for name in set(_MADE_ONCE).intersection(getattr(item, "fixturenames", ())):
                 item.add_marker(pytest.mark.xdist_group(name))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let a whole Airflow go before what other workers do: it has time limits of its own, and takes the longest."""
+    if _WHOLE_RUN and "whole_airflow" not in getattr(item, "fixturenames", ()) and os.nice(0) == 0:
+        os.nice(5)
 
 
 @pytest.fixture
