@@ -8,8 +8,8 @@ AIRFLOWS ?= 2.11.2 3.0.6 3.1.8 3.2.2 3.3.2 lowest
 PYTHONS ?= python3.11 python3.12 python3.13
 # Combinations of the two that `make matrix` runs at a time.
 JOBS ?= 2
-# Processes that share the tests of one Airflow: more than processors, as most tests wait for somebody.
-WORKERS ?= 4
+# Processes that share the tests of each Airflow: one for a whole Airflow, which is waited for, and the others for the rest.
+WORKERS ?= 3
 # Later ones came after these Airflows and break them, though Airflow itself allows them.
 HOLD_2.11.0 := 'universal-pathlib<0.3'
 HOLD_2.11.2 := 'universal-pathlib<0.3'
@@ -28,9 +28,8 @@ export CHROMIUM ?= /usr/bin/chromium
 PYTHON_OLDEST ?= $(shell for python in "$(PYTHON)" python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo "$$python" && break; done)
 
-# Airflow is imported hundreds of times, and compiling it takes longer than that.
+# Airflow is imported hundreds of times; compiling it each time takes longer than all tests.
 unexport PYTHONDONTWRITEBYTECODE
-
 
 # `make test`: both Airflows side by side; what each of them says comes in one piece.
 ifneq ($(filter test,$(MAKECMDGOALS)),)

@@ -1,8 +1,8 @@
 """
 What every test shares: an Airflow home of its own, made before anything imports Airflow.
 
-Most tests need no database of Airflow's; those that do ask for the fixture ``airflow_db``. Under pytest-xdist every worker
-has a home, in that of the run.
+Most tests need no database of Airflow's; those that do ask for the fixture ``airflow_db``. Under pytest-xdist every
+worker has a home, in that of the run.
 """
 
 from __future__ import annotations
