@@ -162,7 +162,7 @@ def test_a_bucket_that_is_not_there_is_left_to_the_retries(s3: Any, batch_sandbo
     [
         ("rows.csv", b"id\nsecret-1\nsecret-2\n" + b"x" * 129 + b"\n", "rows.csv, line 4"),
         ("rows.csv", b"id,b\nsecret-1,1\nsecret-2\n", "rows.csv, line 3"),
-        ("rows.txt.gz", gzip.compress(b"secret-1\n" + b"x" * 129), "rows.txt.gz, line 2"),
+        ("rows.txt.gz", gzip.compress(b"secret-1\n" + b"x" * 129, mtime=0), "rows.txt.gz, line 2"),
         ("rows.jsonl", b'{"id": "secret-1"}\n{"id": "secret-2"\n', "rows.jsonl, line 2"),
         ("rows.parquet", parquet(id=["secret-1", None]), "rows.parquet, row 2"),
     ],
