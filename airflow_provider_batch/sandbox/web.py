@@ -14,6 +14,8 @@ from importlib.resources import files
 from time import perf_counter
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
@@ -129,7 +131,10 @@ def application(endpoint: Endpoint, state: State, log: CallLog) -> Starlette:
         return JSONResponse(page_content(state, log), headers={"Cache-Control": "no-store"})
 
     # A mounted app gets every method, so Starlette rejects no request of Batch's routes itself.
-    return Starlette(routes=[Route("/", page), Route("/sandbox/state", content), Mount("/", endpoint)])
+    routes = [Route("/", page), Route("/sandbox/state", content), Mount("/", endpoint)]
+    # Another site can point its own name at this machine (DNS rebinding); its pages must not read what is here.
+    own_names = Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
+    return Starlette(routes=routes, middleware=[own_names])
 
 
 class Connection(H11Protocol):
