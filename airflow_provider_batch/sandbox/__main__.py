@@ -100,12 +100,12 @@ def _parser() -> argparse.ArgumentParser:
         help=f"the one 2.x version that exists, or {ANY_VERSION} (default: %(default)s)",
     )
     add(
-        "--cep-requests-per-second",
-        dest="requests_per_second",
+        "--requests-per-second",
         type=rate,
         metavar="N",
-        help="limit for each project; further requests get a 429 (default: no limit)",
+        help="limit for each app and project; further requests get a 429 (default: no limit)",
     )
+    add("--rate-limit-wait", type=seconds, default=0.0, metavar="SECONDS", help="how long a 429 is followed by others")
     return parser
 
 

@@ -35,7 +35,7 @@ class Api:
 
     :param error_keys: the keys of code and message in an error body of 1.0 and 1.1.
     :param api_version: the one version of 2.x that exists; None if all versions exist.
-    :param rate_limit: the limit for each project of 2.x; None for no limit.
+    :param rate_limit: the limit for each app and project; None for no limit.
     """
 
     state: State
@@ -67,13 +67,13 @@ class Api:
             raise Rejected(ApiError.ROUTE_NOT_FOUND, "the route does not exist")
         if route.platform == "mep":
             self._check_app(request, route)
-            return mep.read(request, route)
-        if self.api_version not in {None, route.version}:
+        elif self.api_version not in {None, route.version}:
             raise Rejected(ApiError.ROUTE_NOT_FOUND, "the version of the API does not exist")
-        self._check_project(request, route)
+        else:
+            self._check_project(request, route)
         if self.rate_limit and not self.rate_limit.admits(route.key):
-            raise Rejected(ApiError.TOO_MANY_REQUESTS, "the project exceeds its rate limit")
-        return cep.read(request, route)
+            raise Rejected(ApiError.TOO_MANY_REQUESTS, "the app or project exceeds its rate limit, or did not wait")
+        return mep.read(request, route) if route.platform == "mep" else cep.read(request, route)
 
     def _check_app(self, request: ApiRequest, route: Route) -> None:
         if request.headers.get("x-authorization") != self.rest_api_key:

@@ -67,7 +67,7 @@ class Fault:
 
 
 _PROXY_PAGE = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
-# Undocumented: 502, Retry-After, HTML, and 429 on the audience routes of 1.0 and 1.1. Any proxy can send them.
+# Undocumented: 502, Retry-After and HTML. Any proxy can send them.
 ANY_CALL = (
     Fault(500),
     Fault(502, body=_PROXY_PAGE),

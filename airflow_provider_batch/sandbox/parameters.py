@@ -33,7 +33,7 @@ def body(request: ApiRequest, names: Set[str]) -> dict[str, Any]:
     try:
         fields = json.loads(request.body.decode("utf-8"), parse_constant=_reject_constant)
         if b"\\u" in request.body:
-            # Undocumented: an escape for half a character (a lone surrogate). It is no Unicode, so it has no UTF-8.
+            # Undocumented: an escaped half of a character (a lone surrogate), which UTF-8 cannot encode.
             json.dumps(fields, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise Rejected(ApiError.MALFORMED_JSON_BODY, "the body is not JSON in UTF-8") from None

@@ -39,7 +39,9 @@ class Sandbox:
     :param projects: the keys of the projects, for the API 2.x.
     :param rest_api_key: the company's key, for all APIs.
     :param api_version: the one version of 2.x that exists; None if all versions exist.
-    :param requests_per_second: the limit for each project; None for no limit.
+    :param requests_per_second: the limit for each app and project; None for no limit.
+    :param rate_limit_wait: seconds after a 429 in which the next request of that app or project gets a 429 too, which
+        starts the wait anew; Batch recommends to wait for 5.
     :param latency: seconds added to each response.
     :param indexing_delay: seconds until a write is applied.
     :param indexing_order: ``sent`` to apply writes in order, ``random`` to apply each at any time within the delay.
@@ -62,6 +64,7 @@ class Sandbox:
         rest_api_key: str = "sandbox-rest-key",
         api_version: str | None = CEP_DEFAULT_VERSION,
         requests_per_second: float | None = None,
+        rate_limit_wait: float = 0.0,
         latency: float = 0.0,
         indexing_delay: float = 0.0,
         indexing_order: IndexingOrder = "sent",
@@ -100,7 +103,7 @@ class Sandbox:
             seed=seed,
             replaced_states=replaced_states,
         )
-        limit = None if requests_per_second is None else RateLimit(requests_per_second, clock)
+        limit = None if requests_per_second is None else RateLimit(requests_per_second, clock, rate_limit_wait)
         self._api = Api(self._state, rest_api_key, error_keys, api_version, limit)
         self._faults = FaultInjector(fault_rate, seed)
         self._log = CallLog(clock)

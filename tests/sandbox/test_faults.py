@@ -25,7 +25,7 @@ def test_each_call_takes_one_fault_and_none_means_the_usual_response(sandbox: Sa
     replies = [send(sandbox, "GET") for _ in range(4)]
     assert [reply.status for reply in replies] == [500, 200, 429, 200]
     assert replies[2].headers["retry-after"] == "7"
-    assert replies[2].content == b""
+    assert replies[2].error == (429, 60, "TOO_MANY_REQUESTS")
     assert [call.fault for call in sandbox.calls] == [True, False, True, False]
 
 
@@ -36,6 +36,7 @@ def test_each_call_takes_one_fault_and_none_means_the_usual_response(sandbox: Sa
         (401, 10, "AUTHENTICATION_INVALID"),
         (403, 12, "API_MISUSE"),
         (404, 20, "ROUTE_NOT_FOUND"),
+        (429, 60, "TOO_MANY_REQUESTS"),
         (500, 1, "SERVER_ERROR"),
         (503, 2, "MAINTENANCE_ERROR"),
     ],

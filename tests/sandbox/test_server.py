@@ -171,6 +171,7 @@ def test_a_taken_port_raises_in_the_caller(sandbox: Sandbox) -> None:
         ({"audiences": ["vip", "vip:install_ids"]}, "twice"),
         ({"api_version": "1.0"}, "like 2.11"),
         ({"requests_per_second": 0}, "more than 0"),
+        ({"requests_per_second": 1, "rate_limit_wait": float("nan")}, "0 seconds or more"),
     ],
 )
 def test_wrong_settings_raise_at_once(wrong: dict[str, Any], message: str) -> None:
