@@ -48,13 +48,19 @@ class Api:
         """Return the form in which *platform* sends its errors."""
         return CEP_ERRORS if platform == "cep" else mep_errors(self.error_keys)
 
-    def respond(self, request: ApiRequest, *, perform: bool = True) -> ApiResponse:
-        """Return the response to *request*; without *perform* the request is checked but changes nothing."""
+    def respond(self, request: ApiRequest, *, perform: bool = True, late: float = 0.0) -> ApiResponse:
+        """
+        Return the response to *request*.
+
+        :param perform: False to check the request but change nothing.
+        :param late: seconds added to the indexing delay of its write.
+        """
         route = route_of(request)
         adds = removes = 0
         try:
             operation = self._read(request, route)
             adds, removes = operation.adds, operation.removes
+            self.state.late = late
             body = operation.perform(self.state) if perform else None
             return ApiResponse(operation.status, json.dumps(body or {}).encode(), JSON_HEADERS, adds, removes)
         except Rejected as rejection:

@@ -26,6 +26,8 @@ class Fault:
     :param after_write: whether the call still writes with *status* or *reset*; without them it always writes.
     :param reset: break the TCP connection instead of sending a response.
     :param cut_body: announce the whole body, send half of it and close the connection.
+    :param late: seconds added to the indexing delay of this write alone, so that later writes are applied before it;
+        `math.inf` to wait for `Sandbox.apply_pending`.
     :param stall: seconds between the write and the response, so that a client that gives up cannot know the outcome.
     """
 
@@ -36,6 +38,7 @@ class Fault:
     reset: bool = False
     cut_body: bool = False
     stall: float = 0.0
+    late: float = 0.0
 
     def __post_init__(self) -> None:
         if self.status is None and (self.headers or self.body is not None):

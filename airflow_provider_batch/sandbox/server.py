@@ -193,6 +193,10 @@ class Sandbox:
         """Give one of *faults* to each of the next API calls, in order; None for a call without a fault."""
         self._faults.add(*faults)
 
+    def apply_pending(self) -> None:
+        """Apply every accepted write now, whatever its delay."""
+        self._state.apply_pending()
+
     def _key(self, app: str | None) -> str:
         return self._state.apps[0] if app is None else app
 

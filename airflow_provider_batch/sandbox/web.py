@@ -50,8 +50,10 @@ class Endpoint:
             request = await _api_request(Request(scope, receive))
             route = route_of(request)
             fault = self.faults.take(route.token_status)
-            response = self.api.respond(request, perform=fault is None or fault.writes)
-            if fault:
+            if fault is None:
+                response = self.api.respond(request)
+            else:
+                response = self.api.respond(request, perform=fault.writes, late=fault.late)
                 response = fault.apply_to(response, self.api.error_format(route.platform))
             await _pause(receive, self.latency + (fault.stall if fault else 0))
             call = Call(

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 from collections import Counter
 
 import pytest
 
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.sandbox.faults import ANY_CALL, FaultInjector, any_write
-from tests.clock import eventually
+from tests.clock import Clock, eventually
 from tests.sandbox.client import CEP, PHONES, PROJECT, VIP, changes, get, post, send
 
 WRITE = changes(add=["a"])
@@ -139,6 +140,37 @@ def test_the_write_happens_before_a_stall(sandbox: Sandbox) -> None:
         send(sandbox, "PATCH", VIP, WRITE, timeout=0.05)
     assert sandbox.members("vip") == {"a"}
     eventually(lambda: sandbox.calls)  # the stall ends with its client
+
+
+@pytest.mark.parametrize("delay", [0, 10])
+def test_a_late_write_is_applied_after_later_ones(clock: Clock, delay: float) -> None:
+    with Sandbox(indexing_delay=delay, clock=clock) as sandbox:
+        sandbox.faults(Fault(late=60), None, Fault(503, after_write=True, late=30))
+        token = send(sandbox, "PATCH", VIP, changes(add=["a", "b"])).json["indexing_token"]
+        assert send(sandbox, "PATCH", VIP, changes(remove=["a"], add=["c"])).status == 201
+        assert send(sandbox, "PATCH", VIP, changes(add=["d"])).status == 503
+        clock.now += delay
+        assert sandbox.members("vip") == {"c"}
+        assert send(sandbox, "GET", f"{VIP}?indexing_token={token}").json["indexing_state"] == "IN_PROGRESS"
+        clock.now += 30
+        assert sandbox.members("vip") == {"c", "d"}
+        clock.now += 30
+        assert sandbox.members("vip") == {"a", "b", "c", "d"}
+        assert send(sandbox, "GET", f"{VIP}?indexing_token={token}").json["indexing_state"] == "APPLIED"
+
+
+def test_a_write_can_be_late_until_a_test_applies_it(sandbox: Sandbox) -> None:
+    sandbox.faults(Fault(late=math.inf), None, Fault(late=5))
+    token = post(sandbox, "update", {"name": "vip", "ids": [{"action": "add", "id": "a"}]}).json["indexing_token"]
+    post(sandbox, "update", {"name": "vip", "ids": [{"action": "remove", "id": "a"}]})
+    send(sandbox, "PATCH", VIP, changes(add=["x"]))
+    assert get(sandbox, "view", name="vip", indexing_token=token).json["indexing_state"] == "IN_PROGRESS"
+    assert sandbox.members("vip", PROJECT) == sandbox.members("vip") == frozenset()
+    sandbox.apply_pending()
+    assert get(sandbox, "view", name="vip", indexing_token=token).json["indexing_state"] == "APPLIED"
+    assert (sandbox.members("vip", PROJECT), sandbox.members("vip")) == ({"a"}, {"x"})
+    post(sandbox, "update", {"name": "vip", "ids": [{"action": "remove", "id": "a"}]})  # not late: applied at once
+    assert sandbox.members("vip", PROJECT) == frozenset()
 
 
 def test_the_response_follows_a_short_stall(sandbox: Sandbox) -> None:
