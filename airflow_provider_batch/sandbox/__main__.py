@@ -16,7 +16,7 @@ from functools import partial
 from typing import TypeVar
 
 from airflow_provider_batch.sandbox.api import CEP_DEFAULT_VERSION
-from airflow_provider_batch.sandbox.names import parse_audience
+from airflow_provider_batch.sandbox.names import ALL_TYPES, parse_audience
 from airflow_provider_batch.sandbox.routes import CEP_VERSION
 from airflow_provider_batch.sandbox.server import HOST, Sandbox
 
@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     share = _checked(float, lambda number: 0 <= number <= 1, "a number from 0 to 1")
     rate = _checked(float, lambda number: 0 < number < math.inf, "a number above 0")
     key = _checked(str, re.compile(r"[A-Za-z0-9_-]+").fullmatch, "a key of letters, digits, _ and -")
+    audience = _checked(str, parse_audience, f"a name, or a name and a type such as vip:{'|'.join(sorted(ALL_TYPES))}")
     version = _checked(str, CEP_VERSION.fullmatch, f"a version such as {CEP_DEFAULT_VERSION}, or {ANY_VERSION}")
     add = parser.add_argument
     repeatable = partial(add, action="append")
@@ -84,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     repeatable(
         "--audience",
         dest="audiences",
-        type=_audience,
+        type=audience,
         metavar="NAME[:TYPE]",
         help="exists from the start (default: vip); custom_ids in all apps and projects, other types in all apps",
     )
@@ -119,14 +120,6 @@ def _checked(convert: Callable[[str], V], allowed: Callable[[V], object], wanted
         raise argparse.ArgumentTypeError(f"must be {wanted}")
 
     return read
-
-
-def _audience(text: str) -> str:
-    try:
-        name, audience_type = parse_audience(text)
-    except ValueError as exc:
-        raise argparse.ArgumentTypeError(str(exc)) from None
-    return name if audience_type == "custom_ids" else f"{name}:{audience_type}"
 
 
 if __name__ == "__main__":

@@ -19,13 +19,14 @@ CEP_DEFAULT_VERSION = "2.11"
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
-    """One HTTP response; *adds* and *removes* count the elements of a valid request, for the record of calls."""
+    """One HTTP response; for the record of calls, the elements of a valid request and the *reason* of a rejection."""
 
     status: int
     content: bytes
     headers: Mapping[str, str]
     adds: int = 0
     removes: int = 0
+    reason: str = ""
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,12 +50,7 @@ class Api:
         return CEP_ERRORS if platform == "cep" else mep_errors(self.error_keys)
 
     def respond(self, request: ApiRequest, *, perform: bool = True, late: float = 0.0) -> ApiResponse:
-        """
-        Return the response to *request*.
-
-        :param perform: False to check the request but change nothing.
-        :param late: seconds added to the indexing delay of its write.
-        """
+        """Return the response to *request*; it writes only with *perform*, and *late* delays the write by more seconds."""
         route = route_of(request)
         adds = removes = 0
         try:
@@ -65,7 +61,7 @@ class Api:
             return ApiResponse(operation.status, json.dumps(body or {}).encode(), JSON_HEADERS, adds, removes)
         except Rejected as rejection:
             status, content = self.error_format(route.platform).encode(rejection.error, rejection.reason)
-            return ApiResponse(status, content, JSON_HEADERS, adds, removes)
+            return ApiResponse(status, content, JSON_HEADERS, adds, removes, rejection.reason)
 
     def _read(self, request: ApiRequest, route: Route) -> Operation:
         # Undocumented: which error comes first. The sandbox checks route, keys, rate, parameters, then audience.

@@ -52,9 +52,9 @@ class Fault:
     def apply_to(self, response: ApiResponse, error_format: ErrorFormat) -> ApiResponse:
         """Return the response that takes the place of *response*."""
         if self.status is None:
-            return response
+            return replace(response, reason="") if self.reset else response
         content, headers = self._content(self.status, error_format)
-        return replace(response, status=self.status, content=content, headers={**headers, **self.headers})
+        return replace(response, status=self.status, content=content, headers={**headers, **self.headers}, reason="")
 
     def _content(self, status: int, error_format: ErrorFormat) -> tuple[bytes, Mapping[str, str]]:
         match self.body:

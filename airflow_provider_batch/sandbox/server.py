@@ -158,12 +158,7 @@ class Sandbox:
         :param app: the key of an app or project; None for the first app. The same in the methods below.
         """
         key = self._key(app)
-        fields: dict[str, object] = {
-            "conn_type": "batch",
-            "login": key,
-            "password": self._rest_api_key,
-            "host": self.url,
-        }
+        fields: dict[str, Any] = {"conn_type": "batch", "login": key, "password": self._rest_api_key, "host": self.url}
         if key in self._state.projects:
             version = {} if self._api_version is None else {"api_version": self._api_version}
             fields["extra"] = {"platform": "cep", **version}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterable, Set
-from itertools import count
+from collections.abc import Callable, Iterable, Iterator, Set
+from itertools import chain, count, islice
 from typing import Literal
 
 from airflow_provider_batch.sandbox.audience import Audience, AudienceFacts, Change, Traits, Write
@@ -111,10 +111,9 @@ class State:
         """Apply every accepted write now, in the order in which they were due."""
         now = self._clock()
         with self._lock:
-            for audiences in self._audiences.values():
-                for audience in audiences.values():
-                    for write, _ in audience.pending:
-                        write.due = min(write.due, now)
+            for audience in self._all():
+                for write, _ in audience.pending:
+                    write.due = min(write.due, now)
 
     def members(self, key: str, name: str) -> frozenset[str]:
         """Return the ids whose writes are applied."""
@@ -125,6 +124,18 @@ class State:
         now = self._clock()
         with self._lock:
             return dict(self._audience(key, name, ALL_TYPES).apply_due(now).members)
+
+    def newest(self, number: int, most: int) -> dict[str, Traits]:
+        """Return the *most* members that the audience with *number* got last, the last first; none if it is unknown."""
+        now = self._clock()
+        with self._lock:
+            for audience in self._all():
+                if audience.number == number:
+                    return dict(islice(reversed(audience.apply_due(now).members.items()), most))
+        return {}
+
+    def _all(self) -> Iterator[Audience]:
+        return chain.from_iterable(audiences.values() for audiences in self._audiences.values())
 
     def _due(self, now: float, audience: Audience) -> float:
         # Undocumented: the order in which writes are applied. "sent" keeps it even if the clock is set back.

@@ -78,7 +78,7 @@ def test_every_option_reaches_the_sandbox() -> None:
     listed += ["--app", "android", "--project", "project_a", "--project", "project_b", "--api-version", "2.4"]
     numbers = ["--seed", "1", "--fault-rate", "0", "--latency", "0.01", "--indexing-delay", "1"]
     with running(*listed, *numbers, "--requests-per-second", "0.5", "--rate-limit-wait", "3600") as (_, lines):
-        assert lines[1] == "Audiences: one, two, phones:install_ids"
+        assert lines[1] == "Audiences: one, two:custom_ids, phones:install_ids"
         first, second = exported(lines[2]), exported(lines[3])
         assert (first[0], first[1]["login"]) == ("AIRFLOW_CONN_BATCH_DEFAULT", "ios")
         assert (second[0], second[1]["login"]) == ("AIRFLOW_CONN_BATCH_2", "android")

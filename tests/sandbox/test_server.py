@@ -107,7 +107,7 @@ def test_a_half_sent_request_is_not_a_call(sandbox: Sandbox) -> None:
     assert [call.method for call in sandbox.calls] == ["GET"]
 
 
-@pytest.mark.parametrize("path", ["/", "/sandbox/state", VIP])
+@pytest.mark.parametrize("path", ["/", "/sandbox/state", "/sandbox/members/1", VIP])
 def test_only_its_own_names_are_answered(sandbox: Sandbox, path: str) -> None:
     own = ["127.0.0.1", "localhost", f"localhost:{sandbox.port}", f"127.0.0.1:{sandbox.port}"]
     others = ["evil.example", f"evil.example:{sandbox.port}", "localhost.evil.example", "127.0.0.1.evil.example"]
