@@ -100,12 +100,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="2.N",
         help=f"the one 2.x version that exists, or {ANY_VERSION} (default: %(default)s)",
     )
-    add(
-        "--requests-per-second",
-        type=rate,
-        metavar="N",
-        help="limit for each app and project; further requests get a 429 (default: no limit)",
-    )
+    add("--requests-per-second", type=rate, metavar="N", help="limit for each app and project (default: no limit)")
     add("--rate-limit-wait", type=seconds, default=0.0, metavar="SECONDS", help="how long a 429 is followed by others")
     return parser
 

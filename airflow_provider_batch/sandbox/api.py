@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from airflow_provider_batch.sandbox import cep, mep
-from airflow_provider_batch.sandbox.errors import CEP_ERRORS, ApiError, ErrorFormat, ErrorKeys, Rejected, mep_errors
+from airflow_provider_batch.sandbox.errors import CEP_ERRORS, ApiError, ErrorFormat, ErrorKeys, Rejected
 from airflow_provider_batch.sandbox.rate import RateLimit
 from airflow_provider_batch.sandbox.request import ApiRequest, Operation
 from airflow_provider_batch.sandbox.routes import Platform, Route, route_of
@@ -47,10 +47,10 @@ class Api:
 
     def error_format(self, platform: Platform) -> ErrorFormat:
         """Return the form in which *platform* sends its errors."""
-        return CEP_ERRORS if platform == "cep" else mep_errors(self.error_keys)
+        return CEP_ERRORS if platform == "cep" else ErrorFormat(self.error_keys, numbered=True)
 
     def respond(self, request: ApiRequest, *, perform: bool = True, late: float = 0.0) -> ApiResponse:
-        """Return the response to *request*; it writes only with *perform*, and *late* delays the write by more seconds."""
+        """Return the response to *request*; it writes only with *perform*, and is applied *late* seconds later."""
         route = route_of(request)
         adds = removes = 0
         try:
@@ -67,27 +67,21 @@ class Api:
         # Undocumented: which error comes first. The sandbox checks route, keys, rate, parameters, then audience.
         if route.verb is None:
             raise Rejected(ApiError.ROUTE_NOT_FOUND, "the route does not exist")
-        if route.platform == "mep":
-            self._check_app(request, route)
-        elif self.api_version not in {None, route.version}:
+        if route.platform == "cep" and self.api_version not in {None, route.version}:
             raise Rejected(ApiError.ROUTE_NOT_FOUND, "the version of the API does not exist")
-        else:
-            self._check_project(request, route)
+        self._check_keys(request, route)
         if self.rate_limit and not self.rate_limit.admits(route.key):
             raise Rejected(ApiError.TOO_MANY_REQUESTS, "the app or project exceeds its rate limit, or did not wait")
         return mep.read(request, route) if route.platform == "mep" else cep.read(request, route)
 
-    def _check_app(self, request: ApiRequest, route: Route) -> None:
-        if request.headers.get("x-authorization") != self.rest_api_key:
-            raise Rejected(ApiError.AUTHENTICATION_INVALID, "X-Authorization is missing or wrong")
-        if route.key not in self.state.apps:
-            # Undocumented: the error for an unknown app key.
-            raise Rejected(ApiError.AUTHENTICATION_INVALID, "the app key in the path is unknown")
-
-    def _check_project(self, request: ApiRequest, route: Route) -> None:
-        if request.headers.get("authorization") != f"Bearer {self.rest_api_key}":
-            raise Rejected(ApiError.AUTHENTICATION_INVALID, "Authorization is missing or wrong")
-        if route.key not in self.state.projects:
+    def _check_keys(self, request: ApiRequest, route: Route) -> None:
+        if route.platform == "mep":
+            header, scheme, known, named = "X-Authorization", "", self.state.apps, "the app key in the path"
+        else:
+            header, scheme, known, named = "Authorization", "Bearer ", self.state.projects, "X-Batch-Project"
+        if request.headers.get(header.lower()) != scheme + self.rest_api_key:
+            raise Rejected(ApiError.AUTHENTICATION_INVALID, f"{header} is missing or wrong")
+        if route.key not in known:
             # The 2.x pages document this error for a key that is not valid for the project.
-            # Undocumented: the error for a missing or unknown project.
-            raise Rejected(ApiError.AUTHENTICATION_INVALID, "X-Batch-Project is missing or unknown")
+            # Undocumented: the error for a missing or unknown project, and for an unknown app key.
+            raise Rejected(ApiError.AUTHENTICATION_INVALID, f"{named} is missing or unknown")

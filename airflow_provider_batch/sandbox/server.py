@@ -171,9 +171,7 @@ class Sandbox:
     def attributes(self, audience: str, app: str | None = None) -> dict[str, dict[str, Any]]:
         """Return ``{"attributes": {...}, "tags": [...]}`` for each member; both are empty if none came with the id."""
         traits = self._state.traits(self._key(app), audience)
-        return {
-            member: {"attributes": dict(each.attributes), "tags": list(each.tags)} for member, each in traits.items()
-        }
+        return {name: {"attributes": dict(each.attributes), "tags": list(each.tags)} for name, each in traits.items()}
 
     def audience(self, audience: str, app: str | None = None) -> AudienceFacts:
         """Return what the view route returns without a token, with the field names of 1.0."""

@@ -123,19 +123,17 @@ def _reset(transport: asyncio.Transport) -> None:
 
 def application(endpoint: Endpoint, state: State, log: CallLog) -> Starlette:
     """Return the whole server: the page at ``/``, its content below ``/sandbox/``, and *endpoint* for all else."""
-    fresh = {"Cache-Control": "no-store"}
     html = files(__package__).joinpath("page.html").read_text("utf-8")
 
     async def page(request: Request) -> Response:
         return HTMLResponse(html)
 
     async def content(request: Request) -> Response:
-        return JSONResponse(page_content(state, log), headers=fresh)
+        number = request.path_params.get("number")
+        shown = page_content(state, log) if number is None else page_members(state, number)
+        return JSONResponse(shown, headers={"Cache-Control": "no-store"})
 
-    async def members(request: Request) -> Response:
-        return JSONResponse(page_members(state, request.path_params["number"]), headers=fresh)
-
-    own = [Route("/", page), Route("/sandbox/state", content), Route("/sandbox/members/{number:int}", members)]
+    own = [Route("/", page), Route("/sandbox/state", content), Route("/sandbox/members/{number:int}", content)]
     # A mounted app gets every method, so Starlette rejects no request of Batch's routes itself.
     # Another site can point its own name at this machine (DNS rebinding); its pages must not read what is here.
     own_names = Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
