@@ -43,8 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ImportError as exc:
         sys.exit(str(exc))
     except OSError as exc:
-        reason = os.strerror(exc.errno or 0)
-        sys.exit(f"cannot listen on {HOST}:{sandbox.port}: {reason}. Choose another port with --port.")
+        sys.exit(f"cannot listen on {HOST}:{sandbox.port}: {os.strerror(exc.errno or 0)}. Choose another with --port.")
     try:
         print(_greeting(sandbox, *(settings[name] for name in DEFAULTS)), flush=True)
         threading.Event().wait()
@@ -89,10 +88,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME[:TYPE]",
         help="exists from the start (default: vip); custom_ids in all apps and projects, other types in all apps",
     )
-    repeatable("--app", dest="apps", type=key, metavar="KEY", help="key of an app (default: sandbox-app-key)")
-    repeatable(
-        "--project", dest="projects", type=key, metavar="KEY", help="key of a project (default: project_sandbox)"
-    )
+    repeatable("--app", dest="apps", type=key, metavar="KEY", help="of an app (default: sandbox-app-key)")
+    repeatable("--project", dest="projects", type=key, metavar="KEY", help="of a project (default: project_sandbox)")
     add(
         "--api-version",
         type=lambda text: None if text == ANY_VERSION else version(text),

@@ -35,8 +35,7 @@ class ErrorFormat:
     The form in which one platform sends its errors.
 
     :param keys: the keys of code and message in the body.
-    :param numbered: whether the code is the error's number and not its name. Undocumented for 1.0 and 1.1, as the keys
-        are; the sandbox sends numbers there.
+    :param numbered: whether the code is the error's number, not its name. Undocumented for 1.0 and 1.1, as the keys.
     :param listed: the errors that the platform's pages list.
     """
 

@@ -8,8 +8,6 @@ from airflow_provider_batch.sandbox.calls import CallLog, shortened
 from airflow_provider_batch.sandbox.names import MEP_TYPES
 from airflow_provider_batch.sandbox.state import State
 
-SHOWN = 200  # members
-
 # The API that an app's audience of each type belongs to; a project's audience belongs to all versions of 2.x.
 _MEP = {audience_type: f"MEP {version}" for version, types in MEP_TYPES.items() for audience_type in types}
 
@@ -32,4 +30,4 @@ def page_content(state: State, log: CallLog) -> dict[str, object]:
 
 def page_members(state: State, number: int) -> dict[str, object]:
     """Return the newest members of the audience with *number*."""
-    return {"members": [{"id": member, **asdict(each)} for member, each in state.newest(number, SHOWN).items()]}
+    return {"members": [{"id": member, **asdict(each)} for member, each in state.newest(number).items()]}

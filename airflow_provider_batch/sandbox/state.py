@@ -125,7 +125,7 @@ class State:
         with self._lock:
             return dict(self._audience(key, name, ALL_TYPES).apply_due(now).members)
 
-    def newest(self, number: int, most: int) -> dict[str, Traits]:
+    def newest(self, number: int, most: int = 200) -> dict[str, Traits]:
         """Return the *most* members that the audience with *number* got last, the last first; none if it is unknown."""
         now = self._clock()
         with self._lock:

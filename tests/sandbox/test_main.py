@@ -142,7 +142,7 @@ def test_a_taken_port_is_one_line_of_error(sandbox: Sandbox) -> None:
     ended = subprocess.run([*COMMAND, "--port", str(sandbox.port)], capture_output=True, text=True, timeout=30)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr == (
-        f"cannot listen on 127.0.0.1:{sandbox.port}: Address already in use. Choose another port with --port.\n"
+        f"cannot listen on 127.0.0.1:{sandbox.port}: Address already in use. Choose another with --port.\n"
     )
 
 
