@@ -7,7 +7,8 @@ import socket
 import socketserver
 import ssl
 import threading
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -36,6 +37,31 @@ class Torn:
 
     piece: bytes
 
+
+@dataclass(frozen=True)
+class Trickle:
+    """An answer that never ends: *begin*, and then *drop* every so many *seconds*, until the client hangs up."""
+
+    begin: bytes
+    drop: bytes
+    seconds: float = 0.05
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self.begin
+        while True:
+            time.sleep(self.seconds)
+            yield self.drop
+
+
+#: In the places where a client's timeout for one read starts anew with each byte.
+TRICKLES = {
+    "status line": Trickle(b"HTTP/1.1 200 O", b"K"),
+    "header": Trickle(b"HTTP/1.1 200 OK\r\nX-Long: ", b"a"),
+    "headers": Trickle(b"HTTP/1.1 200 OK\r\n", b"X-Long: a\r\n"),
+    "100 Continue": Trickle(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "chunk size": Trickle(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"a"),
+    "body": Trickle(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b" "),
+}
 
 STALL, HANG_UP = Stall(), HangUp()
 Script = bytes | Iterable[bytes] | Callable[[Asked], bytes] | Torn | Stall | HangUp
