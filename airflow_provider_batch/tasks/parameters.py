@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from functools import wraps
+from functools import partial, wraps
 from inspect import Parameter, Signature, cleandoc, signature
 from typing import Any, Final, ForwardRef, Required, get_args, get_origin
 
@@ -61,7 +61,7 @@ CHECKS: Final[dict[str, Callable[[str, Any], object]]] = {
     **dict.fromkeys(("max_shrink", "max_changes"), lambda name, limit: arguments.read_limit(limit, name)),
     "max_rejected": lambda name, limit: arguments.check_limit(limit, name),
     **dict.fromkeys(("poke_interval", "indexing_timeout"), arguments.read_seconds),
-    "chunk_size": lambda name, size: arguments.check_count(name, size, MAX_IDS_PER_CALL),
+    "chunk_size": partial(arguments.check_count, most=MAX_IDS_PER_CALL),
     "max_concurrency": _check_calls,
     "attribute_columns": arguments.check_attribute_columns,
     "delimiter": arguments.check_delimiter,
@@ -80,7 +80,7 @@ def declare(cls: Any, takes: Any) -> None:
 
     checked.__signature__ = whole  # type: ignore[attr-defined]  # inspect.signature looks for it
     cls.__init__ = checked
-    # A typed dictionary does not know what it extends; all of a module's stand in it.
+    # A typed dictionary does not know which ones it extends, so the texts of its module are searched.
     docs = "\n".join(cleandoc(each.__doc__ or "") for each in vars(sys.modules[takes.__module__]).values())
     texts = dict(re.findall(r"^:param (\w+):(.*(?:\n .*)*)", docs, re.MULTILINE))
     own_doc = cleandoc(cls.__doc__ or "")
@@ -142,11 +142,8 @@ def _without_effect(task: Any, parameters: Mapping[str, Parameter], given: Mappi
     """Return why the parameter has no effect and what to do; None if it has one, or may have one."""
     for _, use in (row for row in USES if name in row[0]):
         # What the constructor does not take may be fixed by the class.
-        others = {
-            other: given.get(other, getattr(task, other, None))
-            for other in use
-            if other in parameters or hasattr(task, other)
-        }
+        known = [other for other in use if other in parameters or hasattr(task, other)]
+        others = {other: given.get(other, getattr(task, other, None)) for other in known}
         if any((other in parameters and other not in given) or value in use[other] for other, value in others.items()):
             continue
         now = " and ".join(f"{other}={value!r}" for other, value in others.items())
