@@ -89,9 +89,7 @@ def custom_audience_task(
     )
 
 
-custom_audience_task.__signature__ = parameters.signature_of(  # type: ignore[attr-defined]  # as for the operators
-    custom_audience_task, SourceParameters
-)
+parameters.show(custom_audience_task, parameters.signature_of(custom_audience_task, SourceParameters))
 
 
 def _shown(value: Any) -> Any:

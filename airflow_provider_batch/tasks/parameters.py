@@ -78,14 +78,20 @@ def declare(cls: Any, takes: Any) -> None:
     def checked(self: Any, **given: Any) -> None:
         init(self, **settle(self, whole.parameters, given))
 
-    checked.__signature__ = whole  # type: ignore[attr-defined]  # inspect.signature looks for it
-    cls.__init__ = checked
+    cls.__init__ = show(checked, whole)
     # A typed dictionary does not know which ones it extends, so the texts of its module are searched.
     docs = "\n".join(cleandoc(each.__doc__ or "") for each in vars(sys.modules[takes.__module__]).values())
     texts = dict(re.findall(r"^:param (\w+):(.*(?:\n .*)*)", docs, re.MULTILINE))
     own_doc = cleandoc(cls.__doc__ or "")
     added = [name for name in whole.parameters if name in texts and f":param {name}:" not in own_doc]
     cls.__doc__ = "\n".join([own_doc, "", *(f":param {name}:{texts[name]}" for name in added)])
+
+
+def show(function: Callable[..., Any], whole: Signature) -> Callable[..., Any]:
+    """Give *function* a signature, for ``inspect.signature``, and for Sphinx, which prefers the annotations."""
+    function.__signature__ = whole  # type: ignore[attr-defined]  # functions may have one
+    function.__annotations__ = {**function.__annotations__, "kwargs": Any}
+    return function
 
 
 def signature_of(function: Callable[..., Any], takes: Any) -> Signature:

@@ -348,6 +348,12 @@ def test_the_signature_has_every_parameter_with_type_default_and_text(cls: Any) 
     assert {each.name for each in parameters} - filled_in == texts.keys()
 
 
+def test_the_decorator_shows_them_too() -> None:
+    parameters = inspect.signature(custom_audience_task).parameters
+    assert parameters["chunk_size"].default == 10_000
+    assert custom_audience_task.__annotations__["kwargs"] is Any  # which Sphinx would show instead
+
+
 def test_the_signature_of_a_replace() -> None:
     parameters = inspect.signature(CustomAudienceReplaceOperator).parameters
     assert list(parameters)[:3] == ["ids", "wait_for_indexing", "audience_name"]
