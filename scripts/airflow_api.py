@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import local_airflow
@@ -54,11 +55,17 @@ class Run:
         state: str = ask(self._run)["state"]
         return state
 
+    def _look_again(self) -> str:
+        """Look, or see nothing new where a busy Airflow does not answer in time: whoever waits looks again."""
+        with suppress(TimeoutError):
+            return self.look()
+        return ""
+
     def wait_for(self, task: str, state: str) -> None:
         """Wait until *task* is in *state*."""
         give_up = time.monotonic() + 180
         while time.monotonic() < give_up:
-            self.look()
+            self._look_again()
             if self.seen.get(task, [None])[-1] == state:
                 return
             time.sleep(0.5)
@@ -68,7 +75,7 @@ class Run:
         """Wait until the run has ended, and return its state."""
         give_up = time.monotonic() + patience
         while time.monotonic() < give_up:
-            if (state := self.look()) in ("success", "failed"):
+            if (state := self._look_again()) in ("success", "failed"):
                 return state
             time.sleep(0.5)
         raise AssertionError(f"the run did not end: {self.seen}")
