@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
 from typing import Any, BinaryIO, Final, Protocol
 
 from airflow_provider_batch.exceptions import InvalidArgumentError, SourceError
@@ -62,6 +62,7 @@ class FileSource(Source):
     :param header: whether the first row of a CSV file names its columns; otherwise they are called 1, 2, …
     :param delimiter: the character between the cells of a CSV file.
     :param encoding: the encoding of txt, csv and jsonl files; a byte order mark is dropped.
+    :param null_values: the texts of cells that mean a missing value; JSON lines and Parquet take ``""`` as it is.
     :param allow_empty: accept that all files are empty, without even a header.
     """
 
@@ -76,12 +77,13 @@ class FileSource(Source):
         header: bool = True,
         delimiter: str = ",",
         encoding: str = "utf-8",
+        null_values: Sequence[str] = ("",),
         allow_empty: bool = False,
     ) -> None:
         self._path = path
         self._columns = columns or Columns()
         self._format = None if format is None else _format(format)
-        self._options = TextOptions(header, _delimiter(delimiter), _encoding(encoding))
+        self._options = TextOptions(header, _delimiter(delimiter), _encoding(encoding), _nulls(null_values))
         self._allow_empty = allow_empty
         self._files: list[tuple[FoundFile, Format]] | None = None
 
@@ -138,6 +140,12 @@ def _delimiter(delimiter: str) -> str:
             f"delimiter: {delimiter!r:.80} is not valid. Pass one character other than a quote or a line break."
         )
     return delimiter
+
+
+def _nulls(null_values: Sequence[str]) -> Set[str]:
+    if isinstance(null_values, str) or not all(isinstance(value, str) for value in null_values):
+        raise InvalidArgumentError(r"null_values: it is not a list of texts. Pass one such as ['', '\N', 'NULL'].")
+    return frozenset(null_values)
 
 
 def _encoding(encoding: str) -> str:

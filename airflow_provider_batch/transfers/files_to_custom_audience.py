@@ -33,6 +33,8 @@ class FilesToCustomAudienceOperator(RowsToCustomAudienceOperator):
     :param header: whether the first row of a CSV file names its columns; otherwise they are called 1, 2, …
     :param delimiter: one character between the cells of a CSV file.
     :param encoding: of the formats that are text.
+    :param null_values: the texts of cells that mean a missing value, such as ``["", "NULL", "#N/A"]``: it is not a
+        valid id, and not sent as an attribute. JSON lines and Parquet take ``""`` as it is.
 
     The other parameters are those of :class:`~airflow_provider_batch.transfers.rows.RowsToCustomAudienceOperator`.
     """
@@ -48,6 +50,7 @@ class FilesToCustomAudienceOperator(RowsToCustomAudienceOperator):
         header: bool = True,
         delimiter: str = ",",
         encoding: str = "utf-8",
+        null_values: Sequence[str] = ("",),
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -57,6 +60,7 @@ class FilesToCustomAudienceOperator(RowsToCustomAudienceOperator):
         self.header = header
         self.delimiter = delimiter
         self.encoding = encoding
+        self.null_values = null_values
 
     @contextmanager
     def source(self, context: Context) -> Iterator[FileSource]:
@@ -70,6 +74,7 @@ class FilesToCustomAudienceOperator(RowsToCustomAudienceOperator):
             header=self.header,
             delimiter=self.delimiter,
             encoding=self.encoding,
+            null_values=self.null_values,
             allow_empty=read_switch("allow_empty", self.allow_empty),
         )
 

@@ -15,7 +15,8 @@ class RowsToCustomAudienceOperator(SourcePushOperator):
     """
     An operator that pushes the rows of a source with columns.
 
-    :param id_column: the column with the ids; may be left out where it is the only one.
+    :param id_column: the column with the ids; may be left out where it is the only one. In a file that may have no
+        header it has to be called like one: ``id``, ``customer_id``, ``userId``, …
     :param action_column: for ``mode="actions"``: the column that says ``add`` or ``remove``.
     :param attribute_columns: the columns with attributes (API 1.1 and 2.x), or these and the attributes' names. NULL
         and, in a file, an empty cell are left out.
@@ -28,10 +29,10 @@ class RowsToCustomAudienceOperator(SourcePushOperator):
     def __init__(
         self,
         *,
-        id_column: str | None = None,
-        action_column: str | None = None,
-        attribute_columns: Sequence[str] | Mapping[str, str] | None = None,
-        tags_column: str | None = None,
+        id_column: str | int | None = None,
+        action_column: str | int | None = None,
+        attribute_columns: Sequence[str | int] | Mapping[str | int, str] | None = None,
+        tags_column: str | int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)

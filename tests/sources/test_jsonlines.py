@@ -84,9 +84,7 @@ def test_attributes_tags_and_actions(ids: Any) -> None:
 
 def test_attributes_may_be_missing_and_ids_may_not(ids: Any) -> None:
     assert values(ids('{"id": "a"}', Columns("id", None, ["x"]))) == [Member("a")]
-    with pytest.raises(
-        SourceError, match=r"ids.jsonl: there is no column 'user'. Choose one of its columns: 'id', 'x'"
-    ):
+    with pytest.raises(SourceError, match=r"ids.jsonl: there is no column 'user'; it has 2 columns"):
         values(ids('{"id": "a"}\n{"x": 1}', Columns("user")))
     with pytest.raises(SourceError, match=r"ids.jsonl: there is no column 'op'"):
         values(ids('{"id": "a"}', Columns("id", "op")))

@@ -82,7 +82,7 @@ def test_a_query_without_rows_gives_nothing(database: Any) -> None:
 
 def test_the_columns_are_checked_even_if_there_are_no_rows(database: Any) -> None:
     source = SqlSource(database, "SELECT 'a' AS id WHERE 1 = 0", columns=Columns("user_id"))
-    with pytest.raises(SourceError, match=r"the query: there is no column 'user_id'. Choose one of its columns: 'id'"):
+    with pytest.raises(SourceError, match=r"the query: there is no column 'user_id'; it has 1 column. Check"):
         values(source)
 
 
@@ -228,7 +228,7 @@ def test_a_message_that_quotes_a_row_is_not_repeated(postgres: Any) -> None:
 
 def test_a_cancelled_query_is_a_transient_error(postgres: Any) -> None:
     query = "SELECT pg_sleep(5)::text FROM generate_series(1, 2)"
-    with pytest.raises(SourceUnavailableError, match="statement timeout"):
+    with pytest.raises(SourceUnavailableError, match=r"\(QueryCanceled, SQLSTATE 57014\)"):
         values(SqlSource(Impatient(postgres), query))
 
 
@@ -260,7 +260,7 @@ def test_a_locked_database_is_a_transient_error(sqlite: Any) -> None:
         connection.execute("PRAGMA busy_timeout = 1")
         return connection
 
-    with pytest.raises(SourceUnavailableError, match="locked"):
+    with pytest.raises(SourceUnavailableError, match=r"\(OperationalError, SQLITE_BUSY\)"):
         values(SqlSource(SimpleNamespace(get_conn=impatient), "SELECT id FROM ids"))
     holder.close()
 
