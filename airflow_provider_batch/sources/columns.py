@@ -17,10 +17,10 @@ from airflow_provider_batch.protocol.rows import BadRow
 K = TypeVar("K")
 
 #: What the column with the id is called where a header's only cell could also be the first id.
-_ID_NAME: Final = re.compile(r"ids|[^\W\d_]*id|[\w .-]*[ _.-]ids?", re.IGNORECASE)
+ID_NAME: Final = re.compile(r"\s*(ids|[^\W\d_]*id|[\w .-]*[ _.-]ids?)\s*", re.IGNORECASE)
 
 #: What is a header even where ids are expected.
-_HEADER: Final = re.compile(r"ids?|(custom|customer|user|member|install|advertising)[ _]?ids?", re.IGNORECASE)
+HEADER: Final = re.compile(r"\s*((custom|customer|user|member|install|advertising)[ _]?)?ids?\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,16 +183,6 @@ def find_column(wanted: str | int, names: Sequence[str], source: str, remedy: st
 def has_column(wanted: str | int, names: Sequence[str]) -> bool:
     """Return whether any of *names* matches the column *wanted*."""
     return bool(_matches(wanted, names))
-
-
-def is_id_name(name: str) -> bool:
-    """Return whether a header's only cell is called like an id's column, rather than being the first id."""
-    return bool(_ID_NAME.fullmatch(name.strip()))
-
-
-def is_header(name: str) -> bool:
-    """Return whether *name* is a column's name even where an id is expected."""
-    return bool(_HEADER.fullmatch(name.strip()))
 
 
 def _matches(wanted: str | int, names: Sequence[str]) -> list[int]:

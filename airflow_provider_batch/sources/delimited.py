@@ -12,15 +12,12 @@ from typing import BinaryIO, Final
 
 from airflow_provider_batch.exceptions import SourceError
 from airflow_provider_batch.protocol.rows import BadRow, Rows
-from airflow_provider_batch.sources.columns import Columns, Selection, cells, is_header, is_id_name
+from airflow_provider_batch.sources.columns import HEADER, ID_NAME, Columns, Selection, cells
 from airflow_provider_batch.sources.paths import FoundFile
 from airflow_provider_batch.sources.plaintext import READ_SIZE, LineLookup, TextOptions, line_place, pieces
 
 #: Excel's first line, which may be split by the delimiter that it names.
 _EXCEL: Final = re.compile(r"\s*sep=(.?)\s*", re.IGNORECASE | re.DOTALL)
-
-#: What looks like the name of a column rather than like an id, which has digits or an @.
-_NAME: Final = re.compile(r"[^\d@]*")
 
 
 # Line numbers. A row spans one line and one more for each break in its quoted cells; a blank line is a row without
@@ -123,10 +120,10 @@ def _fault(first: Sequence[str], id_: int, options: TextOptions, *, guessed: boo
     if _EXCEL.fullmatch("".join(first)):
         return "the first line is neither a header nor an id"
     if not options.header:
-        if is_header(first[id_]):
+        if HEADER.fullmatch(first[id_]):
             return "the first line is a header"
         return "the only cell of the first line holds a delimiter" if guessed and _delimiter_in(first) else None
-    if guessed and len(first) == 1 and not is_id_name(first[0]):
+    if guessed and len(first) == 1 and not ID_NAME.fullmatch(first[0]):
         return "the only cell of the first line is not the name of an id's column"
     return None
 
@@ -139,17 +136,17 @@ def _remedy(first: Sequence[str], options: TextOptions) -> str:
     if "\0" in line:
         return "Pass encoding=: the text looks like UTF-16."
     other = _delimiter_in(first)
-    named = all(map(_NAME.fullmatch, line.split(other or options.delimiter)))
     if not options.header:
-        if any(map(is_header, line.split(other or options.delimiter))):
+        if any(map(HEADER.fullmatch, line.split(other or options.delimiter))):
             return "Leave out header=False."
         if other:
             return f"Pass delimiter={other!r}, or id_column=1 if it is part of the ids."
         return f"Pass id_column=: without a header, the columns are called 1 to {len(first)}."
     name = "id_column= with the name of the id's column"
+    is_named = not re.search(r"[\d@]", line)  # as few ids are
     if other:
-        return f"Pass delimiter={other!r}, and {name if named else 'header=False with id_column=1, 2, …'}."
-    if named:
+        return f"Pass delimiter={other!r}, and {name if is_named else 'header=False with id_column=1, 2, …'}."
+    if is_named:
         return f"Pass {name}, or header=False if the first line is not a header."
     return f"Pass header=False if the first line is not a header, or {name}."
 

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Final
 
 from airflow_provider_batch.exceptions import SourceError
 from airflow_provider_batch.protocol.rows import BadRow, Rows
-from airflow_provider_batch.sources.columns import Columns, Selection, find_column, has_column, is_id_name, without
+from airflow_provider_batch.sources.columns import ID_NAME, Columns, Selection, find_column, has_column, without
 from airflow_provider_batch.sources.paths import FoundFile
 from airflow_provider_batch.sources.plaintext import (
     READ_SIZE,
@@ -107,7 +107,7 @@ def _select(columns: Columns, keys: list[str], name: str, nulls: Set[str]) -> Se
     if not keys:  # no objects in the sample: the lines are ids
         keys = [str(column) for column in (columns.id_column, columns.action_column) if column is not None] or ["id"]
     action = columns.action_column
-    if columns.id_column is None and len(keys) == 1 and not is_id_name(keys[0]):
+    if columns.id_column is None and len(keys) == 1 and not ID_NAME.fullmatch(keys[0]):
         raise SourceError(f"{name}: the only key is not called like an id's. Pass id_column= with the id's key.")
 
     def key_of(column: str | int) -> str:  # many writers leave out nulls, so a key may be missing from the sample

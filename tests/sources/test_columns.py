@@ -8,7 +8,7 @@ import pytest
 from airflow_provider_batch.exceptions import InvalidArgumentError, SourceError
 from airflow_provider_batch.protocol.audiences.members import Change, Member
 from airflow_provider_batch.protocol.rows import BadRow
-from airflow_provider_batch.sources.columns import Columns, cells, find_column, is_id_name
+from airflow_provider_batch.sources.columns import ID_NAME, Columns, cells, find_column
 
 NO_TAGS = BadRow("the tags begin with '[' but are not a JSON array. Correct them, or separate them by commas.")
 
@@ -135,7 +135,7 @@ def test_a_number_is_a_columns_name() -> None:
     ],
 )
 def test_what_the_ids_column_is_called(name: str, is_one: bool) -> None:
-    assert is_id_name(name) is is_one
+    assert bool(ID_NAME.fullmatch(name)) is is_one
 
 
 @pytest.mark.parametrize(
