@@ -336,6 +336,24 @@ def test_errors_of_postgresql_about_the_query_keep_their_words(postgres: Any, qu
     assert not caught.value.retryable
 
 
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+def test_both_drivers_of_postgresql_tell_where_in_the_query(postgres_server: str, driver: str) -> None:
+    connect = pytest.importorskip(driver).connect
+
+    def get_conn() -> Any:
+        return connect(host=postgres_server, user="airflow", dbname="postgres")
+
+    for query, message in (
+        ("SELECT id FRM t", r'\(SyntaxError, SQLSTATE 42601\): syntax error at or near "t"$'),
+        (
+            "SELECT to_tsquery(id) FROM (VALUES ('jane doe')) AS t (id)",
+            r"\(SyntaxError, SQLSTATE 42601\)\. Its message",
+        ),
+    ):
+        with pytest.raises(SourceError, match=message):
+            values(SqlSource(SimpleNamespace(get_conn=get_conn), query))
+
+
 @pytest.mark.parametrize(
     ("query", "message"),
     [
