@@ -121,14 +121,15 @@ class RowsParameters(SourceParameters, total=False):
     """
     The further parameters of an operator that pushes rows with columns.
 
-    :param id_column: the column with the ids; may be left out if no other parameter leaves more than one column.
+    :param id_column: the column with the ids; may be left out if no other parameter leaves more than one column. In a
+        file that may have no header, its name must then look like one: ``id``, ``customer_id``, ``userId``, …
     :param action_column: mode ``actions``: the column that holds ``add`` or ``remove``.
     :param attribute_columns: the columns with attributes (API 1.1 and 2.x), or a dict from these columns to the
         attributes' names. NULL and, in a file, an empty cell are left out.
     :param tags_column: the column with tags (API 1.1): a list, a JSON array, or text with commas between the tags.
     """
 
-    id_column: Annotated[str | None, None]
-    action_column: Annotated[str | None, None]
-    attribute_columns: Annotated[Sequence[str] | Mapping[str, str] | None, None]
-    tags_column: Annotated[str | None, None]
+    id_column: Annotated[str | int | None, None]
+    action_column: Annotated[str | int | None, None]
+    attribute_columns: Annotated[Sequence[str | int] | Mapping[str | int, str] | None, None]
+    tags_column: Annotated[str | int | None, None]

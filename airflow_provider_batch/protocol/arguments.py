@@ -132,6 +132,22 @@ def check_attribute_columns(name: str, given: object) -> None:
         raise InvalidArgumentError(f"{name}: the attribute {duplicates[0]!r} is named twice. Name each attribute once.")
 
 
+def check_column(name: str, column: object) -> None:
+    """Check that *column* is the name of a column, or its number where columns have none."""
+    if column is not None and (isinstance(column, bool) or not isinstance(column, str | int)):
+        raise InvalidArgumentError(f"{name}: it is neither text nor a number. Pass one column's name.")
+
+
+def check_null_values(name: str, values: Any) -> None:
+    """Check that *values* is a list of texts."""
+    if (
+        isinstance(values, str)
+        or not isinstance(values, Collection)
+        or not all(isinstance(text, str) for text in values)
+    ):
+        raise InvalidArgumentError(rf"{name}: it is not a list of texts. Pass one such as ['', '\N', 'NULL'].")
+
+
 def check_delimiter(name: str, delimiter: Any) -> None:
     """Check that *delimiter* can separate the cells of a CSV file."""
     try:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, Final, Protocol
 
 from airflow_provider_batch.exceptions import SourceError
-from airflow_provider_batch.protocol.arguments import check_choice, check_delimiter, check_encoding
+from airflow_provider_batch.protocol.arguments import check_choice, check_delimiter, check_encoding, check_null_values
 from airflow_provider_batch.protocol.rows import Rows
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.delimited import CsvFile
@@ -60,6 +60,7 @@ class FileSource(Source):
     :param header: whether the first row of a CSV file names its columns; otherwise they are called 1, 2, …
     :param delimiter: the character between the cells of a CSV file.
     :param encoding: the encoding of txt, csv and jsonl files; a byte order mark is dropped.
+    :param null_values: the texts of cells that mean a missing value; JSON lines and Parquet take ``""`` as it is.
     :param allow_empty: accept that all files are empty, without even a header.
     """
 
@@ -74,6 +75,7 @@ class FileSource(Source):
         header: bool = True,
         delimiter: str = ",",
         encoding: str = "utf-8",
+        null_values: Sequence[str] = ("",),
         allow_empty: bool = False,
     ) -> None:
         self._path = path
@@ -82,8 +84,9 @@ class FileSource(Source):
             check_choice("format", format)
         check_delimiter("delimiter", delimiter)
         check_encoding("encoding", encoding)
+        check_null_values("null_values", null_values)
         self._format = None if format is None else FORMATS[format]
-        self._options = TextOptions(header, delimiter, encoding)
+        self._options = TextOptions(header, delimiter, encoding, frozenset(null_values))
         self._allow_empty = allow_empty
         self._files: list[tuple[FoundFile, Format]] | None = None
 

@@ -63,7 +63,9 @@ CHECKS: Final[dict[str, Callable[[str, Any], object]]] = {
     **dict.fromkeys(("poke_interval", "indexing_timeout"), arguments.read_seconds),
     "chunk_size": partial(arguments.check_count, most=MAX_IDS_PER_CALL),
     "max_concurrency": _check_calls,
+    **dict.fromkeys(("id_column", "action_column", "tags_column"), arguments.check_column),
     "attribute_columns": arguments.check_attribute_columns,
+    "null_values": arguments.check_null_values,
     "delimiter": arguments.check_delimiter,
     "encoding": arguments.check_encoding,
 }

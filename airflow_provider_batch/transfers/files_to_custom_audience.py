@@ -34,6 +34,8 @@ class FilesToCustomAudienceOperator(RowsToCustomAudienceOperator, takes=RowsPara
     :param header: whether the first row of a CSV file names its columns; otherwise they are called 1, 2, …
     :param delimiter: one character between the cells of a CSV file.
     :param encoding: the encoding of txt, csv and jsonl files.
+    :param null_values: the texts of cells that mean a missing value, such as ``["", "NULL", "#N/A"]``: it is not a
+        valid id, and not sent as an attribute. JSON lines and Parquet take ``""`` as it is.
     """
 
     template_fields: Sequence[str] = ("path", "path_conn_id", *RowsToCustomAudienceOperator.template_fields)
@@ -47,6 +49,7 @@ class FilesToCustomAudienceOperator(RowsToCustomAudienceOperator, takes=RowsPara
         header: bool = True,
         delimiter: str = ",",
         encoding: str = "utf-8",
+        null_values: Sequence[str] = ("",),
         **kwargs: Unpack[RowsParameters],
     ) -> None:
         self.path = path
@@ -55,6 +58,7 @@ class FilesToCustomAudienceOperator(RowsToCustomAudienceOperator, takes=RowsPara
         self.header = header
         self.delimiter = delimiter
         self.encoding = encoding
+        self.null_values = null_values
         super().__init__(**kwargs)
 
     @contextmanager
@@ -69,6 +73,7 @@ class FilesToCustomAudienceOperator(RowsToCustomAudienceOperator, takes=RowsPara
             header=self.header,
             delimiter=self.delimiter,
             encoding=self.encoding,
+            null_values=self.null_values,
             allow_empty=read_switch("allow_empty", self.allow_empty),
         )
 
