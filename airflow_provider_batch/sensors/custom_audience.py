@@ -23,6 +23,7 @@ from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments, Sen
 from airflow_provider_batch.tasks.audience import AudienceTask
 from airflow_provider_batch.tasks.deferral import defer_until_indexed
 from airflow_provider_batch.tasks.failure import fail_without_retry
+from airflow_provider_batch.tasks.memory import Memory
 from airflow_provider_batch.tasks.outlets import awaited, emit_outlet_events
 
 if TYPE_CHECKING:
@@ -148,15 +149,17 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator, takes=Airfl
 
     def _load_progress(self, context: Context, tokens: list[str]) -> int:
         """Return how many tokens earlier processes of a rescheduled sensor confirmed; known from Airflow 3.3 on."""
-        known = (self._store(context) or {}).get(_PROGRESS) or {}
-        return known["confirmed"] if known.get("of") == _digest(tokens) else 0
+        memory = self._memory(context)
+        known = memory.recall(_PROGRESS, same_try=True) if memory else {}
+        confirmed = known.get("confirmed") if known.get("of") == _digest(tokens) else None
+        return confirmed if isinstance(confirmed, int) and 0 <= confirmed < len(tokens) else 0
 
     def _save_progress(self, context: Context, tokens: list[str]) -> None:
-        if (store := self._store(context)) is not None:
-            store.set(_PROGRESS, {"of": _digest(tokens), "confirmed": self._confirmed})
+        if (memory := self._memory(context)) is not None:
+            memory.keep(_PROGRESS, {"of": _digest(tokens), "confirmed": self._confirmed})
 
-    def _store(self, context: Context) -> Any:
-        return context.get("task_state_store") if self.reschedule else None
+    def _memory(self, context: Context) -> Memory | None:
+        return Memory.of(context) if self.reschedule else None
 
     def _missing(self) -> str:
         return f"Not confirmed in {self.audience_name}: {describe_tokens(self._pending)}"

@@ -31,7 +31,7 @@ from airflow_provider_batch.tasks.journal import TaskStateJournal
 from tests.clock import Clock, eventually
 from tests.mirror.folders import Killed, memory_path
 from tests.mirror.mortal import Lives, MortalPath
-from tests.worker import Store
+from tests.worker import Store, memory
 
 PROJECT = "project_sandbox"
 
@@ -419,16 +419,16 @@ def test_what_a_failed_try_may_have_sent_is_put_right_by_the_next_run(
 
 def test_a_retry_of_a_replace_with_another_set_replaces_again(sandbox: Sandbox, clock: Clock, tmp_path: Path) -> None:
     """What the first try has written behind its replace is not in the new set, whose first chunk is the same."""
-    journal = TaskStateJournal(Store())
-    arguments: dict[str, Any] = {"chunk_size": 2, "max_concurrency": 1, "first_run": "replace", "journal": journal}
+    store = Store()
+    arguments: dict[str, Any] = {"chunk_size": 2, "max_concurrency": 1, "first_run": "replace"}
     applied = Fault(200, body={"name": "vip", "indexing_state": "APPLIED"})
     sandbox.faults(None, applied, Fault(503, after_write=True))
     with pytest.raises(BatchServerError):
-        mirror(tmp_path, ["a", "b", "c", "d"], **arguments)
+        mirror(tmp_path, ["a", "b", "c", "d"], **arguments, journal=TaskStateJournal(memory(store)))
     clock.now += 10
     assert sandbox.members("vip") == {"a", "b", "c", "d"}
     sandbox.faults(None, applied)
-    mirror(tmp_path, ["a", "b", "e"], **arguments)
+    mirror(tmp_path, ["a", "b", "e"], **arguments, journal=TaskStateJournal(memory(store, 2)))
     clock.now += 10
     assert sandbox.members("vip") == {"a", "b", "e"}
 

@@ -30,6 +30,7 @@ from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.sensors.custom_audience import CustomAudienceIndexingSensor
 from airflow_provider_batch.triggers.custom_audience import CustomAudienceIndexingTrigger, IndexingEvent
+from tests.worker import Store, clear, next_try
 
 PENDING = Fault(200, body={"name": "vip", "indexing_state": "IN_PROGRESS"})
 ODD = "f" * 32
@@ -286,3 +287,82 @@ def test_a_copy_does_the_same(copied: Any, tokens: list[str]) -> None:
 
 def test_a_kill_before_anything_runs_does_no_harm() -> None:
     sensor([ODD], batch_conn_id="no_such_connection").on_kill()
+
+
+# What a rescheduled sensor remembers.
+
+
+@pytest.fixture
+def pokes(context: Any, store: Store) -> Any:
+    return {**context, "task_state_store": store}
+
+
+def poke(tokens: list[str], pokes: Any) -> bool:
+    """One process of a rescheduled sensor; return whether it was the last."""
+    return bool(sensor(tokens, mode="reschedule").poke(pokes))
+
+
+def test_a_rescheduled_sensor_asks_on_where_it_was(
+    batch_sandbox: Sandbox, tokens: list[str], asked: Any, pokes: Any
+) -> None:
+    batch_sandbox.faults(None, PENDING, PENDING, PENDING)
+    assert not poke(tokens, pokes)
+    assert asked() == 2
+    assert not poke(tokens, pokes)
+    assert asked() == 3
+    assert not poke(tokens, next_try(pokes))
+    assert asked() == 4
+    assert poke(tokens, pokes)
+    assert asked() == 6
+
+
+@pytest.mark.parametrize("cleared", [True, False])
+def test_a_cleared_sensor_asks_from_the_start(
+    cleared: bool, batch_sandbox: Sandbox, tokens: list[str], asked: Any, pokes: Any
+) -> None:
+    batch_sandbox.faults(None, PENDING)
+    assert not poke(tokens, pokes)
+    assert poke(tokens, clear(pokes) if cleared else next_try(next_try(pokes)))
+    assert asked() == 2 + 3
+
+
+def test_other_tokens_are_asked_from_the_start(
+    batch_sandbox: Sandbox, tokens: list[str], asked: Any, pokes: Any
+) -> None:
+    batch_sandbox.faults(None, PENDING)
+    assert not poke(tokens, pokes)
+    assert poke(tokens[::-1], pokes)
+    assert asked() == 2 + 3
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    ["text", 7, [], {}, *({"confirmed": value} for value in (..., None, "1", -1, 3, 10**400, 1.0, [1])), {"of": None}],
+    ids=repr,
+)
+def test_a_memory_of_garbage_costs_repetitions(
+    garbage: Any, batch_sandbox: Sandbox, tokens: list[str], asked: Any, pokes: Any
+) -> None:
+    batch_sandbox.faults(None, PENDING)
+    assert not poke(tokens, pokes)
+    kept = pokes["task_state_store"].get("indexing")
+    changed = {**kept, **garbage} if isinstance(garbage, dict) and garbage else garbage
+    if isinstance(changed, dict):
+        changed = {name: value for name, value in changed.items() if value is not ...}
+    pokes["task_state_store"].set("indexing", changed)
+    assert poke(tokens, pokes)
+    assert asked() == 2 + 3
+
+
+@pytest.mark.parametrize("method", ["get", "set"])
+def test_a_memory_that_fails_costs_repetitions(
+    method: str, batch_sandbox: Sandbox, tokens: list[str], asked: Any, pokes: Any
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise RuntimeError("API_SERVER_ERROR")
+
+    setattr(pokes["task_state_store"], method, fail)
+    batch_sandbox.faults(None, PENDING)
+    assert not poke(tokens, pokes)
+    assert poke(tokens, pokes)
+    assert asked() == 2 + 3
