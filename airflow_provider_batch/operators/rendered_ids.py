@@ -24,7 +24,8 @@ class RenderedIds:
         if isinstance(self.value, list | tuple | set | frozenset):
             return f"{len(self.value):,} ids"
         size = f" of {len(self.value):,}" if isinstance(self.value, Sized) else ""
-        return f"ids in a {type(self.value).__name__}{size}"
+        kind = type(self.value).__name__
+        return f"ids in a {kind}{size}" if isinstance(self.value, Iterable) else f"a value of type {kind}"
 
     __repr__ = __str__
 
