@@ -82,6 +82,8 @@ def test_no_ids_are_refused(empty: Any, batch_sandbox: Sandbox, context: Any, tm
         mirror(empty, tmp_path).execute(context)
     assert isinstance(caught.value.__cause__, GuardError)
     assert batch_sandbox.calls == []
+    with pytest.raises(AirflowFailException, match="allow_empty=True"):
+        mirror(empty, tmp_path, skip_on_empty=True).execute(context)
     assert mirror(empty, tmp_path, allow_empty=True).execute(context) == []
 
 
