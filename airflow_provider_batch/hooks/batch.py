@@ -133,7 +133,7 @@ class BatchHook(AudienceHook):
         """
         window = self._window(max_concurrency)
         writes = self._writes(audience_name, audience_type, chunk_size, on_rejected_chunk, on_rejection)
-        intake = writes.intake(on_invalid_id)
+        intake = writes.intake(on_invalid_id, self.pause)
         if changes is None:
             adds, removes = intake(_concatenated(add_ids), "add_ids"), intake(_concatenated(remove_ids), REMOVE_IDS)
         elif add_ids or remove_ids:
@@ -192,7 +192,7 @@ class BatchHook(AudienceHook):
             patience=Patience(poke_interval, indexing_timeout),
         )
         check_limit(max_shrink, "max_shrink")
-        intake = writes.intake(on_invalid_id)
+        intake = writes.intake(on_invalid_id, self.pause)
         members = intake(_concatenated(ids), "ids")
         chunks = Chunks(members, intake((), REMOVE_IDS), size=chunk_size, allow_empty=allow_empty)
         chunks.check()
@@ -265,7 +265,7 @@ class BatchHook(AudienceHook):
         with self._line() as line:
             run = MirrorRun(line, writes, mirror, window, owner, is_sorted, first_run, full_refresh, limits)
             result = run.run(
-                writes.intake(on_invalid_id)(_concatenated(ids), "ids"),
+                writes.intake(on_invalid_id, self.pause)(_concatenated(ids), "ids"),
                 journal=journal,
                 prepare=partial(self._create_if_missing, writes) if create_if_missing else None,
                 dry_run=dry_run,

@@ -90,6 +90,9 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator, takes=Airfl
             return self._indexed(context, super().execute(context))
         except AirflowSensorTimeout as timeout:
             raise AirflowSensorTimeout(f"{timeout} {self._missing()}") from None
+        except AirflowSkipException:
+            self.hook.pause()  # raises where ``never_fail`` has made a skip of a stop
+            raise
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll the tokens that are not yet confirmed, up to the first that still is not."""
@@ -133,6 +136,14 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator, takes=Airfl
         self._view = view
         emit_outlet_events(self, context, {"audience": self.audience_name, "type": self.audience_type}, view)
         return view
+
+    def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
+        """Wait here, where on_kill() ends it, and not where the base class sleeps for what this returns."""
+        interval: float = super()._get_next_poke_interval(*args, **kwargs)
+        if self.reschedule:
+            return interval
+        self.hook.pause(interval)
+        return 0.0
 
     def _poke_or_defer(self, context: Context) -> Any:
         start_time = time.time()

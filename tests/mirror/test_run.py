@@ -23,9 +23,11 @@ from airflow_provider_batch.exceptions import (
     IndexingTimeoutError,
     InvalidArgumentError,
     MirrorConflictError,
+    PushStoppedError,
     SnapshotError,
 )
 from airflow_provider_batch.hooks.batch import BatchHook
+from airflow_provider_batch.mirror import plan
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.tasks.journal import TaskStateJournal
 from tests.clock import Clock, eventually
@@ -487,3 +489,60 @@ def test_neither_keys_nor_attributes_are_kept_and_nothing_tells_an_id(
         assert private not in logged
     for said in (logged, repr(result), str(result.summary())):
         assert "secret" not in said
+
+
+# Stopping
+
+
+class StoppingJournal:
+    """A journal that stops *hook* when the call *number* is accepted."""
+
+    def __init__(self, hook: BatchHook, number: int) -> None:
+        self.hook, self.number = hook, number
+
+    def read(self) -> None:
+        """It knows nothing."""
+
+    def note(self, receipt: Any) -> None:
+        if receipt.number == self.number:
+            self.hook.stop()
+
+    def close(self) -> None:
+        """There is nothing to save."""
+
+    clear = close
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_run_that_is_stopped_commits_nothing_and_gives_its_claim_back(
+    number: int, sandbox: Sandbox, clock: Clock, tmp_path: Path
+) -> None:
+    """Also if that comes after its last call: the next run sends everything again."""
+    hook = BatchHook()
+    given = ["a", "b", "c"]
+    with pytest.raises(PushStoppedError):
+        hook.mirror_custom_audience(
+            "vip",
+            given,
+            snapshot_path=tmp_path,
+            chunk_size=1,
+            max_concurrency=1,
+            journal=StoppingJournal(hook, number),
+            owner="one",
+        )
+    assert not any(path.name.startswith(("claim", "head")) for path in tmp_path.rglob("*"))
+    before = len(sent(sandbox))
+    assert number <= before <= 3
+    mirror(tmp_path, given, chunk_size=1, owner="another")
+    assert len(sent(sandbox)) == before + 3
+
+
+def test_a_stop_ends_the_comparison_with_the_last_run(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook = BatchHook()
+    monkeypatch.setattr(plan, "in_order", lambda lines, _: [*lines, hook.stop() or []])
+    with pytest.raises(PushStoppedError):
+        hook.mirror_custom_audience("vip", ["a", "b"], snapshot_path=tmp_path)
+    assert sandbox.calls == []
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))

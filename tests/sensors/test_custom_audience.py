@@ -6,6 +6,7 @@ import copy
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -25,11 +26,13 @@ from airflow_provider_batch.exceptions import (
     BatchNotFoundError,
     IndexingError,
     InvalidArgumentError,
+    PushStoppedError,
 )
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.sensors.custom_audience import CustomAudienceIndexingSensor
 from airflow_provider_batch.triggers.custom_audience import CustomAudienceIndexingTrigger, IndexingEvent
+from tests.clock import eventually
 from tests.worker import Store, clear, next_try
 
 PENDING = Fault(200, body={"name": "vip", "indexing_state": "IN_PROGRESS"})
@@ -283,6 +286,33 @@ def test_it_can_be_mapped_and_wired() -> None:
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
 def test_a_copy_does_the_same(copied: Any, tokens: list[str]) -> None:
     assert copied(sensor(tokens)).execute({})["indexing_state"] == "APPLIED"
+
+
+@pytest.mark.parametrize("arguments", [{}, {"silent_fail": True}, {"never_fail": True}, {"soft_fail": True}], ids=repr)
+def test_a_kill_ends_the_pause_between_two_pokes(
+    arguments: dict[str, bool], batch_sandbox: Sandbox, tokens: list[str], asked: Any
+) -> None:
+    batch_sandbox.faults(PENDING)
+    waiting = sensor(tokens, poke_interval=3600, **arguments)
+    with ThreadPoolExecutor(1) as executor:
+        ended = executor.submit(waiting.execute, {})
+        eventually(lambda: asked() == 1)
+        waiting.on_kill()
+        with pytest.raises(PushStoppedError):
+            ended.result(timeout=10)
+    assert asked() == 1
+
+
+@pytest.mark.parametrize("arguments", [{}, {"silent_fail": True}, {"never_fail": True}, {"soft_fail": True}], ids=repr)
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_a_killed_sensor_asks_no_more(
+    deferrable: bool, arguments: dict[str, bool], tokens: list[str], asked: Any
+) -> None:
+    waiting = sensor(tokens, deferrable=deferrable, **arguments)
+    waiting.on_kill()
+    with pytest.raises(PushStoppedError):
+        waiting.execute({})
+    assert asked() == 0
 
 
 def test_a_kill_before_anything_runs_does_no_harm() -> None:
