@@ -17,6 +17,7 @@ from airflow_provider_batch.exceptions import (
     DriftError,
     GuardError,
     InvalidArgumentError,
+    counted,
 )
 from airflow_provider_batch.hooks.audiences import AudienceHook
 from airflow_provider_batch.hooks.lineage import report_audience
@@ -376,18 +377,18 @@ class BatchHook(AudienceHook):
     def _report(self, result: PushResult) -> None:
         if result.calls and result.planned_calls is None:
             report_audience(self, result.audience_name)
+        is_dry_run = result.planned_calls is not None
+        added, removed = ("to add", "to remove") if is_dry_run else ("added", "removed")
         earlier = f", {result.earlier_calls:,} of them in an earlier try," if result.earlier_calls else ""
         self.log.info(
-            "%s%s: %d added, %d removed%s, %d duplicates, %d rejected in %d call%s%s and %.1f s",
-            "dry run, nothing is sent: " if result.planned_calls is not None else "",
+            "%s%s: %s, %s rejected in %s%s and %.1f s",
+            "dry run, nothing is sent: " if is_dry_run else "",
             result.audience_name,
-            result.added,
-            result.removed,
-            f", {result.unchanged:,} unchanged" if isinstance(result, MirrorResult) else "",
-            result.duplicates,
-            result.rejected,
-            result.calls,
-            "" if result.calls == 1 else "s",
+            f"{result.added:,} {added}, {result.removed:,} {removed}, "
+            + (f"{result.unchanged:,} unchanged, " if isinstance(result, MirrorResult) else "")
+            + counted(result.duplicates, "duplicate"),
+            f"{result.rejected:,}",
+            counted(result.calls, "call"),
             earlier,
             result.seconds,
         )

@@ -16,9 +16,9 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_batch.exceptions import IndexingTimeoutError
+from airflow_provider_batch.exceptions import IndexingTimeoutError, counted
 from airflow_provider_batch.protocol.arguments import CHOICES
-from airflow_provider_batch.protocol.audiences.tokens import describe_tokens, read_indexing_tokens
+from airflow_provider_batch.protocol.audiences.tokens import LAST_WRITE, describe_tokens, read_indexing_tokens
 from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments, SensorArguments
 from airflow_provider_batch.tasks.audience import AudienceTask
 from airflow_provider_batch.tasks.deferral import defer_until_indexed
@@ -80,6 +80,7 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator, takes=Airfl
         self.deferrable = deferrable
         self._confirmed: int | None = None
         self._pending: tuple[str, ...] = ()
+        self._tokens: Sequence[str] = ()
 
     def execute(self, context: Context) -> Any:
         """Poke until all tokens are confirmed; or poke once and defer."""
@@ -97,7 +98,7 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator, takes=Airfl
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll the tokens that are not yet confirmed, up to the first that still is not."""
         with fail_without_retry():
-            tokens = awaited(self, read_indexing_tokens(self.indexing_tokens))
+            self._tokens = tokens = awaited(self, read_indexing_tokens(self.indexing_tokens))
             if self._confirmed is None:
                 self._confirmed = self._load_progress(context, tokens)
             outcome = self.hook.check_indexing(
@@ -106,7 +107,8 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator, takes=Airfl
         self._confirmed = len(tokens) - len(outcome.pending)
         self._pending = outcome.pending
         if outcome.pending:
-            self.log.info("%s: %d of %d writes confirmed", self.audience_name, self._confirmed, len(tokens))
+            of_all = counted(len(tokens), "write")
+            self.log.info("%s: %d of %s confirmed", self.audience_name, self._confirmed, of_all)
             self._save_progress(context, tokens)
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=outcome.audience.to_dict() if outcome.audience else None)
@@ -123,6 +125,7 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator, takes=Airfl
                 raise AirflowSensorTimeout(str(timeout)) from None
         if indexed.warning:
             self.log.warning("%s: %s", self.audience_name, indexed.warning)
+        self._tokens = indexed.indexing_tokens
         return self._indexed(context, indexed.audience)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
@@ -134,6 +137,10 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator, takes=Airfl
 
     def _indexed(self, context: Context, view: dict[str, Any] | None) -> dict[str, Any] | None:
         self._view = view
+        if view is not None:
+            writes = "the last write" if list(self._tokens) == [LAST_WRITE] else counted(len(self._tokens), "write")
+            ids = "an unknown number of ids" if view.get("nb_ids") is None else counted(view["nb_ids"], "id")
+            self.log.info("%s: %s confirmed; the audience has %s", self.audience_name, writes, ids)
         emit_outlet_events(self, context, {"audience": self.audience_name, "type": self.audience_type}, view)
         return view
 

@@ -110,7 +110,7 @@ def test_the_other_modes(mode: str, batch_sandbox: Sandbox, context: Any, tmp_pa
         decorated(lambda ids=ids: iter(ids), mode=mode, **kept).execute(context)
         assert batch_sandbox.members("vip") == set(ids)
     with pytest.raises(AirflowFailException, match="allow_empty=True"):
-        decorated(lambda: [], mode=mode, **kept).execute(context)
+        decorated(list, mode=mode, **kept).execute(context)
 
 
 # How it ends

@@ -359,6 +359,15 @@ def test_an_unknown_audience_is_told_as_such(hook: BatchHook, batch_sandbox: San
         hook.update_custom_audience("nobody", add_ids=["a"])
 
 
+def test_a_dry_run_logs_what_it_would_do(hook: BatchHook, batch_sandbox: Sandbox, told: Callable[[], str]) -> None:
+    hook.update_custom_audience("vip", add_ids=["a", "a", "b"], remove_ids=["c"], chunk_size=9, dry_run=True)
+    logged = told()
+    assert "dry run, nothing is sent: vip: 2 to add, 1 to remove, 1 duplicate, 0 rejected in 1 call and 0.0 s" in logged
+    assert "accepted" not in logged
+    hook.update_custom_audience("vip", add_ids=["a", "b"], chunk_size=1)
+    assert "vip: 2 added, 0 removed, 0 duplicates, 0 rejected in 2 calls and" in told()
+
+
 # Stopping
 
 

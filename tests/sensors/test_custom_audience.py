@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -396,3 +396,17 @@ def test_a_memory_that_fails_costs_repetitions(
     assert not poke(tokens, pokes)
     assert poke(tokens, pokes)
     assert asked() == 2 + 3
+
+
+# What it logs last.
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_it_says_what_was_confirmed_and_how_many_ids_there_are(
+    deferrable: bool, tokens: list[str], told: Callable[[], str]
+) -> None:
+    sensor(tokens, deferrable=deferrable).execute({})
+    assert told().rstrip().splitlines()[-1].count("vip: 3 writes confirmed; the audience has 3 ids") == 1
+    event = IndexingEvent("finished", "vip", (ODD,), audience={"nb_ids": 1})
+    sensor(tokens).execute_complete({}, event.to_payload())
+    assert "vip: 1 write confirmed; the audience has 1 id" in told()

@@ -13,7 +13,7 @@ from functools import partial
 from itertools import islice
 from typing import Final, TypeVar
 
-from airflow_provider_batch.exceptions import InvalidArgumentError
+from airflow_provider_batch.exceptions import InvalidArgumentError, counted
 from airflow_provider_batch.protocol.arguments import OnInvalidId, check_choice, list_in_text
 from airflow_provider_batch.protocol.audiences.block import Block
 from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS, AnnotatedId, are_ids, normalize
@@ -141,8 +141,8 @@ class Intake:
                 yield block
         if self._checked not in (None, seen):
             raise InvalidArgumentError(
-                f"{self.argument}: yielded {self._checked:,} ids when it was checked but {seen:,} when it was sent. "
-                "Pass a list, or an iterable that yields the same values every time."
+                f"{self.argument}: yielded {counted(self._checked or 0, 'id')} when it was checked but {seen:,} when "
+                "it was sent. Pass a list, or an iterable that yields the same values every time."
             )
 
     def _normalized(self) -> Iterator[Block]:

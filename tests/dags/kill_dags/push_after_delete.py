@@ -14,7 +14,9 @@ from airflow_provider_batch.operators.custom_audience import (
 IDS = [f"id-{number}" for number in range(60)]
 AUDIENCE = {"audience_name": "vip", "batch_conn_id": "{{ run_id }}"}
 
-for name, waits in (("push_after_delete", False), ("wait_after_delete", True)):
+WAITING = {"wait_for_indexing": True, "poke_interval": 0.1, "indexing_timeout": 1}
+
+for name, waiting in (("push_after_delete", {}), ("wait_after_delete", WAITING)):
     with DAG(name, start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), schedule=None, catchup=False):
         (
             CustomAudienceDeleteOperator(task_id="delete", if_missing="skip", **AUDIENCE)
@@ -24,10 +26,8 @@ for name, waits in (("push_after_delete", False), ("wait_after_delete", True)):
                 add_ids=IDS,
                 chunk_size=10,
                 max_concurrency=1,
-                wait_for_indexing=waits,
-                poke_interval=0.1,
-                indexing_timeout=1,
                 retries=0,
                 **AUDIENCE,
+                **waiting,
             )
         )
