@@ -69,14 +69,16 @@ class Memory:
         try:
             return self._store.get(key)
         except Exception as error:  # noqa: BLE001 - whatever an API or a backend raises
-            return self._failed(error)
+            self._failed(error)
+            return None
 
     def set(self, key: str, value: Any) -> bool:
         """Store *value*, and return whether that succeeded."""
         try:
             self._store.set(key, value)
         except Exception as error:  # noqa: BLE001
-            return bool(self._failed(error))
+            self._failed(error)
+            return False
         return True
 
     def delete(self, key: str) -> None:

@@ -541,7 +541,13 @@ def test_a_stop_ends_the_comparison_with_the_last_run(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hook = BatchHook()
-    monkeypatch.setattr(plan, "in_order", lambda lines, _: [*lines, hook.stop() or []])
+
+    def stopping(lines: Iterator[list[str]], local: Path) -> Iterator[list[str]]:
+        yield from lines
+        hook.stop()
+        yield []
+
+    monkeypatch.setattr(plan, "in_order", stopping)
     with pytest.raises(PushStoppedError):
         hook.mirror_custom_audience("vip", ["a", "b"], snapshot_path=tmp_path)
     assert sandbox.calls == []

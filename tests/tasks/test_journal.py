@@ -168,28 +168,32 @@ def head(**changed: Any) -> dict[str, Any]:
 PAGE = list(delivered(2).indexing_tokens)
 
 
+NO_HEADS: list[Any] = [
+    *("text", 7, 1.5, True, [], [1], {}, {"chunks": 2}),
+    *(head(**{name: ...}) for name in head()),
+    *(head(chunks=value) for value in ("2", 2.0, None, [2], -1, 0, 3, 10**12, 10**400)),
+    *(head(fingerprint=value) for value in (None, 7, ["digest-2"])),
+    *(head(at=value) for value in ("now", None, float("nan"), float("inf"), 1e300, 0.0)),
+    *(head(**{"try": value}) for value in ("1", None, [1], {"a": 1}, 0, 2)),
+    *(head(cleared=value) for value in [None, "", {"a": 1}, [None], 5]),
+]
+NO_PAGES: list[Any] = [
+    *(None, "text", 7, {}, [], PAGE[:1], {"0": PAGE}, [PAGE], 600 * PAGE),
+    *([PAGE[0], value] for value in (None, 7, "", "a b", "None", ["a"], "[]", "x\n", {"a": 1})),
+]
+
+
 @pytest.mark.parametrize(
-    "garbage",
-    [
-        *(dict.fromkeys(["push"], value) for value in ("text", 7, 1.5, True, [], [1], {}, {"chunks": 2})),
-        *({"push": head(**{name: ...})} for name in head()),
-        *({"push": head(chunks=value)} for value in ("2", 2.0, None, [2], -1, 0, 3, 10**12, 10**400)),
-        *({"push": head(fingerprint=value)} for value in (None, 7, ["digest-2"])),
-        *({"push": head(at=value)} for value in ("now", None, float("nan"), float("inf"), 1e300, 0.0)),
-        *({"push": head(**{"try": value})} for value in ("1", None, [1], {"a": 1}, 0, 2)),
-        *({"push": head(cleared=value)} for value in (None, "", {}, [None], 5)),
-        *({"push_page_0": value} for value in (None, "text", 7, {}, [], PAGE[:1], {"0": PAGE}, [PAGE], 600 * PAGE)),
-        *({"push_page_0": [PAGE[0], value]} for value in (None, 7, "", "a b", "None", ["a"], "[]", "x\n", {"a": 1})),
-    ],
-    ids=repr,
+    ("key", "garbage"),
+    [*(("push", head) for head in NO_HEADS), *(("push_page_0", page) for page in NO_PAGES)],
+    ids=lambda value: f"{value!r:.60}",
 )
-def test_garbage_is_not_trusted_and_does_no_harm(garbage: dict[str, Any], store: Store) -> None:
+def test_garbage_is_not_trusted_and_does_no_harm(key: str, garbage: Any, store: Store) -> None:
     clock = Clock()
-    for key, value in {"push": head(), "push_page_0": PAGE}.items():
-        store.set(key, value)
+    store.set("push", head())
+    store.set("push_page_0", PAGE)
     assert second(store, clock=clock).read() == delivered(2)
-    for key, value in garbage.items():
-        store.set(key, value)
+    store.set(key, garbage)
     journal = second(store, clock=clock)
     assert journal.read() is None
     note(journal, 1, 2, 3)

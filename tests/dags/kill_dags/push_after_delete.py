@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pendulum
 from airflow.providers.common.compat.sdk import DAG
 
@@ -12,11 +14,11 @@ from airflow_provider_batch.operators.custom_audience import (
 )
 
 IDS = [f"id-{number}" for number in range(60)]
-AUDIENCE = {"audience_name": "vip", "batch_conn_id": "{{ run_id }}"}
+AUDIENCE: dict[str, Any] = {"audience_name": "vip", "batch_conn_id": "{{ run_id }}"}
 
-WAITING = {"wait_for_indexing": True, "poke_interval": 0.1, "indexing_timeout": 1}
+WAITING: dict[str, Any] = {"wait_for_indexing": True, "poke_interval": 0.1, "indexing_timeout": 1}
 
-for name, waiting in (("push_after_delete", {}), ("wait_after_delete", WAITING)):
+for name, waiting in (("push_after_delete", dict[str, Any]()), ("wait_after_delete", WAITING)):
     with DAG(name, start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), schedule=None, catchup=False):
         (
             CustomAudienceDeleteOperator(task_id="delete", if_missing="skip", **AUDIENCE)
