@@ -80,10 +80,10 @@ class Run:
             time.sleep(0.5)
         raise AssertionError(f"the run did not end: {self.seen}")
 
-    def clear(self, task: str) -> None:
-        """Clear *task*, whatever its state, so that it runs again."""
-        body = {"dry_run": False, "dag_run_id": self.name, "task_ids": [task], "only_failed": False}
-        ask(f"{self._dag}/clearTaskInstances", body)
+    def clear(self, *tasks: str) -> None:
+        """Clear *tasks*, or without any the whole run, whatever their state, so that they run again."""
+        body: dict[str, Any] = {"dry_run": False, "dag_run_id": self.name, "only_failed": False, "reset_dag_runs": True}
+        ask(f"{self._dag}/clearTaskInstances", body | ({"task_ids": list(tasks)} if tasks else {}))
 
     def mark_failed(self, task: str) -> None:
         """Mark *task* as failed, as the button *Mark state as… failed* does."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import signature
-from typing import TYPE_CHECKING, Any, ClassVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack
 
 from airflow.providers.common.compat.sdk import (
     DecoratedOperator,
@@ -15,6 +16,7 @@ from airflow.providers.common.compat.sdk import (
     task_decorator_factory,
 )
 
+from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.operators.modes import SourcePushOperator
 from airflow_provider_batch.operators.parameters import SourceParameters
 from airflow_provider_batch.operators.rendered_ids import RenderedIds
@@ -23,12 +25,16 @@ from airflow_provider_batch.tasks import parameters
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+#: A text that holds no list of ids: without blanks and separators, such as a date, a name or a path.
+_WORD: Final = re.compile(r"[\w.:+/-]{0,64}")
+
 
 class CustomAudienceDecoratedOperator(DecoratedOperator, SourcePushOperator, takes=SourceParameters):
     """
     Push what a function returns or yields: ids, members, or, with ``mode="actions"``, changes.
 
-    Lists among its arguments, such as an upstream task's ids, are shown as counts in the rendered fields.
+    Of its arguments, the rendered fields show numbers and short words. The others are shown as counts: they may be an
+    upstream task's ids, or a list of ids that a template made a text.
     """
 
     template_fields: Sequence[str] = (*DecoratedOperator.template_fields, *SourcePushOperator.template_fields)
@@ -53,11 +59,17 @@ class CustomAudienceDecoratedOperator(DecoratedOperator, SourcePushOperator, tak
 
     @contextmanager
     def source(self, context: Context) -> Iterator[Any]:
-        """Call the function; a generator is closed in the end."""
+        """
+        Call the function; a generator is closed in the end.
+
+        :raises InvalidArgumentError: if it returns None, as a function without ``return`` does.
+        """
         op_args = tuple(map(_value, self.op_args))
         op_kwargs = {name: _value(value) for name, value in self.op_kwargs.items()}
         context_merge(context, op_kwargs)
         values = self.python_callable(*op_args, **determine_kwargs(self.python_callable, op_args, context))
+        if values is None:
+            raise InvalidArgumentError("the function returned None. Return or yield the ids; return [] for none.")
         try:
             yield values
         finally:
@@ -93,7 +105,8 @@ parameters.show(custom_audience_task, parameters.signature_of(custom_audience_ta
 
 
 def _shown(value: Any) -> Any:
-    return RenderedIds(value) if isinstance(value, Collection) and not isinstance(value, str | bytes) else value
+    is_word = isinstance(value, str) and _WORD.fullmatch(value)
+    return value if value is None or isinstance(value, int | float) or is_word else RenderedIds(value)
 
 
 def _value(value: Any) -> Any:

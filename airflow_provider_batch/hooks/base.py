@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
+from airflow_provider_batch.exceptions import PushStoppedError
 from airflow_provider_batch.protocol.flow import Flow
 from airflow_provider_batch.push.line import Line
 from airflow_provider_batch.transport.pace import Pace
@@ -31,6 +32,7 @@ class BatchBaseHook(BaseHook):
     def __init__(self, batch_conn_id: str) -> None:
         super().__init__()
         self.batch_conn_id = batch_conn_id
+        self._stopped = threading.Event()
         self._in_progress: set[threading.Event] = set()
 
     def get_conn(self) -> requests.Session:
@@ -47,9 +49,23 @@ class BatchBaseHook(BaseHook):
         return self._settings.dashboard_url
 
     def stop(self) -> None:
-        """Stop the work in progress, from another thread or a signal: no further call is sent, and every wait ends."""
+        """
+        Stop for good, from another thread or a signal: no further call is sent, and every wait and reading ends.
+
+        Whatever is in progress, or begins later, raises PushStoppedError.
+        """
+        self._stopped.set()
         for stopped in tuple(self._in_progress):
             stopped.set()
+
+    def pause(self, seconds: float = 0.0) -> None:
+        """
+        Wait for so many seconds.
+
+        :raises PushStoppedError: if the hook is stopped before they are over.
+        """
+        if self._stopped.is_set() or (seconds > 0 and self._stopped.wait(seconds)):
+            raise PushStoppedError("stopped before the next call")
 
     def _ask(self, flow: Flow[R]) -> R:
         with self._line() as line:
@@ -64,6 +80,7 @@ class BatchBaseHook(BaseHook):
         transport = BlockingTransport(self._session, settings.credentials, self._pace, timeout=settings.timeout)
         self._in_progress.add(transport.stopped)
         try:
+            self.pause()  # not before: from here on, stop() knows of the transport
             yield Line(settings, transport, self.log)
         finally:
             self._in_progress.discard(transport.stopped)

@@ -17,6 +17,7 @@ from airflow_provider_batch.exceptions import (
     DriftError,
     GuardError,
     InvalidArgumentError,
+    counted,
 )
 from airflow_provider_batch.hooks.audiences import AudienceHook
 from airflow_provider_batch.hooks.lineage import report_audience
@@ -133,7 +134,7 @@ class BatchHook(AudienceHook):
         """
         window = self._window(max_concurrency)
         writes = self._writes(audience_name, audience_type, chunk_size, on_rejected_chunk, on_rejection)
-        intake = writes.intake(on_invalid_id)
+        intake = writes.intake(on_invalid_id, self.pause)
         if changes is None:
             adds, removes = intake(_concatenated(add_ids), "add_ids"), intake(_concatenated(remove_ids), REMOVE_IDS)
         elif add_ids or remove_ids:
@@ -192,7 +193,7 @@ class BatchHook(AudienceHook):
             patience=Patience(poke_interval, indexing_timeout),
         )
         check_limit(max_shrink, "max_shrink")
-        intake = writes.intake(on_invalid_id)
+        intake = writes.intake(on_invalid_id, self.pause)
         members = intake(_concatenated(ids), "ids")
         chunks = Chunks(members, intake((), REMOVE_IDS), size=chunk_size, allow_empty=allow_empty)
         chunks.check()
@@ -265,7 +266,7 @@ class BatchHook(AudienceHook):
         with self._line() as line:
             run = MirrorRun(line, writes, mirror, window, owner, is_sorted, first_run, full_refresh, limits)
             result = run.run(
-                writes.intake(on_invalid_id)(_concatenated(ids), "ids"),
+                writes.intake(on_invalid_id, self.pause)(_concatenated(ids), "ids"),
                 journal=journal,
                 prepare=partial(self._create_if_missing, writes) if create_if_missing else None,
                 dry_run=dry_run,
@@ -376,18 +377,18 @@ class BatchHook(AudienceHook):
     def _report(self, result: PushResult) -> None:
         if result.calls and result.planned_calls is None:
             report_audience(self, result.audience_name)
+        is_dry_run = result.planned_calls is not None
+        added, removed = ("to add", "to remove") if is_dry_run else ("added", "removed")
         earlier = f", {result.earlier_calls:,} of them in an earlier try," if result.earlier_calls else ""
         self.log.info(
-            "%s%s: %d added, %d removed%s, %d duplicates, %d rejected in %d call%s%s and %.1f s",
-            "dry run, nothing is sent: " if result.planned_calls is not None else "",
+            "%s%s: %s, %s rejected in %s%s and %.1f s",
+            "dry run, nothing is sent: " if is_dry_run else "",
             result.audience_name,
-            result.added,
-            result.removed,
-            f", {result.unchanged:,} unchanged" if isinstance(result, MirrorResult) else "",
-            result.duplicates,
-            result.rejected,
-            result.calls,
-            "" if result.calls == 1 else "s",
+            f"{result.added:,} {added}, {result.removed:,} {removed}, "
+            + (f"{result.unchanged:,} unchanged, " if isinstance(result, MirrorResult) else "")
+            + counted(result.duplicates, "duplicate"),
+            f"{result.rejected:,}",
+            counted(result.calls, "call"),
             earlier,
             result.seconds,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from airflow_provider_batch.exceptions import EmptySetError, GuardError
+from airflow_provider_batch.exceptions import EmptySetError, GuardError, counted
 from airflow_provider_batch.protocol.arguments import check_limit, most
 
 _IF_INTENDED = "Nothing was sent. If the numbers are as intended, run once with a higher limit."
@@ -79,14 +79,14 @@ def drift(nb_ids: int | None, count: int, uncertain: int = 0) -> str | None:
     """
     if nb_ids is None or abs(nb_ids - count) <= uncertain:
         return None
-    counted = f"Batch counts {nb_ids:,} {'id' if nb_ids == 1 else 'ids'}, {abs(nb_ids - count):,}"
+    numbers = f"Batch counts {counted(nb_ids, 'id')}, {abs(nb_ids - count):,}"
     if nb_ids > count:
         return (
-            f"{counted} more than the snapshot: something else added them, or they were members before. To replace all "
+            f"{numbers} more than the snapshot: something else added them, or they were members before. To replace all "
             "members, pass full_refresh=True."
         )
     return (
-        f"{counted} fewer than the snapshot: something else removed them, or the audience was created anew. To send "
+        f"{numbers} fewer than the snapshot: something else removed them, or the audience was created anew. To send "
         "all ids again, pass full_refresh=True."
     )
 

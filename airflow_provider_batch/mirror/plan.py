@@ -72,6 +72,7 @@ class Mirror:
         is_sorted: bool = False,
         first_run: FirstRun = "add",
         full_refresh: bool = False,
+        checkpoint: Callable[[], object] = lambda: None,
     ) -> Iterator[Plan]:
         """
         Read the whole new set, compare it with the snapshot, and yield what to send; nothing is sent yet.
@@ -80,6 +81,7 @@ class Mirror:
         :param is_sorted: the source yields ids in ascending order of their code points; this is checked.
         :param first_run: without a snapshot: ``add`` keeps the members that Batch may have, ``replace`` replaces them.
         :param full_refresh: replace the audience, whatever the snapshot holds; it may be damaged.
+        :param checkpoint: called for each block of the sorted set; what it raises ends the comparison.
         :raises InvalidMemberError: if *is_sorted* is not true of the source.
         :raises SnapshotError: if the snapshot cannot be used.
         """
@@ -94,6 +96,7 @@ class Mirror:
             lines = as_lines(blocks)
             if not is_sorted:
                 lines = in_order(lines, Path(local))
+            lines = _with(checkpoint, lines)
             with closing(_PlanFiles(Path(local), replaces)) as files:
                 counts = files.compare(lines, () if replaces else self._old_lines(state), self.target.audience)
             yield Plan(self, state, replaces, counts, files)
@@ -118,6 +121,12 @@ class Mirror:
     def _old_lines(self, state: State) -> Iterator[list[str]]:
         old = () if state.head is None else snapshot.read_snapshot(self.folder, state.head)
         return with_uncertain(old, snapshot.read_pending_ids(self.folder, state))
+
+
+def _with(checkpoint: Callable[[], object], blocks: Iterable[list[str]]) -> Iterator[list[str]]:
+    for block in blocks:
+        checkpoint()
+        yield block
 
 
 class _PlanFiles:

@@ -66,7 +66,9 @@ class MirrorRun:
             is_sorted=self.is_sorted,
             first_run=self.first_run,
             full_refresh=self.full_refresh,
+            checkpoint=self.line.check,
         ) as plan:
+            self.line.check()
             plan.check(self.limits)
             writes = replace(self.writes, replaces=plan.replaces)
             chunks = CheckedChunks(plan.adds, plan.removes, size=writes.chunk_size, allow_empty=plan.replaces)
@@ -118,6 +120,7 @@ class MirrorRun:
                 series=transaction.series,
                 on_receipt=lambda receipt: transaction.renew(),
             )
+            self.line.check()
             transaction.commit(sent.indexing_tokens, rejected=rejected)
         return sent
 

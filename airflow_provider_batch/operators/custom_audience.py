@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Unpack
 
+from airflow_provider_batch.exceptions import counted
 from airflow_provider_batch.operators.modes import SourcePushOperator
 from airflow_provider_batch.operators.parameters import (
     MirrorParameters,
@@ -276,5 +277,5 @@ class CustomAudienceListOperator(AudienceTask, takes=AirflowArguments):
             audiences = [
                 audience.to_dict() for audience in self.hook.list_custom_audiences(audience_type=self.audience_type)
             ]
-        self.log.info("%d audiences", len(audiences))
+        self.log.info("%s", counted(len(audiences), "audience"))
         return audiences

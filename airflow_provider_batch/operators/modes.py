@@ -71,6 +71,11 @@ class SourcePushOperator(PushOperator, takes=SourceParameters):
     def source(self, context: Context) -> AbstractContextManager[Any]:
         """Yield the values, once opened: ids, members, or changes of them."""
 
+    @property
+    def skips_no_ids(self) -> bool:
+        """Whether a source without ids skips the task; of a mirror, ``skip_on_empty`` means that nothing changed."""
+        return self.skip_on_empty and self.mode != "mirror"
+
     def own_replace(self, indexing_tokens: Sequence[str]) -> str | None:
         """Return the token of the first call, which may be a replace."""
         return next(iter(indexing_tokens), None) if self.mode in ("replace", "mirror") else None

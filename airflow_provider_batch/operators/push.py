@@ -91,6 +91,11 @@ class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
         """Return which of the tokens is that of a replace, if this operator replaces."""
         return None
 
+    @property
+    def skips_no_ids(self) -> bool:
+        """Whether a source without ids skips the task where it would otherwise fail."""
+        return self.skip_on_empty
+
     def execute(self, context: Context) -> list[str]:
         """Push the ids, and wait if ``wait_for_indexing`` is set."""
         journal = _journal(context)
@@ -101,7 +106,7 @@ class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
             try:
                 result = self.push(context, journal)
             except EmptySetError:
-                if not self.skip_on_empty:
+                if not self.skips_no_ids:
                     raise
                 raise AirflowSkipException(f"{self.audience_name}: the source has no ids") from None
             self._counts = result.counts()

@@ -7,6 +7,8 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_batch.exceptions import counted
+
 
 class RenderedIds:
     """
@@ -20,11 +22,12 @@ class RenderedIds:
 
     def __str__(self) -> str:
         if isinstance(self.value, str):
-            return f"a text of {len(self.value):,} characters"
+            return f"a text of {counted(len(self.value), 'character')}"
         if isinstance(self.value, list | tuple | set | frozenset):
-            return f"{len(self.value):,} ids"
+            return counted(len(self.value), "id")
         size = f" of {len(self.value):,}" if isinstance(self.value, Sized) else ""
-        return f"ids in a {type(self.value).__name__}{size}"
+        kind = type(self.value).__name__
+        return f"ids in a {kind}{size}" if isinstance(self.value, Iterable) else f"a value of type {kind}"
 
     __repr__ = __str__
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, TypeAlias
 
-from airflow_provider_batch.exceptions import BatchError, PushStoppedError, chunk_count
+from airflow_provider_batch.exceptions import BatchError, PushStoppedError, counted
 from airflow_provider_batch.protocol.writes import Parcel, Receipt
 
 AnyParcel: TypeAlias = Parcel[Any]
@@ -67,8 +67,8 @@ def deliver(
         cause = outcome.first_failure or error
         if isinstance(cause, BatchError):
             cause.accepted_chunks = outcome.accepted
-        else:  # an error of a generator of ids, of any kind
-            cause.add_note(f"Batch had accepted {chunk_count(outcome.accepted)} of this push before")
+        elif outcome.accepted:  # an error of a generator of ids, of any kind
+            cause.add_note(f"Batch had accepted {counted(outcome.accepted, 'chunk')} of this push before")
         if cause is error:
             raise
         raise cause from None

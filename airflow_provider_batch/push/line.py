@@ -27,6 +27,14 @@ class Line:
     transport: BlockingTransport
     log: Any
 
+    def check(self) -> None:
+        """
+        Do nothing, unless the work was stopped.
+
+        :raises PushStoppedError: if it was.
+        """
+        self.transport.check()
+
     def ask(self, flow: Flow[R]) -> R:
         """
         Run *flow* to its end and return its value.

@@ -2,7 +2,8 @@
 Chunks -> parcels, and which of them an earlier try has delivered.
 
 A try that dies leaves a :class:`Journal`: one token for each chunk that Batch accepted, and a fingerprint. The next try
-makes its parcels anew and compares. What is kept true: a chunk counts as delivered only if it and every chunk before it
+makes its parcels anew and compares. What comes between two tries is the journal's concern: it must not return what
+somebody may have undone. What is kept true: a chunk counts as delivered only if it and every chunk before it
 are, byte for byte, what was sent. So the fingerprint is a running digest over the app, the routes and the bodies, and
 one comparison, at the last noted parcel, covers all of them. The number of chunks alone is not enough: a source may
 return other rows, or the same ones in another order. Nor is a digest of each chunk alone: a repeated or missing chunk
@@ -31,10 +32,14 @@ class Delivered:
 
 
 class Journal(Protocol):
-    """Where one push notes what Batch accepted: digests and tokens, neither ids nor keys."""
+    """
+    Where one push notes what Batch accepted: digests and tokens, neither ids nor keys.
+
+    No method raises: a note that is lost costs a repetition, an error would cost the push.
+    """
 
     def read(self) -> Delivered | None:
-        """Return what an earlier try of the push noted last."""
+        """Return what the try before noted last, if nobody else may have written to the audience in between."""
 
     def note(self, receipt: Receipt) -> None:
         """Note that the next chunk in order was accepted; number 1 starts over."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from airflow_provider_batch.exceptions import counted
 from airflow_provider_batch.protocol.rows import Rejection
 from airflow_provider_batch.protocol.writes import Receipt, Sent
 
@@ -64,4 +65,5 @@ class Progress:
     def _so_far(self) -> str:
         sent = self._added + self._removed
         share = f" of {self._total:,} ({sent / self._total:.0%})" if self._total else ""
-        return f"{sent:,} ids{share}, {(sent - self._earlier) / max(self._clock() - self._started, 0.001):,.0f} ids/s"
+        speed = (sent - self._earlier) / max(self._clock() - self._started, 0.001)
+        return f"{counted(sent, 'id')}{share}, {speed:,.0f} ids/s"

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import chain, islice
 from typing import Generic
 
-from airflow_provider_batch.exceptions import BatchError, chunk_count
+from airflow_provider_batch.exceptions import BatchError, counted
 from airflow_provider_batch.protocol.writes import C, OnReceipt, Parcel, Receipt, Sent, Writes
 from airflow_provider_batch.push.delivery import deliver
 from airflow_provider_batch.push.line import Line
@@ -62,7 +62,7 @@ class Push(Generic[C]):
     def _receipts(self, parcels: Parcels[C], journal: Journal | None) -> Generator[Receipt, None, None]:
         to_send, earlier = resumed(parcels, self.writes.recall, journal)
         if earlier:
-            self.line.log.info("%s: skipped %s that an earlier try sent", self.name, chunk_count(len(earlier)))
+            self.line.log.info("%s: skipped %s that an earlier try sent", self.name, counted(len(earlier), "chunk"))
         yield from earlier
         accepted = len(earlier)
         is_prefix = True

@@ -16,13 +16,14 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_batch.exceptions import IndexingTimeoutError
+from airflow_provider_batch.exceptions import IndexingTimeoutError, counted
 from airflow_provider_batch.protocol.arguments import CHOICES
-from airflow_provider_batch.protocol.audiences.tokens import describe_tokens, read_indexing_tokens
+from airflow_provider_batch.protocol.audiences.tokens import LAST_WRITE, describe_tokens, read_indexing_tokens
 from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments, SensorArguments
 from airflow_provider_batch.tasks.audience import AudienceTask
 from airflow_provider_batch.tasks.deferral import defer_until_indexed
 from airflow_provider_batch.tasks.failure import fail_without_retry
+from airflow_provider_batch.tasks.memory import Memory
 from airflow_provider_batch.tasks.outlets import awaited, emit_outlet_events
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator, takes=Airfl
         self.deferrable = deferrable
         self._confirmed: int | None = None
         self._pending: tuple[str, ...] = ()
+        self._tokens: Sequence[str] = ()
 
     def execute(self, context: Context) -> Any:
         """Poke until all tokens are confirmed; or poke once and defer."""
@@ -89,11 +91,14 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator, takes=Airfl
             return self._indexed(context, super().execute(context))
         except AirflowSensorTimeout as timeout:
             raise AirflowSensorTimeout(f"{timeout} {self._missing()}") from None
+        except AirflowSkipException:
+            self.hook.pause()  # raises where ``never_fail`` has made a skip of a stop
+            raise
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll the tokens that are not yet confirmed, up to the first that still is not."""
         with fail_without_retry():
-            tokens = awaited(self, read_indexing_tokens(self.indexing_tokens))
+            self._tokens = tokens = awaited(self, read_indexing_tokens(self.indexing_tokens))
             if self._confirmed is None:
                 self._confirmed = self._load_progress(context, tokens)
             outcome = self.hook.check_indexing(
@@ -102,7 +107,8 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator, takes=Airfl
         self._confirmed = len(tokens) - len(outcome.pending)
         self._pending = outcome.pending
         if outcome.pending:
-            self.log.info("%s: %d of %d writes confirmed", self.audience_name, self._confirmed, len(tokens))
+            of_all = counted(len(tokens), "write")
+            self.log.info("%s: %d of %s confirmed", self.audience_name, self._confirmed, of_all)
             self._save_progress(context, tokens)
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=outcome.audience.to_dict() if outcome.audience else None)
@@ -119,6 +125,7 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator, takes=Airfl
                 raise AirflowSensorTimeout(str(timeout)) from None
         if indexed.warning:
             self.log.warning("%s: %s", self.audience_name, indexed.warning)
+        self._tokens = indexed.indexing_tokens
         return self._indexed(context, indexed.audience)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
@@ -130,8 +137,20 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator, takes=Airfl
 
     def _indexed(self, context: Context, view: dict[str, Any] | None) -> dict[str, Any] | None:
         self._view = view
+        if view is not None:
+            writes = "the last write" if list(self._tokens) == [LAST_WRITE] else counted(len(self._tokens), "write")
+            ids = "an unknown number of ids" if view.get("nb_ids") is None else counted(view["nb_ids"], "id")
+            self.log.info("%s: %s confirmed; the audience has %s", self.audience_name, writes, ids)
         emit_outlet_events(self, context, {"audience": self.audience_name, "type": self.audience_type}, view)
         return view
+
+    def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
+        """Wait here, where on_kill() ends it, and not where the base class sleeps for what this returns."""
+        interval: float = super()._get_next_poke_interval(*args, **kwargs)
+        if self.reschedule:
+            return interval
+        self.hook.pause(interval)
+        return 0.0
 
     def _poke_or_defer(self, context: Context) -> Any:
         start_time = time.time()
@@ -148,15 +167,17 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator, takes=Airfl
 
     def _load_progress(self, context: Context, tokens: list[str]) -> int:
         """Return how many tokens earlier processes of a rescheduled sensor confirmed; known from Airflow 3.3 on."""
-        known = (self._store(context) or {}).get(_PROGRESS) or {}
-        return known["confirmed"] if known.get("of") == _digest(tokens) else 0
+        memory = self._memory(context)
+        known = memory.recall(_PROGRESS, same_try=True) if memory else {}
+        confirmed = known.get("confirmed") if known.get("of") == _digest(tokens) else None
+        return confirmed if isinstance(confirmed, int) and 0 <= confirmed < len(tokens) else 0
 
     def _save_progress(self, context: Context, tokens: list[str]) -> None:
-        if (store := self._store(context)) is not None:
-            store.set(_PROGRESS, {"of": _digest(tokens), "confirmed": self._confirmed})
+        if (memory := self._memory(context)) is not None:
+            memory.keep(_PROGRESS, {"of": _digest(tokens), "confirmed": self._confirmed})
 
-    def _store(self, context: Context) -> Any:
-        return context.get("task_state_store") if self.reschedule else None
+    def _memory(self, context: Context) -> Memory | None:
+        return Memory.of(context) if self.reschedule else None
 
     def _missing(self) -> str:
         return f"Not confirmed in {self.audience_name}: {describe_tokens(self._pending)}"

@@ -10,7 +10,7 @@ from io import StringIO
 from itertools import accumulate, chain, islice
 from typing import BinaryIO, Final
 
-from airflow_provider_batch.exceptions import SourceError
+from airflow_provider_batch.exceptions import SourceError, counted
 from airflow_provider_batch.protocol.rows import BadRow, Rows
 from airflow_provider_batch.sources.columns import HEADER, ID_NAME, Columns, Selection, cells
 from airflow_provider_batch.sources.paths import FoundFile
@@ -107,7 +107,7 @@ class CsvFile:
 
     def _value(self, row: list[str], selection: Selection[int]) -> object:
         if len(row) < self._width or any(row[self._width :]):
-            count = "1 cell" if len(row) == 1 else f"{len(row)} cells"
+            count = counted(len(row), "cell")
             return BadRow(f"the row has {count}, the first row of the file {self._width}. Correct the row.")
         return selection.values(partial(cells, [row]))[0]
 

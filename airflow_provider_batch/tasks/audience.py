@@ -57,5 +57,5 @@ class AudienceTask(BaseOperator):
         return BatchHook(self.batch_conn_id)
 
     def on_kill(self) -> None:
-        """Send no further call and end any wait; what Batch has accepted stays."""
+        """Send no further call, and end any wait and any reading; what Batch has accepted stays."""
         self.hook.stop()

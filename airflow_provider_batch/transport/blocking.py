@@ -100,6 +100,14 @@ class BlockingTransport:
         self._sleep(self._pace.reserve())
         return self._send(effect)
 
+    def check(self) -> None:
+        """
+        Do nothing, unless the push was stopped.
+
+        :raises PushStoppedError: if it was.
+        """
+        self._sleep(0.0)
+
     def _sleep(self, seconds: float) -> None:
         if self.stopped.wait(seconds) if seconds > 0 else self.stopped.is_set():
             raise PushStoppedError("stopped before the next call")

@@ -12,7 +12,7 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, TaskDeferred, task
 
 from airflow_provider_batch.decorators.custom_audience import CustomAudienceDecoratedOperator, custom_audience_task
-from airflow_provider_batch.exceptions import BatchServerError, InvalidMemberError
+from airflow_provider_batch.exceptions import BatchServerError, InvalidMemberError, PushStoppedError
 from airflow_provider_batch.operators.rendered_ids import RenderedIds
 from airflow_provider_batch.protocol.audiences.members import Change, Member
 from airflow_provider_batch.sandbox import Fault, Sandbox
@@ -52,7 +52,19 @@ def test_it_pushes_what_a_function_returns(values: Any, batch_sandbox: Sandbox, 
     assert ti.pushed["summary"]["added"] == 2
 
 
-@pytest.mark.parametrize("nothing", [None, [], ()])
+@pytest.mark.parametrize("mode", ["add", "remove", "actions", "replace", "mirror"])
+def test_a_forgotten_return_is_not_taken_for_no_ids(
+    mode: Any, batch_sandbox: Sandbox, context: Any, tmp_path: Path
+) -> None:
+    kept = {"snapshot_path": tmp_path} if mode == "mirror" else {}
+    with pytest.raises(
+        AirflowFailException, match=r"the function returned None\. Return or yield the ids; return \[\]"
+    ):
+        decorated(lambda: None, mode=mode, skip_on_empty=True, **kept).execute(context)
+    assert batch_sandbox.calls == []
+
+
+@pytest.mark.parametrize("nothing", [[], ()])
 def test_nothing_is_nothing_to_send(nothing: Any, batch_sandbox: Sandbox, context: Any) -> None:
     assert decorated(lambda: nothing).execute(context) == []
     assert batch_sandbox.calls == []
@@ -98,7 +110,7 @@ def test_the_other_modes(mode: str, batch_sandbox: Sandbox, context: Any, tmp_pa
         decorated(lambda ids=ids: iter(ids), mode=mode, **kept).execute(context)
         assert batch_sandbox.members("vip") == set(ids)
     with pytest.raises(AirflowFailException, match="allow_empty=True"):
-        decorated(lambda: None, mode=mode, **kept).execute(context)
+        decorated(list, mode=mode, **kept).execute(context)
 
 
 # How it ends
@@ -228,6 +240,77 @@ def test_the_context_and_arguments_by_name(batch_sandbox: Sandbox, context: Any)
     assert batch_sandbox.members("vip") == {"a", "b", "2026-01-01", "vip"}
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        "{{ ids }}",
+        "{{ ids | join(',') }}",
+        "{{ ids | join('\\n') }}",
+        "['id-1', 'id-2']",
+        "id-1@x.org",
+        "id-1," * 100,
+        b"id-1",
+        ("id-1",),
+    ],
+    ids=repr,
+)
+def test_texts_that_may_be_ids_are_not_shown(given: Any, batch_sandbox: Sandbox, context: Any) -> None:
+    got: list[Any] = []
+
+    def ids(*args: Any, named: Any) -> list[str]:
+        got.extend([*args, named])
+        return []
+
+    with dag() as its_dag:
+        custom_audience_task(audience_name="vip")(ids)(given, "gold", named=given)
+    operator: Any = its_dag.tasks[0]
+    operator.render_template_fields({**context, "ids": ["id-1", "id-2"]})
+    shown = str([getattr(operator, field) for field in operator.template_fields])
+    assert "id-1" not in shown
+    assert "gold" in shown
+    operator.execute(context)
+    assert "id-1" in str(got[0])
+    assert got == [got[0], "gold", got[0]]
+
+
+@pytest.mark.parametrize("mode", ["add", "remove", "replace", "mirror", "dry run"])
+def test_a_task_that_is_killed_while_its_source_is_read_sends_nothing(
+    mode: Any, batch_sandbox: Sandbox, context: Any, tmp_path: Path
+) -> None:
+    operator: Any = None
+    read: list[int] = []
+
+    class Ids:
+        def __iter__(self) -> Iterator[str]:
+            for number in range(100):
+                read.append(number)
+                if number == 10:
+                    operator.on_kill()
+                yield f"id-{number}"
+
+    arguments: dict[str, Any] = {"dry_run": True} if mode == "dry run" else {"mode": mode}
+    arguments |= {"snapshot_path": tmp_path} if mode == "mirror" else {}
+    operator = decorated(Ids, chunk_size=5, **arguments)
+    with pytest.raises(PushStoppedError):
+        operator.execute(context)
+    assert read[-1] < 15
+    assert batch_sandbox.calls == []
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))
+
+
+def test_a_task_that_is_killed_before_its_function_returns_sends_nothing(batch_sandbox: Sandbox, context: Any) -> None:
+    operator: Any = None
+
+    def ids() -> list[str]:
+        operator.on_kill()
+        return ["a"]
+
+    operator = decorated(ids)
+    with pytest.raises(PushStoppedError):
+        operator.execute(context)
+    assert batch_sandbox.calls == []
+
+
 def test_rendered_arguments_are_counts_and_reach_the_function(batch_sandbox: Sandbox, context: Any) -> None:
     got: list[Any] = []
 
@@ -244,7 +327,7 @@ def test_rendered_arguments_are_counts_and_reach_the_function(batch_sandbox: San
     shown = {field: repr(getattr(operator, field)) for field in operator.template_fields}
     assert "id-" not in str(shown)
     assert shown["op_args"] == "(2 ids, 'vip')"
-    assert shown["op_kwargs"] == "{'listed': 1 ids, 'named': ids in a dict of 1, 'most': 7}"
+    assert shown["op_kwargs"] == "{'listed': 1 id, 'named': ids in a dict of 1, 'most': 7}"
     assert operator.audience_name == "vip"
     operator.execute(context)
     assert got == [(["id-1", "id-2"], "vip"), {"listed": ("id-3",), "named": {"a": "id-4"}, "most": 7}]

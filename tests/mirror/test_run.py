@@ -23,15 +23,17 @@ from airflow_provider_batch.exceptions import (
     IndexingTimeoutError,
     InvalidArgumentError,
     MirrorConflictError,
+    PushStoppedError,
     SnapshotError,
 )
 from airflow_provider_batch.hooks.batch import BatchHook
+from airflow_provider_batch.mirror import plan
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.tasks.journal import TaskStateJournal
 from tests.clock import Clock, eventually
 from tests.mirror.folders import Killed, memory_path
 from tests.mirror.mortal import Lives, MortalPath
-from tests.worker import Store
+from tests.worker import Store, memory
 
 PROJECT = "project_sandbox"
 
@@ -419,16 +421,16 @@ def test_what_a_failed_try_may_have_sent_is_put_right_by_the_next_run(
 
 def test_a_retry_of_a_replace_with_another_set_replaces_again(sandbox: Sandbox, clock: Clock, tmp_path: Path) -> None:
     """What the first try has written behind its replace is not in the new set, whose first chunk is the same."""
-    journal = TaskStateJournal(Store())
-    arguments: dict[str, Any] = {"chunk_size": 2, "max_concurrency": 1, "first_run": "replace", "journal": journal}
+    store = Store()
+    arguments: dict[str, Any] = {"chunk_size": 2, "max_concurrency": 1, "first_run": "replace"}
     applied = Fault(200, body={"name": "vip", "indexing_state": "APPLIED"})
     sandbox.faults(None, applied, Fault(503, after_write=True))
     with pytest.raises(BatchServerError):
-        mirror(tmp_path, ["a", "b", "c", "d"], **arguments)
+        mirror(tmp_path, ["a", "b", "c", "d"], **arguments, journal=TaskStateJournal(memory(store)))
     clock.now += 10
     assert sandbox.members("vip") == {"a", "b", "c", "d"}
     sandbox.faults(None, applied)
-    mirror(tmp_path, ["a", "b", "e"], **arguments)
+    mirror(tmp_path, ["a", "b", "e"], **arguments, journal=TaskStateJournal(memory(store, 2)))
     clock.now += 10
     assert sandbox.members("vip") == {"a", "b", "e"}
 
@@ -487,3 +489,66 @@ def test_neither_keys_nor_attributes_are_kept_and_nothing_tells_an_id(
         assert private not in logged
     for said in (logged, repr(result), str(result.summary())):
         assert "secret-" not in said
+
+
+# Stopping
+
+
+class StoppingJournal:
+    """A journal that stops *hook* when the call *number* is accepted."""
+
+    def __init__(self, hook: BatchHook, number: int) -> None:
+        self.hook, self.number = hook, number
+
+    def read(self) -> None:
+        """It knows nothing."""
+
+    def note(self, receipt: Any) -> None:
+        if receipt.number == self.number:
+            self.hook.stop()
+
+    def close(self) -> None:
+        """There is nothing to save."""
+
+    clear = close
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_run_that_is_stopped_commits_nothing_and_gives_its_claim_back(
+    number: int, sandbox: Sandbox, clock: Clock, tmp_path: Path
+) -> None:
+    """Also if that comes after its last call: the next run sends everything again."""
+    hook = BatchHook()
+    given = ["a", "b", "c"]
+    with pytest.raises(PushStoppedError):
+        hook.mirror_custom_audience(
+            "vip",
+            given,
+            snapshot_path=tmp_path,
+            chunk_size=1,
+            max_concurrency=1,
+            journal=StoppingJournal(hook, number),
+            owner="one",
+        )
+    assert not any(path.name.startswith(("claim", "head")) for path in tmp_path.rglob("*"))
+    before = len(sent(sandbox))
+    assert number <= before <= 3
+    mirror(tmp_path, given, chunk_size=1, owner="another")
+    assert len(sent(sandbox)) == before + 3
+
+
+def test_a_stop_ends_the_comparison_with_the_last_run(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook = BatchHook()
+
+    def stopping(lines: Iterator[list[str]], local: Path) -> Iterator[list[str]]:
+        yield from lines
+        hook.stop()
+        yield []
+
+    monkeypatch.setattr(plan, "in_order", stopping)
+    with pytest.raises(PushStoppedError):
+        hook.mirror_custom_audience("vip", ["a", "b"], snapshot_path=tmp_path)
+    assert sandbox.calls == []
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))

@@ -16,7 +16,7 @@ from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.tasks.journal import TaskStateJournal
 from tests.mirror.folders import Killed, memory_path
 from tests.mirror.mortal import Lives, MortalPath
-from tests.worker import Store
+from tests.worker import Store, memory
 
 PROJECT = "project_sandbox"
 
@@ -86,13 +86,13 @@ class History:
         self.known = Known(foreign=set(sandbox.members("vip", PROJECT)))
         self.first_run = first_run
         self.with_journal = with_journal
-        self.owner, self.store = 0, Store()
+        self.owner, self.store, self.tries = 0, Store(), 0
         self.failed = self.locked = False
 
     def go(self, step: Step) -> bool:
         """Run it; return whether it succeeded."""
         if not (step.retry and self.failed):
-            self.owner, self.store = self.owner + 1, Store()
+            self.owner, self.store, self.tries = self.owner + 1, Store(), 0
             if self.locked:
                 self._is_kept_out(step)
                 self.owner -= 1  # what follows is the dead one's next try
@@ -100,7 +100,8 @@ class History:
         touched = known.touched(step.members)
         was = self.sandbox.members("vip", PROJECT)
         refused: list[Any] = []
-        journal = TaskStateJournal(self.store) if self.with_journal else None
+        self.tries += 1
+        journal = TaskStateJournal(memory(self.store, self.tries)) if self.with_journal else None
         try:
             result = self._mirror(step, journal, refused)
         except (BatchError, Killed) as error:

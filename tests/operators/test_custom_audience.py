@@ -344,7 +344,7 @@ def test_what_was_rendered_is_pushed(batch_sandbox: Sandbox, context: Any) -> No
     ("given", "shown"),
     [
         ([f"customer-{number}" for number in range(25_000)], "25,000 ids"),
-        (("customer-1",), "1 ids"),
+        (("customer-1",), "1 id"),
         ({"customer-1", "customer-2"}, "2 ids"),
         ("['customer-1', 'customer-2']", "a text of 28 characters"),
         (lazy([["customer-1"], ["customer-2"]]), "ids in a Lazy of 2"),

@@ -33,7 +33,7 @@ from airflow_provider_batch.sandbox import Fault
 from airflow_provider_batch.sensors.custom_audience import CustomAudienceIndexingSensor
 from airflow_provider_batch.triggers.custom_audience import CustomAudienceIndexingTrigger, IndexingEvent
 from tests.stages import OpenStage, Stage, on
-from tests.worker import Store, TaskInstance
+from tests.worker import Store, TaskInstance, next_try
 
 DOWN = Fault(503, headers={"Retry-After": "0"})
 IDS = [f"customer-{number}" for number in range(10)]
@@ -251,7 +251,7 @@ def test_a_retry_ends_in_the_right_set(number: int, remembers: bool, stage: Stag
     with pytest.raises(BatchServerError):
         replace(stage, **operator).execute(tries)
     before = stage.asked("replace")
-    tokens = replace(stage, **operator).execute(tries)
+    tokens = replace(stage, **operator).execute(next_try(tries))
     assert stage.members == set(IDS)
     assert len(tokens) == 4
     assert stage.asked("replace") - before == (0 if remembers and number else 1)
@@ -265,7 +265,7 @@ def test_a_wait_for_the_replace_that_is_too_long_is_left_to_the_retries(
     tries: Any = {**context, "task_state_store": store}
     for _ in range(2):
         with pytest.raises(IndexingTimeoutError):
-            replace(stage, chunk_size=5, indexing_timeout=0.05).execute(tries)
+            replace(stage, chunk_size=5, indexing_timeout=0.05).execute(next_try(tries))
     assert (stage.asked("replace"), stage.asked("update")) == (1, 0)
     assert not any(private in "".join(store.values.values()) for private in ("customer", stage.version.key))
 
@@ -276,7 +276,7 @@ def test_a_generator_is_replaced_from_its_start_in_a_retry(stage: Stage, context
     stage.sandbox.faults(None, None, DOWN)
     with pytest.raises(BatchServerError):
         replace(stage, ids=iter(IDS), chunk_size=3, max_concurrency=1).execute(tries)
-    replace(stage, ids=iter(IDS), chunk_size=3).execute(tries)
+    replace(stage, ids=iter(IDS), chunk_size=3).execute(next_try(tries))
     assert stage.members == set(IDS)
     assert stage.asked("replace") == 2
 

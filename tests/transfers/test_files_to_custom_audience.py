@@ -17,7 +17,7 @@ from pyarrow import parquet as pq
 from airflow_provider_batch.exceptions import SourceError, SourceUnavailableError
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.transfers.files_to_custom_audience import FilesToCustomAudienceOperator
-from tests.worker import Store
+from tests.worker import Store, next_try
 
 PROJECT = "project_sandbox"
 
@@ -329,7 +329,7 @@ def test_a_retry_sends_what_is_left(
     batch_sandbox.faults(None, None, Fault(503))
     with pytest.raises(Exception, match="accepted 2 chunks"):
         push(path, chunk_size=2, max_concurrency=1).execute(tries)
-    push(path, chunk_size=2, max_concurrency=1).execute(tries)
+    push(path, chunk_size=2, max_concurrency=1).execute(next_try(tries))
     assert sum(call.elements for call in batch_sandbox.calls if call.status == 201) == 10
     assert len(batch_sandbox.members("vip")) == 10
 

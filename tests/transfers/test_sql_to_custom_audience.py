@@ -24,7 +24,7 @@ from airflow_provider_batch.exceptions import (
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.transfers.sql_to_custom_audience import SqlToCustomAudienceOperator
 from tests.transfers.conftest import Fill
-from tests.worker import Store, TaskInstance
+from tests.worker import Store, TaskInstance, next_try
 
 DOWN = Fault(503, headers={"Retry-After": "0"})
 PROJECT = "project_sandbox"
@@ -480,7 +480,7 @@ def test_a_retry_sends_what_is_left_if_the_rows_come_in_the_same_order(
     batch_sandbox.faults(None, None, DOWN, DOWN)
     with pytest.raises(BatchServerError, match="accepted 2 chunks"):
         push(**arguments).execute(tries)
-    tokens = push(**arguments).execute(tries)
+    tokens = push(**arguments).execute(next_try(tries))
     assert len(set(tokens)) == 5
     assert written(batch_sandbox) == 10
     assert len(batch_sandbox.members("vip")) == 10
@@ -499,7 +499,7 @@ def test_a_retry_of_a_replace_begins_with_the_replace(
     with pytest.raises(BatchServerError):
         push(**arguments).execute(tries)
     warehouse("id", "abe")
-    push(**arguments).execute(tries)
+    push(**arguments).execute(next_try(tries))
     assert batch_sandbox.members("vip") == {"a", "b", "e"}
 
 
@@ -520,7 +520,7 @@ def test_a_retry_sends_everything_if_they_do_not(
     with pytest.raises(BatchServerError, match="accepted 2 chunks"):
         push(**arguments).execute(tries)
     warehouse("id", [rows[2], rows[-1], *rows[:2], *rows[3:-1]])
-    push(**arguments).execute(tries)
+    push(**arguments).execute(next_try(tries))
     assert written(batch_sandbox) == 4 + 6
     assert len(batch_sandbox.members("vip")) == 6
     # It was read twice; each row is told once.

@@ -7,6 +7,8 @@ and its last change is known at the end of the stream. Every id is therefore hel
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from airflow_provider_batch.protocol.arguments import OnInvalidId
 from airflow_provider_batch.protocol.audiences.block import Block
 from airflow_provider_batch.protocol.audiences.intake import Intake
@@ -23,6 +25,7 @@ def read_changes(
     block_size: int,
     on_invalid_id: OnInvalidId = "fail",
     on_rejection: OnRejection | None = None,
+    checkpoint: Callable[[], None] | None = None,
 ) -> tuple[Intake, Intake]:
     """
     Read all *changes* and return the two sides of the push, which have no id in common.
@@ -37,6 +40,7 @@ def read_changes(
         block_size=block_size,
         on_invalid_id=on_invalid_id,
         on_rejection=on_rejection,
+        checkpoint=checkpoint,
     )
     last: dict[str, tuple[str, int, bool]] = {}
     given = 0

@@ -13,7 +13,7 @@ from functools import partial
 from itertools import islice
 from typing import Final, TypeVar
 
-from airflow_provider_batch.exceptions import InvalidArgumentError
+from airflow_provider_batch.exceptions import InvalidArgumentError, counted
 from airflow_provider_batch.protocol.arguments import OnInvalidId, check_choice, list_in_text
 from airflow_provider_batch.protocol.audiences.block import Block
 from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS, AnnotatedId, are_ids, normalize
@@ -39,6 +39,7 @@ class Intake:
     :param rules: what the version of the API accepts for a member.
     :param block_size: the most values in one block.
     :param on_rejection: called with each value that is skipped.
+    :param checkpoint: called for each block of values; what it raises ends the reading.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Intake:
         block_size: int,
         on_invalid_id: OnInvalidId = "fail",
         on_rejection: OnRejection | None = None,
+        checkpoint: Callable[[], None] | None = None,
     ) -> None:
         self.argument = argument
         self._audience_name = audience_name
@@ -62,6 +64,7 @@ class Intake:
         check_choice("on_invalid_id", on_invalid_id)
         self._skip = on_invalid_id == "skip"
         self._on_rejection = on_rejection
+        self._checkpoint = checkpoint
         self._values = _iterable(value, argument)
         self._ids: Block | None = None
         self._checked: int | None = None
@@ -138,8 +141,8 @@ class Intake:
                 yield block
         if self._checked not in (None, seen):
             raise InvalidArgumentError(
-                f"{self.argument}: yielded {self._checked:,} ids when it was checked but {seen:,} when it was sent. "
-                "Pass a list, or an iterable that yields the same values every time."
+                f"{self.argument}: yielded {counted(self._checked or 0, 'id')} when it was checked but {seen:,} when "
+                "it was sent. Pass a list, or an iterable that yields the same values every time."
             )
 
     def _normalized(self) -> Iterator[Block]:
@@ -155,6 +158,12 @@ class Intake:
 
     def _read(self) -> Iterator[tuple[list[object], Place | None]]:
         """Yield the values block by block, and the function that names their positions."""
+        for part in self._parts():
+            if self._checkpoint is not None:
+                self._checkpoint()
+            yield part
+
+    def _parts(self) -> Iterator[tuple[list[object], Place | None]]:
         blocks: Callable[[int], Iterator[Rows]] | None = getattr(self._values, "blocks", None)
         if blocks is None:
             for values in in_blocks(self._values, self._block_size):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from airflow_provider_batch.exceptions import TooManyRejectedError
+from airflow_provider_batch.exceptions import TooManyRejectedError, counted
 from airflow_provider_batch.protocol.arguments import most
 from airflow_provider_batch.protocol.audiences.chunk import CheckedChunks, Chunks
 from airflow_provider_batch.protocol.audiences.writes import AudienceWrites
@@ -61,7 +61,7 @@ class PushResult:
         allowed = most(max_rejected, self.given)
         if allowed is not None and self.rejected > allowed:
             raise TooManyRejectedError(
-                f"{self.audience_name}: {self.rejected:,} of {self.given:,} values were rejected, more than "
+                f"{self.audience_name}: {self.rejected:,} of {counted(self.given, 'value')} were rejected, more than "
                 f"max_rejected={max_rejected}. The others were sent. The first: {self.summary()['rejections'][0]}"
             )
 

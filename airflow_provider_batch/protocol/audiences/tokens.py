@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from airflow_provider_batch.exceptions import InvalidArgumentError
+from airflow_provider_batch.exceptions import InvalidArgumentError, counted
 from airflow_provider_batch.protocol.arguments import list_in_text
 
 #: Batch documents no form of a token; its example has 32 hexadecimal digits. These characters are excluded because a
@@ -33,7 +33,7 @@ def describe_tokens(indexing_tokens: Sequence[str]) -> str:
     if list(indexing_tokens) == [LAST_WRITE]:
         return "the last write"
     shown = ", ".join(indexing_tokens[:5]) + (", …" if len(indexing_tokens) > 5 else "")
-    return f"{len(indexing_tokens)} indexing token{'s' if len(indexing_tokens) > 1 else ''} ({shown})"
+    return f"{counted(len(indexing_tokens), 'indexing token')} ({shown})"
 
 
 def _tokens(value: object) -> Iterator[str]:

@@ -51,8 +51,10 @@ class AudienceWrites:
         """Whether the first chunk must be applied before any other is sent."""
         return self.replaces
 
-    def intake(self, on_invalid_id: OnInvalidId = "fail") -> partial[Intake]:
-        """Return the function that checks the values of one argument."""
+    def intake(
+        self, on_invalid_id: OnInvalidId = "fail", checkpoint: Callable[[], None] | None = None
+    ) -> partial[Intake]:
+        """Return the function that checks the values of one argument; *checkpoint* may end that."""
         return partial(
             Intake,
             audience_name=self.audience_name,
@@ -60,6 +62,7 @@ class AudienceWrites:
             block_size=self.chunk_size,
             on_invalid_id=on_invalid_id,
             on_rejection=self.on_rejection,
+            checkpoint=checkpoint,
         )
 
     def encode(self, chunk: Chunk) -> Request:
