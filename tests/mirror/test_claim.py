@@ -74,11 +74,11 @@ def test_a_claim_that_is_renewed_lives_and_is_seldom_written(folder: Folder) -> 
     claim = Claim(counted, "first", clock)
     for _ in range(100):
         clock.now += LIFETIME / 2
-        claim.renew()
+        claim.look()
     before = counted.lives
     for _ in range(100):
         clock.now += RENEWAL_INTERVAL / 101
-        claim.renew()
+        claim.look()
     assert counted.lives == before
     with pytest.raises(MirrorConflictError):
         Claim(folder, "second", clock)
@@ -88,7 +88,7 @@ def test_a_claim_that_was_dead_but_not_taken_over_lives_on(folder: Folder) -> No
     clock = Clock(START)
     claim = Claim(folder, "first", clock)
     clock.now += 2 * LIFETIME
-    claim.renew()
+    claim.look()
     with pytest.raises(MirrorConflictError, match="first is at work"):
         Claim(folder, "second", clock)
     claim.release()

@@ -99,7 +99,7 @@ def run(mirror: Mirror, batch: Batch, audience: Audience, owner: str = "run", **
         if not plan.is_empty:
             with plan.begin(owner) as transaction:
                 for _ in batch.calls(plan):
-                    transaction.renew()
+                    transaction.look()
                 transaction.commit(["token"])
         return plan
 
@@ -107,7 +107,7 @@ def run(mirror: Mirror, batch: Batch, audience: Audience, owner: str = "run", **
 def broken_off(mirror: Mirror, batch: Batch, audience: Audience, calls: int, **options: Any) -> Transaction:
     with mirror.plan(blocks(audience), **options) as plan, plan.begin("run") as transaction:
         for _, _ in zip(range(calls), batch.calls(plan), strict=False):
-            transaction.renew()
+            transaction.look()
         return transaction
 
 
@@ -409,7 +409,7 @@ def steps(mirror: Mirror, batch: Batch, audience: Audience, owner: str) -> Gener
         with plan.begin(owner) as transaction:
             yield
             for _ in batch.calls(plan):
-                transaction.renew()
+                transaction.look()
             yield
             transaction.commit([])
         yield
@@ -452,7 +452,7 @@ def test_a_run_that_slept_too_long_does_not_commit(path: Any) -> None:
         clock.now += LIFETIME + 1
         run(mirror_at(path, clock), batch, plain("cd"), owner="second")
         with pytest.raises(MirrorConflictError):
-            transaction.renew()
+            transaction.look()
         with pytest.raises(MirrorConflictError):
             transaction.commit([])
     assert run(mirror, batch, plain("cd")).is_empty
@@ -464,7 +464,7 @@ def test_a_run_that_was_slow_but_alone_goes_on(path: Any) -> None:
     with mirror.plan(blocks(plain("ab"))) as plan, plan.begin("first") as transaction:
         clock.now += LIFETIME + 1
         list(batch.calls(plan))
-        transaction.renew()
+        transaction.look()
         transaction.commit([])
     assert run(mirror, batch, plain("ab")).is_empty
     assert len(mirror.folder.list_files()) == 3 - 1  # the head and one snapshot
@@ -526,7 +526,7 @@ def check_history(path: Any, history: History) -> None:
                         mortal.breathe()
                         for _ in batch.calls(plan):
                             mortal.breathe()
-                            transaction.renew()
+                            transaction.look()
                         transaction.commit([])
         except Killed:
             if folder_at(path).read("head.json") == head:
