@@ -121,7 +121,11 @@ class Mirror:
 
     def _old_lines(self, state: State) -> Iterator[list[str]]:
         old = () if state.head is None else snapshot.read_snapshot(self.folder, state.head)
-        return with_uncertain(old, snapshot.read_pending_ids(self.folder, state))
+        try:
+            yield from with_uncertain(old, snapshot.read_pending_ids(self.folder, state))
+        except SnapshotError:
+            state.check_unchanged(self.folder)  # another run may have deleted what it does not need
+            raise
 
 
 class _PlanFiles:

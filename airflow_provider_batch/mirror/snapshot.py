@@ -174,8 +174,8 @@ class State:
         :raises MirrorConflictError: otherwise.
         """
         names = folder.list_files()
-        known = self.ignored | {one.name for one in self.unfinished}
-        if _newest_head(names) != self.head_name or not known.issuperset(filter(_PENDING.fullmatch, names)):
+        pending = {*filter(_PENDING.fullmatch, names)} - self.ignored
+        if _newest_head(names) != self.head_name or pending != {one.name for one in self.unfinished}:
             raise conflict(folder)
 
     def pending(self, owner: str, nonce: str, sha256: str, *, replaces: bool, count: int) -> Pending:
