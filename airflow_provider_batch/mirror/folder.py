@@ -185,10 +185,13 @@ def _make(folder: Path) -> None:
     """Make a folder, and all that are missing above it, for their owner alone; one that exists stays as it is."""
     if not folder.is_dir():
         _make(folder.parent)
-        with suppress(FileExistsError):
+        try:
             folder.mkdir(mode=0o700)
-        if not folder.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        except FileExistsError:
+            if not folder.is_dir():
+                raise
+        except FileNotFoundError as error:  # /proc, or a folder that was deleted at this moment
+            raise PermissionError(errno.EACCES, "") from error
 
 
 class _StoreFolder:
