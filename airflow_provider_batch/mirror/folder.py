@@ -43,7 +43,7 @@ def explained(place: object) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _NO_ROOM:
-            remedy = "Free space there, or use a folder on a larger disk (snapshot_path, or TMPDIR for temporary files)."
+            remedy = "Free space there, or use a larger disk (snapshot_path, or TMPDIR for temporary files)."
         elif error.errno in _NO_FOLDER:
             remedy = "Give the worker's user the right to create and write it, or pass another snapshot_path."
         else:
@@ -54,7 +54,7 @@ def explained(place: object) -> Iterator[None]:
 
 def open_private(path: Path, mode: str = "wb") -> BinaryIO:
     """Open a local file that nobody else can read."""
-    return cast(BinaryIO, open(path, mode, opener=lambda name, flags: os.open(name, flags, 0o600)))  # noqa: SIM115
+    return cast(BinaryIO, open(path, mode, opener=lambda name, flags: os.open(name, flags, 0o600)))
 
 
 class Folder(Protocol):

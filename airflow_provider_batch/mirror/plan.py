@@ -254,9 +254,7 @@ class Transaction:
     noted under another series does not count as delivered.
     """
 
-    def __init__(
-        self, mirror: Mirror, state: State, series: str, pending_name: str, claim: Claim, head: Head
-    ) -> None:
+    def __init__(self, mirror: Mirror, state: State, series: str, pending_name: str, claim: Claim, head: Head) -> None:
         self.series = series
         self._mirror = mirror
         self._state = state

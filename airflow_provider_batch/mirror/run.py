@@ -82,7 +82,7 @@ class MirrorRun:
         """Return the unconfirmed tokens of the last run: if this is its retry, the wait for them goes on."""
         release_claim_of(self.mirror.folder, self.owner)  # that of a killed try
         tokens = plan.unconfirmed_tokens
-        if tokens and not self._await_tokens(tokens, 0.0):
+        if tokens and self._await_tokens(tokens, 0.0) is None:
             self.mirror.confirm(tokens)
             tokens = ()
         return Sent(indexing_tokens=tokens, earlier_calls=len(tokens))
@@ -98,7 +98,7 @@ class MirrorRun:
         name = writes.audience_name
         if tokens := plan.tokens_to_await:
             self.line.log.info("%s: waiting until the writes of the last run are indexed", name)
-            for outcome in self._await_tokens(tokens, writes.patience.timeout):
+            if (outcome := self._await_tokens(tokens, writes.patience.timeout)) is not None:
                 confirmed(outcome, name, writes.patience.timeout)
         if prepare is not None:
             prepare()
@@ -116,30 +116,28 @@ class MirrorRun:
             transaction.commit(sent.indexing_tokens, rejected=rejected)
         return sent
 
-    def _await_tokens(self, indexing_tokens: Sequence[str], timeout: float) -> list[IndexingOutcome]:
+    def _await_tokens(self, indexing_tokens: Sequence[str], timeout: float) -> IndexingOutcome | None:
         """
         Poll writes of earlier tries until they are indexed, or *timeout* seconds have passed.
 
-        Return the outcomes without those of tokens that Batch no longer recognises: it documents no lifetime of
-        tokens, and an expired one must not block all further runs.
+        Return the outcome if one of them is not, else None. Tokens that Batch no longer recognises are left out: it
+        documents no lifetime of tokens, and an expired one must not block all further runs.
         """
         name, deadline = self.writes.audience_name, time.monotonic() + timeout
-        outcomes: list[IndexingOutcome] = []
-        unknown = 0
+        unknown: Exception | None = None
         for position, token in enumerate(indexing_tokens):
             waiting = partial(await_indexing, self.writes.dialect, name, [token])
             left = max(0.0, deadline - time.monotonic())
             try:
                 outcome = self.line.wait(waiting, Patience(self.writes.patience.poke_interval, left))
             except (BatchNotFoundError, BatchRequestError) as error:
-                unknown += 1
-                if unknown == 1:
-                    self.line.log.warning("%s: Batch does not report the state of the last run's writes: %s", name, error)
+                unknown = unknown or error
                 continue
-            outcomes.append(outcome)
             if outcome.pending:
-                return [replace(outcome, pending=tuple(indexing_tokens[position:]))]
-        return outcomes if unknown < len(indexing_tokens) else []
+                return replace(outcome, pending=tuple(indexing_tokens[position:]))
+        if unknown:
+            self.line.log.warning("%s: Batch does not report the state of the last run's writes: %s", name, unknown)
+        return None
 
     def _result(
         self, writes: AudienceWrites, chunks: CheckedChunks, sent: Sent, plan: Plan, ids: Intake

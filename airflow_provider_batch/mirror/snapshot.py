@@ -188,9 +188,7 @@ class State:
         }
         others = {one.name for one in self.unfinished if one.pending.owner} - {*earlier}
         last = next(iter(earlier.values()), None)
-        if last is None or any(
-            one.series != last.series or not others.issubset(one.known) for one in earlier.values()
-        ):
+        if last is None or any(one.series != last.series or not others.issubset(one.known) for one in earlier.values()):
             return Pending(owner, nonce, nonce, replaces, count, sha256, tuple(sorted(others)))
         return replace(last, nonce=nonce, count=count)
 
@@ -345,9 +343,8 @@ def delete_outdated(folder: Folder, head: Head, before: Head | None) -> None:
     folder.sweep()
 
 
-def _newest_head(names: Iterable[str]) -> str | None:
-    heads = [name for name in names if _HEAD.fullmatch(name) or name == _FIRST_HEAD]
-    return min(heads, key=lambda name: (name == _FIRST_HEAD, -int(name[:8]) if name != _FIRST_HEAD else 0), default=None)
+def _newest_head(names: Sequence[str]) -> str | None:
+    return max(filter(_HEAD.fullmatch, names), default=_FIRST_HEAD if _FIRST_HEAD in names else None)
 
 
 def _unused_generation(names: Iterable[str]) -> int:
@@ -366,8 +363,8 @@ def _parse_head(folder: Folder, name: str, target: Target) -> Head:
                 f"{folder}/{name} was written by a newer version of this package. Upgrade the package; or, {_REMEDY}"
             )
         theirs = Target(**{key: fields.pop(key) for key in ("audience", "type", "recipient")})
-        lists = {key: tuple(fields.pop(key, ())) for key in ("indexing_tokens", "settled", "echoes")}
-        head = Head(target=theirs, **lists, **fields)
+        lists = {key: tuple(fields.get(key, ())) for key in ("indexing_tokens", "settled", "echoes")}
+        head = Head(**{**fields, **lists, "target": theirs})
         if not (type(head.generation) is type(head.count) is int and _SNAPSHOT.fullmatch(head.snapshot)):
             raise ValueError
         if name not in (head.name, _FIRST_HEAD) or not all(map(_PENDING.fullmatch, head.settled + head.echoes)):

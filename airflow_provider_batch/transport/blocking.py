@@ -32,7 +32,6 @@ from airflow_provider_batch.transport.credentials import Credentials
 from airflow_provider_batch.transport.pace import Pace
 from airflow_provider_batch.transport.retry_log import RetryLog
 
-
 #: Seconds of a wait after which its watch is called.
 _WATCH_INTERVAL: Final = 30.0
 

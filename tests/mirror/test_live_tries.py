@@ -1,4 +1,4 @@
-"""Tries that failed, froze or were killed, on real processes and against the sandbox: what they leave to the next run."""
+"""Tries that failed, froze or were killed, as real processes too: what they leave to the next run."""
 
 from __future__ import annotations
 
@@ -108,12 +108,16 @@ def test_the_token_of_a_later_chunk_is_kept_though_the_first_one_failed(
 
 def test_a_killed_try_leaves_the_tokens_that_it_had_noted(tmp_path: Path) -> None:
     clock = Clock()
-    with pytest.raises(Killed), mirror_at(tmp_path, clock).plan(blocks(plain("ab"))) as plan:
-        with plan.begin("today") as transaction:
+
+    def is_killed() -> None:
+        with mirror_at(tmp_path, clock).plan(blocks(plain("ab"))) as plan, plan.begin("today") as transaction:
             transaction.accepted("token-1")
             clock.now += 10
             transaction.look()
             raise Killed
+
+    with pytest.raises(Killed):
+        is_killed()
     with mirror_at(tmp_path, clock).plan(blocks(plain("c"))) as plan:
         assert plan.tokens_to_await == ("token-1",)
         assert list(plan.removes) == ["a", "b"]

@@ -86,8 +86,8 @@ def test_what_a_killed_run_leaves_is_swept_and_what_a_live_one_uses_is_not(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    run = subprocess.Popen([sys.executable, "-c", KILLED], env=environment, **pipes)
+    pipe = subprocess.PIPE
+    run = subprocess.Popen([sys.executable, "-c", KILLED], env=environment, stdin=pipe, stdout=pipe)
     assert run.stdout is not None
     left = Path(run.stdout.readline().decode().strip())
     with private_folder() as ours:

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from itertools import chain
+from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import pytest
-from greenlet import getcurrent, greenlet
+from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
 
 from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError
 from airflow_provider_batch.mirror import snapshot
@@ -46,8 +46,6 @@ class Files:
         return self.files.get(name)
 
     def open(self, name: str) -> BinaryIO:
-        from io import BytesIO
-
         if (content := self.read(name)) is None:
             raise FileNotFoundError(name)
         return BytesIO(content)
@@ -110,7 +108,7 @@ class Batch:
                 effect()
 
 
-class Try(greenlet):
+class Try(greenlet):  # type: ignore[misc]
     """One try of the task; its set is what the source has when it starts."""
 
     def __init__(self, world: World, owner: str, *, full_refresh: bool) -> None:

@@ -80,14 +80,13 @@ class AudienceWrites:
                 raise
             rejection = error
         # The search always updates: each replace would wipe the part before it.
-        written: Written = yield from write_bisected(
-            parcel.chunk, self._update, self._reject, delay, send=self._write
-        )
+        written: Written = yield from write_bisected(parcel.chunk, self._update, self._reject, delay, send=self._write)
         if not self._is_replace(parcel.chunk):
             return _receipt(parcel, *written.indexing_tokens, rejected=written.rejected)
         if not written.accepted:
             raise rejection
-        return _receipt(parcel, (yield from self._write(self.encode(written.accepted), delay)), rejected=written.rejected)
+        token = yield from self._write(self.encode(written.accepted), delay)
+        return _receipt(parcel, token, rejected=written.rejected)
 
     def recall(self, parcel: Parcel[Chunk], indexing_token: str) -> Receipt:
         """Return the receipt of a parcel that an earlier try has sent."""
