@@ -29,7 +29,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -234,7 +234,8 @@ class Plan:
             except MirrorConflictError:
                 snapshot.delete_pending(folder, [pending_name])  # nothing was sent
                 raise
-            snapshot.delete_pending(folder, (one.name for one in state.unfinished if one.has_ended))
+            with suppress(OSError):  # otherwise they are read once more
+                snapshot.delete_pending(folder, (one.name for one in state.unfinished if one.has_ended))
             head = Head(state.generation + 1, snapshot_name, count, sha256, self._mirror.target, (), "")
             series = pending.series + (sha256 if self.replaces else "")
             with Transaction(self._mirror, state, series, pending_name, claim, head)._ending() as transaction:

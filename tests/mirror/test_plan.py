@@ -21,7 +21,7 @@ from airflow_provider_batch.exceptions import (
     MirrorConflictError,
     SnapshotError,
 )
-from airflow_provider_batch.mirror.claim import LIFETIME
+from airflow_provider_batch.mirror.claim import LIFETIME, Claim
 from airflow_provider_batch.mirror.guards import Limits
 from airflow_provider_batch.mirror.plan import Mirror, Plan, Transaction
 from airflow_provider_batch.mirror.snapshot import Target
@@ -269,6 +269,45 @@ def test_the_head_says_what_the_snapshot_is_of(path: Any) -> None:
         "settled": head["settled"],
         "echoes": [],
     }
+
+
+def test_the_files_of_the_first_format_are_read(path: Any) -> None:
+    mirror, batch = mirror_at(path), Batch()
+    run(mirror, batch, plain("ab"))
+    broken_off(mirror, batch, plain("abc"), calls=1)
+    head, pending = newest(mirror, ".head.json"), newest(mirror, ".pending.gz")
+    fields = {name: value for name, value in head_of(mirror).items() if name not in ("settled", "echoes")}
+    note, ids = gzip.decompress(mirror.folder.read(pending) or b"").split(b"\n", 1)
+    old_note = {name: value for name, value in json.loads(note).items() if name not in ("sha256", "known")}
+    for name in mirror.folder.list_files():
+        if name != fields["snapshot"]:
+            mirror.folder.delete(name)
+    mirror.folder.write("head.json", json.dumps(fields | {"format": 1}).encode())
+    mirror.folder.write("00000001.pending.gz", gzip.compress(json.dumps(old_note | {"format": 1}).encode() + b"\n" + ids))
+    sent(batch)
+    with mirror.plan(blocks(plain("ab"))) as plan:
+        assert (plan.before, list(plan.adds), list(plan.removes)) == (2, [], ["c"])
+    run(mirror, batch, plain("ab"))
+    assert batch.audience == plain("ab")
+    run(mirror, batch, plain("ab"))  # nobody knows whether the try of that time has ended
+    assert sent(batch) == "cc"
+    assert run(mirror, batch, plain("ab")).is_empty
+    assert "head.json" not in mirror.folder.list_files()
+
+
+def test_a_try_that_never_held_its_claim_when_it_could_send_leaves_no_note(path: Any) -> None:
+    mirror, other = mirror_at(path), mirror_at(path)
+    write = mirror.folder.upload
+
+    def upload(name: str, source: Path) -> None:
+        write(name, source)
+        if name.endswith(".pending.gz"):
+            Claim(other.folder, "run", Clock(START))  # its next try
+
+    mirror.folder.upload = upload  # type: ignore[method-assign]
+    with pytest.raises(MirrorConflictError), mirror.plan(blocks(plain("ab"))) as plan, plan.begin("run"):
+        raise AssertionError
+    assert not [name for name in other.folder.list_files() if name.endswith(".pending.gz")]
 
 
 def test_refused_ids_are_uncertain_for_the_next_run(path: Any) -> None:
