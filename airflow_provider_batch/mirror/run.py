@@ -120,10 +120,11 @@ class MirrorRun:
         """
         Poll writes of earlier tries until they are indexed, or *timeout* seconds have passed.
 
-        Return the outcome if one of them is not, else None. Tokens that Batch no longer recognises are left out: it
-        documents no lifetime of tokens, and an expired one must not block all further runs.
+        Return None if none is left to wait for, but Batch no longer recognises one: it documents no lifetime of
+        tokens, and an expired one must not block all further runs.
         """
         name, deadline = self.writes.audience_name, time.monotonic() + timeout
+        outcome: IndexingOutcome | None = None
         unknown: Exception | None = None
         for position, token in enumerate(indexing_tokens):
             waiting = partial(await_indexing, self.writes.dialect, name, [token])
@@ -137,7 +138,7 @@ class MirrorRun:
                 return replace(outcome, pending=tuple(indexing_tokens[position:]))
         if unknown:
             self.line.log.warning("%s: Batch does not report the state of the last run's writes: %s", name, unknown)
-        return None
+        return None if unknown else outcome
 
     def _result(
         self, writes: AudienceWrites, chunks: CheckedChunks, sent: Sent, plan: Plan, ids: Intake
