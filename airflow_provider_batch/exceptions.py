@@ -182,7 +182,7 @@ class MirrorError(BatchError):
 
 
 class SnapshotError(MirrorError):
-    """The snapshot of the last run is damaged, of another audience, or newer than this package."""
+    """The snapshot of the last run is damaged, of another audience, or newer; or its folder cannot be used."""
 
 
 class MirrorConflictError(MirrorError):

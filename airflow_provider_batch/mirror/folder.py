@@ -4,20 +4,57 @@ The few file operations of a mirror, on a local disk and in an object store.
 A file appears as a whole or not at all. Exclusive creation is atomic on local disks, on S3 and wherever else fsspec
 passes ``mode="create"`` on to the store. On other stores, the file is looked up before it is written and read again
 afterwards: two runs that start at the same moment may then both believe that they were first.
+
+Local files and folders are for their owner alone, as they hold ids.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol, cast
 
-#: The ending of files that were not moved into place yet.
-TEMPORARY: Final = ".tmp"
+from airflow_provider_batch.exceptions import SnapshotError
+
+#: The ending of files that were not moved into place yet, and seconds after which nobody is writing them any more.
+_TEMPORARY: Final = ".tmp"
+_ABANDONED: Final = 24 * 3600.0
+
+#: How often a file that was overwritten while it was read is read again.
+_READS: Final = 5
+
+_NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT}
+_NO_FOLDER: Final = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG)
+}
+
+
+@contextmanager
+def explained(place: object) -> Iterator[None]:
+    """Turn an error of the disk or the store that a person must mend into a SnapshotError with the remedy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            remedy = "Free space there, or use a larger disk (snapshot_path, or TMPDIR for temporary files)."
+        elif error.errno in _NO_FOLDER:
+            remedy = "Give the worker's user the right to create and write it, or pass another snapshot_path."
+        else:
+            raise
+        reason = os.strerror(error.errno)
+        raise SnapshotError(f"{place}: the folder cannot be used ({reason}). {remedy}") from None
+
+
+def open_private(path: Path, mode: str = "wb") -> BinaryIO:
+    """Open a local file that nobody else can read."""
+    return cast(BinaryIO, open(path, mode, opener=lambda name, flags: os.open(name, flags, 0o600)))
 
 
 class Folder(Protocol):
@@ -44,6 +81,9 @@ class Folder(Protocol):
     def delete(self, name: str) -> None:
         """Delete a file if it exists."""
 
+    def sweep(self) -> None:
+        """Delete what killed runs left of files that they were writing."""
+
 
 def folder_at(path: Any) -> Folder:
     """
@@ -68,13 +108,15 @@ class _LocalFolder:
         return str(self._path)
 
     def read(self, name: str) -> bytes | None:
-        try:
-            return (self._path / name).read_bytes()
-        except FileNotFoundError:
-            return None
+        with explained(self):
+            try:
+                return (self._path / name).read_bytes()
+            except FileNotFoundError:
+                return None
 
     def open(self, name: str) -> BinaryIO:
-        return (self._path / name).open("rb")
+        with explained(self):
+            return (self._path / name).open("rb")
 
     def write(self, name: str, content: bytes) -> None:
         self._replace(name, BytesIO(content))
@@ -84,32 +126,41 @@ class _LocalFolder:
             self._replace(name, content)
 
     def create(self, name: str, content: bytes) -> bool:
-        self._path.mkdir(parents=True, exist_ok=True)
-        temporary = self._write_temporary(name, BytesIO(content))
-        try:
-            os.link(temporary, self._path / name)  # unlike a rename, it fails if the name exists
-        except FileExistsError:
-            return False
-        except OSError:  # a file system without hard links
-            with suppress(FileExistsError), (self._path / name).open("xb") as file:
-                file.write(content)
-                return True
-            return False
-        finally:
-            temporary.unlink()
-        return True
+        with explained(self):
+            _make(self._path)
+            temporary = self._write_temporary(name, BytesIO(content))
+            try:
+                os.link(temporary, self._path / name)  # unlike a rename, it fails if the name exists
+            except FileExistsError:
+                return False
+            except OSError:  # a file system without hard links
+                with suppress(FileExistsError), open_private(self._path / name, "xb") as file:
+                    file.write(content)
+                    return True
+                return False
+            finally:
+                temporary.unlink(missing_ok=True)
+            return True
 
     def list_files(self) -> list[str]:
-        try:
-            return os.listdir(self._path)
-        except FileNotFoundError:
-            return []
+        with explained(self):
+            try:
+                return [name for name in os.listdir(self._path) if not name.endswith(_TEMPORARY)]
+            except FileNotFoundError:
+                return []
 
     def delete(self, name: str) -> None:
         (self._path / name).unlink(missing_ok=True)
 
+    def sweep(self) -> None:
+        for path in self._path.glob(f".*{_TEMPORARY}"):
+            with suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > _ABANDONED:
+                    path.unlink()
+
     def _replace(self, name: str, content: BinaryIO) -> None:
-        self._write_temporary(name, content).replace(self._path / name)
+        with explained(self):
+            self._write_temporary(name, content).replace(self._path / name)
         with suppress(OSError):  # the new name survives a crash only once its folder is on the disk
             folder = os.open(self._path, os.O_RDONLY)
             try:
@@ -118,12 +169,29 @@ class _LocalFolder:
                 os.close(folder)
 
     def _write_temporary(self, name: str, content: BinaryIO) -> Path:
-        path = self._path / f".{name}.{secrets.token_hex(4)}{TEMPORARY}"
-        with path.open("wb") as file:
-            shutil.copyfileobj(content, file, 1 << 20)
-            file.flush()
-            os.fsync(file.fileno())
+        path = self._path / f".{name}.{secrets.token_hex(4)}{_TEMPORARY}"
+        try:
+            with open_private(path, "xb") as file:
+                shutil.copyfileobj(content, file, 1 << 20)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
         return path
+
+
+def _make(folder: Path) -> None:
+    """Make a folder, and all that are missing above it, for their owner alone; one that exists stays as it is."""
+    if not folder.is_dir():
+        _make(folder.parent)
+        try:
+            folder.mkdir(mode=0o700)
+        except FileExistsError:
+            if not folder.is_dir():
+                raise
+        except FileNotFoundError as error:  # /proc, or a folder that was deleted at this moment
+            raise PermissionError(errno.EACCES, "") from error
 
 
 class _StoreFolder:
@@ -137,24 +205,35 @@ class _StoreFolder:
         return str(self._path)
 
     def read(self, name: str) -> bytes | None:
-        try:
-            with self.open(name) as content:
-                return content.read()
-        except FileNotFoundError:
-            return None
+        for left in reversed(range(_READS)):
+            try:
+                with explained(self), self.open(name) as content:
+                    return content.read()
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                if error.errno != errno.EBUSY or not left:  # FileExpired: overwritten since its head was read
+                    raise
+        raise AssertionError
 
     def open(self, name: str) -> BinaryIO:
         self._fs.invalidate_cache()
         return cast(BinaryIO, (self._path / name).open("rb"))
 
     def write(self, name: str, content: bytes) -> None:
-        self._fs.pipe_file((self._path / name).path, content)
+        with explained(self):
+            self._fs.pipe_file((self._path / name).path, content)
 
     def upload(self, name: str, source: Path) -> None:
         # Not through open(), which would put half of the file in place after an error.
-        self._fs.put_file(str(source), (self._path / name).path)
+        with explained(self):
+            self._fs.put_file(str(source), (self._path / name).path)
 
     def create(self, name: str, content: bytes) -> bool:
+        with explained(self):
+            return self._create_once(name, content)
+
+    def _create_once(self, name: str, content: bytes) -> bool:
         target = self._path / name
         try:
             self._create(target, content)
@@ -184,3 +263,6 @@ class _StoreFolder:
     def delete(self, name: str) -> None:
         with suppress(FileNotFoundError):
             (self._path / name).unlink()
+
+    def sweep(self) -> None:
+        """Nothing is left in a store, where a file appears as a whole."""

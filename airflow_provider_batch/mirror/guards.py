@@ -82,12 +82,12 @@ def drift(nb_ids: int | None, count: int, uncertain: int = 0) -> str | None:
     numbers = f"Batch counts {counted(nb_ids, 'id')}, {abs(nb_ids - count):,}"
     if nb_ids > count:
         return (
-            f"{numbers} more than the snapshot: something else added them, or they were members before. To replace all "
-            "members, pass full_refresh=True."
+            f"{numbers} more than the snapshot: something else added them, they were members before, or a write whose "
+            "answer was lost was applied late. To replace all members, pass full_refresh=True."
         )
     return (
-        f"{numbers} fewer than the snapshot: something else removed them, or the audience was created anew. To send "
-        "all ids again, pass full_refresh=True."
+        f"{numbers} fewer than the snapshot: something else removed them, the audience was created anew, or a write "
+        "whose answer was lost was applied late. To send all ids again, pass full_refresh=True."
     )
 
 

@@ -2,35 +2,40 @@
 What a run sends, decided before its first call; and the transaction that commits the new snapshot.
 
 What is kept true: an id whose membership may differ from the snapshot is noted as uncertain before it is sent, and
-stays so until a later run has sent it again.
+stays so until a later run has sent it again; twice, if its try may still have been alive in the meantime.
 
 - All ids of a plan are noted before the first call: a killed worker notes nothing afterwards, and a call without an
   answer may have been applied. Batch reports how many ids an audience has, but not which ones
   (https://doc.batch.com/developer/api/cep/audiences/view), so they cannot be looked up later.
-- A plan sends all uncertain ids again. So its note may replace the previous one, and nothing is lost.
+- A plan sends all uncertain ids again, and its note holds them. So those of tries that have ended are not needed any
+  more. A try that was killed or overtaken has not ended: a heartbeat can be lost while a worker goes on, and a frozen
+  one wakes up at any moment. What it noted stays uncertain for one generation more (the *echo*).
+- No call is made unless the claim was held a second ago at most, and after the note was written. So whoever takes the
+  claim over finds the notes of all who may still be sending.
 - A replace drops all former members (https://doc.batch.com/developer/api/cep/audiences/replace). After one that failed,
   any member may be missing: only another replace makes the audience certain again.
 - An id that Batch rejects is neither added nor removed, so the new snapshot may be wrong about it: it stays uncertain.
 - The new snapshot is committed once every call is accepted, since Batch documents no failed state of an accepted write.
   But such a write may be applied later, and Batch documents no order in which it applies writes. If this run removed
   an id that a write of the last run is still to add, the id might stay. So a run first waits for the tokens of the last
-  run. Within one run, no two writes oppose each other: each id is sent once.
+  run, and for those that unfinished tries have noted. Within one run, no two writes oppose each other: each id is sent
+  once.
 """
 
 from __future__ import annotations
 
 import logging
 import secrets
-import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from airflow_provider_batch.exceptions import SnapshotError
+from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError
 from airflow_provider_batch.mirror import snapshot
 from airflow_provider_batch.mirror.claim import Claim
 from airflow_provider_batch.mirror.diff import Counts, SortedBlock, differences, with_uncertain
@@ -38,11 +43,14 @@ from airflow_provider_batch.mirror.folder import Folder, folder_at
 from airflow_provider_batch.mirror.guards import Limits, check_changes, check_not_empty, check_shrink
 from airflow_provider_batch.mirror.lines import as_lines, line_of, text_of
 from airflow_provider_batch.mirror.order import ascending, in_order
-from airflow_provider_batch.mirror.snapshot import Head, Pending, State, Target
-from airflow_provider_batch.mirror.spool import CompressedFile, LineFile
+from airflow_provider_batch.mirror.snapshot import Head, State, Target
+from airflow_provider_batch.mirror.spool import CompressedFile, LineFile, private_folder
 from airflow_provider_batch.protocol.arguments import FirstRun, check_choice
 
 log = logging.getLogger(__name__)
+
+#: Seconds between two notes of the tokens that a run has received: a killed one loses no more than those.
+_NOTE_INTERVAL: Final = 10.0
 
 
 class SnapshotSize(NamedTuple):
@@ -87,17 +95,13 @@ class Mirror:
         """
         check_choice("first_run", first_run)
         state = snapshot.read_state(self.folder, self.target, starts_anew=full_refresh)
-        replaces = (
-            full_refresh
-            or (state.head is None and first_run == "replace")
-            or (state.pending is not None and state.pending.replaces)
-        )
-        with tempfile.TemporaryDirectory(prefix="batch-mirror-") as local:
+        replaces = full_refresh or (state.head is None and first_run == "replace") or state.replaces
+        with private_folder() as local:
             lines = as_lines(blocks)
             if not is_sorted:
-                lines = in_order(lines, Path(local))
+                lines = in_order(lines, local)
             lines = _with(checkpoint, lines)
-            with closing(_PlanFiles(Path(local), replaces)) as files:
+            with closing(_PlanFiles(local, replaces)) as files:
                 counts = files.compare(lines, () if replaces else self._old_lines(state), self.target.audience)
             yield Plan(self, state, replaces, counts, files)
 
@@ -116,11 +120,15 @@ class Mirror:
             snapshot.write_confirmed(self.folder, state.head)
         elif indexing_tokens or not state.is_confirmed:
             return None
-        return SnapshotSize(state.head.count, state.pending.count if state.pending else 0)
+        return SnapshotSize(state.head.count, state.uncertain)
 
     def _old_lines(self, state: State) -> Iterator[list[str]]:
         old = () if state.head is None else snapshot.read_snapshot(self.folder, state.head)
-        return with_uncertain(old, snapshot.read_pending_ids(self.folder, state))
+        try:
+            yield from with_uncertain(old, snapshot.read_pending_ids(self.folder, state))
+        except SnapshotError:
+            state.check_unchanged(self.folder)  # another run may have deleted what it does not need
+            raise
 
 
 def _with(checkpoint: Callable[[], object], blocks: Iterable[list[str]]) -> Iterator[list[str]]:
@@ -188,6 +196,11 @@ class Plan:
         return () if self._state.head is None or self._state.is_confirmed else self._state.head.indexing_tokens
 
     @property
+    def tokens_to_await(self) -> tuple[str, ...]:
+        """The tokens of all that may not be applied yet: those of unfinished tries, too."""
+        return tuple(dict.fromkeys(self.unconfirmed_tokens + self._state.unfinished_tokens))
+
+    @property
     def is_empty(self) -> bool:
         """Whether the snapshot is the new set already, so that there is nothing to send and nothing to commit."""
         return self.before is not None and not (self.replaces or self.counts.adds or self.counts.removes)
@@ -218,52 +231,66 @@ class Plan:
         folder, state, files = self._mirror.folder, self._state, self._files
         claim = Claim(folder, owner, self._mirror.clock)
         try:
-            state.check_unchanged(folder, state.pending)
+            state.check_unchanged(folder)
             nonce = secrets.token_hex(8)
-            name = snapshot.snapshot_name(state.generation + 1, nonce[:8])
-            folder.upload(name, files.snapshot.path)
-            last = state.pending
-            pending = Pending(
-                owner=owner,
-                series=last.series if last and (last.owner, last.replaces) == (owner, self.replaces) else nonce,
-                nonce=nonce,
-                replaces=self.replaces,
-                count=files.touched.count,
-            )
-            snapshot.write_pending(folder, state.generation, pending, files.touched.path)
             count, sha256 = files.snapshot.count, files.snapshot.sha256
-            head = Head(state.generation + 1, name, count, sha256, self._mirror.target, (), "")
-            yield Transaction(self._mirror, state, pending, claim, head)
+            snapshot_name = snapshot.snapshot_name(state.generation + 1, nonce[:8])
+            folder.upload(snapshot_name, files.snapshot.path)
+            pending = state.pending(owner, nonce, sha256, replaces=self.replaces, count=files.touched.count)
+            pending_name = snapshot.write_pending(folder, state.generation, pending, files.touched.path)
+            try:
+                claim.check()
+            except MirrorConflictError:
+                snapshot.delete_pending(folder, [pending_name])  # nothing was sent
+                raise
+            with suppress(OSError):  # otherwise they are read once more
+                snapshot.delete_pending(folder, (one.name for one in state.unfinished if one.has_ended))
+            head = Head(state.generation + 1, snapshot_name, count, sha256, self._mirror.target, (), "")
+            series = pending.series + (sha256 if self.replaces else "")
+            with Transaction(self._mirror, state, series, pending_name, claim, head)._ending() as transaction:
+                yield transaction
         finally:
             try:
                 claim.release()
-            except OSError as error:
-                log.warning("the claim on a mirror could not be released and will expire: %s", type(error).__name__)
+            except (OSError, SnapshotError) as error:
+                log.warning("the claim on a mirror could not be released and will expire: %s", _cause(error))
 
 
 class Transaction:
     """
     A run that may send. It ends with :meth:`commit`; otherwise all that it may have sent stays uncertain.
 
-    ``series`` stays the same in a retry if no other run has sent anything in between and, for a replace, if the set is
-    the same: what a journal noted under another series does not count as delivered.
+    ``series`` stays the same in a retry with the same set if no other run has sent anything in between: what a journal
+    noted under another series does not count as delivered.
     """
 
-    def __init__(self, mirror: Mirror, state: State, pending: Pending, claim: Claim, head: Head) -> None:
-        self.series = pending.series + (head.sha256 if pending.replaces else "")
+    def __init__(self, mirror: Mirror, state: State, series: str, pending_name: str, claim: Claim, head: Head) -> None:
+        self.series = series
         self._mirror = mirror
         self._state = state
-        self._pending = pending
+        self._pending_name = pending_name
         self._claim = claim
         self._head = head
+        self._tokens: list[str] = []
+        self._noted = 0
+        self._noted_at = mirror.clock()
+        self._is_committed = False
+        self._lock = threading.Lock()
 
-    def renew(self) -> None:
+    def look(self) -> None:
         """
-        Extend the claim; called after every receipt, and mostly free.
+        Check that this run may go on: called before each call and during each wait, by any thread; mostly free.
 
         :raises MirrorConflictError: if another run has taken over.
         """
-        self._claim.renew()
+        self._claim.look()
+        with self._lock:
+            if self._noted < len(self._tokens) and self._mirror.clock() - self._noted_at >= _NOTE_INTERVAL:
+                self._note(has_ended=False)
+
+    def accepted(self, indexing_token: str) -> None:
+        """Remember the token of a write, for the next run to wait for if this one fails; called by any thread."""
+        self._tokens.append(indexing_token)
 
     def commit(self, indexing_tokens: Sequence[str], *, rejected: Sequence[str] = ()) -> Head:
         """
@@ -274,14 +301,46 @@ class Transaction:
         """
         folder = self._mirror.folder
         self._claim.check()
-        self._state.check_unchanged(folder, self._pending)
         now = datetime.fromtimestamp(self._mirror.clock(), UTC)
-        head = replace(self._head, indexing_tokens=tuple(indexing_tokens), written_at=now.isoformat(timespec="seconds"))
+        settled, echoes = self._state.settle(self._pending_name, folder)
+        head = replace(
+            self._head,
+            indexing_tokens=tuple(indexing_tokens),
+            written_at=now.isoformat(timespec="seconds"),
+            settled=settled,
+            echoes=echoes,
+        )
         if rejected:
             snapshot.write_rejected(folder, head.generation, sorted(map(line_of, map(str, rejected))))
-        folder.write(snapshot.HEAD, head.to_json())
+        snapshot.commit(folder, head)
+        self._is_committed = True
         try:
-            snapshot.delete_outdated(folder, head, self._state.head, keep_pending=bool(rejected))
-        except OSError as error:
-            log.warning("files of earlier runs in %s could not be deleted: %s", folder, type(error).__name__)
+            snapshot.delete_outdated(folder, head, self._state.head)
+        except (OSError, SnapshotError) as error:
+            log.warning("files of earlier runs in %s could not be deleted: %s", folder, _cause(error))
         return head
+
+    @contextmanager
+    def _ending(self) -> Iterator[Transaction]:
+        has_ended = False
+        try:
+            yield self
+            has_ended = True
+        except Exception:
+            has_ended = True  # after any other kind, such as a timeout of Airflow, a thread may have been left behind
+            raise
+        finally:
+            if not self._is_committed:
+                try:
+                    self._note(has_ended=has_ended)
+                except (OSError, SnapshotError) as error:
+                    log.warning("the tokens of this run could not be noted: %s", _cause(error))
+
+    def _note(self, *, has_ended: bool) -> None:
+        tokens = list(self._tokens)
+        snapshot.write_tokens(self._mirror.folder, self._pending_name, tokens, has_ended=has_ended)
+        self._noted, self._noted_at = len(tokens), self._mirror.clock()
+
+
+def _cause(error: Exception) -> str:
+    return type(error).__name__

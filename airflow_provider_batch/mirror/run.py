@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -84,7 +84,7 @@ class MirrorRun:
         """Return the unconfirmed tokens of the last run: if this is its retry, the wait for them goes on."""
         release_claim_of(self.mirror.folder, self.owner)  # that of a killed try
         tokens = plan.unconfirmed_tokens
-        if tokens and self._await_last_run(plan, 0.0) is None:
+        if tokens and self._await_tokens(tokens, 0.0) is None:
             self.mirror.confirm(tokens)
             tokens = ()
         return Sent(indexing_tokens=tokens, earlier_calls=len(tokens))
@@ -97,11 +97,11 @@ class MirrorRun:
         journal: Journal | None,
         prepare: Callable[[], object] | None,
     ) -> Sent:
-        name, timeout = writes.audience_name, writes.patience.timeout
-        if plan.unconfirmed_tokens:
+        name = writes.audience_name
+        if tokens := plan.tokens_to_await:
             self.line.log.info("%s: waiting until the writes of the last run are indexed", name)
-            if (outcome := self._await_last_run(plan, timeout)) is not None:
-                confirmed(outcome, name, timeout)
+            if (outcome := self._await_tokens(tokens, writes.patience.timeout)) is not None:
+                confirmed(outcome, name, writes.patience.timeout)
         if prepare is not None:
             prepare()
         rejected: list[str] = []
@@ -111,33 +111,37 @@ class MirrorRun:
             if self.writes.on_rejection is not None:
                 self.writes.on_rejection(rejection, id_)
 
-        push = Push(self.line, replace(writes, on_rejection=on_rejection), name, self.max_concurrency)
-        with plan.begin(self.owner) as transaction:
-            sent = push.run(
-                chunks,
-                total=chunks.total,
-                journal=journal,
-                series=transaction.series,
-                on_receipt=lambda receipt: transaction.renew(),
-            )
+        with plan.begin(self.owner) as transaction, self.line.transport.watched(transaction.look):
+            writes = replace(writes, on_rejection=on_rejection, on_token=transaction.accepted)
+            push = Push(self.line, writes, name, self.max_concurrency)
+            sent = push.run(chunks, total=chunks.total, journal=journal, series=transaction.series)
             self.line.check()
             transaction.commit(sent.indexing_tokens, rejected=rejected)
         return sent
 
-    def _await_last_run(self, plan: Plan, timeout: float) -> IndexingOutcome | None:
+    def _await_tokens(self, indexing_tokens: Sequence[str], timeout: float) -> IndexingOutcome | None:
         """
-        Poll the writes of the last run until they are indexed, or *timeout* seconds have passed.
+        Poll writes of earlier tries until they are indexed, or *timeout* seconds have passed.
 
-        Return None if Batch no longer recognises a token: Batch documents no lifetime of tokens, and an expired one
-        must not block all further runs.
+        Return None if none is left to wait for, but Batch no longer recognises one: it documents no lifetime of
+        tokens, and an expired one must not block all further runs.
         """
-        name = self.writes.audience_name
-        waiting = partial(await_indexing, self.writes.dialect, name, plan.unconfirmed_tokens)
-        try:
-            return self.line.wait(waiting, Patience(self.writes.patience.poke_interval, timeout))
-        except (BatchNotFoundError, BatchRequestError) as error:
-            self.line.log.warning("%s: Batch does not report the state of the last run's writes: %s", name, error)
-            return None
+        name, deadline = self.writes.audience_name, time.monotonic() + timeout
+        outcome: IndexingOutcome | None = None
+        unknown: Exception | None = None
+        for position, token in enumerate(indexing_tokens):
+            waiting = partial(await_indexing, self.writes.dialect, name, [token])
+            left = max(0.0, deadline - time.monotonic())
+            try:
+                outcome = self.line.wait(waiting, Patience(self.writes.patience.poke_interval, left))
+            except (BatchNotFoundError, BatchRequestError) as error:
+                unknown = unknown or error
+                continue
+            if outcome.pending:
+                return replace(outcome, pending=tuple(indexing_tokens[position:]))
+        if unknown:
+            self.line.log.warning("%s: Batch does not report the state of the last run's writes: %s", name, unknown)
+        return None if unknown else outcome
 
     def _result(
         self, writes: AudienceWrites, chunks: CheckedChunks, sent: Sent, plan: Plan, ids: Intake

@@ -1,21 +1,71 @@
-"""Blocks of lines to and from files, in constant memory."""
+"""
+Blocks of lines to and from files, in constant memory.
+
+The files hold ids. They are for their owner alone, in a folder whose lock lasts as long as its process: what a killed
+one has left, the next run of the same user deletes.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
+import shutil
+import tempfile
 import zlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from airflow_provider_batch.mirror.folder import explained, open_private
 from airflow_provider_batch.mirror.lines import ids_from, text_of
 
 #: Bytes that are read at once, and texts that wait to be compressed at most.
 _READ_SIZE: Final = 1 << 18
 _QUEUE_SIZE: Final = 8
+
+#: How the names of temporary folders begin.
+_PREFIX: Final = "batch-mirror-"
+
+
+@contextmanager
+def private_folder() -> Iterator[Path]:
+    """Make a temporary folder; those that killed processes of the same user left are deleted before."""
+    with explained(tempfile.gettempdir()):
+        _sweep(Path(tempfile.gettempdir()))
+        path, lock = _locked_folder()
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(lock)
+
+
+def _locked_folder() -> tuple[Path, int]:
+    while True:
+        path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        with suppress(FileNotFoundError):  # somebody swept it before it was locked
+            lock = os.open(path, os.O_RDONLY)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if path.exists():
+                return path, lock
+            os.close(lock)
+
+
+def _sweep(folder: Path) -> None:
+    for path in folder.glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # of another user, or locked: its process is alive
+            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                if os.fstat(lock).st_uid == os.geteuid():
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(path, ignore_errors=True)
+            finally:
+                os.close(lock)
 
 
 def read_lines(content: BinaryIO) -> Iterator[tuple[list[str], str]]:
@@ -43,17 +93,19 @@ class LineFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._count = 0
-        self._file = path.open("wb")
+        self._file = open_private(path)
 
     def write(self, lines: list[str]) -> None:
         """Append *lines*."""
         if lines:
-            self._file.write(text_of(lines).encode())
+            with explained(self._path.parent):
+                self._file.write(text_of(lines).encode())
             self._count += len(lines)
 
     def close(self) -> None:
         """Write what is buffered."""
-        self._file.close()
+        with explained(self._path.parent):
+            self._file.close()
 
     def __len__(self) -> int:
         return self._count
@@ -76,7 +128,7 @@ class CompressedFile:
         self._digest = hashlib.sha256()
         # Level 1: on ids, the next levels take up to twice as long for a few percent. The file holds no name and time.
         self._compressor = zlib.compressobj(1, wbits=31)
-        self._file = path.open("wb")
+        self._file = open_private(path)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batch-mirror")
         self._queue: deque[Future[None]] = deque()
 
@@ -95,14 +147,17 @@ class CompressedFile:
     def _append(self, text: str) -> None:
         content = text.encode()
         self._digest.update(content)
-        self._file.write(self._compressor.compress(content))
+        with explained(self.path.parent):
+            self._file.write(self._compressor.compress(content))
 
     def close(self) -> None:
         """Write what is queued, and the end of the file."""
         try:
             while self._queue:
                 self._queue.popleft().result()
-            self._file.write(self._compressor.flush())
+            with explained(self.path.parent):
+                self._file.write(self._compressor.flush())
         finally:
             self._thread.shutdown(cancel_futures=True)
-            self._file.close()
+            with explained(self.path.parent):
+                self._file.close()

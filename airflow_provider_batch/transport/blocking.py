@@ -14,8 +14,10 @@ from __future__ import annotations
 import errno
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from typing import Any, Final
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -29,6 +31,9 @@ from airflow_provider_batch.transport import MAX_BODY, MAX_CONNECTIONS, private_
 from airflow_provider_batch.transport.credentials import Credentials
 from airflow_provider_batch.transport.pace import Pace
 from airflow_provider_batch.transport.retry_log import RetryLog
+
+#: Seconds of a wait after which its watch is called.
+_WATCH_INTERVAL: Final = 30.0
 
 
 class _Session(requests.Session):
@@ -84,6 +89,20 @@ class BlockingTransport:
         self._credentials = credentials
         self._pace = pace
         self._retry_log = RetryLog()
+        self._watch: Callable[[], object] = lambda: None
+
+    @contextmanager
+    def watched(self, watch: Callable[[], object]) -> Iterator[None]:
+        """
+        Call *watch* right before each call, and twice a minute during each wait; any thread may do so.
+
+        What it raises takes the place of the call.
+        """
+        self._watch = watch
+        try:
+            yield
+        finally:
+            self._watch = lambda: None
 
     def perform(self, effect: Effect) -> Answer:
         """
@@ -98,6 +117,7 @@ class BlockingTransport:
             self._sleep(effect.seconds)
             return None
         self._sleep(self._pace.reserve())
+        self._watch()
         return self._send(effect)
 
     def check(self) -> None:
@@ -109,6 +129,9 @@ class BlockingTransport:
         self._sleep(0.0)
 
     def _sleep(self, seconds: float) -> None:
+        while seconds > _WATCH_INTERVAL and not self.stopped.wait(_WATCH_INTERVAL):
+            seconds -= _WATCH_INTERVAL
+            self._watch()
         if self.stopped.wait(seconds) if seconds > 0 else self.stopped.is_set():
             raise PushStoppedError("stopped before the next call")
 

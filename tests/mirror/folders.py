@@ -70,3 +70,6 @@ class Mortal:
 
     def delete(self, name: str) -> None:
         self._do(self._folder.delete, name)
+
+    def sweep(self) -> None:
+        self._do(self._folder.sweep)

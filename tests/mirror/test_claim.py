@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from itertools import combinations
@@ -70,16 +71,16 @@ def test_a_retry_takes_over_at_once_what_its_own_try_left(folder: Folder) -> Non
 
 def test_a_claim_that_is_renewed_lives_and_is_seldom_written(folder: Folder) -> None:
     clock = Clock(START)
-    counted = Mortal(folder, 1_000_000)
-    claim = Claim(counted, "first", clock)
+    claim = Claim(folder, "first", clock)
     for _ in range(100):
         clock.now += LIFETIME / 2
-        claim.renew()
-    before = counted.lives
+        claim.look()
+    signs = [name for name in folder.list_files() if name.startswith("alive-")]
+    seen = [folder.read(name) for name in signs]
     for _ in range(100):
         clock.now += RENEWAL_INTERVAL / 101
-        claim.renew()
-    assert counted.lives == before
+        claim.look()
+    assert [folder.read(name) for name in signs] == seen != []
     with pytest.raises(MirrorConflictError):
         Claim(folder, "second", clock)
 
@@ -88,7 +89,7 @@ def test_a_claim_that_was_dead_but_not_taken_over_lives_on(folder: Folder) -> No
     clock = Clock(START)
     claim = Claim(folder, "first", clock)
     clock.now += 2 * LIFETIME
-    claim.renew()
+    claim.look()
     with pytest.raises(MirrorConflictError, match="first is at work"):
         Claim(folder, "second", clock)
     claim.release()
@@ -118,6 +119,53 @@ def test_a_claim_that_cannot_be_read_is_a_claim(folder: Folder, content: bytes) 
     folder.create("claim.json", content)
     with pytest.raises(MirrorConflictError, match=r"cannot be read\. .* delete .*claim\.json"):
         Claim(folder, "first", Clock(START))
+
+
+def entry(nonce: str, **fields: Any) -> bytes:
+    return json.dumps({"owner": "a", "nonce": nonce, "since": START, "renewed": START, **fields}).encode()
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"claim.json": entry("aa"), "claim-aa.json": entry("bb"), "claim-bb.json": entry("aa")},
+        {"claim.json": entry("aa"), "claim-aa.json": entry("aa")},
+        {"claim.json": entry("../claim")},
+        {"claim.json": entry("aa", since=1e300)},
+        {"claim.json": entry("aa", renewed=float("inf"))},
+    ],
+)
+def test_tampered_claims_end_in_an_error_with_the_remedy(folder: Folder, claims: dict[str, bytes]) -> None:
+    for name, content in claims.items():
+        folder.create(name, content)
+    with pytest.raises(MirrorConflictError, match=r"cannot be read\. .* delete .*claim\.json"):
+        Claim(folder, "a", Clock(START))
+
+
+def test_a_claim_that_was_given_back_is_not_brought_back_by_a_run_that_was_frozen(folder: Folder) -> None:
+    clock = Clock(START)
+    frozen = Claim(folder, "same", clock)
+    Claim(folder, "same", clock).release()
+    clock.now += RENEWAL_INTERVAL
+    # It has looked at its claim, and was frozen before it could renew it.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(frozen, "_check_last", lambda: None)
+        frozen.check()
+    assert "claim.json" not in folder.list_files()
+    with pytest.raises(MirrorConflictError):
+        frozen.check()
+    Claim(folder, "another", clock)
+
+
+def test_a_claim_that_could_not_be_looked_at_is_given_back(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(_: Claim) -> None:
+        raise TimeoutError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Claim, "_check_last", unreachable)
+        with pytest.raises(TimeoutError):
+            Claim(folder, "first", Clock(START))
+    Claim(folder, "second", Clock(START))
 
 
 class Turns:

@@ -21,8 +21,7 @@ from airflow_provider_batch.exceptions import (
     MirrorConflictError,
     SnapshotError,
 )
-from airflow_provider_batch.mirror.claim import LIFETIME
-from airflow_provider_batch.mirror.folder import folder_at
+from airflow_provider_batch.mirror.claim import LIFETIME, Claim
 from airflow_provider_batch.mirror.guards import Limits
 from airflow_provider_batch.mirror.plan import Mirror, Plan, Transaction
 from airflow_provider_batch.mirror.snapshot import Target
@@ -99,7 +98,7 @@ def run(mirror: Mirror, batch: Batch, audience: Audience, owner: str = "run", **
         if not plan.is_empty:
             with plan.begin(owner) as transaction:
                 for _ in batch.calls(plan):
-                    transaction.renew()
+                    transaction.look()
                 transaction.commit(["token"])
         return plan
 
@@ -107,7 +106,7 @@ def run(mirror: Mirror, batch: Batch, audience: Audience, owner: str = "run", **
 def broken_off(mirror: Mirror, batch: Batch, audience: Audience, calls: int, **options: Any) -> Transaction:
     with mirror.plan(blocks(audience), **options) as plan, plan.begin("run") as transaction:
         for _, _ in zip(range(calls), batch.calls(plan), strict=False):
-            transaction.renew()
+            transaction.look()
         return transaction
 
 
@@ -235,23 +234,30 @@ def test_the_folder_holds_the_last_two_snapshots_and_no_more(path: Any) -> None:
     for ids in ("a", "ab", "abc"):
         broken_off(mirror, batch, plain("x"), calls=1)
         run(mirror, batch, plain(ids))
-    mirror.folder.write(".head.json.1234.tmp", b"{")
-    head = json.loads(content_of(mirror)("head.json"))
     run(mirror, batch, plain("abcd"))
     names = sorted(mirror.folder.list_files())
-    assert [name[:8] for name in names] == ["00000003", "00000004", "head.jso"]
-    assert names[0] == head["snapshot"]
-    assert content_of(mirror)(names[1]) == b"a\nb\nc\nd\n"
+    heads = ["00000003.head.json", "00000004.head.json"]
+    assert names == sorted([*heads, *(head_of(mirror, name)["snapshot"] for name in heads)])
+    assert content_of(mirror)(head_of(mirror)["snapshot"]) == b"a\nb\nc\nd\n"
+
+
+def newest(mirror: Mirror, kind: str) -> str:
+    return max(name for name in mirror.folder.list_files() if name.endswith(kind))
+
+
+def head_of(mirror: Mirror, name: str | None = None) -> dict[str, Any]:
+    head: dict[str, Any] = json.loads(content_of(mirror)(name or newest(mirror, ".head.json")))
+    return head
 
 
 def test_the_head_says_what_the_snapshot_is_of(path: Any) -> None:
     mirror = mirror_at(path)
     run(mirror, Batch(), plain("ba"))
-    head = json.loads(content_of(mirror)("head.json"))
+    head = head_of(mirror)
     snapshot = head.pop("snapshot")
     assert snapshot in mirror.folder.list_files()
     assert head == {
-        "format": 1,
+        "format": 2,
         "generation": 1,
         "count": 2,
         "sha256": hashlib.sha256(b"a\nb\n").hexdigest(),
@@ -260,7 +266,50 @@ def test_the_head_says_what_the_snapshot_is_of(path: Any) -> None:
         "recipient": "digest",
         "indexing_tokens": ["token"],
         "written_at": "2026-09-21T14:13:20+00:00",
+        "settled": head["settled"],
+        "echoes": [],
     }
+
+
+def test_the_files_of_the_first_format_are_read(path: Any) -> None:
+    mirror, batch = mirror_at(path), Batch()
+    run(mirror, batch, plain("ab"))
+    broken_off(mirror, batch, plain("abc"), calls=1)
+    pending = newest(mirror, ".pending.gz")
+    fields = {name: value for name, value in head_of(mirror).items() if name not in ("settled", "echoes")}
+    note, ids = gzip.decompress(mirror.folder.read(pending) or b"").split(b"\n", 1)
+    old_note = {name: value for name, value in json.loads(note).items() if name not in ("sha256", "known")}
+    for name in mirror.folder.list_files():
+        if name != fields["snapshot"]:
+            mirror.folder.delete(name)
+    mirror.folder.write("head.json", json.dumps(fields | {"format": 1}).encode())
+    mirror.folder.write(
+        "00000001.pending.gz", gzip.compress(json.dumps(old_note | {"format": 1}).encode() + b"\n" + ids)
+    )
+    sent(batch)
+    with mirror.plan(blocks(plain("ab"))) as plan:
+        assert (plan.before, list(plan.adds), list(plan.removes)) == (2, [], ["c"])
+    run(mirror, batch, plain("ab"))
+    assert batch.audience == plain("ab")
+    run(mirror, batch, plain("ab"))  # nobody knows whether the try of that time has ended
+    assert sent(batch) == "cc"
+    assert run(mirror, batch, plain("ab")).is_empty
+    assert "head.json" not in mirror.folder.list_files()
+
+
+def test_a_try_that_never_held_its_claim_when_it_could_send_leaves_no_note(path: Any) -> None:
+    mirror, other = mirror_at(path), mirror_at(path)
+    write = mirror.folder.upload
+
+    def upload(name: str, source: Path) -> None:
+        write(name, source)
+        if name.endswith(".pending.gz"):
+            Claim(other.folder, "run", Clock(START))  # its next try
+
+    mirror.folder.upload = upload  # type: ignore[method-assign]
+    with pytest.raises(MirrorConflictError), mirror.plan(blocks(plain("ab"))) as plan, plan.begin("run"):
+        raise AssertionError
+    assert not [name for name in other.folder.list_files() if name.endswith(".pending.gz")]
 
 
 def test_refused_ids_are_uncertain_for_the_next_run(path: Any) -> None:
@@ -337,15 +386,17 @@ def test_the_snapshot_of_another_audience_is_refused(path: Any, target: dict[str
 
 
 def damaged(mirror: Mirror, kind: str) -> None:
-    head: dict[str, Any] = json.loads(mirror.folder.read("head.json") or b"")
+    head = head_of(mirror)
     snapshot = mirror.folder.read(head["snapshot"]) or b""
+    head_name = newest(mirror, ".head.json")
+    pending_name = newest(mirror, ".pending.gz") if kind.startswith("pending") else "none"
     content: dict[str, tuple[str, bytes | None]] = {
-        "head cut": ("head.json", b'{"format": 1'),
-        "head empty": ("head.json", b""),
-        "head a list": ("head.json", b"[]"),
-        "head of another shape": ("head.json", json.dumps(head | {"more": 1}).encode()),
-        "head of a newer format": ("head.json", json.dumps(head | {"format": 2}).encode()),
-        "head with a path": ("head.json", json.dumps(head | {"snapshot": "../x"}).encode()),
+        "head cut": (head_name, b'{"format": 1'),
+        "head empty": (head_name, b""),
+        "head a list": (head_name, b"[]"),
+        "head of another shape": (head_name, json.dumps(head | {"more": 1}).encode()),
+        "head of a newer format": (head_name, json.dumps(head | {"format": 3}).encode()),
+        "head with a path": (head_name, json.dumps(head | {"snapshot": "../x"}).encode()),
         "snapshot missing": (head["snapshot"], None),
         "snapshot empty": (head["snapshot"], b""),
         "snapshot cut": (head["snapshot"], snapshot[:-9]),
@@ -354,9 +405,9 @@ def damaged(mirror: Mirror, kind: str) -> None:
         "snapshot cut in a line": (head["snapshot"], gzip.compress(b"a\nb")),
         "snapshot not UTF-8": (head["snapshot"], gzip.compress(b"\xff\n")),
         "snapshot shorter": (head["snapshot"], gzip.compress(b"a\n")),
-        "pending cut": ("00000001.pending.gz", (mirror.folder.read("00000001.pending.gz") or b"")[:-4]),
-        "pending empty": ("00000001.pending.gz", b""),
-        "pending no JSON": ("00000001.pending.gz", gzip.compress(b"a\n")),
+        "pending cut": (pending_name, (mirror.folder.read(pending_name) or b"")[:-4]),
+        "pending empty": (pending_name, b""),
+        "pending no JSON": (pending_name, gzip.compress(b"a\n")),
     }
     name, changed = content[kind]
     if changed is None:
@@ -387,7 +438,7 @@ def test_what_is_damaged_is_named_and_nothing_is_lost(path: Any, kind: str) -> N
     run(mirror, batch, plain("abd"), full_refresh=True)
     assert batch.audience == plain("abd")
     assert run(mirror, batch, plain("abd")).is_empty
-    assert len(mirror.folder.list_files()) <= 3
+    assert len(mirror.folder.list_files()) <= 4
 
 
 def test_no_error_names_an_id(path: Any) -> None:
@@ -409,7 +460,7 @@ def steps(mirror: Mirror, batch: Batch, audience: Audience, owner: str) -> Gener
         with plan.begin(owner) as transaction:
             yield
             for _ in batch.calls(plan):
-                transaction.renew()
+                transaction.look()
             yield
             transaction.commit([])
         yield
@@ -452,9 +503,11 @@ def test_a_run_that_slept_too_long_does_not_commit(path: Any) -> None:
         clock.now += LIFETIME + 1
         run(mirror_at(path, clock), batch, plain("cd"), owner="second")
         with pytest.raises(MirrorConflictError):
-            transaction.renew()
+            transaction.look()
         with pytest.raises(MirrorConflictError):
             transaction.commit([])
+    # What it may have sent after the other one had begun, is sent again once.
+    assert run(mirror, batch, plain("cd")).counts.withdrawn == 2
     assert run(mirror, batch, plain("cd")).is_empty
 
 
@@ -464,10 +517,10 @@ def test_a_run_that_was_slow_but_alone_goes_on(path: Any) -> None:
     with mirror.plan(blocks(plain("ab"))) as plan, plan.begin("first") as transaction:
         clock.now += LIFETIME + 1
         list(batch.calls(plan))
-        transaction.renew()
+        transaction.look()
         transaction.commit([])
     assert run(mirror, batch, plain("ab")).is_empty
-    assert len(mirror.folder.list_files()) == 3 - 1  # the head and one snapshot
+    assert len(mirror.folder.list_files()) == 2  # the head and one snapshot
 
 
 def test_files_that_cannot_be_deleted_do_not_fail_a_run(
@@ -505,14 +558,19 @@ def histories(draw: st.DrawFn) -> History:
     return [*tries, (draw(AUDIENCES), None, "last", {})]
 
 
+def heads_in(mirror: Mirror) -> list[str]:
+    return sorted(name for name in mirror.folder.list_files() if name.endswith(".head.json"))
+
+
 def check_history(path: Any, history: History) -> None:
     clock, batch = Clock(START), Batch()
     last: Audience = {}
     uncertain: set[str] = set()
+    echo: set[str] = set()
     for audience, lives, owner, options in history:
         clock.now += LIFETIME + 1
         mirror = mirror_at(path, clock)
-        head = mirror.folder.read("head.json")
+        heads = heads_in(mirror)
         mirror.folder = mortal = Mortal(mirror.folder, lives)
         batch.sent = []
         touched: set[str] = set()
@@ -520,21 +578,21 @@ def check_history(path: Any, history: History) -> None:
         try:
             with mirror.plan(blocks(audience, 2), **options) as plan:
                 touched = {entry(member)[0] for member in chain(plan.adds, plan.removes)}
-                assert plan.replaces or changed <= touched <= changed | uncertain
+                assert plan.replaces or changed <= touched <= changed | uncertain | echo
                 if not plan.is_empty:
                     with plan.begin(owner) as transaction:
                         mortal.breathe()
                         for _ in batch.calls(plan):
                             mortal.breathe()
-                            transaction.renew()
+                            transaction.look()
                         transaction.commit([])
         except Killed:
-            if folder_at(path).read("head.json") == head:
+            if heads_in(mirror_at(path)) == heads:
                 uncertain |= touched
                 continue
         assert set(batch.sent) <= touched
         assert batch.audience == audience
-        last, uncertain = audience, set()
+        last, echo, uncertain = audience, uncertain, set()
     assert batch.audience == history[-1][0]
 
 

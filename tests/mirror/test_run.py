@@ -217,7 +217,7 @@ def test_runs_of_two_connections_and_audiences_do_not_meet(sandbox: Sandbox, tmp
     mirror(tmp_path, ["a"])
     mirror(tmp_path, ["b"], conn_id="batch_cep")
     mirror(tmp_path, ["c"], audience_name="other")
-    folders = {str(path.parent.relative_to(tmp_path)) for path in tmp_path.rglob("head.json")}
+    folders = {str(path.parent.relative_to(tmp_path)) for path in tmp_path.rglob("*.head.json")}
     assert folders == {"batch_default/vip", "batch_cep/vip", "batch_default/other"}
 
 
@@ -370,7 +370,7 @@ def test_a_missing_snapshot(sandbox: Sandbox, kept: Path, tmp_path: Path) -> Non
 def test_a_head_that_cannot_be_used(
     change: Callable[[Any], Any], said: str, sandbox: Sandbox, kept: Path, tmp_path: Path
 ) -> None:
-    head = kept / "head.json"
+    head = kept / "00000001.head.json"
     head.write_text(json.dumps(change(json.loads(head.read_text()))))
     is_refused(sandbox, said, tmp_path)
     mirror(tmp_path, ["a"], full_refresh=True)
@@ -429,7 +429,7 @@ def test_a_retry_of_a_replace_with_another_set_replaces_again(sandbox: Sandbox, 
         mirror(tmp_path, ["a", "b", "c", "d"], **arguments, journal=TaskStateJournal(memory(store)))
     clock.now += 10
     assert sandbox.members("vip") == {"a", "b", "c", "d"}
-    sandbox.faults(None, applied)
+    sandbox.faults(None, None, applied)  # the first answers the wait for what the first try has sent
     mirror(tmp_path, ["a", "b", "e"], **arguments, journal=TaskStateJournal(memory(store, 2)))
     clock.now += 10
     assert sandbox.members("vip") == {"a", "b", "e"}
@@ -465,7 +465,7 @@ def test_snapshots_in_any_storage(
         assert sandbox.members("vip") == set(ids)
     assert sent(sandbox) == [{"a", "b"}, {"a", "c"}]
     names = sorted(file.name for file in (path / "batch_default" / "vip").iterdir())
-    assert [name[:9] for name in names] == ["00000001-", "00000002-", "00000002.", "head.json"]
+    assert [name[:9] for name in names] == ["00000001-", "00000001.", "00000002-", "00000002.", "00000002."]
 
 
 def test_neither_keys_nor_attributes_are_kept_and_nothing_tells_an_id(

@@ -53,13 +53,15 @@ class Known:
 
     certain: dict[str, int] = field(default_factory=dict)
     uncertain: set[str] = field(default_factory=set)
+    #: What was uncertain before the last run that succeeded, and is sent once more if a try was killed.
+    echo: set[str] = field(default_factory=set)
     #: Members that nobody has sent here.
     foreign: set[str] = field(default_factory=set)
 
     def touched(self, members: dict[str, int]) -> set[str]:
         """Which ids a run with *members* has to send."""
         ids = {*members, *self.certain, *self.uncertain}
-        return {id_ for id_ in ids if members.get(id_) != self.certain.get(id_)} | self.uncertain
+        return {id_ for id_ in ids if members.get(id_) != self.certain.get(id_)} | self.uncertain | self.echo
 
 
 steps = st.lists(
@@ -120,12 +122,12 @@ class History:
         now = self.sandbox.members("vip", PROJECT)
         # Whether a try that was killed had come to note what it was about to send, is not known from outside: a member
         # of others that it would have added may be taken back, or stays.
-        either = set() if result.replaced else (known.foreign & known.uncertain) - {*step.members}
+        either = set() if result.replaced else (known.foreign & (known.uncertain | known.echo)) - {*step.members}
         others = set() if result.replaced else known.foreign - touched
         left = ({*refused} & was) if not result.replaced else set()
         assert now - either == (({*step.members} | others) - {*refused} | left) - either
         known.foreign = (others | either & now) - {*step.members}
-        known.certain, known.uncertain = dict(step.members), {*map(str, refused)}
+        known.certain, known.uncertain, known.echo = dict(step.members), {*map(str, refused)}, known.uncertain
         assert result.members == len(step.members)
         return True
 
@@ -217,6 +219,7 @@ def test_the_audience_is_the_last_set_that_succeeded(
         if history.known.uncertain:
             assert history.go(last)
         history.check(last.members)
+        assert history.go(last)  # the echo
         # What is certain now is not sent again.
         before = len(sandbox.calls)
         assert history.go(last)

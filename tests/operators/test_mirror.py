@@ -73,7 +73,7 @@ def test_its_rendered_ids_are_a_count(batch_sandbox: Sandbox, context: Any, tmp_
     assert str(operator.ids) == "2 ids"
     operator.execute(context)
     assert batch_sandbox.members("vip") == {"id-1", "vip"}
-    assert (tmp_path / "vip" / "batch_default" / "vip" / "head.json").exists()
+    assert (tmp_path / "vip" / "batch_default" / "vip" / "00000001.head.json").exists()
 
 
 @pytest.mark.parametrize("empty", [None, [], "[]"])

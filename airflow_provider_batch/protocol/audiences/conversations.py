@@ -80,11 +80,14 @@ def write_bisected(
     encode_chunk: Callable[[Chunk], Request],
     reject: Callable[[Chunk, str], Rejection],
     delay: Delay,
+    *,
+    send: Callable[[Request, Delay], Flow[str]] = write,
 ) -> Flow[Written]:
     """
     Send a chunk that Batch has rejected (400) in halves, and their halves, until the rejected ids stand alone.
 
     :param reject: called with a chunk of the one id that Batch rejects, and Batch's reason.
+    :param send: sends one write and returns its token.
     :raises BatchRequestError: the last one, if the search takes too many calls.
     """
     tokens: list[str] = []
@@ -96,7 +99,7 @@ def write_bisected(
         part = parts.pop()
         calls += 1
         try:
-            tokens.append((yield from write(encode_chunk(part), delay)))
+            tokens.append((yield from send(encode_chunk(part), delay)))
             accepted.append(part)
         except BatchRequestError as error:
             if error.status != 400 or calls >= (_MOST_CALLS if tokens else _MOST_CALLS_IN_VAIN):

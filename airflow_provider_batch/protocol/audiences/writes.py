@@ -35,6 +35,7 @@ class AudienceWrites:
     :param replaces: whether the first chunk replaces all members. One call takes at most 10,000, and a second replace
         would wipe the first, so the other chunks are added. They wait until the replace is applied: no page promises
         that writes are applied in order, and a later replace would wipe them.
+    :param on_token: called with the token of each call that Batch accepts, as soon as it is received.
     """
 
     dialect: Dialect
@@ -45,6 +46,7 @@ class AudienceWrites:
     on_rejection: OnRejection | None = None
     replaces: bool = False
     patience: Patience = field(default_factory=Patience)
+    on_token: Callable[[str], None] | None = None
 
     @property
     def first_alone(self) -> bool:
@@ -74,19 +76,20 @@ class AudienceWrites:
     def send(self, parcel: Parcel[Chunk], delay: Delay) -> Flow[Receipt]:
         """Send *parcel*; after a 400, and with ``bisect``, send it in parts that leave out the rejected ids."""
         try:
-            return _receipt(parcel, (yield from write(parcel.request, delay)))
+            return _receipt(parcel, (yield from self._write(parcel.request, delay)))
         except BatchRequestError as error:
             # A replace without ids has none that could be rejected.
             if error.status != 400 or self.on_rejected_chunk != "bisect" or not len(parcel.chunk):
                 raise
             rejection = error
         # The search always updates: each replace would wipe the part before it.
-        written: Written = yield from write_bisected(parcel.chunk, self._update, self._reject, delay)
+        written: Written = yield from write_bisected(parcel.chunk, self._update, self._reject, delay, send=self._write)
         if not self._is_replace(parcel.chunk):
             return _receipt(parcel, *written.indexing_tokens, rejected=written.rejected)
         if not written.accepted:
             raise rejection
-        return _receipt(parcel, (yield from write(self.encode(written.accepted), delay)), rejected=written.rejected)
+        token = yield from self._write(self.encode(written.accepted), delay)
+        return _receipt(parcel, token, rejected=written.rejected)
 
     def recall(self, parcel: Parcel[Chunk], indexing_token: str) -> Receipt:
         """Return the receipt of a parcel that an earlier try has sent."""
@@ -100,6 +103,12 @@ class AudienceWrites:
             return ""
         # No page rules out that a replace has this state without another replace.
         return "Batch reports that a later replace took over; the other ids are added to its members"
+
+    def _write(self, request: Request, delay: Delay) -> Flow[str]:
+        token = yield from write(request, delay)
+        if self.on_token is not None:
+            self.on_token(token)
+        return token
 
     def _is_replace(self, chunk: Chunk) -> bool:
         return self.replaces and chunk.number == 1
