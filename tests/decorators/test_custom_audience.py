@@ -110,7 +110,7 @@ def test_the_other_modes(mode: str, batch_sandbox: Sandbox, context: Any, tmp_pa
         decorated(lambda ids=ids: iter(ids), mode=mode, **kept).execute(context)
         assert batch_sandbox.members("vip") == set(ids)
     with pytest.raises(AirflowFailException, match="allow_empty=True"):
-        decorated(list, mode=mode, **kept).execute(context)
+        decorated(lambda: (), mode=mode, **kept).execute(context)
 
 
 # How it ends
@@ -290,7 +290,7 @@ def test_a_task_that_is_killed_while_its_source_is_read_sends_nothing(
 
     arguments: dict[str, Any] = {"dry_run": True} if mode == "dry run" else {"mode": mode}
     arguments |= {"snapshot_path": tmp_path} if mode == "mirror" else {}
-    operator = decorated(Ids, chunk_size=5, **arguments)
+    operator = decorated(lambda: Ids(), chunk_size=5, **arguments)
     with pytest.raises(PushStoppedError):
         operator.execute(context)
     assert read[-1] < 15
