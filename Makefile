@@ -33,7 +33,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 # `make test` runs both Airflows side by side; the output of each comes in one piece.
 ifneq ($(filter test,$(MAKECMDGOALS)),)
-$(info ==> testing on Airflow $(NEWEST) and $(OLDEST), side by side (4 minutes))
+$(info ==> testing on Airflow $(NEWEST) and $(OLDEST), side by side)
 MAKEFLAGS += --jobs=2 --output-sync=target
 endif
 
