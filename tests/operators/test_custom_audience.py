@@ -33,11 +33,15 @@ from airflow_provider_batch.exceptions import (
     InvalidMemberError,
     PushStoppedError,
 )
-from airflow_provider_batch.hooks.batch import _lazy_result_type
 from airflow_provider_batch.operators.custom_audience import CustomAudienceUpdateOperator
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.triggers.custom_audience import CustomAudienceIndexingTrigger, IndexingEvent
 from tests.worker import TaskInstance
+
+try:
+    from airflow.sdk.execution_time.lazy_sequence import LazyXComSequence as LazyResult
+except ImportError:  # Airflow 2
+    from airflow.models.xcom import LazyXComSelectSequence as LazyResult
 
 SOON = {"Retry-After": "0"}
 TOKENS = ["a" * 32, "b" * 32]
@@ -59,7 +63,7 @@ def lazy(items: Iterable[Any]) -> Any:
     """What a mapped task's output is inside a worker, without a database behind it."""
     values = list(items)
 
-    class Lazy(_lazy_result_type()):  # type: ignore[misc]  # of another class in each Airflow
+    class Lazy(LazyResult):
         __slots__ = ()
 
         def __init__(self) -> None:
@@ -344,7 +348,7 @@ def test_what_was_rendered_is_pushed(batch_sandbox: Sandbox, context: Any) -> No
     ("given", "shown"),
     [
         ([f"customer-{number}" for number in range(25_000)], "25,000 ids"),
-        (("customer-1",), "1 ids"),
+        (("customer-1",), "1 id"),
         ({"customer-1", "customer-2"}, "2 ids"),
         ("['customer-1', 'customer-2']", "a text of 28 characters"),
         (lazy([["customer-1"], ["customer-2"]]), "ids in a Lazy of 2"),
@@ -358,7 +362,8 @@ def test_airflow_stores_how_many_ids_there_are(given: Any, shown: str, context: 
 
 
 def test_a_generator_is_shown_without_being_read(batch_sandbox: Sandbox, context: Any) -> None:
-    operator = update(add_ids=(f"customer-{number}" for number in range(3)))
+    operator = update()
+    operator.add_ids = (f"customer-{number}" for number in range(3))
     operator.render_template_fields(context)
     assert stored(operator.add_ids, "add_ids") == "ids in a generator"
     operator.execute(context)
