@@ -244,7 +244,7 @@ def test_rendered_arguments_are_counts_and_reach_the_function(batch_sandbox: San
     shown = {field: repr(getattr(operator, field)) for field in operator.template_fields}
     assert "id-" not in str(shown)
     assert shown["op_args"] == "(2 ids, 'vip')"
-    assert shown["op_kwargs"] == "{'listed': 1 ids, 'named': ids in a dict of 1, 'most': 7}"
+    assert shown["op_kwargs"] == "{'listed': 1 id, 'named': ids in a dict of 1, 'most': 7}"
     assert operator.audience_name == "vip"
     operator.execute(context)
     assert got == [(["id-1", "id-2"], "vip"), {"listed": ("id-3",), "named": {"a": "id-4"}, "most": 7}]

@@ -145,7 +145,7 @@ def test_ids_of_every_alphabet_arrive_as_they_are(hook: BatchHook, batch_sandbox
         " padded ",
         "日本語",
         "🎉",
-        "tab\there",
+        "no-break\u00a0space",
         "x" * 128,
         "é" * 128,
         "a/b?c#d%20",
