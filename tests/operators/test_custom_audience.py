@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any
@@ -40,11 +40,6 @@ from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.triggers.custom_audience import CustomAudienceIndexingTrigger, IndexingEvent
 from tests.worker import TaskInstance
 
-try:
-    from airflow.sdk.execution_time.lazy_sequence import LazyXComSequence as LazyResult
-except ImportError:  # Airflow 2
-    from airflow.models.xcom import LazyXComSelectSequence as LazyResult
-
 SOON = {"Retry-After": "0"}
 TOKENS = ["a" * 32, "b" * 32]
 
@@ -61,11 +56,22 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
         yield sandbox
 
 
+def lazy_result_type() -> type[Sequence[Any]]:
+    try:
+        from airflow.sdk.execution_time.lazy_sequence import LazyXComSequence
+
+        return LazyXComSequence
+    except ImportError:  # Airflow 2
+        from airflow.models.xcom import LazyXComSelectSequence
+
+        return LazyXComSelectSequence
+
+
 def lazy(items: Iterable[Any]) -> Any:
     """What a mapped task's output is inside a worker, without a database behind it."""
     values = list(items)
 
-    class Lazy(LazyResult):
+    class Lazy(lazy_result_type()):  # type: ignore[misc]  # of another class in each Airflow
         __slots__ = ()
 
         def __init__(self) -> None:

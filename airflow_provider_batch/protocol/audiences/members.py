@@ -63,9 +63,8 @@ _CHARACTERS: Final = {
 
 #: Texts that other programs write for a value that is missing, or that could not be computed.
 _NO_VALUES: Final = frozenset(
-    r"nan,NaN,NAN,NaT,<NA>,NA,N/A,None,NULL,null,Null,(null),\N,nil,undefined,#N/A,#REF!,#NAME?,#NUM!,#NULL!,#VALUE!,"
-    "#DIV/0!".split(",")  # noqa: SIM905 - readable
-)
+    ("nan", "NaN", "NAN", "NaT", "<NA>", "NA", "N/A", "#N/A", "None", "NULL", "null", "Null", "(null)", "\\N", "nil")
+) | {"undefined", "#REF!", "#NAME?", "#NUM!", "#NULL!", "#VALUE!", "#DIV/0!"}
 _LONGEST_NO_VALUE: Final = max(map(len, _NO_VALUES))
 #: A number that a spreadsheet or a float has rounded; and a part of it that can be searched for in linear time.
 _ROUNDED: Final = re.compile(r"-?\d[\d.,]*[eE]\+\d+")
