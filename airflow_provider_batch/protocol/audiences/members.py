@@ -48,18 +48,8 @@ _NULLS: Final = {"NoneType": "None", "NAType": "NA", "NaTType": "NaT", "MaskedCo
 #: Never part of an id: control characters (category Cc), line separators, byte order marks, and lone surrogates.
 _FOREIGN: Final = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
 _ASCII_CONTROLS: Final = (*map(chr, range(0x20)), "\x7f")
-_CHARACTERS: Final = {
-    "\0": "NUL",
-    "\a": "BEL",
-    "\t": "a tab",
-    "\n": "a line break",
-    "\r": "a carriage return",
-    "\x1a": "^Z",
-    "\x7f": "DEL",
-    "\u2028": "U+2028 (a line separator)",
-    "\u2029": "U+2029 (a paragraph separator)",
-    "\ufeff": "U+FEFF (a byte order mark)",
-}
+_NAMES: Final = {"\0": "NUL", "\a": "BEL", "\t": "a tab", "\n": "a line break", "\r": "a carriage return", "\x1a": "^Z"}
+_KINDS: Final = {"\u2028": "a line separator", "\u2029": "a paragraph separator", "\ufeff": "a byte order mark"}
 
 #: Texts that other programs write for a value that is missing, or that could not be computed.
 _NO_VALUES: Final = frozenset(
@@ -223,7 +213,7 @@ def _fault(value: str, max_length: int) -> str | None:
 def _foreign_fault(value: str, character: str) -> str:
     if "\ud800" <= character <= "\udfff":
         return "the id has a lone surrogate, which UTF-8 cannot encode. Read the source with the right encoding."
-    name = _CHARACTERS.get(character, f"U+{ord(character):04X} (a control character)")
+    name = _NAMES.get(character, f"U+{ord(character):04X} ({_KINDS.get(character, 'a control character')})")
     if _FOREIGN.search(value.strip()):
         return f"the id contains {name}. Read the source with the right encoding, or remove the character."
     return f"the id begins or ends with {name}. Strip it, or pass trim_ids=True."

@@ -190,7 +190,7 @@ def test_the_quick_look_agrees_on_blanks_and_lengths(values: list[object]) -> No
         ("c-1\u2028", "the id begins or ends with U+2028 (a line separator). Strip it"),
         ("c\u20291", "the id contains U+2029 (a paragraph separator)."),
         ("c\x851", "the id contains U+0085 (a control character)."),
-        ("c-1\x7f", "the id contains DEL."),
+        ("c-1\x7f", "the id contains U+007F (a control character)."),
     ],
 )
 @pytest.mark.parametrize("wrap", [str, Member, lambda text: [text], lambda text: {"id": text}])
