@@ -62,7 +62,7 @@ class RendersIdsAsCounts(BaseOperator):
 
 
 def _rendered(given: Any, value: Any) -> Any:
-    """Return ids as the hook takes them, where what was *given* tells more than the rendered *value*."""
+    """Return ids as the hook takes them, where the rendered *value* alone does not show what was *given*."""
     if value is None and not _is_mapped(given):
         return "None"  # as other templates are rendered whose XCom is missing
     if isinstance(given, list | tuple) and any(isinstance(item, XComArg) for item in given):

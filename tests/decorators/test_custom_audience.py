@@ -257,7 +257,7 @@ def nobody() -> list[str]:
 
 def test_arguments_that_can_be_read_only_once_fail_the_dag_file() -> None:
     with pytest.raises(InvalidArgumentError, match="op_args: a generator can be read only once"):
-        decorated(list, (each for each in "ab"))
+        decorated(lambda ids: ids, (each for each in "ab"))
     with dag(), pytest.raises(InvalidArgumentError, match="ids: a map can be read only once"):
         custom_audience_task(audience_name="vip", task_id="push")(lambda ids: ids)(ids=map(str, [1]))
 
