@@ -51,6 +51,8 @@ class CustomAudienceDecoratedOperator(DecoratedOperator, SourcePushOperator, tak
     ) -> None:
         # The tokens are one value, however the function is annotated.
         kwargs["multiple_outputs"] = False
+        for name, value in (*(("op_args", each) for each in op_args or ()), *(op_kwargs or {}).items()):
+            parameters.check_not_one_pass(name, value)
         super().__init__(python_callable=python_callable, op_args=op_args, op_kwargs=op_kwargs, **kwargs)
 
     def execute(self, context: Context) -> list[str]:

@@ -21,6 +21,7 @@ from airflow_provider_batch.exceptions import (
 )
 from airflow_provider_batch.hooks.audiences import AudienceHook
 from airflow_provider_batch.hooks.lineage import report_audience
+from airflow_provider_batch.hooks.xcoms import concatenated
 from airflow_provider_batch.mirror.guards import Limits, check_not_empty, check_shrink, drift
 from airflow_provider_batch.mirror.plan import Mirror
 from airflow_provider_batch.mirror.run import MirrorRun
@@ -38,6 +39,7 @@ from airflow_provider_batch.protocol.audiences import encode
 from airflow_provider_batch.protocol.audiences.audience import CreatedAudience
 from airflow_provider_batch.protocol.audiences.changes import read_changes
 from airflow_provider_batch.protocol.audiences.chunk import Chunks
+from airflow_provider_batch.protocol.audiences.intake import Intake
 from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS
 from airflow_provider_batch.protocol.audiences.results import MirrorResult, PushResult, result_of
 from airflow_provider_batch.protocol.audiences.writes import AudienceWrites, planned
@@ -92,6 +94,7 @@ class BatchHook(AudienceHook):
         chunk_size: int = 10_000,
         max_concurrency: int | None = None,
         on_invalid_id: OnInvalidId = "fail",
+        trim_ids: bool = False,
         on_rejected_chunk: OnRejectedChunk = "fail",
         create_if_missing: bool = False,
         changes: Iterable[object] | None = None,
@@ -105,7 +108,8 @@ class BatchHook(AudienceHook):
         See https://doc.batch.com/developer/api/mep/custom-audience/1.0/update and
         https://doc.batch.com/developer/api/cep/audiences/update. An id to add and to remove is
         removed; a repeated id is sent once (from a generator: once a chunk). What is in memory, or can be read twice,
-        is checked before the first call; a generator is checked as it flows and never held.
+        is checked before the first call; a generator is checked as it flows and never held, and its first chunk is read
+        before anything is created.
 
         :param audience_name: an existing audience: letters, digits, ``_`` and ``-``, at most 255.
         :param add_ids: ids to add (at most 128 characters in API 1.0): str, int, rows of one column, or
@@ -116,6 +120,7 @@ class BatchHook(AudienceHook):
         :param chunk_size: ids in one call, at most 10,000.
         :param max_concurrency: calls in flight, at most 64; None for the connection's value.
         :param on_invalid_id: ``fail``, or ``skip`` to send the others and count the skipped ones.
+        :param trim_ids: remove the blanks around every id. Otherwise they belong to it, and a warning counts such ids.
         :param on_rejected_chunk: ``fail`` when Batch rejects a chunk (400), or ``bisect`` to send it in halves, and
             their halves, until the rejected ids stand alone; these are counted and reported by position.
         :param create_if_missing: create the audience first if the list of audiences does not have it.
@@ -134,9 +139,9 @@ class BatchHook(AudienceHook):
         """
         window = self._window(max_concurrency)
         writes = self._writes(audience_name, audience_type, chunk_size, on_rejected_chunk, on_rejection)
-        intake = writes.intake(on_invalid_id, self.pause)
+        intake = self._intake(writes, on_invalid_id, trim_ids)
         if changes is None:
-            adds, removes = intake(_concatenated(add_ids), "add_ids"), intake(_concatenated(remove_ids), REMOVE_IDS)
+            adds, removes = intake(concatenated(add_ids), "add_ids"), intake(concatenated(remove_ids), REMOVE_IDS)
         elif add_ids or remove_ids:
             raise InvalidArgumentError("changes: passed together with add_ids or remove_ids. Pass one or the other.")
         else:
@@ -156,6 +161,7 @@ class BatchHook(AudienceHook):
         chunk_size: int = 10_000,
         max_concurrency: int | None = None,
         on_invalid_id: OnInvalidId = "fail",
+        trim_ids: bool = False,
         on_rejected_chunk: OnRejectedChunk = "fail",
         allow_empty: bool = False,
         max_shrink: float | None = None,
@@ -193,8 +199,8 @@ class BatchHook(AudienceHook):
             patience=Patience(poke_interval, indexing_timeout),
         )
         check_limit(max_shrink, "max_shrink")
-        intake = writes.intake(on_invalid_id, self.pause)
-        members = intake(_concatenated(ids), "ids")
+        intake = self._intake(writes, on_invalid_id, trim_ids)
+        members = intake(concatenated(ids), "ids")
         chunks = Chunks(members, intake((), REMOVE_IDS), size=chunk_size, allow_empty=allow_empty)
         chunks.check()
         if max_shrink is not None:
@@ -219,6 +225,7 @@ class BatchHook(AudienceHook):
         chunk_size: int = 10_000,
         max_concurrency: int | None = None,
         on_invalid_id: OnInvalidId = "fail",
+        trim_ids: bool = False,
         on_rejected_chunk: OnRejectedChunk = "fail",
         first_run: FirstRun = "add",
         full_refresh: bool = False,
@@ -266,7 +273,7 @@ class BatchHook(AudienceHook):
         with self._line() as line:
             run = MirrorRun(line, writes, mirror, window, owner, is_sorted, first_run, full_refresh, limits)
             result = run.run(
-                writes.intake(on_invalid_id, self.pause)(_concatenated(ids), "ids"),
+                self._intake(writes, on_invalid_id, trim_ids)(concatenated(ids), "ids"),
                 journal=journal,
                 prepare=partial(self._create_if_missing, writes) if create_if_missing else None,
                 dry_run=dry_run,
@@ -327,6 +334,9 @@ class BatchHook(AudienceHook):
         check_choice("on_rejected_chunk", on_rejected_chunk)
         notify = one_at_a_time(on_rejection) if on_rejection else None
         return AudienceWrites(dialect, audience_name, audience_type, chunk_size, on_rejected_chunk, notify)
+
+    def _intake(self, writes: AudienceWrites, on_invalid_id: OnInvalidId, trim_ids: bool) -> partial[Intake]:
+        return writes.intake(on_invalid_id, trim_ids, partial(self.log.warning, "%s"), self.pause)
 
     def _is_missing(self, writes: AudienceWrites) -> bool:
         return self._find(writes.dialect, writes.audience_name) is None
@@ -410,26 +420,6 @@ def one_at_a_time(on_rejection: OnRejection) -> OnRejection:
 def _file_name(text: str) -> str:
     """Return *text* in a form that can name a folder."""
     return quote(text, safe=" ").replace(".", "%2E")
-
-
-def _concatenated(values: Any) -> Any:
-    """Return the lists of a mapped task's lazy result as one list, and any other value unchanged."""
-    if not isinstance(values, _lazy_result_type()):
-        return values
-    return [
-        value for item in values for value in (item if isinstance(item, list | tuple | set | frozenset) else [item])
-    ]
-
-
-def _lazy_result_type() -> type[Sequence[Any]]:
-    try:
-        from airflow.sdk.execution_time.lazy_sequence import LazyXComSequence
-
-        return LazyXComSequence
-    except ImportError:  # Airflow 2
-        from airflow.models.xcom import LazyXComSelectSequence
-
-        return LazyXComSelectSequence
 
 
 def _declared_form() -> dict[str, Any]:

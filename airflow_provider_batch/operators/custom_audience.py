@@ -122,14 +122,7 @@ class CustomAudienceUpdateOperator(PushOperator, takes=PushParameters):
             self.audience_name,
             add_ids=self.given("add_ids"),
             remove_ids=self.given("remove_ids"),
-            audience_type=self.audience_type,
-            chunk_size=self.chunk_size,
-            max_concurrency=self.max_concurrency,
-            on_invalid_id=self.on_invalid_id,
-            on_rejected_chunk=self.on_rejected_chunk,
-            create_if_missing=self.create_if_missing,
-            journal=journal,
-            dry_run=self.is_dry_run,
+            **self.shared_arguments(journal),
         )
 
 

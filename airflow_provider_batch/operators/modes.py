@@ -84,22 +84,15 @@ class SourcePushOperator(PushOperator, takes=SourceParameters):
         """Return what the mode does; one that differs between the tasks adds here and removes there."""
         if self.mode in ("replace", "mirror"):
             return "the only ids"
+        if expansion.names is None and self.mode == "add":
+            # Those that get another mode from upstream are refused, so the others may go on.
+            return "one action"
         return "actions" if self.mode == "actions" or expansion.varies("mode") else "one action"
 
     def push(self, context: Context, journal: TaskStateJournal | None) -> PushResult:
         """Read the source and send what the mode requires."""
         with rejects_file(self.rejects_path) as on_rejection, self.source(context) as values:
-            common: dict[str, Any] = {
-                "audience_type": self.audience_type,
-                "chunk_size": self.chunk_size,
-                "max_concurrency": self.max_concurrency,
-                "on_invalid_id": self.on_invalid_id,
-                "on_rejected_chunk": self.on_rejected_chunk,
-                "create_if_missing": self.create_if_missing,
-                "on_rejection": on_rejection,
-                "journal": journal,
-                "dry_run": self.is_dry_run,
-            }
+            common = self.shared_arguments(journal) | {"on_rejection": on_rejection}
             if self.mode in ("add", "remove", "actions"):
                 argument = {"add": "add_ids", "remove": "remove_ids", "actions": "changes"}[self.mode]
                 return self.hook.update_custom_audience(self.audience_name, **{argument: values}, **common)

@@ -29,6 +29,7 @@ class PushParameters(AirflowArguments, total=False):
     :param chunk_size: ids in one call, at most 10,000.
     :param max_concurrency: calls in flight, at most 64; None for the connection's setting.
     :param on_invalid_id: ``fail`` before anything is sent, or ``skip`` what is not a valid id and report it.
+    :param trim_ids: remove the blanks around every id. Otherwise they belong to it, and a warning counts such ids.
     :param on_rejected_chunk: ``fail`` when Batch rejects a call (400), or ``bisect``: send it in ever smaller parts
         until the rejected ids stand alone, send the rest, and report their positions.
     :param max_rejected: how many skipped or rejected values are tolerated: a count (int) or a share of all (float).
@@ -52,6 +53,7 @@ class PushParameters(AirflowArguments, total=False):
     chunk_size: Annotated[int, 10_000]
     max_concurrency: Annotated[int | None, None]
     on_invalid_id: Annotated[OnInvalidId, "fail"]
+    trim_ids: Annotated[bool, False]
     on_rejected_chunk: Annotated[OnRejectedChunk, "fail"]
     max_rejected: Annotated[float | None, None]
     skip_on_empty: Annotated[bool, False]

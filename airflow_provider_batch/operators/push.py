@@ -55,6 +55,7 @@ class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
         self.chunk_size = kwargs.pop("chunk_size")
         self.max_concurrency = kwargs.pop("max_concurrency")
         self.on_invalid_id = kwargs.pop("on_invalid_id")
+        self.trim_ids = kwargs.pop("trim_ids")
         self.on_rejected_chunk = kwargs.pop("on_rejected_chunk")
         self.max_rejected = kwargs.pop("max_rejected")
         self.skip_on_empty = kwargs.pop("skip_on_empty")
@@ -70,6 +71,20 @@ class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
     @abstractmethod
     def push(self, context: Context, journal: TaskStateJournal | None) -> PushResult:
         """Send the ids; *journal* holds what an earlier try has sent."""
+
+    def shared_arguments(self, journal: TaskStateJournal | None) -> dict[str, Any]:
+        """Return the arguments that every method of the hook takes that pushes ids."""
+        return {
+            "audience_type": self.audience_type,
+            "chunk_size": self.chunk_size,
+            "max_concurrency": self.max_concurrency,
+            "on_invalid_id": self.on_invalid_id,
+            "trim_ids": self.trim_ids,
+            "on_rejected_chunk": self.on_rejected_chunk,
+            "create_if_missing": self.create_if_missing,
+            "journal": journal,
+            "dry_run": self.is_dry_run,
+        }
 
     @abstractmethod
     def mapped_use(self, expansion: Expansion) -> Use:

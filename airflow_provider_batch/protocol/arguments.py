@@ -191,5 +191,8 @@ def list_in_text(text: str, argument: str) -> list[object]:
             continue
         if isinstance(values, list):
             return values
-    missing = " ('None': the XCom that it was rendered from is missing)" if text.strip() == "None" else ""
-    raise InvalidArgumentError(f"{argument}: a single str is not a list{missing}. {_NATIVE_ADVICE}")
+    if text.strip() == "None":
+        raise InvalidArgumentError(
+            f"{argument}: the XCom that it was rendered from is missing. Return a list upstream, [] for none."
+        )
+    raise InvalidArgumentError(f"{argument}: a single str is not a list. {_NATIVE_ADVICE}")

@@ -35,6 +35,7 @@ class MemberRules:
     :param most_attributes: the most attributes of one member.
     :param tags: whether a member may have tags.
     :param zone: the end of a date: ``Z``, or empty where dates have no time zone.
+    :param trims: whether blanks around an id are removed, which the caller decides.
     """
 
     version: str
@@ -43,6 +44,7 @@ class MemberRules:
     most_attributes: int = limits.NO_LIMIT
     tags: bool = False
     zone: str = ""
+    trims: bool = False
 
 
 @dataclass(frozen=True, slots=True)

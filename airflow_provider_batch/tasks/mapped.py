@@ -89,8 +89,9 @@ def check_mapped(operator: Any, context: Context) -> None:
         raise InvalidArgumentError(
             "mapped_by: one of these mapped tasks may add an id that another removes, and Batch promises no order "
             "between their calls. If all of them only add, or only remove, set that in partial(): the mode, or "
-            "remove_ids=None. If all rows of an id are in one of them, pass mapped_by='id'. Otherwise map tasks that "
-            "only remove, wait for their tokens, and then map others that only add."
+            "remove_ids=None. If each has an audience or a connection of its own, pass mapped_by='audience'; if all "
+            "rows of an id are in one of them, mapped_by='id'. Otherwise map tasks that only remove, wait for their "
+            "tokens, and then map others that only add."
         )
     raise InvalidArgumentError(
         "mapped_by: each of these mapped tasks would remove the ids of the others. Push them from one task, or from "

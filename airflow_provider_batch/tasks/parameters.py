@@ -55,7 +55,7 @@ def _check_calls(name: str, calls: object) -> None:
 #: How the value of a parameter is checked, or what is not a template of a templated one.
 CHECKS: Final[dict[str, Callable[[str, Any], object]]] = {
     **dict.fromkeys(CHOICES, arguments.check_choice),
-    **dict.fromkeys(("skip_on_empty", "create_if_missing", "wait_for_indexing"), arguments.check_switch),
+    **dict.fromkeys(("skip_on_empty", "create_if_missing", "wait_for_indexing", "trim_ids"), arguments.check_switch),
     **dict.fromkeys(("deferrable", "dry_run", "is_sorted", "header"), arguments.check_switch),
     **dict.fromkeys(("allow_empty", "full_refresh"), arguments.read_switch),
     **dict.fromkeys(("max_shrink", "max_changes"), lambda name, limit: arguments.read_limit(limit, name)),
@@ -136,10 +136,20 @@ def check(task: Any, parameters: Mapping[str, Parameter], given: Mapping[str, An
     """
     for name in [each for each in parameters if each in given]:
         value, default = given[name], parameters[name].default
+        check_not_one_pass(name, value)
         if name in CHECKS and not (value is default is None or _is_template(task, name, value)):
             CHECKS[name](name, value)
         if name in _LIMITED and value != default and (fault := _without_effect(task, parameters, given, name)):
             raise InvalidArgumentError(f"{name}: {value!r:.80} {fault}")
+
+
+def check_not_one_pass(name: str, value: object) -> None:
+    """Check that *value* can be read repeatedly: of a generator, a DAG's stored form would have the address."""
+    if isinstance(value, Iterator):
+        raise InvalidArgumentError(
+            f"{name}: a {type(value).__name__} can be read only once, and a DAG file is parsed again and again. Pass a "
+            "list or an upstream task's output, or yield the values in a @task.custom_audience function."
+        )
 
 
 def _is_template(task: Any, name: str, value: object) -> bool:

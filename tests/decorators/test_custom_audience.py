@@ -12,7 +12,12 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, TaskDeferred, task
 
 from airflow_provider_batch.decorators.custom_audience import CustomAudienceDecoratedOperator, custom_audience_task
-from airflow_provider_batch.exceptions import BatchServerError, InvalidMemberError, PushStoppedError
+from airflow_provider_batch.exceptions import (
+    BatchServerError,
+    InvalidArgumentError,
+    InvalidMemberError,
+    PushStoppedError,
+)
 from airflow_provider_batch.operators.rendered_ids import RenderedIds
 from airflow_provider_batch.protocol.audiences.members import Change, Member
 from airflow_provider_batch.sandbox import Fault, Sandbox
@@ -336,6 +341,13 @@ def test_rendered_arguments_are_counts_and_reach_the_function(batch_sandbox: San
 
 def nobody() -> list[str]:
     return []
+
+
+def test_arguments_that_can_be_read_only_once_fail_the_dag_file() -> None:
+    with pytest.raises(InvalidArgumentError, match="op_args: a generator can be read only once"):
+        decorated(lambda ids: ids, (each for each in "ab"))
+    with dag(), pytest.raises(InvalidArgumentError, match="ids: a map can be read only once"):
+        custom_audience_task(audience_name="vip", task_id="push")(lambda ids: ids)(ids=map(str, [1]))
 
 
 def test_what_does_not_fit_fails_the_dag_file() -> None:

@@ -147,13 +147,33 @@ def test_ids_of_every_alphabet_arrive_as_they_are(hook: BatchHook, batch_sandbox
         " padded ",
         "日本語",
         "🎉",
-        "tab\there",
+        "no-break\u00a0space",
         "x" * 128,
         "é" * 128,
         "a/b?c#d%20",
     }
     hook.update_custom_audience("vip", add_ids=given)
     assert batch_sandbox.members("vip") == given
+
+
+def test_ids_that_may_be_mistakes_are_sent_and_warned_of_once(
+    hook: BatchHook, batch_sandbox: Sandbox, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hook.update_custom_audience("vip", add_ids=iter(["a", " b", "nan"]), remove_ids=["c", "NULL", "null"], chunk_size=2)
+    assert batch_sandbox.members("vip") == {"a", " b", "nan"}
+    # Airflow 3 prints what it logs outside a worker.
+    places = (caplog.text, capsys.readouterr().out)
+    for warning in (
+        "ids with blanks around them (sent as they are; trim_ids=True removes the blanks): 1, the first at add_ids[1]",
+        "vip: ids that look like missing values, such as nan or NULL (sent as they are): 1, the first at add_ids[2]",
+        "vip: ids that look like missing values, such as nan or NULL (sent as they are): 2, the first at remove_ids[1]",
+    ):
+        assert max(place.count(warning) for place in places) == 1
+
+
+def test_trim_ids_is_a_switch(hook: BatchHook) -> None:
+    with pytest.raises(InvalidArgumentError, match="trim_ids: 'False' is neither True nor False"):
+        hook.update_custom_audience("vip", add_ids=["a"], trim_ids="False")  # type: ignore[arg-type]
 
 
 def test_advertising_ids_are_sent_as_such(recorded: Sandbox) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,12 +20,16 @@ from airflow_provider_batch.exceptions import (
     BatchProtocolError,
     BatchRequestError,
     BatchServerError,
+    EmptySetError,
     InvalidArgumentError,
+    InvalidMemberError,
 )
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.protocol.audiences.audience import IndexingState
 from airflow_provider_batch.protocol.audiences.members import Member
 from airflow_provider_batch.sandbox import Fault
+from airflow_provider_batch.sources.columns import Columns
+from airflow_provider_batch.sources.sql import SqlSource
 from tests.stages import OpenStage, Stage, on
 from tests.transport.servers import Asked, RawServer, answer
 
@@ -294,6 +302,55 @@ def test_nothing_is_created_for_ids_that_are_none_or_a_dry_run(stage: Stage) -> 
     hook.update_custom_audience(
         "new", add_ids=["a"], audience_type=stage.audience_type, create_if_missing=True, dry_run=True
     )
+    assert stage.verbs == []
+
+
+def queried(first: object) -> SqlSource:
+    connection = sqlite3.connect(":memory:")
+    connection.execute("CREATE TABLE members (id)")
+    connection.executemany("INSERT INTO members VALUES (?)", [(first,), ("b",), ("c",)])
+    hook: Any = SimpleNamespace(get_conn=lambda: connection)
+    return SqlSource(hook, "SELECT id FROM members", None, Columns())
+
+
+@pytest.mark.parametrize("make", [lambda first: iter([first, "b", "c"]), queried], ids=["generator", "query"])
+@pytest.mark.parametrize("verb", ["add", "remove", "replace", "mirror"])
+@pytest.mark.parametrize("trim_ids", [False, True])
+def test_nothing_is_created_before_the_first_ids_are_checked(
+    make: Callable[[object], Any], verb: str, trim_ids: bool, stage: Stage, tmp_path: Path
+) -> None:
+    hook = stage.connect()
+
+    def push(given: Any) -> None:
+        how: Any = {
+            "audience_type": stage.audience_type,
+            "create_if_missing": True,
+            "chunk_size": 2,
+            "trim_ids": trim_ids,
+            "poke_interval": 0.01,
+        }
+        if verb == "mirror":
+            hook.mirror_custom_audience("new", given, snapshot_path=tmp_path, **how)
+        elif verb == "replace":
+            hook.replace_custom_audience("new", given, **how)
+        else:
+            del how["poke_interval"]
+            hook.update_custom_audience("new", **{f"{verb}_ids": given}, **how)
+
+    with pytest.raises(InvalidMemberError, match=r"_?ids\[0\].*: the id is missing \(None\)"):
+        push(make(None))
+    assert stage.verbs == []
+    push(make(" a"))
+    assert set(stage.verbs) >= {"list", "create"}
+    expected = set() if verb == "remove" else {"a" if trim_ids else " a", "b", "c"}
+    assert set(stage.sandbox.members("new", stage.version.key)) == expected
+
+
+def test_nothing_is_created_for_a_replace_by_an_empty_generator(stage: Stage) -> None:
+    with pytest.raises(EmptySetError):
+        stage.connect().replace_custom_audience(
+            "new", iter(()), audience_type=stage.audience_type, create_if_missing=True
+        )
     assert stage.verbs == []
 
 

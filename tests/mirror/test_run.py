@@ -533,6 +533,7 @@ def test_a_run_that_is_stopped_commits_nothing_and_gives_its_claim_back(
     assert not any(path.name.startswith(("claim", "head")) for path in tmp_path.rglob("*"))
     before = len(sent(sandbox))
     assert number <= before <= 3
+    clock.now += 10  # the next run waits for the writes of the stopped one
     mirror(tmp_path, given, chunk_size=1, owner="another")
     assert len(sent(sandbox)) == before + 3
 

@@ -32,7 +32,9 @@ def tries(context: Any, store: Store) -> Any:
 
 def update(**arguments: Any) -> CustomAudienceUpdateOperator:
     given = {"add_ids": IDS, "chunk_size": 2, "max_concurrency": 1, **arguments}
-    return CustomAudienceUpdateOperator(task_id="update", audience_name="vip", **given)
+    operator = CustomAudienceUpdateOperator(task_id="update", audience_name="vip", **given | {"add_ids": None})
+    operator.add_ids = given["add_ids"]  # a DAG file may not have a generator
+    return operator
 
 
 def fail_at_the_third_chunk(batch_sandbox: Sandbox, tries: Any, **arguments: Any) -> None:

@@ -46,7 +46,9 @@ def create(stage: Stage, **arguments: Any) -> CustomAudienceCreateOperator:
 
 def replace(stage: Stage, **arguments: Any) -> CustomAudienceReplaceOperator:
     given = {"ids": IDS, "audience_type": stage.audience_type, "poke_interval": 0.1, **arguments}
-    return CustomAudienceReplaceOperator(**{"task_id": "replace", "audience_name": "vip", **given})
+    operator = CustomAudienceReplaceOperator(**{"task_id": "replace", "audience_name": "vip", **given, "ids": None})
+    operator.ids = given["ids"]  # a DAG file may not have a generator
+    return operator
 
 
 def delete(stage: Stage, **arguments: Any) -> CustomAudienceDeleteOperator:

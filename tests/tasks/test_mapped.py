@@ -157,9 +157,28 @@ def test_arguments_of_an_upstream_task_may_be_anything_that_is_not_fixed() -> No
     with pytest.raises(InvalidArgumentError, match=r"set that in partial\(\): the mode, or remove_ids=None"):
         checked(lambda: update().expand_kwargs(upstream()), {"add_ids": ["a"]})
     checked(lambda: update(remove_ids=None).expand_kwargs(upstream()), {"add_ids": ["a"]})
-    with pytest.raises(InvalidArgumentError, match=r"set that in partial\(\): the mode"):
-        checked(lambda: sql(None).expand_kwargs(upstream()), {"parameters": SHARDS[0]})
     checked(lambda: sql("add").expand_kwargs(upstream()), {"parameters": SHARDS[0]})
+
+
+def test_the_default_mode_holds_for_the_arguments_of_an_upstream_task_unless_they_have_another() -> None:
+    """The audience and the query of each country, from an upstream task."""
+
+    @task
+    def countries() -> list[dict[str, Any]]:
+        return []
+
+    def make() -> Any:
+        return SqlToCustomAudienceOperator.partial(task_id="push", conn_id="warehouse", sql="SELECT 1").expand_kwargs(
+            countries()
+        )
+
+    given = {"audience_name": "vip_fr", "parameters": {"country": "FR"}}
+    checked(make, given)
+    with pytest.raises(InvalidArgumentError, match="or a connection of its own, pass mapped_by='audience'"):
+        checked(make, {**given, "mode": "remove"})
+    with pytest.raises(InvalidArgumentError, match=ONLY_IDS):
+        checked(make, {**given, "mode": "replace"})
+    checked(make, {**given, "mode": "replace", "mapped_by": "audience"})
 
 
 class Sync(CustomAudienceUpdateOperator):

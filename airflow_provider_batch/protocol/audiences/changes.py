@@ -7,44 +7,25 @@ and its last change is known at the end of the stream. Every id is therefore hel
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
-from airflow_provider_batch.protocol.arguments import OnInvalidId
 from airflow_provider_batch.protocol.audiences.block import Block
 from airflow_provider_batch.protocol.audiences.intake import Intake
 from airflow_provider_batch.protocol.audiences.members import NO_ACTION, REMOVE_IDS, AnnotatedId, Change, normalize
 from airflow_provider_batch.protocol.dialect import MemberRules
-from airflow_provider_batch.protocol.rows import OnRejection
 
 
-def read_changes(
-    changes: object,
-    *,
-    audience_name: str,
-    rules: MemberRules,
-    block_size: int,
-    on_invalid_id: OnInvalidId = "fail",
-    on_rejection: OnRejection | None = None,
-    checkpoint: Callable[[], None] | None = None,
-) -> tuple[Intake, Intake]:
+def read_changes(changes: object, *, rules: MemberRules, **how: Any) -> tuple[Intake, Intake]:
     """
     Read all *changes* and return the two sides of the push, which have no id in common.
 
+    :param how: the other parameters of :class:`Intake`.
     :raises InvalidMemberError: for the first value that is not a valid change, unless such values are skipped.
     """
-    intake = Intake(
-        changes,
-        "changes",
-        audience_name=audience_name,
-        rules=rules,
-        block_size=block_size,
-        on_invalid_id=on_invalid_id,
-        on_rejection=on_rejection,
-        checkpoint=checkpoint,
-    )
+    intake = Intake(changes, "changes", rules=rules, **how)
     last: dict[str, tuple[str, int, bool]] = {}
     given = 0
-    for position, value, reject in intake.values():
+    for position, value, place in intake.values():
         given += 1
         try:
             if not isinstance(value, Change):
@@ -54,11 +35,12 @@ def read_changes(
                 raise ValueError(NO_ACTION)
             id_ = normalize(value.value, rules, removes=value.action == "remove")
         except ValueError as error:
-            reject(str(error))
+            intake.reject(position, value, place, str(error))
             continue
+        intake.note_doubt(id_, position, place)
         last[id_] = (id_, position, value.action == "remove")
     intake.duplicates = given - intake.rejected - len(last)
-    removes = Intake((), REMOVE_IDS, audience_name=audience_name, rules=rules, block_size=block_size)
+    removes = Intake((), REMOVE_IDS, rules=rules, **how)
     return intake.holding(_side(last, "add_ids")), removes.holding(_side(last, REMOVE_IDS))
 
 

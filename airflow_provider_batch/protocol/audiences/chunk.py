@@ -16,9 +16,9 @@ later would need a wait for the indexing of every removal in between.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, KeysView, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice
+from itertools import chain, filterfalse, islice
 from typing import Protocol
 
 from airflow_provider_batch.protocol.audiences.block import Block
@@ -97,12 +97,14 @@ class Chunks:
 
     def check(self) -> None:
         """
-        Read all ids that can be read without using them up.
+        Read all ids that can be read without using them up, then the first ones of those that cannot.
 
         :raises InvalidMemberError: for the first invalid value, unless such values are skipped.
         """
         self._adds.check()
         self._removes.check()
+        self._adds.begin()
+        self._removes.begin()
 
     @property
     def restartable(self) -> bool:
@@ -140,7 +142,7 @@ class Chunks:
         number = 0
         adding: dict[str, None] = {}
         removing: dict[str, None] = {}
-        origins: tuple[Block, ...] = ()
+        origins: list[Block] = []  # with the ids of the two buckets and no others, however often each was given
         for block in self._one_action_each():
             bucket, older = (removing, adding) if block.removes else (adding, removing)
             if not adding and not removing and len(block) == self._size and len(set(block)) == self._size:
@@ -148,22 +150,21 @@ class Chunks:
                 number += 1
                 adds_only = bucket is adding
                 yield Chunk(number, block if adds_only else (), () if adds_only else block, (block,))
-                origins = ()
+                origins.clear()
                 continue
-            before = len(bucket)
-            bucket.update(dict.fromkeys(block))
-            self._duplicates += before + len(block) - len(bucket)
-            origins += (block,)
+            new = self._new(block, bucket)
+            if new:
+                origins.append(new)
             while len(adding) + len(removing) >= self._size:
                 number += 1
                 first = _take(older, self._size)
                 second = _take(bucket, self._size - len(first))
                 add_ids, remove_ids = (second, first) if bucket is adding else (first, second)
-                yield Chunk(number, add_ids, remove_ids, origins)
+                yield Chunk(number, add_ids, remove_ids, tuple(origins))
                 # The ids that are left are of the last block: no block is larger than a chunk.
-                origins = (block,)
+                origins = [new]
         if adding or removing or (self._allow_empty and number == 0):
-            yield Chunk(number + 1, list(adding), list(removing), origins)
+            yield Chunk(number + 1, list(adding), list(removing), tuple(origins))
 
     def _one_action_each(self) -> Iterator[Block]:
         adds, removes = self._adds.blocks(), self._removes.blocks()
@@ -175,9 +176,9 @@ class Chunks:
         adds, removes = chain([first_add], adds), chain([first_remove], removes)
         if self._adds.is_held and not self._removes.is_held:
             return self._removes_first(list(adds), removes)
-        held = list(removes)
-        removed = {id_ for block in held for id_ in block}
-        return chain(self._kept(adds, removed), self._once(held, removed))
+        removed: dict[str, None] = {}
+        held = [self._new(block, removed) for block in removes]
+        return chain(self._kept(adds, removed.keys()), filter(None, held))
 
     def _removes_first(self, held: list[Block], removes: Iterator[Block]) -> Iterator[Block]:
         added = {id_ for block in held for id_ in block}
@@ -188,18 +189,24 @@ class Chunks:
         for block in held:
             yield self._filtered(block, added.__contains__)
 
-    def _kept(self, adds: Iterator[Block], removed: set[str]) -> Iterator[Block]:
+    def _kept(self, adds: Iterator[Block], removed: KeysView[str]) -> Iterator[Block]:
         for block in adds:
             yield block if removed.isdisjoint(block) else self._filtered(block, lambda id_: id_ not in removed)
 
-    def _once(self, held: list[Block], removed: set[str]) -> Iterator[Block]:
+    def _new(self, block: Block, known: dict[str, None]) -> Block:
+        """Return the ids that are not among the known ones, each once, and add them to these."""
+        unique = dict.fromkeys(block)
+        left = set(filterfalse(known.__contains__, unique))
+        known.update(unique)
+        if len(left) == len(block):
+            return block
+
         def is_first(id_: str) -> bool:
-            if first := id_ in removed:
-                removed.remove(id_)
+            if first := id_ in left:
+                left.remove(id_)
             return first
 
-        # All additions have passed before the first of these is read, so the set may be emptied.
-        return (self._filtered(block, is_first) for block in held)
+        return self._filtered(block, is_first)
 
     def _filtered(self, block: Block, keep: Callable[[str], bool]) -> Block:
         kept = block.only(keep)

@@ -23,6 +23,9 @@ _STATES: Final = {
 #: CEP's answers name a type in another way than its requests; unknown names are passed on unchanged.
 _TYPES: Final = {"CUSTOM_ID": "custom_ids"}
 
+#: More than there are people; a larger number could not be a float.
+_MOST_IDS: Final = 2**63
+
 
 def indexing_token(response: Response, request: Request) -> str:
     """Return the indexing token, which the answer to an accepted push must have."""
@@ -84,11 +87,12 @@ def _offset(items: int, request: Request) -> int | None:
 
 def _audience(view: Mapping[str, Any], audience_name: str) -> CustomAudience:
     state, kind = typed(view.get("indexing_state"), str), typed(view.get("type"), str)
+    nb_ids = typed(view.get("nb_ids"), int)
     return CustomAudience(
         name=typed(view.get("name"), str) or audience_name,
         type=kind and _TYPES.get(kind, kind),
         description=typed(first(view, "description", "display_name"), str),
-        nb_ids=typed(view.get("nb_ids"), int),
+        nb_ids=nb_ids if nb_ids is None or nb_ids <= _MOST_IDS else None,
         created=moment(view.get("created")),
         updated=moment(view.get("updated")),
         indexing_state=None if state is None else _STATES.get(state, IndexingState.UNKNOWN),

@@ -82,6 +82,8 @@ def check_audience_name(audience_name: object) -> str:
 
     :raises InvalidArgumentError: if it is not: https://doc.batch.com/api/custom-audience/1.0/create
     """
+    if audience_name == "None":
+        raise InvalidArgumentError("audience_name: 'None' is what a template without a value renders to. Correct it.")
     if not isinstance(audience_name, str) or not limits.AUDIENCE_NAME.fullmatch(audience_name):
         shown = repr(audience_name[:80]) if isinstance(audience_name, str) else type(audience_name).__name__
         raise InvalidArgumentError(

@@ -3,20 +3,22 @@ One whole argument (``add_ids``, ``remove_ids`` or ``ids``) -> blocks of checked
 
 How early an invalid value is found, and at what cost in memory, depends on the kind of argument. A collection is in
 memory already: it is checked and deduplicated before the first call. What can be read twice (a file) is read once just
-to be checked. What can be read only once (a generator, a query) is checked as it flows and never held.
+to be checked. What can be read only once (a generator, a query) is checked as it flows and never held; its first block
+is read before the first call.
 """
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Final, TypeVar
 
 from airflow_provider_batch.exceptions import InvalidArgumentError, counted
 from airflow_provider_batch.protocol.arguments import OnInvalidId, check_choice, list_in_text
 from airflow_provider_batch.protocol.audiences.block import Block
-from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS, AnnotatedId, are_ids, normalize
+from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS, AnnotatedId, are_ids, doubt, normalize
 from airflow_provider_batch.protocol.dialect import MemberRules
 from airflow_provider_batch.protocol.rows import NAMED_REJECTIONS, OnRejection, Place, Rejection, Rows
 
@@ -40,6 +42,7 @@ class Intake:
     :param block_size: the most values in one block.
     :param on_rejection: called with each value that is skipped.
     :param checkpoint: called for each block of values; what it raises ends the reading.
+    :param on_doubt: called once for each kind of valid ids that may be mistakes, with their number and first place.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Intake:
         on_invalid_id: OnInvalidId = "fail",
         on_rejection: OnRejection | None = None,
         checkpoint: Callable[[], None] | None = None,
+        on_doubt: Callable[[str], object] | None = None,
     ) -> None:
         self.argument = argument
         self._audience_name = audience_name
@@ -65,7 +69,11 @@ class Intake:
         self._skip = on_invalid_id == "skip"
         self._on_rejection = on_rejection
         self._checkpoint = checkpoint
+        self._on_doubt = on_doubt
+        self._doubts: Counter[str] = Counter()
+        self._first_doubts: dict[str, str] = {}
         self._values = _iterable(value, argument)
+        self._begun: Iterator[Block] | None = None
         self._ids: Block | None = None
         self._checked: int | None = None
 
@@ -102,27 +110,35 @@ class Intake:
         elif self.rereadable and not self._skip:
             self._checked = sum(map(len, self._normalized()))
 
+    def begin(self) -> None:
+        """
+        Read the first ids of what :meth:`check` did not read; :meth:`blocks` then starts with these.
+
+        :raises InvalidMemberError: as :meth:`check`.
+        """
+        if self.total is None:
+            blocks = self._normalized()
+            first = next(filter(None, blocks), None)
+            self._begun = chain(filter(None, [first]), blocks)
+            if first is None:
+                self._checked = 0
+
     def hold(self) -> None:
         """
         Read all values and keep each id once, so that their number is known.
 
         :raises InvalidMemberError: as :meth:`check`.
         """
-        if not self.is_held:
-            self.rejected = 0
-            self.rejections.clear()
-            self._ids = self._unique()
-
-    def _unique(self) -> Block:
-        blocks = list(self._normalized())
-        given = [id_ for block in blocks for id_ in block]
-        positions = [position for block in blocks for position in block.positions]
-        # Backwards, so that the first of several places wins.
-        places = dict(zip(reversed(given), reversed(positions), strict=True))
-        self.duplicates = len(given) - len(places)
-        unique = dict.fromkeys(given)
-        annotated = any(block.annotated for block in blocks)
-        return Block(unique, self.argument, [places[id_] for id_ in unique], annotated=annotated)
+        if self.is_held:
+            return
+        places: dict[str, int] = {}
+        given, annotated = 0, False
+        for block in self._read_blocks():
+            deque(map(places.setdefault, block, block.positions), maxlen=0)  # the first of several places wins
+            given += len(block)
+            annotated |= block.annotated
+        self.duplicates = given - len(places)
+        self._ids = Block(places, self.argument, list(places.values()), annotated=annotated)
 
     def blocks(self) -> Iterator[Block]:
         """Yield the ids in order, without empty blocks; a collection's once each, a stream's as they come."""
@@ -133,9 +149,7 @@ class Intake:
                 yield Block(self._ids[part], self.argument, positions, annotated=self._ids.annotated)
             return
         seen = 0
-        self.rejected = 0
-        self.rejections.clear()
-        for block in self._normalized():
+        for block in self._read_blocks():
             seen += len(block)
             if block:
                 yield block
@@ -145,7 +159,15 @@ class Intake:
                 "it was sent. Pass a list, or an iterable that yields the same values every time."
             )
 
+    def _read_blocks(self) -> Iterator[Block]:
+        """Return all blocks, those that were read already among them."""
+        begun, self._begun = self._begun, None
+        return self._normalized() if begun is None else begun
+
     def _normalized(self) -> Iterator[Block]:
+        self.rejected = 0
+        self.rejections.clear()
+        self._doubts.clear()
         start = 0
         for values, place in self._read():
             if are_ids(values, self._rules.max_id_length):
@@ -155,6 +177,7 @@ class Intake:
                 annotated = AnnotatedId in set(map(type, ids.values()))
                 yield Block(ids.values(), self.argument, list(ids), place, annotated=annotated)
             start += len(values)
+        self._report_doubts()
 
     def _read(self) -> Iterator[tuple[list[object], Place | None]]:
         """Yield the values block by block, and the function that names their positions."""
@@ -174,13 +197,14 @@ class Intake:
             yield rows.values, partial(_placed, rows.place, start)
             start += len(rows.values)
 
-    def values(self) -> Iterator[tuple[int, object, Callable[[str], None]]]:
-        """Yield each raw value with its position, and a function that rejects it for a reason."""
+    def values(self) -> Iterator[tuple[int, object, Place | None]]:
+        """Yield each raw value with its position, and the function that names it."""
         start = 0
         for values, place in self._read():
             for position, value in enumerate(values, start):
-                yield position, value, partial(self._reject, position, value, place)
+                yield position, value, place
             start += len(values)
+        self._report_doubts()
 
     def holding(self, ids: Block) -> Intake:
         """Return this intake with the unique *ids* in place of its values."""
@@ -191,11 +215,15 @@ class Intake:
         removes = self.argument == REMOVE_IDS
         for position, value in enumerate(values, start):
             try:
-                yield position, normalize(value, self._rules, removes=removes)
+                id_ = normalize(value, self._rules, removes=removes)
             except ValueError as error:
-                self._reject(position, value, place, str(error))
+                self.reject(position, value, place, str(error))
+            else:
+                self.note_doubt(id_, position, place)
+                yield position, id_
 
-    def _reject(self, position: int, value: object, place: Place | None, reason: str) -> None:
+    def reject(self, position: int, value: object, place: Place | None, reason: str) -> None:
+        """Skip and count an invalid value, or raise its error."""
         rejection = Rejection(self.argument, position, reason, place(position) if place else "")
         if not self._skip:
             raise rejection.error(self._audience_name, _SKIP)
@@ -204,6 +232,20 @@ class Intake:
             self.rejections.append(rejection)
         if self._on_rejection is not None:
             self._on_rejection(rejection, value)
+
+    def note_doubt(self, id_: str, position: int, place: Place | None) -> None:
+        """Count a valid id if it may be a mistake."""
+        if kind := doubt(id_):
+            if not self._doubts[kind]:
+                where = Rejection(self.argument, position, kind, place(position) if place else "").where
+                self._first_doubts[kind] = where
+            self._doubts[kind] += 1
+
+    def _report_doubts(self) -> None:
+        if (on_doubt := self._on_doubt) is not None:
+            self._on_doubt = None
+            for kind, count in self._doubts.items():
+                on_doubt(f"{self._audience_name}: {kind}: {count:,}, the first at {self._first_doubts[kind]}")
 
 
 def _placed(place: Place, start: int, position: int) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from airflow_provider_batch.exceptions import BatchRequestError
-from airflow_provider_batch.protocol.arguments import OnInvalidId, OnRejectedChunk
+from airflow_provider_batch.protocol.arguments import OnInvalidId, OnRejectedChunk, check_switch
 from airflow_provider_batch.protocol.audiences import encode
 from airflow_provider_batch.protocol.audiences.chunk import Chunk
 from airflow_provider_batch.protocol.audiences.conversations import (
@@ -54,16 +54,22 @@ class AudienceWrites:
         return self.replaces
 
     def intake(
-        self, on_invalid_id: OnInvalidId = "fail", checkpoint: Callable[[], None] | None = None
+        self,
+        on_invalid_id: OnInvalidId = "fail",
+        trim_ids: bool = False,
+        on_doubt: Callable[[str], object] | None = None,
+        checkpoint: Callable[[], None] | None = None,
     ) -> partial[Intake]:
         """Return the function that checks the values of one argument; *checkpoint* may end that."""
+        check_switch("trim_ids", trim_ids)
         return partial(
             Intake,
             audience_name=self.audience_name,
-            rules=self.dialect.members,
+            rules=replace(self.dialect.members, trims=trim_ids),
             block_size=self.chunk_size,
             on_invalid_id=on_invalid_id,
             on_rejection=self.on_rejection,
+            on_doubt=on_doubt,
             checkpoint=checkpoint,
         )
 

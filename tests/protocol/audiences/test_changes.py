@@ -29,6 +29,17 @@ def read(
     return read_changes(changes, audience_name="vip", rules=V2, block_size=size, on_invalid_id=on_invalid_id, **more)
 
 
+def test_changes_that_may_be_mistakes_are_reported() -> None:
+    doubts: list[str] = []
+    read(
+        [Change("add", "a"), Change("remove", "nan"), Change("add", "b "), Change("add", "NaN")], on_doubt=doubts.append
+    )
+    assert [doubt.rpartition(": ")[2] for doubt in doubts] == [
+        "2, the first at changes[1]",
+        "1, the first at changes[2]",
+    ]
+
+
 def ids(intake: Intake) -> list[str]:
     return [id_ for block in intake.blocks() for id_ in block]
 

@@ -394,6 +394,7 @@ def test_a_view_with_nothing_but_a_state_is_enough() -> None:
         {"name": None, "type": None, "description": None, "nb_ids": None, "created": None, "updated": None},
         {"name": "", "type": True, "description": {}, "nb_ids": True, "created": "", "updated": "yesterday"},
         {"nb_ids": 7.5},
+        {"nb_ids": 10**400},
     ],
 )
 def test_fields_of_another_type_are_taken_for_missing(answer: dict[str, object]) -> None:

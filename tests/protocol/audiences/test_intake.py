@@ -5,7 +5,7 @@ import io
 import json
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
@@ -50,6 +50,53 @@ class Repeatable:
     def __iter__(self) -> Iterator[object]:
         self.readings += 1
         yield from self.values
+
+
+@pytest.mark.parametrize("make", [list, iter, lambda values: Repeatable(*values)])
+@pytest.mark.parametrize("held", [False, True])
+def test_ids_that_may_be_mistakes_are_reported_once_by_number_and_first_place(
+    make: Callable[[list[object]], Any], held: bool
+) -> None:
+    doubts: list[str] = []
+    given = make(["a", "b ", "c", "nan", " d", Member(" e"), "NULL", "1.5E+7", "f"])
+    made = Intake(given, "ids", audience_name="vip", rules=MEP_1_1.members, block_size=3, on_doubt=doubts.append)
+    made.check()
+    made.begin()
+    if held:
+        made.hold()
+    assert [id_ for block in made.blocks() for id_ in block] == [
+        "a",
+        "b ",
+        "c",
+        "nan",
+        " d",
+        " e",
+        "NULL",
+        "1.5E+7",
+        "f",
+    ]
+    assert doubts == [
+        "vip: ids with blanks around them (sent as they are; trim_ids=True removes the blanks): 3, the first at ids[1]",
+        "vip: ids that look like missing values, such as nan or NULL (sent as they are): 2, the first at ids[3]",
+        "vip: ids that look like rounded numbers, such as 1.2E+15 (sent as they are): 1, the first at ids[7]",
+    ]
+
+
+def test_the_first_ids_of_a_stream_are_read_once_and_early() -> None:
+    source = Metered([None, "", "", "a", "b", "c", "d", "e"])
+    made = checked(source, on_invalid_id="skip")
+    assert source.read == 0
+    made.begin()
+    assert (source.read, made.total, made.rejected) == (6, None, 3)
+    assert list(made.blocks()) == [["a", "b", "c"], ["d", "e"]]
+    assert (made.rejected, [each.position for each in made.rejections]) == (3, [0, 1, 2])
+
+
+def test_a_stream_without_ids_is_known_to_be_empty_once_it_began() -> None:
+    made = checked(iter(()))
+    made.begin()
+    assert made.total == 0
+    assert list(made.blocks()) == []
 
 
 class Shared:
@@ -145,7 +192,7 @@ def test_a_named_temporary_file_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "a", "None", "a,b", "{{ ids }}", "{'a': 1}", "('a', 'b')", '"a"', "42", "null", "[", "['a'", "[a, b]", "[]]"],
+    ["", "a", "a,b", "{{ ids }}", "{'a': 1}", "('a', 'b')", '"a"', "42", "null", "[", "['a'", "[a, b]", "[]]"],
 )
 def test_a_single_text_is_refused_with_advice(text: str) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
