@@ -275,7 +275,7 @@ def test_the_files_of_the_first_format_are_read(path: Any) -> None:
     mirror, batch = mirror_at(path), Batch()
     run(mirror, batch, plain("ab"))
     broken_off(mirror, batch, plain("abc"), calls=1)
-    head, pending = newest(mirror, ".head.json"), newest(mirror, ".pending.gz")
+    pending = newest(mirror, ".pending.gz")
     fields = {name: value for name, value in head_of(mirror).items() if name not in ("settled", "echoes")}
     note, ids = gzip.decompress(mirror.folder.read(pending) or b"").split(b"\n", 1)
     old_note = {name: value for name, value in json.loads(note).items() if name not in ("sha256", "known")}
@@ -283,7 +283,8 @@ def test_the_files_of_the_first_format_are_read(path: Any) -> None:
         if name != fields["snapshot"]:
             mirror.folder.delete(name)
     mirror.folder.write("head.json", json.dumps(fields | {"format": 1}).encode())
-    mirror.folder.write("00000001.pending.gz", gzip.compress(json.dumps(old_note | {"format": 1}).encode() + b"\n" + ids))
+    old_pending = json.dumps(old_note | {"format": 1}).encode() + b"\n" + ids
+    mirror.folder.write("00000001.pending.gz", gzip.compress(old_pending))
     sent(batch)
     with mirror.plan(blocks(plain("ab"))) as plan:
         assert (plan.before, list(plan.adds), list(plan.removes)) == (2, [], ["c"])
