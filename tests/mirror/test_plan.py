@@ -510,6 +510,25 @@ def test_a_run_that_slept_too_long_does_not_commit(path: Any) -> None:
     assert run(mirror, batch, plain("cd")).is_empty
 
 
+def test_a_call_that_comes_later_than_two_other_runs_is_mended_by_the_next_one(path: Any) -> None:
+    clock, batch = Clock(START), Batch()
+
+    def frozen() -> None:
+        with mirror_at(path, clock).plan(blocks(plain("ab"))) as plan, plan.begin("first") as transaction:
+            for ids in ("cd", "cde"):
+                clock.now += LIFETIME + 1
+                run(mirror_at(path, clock), batch, plain(ids), owner=ids)
+            next(batch.calls(plan))  # between its look at the claim and this call it did nothing
+            transaction.look()
+
+    with pytest.raises(MirrorConflictError):
+        frozen()
+    assert batch.audience == plain("cdeab")
+    run(mirror_at(path, clock), batch, plain("cde"))
+    assert batch.audience == plain("cde")
+    assert run(mirror_at(path, clock), batch, plain("cde")).is_empty
+
+
 def test_a_run_that_was_slow_but_alone_goes_on(path: Any) -> None:
     clock, batch = Clock(START), Batch()
     mirror = mirror_at(path, clock)
