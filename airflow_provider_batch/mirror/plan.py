@@ -247,8 +247,18 @@ class Plan:
                 snapshot.delete_pending(folder, (one.name for one in state.unfinished if one.has_ended))
             head = Head(state.generation + 1, snapshot_name, count, sha256, self._mirror.target, (), "")
             series = pending.series + (sha256 if self.replaces else "")
-            with Transaction(self._mirror, state, series, pending_name, claim, head)._ending() as transaction:
-                yield transaction
+            transaction = Transaction(self._mirror, state, series, pending_name, claim, head)
+            try:
+                with transaction._ending():
+                    yield transaction
+            except MirrorConflictError:
+                # The call that it was making may have come after all that others have sent, and settled, since.
+                nonce = secrets.token_hex(8)
+                pending = replace(pending, nonce=nonce, series=nonce)
+                with suppress(OSError, SnapshotError):
+                    again = snapshot.write_pending(folder, state.generation, pending, files.touched.path)
+                    snapshot.write_tokens(folder, again, transaction._tokens, has_ended=True)
+                raise
         finally:
             try:
                 claim.release()

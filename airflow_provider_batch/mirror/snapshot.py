@@ -184,7 +184,8 @@ class State:
         earlier = {
             one.name: one.pending
             for one in self.unfinished
-            if own == {name: getattr(one.pending, name) for name in own}
+            if one.name.startswith(f"{self.generation:08d}-")
+            and own == {name: getattr(one.pending, name) for name in own}
         }
         others = {one.name for one in self.unfinished if one.pending.owner} - {*earlier}
         last = next(iter(earlier.values()), None)

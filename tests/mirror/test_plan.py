@@ -283,9 +283,8 @@ def test_the_files_of_the_first_format_are_read(path: Any) -> None:
         if name != fields["snapshot"]:
             mirror.folder.delete(name)
     mirror.folder.write("head.json", json.dumps(fields | {"format": 1}).encode())
-    mirror.folder.write(
-        "00000001.pending.gz", gzip.compress(json.dumps(old_note | {"format": 1}).encode() + b"\n" + ids)
-    )
+    old_pending = json.dumps(old_note | {"format": 1}).encode() + b"\n" + ids
+    mirror.folder.write("00000001.pending.gz", gzip.compress(old_pending))
     sent(batch)
     with mirror.plan(blocks(plain("ab"))) as plan:
         assert (plan.before, list(plan.adds), list(plan.removes)) == (2, [], ["c"])
@@ -509,6 +508,25 @@ def test_a_run_that_slept_too_long_does_not_commit(path: Any) -> None:
     # What it may have sent after the other one had begun, is sent again once.
     assert run(mirror, batch, plain("cd")).counts.withdrawn == 2
     assert run(mirror, batch, plain("cd")).is_empty
+
+
+def test_a_call_that_comes_later_than_two_other_runs_is_mended_by_the_next_one(path: Any) -> None:
+    clock, batch = Clock(START), Batch()
+
+    def frozen() -> None:
+        with mirror_at(path, clock).plan(blocks(plain("ab"))) as plan, plan.begin("first") as transaction:
+            for ids in ("cd", "cde"):
+                clock.now += LIFETIME + 1
+                run(mirror_at(path, clock), batch, plain(ids), owner=ids)
+            next(batch.calls(plan))  # between its look at the claim and this call it did nothing
+            transaction.look()
+
+    with pytest.raises(MirrorConflictError):
+        frozen()
+    assert batch.audience == plain("cdeab")
+    run(mirror_at(path, clock), batch, plain("cde"))
+    assert batch.audience == plain("cde")
+    assert run(mirror_at(path, clock), batch, plain("cde")).is_empty
 
 
 def test_a_run_that_was_slow_but_alone_goes_on(path: Any) -> None:
