@@ -37,8 +37,8 @@ def deliver(
 
     After the first call that fails for good no call is started, and *stopped* is set: calls in flight finish, but none
     waits for another attempt. If *parcels* itself raises, the parcels before are sent. Either error has the number of
-    chunks that Batch had accepted. Whatever is no error, such as Airflow's timeout of the task, calls *interrupt*, which
-    has to end the calls in flight: it must not wait for them.
+    chunks that Batch had accepted. What is not an Exception, such as Airflow's timeout of a task, must not wait for the
+    calls in flight: *interrupt* has to end them.
     """
     outcome = _Outcome()
 

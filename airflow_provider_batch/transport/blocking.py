@@ -27,7 +27,7 @@ from airflow_provider_batch.protocol.flow import Answer, Effect
 from airflow_provider_batch.protocol.wire import Request, Response, Sleep
 from airflow_provider_batch.transport import MAX_BODY, MAX_CONNECTIONS, environment, private_logs
 from airflow_provider_batch.transport.credentials import Credentials
-from airflow_provider_batch.transport.deadline import Call, reachable
+from airflow_provider_batch.transport.deadline import Call, make_reachable
 from airflow_provider_batch.transport.environment import Proxy
 from airflow_provider_batch.transport.no_answer import no_answer
 from airflow_provider_batch.transport.pace import Pace
@@ -59,13 +59,13 @@ class _Adapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        reachable(self.poolmanager)
+        make_reachable(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         if proxy not in self.proxy_manager:
             if self._proxy is not None and self._proxy.encrypted:
                 kwargs["proxy_ssl_context"] = self._trusted
-            reachable(super().proxy_manager_for(proxy, **kwargs))
+            make_reachable(super().proxy_manager_for(proxy, **kwargs))
         return self.proxy_manager[proxy]
 
     def proxy_headers(self, proxy: str) -> dict[str, str]:

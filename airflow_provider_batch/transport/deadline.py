@@ -66,13 +66,13 @@ class Call:
                 self._line.shutdown(socket.SHUT_RDWR)
 
 
-def reachable(manager: Any) -> Any:
+def make_reachable(manager: Any) -> None:
     """Let each connection that *manager* of urllib3 will open tell the call that uses it."""
-    manager.pool_classes_by_scheme = {
-        scheme: type(pool.__name__, (pool,), {"ConnectionCls": type("Connection", (_Reachable, pool.ConnectionCls), {})})
-        for scheme, pool in manager.pool_classes_by_scheme.items()
-    }
-    return manager
+    pools = {}
+    for scheme, pool in manager.pool_classes_by_scheme.items():
+        connection = type("Connection", (_Reachable, pool.ConnectionCls), {})
+        pools[scheme] = type(pool.__name__, (pool,), {"ConnectionCls": connection})
+    manager.pool_classes_by_scheme = pools
 
 
 class _Reachable:

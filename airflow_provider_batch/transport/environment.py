@@ -135,7 +135,7 @@ def _is_exempt(host: str, port: int) -> bool:
 
 
 def _matches(entry: str, host: str, port: int) -> bool:
-    """Whether an entry of ``NO_PROXY`` covers the host: ``*``, a domain, an address or a network; with a port or not."""
+    """Whether an entry of ``NO_PROXY`` covers the host: a domain, an address, a network or ``*``, and maybe a port."""
     if entry == "*":
         return True
     name = entry.rpartition("://")[2].rstrip("/")

@@ -223,7 +223,10 @@ _UNUSABLE: Mapping[str, tuple[dict[str, str], str]] = {
     "no folder": ({"SSL_CERT_DIR": "/nowhere"}, "SSL_CERT_DIR .*'/nowhere'.*: No such file or directory"),
     "no certificate": ({"CURL_CA_BUNDLE": __file__}, "CURL_CA_BUNDLE .*: it holds no certificate in PEM format"),
     "the first": ({"REQUESTS_CA_BUNDLE": "/nowhere", "SSL_CERT_FILE": __file__}, "REQUESTS_CA_BUNDLE .*'/nowhere'"),
-    "scheme": ({"HTTPS_PROXY": "ftp://u:s3cret@a.example"}, "variable HTTPS_PROXY .*: its scheme is unknown. Use http:"),
+    "scheme": (
+        {"HTTPS_PROXY": "ftp://u:s3cret@a.example"},
+        "HTTPS_PROXY .*: its scheme is unknown. Use http:",
+    ),
     "port": ({"https_proxy": "http://u:s3cret@a.example:http"}, "variable https_proxy .*: it is not an address"),
     "port 0": ({"https_proxy": "http://u:s3cret@a.example:0"}, "variable https_proxy .*: it is not an address"),
     "high port": ({"ALL_PROXY": "a.example:99999"}, "variable ALL_PROXY .*: it is not an address"),
