@@ -87,8 +87,9 @@ async def open_transport(credentials: Credentials, *, timeout: float, pace: Pace
 
 
 def _proxy(proxy: Proxy, trusted: ssl.SSLContext) -> httpx.Proxy:
-    # httpx refuses the context for a proxy without TLS.
-    return httpx.Proxy(proxy.url, headers=proxy.headers, ssl_context=trusted if proxy.encrypted else None)
+    # httpx leaves all names to a SOCKS proxy, and calls that socks5. For a proxy without TLS, it refuses the context.
+    url = proxy.url.replace("socks5h:", "socks5:", 1)
+    return httpx.Proxy(url, headers=proxy.headers, ssl_context=trusted if proxy.encrypted else None)
 
 
 async def _read(answer: httpx.Response) -> bytes:

@@ -269,6 +269,13 @@ def test_an_answer_that_trickles_ends_at_the_deadline(
     assert len(server.asked) == 1
 
 
+def test_a_server_that_does_not_read_ends_the_call_at_the_deadline(converse: Converse, credentials: Make) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        push = Request("PATCH", PUSH.path, (), b"x" * 20_000_000)
+        error = broken(converse(credentials(f"http://127.0.0.1:{deaf.getsockname()[1]}"), push, timeout=0.3))
+    assert "Timeout" in str(error)
+
+
 def test_nobody_listening_is_a_broken_connection(converse: Converse, credentials: Make) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
