@@ -106,7 +106,7 @@ class SourceUnavailableError(SourceError):
 
 
 class BatchConfigurationError(BatchError):
-    """The Airflow connection cannot be used: a key is missing, an extra is unknown, http beyond the loopback."""
+    """The Airflow connection cannot be used: a key is missing, an extra is unknown, the proxy's address is none."""
 
 
 class BatchConnectionError(BatchError):

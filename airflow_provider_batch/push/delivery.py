@@ -30,13 +30,15 @@ def deliver(
     *,
     max_concurrency: int,
     stopped: threading.Event,
+    interrupt: Callable[[], object] = lambda: None,
 ) -> Generator[Receipt, None, None]:
     """
     Send every parcel and yield the receipts in the order of the parcels.
 
     After the first call that fails for good no call is started, and *stopped* is set: calls in flight finish, but none
     waits for another attempt. If *parcels* itself raises, the parcels before are sent. Either error has the number of
-    chunks that Batch had accepted.
+    chunks that Batch had accepted. What is not an Exception, such as Airflow's timeout of a task, must not wait for the
+    calls in flight: *interrupt* has to end them.
     """
     outcome = _Outcome()
 
@@ -59,8 +61,10 @@ def deliver(
                 yield from _in_order(
                     iter(parcels), lambda parcel: executor.submit(guarded, parcel), 2 * max_concurrency
                 )
-            except BaseException:
+            except BaseException as error:
                 stopped.set()
+                if not isinstance(error, Exception):
+                    interrupt()
                 executor.shutdown(cancel_futures=True)
                 raise
     except Exception as error:

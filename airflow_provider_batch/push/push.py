@@ -99,8 +99,14 @@ class Push(Generic[C]):
             self.line.log.warning("%s: %s", self.name, warning)
 
     def _deliver(self, parcels: Iterable[Parcel[C]]) -> Iterator[Receipt]:
-        stopped = self.line.transport.stopped
-        return deliver(parcels, self._send_parcel, max_concurrency=self.max_concurrency, stopped=stopped)
+        transport = self.line.transport
+        return deliver(
+            parcels,
+            self._send_parcel,
+            max_concurrency=self.max_concurrency,
+            stopped=transport.stopped,
+            interrupt=transport.interrupt,
+        )
 
     def _send_parcel(self, parcel: Parcel[C]) -> Receipt:
         return self.line.ask(self.writes.send(parcel, self.line.settings.backoff))

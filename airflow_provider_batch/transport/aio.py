@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
-from airflow_provider_batch.exceptions import BatchConnectionError
 from airflow_provider_batch.protocol.flow import Answer, Effect
 from airflow_provider_batch.protocol.wire import Request, Response, Sleep
-from airflow_provider_batch.transport import MAX_BODY, private_logs
+from airflow_provider_batch.transport import MAX_BODY, environment, private_logs
 from airflow_provider_batch.transport.credentials import Credentials
+from airflow_provider_batch.transport.environment import Proxy
+from airflow_provider_batch.transport.no_answer import no_answer
 from airflow_provider_batch.transport.pace import Pace
 from airflow_provider_batch.transport.retry_log import RetryLog
 
@@ -45,14 +44,15 @@ class AsyncTransport:
 
     async def _send(self, request: Request) -> Answer:
         try:
-            async with self._client.stream(
-                request.method, self._credentials.url(request), params=request.query, content=request.body
-            ) as answer:
-                async with asyncio.timeout(self._timeout):
-                    body = await _read(answer)
+            async with (
+                asyncio.timeout(self._timeout),
+                self._client.stream(
+                    request.method, self._credentials.url(request), params=request.query, content=request.body
+                ) as answer,
+            ):
+                body = await _read(answer)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            # Not chained: the library's error holds the request, and its URL holds the app's key.
-            return BatchConnectionError(f"{request.route}: no answer: {type(error).__name__}")
+            return no_answer(request.route, error)
         self._pace.adapt(answer.status_code)
         return Response(
             answer.status_code,
@@ -67,30 +67,29 @@ async def open_transport(credentials: Credentials, *, timeout: float, pace: Pace
     """
     Open a transport on the running event loop.
 
-    :param timeout: seconds to wait for a connection, for each part of an answer, and for its body in all.
+    :param timeout: the most seconds that a call may take in all.
+    :raises BatchConfigurationError: if the environment's proxy or certificate authorities cannot be used.
     """
     private_logs.install()
+    trusted = environment.trusted(credentials.base_url)
+    proxy = environment.proxy_to(credentials.base_url, socks_package="socksio")
     async with httpx.AsyncClient(
         headers=credentials.headers,
         # No cookies: they are not part of the API.
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         timeout=timeout,
         follow_redirects=False,
-        # Over plain http, which is for this machine alone, a proxy of the environment would read the keys.
-        trust_env=credentials.encrypted,
-        # requests reads these variables, httpx does not. Both transports must trust the same authorities.
-        verify=_ssl_context(os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")),
+        trust_env=False,
+        verify=trusted,
+        proxy=_proxy(proxy, trusted) if proxy else None,
     ) as client:
         yield AsyncTransport(client, credentials, pace, timeout=timeout)
 
 
-@lru_cache(maxsize=1)
-def _ssl_context(bundle: str | None) -> ssl.SSLContext:
-    """Return the context that trusts *bundle*; made once a process, as it blocks the event loop for some 20 ms."""
-    if not bundle:
-        return httpx.create_ssl_context()
-    is_folder = os.path.isdir(bundle)
-    return ssl.create_default_context(cafile=None if is_folder else bundle, capath=bundle if is_folder else None)
+def _proxy(proxy: Proxy, trusted: ssl.SSLContext) -> httpx.Proxy:
+    # httpx leaves all names to a SOCKS proxy, and calls that socks5. For a proxy without TLS, it refuses the context.
+    url = proxy.url.replace("socks5h:", "socks5:", 1)
+    return httpx.Proxy(url, headers=proxy.headers, ssl_context=trusted if proxy.encrypted else None)
 
 
 async def _read(answer: httpx.Response) -> bytes:

@@ -1,9 +1,9 @@
 """
 One effect in, one answer out, with requests; safe to share between the threads of one push.
 
-Deadlines. The timeout of requests limits each wait for bytes, not the whole answer: a server that sends a byte a minute
-would hold its thread for ever. So the body is read as it arrives, and the clock is checked after each piece. Every call
-ends, and so does every push that is stopped: ``stopped`` is an event, not a flag, and wakes a thread that waits.
+Deadlines. The timeout of requests limits each wait for bytes; :mod:`~airflow_provider_batch.transport.deadline` limits
+the whole call. Every call ends, and so does every push that is stopped: ``stopped`` is an event, not a flag, and wakes
+a thread that waits.
 
 Session. One session serves all threads, because its open connections make further calls cheap. It is safe to share, as
 nothing in it changes once it is open: headers are fixed, cookies are not kept, redirects are not followed.
@@ -11,7 +11,7 @@ nothing in it changes once it is open: headers are fixed, cookies are not kept, 
 
 from __future__ import annotations
 
-import errno
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,11 +24,14 @@ from requests.adapters import HTTPAdapter
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
-from airflow_provider_batch.exceptions import BatchConnectionError, PushStoppedError
+from airflow_provider_batch.exceptions import PushStoppedError
 from airflow_provider_batch.protocol.flow import Answer, Effect
 from airflow_provider_batch.protocol.wire import Request, Response, Sleep
-from airflow_provider_batch.transport import MAX_BODY, MAX_CONNECTIONS, private_logs
+from airflow_provider_batch.transport import MAX_BODY, MAX_CONNECTIONS, environment, private_logs
 from airflow_provider_batch.transport.credentials import Credentials
+from airflow_provider_batch.transport.deadline import Call, make_reachable
+from airflow_provider_batch.transport.environment import Proxy
+from airflow_provider_batch.transport.no_answer import no_answer
 from airflow_provider_batch.transport.pace import Pace
 from airflow_provider_batch.transport.retry_log import RetryLog
 
@@ -52,26 +55,54 @@ class _Session(requests.Session):
         return super().send(request, **kwargs)
 
 
+class _Adapter(HTTPAdapter):
+    """Connections that a deadline can end, with the environment's proxy and authorities instead of the library's."""
+
+    def __init__(self, trusted: ssl.SSLContext, proxy: Proxy | None) -> None:
+        self._trusted, self._proxy = trusted, proxy
+        super().__init__(pool_connections=1, pool_maxsize=MAX_CONNECTIONS)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        make_reachable(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        if proxy not in self.proxy_manager:
+            if self._proxy is not None and self._proxy.encrypted:
+                kwargs["proxy_ssl_context"] = self._trusted
+            make_reachable(super().proxy_manager_for(proxy, **kwargs))
+        return self.proxy_manager[proxy]
+
+    def proxy_headers(self, proxy: str) -> dict[str, str]:
+        return self._proxy.headers if self._proxy is not None else {}
+
+    def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:
+        host, pool = super().build_connection_pool_key_attributes(*args, **kwargs)
+        return host, {**pool, "ssl_context": self._trusted} if host["scheme"] == "https" else pool
+
+    def cert_verify(self, *args: Any, **kwargs: Any) -> None:
+        """Leave the context as it is: requests would add certifi's authorities to it."""
+
+
 def open_session(credentials: Credentials, *, timeout: float) -> requests.Session:
     """
     Return a session with the credentials' headers.
 
     :param timeout: seconds to wait for a connection, and for each part of an answer.
+    :raises BatchConfigurationError: if the environment's proxy or certificate authorities cannot be used.
     """
     private_logs.install()
+    trusted = environment.trusted(credentials.base_url)
+    proxy = environment.proxy_to(credentials.base_url, socks_package="socks")
     session = _Session(timeout)
-    # Without this, requests would replace the key's header by credentials from ~/.netrc.
-    session.auth = lambda prepared: prepared
     session.headers.update(credentials.headers)
-    # Over plain http, which is for this machine alone, a proxy of the environment would read the keys.
-    session.trust_env = credentials.encrypted
+    session.trust_env = False
+    session.proxies = {"https": proxy.url} if proxy else {}
     # No cookies: they are not part of the API, and threads must not share a jar.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     # Only the scheme that was checked: with an https address, no plain http at all.
     session.adapters.clear()
-    session.mount(
-        credentials.base_url.partition("//")[0] + "//", HTTPAdapter(pool_connections=1, pool_maxsize=MAX_CONNECTIONS)
-    )
+    session.mount(credentials.base_url.partition("//")[0] + "//", _Adapter(trusted, proxy))
     return session
 
 
@@ -79,7 +110,7 @@ class BlockingTransport:
     """
     Performs the effects of flows. Once ``stopped`` is set, it sends nothing more and ends every wait.
 
-    :param timeout: the most seconds that the body of an answer may take in all.
+    :param timeout: the most seconds that a call may take in all.
     """
 
     def __init__(self, session: requests.Session, credentials: Credentials, pace: Pace, *, timeout: float) -> None:
@@ -89,6 +120,7 @@ class BlockingTransport:
         self._credentials = credentials
         self._pace = pace
         self._retry_log = RetryLog()
+        self._under_way: set[Call] = set()
         self._watch: Callable[[], object] = lambda: None
 
     @contextmanager
@@ -103,6 +135,12 @@ class BlockingTransport:
             yield
         finally:
             self._watch = lambda: None
+
+    def interrupt(self) -> None:
+        """Send nothing more, and end every call under way at once."""
+        self.stopped.set()
+        for call in tuple(self._under_way):
+            call.end()
 
     def perform(self, effect: Effect) -> Answer:
         """
@@ -136,18 +174,23 @@ class BlockingTransport:
             raise PushStoppedError("stopped before the next call")
 
     def _send(self, request: Request) -> Answer:
-        try:
-            with self._session.request(
-                request.method,
-                self._credentials.url(request),
-                params=request.query,
-                data=request.body,
-                stream=True,
-            ) as answer:
-                body = _read(answer.raw, time.monotonic() + self._timeout)
-        except (requests.RequestException, HTTPError, OSError) as error:
-            # Not chained: the libraries' errors quote the URL, and the URL holds the app's key.
-            return BatchConnectionError(f"{request.route}: no answer: {_cause(error)}")
+        with Call(self._timeout) as call:
+            self._under_way.add(call)
+            try:
+                with self._session.request(
+                    request.method,
+                    self._credentials.url(request),
+                    params=request.query,
+                    data=request.body,
+                    stream=True,
+                ) as answer:
+                    body = _read(answer.raw)
+                if call.ended:  # an end between two headers looks like the end of them all
+                    raise TimeoutError
+            except (requests.RequestException, HTTPError, OSError) as error:
+                return no_answer(request.route, TimeoutError() if call.ended else error)
+            finally:
+                self._under_way.discard(call)
         self._pace.adapt(answer.status_code)
         return Response(
             answer.status_code,
@@ -157,28 +200,10 @@ class BlockingTransport:
         )
 
 
-def _read(raw: BaseHTTPResponse, deadline: float) -> bytes:
-    """Read the body of an answer, up to the limit, and until *deadline*."""
+def _read(raw: BaseHTTPResponse) -> bytes:
+    """Read the body of an answer, up to the limit."""
     body = bytearray()
     # read1 returns what has arrived; read would wait for all of it.
     while len(body) < MAX_BODY and (piece := raw.read1(MAX_BODY - len(body), decode_content=True)):
         body += piece
-        if time.monotonic() > deadline:
-            raise TimeoutError(errno.ETIMEDOUT, "the answer takes too long")
     return bytes(body)
-
-
-def _cause(error: BaseException) -> str:
-    """Name the error and its causes by type alone: the libraries' texts quote the URL."""
-    names = [type(error).__name__]
-    while (inner := _inner(error)) is not None and len(names) < 5:
-        error = inner
-        names.append(type(error).__name__)
-    reason = error.strerror if isinstance(error, OSError) and error.errno is not None else None
-    return " < ".join(names) + (f" ({reason})" if reason else "")
-
-
-def _inner(error: BaseException) -> BaseException | None:
-    reason = getattr(error, "reason", None)
-    candidates = (reason, *error.args, error.__cause__, error.__context__)
-    return next((candidate for candidate in candidates if isinstance(candidate, BaseException)), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import random
 import sys
@@ -32,7 +33,7 @@ _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
 
 class AirflowConnection(Protocol):
-    """The fields that are read of an Airflow connection, beside its extra."""
+    """The fields that are read of an Airflow connection."""
 
     host: str | None
     port: int | None
@@ -42,13 +43,16 @@ class AirflowConnection(Protocol):
     @property
     def password(self) -> str | None: ...
 
+    @property
+    def extra(self) -> str | None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """
     The settings of one connection.
 
-    :param timeout: seconds to wait for a connection, and for each part of an answer.
+    :param timeout: the most seconds that one attempt of a call may take in all.
     :param max_attempts: the most attempts of one call.
     :param max_concurrency: the most calls of one push in flight. Four hide most of the latency of calls of 10,000 ids,
         and are a modest load for a service that documents no limits.
@@ -104,11 +108,15 @@ def read_settings(connection: AirflowConnection, extra: object) -> Settings:
     """
     Read the settings out of *connection* and its *extra*.
 
+    :param extra: as Airflow has parsed it: empty if it could not. With the defaults, a push might go to the wrong app.
     :raises BatchConfigurationError: for a missing key, an invalid address, an unknown or invalid extra field.
     """
     if not isinstance(extra, Mapping):
         raise BatchConfigurationError('the connection\'s extra must be a JSON object such as {"timeout": 30}')
-    settings = dict(_setting(name, value) for name, value in extra.items() if value not in (None, ""))
+    if not extra and connection.extra:
+        _check_json(connection.extra)
+    given = enumerate(extra.items(), 1)
+    settings = dict(_setting(place, name, value) for place, (name, value) in given if value not in (None, ""))
     credentials = Credentials(
         base_url=_base_url(connection),
         api_key=connection.login or "",
@@ -160,21 +168,37 @@ def _with_port(address: str, port: int | None) -> str:
     return f"{scheme}://{authority}:{port}{slash}{path}"
 
 
-def _setting(name: str, value: object) -> tuple[str, Any]:
+def _check_json(extra: str) -> None:
+    try:
+        json.loads(extra)
+    except ValueError as error:
+        place = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise BatchConfigurationError(
+            f'the connection\'s extra is not valid JSON{place}. Correct it: {{"timeout": 30}}, for example, is valid.'
+        ) from None  # json's error holds the text
+
+
+def _setting(place: int, name: str, value: object) -> tuple[str, Any]:
     # Forms of early Airflow versions put this before the name.
     name = name.removeprefix("extra__batch__")
     if name not in _SETTINGS:
-        near = difflib.get_close_matches(name, _SETTINGS, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Use {', '.join(_SETTINGS)}."
-        raise BatchConfigurationError(f"the connection's extra has an unknown field {name!r}. {hint}")
+        # A name that resembles none is not quoted: it may be a key that was pasted into the wrong place.
+        near = difflib.get_close_matches(name, _SETTINGS, n=1, cutoff=0.8)
+        hint = f"{name!r}. Did you mean {near[0]!r}?" if near else f"(number {place}). Use {', '.join(_SETTINGS)}."
+        raise BatchConfigurationError(f"the connection's extra has an unknown field {hint}")
     return name, _SETTINGS[name](name, value)
 
 
-def _seconds(name: str, value: object) -> float:
-    number = _number(value)
-    if not (math.isfinite(number) and number > 0):
-        raise BatchConfigurationError(f"the connection's extra field {name!r} must be a number above 0")
-    return number
+def _amount(most: int) -> Callable[[str, object], float]:
+    def read(name: str, value: object) -> float:
+        number = _number(value)
+        if not 0.001 <= number <= most:
+            raise BatchConfigurationError(
+                f"the connection's extra field {name!r} must be a number from 0.001 to {most:,}"
+            )
+        return number
+
+    return read
 
 
 def _count(most: int) -> Callable[[str, object], int]:
@@ -236,10 +260,10 @@ def _web_address(name: str, value: object) -> str:
 _SETTINGS: Final[dict[str, Callable[[str, object], Any]]] = {
     "platform": _known_platform,
     "api_version": _cep_version,
-    "timeout": _seconds,
+    "timeout": _amount(86_400),
     "max_attempts": _count(100),
     "max_concurrency": _count(MAX_CONNECTIONS),
-    "requests_per_second": _seconds,
+    "requests_per_second": _amount(1_000_000),
     "dashboard_url": _web_address,
 }
 

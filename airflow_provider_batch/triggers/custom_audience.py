@@ -172,7 +172,9 @@ class CustomAudienceIndexingTrigger(BaseTrigger):
             self.indexing_tokens[self.confirmed :],
             settings.polling(patience, time.time, started=self.start_time),
         )
-        async with open_transport(settings.credentials, timeout=settings.timeout, pace=settings.pace) as transport:
+        # A last poll may begin right before the deadline; it has to end before Airflow's own timeout.
+        timeout = min(settings.timeout, DEFERRAL_GRACE.total_seconds() / 2)
+        async with open_transport(settings.credentials, timeout=timeout, pace=settings.pace) as transport:
             outcome = await arun(wait, transport.perform)
         audience = conversations.confirmed(outcome, self.audience_name, time.time() - self.start_time)
         warning = conversations.replaced_warning(outcome.replaced, self.own_replace)

@@ -18,7 +18,19 @@ from airflow_provider_batch.transport import MAX_BODY
 from airflow_provider_batch.transport.credentials import Credentials
 from airflow_provider_batch.transport.pace import Pace
 from tests.transport.conftest import Converse, Make
-from tests.transport.servers import HANG_UP, KEY, REST_KEY, STALL, RawServer, Script, Torn, answer, self_signed
+from tests.transport.servers import (
+    HANG_UP,
+    KEY,
+    REST_KEY,
+    STALL,
+    TRICKLES,
+    RawServer,
+    Script,
+    Torn,
+    Trickle,
+    answer,
+    self_signed,
+)
 
 VIEW = Request("GET", "/1.0/{api_key}/custom-audience/vip", (("indexing_token", "a b&c=d"),))
 PUSH = Request("PATCH", "/1.0/{api_key}/custom-audience/vip", (), b'{"type":"custom_ids","ids":[]}')
@@ -236,6 +248,31 @@ def test_an_answer_that_does_not_come_is_a_broken_connection(
 ) -> None:
     with RawServer(script) as server:
         error = broken(converse(credentials(server.url), PUSH, timeout=0.2))
+    assert "Timeout" in str(error)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+@pytest.mark.parametrize("trickle", TRICKLES.values(), ids=TRICKLES)
+def test_an_answer_that_trickles_ends_at_the_deadline(
+    trickle: Trickle,
+    tls: bool,
+    converse: Converse,
+    credentials: Make,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "server.pem"))
+    with RawServer(trickle, tls=self_signed(tmp_path) if tls else None) as server:
+        error = broken(converse(credentials(server.url), PUSH, timeout=0.3))
+    assert str(error) == "PATCH /1.0/{api_key}/custom-audience/vip: no answer: TimeoutError"
+    assert error.retryable
+    assert len(server.asked) == 1
+
+
+def test_a_server_that_does_not_read_ends_the_call_at_the_deadline(converse: Converse, credentials: Make) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        push = Request("PATCH", PUSH.path, (), b"x" * 20_000_000)
+        error = broken(converse(credentials(f"http://127.0.0.1:{deaf.getsockname()[1]}"), push, timeout=0.3))
     assert "Timeout" in str(error)
 
 
