@@ -63,12 +63,12 @@ def _api_error(response: Response, request: Request) -> BatchAPIError:
     code = code and _redacted(code, request.private())
     error_name = " ".join(filter(None, (code, f"({number})" if number is not None else "")))
     reason = _redacted(message, request.private())
-    retry_after = _retry_after(response)
+    wait = retry_after(response)
     facts = [
         f"{request.route}: answered {response.status}",
         error_name,
         reason if reason != code else "",
-        f"Batch requires a wait of {retry_after:,.0f} s" if retry_after else "",
+        f"Batch requires a wait of {wait:,.0f} s" if wait else "",
     ]
     what = "; ".join(filter(None, facts))
     remedy = _remedy(response.status)
@@ -78,10 +78,11 @@ def _api_error(response: Response, request: Request) -> BatchAPIError:
         code=code,
         number=number,
         route=request.route,
-        retry_after=retry_after,
+        retry_after=wait,
     )
-    # Batch documents no 408. A proxy sends it for a body that arrived too slowly; it does not judge the body.
-    error.retryable = error.retryable or response.status == 408
+    # Batch documents none of them. A proxy sends them for a body that arrived too slowly, for a connection that leads
+    # to another server, and for one too young: they do not judge the body.
+    error.retryable = error.retryable or response.status in (408, 421, 425)
     return error
 
 
@@ -149,7 +150,7 @@ def _redacted(message: str, private: Iterable[str]) -> str:
     return text[:_LONGEST_MESSAGE]
 
 
-def _retry_after(response: Response) -> float | None:
+def retry_after(response: Response) -> float | None:
     """Return Retry-After in seconds; it may be a date. Batch does not document the header, but a proxy may send it."""
     value = response.headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():

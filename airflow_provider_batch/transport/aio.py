@@ -40,7 +40,8 @@ class AsyncTransport:
                 self._pace.hold(effect.seconds)
             await asyncio.sleep(effect.seconds)
             return None
-        await asyncio.sleep(self._pace.reserve())
+        for seconds in self._pace.turn():
+            await asyncio.sleep(seconds)
         return await self._send(effect)
 
     async def _send(self, request: Request) -> Answer:
@@ -53,13 +54,14 @@ class AsyncTransport:
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             # Not chained: the library's error holds the request, and its URL holds the app's key.
             return BatchConnectionError(f"{request.route}: no answer: {type(error).__name__}")
-        self._pace.adapt(answer.status_code)
-        return Response(
+        response = Response(
             answer.status_code,
             {name.lower(): value for name, value in answer.headers.items()},
             body if answer.is_success else self._credentials.redact(body),
             time.time(),
         )
+        self._pace.adapt(response)
+        return response
 
 
 @asynccontextmanager

@@ -97,7 +97,8 @@ class BlockingTransport:
                 self._pace.hold(effect.seconds)
             self._sleep(effect.seconds)
             return None
-        self._sleep(self._pace.reserve())
+        for seconds in self._pace.turn():
+            self._sleep(seconds)
         return self._send(effect)
 
     def _sleep(self, seconds: float) -> None:
@@ -117,13 +118,14 @@ class BlockingTransport:
         except (requests.RequestException, HTTPError, OSError) as error:
             # Not chained: the libraries' errors quote the URL, and the URL holds the app's key.
             return BatchConnectionError(f"{request.route}: no answer: {_cause(error)}")
-        self._pace.adapt(answer.status_code)
-        return Response(
+        response = Response(
             answer.status_code,
             {name.lower(): value for name, value in answer.headers.items()},
             body if 200 <= answer.status_code < 300 else self._credentials.redact(body),
             time.time(),
         )
+        self._pace.adapt(response)
+        return response
 
 
 def _read(raw: BaseHTTPResponse, deadline: float) -> bytes:

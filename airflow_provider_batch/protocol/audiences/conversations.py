@@ -40,7 +40,7 @@ from airflow_provider_batch.protocol.audiences.audience import (
 )
 from airflow_provider_batch.protocol.audiences.chunk import Chunk
 from airflow_provider_batch.protocol.dialect import Dialect
-from airflow_provider_batch.protocol.flow import Flow, exchange, exchange_once, no_retry
+from airflow_provider_batch.protocol.flow import Done, Flow, exchange, no_retry, stops_everyone
 from airflow_provider_batch.protocol.limits import MAX_AUDIENCES_PER_PAGE
 from airflow_provider_batch.protocol.retry import Delay, Polling
 from airflow_provider_batch.protocol.rows import Rejection
@@ -156,20 +156,20 @@ def create(
     """Create an audience that does not exist, and return the indexing token if Batch returns one."""
     request = encode.create_custom_audience(dialect, audience_name, audience_type, description)
 
-    def exists() -> Flow[bool]:
-        return (yield from find(dialect, audience_name, delay)) is not None
+    def exists() -> Flow[Done[str | None] | None]:
+        return Done(None) if (yield from find(dialect, audience_name, delay)) is not None else None
 
-    return (yield from exchange_once(request, decode.optional_indexing_token, exists, delay))
+    return (yield from exchange(request, decode.optional_indexing_token, delay, exists))
 
 
 def delete(dialect: Dialect, audience_name: str, delay: Delay) -> Flow[str | None]:
     """Delete an audience that exists, and return the indexing token if Batch returns one."""
     request = encode.delete_custom_audience(dialect, audience_name)
 
-    def is_gone() -> Flow[bool]:
-        return (yield from find(dialect, audience_name, delay)) is None
+    def is_gone() -> Flow[Done[str | None] | None]:
+        return Done(None) if (yield from find(dialect, audience_name, delay)) is None else None
 
-    return (yield from exchange_once(request, decode.optional_indexing_token, is_gone, delay))
+    return (yield from exchange(request, decode.optional_indexing_token, delay, is_gone))
 
 
 def await_indexing(
@@ -209,7 +209,7 @@ def await_indexing(
             if left <= 0:
                 return IndexingOutcome(audience, tuple(indexing_tokens[position:]), tuple(replaced), last_error)
             pause = max(_SHORTEST_PAUSE, polling.spacing(failures) if pause is None else pause)
-            yield Sleep(min(left, pause), retries=failure)
+            yield Sleep(min(left, pause), everyone=stops_everyone(failure), retries=failure)
         if audience.indexing_state is IndexingState.REPLACED:
             replaced.append(token)
     return IndexingOutcome(audience, (), tuple(replaced))
