@@ -31,6 +31,7 @@ _REMEDIES: Final = {
     # Batch does not document whether an unknown audience is answered like an unknown route.
     404: "Check that the audience exists (create_if_missing=True creates it), and that the connection's login, "
     "platform and (on CEP) api_version are right.",
+    413: "Lower chunk_size: the call is too large for Batch, or for a proxy in between.",
     429: "Lower requests_per_second in the connection's extra, and limit several tasks with a pool.",
 }
 

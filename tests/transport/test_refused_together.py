@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
@@ -14,7 +14,7 @@ from airflow_provider_batch.protocol.audiences import encode
 from airflow_provider_batch.protocol.audiences.chunk import Chunk
 from airflow_provider_batch.protocol.audiences.conversations import write
 from airflow_provider_batch.protocol.dialect import MEP_1_0
-from airflow_provider_batch.protocol.flow import Answer, Done, advance
+from airflow_provider_batch.protocol.flow import Answer, Done, Effect, advance
 from airflow_provider_batch.protocol.retry import Backoff
 from airflow_provider_batch.protocol.wire import Response, Sleep
 from airflow_provider_batch.sandbox import Sandbox
@@ -39,14 +39,15 @@ class World:
         self.arrivals: list[tuple[float, bool]] = []
         self.accepted = 0
 
-    def worker(self, calls: Iterator[int]) -> Iterator[float]:
+    def worker(self, calls: Iterator[int]) -> Generator[float, None, None]:
         for _ in calls:
-            flow, answer = write(UPDATE, self.delay), None
+            flow = write(UPDATE, self.delay)
+            answer: Answer = None
             while not isinstance(step := advance(flow, answer), Done):
                 answer = yield from self.perform(step)
             self.accepted += 1
 
-    def perform(self, effect: object) -> Iterator[float]:
+    def perform(self, effect: Effect) -> Generator[float, None, Answer]:
         if isinstance(effect, Sleep):
             yield effect.seconds
             return None
@@ -55,7 +56,7 @@ class World:
         admitted = self.server.admits("key")
         self.arrivals.append((self.clock.now, admitted))
         yield 0.05
-        answer: Answer = ACCEPTED if admitted else Response(429)
+        answer = ACCEPTED if admitted else Response(429)
         self.pace.adapt(answer)
         return answer
 

@@ -60,6 +60,11 @@ def write(request: Request, delay: Delay) -> Flow[str]:
     return (yield from exchange(request, decode.indexing_token, delay))
 
 
+def may_be_halved(error: BatchRequestError) -> bool:
+    """Whether a chunk with fewer ids may be accepted."""
+    return error.status in (400, 413)
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """
@@ -82,7 +87,7 @@ def write_bisected(
     delay: Delay,
 ) -> Flow[Written]:
     """
-    Send a chunk that Batch has rejected (400) in halves, and their halves, until the rejected ids stand alone.
+    Send a chunk that Batch has rejected (400, 413) in halves, and their halves, until the rejected ids stand alone.
 
     :param reject: called with a chunk of the one id that Batch rejects, and Batch's reason.
     :raises BatchRequestError: the last one, if the search takes too many calls.
@@ -99,7 +104,7 @@ def write_bisected(
             tokens.append((yield from write(encode_chunk(part), delay)))
             accepted.append(part)
         except BatchRequestError as error:
-            if error.status != 400 or calls >= (_MOST_CALLS if tokens else _MOST_CALLS_IN_VAIN):
+            if not may_be_halved(error) or calls >= (_MOST_CALLS if tokens else _MOST_CALLS_IN_VAIN):
                 raise
             if len(part) > 1:
                 parts.extend(reversed(part.halves()))
@@ -148,6 +153,14 @@ def find(dialect: Dialect, audience_name: str, delay: Delay) -> Flow[CustomAudie
                 return audience
         if (start := listed.next_start) is None:
             return None
+
+
+def is_missing(dialect: Dialect, audience_name: str) -> Flow[bool]:
+    """Whether the list does not have the audience; False if it cannot be read."""
+    try:
+        return (yield from find(dialect, audience_name, no_retry)) is None
+    except BatchError:
+        return False
 
 
 def create(

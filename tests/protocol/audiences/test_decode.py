@@ -20,11 +20,13 @@ from airflow_provider_batch.exceptions import (
     BatchRateLimitError,
     BatchRequestError,
     BatchServerError,
+    InvalidArgumentError,
 )
 from airflow_provider_batch.protocol.audiences import decode, encode
 from airflow_provider_batch.protocol.audiences.audience import AudiencePage, CustomAudience, IndexingState
 from airflow_provider_batch.protocol.audiences.chunk import Chunk
 from airflow_provider_batch.protocol.audiences.members import AnnotatedId
+from airflow_provider_batch.protocol.audiences.tokens import read_indexing_tokens
 from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1, Dialect, cep
 from airflow_provider_batch.protocol.refusals import raise_for_status
 from airflow_provider_batch.protocol.wire import Request, Response
@@ -346,10 +348,34 @@ def test_an_accepted_write_gives_its_token(status: int) -> None:
     assert decode.indexing_token(said({"indexing_token": "t0", "more": 1}, status), update()) == "t0"
 
 
-@pytest.mark.parametrize("token", [None, "", " \n", 7, ["t0"], {"t": 0}, True])
+#: What a wait would refuse as well.
+NO_TOKENS = [None, "", " \n", 7, ["t0"], {"t": 0}, True, "a b", "None", "a\u200bb", "<html>", "[t0]", "x" * 1_025]
+
+
+@pytest.mark.parametrize("token", NO_TOKENS)
 def test_a_token_that_is_none_is_refused(token: object) -> None:
     with pytest.raises(BatchProtocolError, match="answered 201 without an indexing_token"):
         decode.indexing_token(said({"indexing_token": token}, 201), update())
+
+
+@pytest.mark.parametrize("token", NO_TOKENS)
+def test_what_is_refused_as_an_answer_is_refused_by_a_wait(token: object) -> None:
+    if token not in (["t0"], "[t0]"):
+        with pytest.raises(InvalidArgumentError):
+            read_indexing_tokens(token)
+
+
+def test_a_long_token_is_read_and_waited_for() -> None:
+    token = "x" * 1_024
+    assert decode.indexing_token(said({"indexing_token": token}, 201), update()) == token
+    assert read_indexing_tokens(token) == [token]
+
+
+@pytest.mark.parametrize("state", ["APPLIED", "IN_PROGRESS"])
+def test_a_view_of_another_audience_confirms_nothing(state: str) -> None:
+    with pytest.raises(BatchProtocolError, match="answered 200 with another audience") as caught:
+        decode.custom_audience(said({"name": "other", "indexing_state": state}, 200), VIEW)
+    assert "other" not in str(caught.value).replace("another", "")
 
 
 def test_a_token_with_a_lone_surrogate_is_refused() -> None:
