@@ -16,7 +16,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 from airflow_provider_batch.exceptions import BatchAPIError, BatchConnectionError, BatchError, BatchRateLimitError
 from airflow_provider_batch.protocol.refusals import raise_for_status
-from airflow_provider_batch.protocol.retry import Delay
+from airflow_provider_batch.protocol.retry import Delay, lacks_retry_after
 from airflow_provider_batch.protocol.wire import Request, Response, Sleep
 
 R = TypeVar("R")
@@ -68,63 +68,47 @@ def no_retry(attempt: int, error: BatchError, waited: float) -> None:
     """Give up after the first attempt."""
 
 
-def exchange(request: Request, read: Read[R], delay: Delay) -> Flow[R]:
+def exchange(
+    request: Request, read: Read[R], delay: Delay, happened: Callable[[], Flow[Done[R] | None]] | None = None
+) -> Flow[R]:
     """
     Yield *request* until *read* accepts the answer, and return the value.
 
+    A 429 without ``Retry-After`` is no attempt: only the seconds that the call has waited end it.
+
     :param delay: returns the seconds to wait before the next attempt, or None to give up.
+    :param happened: for a write that must not be repeated once it was applied: Batch does not document its answer to a
+        repeated create or delete. After an error that leaves open whether the write was applied, this checks it, before
+        the next attempt and before giving up.
     """
-    attempt, waited = 0, 0.0
+    calls, attempt, waited, unclear = 0, 1, 0.0, False
     while True:
-        attempt += 1
+        calls += 1
         answer = yield request
         try:
             return _value(answer, request, read)
         except BatchError as error:
-            if (pause := delay(attempt, error, waited)) is None:
-                _note_attempts(error, attempt)
-                raise
-            sleep = Sleep(pause, everyone=_is_overloaded(error), retries=error)
-        waited += pause
-        yield sleep
-
-
-def exchange_once(
-    request: Request, read: Read[R | None], happened: Callable[[], Flow[bool]], delay: Delay
-) -> Flow[R | None]:
-    """
-    Yield a write that must not be repeated once it was applied: a create or a delete.
-
-    Batch does not document its answer to a repetition. After an error that leaves open whether the write was applied,
-    *happened* checks that before the next attempt and before giving up. The value is None if it was applied.
-    """
-    attempt, waited, unclear = 0, 0.0, False
-    while True:
-        attempt += 1
-        answer = yield request
-        try:
-            return _value(answer, request, read)
-        except BatchError as error:
-            # After a 429 nothing was applied. The other transient errors leave it open.
-            unclear = unclear or (error.retryable and not isinstance(error, BatchRateLimitError))
-            pause, failure = delay(attempt, error, waited), error
-        if pause is not None:
+            failure = error
+        # After a 429 nothing was applied. The other transient errors leave it open.
+        unclear = unclear or (failure.retryable and not isinstance(failure, BatchRateLimitError))
+        if (pause := delay(attempt, failure, waited)) is not None:
             waited += pause
-            yield Sleep(pause, everyone=_is_overloaded(failure), retries=failure)
-        if unclear and (yield from happened()):
-            return None
+            attempt += not lacks_retry_after(failure)
+            yield Sleep(pause, everyone=stops_everyone(failure), retries=failure)
+        if unclear and happened is not None and (done := (yield from happened())) is not None:
+            return done.value
         if pause is None:
-            _note_attempts(failure, attempt)
+            failure.attempts = calls if calls > 1 else None
             raise failure
 
 
-def _note_attempts(error: BatchError, attempt: int) -> None:
-    error.attempts = attempt if attempt > 1 else None
+def stops_everyone(error: BatchError | None) -> bool:
+    """
+    Whether all calls to Batch should wait as long as the one that failed.
 
-
-def _is_overloaded(error: BatchError) -> bool:
-    """Whether all calls to Batch should wait, and not only the one that failed."""
-    return isinstance(error, BatchAPIError) and error.status in (429, 503)
+    After a 429 without ``Retry-After`` the transport's pace stops them by itself, even if that call gives up.
+    """
+    return isinstance(error, BatchAPIError) and error.status in (429, 503) and not lacks_retry_after(error)
 
 
 def _value(answer: Answer, request: Request, read: Read[R]) -> R:

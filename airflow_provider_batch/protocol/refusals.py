@@ -1,20 +1,12 @@
 """
 An answer with any status but 2xx -> the error to raise, without private data.
 
-Batch may quote what it rejects, and that may be an id, an attribute or a tag. What is kept true: no private text of a
-request is in its error. Every private text is replaced, as it was passed and as JSON escapes it, the longest first,
-since a short id may be part of a long one. Batch's text is cut before, so it may end in half an id: as many characters
-as the longest private text has are cut off, too.
-
-To leave out Batch's text would be simpler, but it alone names the field that is wrong. To remove what looks like an id
-is not enough: an id may be any text. The transport has redacted the keys before.
+A text of Batch's that quotes a private one is withheld. The transport has redacted the keys before.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -30,6 +22,7 @@ from airflow_provider_batch.exceptions import (
 )
 from airflow_provider_batch.protocol.answers import first, one_line
 from airflow_provider_batch.protocol.limits import ERROR_NAMES
+from airflow_provider_batch.protocol.quotations import quotes
 from airflow_provider_batch.protocol.wire import Request, Response
 
 _REMEDIES: Final = {
@@ -38,12 +31,14 @@ _REMEDIES: Final = {
     # Batch does not document whether an unknown audience is answered like an unknown route.
     404: "Check that the audience exists (create_if_missing=True creates it), and that the connection's login, "
     "platform and (on CEP) api_version are right.",
+    413: "Lower chunk_size: the call is too large for Batch, or for a proxy in between.",
     429: "Lower requests_per_second in the connection's extra, and limit several tasks with a pool.",
 }
 
 #: How much of Batch's text is read, and how much of it an error quotes, in characters.
 _LONGEST_READ: Final = 4_000
 _LONGEST_MESSAGE: Final = 300
+_WITHHELD: Final = "Batch's text is withheld, as it quotes an id, an attribute or a tag, or may"
 
 
 def raise_for_status(response: Response, request: Request) -> None:
@@ -60,15 +55,18 @@ def raise_for_status(response: Response, request: Request) -> None:
 
 def _api_error(response: Response, request: Request) -> BatchAPIError:
     code, number, message = _reason(response.body)
-    code = code and _redacted(code, request.private())
+    private = list(request.private())
+    reason = _shown(message, private)
+    if number not in ERROR_NAMES and (name := _shown(f"{code} {number}", private)) == _WITHHELD:
+        code, number, reason = None, None, name
+    code = code and one_line(code)[:_LONGEST_MESSAGE]
     error_name = " ".join(filter(None, (code, f"({number})" if number is not None else "")))
-    reason = _redacted(message, request.private())
-    retry_after = _retry_after(response)
+    wait = retry_after(response)
     facts = [
         f"{request.route}: answered {response.status}",
         error_name,
         reason if reason != code else "",
-        f"Batch requires a wait of {retry_after:,.0f} s" if retry_after else "",
+        f"Batch requires a wait of {wait:,.0f} s" if wait else "",
     ]
     what = "; ".join(filter(None, facts))
     remedy = _remedy(response.status)
@@ -78,10 +76,11 @@ def _api_error(response: Response, request: Request) -> BatchAPIError:
         code=code,
         number=number,
         route=request.route,
-        retry_after=retry_after,
+        retry_after=wait,
     )
-    # Batch documents no 408. A proxy sends it for a body that arrived too slowly; it does not judge the body.
-    error.retryable = error.retryable or response.status == 408
+    # Batch documents none of them. A proxy sends them for a body that arrived too slowly, for a connection that leads
+    # to another server, and for one too young: they do not judge the body.
+    error.retryable = error.retryable or response.status in (408, 421, 425)
     return error
 
 
@@ -136,20 +135,14 @@ def _named(code: object) -> tuple[str | None, int | None]:
     return None, None
 
 
-def _redacted(message: str, private: Iterable[str]) -> str:
-    """Return *message* on one line, cut, and with every private text of the request replaced by an ellipsis."""
-    text = one_line(message[:_LONGEST_READ])
-    texts = list(private)
-    forms = {form for one in texts for form in (one_line(one), json.dumps(one)[1:-1])}
-    for form in sorted((form for form in forms if form and form in text), key=len, reverse=True):
-        # A short id is replaced as a whole word only: it is a part of many words.
-        text = re.sub(re.escape(form) if len(form) > 4 else rf"(?<!\w){re.escape(form)}(?!\w)", "…", text)
-    if len(message) > _LONGEST_READ:  # the end may be the beginning of an id, or of an attribute
-        text = text[: -max(map(len, texts), default=1)]
-    return text[:_LONGEST_MESSAGE]
+def _shown(text: str, private: list[str]) -> str:
+    """Return the beginning of Batch's *text* on one line, or that it is withheld."""
+    if private and (len(text) > _LONGEST_READ or quotes(text, private)):
+        return _WITHHELD
+    return one_line(text)[:_LONGEST_MESSAGE]
 
 
-def _retry_after(response: Response) -> float | None:
+def retry_after(response: Response) -> float | None:
     """Return Retry-After in seconds; it may be a date. Batch does not document the header, but a proxy may send it."""
     value = response.headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():

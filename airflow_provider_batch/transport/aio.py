@@ -39,7 +39,8 @@ class AsyncTransport:
                 self._pace.hold(effect.seconds)
             await asyncio.sleep(effect.seconds)
             return None
-        await asyncio.sleep(self._pace.reserve())
+        for seconds in self._pace.turn():
+            await asyncio.sleep(seconds)
         return await self._send(effect)
 
     async def _send(self, request: Request) -> Answer:
@@ -53,13 +54,14 @@ class AsyncTransport:
                 body = await _read(answer)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             return no_answer(request.route, error)
-        self._pace.adapt(answer.status_code)
-        return Response(
+        response = Response(
             answer.status_code,
             {name.lower(): value for name, value in answer.headers.items()},
             body if answer.is_success else self._credentials.redact(body),
             time.time(),
         )
+        self._pace.adapt(response)
+        return response
 
 
 @asynccontextmanager

@@ -154,7 +154,8 @@ class BlockingTransport:
                 self._pace.hold(effect.seconds)
             self._sleep(effect.seconds)
             return None
-        self._sleep(self._pace.reserve())
+        for seconds in self._pace.turn():
+            self._sleep(seconds)
         self._watch()
         return self._send(effect)
 
@@ -191,13 +192,14 @@ class BlockingTransport:
                 return no_answer(request.route, TimeoutError() if call.ended else error)
             finally:
                 self._under_way.discard(call)
-        self._pace.adapt(answer.status_code)
-        return Response(
+        response = Response(
             answer.status_code,
             {name.lower(): value for name, value in answer.headers.items()},
             body if 200 <= answer.status_code < 300 else self._credentials.redact(body),
             time.time(),
         )
+        self._pace.adapt(response)
+        return response
 
 
 def _read(raw: BaseHTTPResponse) -> bytes:

@@ -104,11 +104,11 @@ def test_tokens_are_in_the_order_of_the_chunks_however_late_their_answers_are(co
             second_is_answered.wait(timeout=10)
         elif first == "customer-2":
             second_is_answered.set()
-        return answer(201, {"indexing_token": f"token of {first}"})
+        return answer(201, {"indexing_token": f"token-of-{first}"})
 
     with RawServer(named) as server:
         result = connect(host=server.url).update_custom_audience("vip", add_ids=ids(40), chunk_size=2)
-    assert result.indexing_tokens == [f"token of customer-{number}" for number in range(0, 40, 2)]
+    assert result.indexing_tokens == [f"token-of-customer-{number}" for number in range(0, 40, 2)]
 
 
 def test_one_call_after_the_other_is_sent_in_order(connect: Connect) -> None:
@@ -290,7 +290,7 @@ def test_a_refusal_is_not_tried_again(
     assert caught.value.accepted_chunks == 0
     assert not caught.value.retryable
     assert caught.value.route == "PATCH /1.0/{api_key}/custom-audience/vip"
-    assert len(batch_sandbox.calls) == 1
+    assert [call.method for call in batch_sandbox.calls].count("PATCH") == 1
 
 
 @pytest.mark.parametrize(
@@ -370,7 +370,7 @@ def test_a_refused_chunk_stops_the_push(hook: BatchHook, batch_sandbox: Sandbox)
     with pytest.raises(BatchRequestError) as caught:
         hook.update_custom_audience("vip", add_ids=ids(100), chunk_size=10, max_concurrency=1)
     assert caught.value.accepted_chunks == 2
-    assert len(batch_sandbox.calls) == 3
+    assert [call.method for call in batch_sandbox.calls].count("PATCH") == 3
     assert batch_sandbox.members("vip") == set(ids(20))
 
 

@@ -90,7 +90,7 @@ def test_a_stop_ends_a_wait_of_an_hour(credentials: Make) -> None:
 
 def test_a_stop_ends_the_wait_for_a_turn(credentials: Make) -> None:
     transport = transport_to(credentials("http://127.0.0.1:9"), Pace(0.001))
-    transport._pace.reserve()
+    list(transport._pace.turn())
     threading.Timer(0.01, transport.stopped.set).start()
     with pytest.raises(PushStoppedError):
         transport.perform(VIEW)

@@ -314,9 +314,9 @@ def test_each_call_takes_its_turn(converse: Converse, credentials: Make) -> None
     turns = []
 
     class Counted(Pace):
-        def reserve(self) -> float:
+        def turn(self) -> Iterator[float]:
             turns.append(1)
-            return 0.0
+            return super().turn()
 
     with RawServer(answer(200, {})) as server:
         converse(credentials(server.url), VIEW, Sleep(0), VIEW, pace=Counted(None))

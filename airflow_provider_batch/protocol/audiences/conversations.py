@@ -40,7 +40,7 @@ from airflow_provider_batch.protocol.audiences.audience import (
 )
 from airflow_provider_batch.protocol.audiences.chunk import Chunk
 from airflow_provider_batch.protocol.dialect import Dialect
-from airflow_provider_batch.protocol.flow import Flow, exchange, exchange_once, no_retry
+from airflow_provider_batch.protocol.flow import Done, Flow, exchange, no_retry, stops_everyone
 from airflow_provider_batch.protocol.limits import MAX_AUDIENCES_PER_PAGE
 from airflow_provider_batch.protocol.retry import Delay, Polling
 from airflow_provider_batch.protocol.rows import Rejection
@@ -58,6 +58,11 @@ _SHORTEST_PAUSE: Final = 0.1
 def write(request: Request, delay: Delay) -> Flow[str]:
     """Send a write and return its indexing token. Each attempt sends the very same request."""
     return (yield from exchange(request, decode.indexing_token, delay))
+
+
+def may_be_halved(error: BatchRequestError) -> bool:
+    """Whether a chunk with fewer ids may be accepted."""
+    return error.status in (400, 413)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ def write_bisected(
     send: Callable[[Request, Delay], Flow[str]] = write,
 ) -> Flow[Written]:
     """
-    Send a chunk that Batch has rejected (400) in halves, and their halves, until the rejected ids stand alone.
+    Send a chunk that Batch has rejected (400, 413) in halves, and their halves, until the rejected ids stand alone.
 
     :param reject: called with a chunk of the one id that Batch rejects, and Batch's reason.
     :param send: sends one write and returns its token.
@@ -102,7 +107,7 @@ def write_bisected(
             tokens.append((yield from send(encode_chunk(part), delay)))
             accepted.append(part)
         except BatchRequestError as error:
-            if error.status != 400 or calls >= (_MOST_CALLS if tokens else _MOST_CALLS_IN_VAIN):
+            if not may_be_halved(error) or calls >= (_MOST_CALLS if tokens else _MOST_CALLS_IN_VAIN):
                 raise
             if len(part) > 1:
                 parts.extend(reversed(part.halves()))
@@ -153,26 +158,34 @@ def find(dialect: Dialect, audience_name: str, delay: Delay) -> Flow[CustomAudie
             return None
 
 
+def is_missing(dialect: Dialect, audience_name: str) -> Flow[bool]:
+    """Whether the list does not have the audience; False if it cannot be read."""
+    try:
+        return (yield from find(dialect, audience_name, no_retry)) is None
+    except BatchError:
+        return False
+
+
 def create(
     dialect: Dialect, audience_name: str, audience_type: str, description: str | None, delay: Delay
 ) -> Flow[str | None]:
     """Create an audience that does not exist, and return the indexing token if Batch returns one."""
     request = encode.create_custom_audience(dialect, audience_name, audience_type, description)
 
-    def exists() -> Flow[bool]:
-        return (yield from find(dialect, audience_name, delay)) is not None
+    def exists() -> Flow[Done[str | None] | None]:
+        return Done(None) if (yield from find(dialect, audience_name, delay)) is not None else None
 
-    return (yield from exchange_once(request, decode.optional_indexing_token, exists, delay))
+    return (yield from exchange(request, decode.optional_indexing_token, delay, exists))
 
 
 def delete(dialect: Dialect, audience_name: str, delay: Delay) -> Flow[str | None]:
     """Delete an audience that exists, and return the indexing token if Batch returns one."""
     request = encode.delete_custom_audience(dialect, audience_name)
 
-    def is_gone() -> Flow[bool]:
-        return (yield from find(dialect, audience_name, delay)) is None
+    def is_gone() -> Flow[Done[str | None] | None]:
+        return Done(None) if (yield from find(dialect, audience_name, delay)) is None else None
 
-    return (yield from exchange_once(request, decode.optional_indexing_token, is_gone, delay))
+    return (yield from exchange(request, decode.optional_indexing_token, delay, is_gone))
 
 
 def await_indexing(
@@ -212,7 +225,7 @@ def await_indexing(
             if left <= 0:
                 return IndexingOutcome(audience, tuple(indexing_tokens[position:]), tuple(replaced), last_error)
             pause = max(_SHORTEST_PAUSE, polling.spacing(failures) if pause is None else pause)
-            yield Sleep(min(left, pause), retries=failure)
+            yield Sleep(min(left, pause), everyone=stops_everyone(failure), retries=failure)
         if audience.indexing_state is IndexingState.REPLACED:
             replaced.append(token)
     return IndexingOutcome(audience, (), tuple(replaced))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, TypeGuard
+from typing import Any, Final
 
 from airflow_provider_batch.exceptions import BatchProtocolError
 from airflow_provider_batch.protocol.answers import first, json_object, moment, one_line, typed
 from airflow_provider_batch.protocol.audiences.audience import AudiencePage, CustomAudience, IndexingState
+from airflow_provider_batch.protocol.audiences.tokens import is_token
 from airflow_provider_batch.protocol.dialect import Dialect
 from airflow_provider_batch.protocol.wire import Request, Response
 
@@ -30,7 +31,7 @@ _MOST_IDS: Final = 2**63
 def indexing_token(response: Response, request: Request) -> str:
     """Return the indexing token, which the answer to an accepted push must have."""
     token = json_object(response, request).get("indexing_token")
-    if not _is_token(token):
+    if not is_token(token):
         raise BatchProtocolError(f"{request.route}: answered {response.status} without an indexing_token")
     return token
 
@@ -44,19 +45,17 @@ def optional_indexing_token(response: Response, request: Request) -> str | None:
     if not response.body.strip():  # which some pages document
         return None
     token = json_object(response, request).get("indexing_token")
-    return token if _is_token(token) else None
-
-
-def _is_token(token: object) -> TypeGuard[str]:
-    return isinstance(token, str) and bool(token.strip()) and token.isprintable()
+    return token if is_token(token) else None
 
 
 def custom_audience(response: Response, request: Request) -> CustomAudience:
-    """Return the audience of a view, which must have a state."""
+    """Return the audience of a view, which must have a state, and no other name."""
     view = json_object(response, request)
     if not isinstance(view.get("indexing_state"), str):
         raise BatchProtocolError(f"{request.route}: answered {response.status} without an indexing_state")
-    return _audience(view, request.audience_name)
+    if (audience := _audience(view, request.audience_name)).name != request.audience_name:
+        raise BatchProtocolError(f"{request.route}: answered {response.status} with another audience")
+    return audience
 
 
 def audience_page(dialect: Dialect, response: Response, request: Request) -> AudiencePage:

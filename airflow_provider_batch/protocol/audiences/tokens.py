@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, TypeGuard
 
 from airflow_provider_batch.exceptions import InvalidArgumentError, counted
 from airflow_provider_batch.protocol.arguments import list_in_text
 
 #: Batch documents no form of a token; its example has 32 hexadecimal digits. These characters are excluded because a
-#: list that a template turned into text has some of them.
-_TOKEN: Final = re.compile(r"""[^\s'"(){}\[\]<>,]+""")
+#: list that a template turned into text has some of them. A longer token would not fit into the URL of a view.
+_TOKEN: Final = re.compile(r"""[^\s'"(){}\[\]<>,]{1,1024}""")
 
 #: In place of a token: the last write, whoever made it. A view without a token has the state of that one.
 LAST_WRITE: Final = ""
+
+
+def is_token(value: object) -> TypeGuard[str]:
+    """Whether *value* can be an indexing token. One rule for what Batch returns and for what a wait accepts."""
+    return isinstance(value, str) and bool(_TOKEN.fullmatch(value)) and value.isprintable() and value != "None"
 
 
 def read_indexing_tokens(value: object) -> list[str]:
@@ -37,7 +42,7 @@ def describe_tokens(indexing_tokens: Sequence[str]) -> str:
 
 
 def _tokens(value: object) -> Iterator[str]:
-    if isinstance(value, str) and _TOKEN.fullmatch(value) and value != "None":
+    if is_token(value):
         yield value
     elif isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
         has_items = False

@@ -14,6 +14,8 @@ from airflow_provider_batch.protocol.audiences.conversations import (
     Written,
     await_indexing,
     confirmed,
+    is_missing,
+    may_be_halved,
     write,
     write_bisected,
 )
@@ -80,12 +82,22 @@ class AudienceWrites:
         return self._update(chunk)
 
     def send(self, parcel: Parcel[Chunk], delay: Delay) -> Flow[Receipt]:
-        """Send *parcel*; after a 400, and with ``bisect``, send it in parts that leave out the rejected ids."""
+        """
+        Send *parcel*; with ``bisect``, and if Batch rejects it, send it in parts that leave out the rejected ids.
+
+        A replace that is too large (413) is no smaller at the end of that search.
+        """
         try:
             return _receipt(parcel, (yield from self._write(parcel.request, delay)))
         except BatchRequestError as error:
+            if error.status == 400 and (yield from is_missing(self.dialect, self.audience_name)):
+                error.args = (
+                    f"{error.args[0].rstrip('.')}. The audience does not exist: create_if_missing=True creates it.",
+                )
+                raise
+            too_large = error.status == 413 and self._is_replace(parcel.chunk)
             # A replace without ids has none that could be rejected.
-            if error.status != 400 or self.on_rejected_chunk != "bisect" or not len(parcel.chunk):
+            if too_large or not may_be_halved(error) or self.on_rejected_chunk != "bisect" or not len(parcel.chunk):
                 raise
             rejection = error
         # The search always updates: each replace would wipe the part before it.

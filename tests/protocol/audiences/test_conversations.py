@@ -208,7 +208,7 @@ def test_when_the_tries_are_used_up_it_looks_a_last_time(done: bool, verb: Verb)
 
 
 def test_used_up_by_a_busy_service_it_does_not_look() -> None:
-    service = Service(CEP, writes=[(Response(429), False)] * 3)
+    service = Service(CEP, writes=[(Response(429, {"retry-after": "1"}), False)] * 3)
     with pytest.raises(BatchRateLimitError):
         create(service)
     assert service.steps == ["write", "sleep", "write", "sleep", "write"]
