@@ -380,7 +380,7 @@ def test_a_head_that_cannot_be_used(
 
 
 def test_refused_ids_are_tried_again_and_are_no_drift(sandbox: Sandbox, clock: Clock, tmp_path: Path) -> None:
-    sandbox.faults(Fault(400), Fault(400))
+    sandbox.faults(Fault(400), None, Fault(400))  # between them, the list shows that the audience exists
     refused: list[Any] = []
     result = mirror(
         tmp_path, ["a", "b"], on_rejected_chunk="bisect", on_rejection=lambda rejection, id_: refused.append(id_)

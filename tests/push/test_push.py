@@ -61,6 +61,9 @@ class Post:
 class Transport:
     stopped: threading.Event
 
+    def interrupt(self) -> None:
+        self.stopped.set()
+
     def perform(self, effect: object) -> None:
         raise AssertionError("a letter is sent without Batch")
 

@@ -63,7 +63,6 @@ def asked(batch_sandbox: Sandbox, tokens: list[str]) -> Iterator[Any]:
     [
         lambda tokens: tokens,
         tuple,
-        iter,
         lambda tokens: [tokens[:1], tokens[1:]],
         lambda tokens: [tokens[:1], [], [tokens[1:]]],
         lambda tokens: [*tokens, *tokens],
@@ -71,7 +70,7 @@ def asked(batch_sandbox: Sandbox, tokens: list[str]) -> Iterator[Any]:
         json.dumps,
         lambda tokens: f" {json.dumps([tokens[:2], tokens[2:]])}\n",
     ],
-    ids=["list", "tuple", "iterator", "mapped", "nested", "repeated", "text", "JSON", "mapped JSON"],
+    ids=["list", "tuple", "mapped", "nested", "repeated", "text", "JSON", "mapped JSON"],
 )
 def test_tokens_come_in_many_shapes(shape: Any, tokens: list[str], asked: Any) -> None:
     view = sensor(shape(tokens)).execute({})
