@@ -118,7 +118,7 @@ def test_folders_that_hold_no_data_are_left_out(storage: tuple[Any, Put]) -> Non
     ("name", "content"),
     [
         ("ids.csv", b"id,x\na,\n\\N,1\n#N/A,\\N\nNULL ,\n"),
-        ("ids.csv.gz", gzip.compress(b"id,x\na,\n\\N,1\n#N/A,\\N\nNULL ,\n")),
+        ("ids.csv.gz", gzip.compress(b"id,x\na,\n\\N,1\n#N/A,\\N\nNULL ,\n", mtime=0)),
         (
             "ids.jsonl",
             b'{"id": "a", "x": null}\n{"id": "\\\\N", "x": "1"}\n{"id": "#N/A", "x": "\\\\N"}\n{"id": "NULL "}\n',

@@ -240,7 +240,7 @@ def test_a_bad_row_is_named_before_the_first_call(
     assert not (tmp_path / "kept").exists()
 
 
-CUT = gzip.compress(b"id\n" + b"".join(b"secret-%d\n" % number for number in range(50_000)))[:-20_000]
+CUT = gzip.compress(b"id\n" + b"".join(b"secret-%d\n" % number for number in range(50_000)), mtime=0)[:-20_000]
 
 
 @pytest.mark.parametrize("mode", ["add", "replace", "mirror"])
