@@ -53,6 +53,23 @@ class SqlToCustomAudienceOperator(RowsToCustomAudienceOperator, takes=RowsParame
         self.hook_params = hook_params
         super().__init__(**kwargs)
 
+    # Airflow reads every templated text that ends in .sql as a file. Here only the query can be one.
+
+    def resolve_template_files(self) -> None:
+        """Read the file of the query when the DAG file is parsed."""
+        parameters, self.parameters = self.parameters, None
+        super().resolve_template_files()
+        self.parameters = parameters
+
+    def _do_render_template_fields(
+        self, parent: Any, template_fields: Iterable[str], *args: Any, **kwargs: Any
+    ) -> None:
+        fields = list(template_fields)
+        super()._do_render_template_fields(parent, [field for field in fields if field == "sql"], *args, **kwargs)
+        self.template_ext = ()
+        super()._do_render_template_fields(parent, [field for field in fields if field != "sql"], *args, **kwargs)
+        self.template_ext = type(self).template_ext
+
     @contextmanager
     def source(self, context: Context) -> Iterator[SqlSource]:
         """Open the rows of the query."""

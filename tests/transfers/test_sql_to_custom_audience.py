@@ -233,6 +233,23 @@ def test_templates_and_a_file_with_the_query(
     assert batch_sandbox.members("vip") == {"a"}
 
 
+@pytest.mark.parametrize(
+    "parameters", [["a.sql"], ("a.sql",), {"segment": "{{ 'a' }}.sql"}], ids=["list", "tuple", "dict"]
+)
+def test_a_parameter_that_ends_like_a_file_is_a_value(
+    parameters: Any, batch_sandbox: Sandbox, warehouse: Fill, context: Any, folder: Path
+) -> None:
+    warehouse("id, segment", [("a", "a.sql"), ("b", "other")])
+    placeholder = ":segment" if isinstance(parameters, dict) else "?"
+    (folder / "members.sql").write_text(f"SELECT id FROM t WHERE segment = {placeholder}")
+    with DAG("d", schedule=None, template_searchpath=str(folder)):
+        operator = push(sql="members.sql", parameters=parameters)
+    operator.resolve_template_files()
+    operator.render_template_fields(context)
+    operator.execute(context)
+    assert batch_sandbox.members("vip") == {"a"}
+
+
 def test_a_connection_to_no_database(batch_sandbox: Sandbox, context: Any) -> None:
     error = failure(push(conn_id="batch_default"), context)
     assert isinstance(error, InvalidArgumentError)
