@@ -70,16 +70,16 @@ def test_a_retry_takes_over_at_once_what_its_own_try_left(folder: Folder) -> Non
     assert folder.list_files() == []
 
 
-@pytest.mark.parametrize("lives", range(11))
+@pytest.mark.parametrize("lives", range(15))
 def test_a_run_that_was_taken_over_has_nothing_back_when_its_successor_is_killed(lives: int, folder: Folder) -> None:
-    """Three files are read and two deleted, each of which its user may be killed before or after."""
+    """Three files are read and four deleted, each of which its user may be killed before or after."""
     clock = Clock(START)
     first = Claim(folder, "first", clock)
     clock.now += LIFETIME + 1
     dying = Mortal(folder, None)
     second = Claim(dying, "second", clock)
     dying.lives = lives
-    with pytest.raises(Killed) if lives < 10 else nullcontext():
+    with pytest.raises(Killed) if lives < 14 else nullcontext():
         second.release()
     with pytest.raises(MirrorConflictError):
         first.check()
