@@ -16,7 +16,7 @@ HOLD_2.11.2 := 'universal-pathlib<0.3'
 HOLD_3.0.6 := 'fastapi<0.132' 'universal-pathlib<0.3'
 HOLD_3.2.2 := 'fastapi<0.137' 'svcs<26.2'
 # Dependency groups that are needed in addition to the tests.
-GROUPS_$(NEWEST) := --group lint --group docs --group browser
+GROUPS_$(NEWEST) := --group lint --group docs --group browser --group mutation
 GROUPS_$(OLDEST) := --group browser
 
 VENV := .venv
@@ -38,7 +38,7 @@ MAKEFLAGS += --jobs=2 --output-sync=target
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-newest test-oldest browser-test screenshots lint docs parameters matrix release-check bench airflow cluster-demo cluster-test cluster-bench \
+.PHONY: help demo test test-newest test-oldest browser-test screenshots lint docs parameters matrix mutants release-check bench airflow cluster-demo cluster-test cluster-bench \
 	servers pins clean
 
 help: ## show this list
@@ -89,6 +89,9 @@ parameters: $(VENV)/installed ## write the table of parameters and modes in docs
 matrix: $(VENV)/installed ## run the unit tests and the example DAGs on every supported Airflow and Python (an hour)
 	@$(VENV)/bin/python scripts/matrix.py --airflow $(AIRFLOWS) --python $(PYTHONS) --jobs $(JOBS)
 
+mutants: $(VENV)/installed ## change the code in one place after the other, and check that a test fails (run by hand; it takes hours)
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python scripts/mutants.py
+
 release-check: $(VENV)/installed ## build a release into dist/, and check it
 	@$(VENV)/bin/python scripts/release_check.py --airflow $(OLDEST) $(filter-out lowest,$(AIRFLOWS)) --python $(PYTHONS)
 
@@ -122,7 +125,7 @@ pins: $(VENV)/installed ## update constraints/ to the newest compatible versions
 
 clean: ## remove the environments and everything else that these commands create
 	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_BENCH) $(VENV_CLUSTER) .venv-matrix .airflow .docs .hypothesis .mypy_cache \
-		.pytest_cache .ruff_cache .import_linter_cache dist
+		.pytest_cache .ruff_cache .import_linter_cache dist mutants
 
 $(VENV)/installed: constraints/airflow-$(NEWEST).txt pyproject.toml
 	@$(call install,$(VENV),$(NEWEST),$(PYTHON))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
 
 
 class Clock:
@@ -22,3 +25,13 @@ def eventually(holds: Callable[[], object], within: float = 5) -> None:
     while not holds():
         assert time.monotonic() < deadline, "it never came true"
         time.sleep(0.005)
+
+
+@contextmanager
+def local_zone(name: str) -> Iterator[None]:
+    """Let this machine stand in the time zone *name*."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", name)
+        time.tzset()
+        yield
+    time.tzset()

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from airflow_provider_batch.mirror.claim import LIFETIME, RENEWAL_INTERVAL, Clai
 from airflow_provider_batch.mirror.folder import Folder, folder_at
 from tests.clock import Clock
 
-from .folders import Mortal, memory_path
+from .folders import Killed, Mortal, memory_path
 from .test_plan import START
 
 PATIENCE = 10.0
@@ -67,6 +68,21 @@ def test_a_retry_takes_over_at_once_what_its_own_try_left(folder: Folder) -> Non
         retry.check()
     another.release()
     assert folder.list_files() == []
+
+
+@pytest.mark.parametrize("lives", range(15))
+def test_a_run_that_was_taken_over_has_nothing_back_when_its_successor_is_killed(lives: int, folder: Folder) -> None:
+    """Three files are read and four deleted, each of which its user may be killed before or after."""
+    clock = Clock(START)
+    first = Claim(folder, "first", clock)
+    clock.now += LIFETIME + 1
+    dying = Mortal(folder, None)
+    second = Claim(dying, "second", clock)
+    dying.lives = lives
+    with pytest.raises(Killed) if lives < 14 else nullcontext():
+        second.release()
+    with pytest.raises(MirrorConflictError):
+        first.check()
 
 
 def test_a_claim_that_is_renewed_lives_and_is_seldom_written(folder: Folder) -> None:

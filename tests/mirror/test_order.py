@@ -142,31 +142,41 @@ def test_more_than_memory_holds_is_spilled(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [duckdb.OutOfMemoryException, duckdb.InternalException])
+@pytest.mark.parametrize(("cores", "threads"), [(2, 2), (8, 4), (None, 1)])
 def test_what_several_threads_cannot_sort_one_does(
-    error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cores: int | None, threads: int, error: type[Exception], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connect, asked = duckdb.connect, []
 
     def connect_or_fail(database: str, config: dict[str, Any]) -> duckdb.DuckDBPyConnection:
+        assert database == ":memory:"
         asked.append(config["threads"])
         if len(asked) == 1:
             raise error("failed to pin a block")
         return connect(database, config=config)
 
     monkeypatch.setattr(duckdb, "connect", connect_or_fail)
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
     assert list(in_order([["c", "a"], ["b"]], tmp_path, in_memory=1)) == [["a", "b", "c"]]
-    assert asked == [2, 1]
+    assert asked == [threads, 1]
 
 
 def test_without_duckdb_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "duckdb", None)
-    with pytest.raises(MirrorError, match=r"pip install 'airflow-provider-batch\[mirror\]'"):
+    with pytest.raises(MirrorError) as caught:
         list(in_order([["b", "a"]], tmp_path, in_memory=1))
+    assert str(caught.value) == (
+        "more than 1,000,000 unsorted ids need DuckDB. Run pip install 'airflow-provider-batch[mirror]', or sort the "
+        "source and pass is_sorted=True."
+    )
 
 
 def test_an_error_of_duckdb_quotes_no_line(tmp_path: Path) -> None:
-    with pytest.raises(MirrorError, match="DuckDB could not sort") as caught:
+    reason = (
+        r"^DuckDB could not sort the ids \(\w+Exception\) with memory_limit='much'\. Free memory or disk space for "
+        r"temporary files, or sort the source and pass is_sorted=True\.$"
+    )
+    with pytest.raises(MirrorError, match=reason) as caught:
         list(in_order([["secret", "a"]], tmp_path, in_memory=1, memory_limit="much"))
     assert "secret" not in repr(caught.value)
     assert caught.value.__cause__ is None

@@ -205,6 +205,15 @@ def test_a_retry_continues_the_series_of_its_own_tries_only(path: Any) -> None:
     assert broken_off(mirror, batch, plain("ab"), calls=1).series != first.series
 
 
+def test_a_retry_that_replaces_begins_a_series_of_its_own_for_each_set(path: Any) -> None:
+    mirror, batch = mirror_at(path), Batch()
+    added = broken_off(mirror, batch, plain("ab"), calls=1)
+    replaced = broken_off(mirror, batch, plain("ab"), calls=1, full_refresh=True)
+    assert not replaced.series.startswith(added.series)
+    assert broken_off(mirror, batch, plain("ab"), calls=1).series == replaced.series
+    assert broken_off(mirror, batch, plain("ac"), calls=1).series != replaced.series
+
+
 def test_a_retry_has_the_same_plan(path: Any) -> None:
     mirror, batch = mirror_at(path), Batch()
     run(mirror, batch, plain("abc"))
@@ -311,6 +320,45 @@ def test_a_try_that_never_held_its_claim_when_it_could_send_leaves_no_note(path:
     assert not [name for name in other.folder.list_files() if name.endswith(".pending.gz")]
 
 
+def test_refused_ids_are_kept_beside_the_snapshot_as_nobodys(
+    path: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    mirror = mirror_at(path)
+    with mirror.plan(blocks(plain("abcd"))) as plan, plan.begin("run") as transaction:
+        transaction.commit(["token"], rejected=["d", "b"])
+    content = gzip.decompress(mirror.folder.read(newest(mirror, ".pending.gz")) or b"")
+    first, _, ids = content.partition(b"\n")
+    pending = json.loads(first)
+    assert pending == {
+        "format": 2,
+        "owner": "",
+        "series": pending["nonce"],
+        "nonce": pending["nonce"],
+        "replaces": False,
+        "count": 2,
+        "sha256": "",
+        "known": [],
+    }
+    assert len(bytes.fromhex(pending["nonce"])) >= 8
+    assert ids == b"b\nd\n"
+    assert list(here.iterdir()) == []
+
+
+@pytest.mark.parametrize(("runs", "generation"), [(2, 4), (0, 2)])
+def test_a_mirror_that_begins_anew_writes_over_nothing(path: Any, runs: int, generation: int) -> None:
+    mirror, batch = mirror_at(path), Batch()
+    for number in range(runs):
+        run(mirror, batch, plain("abc"[: number + 1]))
+    head_name = newest(mirror, ".head.json") if runs else "head.json"
+    mirror.folder.create(head_name, b"")
+    mirror.folder.write(head_name, b"{")
+    run(mirror, batch, plain("xyz"), full_refresh=True)
+    assert head_of(mirror)["generation"] == generation
+
+
 def test_refused_ids_are_uncertain_for_the_next_run(path: Any) -> None:
     mirror, batch = mirror_at(path), Batch()
     run(mirror, batch, plain("abx"))
@@ -369,8 +417,8 @@ def test_without_a_snapshot_only_emptiness_is_guarded(path: Any) -> None:
     ("target", "reason"),
     [
         ({"audience_name": "other"}, "another audience, 'vip'"),
-        ({"audience_type": "advertising_ids"}, "another type, 'custom_ids'"),
-        ({"recipient": "elsewhere"}, "another app or project"),
+        ({"audience_type": "advertising_ids"}, "an audience of another type, 'custom_ids'"),
+        ({"recipient": "elsewhere"}, "an audience of another app or project, or at another host"),
     ],
 )
 def test_the_snapshot_of_another_audience_is_refused(path: Any, target: dict[str, str], reason: str) -> None:
@@ -527,6 +575,17 @@ def test_a_call_that_comes_later_than_two_other_runs_is_mended_by_the_next_one(p
     run(mirror_at(path, clock), batch, plain("cde"))
     assert batch.audience == plain("cde")
     assert run(mirror_at(path, clock), batch, plain("cde")).is_empty
+
+
+def test_a_run_that_was_taken_over_does_not_commit_though_the_other_has_not_begun(path: Any) -> None:
+    clock = Clock(START)
+    mirror = mirror_at(path, clock)
+    with mirror.plan(blocks(plain("ab"))) as plan, plan.begin("first") as transaction:
+        clock.now += LIFETIME + 1
+        Claim(mirror.folder, "second", clock)
+        with pytest.raises(MirrorConflictError, match="second is at work"):
+            transaction.commit([])
+    assert not [name for name in mirror.folder.list_files() if name.endswith("head.json")]
 
 
 def test_a_run_that_was_slow_but_alone_goes_on(path: Any) -> None:

@@ -107,7 +107,9 @@ def test_a_run_without_changes_gives_the_tokens_that_are_still_to_be_waited_for(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
     first = mirror(tmp_path, ["a", "b"], chunk_size=1)
+    calls = len(sandbox.calls)
     again = mirror(tmp_path, ["b", "a"])
+    assert [call.method for call in sandbox.calls[calls:]] == ["GET"]  # asked once, and not waited for
     assert again.indexing_tokens == first.indexing_tokens
     assert (again.added, again.unchanged, again.earlier_calls) == (0, 2, 2)
     assert len(sent(sandbox)) == 2

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferr
 
 from airflow_provider_batch.exceptions import DriftError, GuardError, IndexingTimeoutError
 from airflow_provider_batch.operators.custom_audience import CustomAudienceMirrorOperator
-from airflow_provider_batch.sandbox import Sandbox
+from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.triggers.custom_audience import IndexingEvent
 from tests.clock import Clock
 from tests.worker import Store, TaskInstance, next_try
@@ -123,6 +123,19 @@ def deferred(operator: CustomAudienceMirrorOperator, context: Any) -> Any:
     with pytest.raises(TaskDeferred) as caught:
         operator.execute(context)
     return caught.value.trigger
+
+
+def test_a_deferred_wait_knows_the_own_replace(slow: Sandbox, context: Any, tmp_path: Path) -> None:
+    trigger = deferred(mirror(["a", "b"], tmp_path, first_run="replace", deferrable=True), context)
+    assert (len(trigger.indexing_tokens), trigger.own_replace) == (1, trigger.indexing_tokens[0])
+
+
+def test_it_is_silent_about_its_own_replace(
+    batch_sandbox: Sandbox, context: Any, tmp_path: Path, told: Callable[[], str]
+) -> None:
+    batch_sandbox.faults(None, Fault(200, body={"name": "vip", "indexing_state": "REPLACED"}))
+    mirror(["a"], tmp_path, first_run="replace").execute(context)
+    assert "took over" not in told()
 
 
 def finished(trigger: Any, nb_ids: int | None) -> dict[str, Any]:

@@ -1,9 +1,22 @@
 from __future__ import annotations
 
+import math
+from datetime import timedelta
+from typing import Any
+
 import pytest
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
-from airflow_provider_batch.protocol.arguments import check_count, check_limit, most, read_limit
+from airflow_provider_batch.protocol.arguments import (
+    check_choice,
+    check_count,
+    check_limit,
+    list_in_text,
+    most,
+    read_limit,
+    read_seconds,
+    read_switch,
+)
 
 
 @pytest.mark.parametrize("limit", [None, 0, 5000, 0.0, 0.5, 1.0])
@@ -45,3 +58,79 @@ def test_a_number_of_calls_out_of_range_is_refused(max_concurrency: object) -> N
 @pytest.mark.parametrize("max_concurrency", [1, 4, 64])
 def test_a_number_of_calls_in_range_is_taken(max_concurrency: int) -> None:
     assert check_count("max_concurrency", max_concurrency, 64) == max_concurrency
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"), [(1, 1), (0.001, 0.001), (86_400, 86_400), (timedelta(minutes=1.5), 90.0)]
+)
+def test_a_time_is_a_number_of_seconds_or_a_timedelta(given: float | timedelta, seconds: float) -> None:
+    assert read_seconds("timeout", given) == seconds
+
+
+@pytest.mark.parametrize(
+    "given", [0, 0.0, -1, timedelta(0), timedelta(seconds=-1), math.inf, math.nan, True, "10", None, [1]]
+)
+def test_nothing_else_is_a_time(given: Any) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        read_seconds("timeout", given)
+    assert str(caught.value) == f"timeout: {given!r} is not a duration. Pass seconds above 0, or a timedelta."
+
+
+@pytest.mark.parametrize(
+    ("given", "switch"),
+    [
+        *((True, True), (False, False), ("True", True), ("true", True), ("TRUE", True)),
+        *(("False", False), ("false", False), ("", False)),
+    ],
+)
+def test_a_switch_may_be_text(given: bool | str, switch: bool) -> None:
+    assert read_switch("full_refresh", given) is switch
+
+
+@pytest.mark.parametrize("given", [None, 0, 1, "0", "yes", "None", " true", b"true", []])
+def test_nothing_else_is_a_switch(given: Any) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        read_switch("full_refresh", given)
+    assert str(caught.value) == f"full_refresh: {given!r} is neither True nor False"
+
+
+@pytest.mark.parametrize(
+    ("text", "values"), [('["a", null]', ["a", None]), ("['a', None]", ["a", None]), (" [1]\n", [1]), ("[]", [])]
+)
+def test_a_list_in_text_is_one_of_json_or_of_python(text: str, values: list[object]) -> None:
+    assert list_in_text(text, "ids") == values
+
+
+ADVICE = "Pass the upstream task's .output, or set render_template_as_native_obj=True on the DAG."
+
+
+@pytest.mark.parametrize("text", ["", "a,b", "(1, 2)", "[1", "{}", "['a'] + x", "# ids\n['a']", "[" * 100_000])
+def test_other_text_is_not_a_list(text: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        list_in_text(text, "ids")
+    assert str(caught.value) == f"ids: a single str is not a list. {ADVICE}"
+
+
+@pytest.mark.parametrize("text", ["None", " None\n"])
+def test_the_text_none_is_a_missing_xcom(text: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        list_in_text(text, "ids")
+    assert str(caught.value) == (
+        "ids: the XCom that it was rendered from is missing. Return a list upstream, [] for none."
+    )
+
+
+@pytest.mark.parametrize(
+    ("choices", "expected"),
+    [(("a",), "'a'"), (("a", "b"), "'a' or 'b'"), (("a", "b", "c"), "one of a, b, c"), ((), "'add' or 'replace'")],
+)
+def test_a_word_that_is_none_is_refused_with_those_that_are(choices: tuple[str, ...], expected: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        check_choice("first_run", "x" * 100, choices)
+    assert str(caught.value) == f"first_run: 'x{'x' * 78} is not {expected}"
+
+
+def test_a_number_out_of_range_is_refused_with_the_range() -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        check_count("chunk_size", 10_001, 10_000)
+    assert str(caught.value) == "chunk_size: 10001 is not an integer from 1 to 10,000"

@@ -129,3 +129,10 @@ def test_a_short_poke_interval_is_never_exceeded() -> None:
 
 def test_a_fifth_of_a_wait_is_left_to_chance() -> None:
     assert Spacing(lambda most: 0.0, longest=10.0)(9) == pytest.approx(8.0)
+
+
+def test_a_pause_without_a_limit_ends_to_double_after_thirty_questions() -> None:
+    spacing = Spacing(lambda most: most, longest=1e300)
+    assert [spacing(question) for question in (31, 32, 1000)] == pytest.approx([2.0**30] * 3)
+    backoff = Backoff(longest, attempts=10**6, longest=1e300, total=1e300)
+    assert [backoff(attempt, BUSY, 0.0) for attempt in (31, 32, 1000)] == [2.0**30] * 3

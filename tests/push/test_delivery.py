@@ -20,6 +20,7 @@ from airflow_provider_batch.protocol.wire import Request
 from airflow_provider_batch.protocol.writes import Parcel, Receipt
 from airflow_provider_batch.push.delivery import deliver
 from airflow_provider_batch.transport import MAX_CONNECTIONS
+from tests.clock import eventually
 
 #: Seconds after which a test that should have gone on is given up.
 PATIENCE = 10.0
@@ -252,6 +253,35 @@ def test_the_first_error_wins_over_those_that_follow() -> None:
         list(deliver(numbered(3), send, max_concurrency=3, stopped=stopped))
 
 
+def test_the_first_error_wins_over_those_that_are_found_with_it() -> None:
+    stopped, go_on = threading.Event(), threading.Event()
+    ended: list[int] = []
+
+    def send(parcel: Parcel[Chunk]) -> Receipt:
+        if parcel.number == 1:
+            return receipt(parcel)
+        try:
+            await_(go_on if parcel.number == 9 else stopped)
+            raise BatchAuthenticationError("first", status=401) if parcel.number == 9 else PushStoppedError("later")
+        finally:
+            ended.append(parcel.number)
+
+    delivery = deliver(numbered(16), send, max_concurrency=16, stopped=stopped)
+    next(delivery)
+    go_on.set()
+    eventually(lambda: len(ended) == 15)
+    with pytest.raises(BatchAuthenticationError, match="first"):
+        list(delivery)
+
+
+def test_a_delivery_that_was_stopped_before_sends_nothing() -> None:
+    stopped = threading.Event()
+    stopped.set()
+    with pytest.raises(PushStoppedError) as caught:
+        list(deliver(numbered(1), failing_at(1, AssertionError("sent")), max_concurrency=1, stopped=stopped))
+    assert str(caught.value) == "stopped before the next call (Batch had accepted 0 chunks of this push before)"
+
+
 @pytest.mark.parametrize("error", [BatchError("no"), ValueError("no"), KeyboardInterrupt()])
 def test_any_error_stops_the_waits_of_the_other_calls(error: BaseException) -> None:
     stopped = threading.Event()
@@ -330,6 +360,7 @@ def test_no_thread_is_left_after_an_early_end() -> None:
 
     delivery = deliver(numbered(10), receipt, max_concurrency=4, stopped=threading.Event())
     next(delivery)
+    assert threads() != []
     delivery.close()
     assert threads() == []
 

@@ -246,11 +246,19 @@ def test_a_soft_failing_sensor_is_skipped_by_what_the_trigger_saw(event: Indexin
         sensor([ODD], soft_fail=True).resume_execution("execute_complete", {"event": event.to_payload()}, {})
 
 
+@pytest.mark.parametrize("gentle", ["soft_fail", "never_fail"])
 @pytest.mark.parametrize("deferrable", [False, True])
-def test_a_soft_failing_sensor_is_skipped_by_a_refusal(deferrable: bool, batch_sandbox: Sandbox) -> None:
+def test_a_soft_failing_sensor_is_skipped_by_a_refusal(deferrable: bool, gentle: str, batch_sandbox: Sandbox) -> None:
     batch_sandbox.faults(Fault(401))
     with pytest.raises(AirflowSkipException):
-        sensor([ODD], soft_fail=True, deferrable=deferrable).execute({})
+        sensor([ODD], deferrable=deferrable, **{gentle: True}).execute({})
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_any_other_sensor_fails_by_a_refusal(deferrable: bool, batch_sandbox: Sandbox) -> None:
+    batch_sandbox.faults(Fault(401))
+    with pytest.raises(AirflowFailException, match="answered 401"):
+        sensor([ODD], deferrable=deferrable).execute({})
 
 
 # Constructing

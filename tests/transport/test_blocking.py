@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from itertools import pairwise
+from typing import Any, cast
 
 import pytest
 import requests
@@ -165,3 +167,53 @@ def test_many_threads_share_one_transport(credentials: Make) -> None:
     assert [given.body for given in answers if isinstance(given, Response)] == [b'{"a": 1}'] * 40
     assert len(server.asked) == 40
     assert server.connections <= 8
+
+
+class Broken:
+    """A session whose every request ends in an error."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def request(self, *_: object, **__: object) -> requests.Response:
+        raise self.error
+
+
+def caused(*errors: BaseException) -> BaseException:
+    """The first of *errors*, each of which was raised from the next one."""
+    for error, cause in pairwise(errors):
+        error.__cause__ = cause
+    return errors[0]
+
+
+def with_reason(error: BaseException, reason: object) -> BaseException:
+    error.reason = reason  # type: ignore[attr-defined]  # as urllib3's have one
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (requests.ConnectionError("GET /secret"), "ConnectionError"),
+        (caused(OSError("a"), ValueError("b")), "OSError < ValueError"),
+        (OSError(errno.ECONNRESET, "reset by peer"), "ConnectionResetError (reset by peer)"),
+        (OSError(errno.ECONNRESET, ""), "ConnectionResetError"),
+        (caused(requests.Timeout(), OSError(errno.EPIPE, "gone")), "Timeout < BrokenPipeError (gone)"),
+        (requests.ConnectionError(OSError(errno.EPIPE, "gone")), "ConnectionError < BrokenPipeError (gone)"),
+        (with_reason(requests.ConnectionError("a"), TimeoutError()), "ConnectionError < TimeoutError"),
+        (with_reason(caused(OSError("a"), ValueError("b")), KeyError("c")), "OSError < KeyError"),
+        (with_reason(OSError("a"), "not one"), "OSError"),
+        (caused(*(OSError(str(number)) for number in range(9))), " < ".join(["OSError"] * 6)),
+    ],
+)
+def test_what_broke_is_named_as_deep_as_it_is_known(error: BaseException, told: str, credentials: Make) -> None:
+    transport = BlockingTransport(cast(Any, Broken(error)), credentials("http://127.0.0.1:9"), Pace(None), timeout=5)
+    broken = transport.perform(VIEW)
+    assert str(broken) == f"GET /1.0/{{api_key}}/custom-audience/vip: no answer: {told}"
+
+
+def test_a_stop_says_so(credentials: Make) -> None:
+    transport = transport_to(credentials("http://127.0.0.1:9"))
+    transport.stopped.set()
+    with pytest.raises(PushStoppedError, match=r"^stopped before the next call$"):
+        transport.perform(VIEW)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from traceback import format_exception
@@ -11,12 +12,14 @@ from traceback import format_exception
 import pytest
 
 from airflow_provider_batch.exceptions import BatchConnectionError
+from airflow_provider_batch.protocol.dialect import MEP, Platform, cep
 from airflow_provider_batch.protocol.flow import Answer
 from airflow_provider_batch.protocol.wire import Request, Response, Sleep
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.transport import MAX_BODY
 from airflow_provider_batch.transport.credentials import Credentials
 from airflow_provider_batch.transport.pace import Pace
+from tests.clock import Clock
 from tests.transport.conftest import Converse, Make
 from tests.transport.servers import (
     HANG_UP,
@@ -135,23 +138,35 @@ def test_the_keys_are_blotted_out_of_what_is_no_success(status: int, converse: C
     assert response(given).body == b'{"message": "*** and ***"}'
 
 
+@pytest.mark.parametrize("quoted", ["app/key-1", r"app\/key-1", "app%2Fkey-1"])
+def test_a_key_with_a_slash_is_blotted_out_however_it_is_quoted(quoted: str, converse: Converse) -> None:
+    with RawServer(answer(400, f'{{"path": "/1.0/{quoted}/custom-audience"}}'.encode())) as server:
+        (given,) = converse(Credentials(server.url, "app/key-1", REST_KEY), PUSH)
+    assert response(given).body == b'{"path": "/1.0/***/custom-audience"}'
+
+
 def test_cookies_are_not_sent_back(converse: Converse, credentials: Make) -> None:
     with RawServer(answer(200, {}, Set_Cookie="session=1; Path=/")) as server:
         converse(credentials(server.url), VIEW, VIEW)
     assert [asked.headers.get("cookie") for asked in server.asked] == [None, None]
 
 
+@pytest.mark.parametrize(
+    ("platform", "authorization"), [(MEP, None), (cep(), f"Bearer {REST_KEY}")], ids=["mep", "cep"]
+)
 def test_a_netrc_does_not_replace_the_key(
-    converse: Converse, credentials: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    platform: Platform, authorization: str | None, converse: Converse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password else\ndefault login somebody password else\n")
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
-    with RawServer(answer(200, {})) as server:
-        converse(credentials(server.url), VIEW)
-    assert server.asked[0].headers["x-authorization"] == REST_KEY
-    assert "authorization" not in server.asked[0].headers
+    # Over https, where the environment counts.
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "server.pem"))
+    with RawServer(answer(200, {}), tls=self_signed(tmp_path)) as server:
+        (given,) = converse(Credentials(server.url, KEY, REST_KEY, platform=platform), VIEW)
+    assert response(given).status == 200
+    assert server.asked[0].headers.get("authorization") == authorization
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "all_proxy"])
@@ -321,3 +336,31 @@ def test_each_call_takes_its_turn(converse: Converse, credentials: Make) -> None
     with RawServer(answer(200, {})) as server:
         converse(credentials(server.url), VIEW, Sleep(0), VIEW, pace=Counted(None))
     assert len(turns) == 2
+
+
+def test_a_success_comes_back_as_it_is_whatever_it_holds(converse: Converse, credentials: Make) -> None:
+    with RawServer(answer(200, {"name": KEY})) as server:
+        (given,) = converse(credentials(server.url), VIEW)
+    assert response(given).body == b'{"name": "%s"}' % KEY.encode()
+
+
+def test_an_answer_that_never_ends_is_a_broken_connection(converse: Converse, credentials: Make) -> None:
+    hung_up = threading.Event()
+
+    def dripping() -> Iterator[bytes]:
+        yield b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
+        while not hung_up.wait(0.02):  # each piece comes in time
+            yield b"x"
+
+    with RawServer(dripping()) as server:
+        error = broken(converse(credentials(server.url), VIEW, timeout=0.3))
+        hung_up.set()
+    assert str(error) == f"{VIEW.route}: no answer: TimeoutError"
+
+
+def test_a_wait_of_everyone_holds_the_pace(converse: Converse, credentials: Make) -> None:
+    pace = Pace(None, Clock(1000.0))
+    converse(credentials("http://127.0.0.1:9"), Sleep(0.01), pace=pace)
+    assert next(pace.turn()) == 0
+    converse(credentials("http://127.0.0.1:9"), Sleep(0.01, everyone=True), pace=pace)
+    assert next(pace.turn()) == pytest.approx(0.01)

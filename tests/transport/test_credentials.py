@@ -171,3 +171,14 @@ def test_a_key_is_blotted_out_as_it_is_and_as_it_stands_in_an_address() -> None:
 @pytest.mark.parametrize("quoted", [rb"line\nrest-1", rb"\u00abrest-1\u00bb", rb"tab\trest-1"])
 def test_a_key_behind_an_escape_of_json_is_blotted_out(quoted: bytes) -> None:
     assert b"rest-1" not in Credentials("https://api.batch.com", "app-1", "rest-1").redact(b'"' + quoted + b'"')
+
+
+@pytest.mark.parametrize(("key", "body"), [("abcd", b"abcde ***"), ("abcde", b"***e ***")])
+def test_a_key_of_more_than_four_letters_is_looked_for_inside_words_too(key: str, body: bytes) -> None:
+    given = key.encode() + b"e " + key.encode()
+    assert Credentials("https://api.batch.com", key, "rest-key").redact(given) == body
+
+
+def test_a_key_with_a_quote_is_redacted_as_json_spells_it() -> None:
+    credentials = Credentials("https://api.batch.com", 'app"key\\1', "rest-key")
+    assert credentials.redact(rb'{"path": "app\"key\\1"}') == b'{"path": "***"}'

@@ -155,6 +155,32 @@ def test_a_429_whose_time_cannot_be_read_holds_like_one_without() -> None:
     assert first_wait(pace) == 5
 
 
+def test_a_short_hold_does_not_end_a_long_one() -> None:
+    clock = Clock(1000.0)
+    pace = Pace(None, clock)
+    pace.hold(7)
+    clock.now += 1
+    pace.hold(2)
+    assert first_wait(pace) == 6
+
+
+def test_a_later_hold_lasts_longer() -> None:
+    clock = Clock(1000.0)
+    pace = Pace(None, clock)
+    pace.hold(7)
+    clock.now += 1
+    pace.hold(8)
+    assert first_wait(pace) == 8
+
+
+@pytest.mark.parametrize("status", [300, 400, 404, 500, 503])
+def test_what_is_neither_a_success_nor_a_429_teaches_nothing(status: int) -> None:
+    pace, untaught = (after_refusals(2, Clock(1000.0)) for _ in range(2))
+    for _ in range(100):
+        pace.adapt(Response(status))
+    assert [first_wait(pace), first_wait(pace)] == [first_wait(untaught), first_wait(untaught)]
+
+
 def test_a_429_spaces_the_turns_and_successes_close_them_up_again() -> None:
     pace = after_refusals(3, Clock(1000.0))
     spacing = 0.1 * (2 * 2 ** (-5 / 30)) ** 2 * 2 ** (-5 / 30)

@@ -6,6 +6,7 @@ import pytest
 
 from airflow_provider_batch.transport import private_logs
 
+#: Those that log addresses; whatever stands in the headers of an answer is in others, too.
 LOGGERS = ["httpx", "urllib3.connection", "urllib3.connectionpool", "urllib3.util.retry"]
 
 
@@ -42,3 +43,20 @@ def test_installing_again_and_again_adds_one_filter() -> None:
     private_logs.install()
     private_logs.install()
     assert [logging.getLogger(name).filters for name in LOGGERS] == before
+
+
+def test_headers_that_cannot_be_read_are_not_quoted(caplog: pytest.LogCaptureFixture) -> None:
+    log = logging.getLogger("urllib3.connection")
+    try:
+        raise ValueError("the-key")
+    except ValueError:
+        log.warning("Failed to parse headers (url=%s): %s", "/the-key", "the-key", exc_info=True)
+    (record,) = caplog.records
+    assert (record.getMessage(), record.exc_info) == ("Failed to parse the headers of an answer", None)
+    assert "the-key" not in caplog.text
+
+
+def test_headers_of_an_answer_are_not_quoted(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger="httpcore.http11")
+    logging.getLogger("httpcore.http11").debug("receive_response_headers.complete return_value=%r", ["the-key"])
+    assert caplog.messages == ["receive_response_headers.complete"]

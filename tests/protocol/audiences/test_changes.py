@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from airflow_provider_batch.protocol.audiences.chunk import Chunks
 from airflow_provider_batch.protocol.audiences.intake import Intake
 from airflow_provider_batch.protocol.audiences.members import AnnotatedId, Change, Member
 from airflow_provider_batch.protocol.dialect import cep
-from airflow_provider_batch.protocol.rows import BadRow, Rejection
+from airflow_provider_batch.protocol.rows import BadRow, Rejection, Rows
 
 steady = settings(max_examples=150, deadline=None, derandomize=True)
 
@@ -82,7 +83,10 @@ def test_a_value_without_an_action_is_refused(value: object) -> None:
     with pytest.raises(InvalidMemberError, match="the value has no action") as caught:
         read([add("a"), value])
     assert SECRET not in str(caught.value)
-    assert caught.value.position == 1
+    assert (caught.value.position, caught.value.reason) == (
+        1,
+        "the value has no action. Pass a Change, or name the action_column.",
+    )
 
 
 @pytest.mark.parametrize("action", ["delete", "Remove", "", None])
@@ -105,7 +109,41 @@ def test_skipped_changes_are_counted_and_named_by_their_place() -> None:
     adds, removes = read(changes, on_invalid_id="skip", on_rejection=lambda *told: seen.append(told))
     assert (ids(adds), ids(removes), adds.duplicates, adds.rejected) == (["a"], [], 1, 3)
     assert [rejection.where for rejection in adds.rejections] == ["changes[1]", "changes[2]", "changes[3]"]
-    assert [rejection.position for rejection, _ in seen] == [1, 2, 3]
+    assert [(rejection.position, value) for rejection, value in seen] == [(1, changes[1]), (2, changes[2]), (3, "b")]
+
+
+def test_a_change_that_is_skipped_has_the_place_that_its_source_names() -> None:
+    class Source:
+        """Seven rows, one after the other; what it names is counted from 1."""
+
+        def __iter__(self) -> Iterator[object]:
+            raise AssertionError("its blocks are read")
+
+        def _line(self, first: int, index: int) -> str:
+            return f"line {first + index}"
+
+        def blocks(self, size: int) -> Iterator[Rows]:
+            for number in range(7):
+                yield Rows([None if number in (0, 6) else add("a")], partial(self._line, number + 1))
+
+    adds, _ = read(Source(), on_invalid_id="skip")
+    assert [(rejection.position, rejection.where) for rejection in adds.rejections] == [
+        (0, "changes[0] (line 1)"),
+        (6, "changes[6] (line 7)"),
+    ]
+
+
+def test_the_first_change_that_is_none_fails_unless_it_is_to_be_skipped() -> None:
+    with pytest.raises(InvalidMemberError, match=r"^vip: changes\[0\]: the id is missing \(None\)"):
+        read_changes([add(None)], audience_name="vip", rules=V2, block_size=3)
+
+
+def test_blocks_say_whether_more_than_ids_is_in_them() -> None:
+    adds, removes = read([add("a"), add(Member("b", {"n": 1})), remove("c")])
+    assert [block.annotated for block in adds.blocks()] == [True]
+    assert [block.annotated for block in removes.blocks()] == [False]
+    plain, _ = read([add("a"), add(Member("b"))])
+    assert [block.annotated for block in plain.blocks()] == [False]
 
 
 def test_positions_are_those_of_the_last_changes() -> None:
@@ -117,6 +155,7 @@ def test_positions_are_those_of_the_last_changes() -> None:
 def test_no_changes_are_nothing_to_send() -> None:
     adds, removes = read([])
     assert (ids(adds), ids(removes), adds.total, removes.total) == ([], [], 0, 0)
+    assert (adds.argument, removes.argument) == ("changes", "remove_ids")
 
 
 changes = st.lists(

@@ -495,3 +495,19 @@ def test_what_is_inside_prints_no_ids() -> None:
         Parcel(chunk, encode.update_custom_audience(MEP_1_0, "vip", "custom_ids", chunk), "f"),
     ]
     assert "SECRET" not in repr(shown)
+
+
+def test_the_halves_of_a_chunk_are_cut_across_both_actions() -> None:
+    def cut(adds: str, removes: str) -> list[tuple[str, str]]:
+        return [("".join(half.add_ids), "".join(half.remove_ids)) for half in Chunk(1, adds, removes).halves()]
+
+    assert cut("abcdef", "") == [("abc", ""), ("def", "")]
+    assert cut("abcde", "x") == [("abc", ""), ("de", "x")]
+    assert cut("a", "vwxyz") == [("a", "vw"), ("", "xyz")]
+    assert cut("", "xyz") == [("", "x"), ("", "yz")]
+
+
+def test_a_chunk_of_some_of_its_parts_has_no_other_ids() -> None:
+    whole = Chunk(7, ["a", "b", "c"], ["x", "y", "z"])
+    some = whole.joined([Chunk(7, ["a"], ["x"]), Chunk(7, ["c"], ["z"])])
+    assert (some.number, some.add_ids, some.remove_ids) == (7, ["a", "c"], ["x", "z"])

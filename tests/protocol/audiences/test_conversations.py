@@ -16,13 +16,15 @@ from airflow_provider_batch.exceptions import (
     BatchError,
     BatchProtocolError,
     BatchRateLimitError,
+    IndexingTimeoutError,
 )
 from airflow_provider_batch.protocol import flow
 from airflow_provider_batch.protocol.audiences import conversations, encode
+from airflow_provider_batch.protocol.audiences.audience import CustomAudience, IndexingOutcome, IndexingState
 from airflow_provider_batch.protocol.audiences.chunk import Chunk
 from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1, Dialect, cep
 from airflow_provider_batch.protocol.flow import Answer, Effect
-from airflow_provider_batch.protocol.retry import Backoff
+from airflow_provider_batch.protocol.retry import Backoff, Polling
 from airflow_provider_batch.protocol.wire import Request, Response, Sleep
 
 CEP = cep().dialects[0]
@@ -379,3 +381,143 @@ def test_any_answers_end_in_a_value_or_a_documented_error(said: list[Answer], ve
     }[verb]
     error = failure_of(lambda: flow.run(conversation, perform))
     assert error is None or str(error)
+
+
+# What became of a wait
+
+
+def outcome(pending: tuple[str, ...] = (), state: str | None = None, last_error: str | None = None) -> IndexingOutcome:
+    seen = state and CustomAudience("vip", None, None, None, None, None, IndexingState.UNKNOWN, state)
+    return IndexingOutcome(seen or None, pending, (), last_error)
+
+
+def test_a_wait_in_which_everything_was_confirmed_gives_the_last_view() -> None:
+    assert conversations.confirmed(outcome(), "vip", 60.0) is None
+    view = conversations.confirmed(outcome(state="APPLIED"), "vip", 60.0)
+    assert view is not None
+    assert view.reported_state == "APPLIED"
+
+
+@pytest.mark.parametrize(
+    ("state", "last_error", "message"),
+    [
+        (None, None, "not polled"),
+        ("ODD", None, "last state ODD"),
+        ("ODD", "answered 503", "answered 503"),
+    ],
+)
+def test_a_wait_that_ended_too_early_says_what_it_last_heard(
+    state: str | None, last_error: str | None, message: str
+) -> None:
+    with pytest.raises(IndexingTimeoutError) as caught:
+        conversations.confirmed(outcome(("t1", "t2"), state, last_error), "vip", 3600.0)
+    error = caught.value
+    assert str(error) == f"vip: not confirmed after 3,600 s: 2 indexing tokens (t1, t2); {message}"
+    assert (error.audience_name, error.indexing_token, error.indexing_tokens) == ("vip", "t1", ("t1", "t2"))
+
+
+@pytest.mark.parametrize(
+    ("replaced", "own", "others"), [([], None, 0), (["t1"], "t1", 0), (["t1", "t2"], "t1", 1), (["t1", "t2"], None, 2)]
+)
+def test_a_later_replace_is_a_warning_but_for_the_own_one(replaced: list[str], own: str | None, others: int) -> None:
+    assert conversations.replaced_warning(replaced, own) == (
+        f"a later replace of the audience took over from {others} of the writes waited for" if others else ""
+    )
+
+
+# How a wait goes on
+
+
+class Wait:
+    """A wait for tokens, whose questions are answered in turn; what it asked of others, and how long it slept."""
+
+    def __init__(self, *answers: Answer, tokens: tuple[str, ...] = ("t1",), left: float = 1000.0) -> None:
+        self.spacings: list[int] = []
+        self.delays: list[tuple[int, str, float]] = []
+        self.sleeps: list[Sleep] = []
+        self.asked: list[str | None] = []
+        self.delay: float | None = 7.0
+        self._left = left
+        self._answers = list(answers)
+        self._tokens = tokens
+
+    def outcome(self) -> IndexingOutcome:
+        polling = Polling(self._delay, self._spacing, self._left, lambda: sum(sleep.seconds for sleep in self.sleeps))
+        return flow.run(conversations.await_indexing(CEP, "vip", self._tokens, polling), self._perform)
+
+    def _delay(self, attempt: int, error: BatchError, waited: float) -> float | None:
+        self.delays.append((attempt, str(error), waited))
+        return self.delay
+
+    def _spacing(self, question: int) -> float:
+        self.spacings.append(question)
+        return 2.0 * question
+
+    def _perform(self, effect: Effect) -> Answer:
+        if isinstance(effect, Sleep):
+            self.sleeps.append(effect)
+            return None
+        self.asked.append(dict(effect.query).get("indexing_token"))
+        return self._answers.pop(0)
+
+
+def shows(state: str) -> Response:
+    return Response(200, {}, json.dumps({"name": "vip", "indexing_state": state}).encode())
+
+
+BUSY_VIEW = Response(503)
+PENDING = shows("IN_PROGRESS")
+
+
+def test_a_wait_asks_less_and_less_often_and_begins_anew_for_each_token() -> None:
+    wait = Wait(PENDING, PENDING, PENDING, shows("APPLIED"), PENDING, shows("REPLACED"), tokens=("t1", "t2"))
+    seen = wait.outcome()
+    assert (seen.pending, seen.replaced, seen.last_error) == ((), ("t2",), None)
+    assert wait.asked == ["t1"] * 4 + ["t2"] * 2
+    assert wait.spacings == [1, 2, 3, 1]
+    assert wait.sleeps == [Sleep(2.0), Sleep(4.0), Sleep(6.0), Sleep(2.0)]
+    assert [sleep.retries for sleep in wait.sleeps] == [None] * 4
+
+
+def test_a_question_that_fails_is_asked_again_when_the_backoff_says() -> None:
+    wait = Wait(PENDING, LOST, BUSY_VIEW, PENDING, BUSY_VIEW, shows("APPLIED"))
+    assert wait.outcome().last_error is None
+    busy = "GET /2.11/audiences/view: answered 503"
+    assert wait.delays == [(1, "no answer", 0.0), (2, busy, 0.0), (1, busy, 0.0)]
+    assert [sleep.seconds for sleep in wait.sleeps] == [2.0, 7.0, 7.0, 4.0, 7.0]
+    assert [str(sleep.retries) for sleep in wait.sleeps] == ["None", "no answer", busy, "None", busy]
+
+
+def test_where_the_backoff_gives_up_a_wait_does_not() -> None:
+    asked = Response(429, {"retry-after": "30"})
+    wait = Wait(LOST, LOST, asked, shows("APPLIED"))
+    wait.delay = None
+    wait.outcome()
+    assert [sleep.seconds for sleep in wait.sleeps] == [2.0, 4.0, 30.0]
+
+
+def test_a_wait_ends_at_its_deadline_with_what_it_has_seen() -> None:
+    wait = Wait(shows("APPLIED"), PENDING, LOST, PENDING, LOST, LOST, tokens=("t1", "t2", "t3"), left=15.5)
+    seen = wait.outcome()
+    assert [sleep.seconds for sleep in wait.sleeps] == [2.0, 7.0, 4.0, 2.5]
+    assert seen.audience is not None
+    assert seen.audience.reported_state == "IN_PROGRESS"
+    assert (seen.pending, seen.replaced, seen.last_error) == (("t2", "t3"), (), "no answer")
+
+
+def test_the_last_half_second_is_waited_for_too() -> None:
+    wait = Wait(PENDING, PENDING, left=0.5)
+    assert wait.outcome().last_error is None
+    assert [sleep.seconds for sleep in wait.sleeps] == [0.5]
+
+
+def test_an_error_that_cannot_pass_ends_a_wait() -> None:
+    with pytest.raises(BatchAuthenticationError):
+        Wait(Response(401)).outcome()
+
+
+def test_questions_never_become_a_storm() -> None:
+    wait = Wait(LOST, shows("APPLIED"))
+    wait.delay = 0.0
+    wait.outcome()
+    assert [sleep.seconds for sleep in wait.sleeps] == [0.1]

@@ -30,6 +30,7 @@ from airflow_provider_batch.protocol.audiences.tokens import read_indexing_token
 from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1, Dialect, cep
 from airflow_provider_batch.protocol.refusals import raise_for_status
 from airflow_provider_batch.protocol.wire import Request, Response
+from tests.clock import local_zone
 
 steady = settings(max_examples=150, deadline=None, derandomize=True)
 
@@ -504,6 +505,18 @@ def test_a_date_with_another_zone_is_given_in_utc() -> None:
     assert created == "2018-06-29T13:12:09+00:00"
 
 
+def test_a_date_is_in_utc_wherever_this_machine_stands() -> None:
+    view = {"indexing_state": "APPLIED", "created": "2018-06-29T13:12:09", "updated": "2018-06-29T15:12:09+02:00"}
+    with local_zone("Asia/Tokyo"):
+        shown = viewed(view).to_dict()
+    assert shown["created"] == shown["updated"] == "2018-06-29T13:12:09+00:00"
+
+
+@pytest.mark.parametrize("name", ["vip", None, 7])
+def test_an_audience_has_the_name_that_it_was_asked_by(name: object) -> None:
+    assert viewed({"indexing_state": "APPLIED", "name": name}).name == "vip"
+
+
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00"])
 def test_a_date_beyond_the_calendar_is_taken_for_missing(text: str) -> None:
     assert viewed({"indexing_state": "APPLIED", "created": text}).created is None
@@ -518,7 +531,7 @@ def test_a_nonsensical_date_is_taken_for_missing(text: str) -> None:
 
 def test_a_view_is_given_in_the_types_of_json() -> None:
     audience = viewed({"indexing_state": "IN_PROCESS", "nb_ids": 7, "created": "2018-06-29T13:12:09"})
-    assert json.loads(json.dumps(audience.to_dict())) == {
+    given = {
         "name": "vip",
         "type": None,
         "description": None,
@@ -527,6 +540,9 @@ def test_a_view_is_given_in_the_types_of_json() -> None:
         "updated": None,
         "indexing_state": "IN_PROGRESS",
     }
+    assert json.loads(json.dumps(audience.to_dict())) == given
+    later = viewed({"indexing_state": "APPLIED", "updated": "2018-06-29T13:12:09"}).to_dict()
+    assert (later["created"], later["updated"]) == (None, "2018-06-29T13:12:09+00:00")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from airflow_provider_batch.protocol.arguments import OnInvalidId, list_in_text
 from airflow_provider_batch.protocol.audiences.block import Block
 from airflow_provider_batch.protocol.audiences.intake import Intake, in_blocks
 from airflow_provider_batch.protocol.audiences.members import AnnotatedId, Member
-from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1
+from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1, cep
+from airflow_provider_batch.protocol.rows import Rows
 
 from .metered import Metered
 
@@ -464,3 +465,23 @@ def test_skipped_members_are_left_out() -> None:
 def test_a_list_of_members_in_text_is_read() -> None:
     (block,) = blocks('[{"id": "a", "attributes": {"plan": "gold"}}, "b"]')
     assert [(id_, beside(id_)) for id_ in block] == [("a", '"attributes":{"plan":"gold"}'), ("b", None)]
+
+
+def test_ids_to_remove_have_nothing_beside_them() -> None:
+    values = [Member("a"), Member("b", {"n": 1})]
+    rules = cep().dialects[0].members
+    with pytest.raises(
+        InvalidMemberError, match=r"^vip: remove_ids\[1\]: an id to remove cannot have attributes or tags"
+    ):
+        list(Intake(values, "remove_ids", audience_name="vip", rules=rules, block_size=3).blocks())
+
+
+def test_a_value_that_is_skipped_has_the_place_that_its_source_names() -> None:
+    class Source(list[object]):
+        def blocks(self, size: int) -> Iterator[Rows]:
+            yield Rows(["a", "b"], "line {}".format)
+            yield Rows(["c", None], "page {}".format)
+
+    given = intake(Source(), on_invalid_id="skip")
+    assert [list(block) for block in given.blocks()] == [["a", "b"], ["c"]]
+    assert [rejection.where for rejection in given.rejections] == ["add_ids[3] (page 1)"]

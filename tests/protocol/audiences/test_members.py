@@ -32,6 +32,13 @@ class Name(StrEnum):
     ZOE = "zoe"
 
 
+class DriverRow:
+    """A row that is no sequence, as some database drivers have."""
+
+    def __getitem__(self, index: int) -> str:
+        return SECRET
+
+
 class Opaque:
     def __repr__(self) -> str:
         return SECRET
@@ -107,7 +114,8 @@ def test_whole_numbers_and_rows_of_one_column_become_text(value: object, id_: st
         ("\udc00", "the id has a lone surrogate, which UTF-8 cannot encode. Read the source"),
         (Decimal(1), "a Decimal is not a valid id, as 7 and 7.00 are different texts. Convert it to int."),
         ({"a"}, "a value of type set is not a valid id"),
-        (Opaque(), "a value of type Opaque is not a valid id"),
+        (Opaque(), "a value of type Opaque is not a valid id. Convert it to str."),
+        (DriverRow(), "a value of type DriverRow is not a valid id. Pass the id in it, such as row[0]."),
     ],
 )
 def test_anything_else_is_refused_with_a_reason_and_a_remedy(value: object, reason: str) -> None:
@@ -116,6 +124,12 @@ def test_anything_else_is_refused_with_a_reason_and_a_remedy(value: object, reas
 
 def test_a_number_that_python_does_not_print_is_too_long() -> None:
     assert str(refusal(10**100_000)) == "an integer of more than 128 digits is not a valid id. Hash it."
+
+
+def test_where_ids_may_be_of_any_length_numbers_have_an_end() -> None:
+    assert normalize(2**4000 - 1, CEP.members) == str(2**4000 - 1)
+    with pytest.raises(ValueError, match=r"^an integer of more than 1000 digits is not a valid id. Hash it.$"):
+        normalize(2**4000, CEP.members)
 
 
 @pytest.mark.parametrize(
