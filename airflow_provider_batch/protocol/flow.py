@@ -74,7 +74,7 @@ def exchange(
     """
     Yield *request* until *read* accepts the answer, and return the value.
 
-    A 429 without ``Retry-After`` is no attempt: only the seconds that the call has waited end it.
+    A 429 without ``Retry-After`` does not count as an attempt: only the seconds that the call has waited end it.
 
     :param delay: returns the seconds to wait before the next attempt, or None to give up.
     :param happened: for a write that must not be repeated once it was applied: Batch does not document its answer to a

@@ -18,7 +18,7 @@ class Delay(Protocol):
 
 
 def lacks_retry_after(error: BatchError) -> bool:
-    """Whether *error* is a 429 that does not say how long to wait."""
+    """Whether *error* is a 429 without a time to wait."""
     return isinstance(error, BatchRateLimitError) and error.retry_after is None
 
 

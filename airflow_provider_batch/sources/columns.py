@@ -125,7 +125,7 @@ class Selection(Generic[K]):
         return values
 
     def ids(self, cells: list[object]) -> list[object]:
-        """Return the ids in *cells*; an empty one is no NULL, so that it is rejected as empty."""
+        """Return the ids in *cells*; an empty one stays empty text, so that it is rejected as empty."""
         return integers_as_text(without(cells, self.nulls - {""}))
 
     def _members(self, ids: list[object], column: Callable[[K], list[object]]) -> list[object]:

@@ -116,7 +116,7 @@ class CsvFile:
 # included; one that has no header would lose its first id. So without id_column a single cell has to look like what it
 # is taken for. No message quotes a cell, which may be an id.
 def _fault(first: Sequence[str], id_: int, options: TextOptions, *, guessed: bool) -> str | None:
-    """Return why the *first* row of a file is not what its options say; *id_* is the position of the id."""
+    """Return why the *first* row of a file contradicts its options; *id_* is the position of the id."""
     if _EXCEL.fullmatch("".join(first)):
         return "the first line is neither a header nor an id"
     if not options.header:

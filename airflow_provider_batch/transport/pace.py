@@ -5,7 +5,7 @@ Batch documents no limit for audiences, though its CEP pages list a 429
 (https://doc.batch.com/developer/api/cep/audiences/update); third parties report one call a second. So the spacing
 adapts: each 429 doubles it, each success shrinks it a little, and time halves it, so that one burst does not slow a
 task down for long. The user's ``requests_per_second`` sets the shortest spacing. After a 429 or 503 no slot is given
-until that call's own wait is over: an overloaded service needs fewer calls of every kind. A 429 that does not say how
+until that call's own wait is over: an overloaded service needs fewer calls of every kind. A 429 that does not state how
 long that is stops everyone for the seconds that Batch recommends, as calls within them may renew the refusal.
 
 Slots are reserved in advance. Threads that merely checked the time of the last call would all send at the same moment.
@@ -99,7 +99,7 @@ class Pace:
         self._next_slot = max(self._next_slot, self._held_until)
 
     def adapt(self, response: Response) -> None:
-        """Adapt to an answer: the spacing, and after a 429 that does not say how long to wait, hold everyone."""
+        """Adapt to an answer: the spacing, and after a 429 without a time to wait, hold everyone."""
         with self._lock:
             now = self._clock()
             spacing = self._adapted(now)

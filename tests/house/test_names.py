@@ -36,7 +36,10 @@ TEXTS = {
 MODULES = {name: ast.parse(text) for name, text in TEXTS.items() if name.endswith(".py")}
 
 _EMPTY_WORD = re.compile(r"(^|_)(payload|handler|manager|utils?|helpers?)($|_)")
-_ALLOWED = {"to_payload", "from_payload", "payload"}  # Airflow's own word for what a trigger's event carries
+_ALLOWED = {
+    *("to_payload", "from_payload", "payload"),  # Airflow's own word for what a trigger's event carries
+    *("proxy_manager_for", "proxy_manager"),  # requests' and urllib3's own
+}
 _SLICE_NAMED_BATCH = r"\b(batch_size|batches|batch_number|per_batch|a batch|each batch|every batch)\b"
 _UNCLEAR = (
     r"[«»]"
@@ -85,7 +88,7 @@ def report(offenders: Iterable[str]) -> None:
 
 
 def test_everything_public_has_a_docstring() -> None:
-    protocols = {"AirflowConnection.password", "Delay.__call__"}
+    protocols = {"AirflowConnection.password", "AirflowConnection.extra", "Delay.__call__"}
     report(f"{name}: the module" for name, tree in MODULES.items() if tree.body and not ast.get_docstring(tree))
     report(
         f"{name}:{node.lineno}: {dotted}"

@@ -172,7 +172,7 @@ def test_of_a_value_that_is_skipped_and_one_that_is_refused_each_is_written(
 ) -> None:
     """The first of the values, and the first of those that are sent: what stands at a position is not the same."""
     path = tmp_path / "rejects.jsonl"
-    batch_sandbox.faults(Fault(400), Fault(400))  # both, then the first alone
+    batch_sandbox.faults(Fault(400), None, Fault(400))  # both; a look at the list; the first alone
     arguments: dict[str, Any] = {"mode": "mirror", "first_run": "replace", "poke_interval": 0.1}
     choices: dict[str, Any] = {"on_invalid_id": "skip", "on_rejected_chunk": "bisect", "rejects_path": path}
     push([None, "a", "b"], snapshot_path=tmp_path / "kept", **arguments, **choices).execute(context)

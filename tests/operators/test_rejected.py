@@ -18,7 +18,7 @@ def update(**arguments: Any) -> CustomAudienceUpdateOperator:
 
 def test_refused_ids_are_in_the_summary_and_the_rest_is_sent(batch_sandbox: Sandbox, context: Any) -> None:
     # The whole is refused, then its first half, which is one id; the second half is not.
-    batch_sandbox.faults(Fault(400), Fault(400))
+    batch_sandbox.faults(Fault(400), None, Fault(400))  # between them, a look at the list of audiences
     update(add_ids=["a", "b"], on_rejected_chunk="bisect").execute(context)
     summary = context["ti"].pushed["summary"]
     assert (summary["added"], summary["rejected"]) == (1, 1)

@@ -174,6 +174,8 @@ def test_a_storage_that_nothing_opens(
     arguments = {"path": path, argument: "s3://some-bucket/ids.csv" if missing else "foo://some/ids.csv"}
     if argument == "snapshot_path":
         arguments["mode"] = "mirror"
+    if argument == "rejects_path":
+        arguments["on_invalid_id"] = "skip"
     error = failure(push(**arguments), context)
     assert isinstance(error, SourceError)
     assert str(error).startswith(f"{arguments[argument]}: this storage cannot be opened: ")

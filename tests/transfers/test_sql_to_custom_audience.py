@@ -367,7 +367,7 @@ def test_refused_ids_are_found_and_written(
 ) -> None:
     warehouse("id", "ab")
     kept = {"snapshot_path": str(folder / "kept"), "poke_interval": 0.1} if mode == "mirror" else {}
-    batch_sandbox.faults(Fault(400), Fault(400))  # both, then the first alone
+    batch_sandbox.faults(Fault(400), None, Fault(400))  # both; a look at the list; the first alone
     rejects = folder / "rejects.jsonl"
     push(mode=mode, on_rejected_chunk="bisect", rejects_path=str(rejects), **kept).execute(context)
     (row,) = [json.loads(line) for line in rejects.read_text().splitlines()]

@@ -85,7 +85,7 @@ class AudienceWrites:
         """
         Send *parcel*; with ``bisect``, and if Batch rejects it, send it in parts that leave out the rejected ids.
 
-        A replace that is too large (413) is no smaller at the end of that search.
+        A replace that is too large (413) stays as large after that search.
         """
         try:
             return _receipt(parcel, (yield from self._write(parcel.request, delay)))
