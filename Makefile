@@ -8,6 +8,8 @@ AIRFLOWS ?= 2.11.2 3.0.6 3.1.8 3.2.2 3.3.2 lowest
 PYTHONS ?= python3.11 python3.12 python3.13
 # How many combinations of Airflow and Python `make matrix` runs at once.
 JOBS ?= 2
+# Processes that share the tests of each Airflow: one starts a whole Airflow and waits for it, the others run the rest.
+WORKERS ?= 3
 # These Airflows allow later versions of the named packages, but break with them.
 HOLD_2.11.0 := 'universal-pathlib<0.3'
 HOLD_2.11.2 := 'universal-pathlib<0.3'
@@ -26,8 +28,17 @@ export CHROMIUM ?= /usr/bin/chromium
 PYTHON_OLDEST ?= $(shell for python in "$(PYTHON)" python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo "$$python" && break; done)
 
+# The tests import Airflow hundreds of times. Compiling it each time would take longer than all of them.
+unexport PYTHONDONTWRITEBYTECODE
+
+# `make test` runs both Airflows side by side; the output of each comes in one piece.
+ifneq ($(filter test,$(MAKECMDGOALS)),)
+$(info ==> testing on Airflow $(NEWEST) and $(OLDEST), side by side)
+MAKEFLAGS += --jobs=2 --output-sync=target
+endif
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-newest test-oldest browser-test screenshots lint docs matrix mutants release-check bench airflow cluster-demo cluster-test cluster-bench \
+.PHONY: help demo test test-newest test-oldest browser-test screenshots lint docs parameters matrix mutants release-check bench airflow cluster-demo cluster-test cluster-bench \
 	servers pins clean
 
 help: ## show this list
@@ -36,15 +47,17 @@ help: ## show this list
 demo: $(VENV)/installed ## run the first example DAG on a local Airflow against the sandbox
 	@$(VENV)/bin/python scripts/local_airflow.py demo
 
-test: test-newest test-oldest ## run every test on the newest and on the oldest Airflow (make -j2 test: in parallel)
+test-newest test-oldest: SIDE_BY_SIDE := --numprocesses=$(WORKERS) --dist=loadgroup
+
+test: test-newest test-oldest ## run every test on the newest and on the oldest Airflow, side by side
 
 test-newest: $(VENV)/installed
 	@echo "==> testing on Airflow $(NEWEST)"
-	@$(VENV)/bin/python -m pytest
+	@$(VENV)/bin/python -m pytest $(SIDE_BY_SIDE)
 
 test-oldest: $(VENV_OLDEST)/installed
 	@echo "==> testing on Airflow $(OLDEST)"
-	@$(VENV_OLDEST)/bin/python -m pytest
+	@$(VENV_OLDEST)/bin/python -m pytest $(SIDE_BY_SIDE)
 
 browser-test: $(VENV)/installed $(VENV_OLDEST)/installed | $(CHROMIUM) ## check the pages of both Airflows in a real browser
 	@echo "==> checking the pages of Airflow $(NEWEST)"
@@ -70,10 +83,13 @@ docs: $(VENV)/installed ## build the documentation into .docs/; a warning is an 
 	@AIRFLOW_HOME=$(CURDIR)/.airflow/docs $(VENV)/bin/python scripts/check_site.py .docs
 	@echo "==> open .docs/index.html"
 
+parameters: $(VENV)/installed ## write the table of parameters and modes in docs/parameters.md anew
+	@$(VENV)/bin/python scripts/parameter_table.py docs/parameters.md
+
 matrix: $(VENV)/installed ## run the unit tests and the example DAGs on every supported Airflow and Python (an hour)
 	@$(VENV)/bin/python scripts/matrix.py --airflow $(AIRFLOWS) --python $(PYTHONS) --jobs $(JOBS)
 
-mutants: $(VENV)/installed ## change the code in one place after the other, and check that a test fails (an hour)
+mutants: $(VENV)/installed ## change the code in one place after the other, and check that a test fails (run by hand; it takes hours)
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python scripts/mutants.py
 
 release-check: $(VENV)/installed ## build a release into dist/, and check it
@@ -142,7 +158,7 @@ define install
 	"$(3)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=…")' \
 	&& "$(3)" -m venv --clear $(1) \
 	&& $(1)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints/$(or $(4),airflow-$(2)).txt uv \
-	&& $(1)/bin/uv pip install --quiet --python $(1) --no-deps --requirement constraints/$(or $(4),airflow-$(2)).txt \
+	&& $(1)/bin/uv pip install --quiet --python $(1) --no-deps --compile-bytecode --requirement constraints/$(or $(4),airflow-$(2)).txt \
 	&& $(1)/bin/uv pip install --quiet --python $(1) --no-deps --no-build-isolation --editable . \
 	&& touch $@
 endef

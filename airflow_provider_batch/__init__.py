@@ -108,8 +108,8 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "timeout": {
                         "label": "Timeout",
-                        "description": "Seconds to wait for a connection, and for each part of an answer (default 60).",
-                        "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
+                        "description": "The most seconds that one attempt of a call may take in all (default 60).",
+                        "schema": {"type": ["number", "null"], "minimum": 0.001, "maximum": 86400},
                     },
                     "max_attempts": {
                         "label": "Attempts",
@@ -124,7 +124,7 @@ def get_provider_info() -> dict[str, Any]:
                     "requests_per_second": {
                         "label": "Requests per second",
                         "description": "The most requests of one task per second, polls included (default: no limit).",
-                        "schema": {"type": ["number", "null"], "exclusiveMinimum": 0},
+                        "schema": {"type": ["number", "null"], "minimum": 0.001, "maximum": 1000000},
                     },
                     "dashboard_url": {
                         "label": "Dashboard",

@@ -48,15 +48,16 @@ class BatchError(Exception):
     def __str__(self) -> str:
         notes = []
         if self.attempts is not None:
-            notes.append(f"after {self.attempts} attempts")
-        if self.accepted_chunks is not None:
-            notes.append(f"Batch had accepted {chunk_count(self.accepted_chunks)} of this push before")
+            notes.append(f"after {counted(self.attempts, 'attempt')}")
+        # Before the first call, a fault of the source or of an argument has nothing to do with Batch.
+        if self.accepted_chunks or (self.accepted_chunks == 0 and not isinstance(self, _BEFORE_ANY_CALL)):
+            notes.append(f"Batch had accepted {counted(self.accepted_chunks, 'chunk')} of this push before")
         return super().__str__() + (f" ({'; '.join(notes)})" if notes else "")
 
 
-def chunk_count(number: int) -> str:
+def counted(number: int, noun: str) -> str:
     """Return *number* with its noun: ``1 chunk``, ``1,234 chunks``."""
-    return "1 chunk" if number == 1 else f"{number:,} chunks"
+    return f"1 {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 class InvalidArgumentError(BatchError, ValueError):
@@ -105,7 +106,7 @@ class SourceUnavailableError(SourceError):
 
 
 class BatchConfigurationError(BatchError):
-    """The Airflow connection cannot be used: a key is missing, an extra is unknown, http beyond the loopback."""
+    """The Airflow connection cannot be used: a key is missing, an extra is unknown, the proxy's address is none."""
 
 
 class BatchConnectionError(BatchError):
@@ -181,7 +182,7 @@ class MirrorError(BatchError):
 
 
 class SnapshotError(MirrorError):
-    """The snapshot of the last run is damaged, of another audience, or newer than this package."""
+    """The snapshot of the last run is damaged, of another audience, or newer; or its folder cannot be used."""
 
 
 class MirrorConflictError(MirrorError):
@@ -219,3 +220,6 @@ class IndexingTimeoutError(IndexingError):
         super().__init__(message, audience_name=audience_name, indexing_token=indexing_token)
         #: All tokens without confirmation; ``indexing_token`` is the first of them.
         self.indexing_tokens = indexing_tokens
+
+
+_BEFORE_ANY_CALL = (SourceError, InvalidArgumentError)

@@ -34,7 +34,8 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_default_options = {"members": True}
-autodoc_preserve_defaults = True
+# From the source it would read the defaults of what is written there alone: shared parameters are declared elsewhere.
+autodoc_preserve_defaults = False
 python_maximum_signature_line_length = 80
 default_role = "code"
 add_module_names = False

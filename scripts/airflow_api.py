@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import local_airflow
@@ -54,11 +55,17 @@ class Run:
         state: str = ask(self._run)["state"]
         return state
 
+    def _look_again(self) -> str:
+        """Look, or see nothing new where a busy Airflow does not answer in time: whoever waits looks again."""
+        with suppress(TimeoutError):
+            return self.look()
+        return ""
+
     def wait_for(self, task: str, state: str) -> None:
         """Wait until *task* is in *state*."""
         give_up = time.monotonic() + 180
         while time.monotonic() < give_up:
-            self.look()
+            self._look_again()
             if self.seen.get(task, [None])[-1] == state:
                 return
             time.sleep(0.5)
@@ -68,15 +75,15 @@ class Run:
         """Wait until the run has ended, and return its state."""
         give_up = time.monotonic() + patience
         while time.monotonic() < give_up:
-            if (state := self.look()) in ("success", "failed"):
+            if (state := self._look_again()) in ("success", "failed"):
                 return state
             time.sleep(0.5)
         raise AssertionError(f"the run did not end: {self.seen}")
 
-    def clear(self, task: str) -> None:
-        """Clear *task*, whatever its state, so that it runs again."""
-        body = {"dry_run": False, "dag_run_id": self.name, "task_ids": [task], "only_failed": False}
-        ask(f"{self._dag}/clearTaskInstances", body)
+    def clear(self, *tasks: str) -> None:
+        """Clear *tasks*, or without any the whole run, whatever their state, so that they run again."""
+        body: dict[str, Any] = {"dry_run": False, "dag_run_id": self.name, "only_failed": False, "reset_dag_runs": True}
+        ask(f"{self._dag}/clearTaskInstances", body | ({"task_ids": list(tasks)} if tasks else {}))
 
     def mark_failed(self, task: str) -> None:
         """Mark *task* as failed, as the button *Mark state as… failed* does."""

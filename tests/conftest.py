@@ -1,14 +1,17 @@
 """
 What every test shares: an Airflow home of its own, made before anything imports Airflow.
 
-Most tests need no database of Airflow's; those that do ask for the fixture ``airflow_db``.
+Most tests need no database of Airflow's; those that do ask for the fixture ``airflow_db``. Under pytest-xdist every
+worker has a home, in that of the run.
 """
 
 from __future__ import annotations
 
 import base64
+import fcntl
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,7 +39,9 @@ EXAMPLE_DAGS = Path(__file__).parent.parent / "example_dags"
 
 #: SQLite allows Airflow 2 no other executor.
 _EXECUTOR = "SequentialExecutor" if version("apache-airflow").startswith("2.") else "LocalExecutor"
-_HOME = tempfile.TemporaryDirectory(prefix="airflow-provider-batch-")
+#: The home of the whole run, if this is one of its workers.
+_WHOLE_RUN = os.environ["AIRFLOW_HOME"] if "PYTEST_XDIST_WORKER" in os.environ else None
+_HOME = tempfile.TemporaryDirectory(prefix="airflow-provider-batch-", dir=_WHOLE_RUN)
 os.environ.update(
     AIRFLOW_HOME=_HOME.name,
     # In its test mode Airflow makes a new key in every process; ours have to read each other's connections.
@@ -47,6 +52,23 @@ os.environ.update(
     AIRFLOW__CORE__UNIT_TEST_MODE="True",
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{_HOME.name}/airflow.db",
 )
+
+#: What takes long to make: all tests that use one of these run in the same worker, and before those that need none.
+_MADE_ONCE = ("whole_airflow", "ended", "postgres_server", "s3_server")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep together what shares something; `--dist loadgroup` deals out everything else one by one."""
+    if config.pluginmanager.hasplugin("xdist"):
+        for item in items:
+            for name in set(_MADE_ONCE).intersection(getattr(item, "fixturenames", ())):
+                item.add_marker(pytest.mark.xdist_group(name))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Let a whole Airflow go before what other workers do: it has time limits of its own, and takes the longest."""
+    if _WHOLE_RUN and "whole_airflow" not in getattr(item, "fixturenames", ()) and os.nice(0) == 0:
+        os.nice(5)
 
 
 def hook_logs_a_line() -> str:
@@ -74,5 +96,13 @@ def told(caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]) -
 
 @pytest.fixture(scope="session")
 def airflow_db() -> None:
-    """Airflow's database in SQLite, empty."""
-    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, stdout=subprocess.DEVNULL)
+    """Airflow's database in SQLite, empty. Whoever comes first makes it, and every worker has a copy."""
+    empty = Path(_WHOLE_RUN or _HOME.name, "empty.db")
+    with open(f"{empty}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not empty.exists():
+            env = {**os.environ, "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{empty}"}
+            subprocess.run(
+                [sys.executable, "-m", "airflow", "db", "migrate"], env=env, check=True, stdout=subprocess.DEVNULL
+            )
+    shutil.copy(empty, Path(_HOME.name, "airflow.db"))

@@ -35,6 +35,7 @@ from airflow_provider_batch.exceptions import (
     SourceError,
     SourceUnavailableError,
     TooManyRejectedError,
+    counted,
 )
 
 API = {"status": 400, "code": "API_MISUSE", "number": 12, "route": "GET /1.0/{api_key}", "retry_after": 9.5}
@@ -119,6 +120,22 @@ def test_the_message_counts_the_accepted_chunks(accepted: int | None, text: str)
     error = BatchServerError("no", status=500)
     error.accepted_chunks = accepted
     assert str(error) == text
+
+
+@pytest.mark.parametrize("kind", [SourceError, SourceUnavailableError, InvalidArgumentError, InvalidMemberError])
+def test_a_fault_before_any_call_does_not_speak_of_chunks(kind: type[BatchError]) -> None:
+    error = kind("no")
+    error.accepted_chunks = 0
+    assert str(error) == "no"
+    error.accepted_chunks = 2
+    assert str(error) == "no (Batch had accepted 2 chunks of this push before)"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 calls"), (1, "1 call"), (2, "2 calls"), (1234567, "1,234,567 calls")]
+)
+def test_a_count_has_its_noun(number: int, text: str) -> None:
+    assert counted(number, "call") == text
 
 
 def test_the_message_counts_the_attempts() -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_batch.tasks.memory import Memory
+
 
 class TaskInstance:
     """Where an operator pushes its XComs, and whose it is."""
@@ -15,6 +17,8 @@ class TaskInstance:
     run_id = "run"
     task_id = "task"
     map_index = -1
+    try_number = 1
+    max_tries = 2
 
     def __init__(self) -> None:
         self.pushed: dict[str, Any] = {}
@@ -49,6 +53,24 @@ def store() -> Store:
 @pytest.fixture
 def ti() -> TaskInstance:
     return TaskInstance()
+
+
+def next_try(context: Any) -> Any:
+    """What Airflow's own next try of the same task instance meets."""
+    context["ti"].try_number += 1
+    return context
+
+
+def clear(context: Any) -> Any:
+    """What the try meets that follows when a person clears the task, which has ended, and with it the run."""
+    ti = context["ti"]
+    ti.max_tries = ti.try_number + TaskInstance.max_tries
+    return next_try(context)
+
+
+def memory(store: Any, try_number: int = 1, *cleared: int) -> Memory:
+    """The memory of a task in *store* that so many tries have written, or read."""
+    return Memory(store, try_number, list(cleared))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Audiences as a whole: create, view, list, delete them, and wait for their indexing."""
+"""Audiences as a whole: create, view, list and delete them, and wait for their indexing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from airflow_provider_batch.protocol.retry import Patience
 
 
 class AudienceHook(BatchBaseHook):
-    """A hook that creates, views, lists and deletes audiences."""
+    """The part of the hook that creates, views, lists and deletes audiences."""
 
     def create_custom_audience(
         self,
@@ -46,13 +46,13 @@ class AudienceHook(BatchBaseHook):
 
         See https://doc.batch.com/developer/api/cep/audiences/create and
         https://doc.batch.com/api/custom-audience/1.0/create. Batch does not document its answer for a name that is
-        taken: the list decides, also after an answer that leaves open whether the audience was created.
+        taken, so the list decides, also after an answer that leaves open whether the audience was created.
 
         :param audience_name: letters, digits, ``_`` and ``-``, at most 255.
         :param audience_type: ``custom_ids``; on the Mobile Engagement Platform also ``advertising_ids`` or
             ``install_ids``.
         :param description: shown in Batch's dashboard.
-        :param if_exists: ``skip`` to leave it as it is, or ``fail``.
+        :param if_exists: ``skip`` to leave it unchanged, or ``fail``.
         :raises AudienceExistsError: if it exists and ``if_exists`` is ``fail``.
         :raises InvalidArgumentError: if an argument breaks a documented rule, or the audience has another type.
         """
@@ -74,11 +74,12 @@ class AudienceHook(BatchBaseHook):
                 return CreatedAudience(audience_name, audience_type, created=True, indexing_token=token)
         if if_exists == "fail":
             raise AudienceExistsError(
-                f"{audience_name}: an audience of that name exists already; pass if_exists='skip' to keep it"
+                f"{audience_name}: an audience of that name exists already. Pass if_exists='skip' to keep it."
             )
         if existing.type != audience_type and existing.type in self._settings.known_types:
             raise InvalidArgumentError(
-                f"audience_type: {audience_name} exists, but its type is {existing.type} and not {audience_type}"
+                f"audience_type: {audience_name} exists with the type {existing.type}, not {audience_type}. Pass that "
+                "type, or choose another name."
             )
         self.log.info("%s: exists already", audience_name)
         return CreatedAudience(audience_name, audience_type, created=False, existing=existing)
@@ -87,14 +88,14 @@ class AudienceHook(BatchBaseHook):
         self, audience_name: str, *, audience_type: str = "custom_ids", if_missing: IfMissing = "fail"
     ) -> DeletedAudience:
         """
-        Delete an audience, if the list of audiences has it; campaigns that target it then find it empty.
+        Delete an audience, if the list of audiences has it; for campaigns that target it, it is then empty.
 
         See https://doc.batch.com/developer/api/cep/audiences/remove and
         https://doc.batch.com/developer/api/mep/custom-audience/1.0/delete. Batch does not document its answer for an
-        unknown name: the list decides.
+        unknown name, so the list decides.
 
-        :param if_missing: ``fail``, or ``skip`` to succeed if there is no such audience.
-        :raises AudienceMissingError: if there is none and ``if_missing`` is ``fail``.
+        :param if_missing: ``fail``, or ``skip`` to succeed if the audience does not exist.
+        :raises AudienceMissingError: if it does not exist and ``if_missing`` is ``fail``.
         """
         check_choice("if_missing", if_missing)
         dialect = self._settings.dialect(audience_type)
@@ -110,19 +111,19 @@ class AudienceHook(BatchBaseHook):
                 return DeletedAudience(audience_name, deleted=True, indexing_token=token)
         if if_missing == "fail":
             raise AudienceMissingError(
-                f"{audience_name}: no audience of that name exists; pass if_missing='skip' to succeed all the same"
+                f"{audience_name}: no audience of that name exists. Pass if_missing='skip' to succeed nonetheless."
             )
         self.log.info("%s: does not exist", audience_name)
         return DeletedAudience(audience_name, deleted=False)
 
     def list_custom_audiences(self, *, audience_type: str = "custom_ids") -> Iterator[CustomAudience]:
         """
-        Yield all audiences, page by page while they are asked for, the newest first.
+        Yield all audiences, the newest first; each page is requested when it is needed.
 
         See https://doc.batch.com/developer/api/cep/audiences/list and
         https://doc.batch.com/api/custom-audience/1.0/list/.
 
-        :param audience_type: selects, on the Mobile Engagement Platform, the version whose list is read: 1.1 for
+        :param audience_type: on the Mobile Engagement Platform, selects the version whose list is read: 1.1 for
             ``install_ids``, 1.0 for the others.
         """
         settings = self._settings
@@ -139,7 +140,7 @@ class AudienceHook(BatchBaseHook):
         self, audience_name: str, indexing_token: str | None = None, *, audience_type: str = "custom_ids"
     ) -> CustomAudience:
         """
-        Ask once for an audience and the state of the write behind the token; without one, of the last write.
+        Return an audience with the state of the token's write; without a token, of the last write.
 
         See https://doc.batch.com/developer/api/cep/audiences/view and
         https://doc.batch.com/api/custom-audience/1.0/get/.
@@ -163,11 +164,11 @@ class AudienceHook(BatchBaseHook):
         own_replace: str | None = None,
     ) -> CustomAudience | None:
         """
-        Ask for one token after the other until all are applied, and return the last view.
+        Poll one token after the other until all are confirmed, and return the last view.
 
-        :param poke_interval: the most seconds between two questions; the pauses begin with one second and double.
+        :param poke_interval: the most seconds between two polls; the pauses begin with one second and double.
         :param timeout: seconds after which the wait ends.
-        :param own_replace: the token of a replace of the same run, for which REPLACED needs no warning.
+        :param own_replace: the token of a replace of the same run, for which ``REPLACED`` needs no warning.
         :raises IndexingTimeoutError: if tokens are not confirmed by then.
         """
         outcome = self._await_indexing(
@@ -184,7 +185,7 @@ class AudienceHook(BatchBaseHook):
         own_replace: str | None = None,
     ) -> IndexingOutcome:
         """
-        Ask for one token after the other, up to the first that is not confirmed, and return which are left.
+        Poll each token once, up to the first that is not confirmed, and return which are left.
 
         A transient error (no answer, 429, 5xx) leaves its token unconfirmed, with the reason in ``last_error``.
         """
@@ -194,11 +195,11 @@ class AudienceHook(BatchBaseHook):
         return outcome
 
     def test_connection(self) -> tuple[bool, str]:
-        """Ask for one audience of the app or project, which needs both keys and changes nothing."""
+        """List one audience of the app or project, which needs both keys and changes nothing."""
         try:
             self._ask(conversations.page(self._settings.dialect("custom_ids"), None, flow.no_retry, limit=1))
         except BatchProtocolError as error:
-            return False, f"the host answers, but not with a list of audiences; check that it is Batch's: {error}"
+            return False, f"the host answered, but not with a list of audiences: {error}"
         except (BatchError, AirflowNotFoundException) as error:
             return False, str(error)
         return True, "Batch accepted both keys"
@@ -225,5 +226,5 @@ class AudienceHook(BatchBaseHook):
 
 
 def _may_be_overtaken(error: BatchAPIError) -> bool:
-    """Whether a write may have been rejected because somebody else did the same since the list was read."""
+    """Whether Batch may have rejected a write because another client made the same one since the list was read."""
     return not (error.retryable or isinstance(error, BatchAuthenticationError))

@@ -1,4 +1,4 @@
-"""The connection to Batch: looked up on first use, and the line that goes over it."""
+"""The connection to Batch, which is looked up on first use."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
+from airflow_provider_batch.exceptions import PushStoppedError
 from airflow_provider_batch.protocol.flow import Flow
 from airflow_provider_batch.push.line import Line
 from airflow_provider_batch.transport.pace import Pace
@@ -23,7 +24,7 @@ R = TypeVar("R")
 
 class BatchBaseHook(BaseHook):
     """
-    A hook with a connection to Batch. The threads of a task may share one.
+    A hook with a connection to Batch. Threads may share it.
 
     :param batch_conn_id: id of the Airflow connection.
     """
@@ -31,7 +32,8 @@ class BatchBaseHook(BaseHook):
     def __init__(self, batch_conn_id: str) -> None:
         super().__init__()
         self.batch_conn_id = batch_conn_id
-        self._at_work: set[threading.Event] = set()
+        self._stopped = threading.Event()
+        self._in_progress: set[threading.Event] = set()
 
     def get_conn(self) -> requests.Session:
         """
@@ -43,13 +45,27 @@ class BatchBaseHook(BaseHook):
 
     @property
     def dashboard_url(self) -> str:
-        """The address of Batch's dashboard, from the connection; it has no key in it."""
+        """The URL of Batch's dashboard, from the connection; it contains no key."""
         return self._settings.dashboard_url
 
     def stop(self) -> None:
-        """Stop the work in progress, from another thread or a signal: no further call is sent, no wait goes on."""
-        for stopped in tuple(self._at_work):
+        """
+        Stop for good, from another thread or a signal: no further call is sent, and every wait and reading ends.
+
+        Whatever is in progress, or begins later, raises PushStoppedError.
+        """
+        self._stopped.set()
+        for stopped in tuple(self._in_progress):
             stopped.set()
+
+    def pause(self, seconds: float = 0.0) -> None:
+        """
+        Wait for so many seconds.
+
+        :raises PushStoppedError: if the hook is stopped before they are over.
+        """
+        if self._stopped.is_set() or (seconds > 0 and self._stopped.wait(seconds)):
+            raise PushStoppedError("stopped before the next call")
 
     def _ask(self, flow: Flow[R]) -> R:
         with self._line() as line:
@@ -57,21 +73,22 @@ class BatchBaseHook(BaseHook):
 
     @contextmanager
     def _line(self) -> Iterator[Line]:
-        # requests is imported where it is used: importing a hook must not cost a DAG file 100 ms.
+        # requests is imported here: to import it with the hook would cost every DAG file 100 ms.
         from airflow_provider_batch.transport.blocking import BlockingTransport
 
         settings = self._settings
         transport = BlockingTransport(self._session, settings.credentials, self._pace, timeout=settings.timeout)
-        self._at_work.add(transport.stopped)
+        self._in_progress.add(transport.stopped)
         try:
+            self.pause()  # not before: from here on, stop() knows of the transport
             yield Line(settings, transport, self.log)
         finally:
-            self._at_work.discard(transport.stopped)
+            self._in_progress.discard(transport.stopped)
 
     @cached_property
     def _settings(self) -> Settings:
         connection = self.get_connection(self.batch_conn_id)
-        # Airflow masks passwords by itself; the login is a key here, too.
+        # Airflow masks passwords by itself; here the login is a key as well.
         mask_secret(connection.login)
         return read_settings(connection, connection.extra_dejson)
 
@@ -84,5 +101,5 @@ class BatchBaseHook(BaseHook):
 
     @cached_property
     def _pace(self) -> Pace:
-        # Held here: the process shares the pace of an app only as long as somebody holds it.
+        # Kept for the life of the hook: the process shares a pace only as long as it is referenced.
         return self._settings.pace

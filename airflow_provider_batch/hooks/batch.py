@@ -1,4 +1,4 @@
-"""Batch's audiences as Python calls: their members here, audiences as a whole in the hook beneath."""
+"""Batch's audiences as Python calls: their members here, audiences as a whole in the base class."""
 
 from __future__ import annotations
 
@@ -17,12 +17,15 @@ from airflow_provider_batch.exceptions import (
     DriftError,
     GuardError,
     InvalidArgumentError,
+    counted,
 )
 from airflow_provider_batch.hooks.audiences import AudienceHook
 from airflow_provider_batch.hooks.lineage import report_audience
+from airflow_provider_batch.hooks.xcoms import concatenated
 from airflow_provider_batch.mirror.guards import Limits, check_not_empty, check_shrink, drift
 from airflow_provider_batch.mirror.plan import Mirror
 from airflow_provider_batch.mirror.run import MirrorRun
+from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.protocol.arguments import (
     FirstRun,
     OnDrift,
@@ -36,6 +39,7 @@ from airflow_provider_batch.protocol.audiences import encode
 from airflow_provider_batch.protocol.audiences.audience import CreatedAudience
 from airflow_provider_batch.protocol.audiences.changes import read_changes
 from airflow_provider_batch.protocol.audiences.chunk import Chunks
+from airflow_provider_batch.protocol.audiences.intake import Intake
 from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS
 from airflow_provider_batch.protocol.audiences.results import MirrorResult, PushResult, result_of
 from airflow_provider_batch.protocol.audiences.writes import AudienceWrites, planned
@@ -49,13 +53,13 @@ from airflow_provider_batch.transport import MAX_CONNECTIONS
 
 class BatchHook(AudienceHook):
     """
-    Batch's audiences: create, fill, view, list and delete them, and ask how far their indexing is.
+    Batch's audiences: create, fill, view, list and delete them, and wait for their indexing.
 
     The connection (type ``batch``) stands for one app of the Mobile Engagement Platform (login: its Batch API key), or,
     with ``platform`` = ``cep`` in extra, for one project of the Customer Engagement Platform (login: its project key).
-    It has the company's REST API key as password, the base URL as host (empty: the public one) and in extra also
-    ``api_version`` (cep only), ``timeout``, ``max_attempts``, ``max_concurrency``, ``requests_per_second`` and
-    ``dashboard_url``. It is looked up on first use. The threads of a task may share one hook.
+    The password is the company's REST API key, the host is the base URL (empty: the public one), and extra may also
+    have ``api_version`` (cep only), ``timeout``, ``max_attempts``, ``max_concurrency``, ``requests_per_second`` and
+    ``dashboard_url``. The connection is looked up on first use. Threads may share one hook.
 
     :param batch_conn_id: id of the Airflow connection.
     """
@@ -70,14 +74,14 @@ class BatchHook(AudienceHook):
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Draw the declared fields in Airflow 2's connection form; Airflow 3 reads the declaration itself."""
+        """Return the declared fields for Airflow 2's connection form; Airflow 3 reads the declaration itself."""
         from airflow_provider_batch.hooks.connection_form import widgets
 
         return widgets(_declared_form()["conn-fields"])
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Hide and relabel the standard fields of Airflow 2's connection form."""
+        """Return which standard fields of Airflow 2's connection form are hidden or relabelled."""
         return {name.replace("-", "_"): value for name, value in _declared_form()["ui-field-behaviour"].items()}
 
     def update_custom_audience(
@@ -90,6 +94,7 @@ class BatchHook(AudienceHook):
         chunk_size: int = 10_000,
         max_concurrency: int | None = None,
         on_invalid_id: OnInvalidId = "fail",
+        trim_ids: bool = False,
         on_rejected_chunk: OnRejectedChunk = "fail",
         create_if_missing: bool = False,
         changes: Iterable[object] | None = None,
@@ -102,41 +107,43 @@ class BatchHook(AudienceHook):
 
         See https://doc.batch.com/developer/api/mep/custom-audience/1.0/update and
         https://doc.batch.com/developer/api/cep/audiences/update. An id to add and to remove is
-        removed; a repeated id goes once (in a generator: once a chunk). What is in memory, or can be read twice,
-        is checked before the first call; a generator is checked as it flows and never held.
+        removed; a repeated id is sent once (from a generator: once a chunk). What is in memory, or can be read twice,
+        is checked before the first call; a generator is checked as it flows and never held, and its first chunk is read
+        before anything is created.
 
         :param audience_name: an existing audience: letters, digits, ``_`` and ``-``, at most 255.
         :param add_ids: ids to add (at most 128 characters in API 1.0): str, int, rows of one column, or
-            :class:`~airflow_provider_batch.protocol.audiences.members.Member` (or dicts of its fields); None for none.
+            :class:`~airflow_provider_batch.protocol.audiences.members.Member` (or dicts of its fields).
         :param remove_ids: ids to remove; same forms as ``add_ids``.
         :param audience_type: ``custom_ids``; on the Mobile Engagement Platform also ``advertising_ids`` or
-            ``install_ids``, which are spoken of in API 1.1.
+            ``install_ids``, which API 1.1 takes.
         :param chunk_size: ids in one call, at most 10,000.
-        :param max_concurrency: calls in flight, at most 64; None for what the connection says.
-        :param on_invalid_id: ``fail``, or ``skip`` to send the rest and count what was left out.
-        :param on_rejected_chunk: ``fail`` when Batch refuses a chunk (400), or ``bisect`` to send it in ever smaller
-            parts until the refused ids stand alone; the rest is sent, and they are counted and named by position.
+        :param max_concurrency: calls in flight, at most 64; None for the connection's value.
+        :param on_invalid_id: ``fail``, or ``skip`` to send the others and count the skipped ones.
+        :param trim_ids: remove the blanks around every id. Otherwise they belong to it, and a warning counts such ids.
+        :param on_rejected_chunk: ``fail`` when Batch rejects a chunk (400), or ``bisect`` to send it in halves, and
+            their halves, until the rejected ids stand alone; these are counted and reported by position.
         :param create_if_missing: create the audience first if the list of audiences does not have it.
         :param changes: instead of ``add_ids`` and ``remove_ids``: a stream of
             :class:`~airflow_provider_batch.protocol.audiences.members.Change`. Of several changes of one id the last
             counts, so all ids are held in memory, some 200 bytes each.
-        :param on_rejection: is told of each value that is skipped or refused, with its place and reason; one at a time,
-            but also in the threads that send.
-        :param journal: notes what was accepted and knows it the next time; not used for what can be read only once.
+        :param on_rejection: called with each skipped or rejected value, its place and the reason; never twice at once,
+            but from several threads.
+        :param journal: keeps what Batch accepted for the next try; not used for what can be read only once.
         :param dry_run: check and count everything, and send nothing.
         :raises InvalidArgumentError: if an argument breaks a documented rule.
-        :raises InvalidMemberError: if a value is no id and is not to be skipped.
+        :raises InvalidMemberError: if a value is invalid and is not to be skipped.
         :raises BatchConfigurationError: if the connection cannot be used.
-        :raises BatchAPIError: if Batch refuses a chunk, or keeps failing for longer than is worth trying.
-        :raises BatchConnectionError: if Batch cannot be reached for so long.
+        :raises BatchAPIError: if Batch rejects a chunk, or fails at every attempt.
+        :raises BatchConnectionError: if Batch does not answer any attempt.
         """
         window = self._window(max_concurrency)
         writes = self._writes(audience_name, audience_type, chunk_size, on_rejected_chunk, on_rejection)
-        intake = writes.intake(on_invalid_id)
+        intake = self._intake(writes, on_invalid_id, trim_ids)
         if changes is None:
-            adds, removes = intake(_concatenated(add_ids), "add_ids"), intake(_concatenated(remove_ids), REMOVE_IDS)
+            adds, removes = intake(concatenated(add_ids), "add_ids"), intake(concatenated(remove_ids), REMOVE_IDS)
         elif add_ids or remove_ids:
-            raise InvalidArgumentError("changes: pass either changes, or add_ids and remove_ids")
+            raise InvalidArgumentError("changes: passed together with add_ids or remove_ids. Pass one or the other.")
         else:
             adds, removes = read_changes(changes, **intake.keywords)
         chunks = Chunks(adds, removes, size=chunk_size, disjoint=changes is not None)
@@ -154,6 +161,7 @@ class BatchHook(AudienceHook):
         chunk_size: int = 10_000,
         max_concurrency: int | None = None,
         on_invalid_id: OnInvalidId = "fail",
+        trim_ids: bool = False,
         on_rejected_chunk: OnRejectedChunk = "fail",
         allow_empty: bool = False,
         max_shrink: float | None = None,
@@ -169,18 +177,19 @@ class BatchHook(AudienceHook):
 
         See https://doc.batch.com/developer/api/cep/audiences/replace and
         https://doc.batch.com/api/custom-audience/1.1/replace. One call replaces all members by at most 10,000; a second
-        one would wipe the first. So the ids of the first call replace, this call is waited for until it is applied, and
-        the others are added. In between, the audience has a part of its members only.
+        one would wipe the first. So the first chunk replaces, the hook waits until that is applied, and the other
+        chunks are added. In between, the audience has only a part of its members.
 
-        :param ids: as ``add_ids`` of :meth:`update_custom_audience`, and likewise the arguments not named here.
+        For the arguments not described here, see :meth:`update_custom_audience`.
+
+        :param ids: same forms as ``add_ids`` there.
         :param allow_empty: whether no ids at all may replace all members.
-        :param max_shrink: how much smaller the audience may get, by the ``nb_ids`` that Batch tells before: a share of
-            them (float, 0.0 to 1.0), or a count (int); None for any. To know how many ids there are, they are then held
-            in memory.
-        :param poke_interval: the most seconds between two questions whether the first call is applied.
-        :param indexing_timeout: seconds to wait for that at most.
-        :raises EmptySetError: if there are no ids; nothing was sent.
-        :raises GuardError: if there are too few ids by *max_shrink*; nothing was sent.
+        :param max_shrink: how much smaller the audience may get, by the ``nb_ids`` that Batch reports before: a share
+            of them (float, 0.0 to 1.0), or a count (int); None for any. The ids are then held in memory, to count them.
+        :param poke_interval: the most seconds between two polls for the first call.
+        :param indexing_timeout: the most seconds to wait for it.
+        :raises EmptySetError: if ``ids`` is empty; nothing was sent.
+        :raises GuardError: if *max_shrink* forbids so few ids; nothing was sent.
         :raises IndexingTimeoutError: if the first call was not applied in time; the others were not sent.
         """
         window = self._window(max_concurrency)
@@ -190,8 +199,8 @@ class BatchHook(AudienceHook):
             patience=Patience(poke_interval, indexing_timeout),
         )
         check_limit(max_shrink, "max_shrink")
-        intake = writes.intake(on_invalid_id)
-        members = intake(_concatenated(ids), "ids")
+        intake = self._intake(writes, on_invalid_id, trim_ids)
+        members = intake(concatenated(ids), "ids")
         chunks = Chunks(members, intake((), REMOVE_IDS), size=chunk_size, allow_empty=allow_empty)
         chunks.check()
         if max_shrink is not None:
@@ -202,7 +211,7 @@ class BatchHook(AudienceHook):
         if max_shrink is not None and not (is_new or (create_if_missing and dry_run and self._is_missing(writes))):
             self._check_shrink(writes, chunks.total or 0, max_shrink)
         result = self._push(writes, chunks, window, journal, dry_run)
-        # A stream shows at its end that it is empty; then nothing was sent.
+        # An empty stream shows that only at its end; then nothing was sent.
         check_not_empty(audience_name, result.calls, allow_empty=False)
         return result
 
@@ -216,6 +225,7 @@ class BatchHook(AudienceHook):
         chunk_size: int = 10_000,
         max_concurrency: int | None = None,
         on_invalid_id: OnInvalidId = "fail",
+        trim_ids: bool = False,
         on_rejected_chunk: OnRejectedChunk = "fail",
         first_run: FirstRun = "add",
         full_refresh: bool = False,
@@ -232,24 +242,26 @@ class BatchHook(AudienceHook):
         dry_run: bool = False,
     ) -> MirrorResult:
         """
-        Make *ids* the only ones of all that this method has sent to the audience, by sending what has changed.
+        Send changes so that the audience has exactly *ids* among the ids that this mirror manages.
 
-        What was sent before is read from a snapshot, which moves on when every call was accepted. The ids are read
-        once, whole, and before the first call; call :meth:`confirm_mirror` when the returned tokens are indexed.
+        What earlier runs sent is read from a snapshot, which advances once Batch has accepted every call. All ids are
+        read, once, before the first call. Call :meth:`confirm_mirror` when the returned tokens are indexed. For the
+        arguments not described here, see :meth:`update_custom_audience`.
 
-        :param ids: as ``add_ids`` of :meth:`update_custom_audience`, and likewise the arguments not named here.
+        :param ids: same forms as ``add_ids`` there.
         :param snapshot_path: a folder (:class:`pathlib.Path` or Airflow's ``ObjectStoragePath``) for the snapshots of
             all audiences; each has a folder of its own in it.
-        :param first_run: without a snapshot: ``add``, so that members that Batch has already stay, or ``replace``.
-        :param full_refresh: replace the audience as a whole and begin the snapshot anew.
-        :param is_sorted: whether the ids are promised to ascend in the order of their code points; checked.
+        :param first_run: without a snapshot: ``add`` keeps the members that Batch has already, ``replace`` does not.
+        :param full_refresh: replace the whole audience and start a new snapshot.
+        :param is_sorted: whether the ids ascend in the order of their code points, which is checked.
         :param allow_empty: whether no ids at all may remove all members.
         :param max_shrink: how much smaller the set may get: a share of the last one (float), or a count (int).
-        :param max_changes: how many ids may be sent, likewise; not for a first run.
-        :param owner: who is at work, for whoever comes at the same time; the same for all tries of one task.
-        :raises MirrorConflictError: if another run is at work on the same snapshot.
-        :raises SnapshotError: if the snapshot is damaged, or another audience's.
-        :raises GuardError: if the run looks like a mistake by the limits given; nothing was sent.
+        :param max_changes: how many ids may be sent: a share of the last set (float), or a count (int); not checked in
+            a first run.
+        :param owner: identifies the run to concurrent ones; the same for all tries of one task.
+        :raises MirrorConflictError: if another run uses the same snapshot.
+        :raises SnapshotError: if the snapshot is damaged, or of another audience.
+        :raises GuardError: if a limit forbids the changes; nothing was sent.
         """
         window = self._window(max_concurrency)
         writes = replace(
@@ -261,7 +273,7 @@ class BatchHook(AudienceHook):
         with self._line() as line:
             run = MirrorRun(line, writes, mirror, window, owner, is_sorted, first_run, full_refresh, limits)
             result = run.run(
-                writes.intake(on_invalid_id)(_concatenated(ids), "ids"),
+                self._intake(writes, on_invalid_id, trim_ids)(concatenated(ids), "ids"),
                 journal=journal,
                 prepare=partial(self._create_if_missing, writes) if create_if_missing else None,
                 dry_run=dry_run,
@@ -280,30 +292,30 @@ class BatchHook(AudienceHook):
         on_drift: OnDrift = "warn",
     ) -> None:
         """
-        Note that what the last run of a mirror sent is indexed, and compare the numbers of ids.
+        Note that the writes of a mirror's last run are indexed, and compare the numbers of ids.
 
-        :param indexing_tokens: those that were waited for; nothing is done if another run has sent something since.
-        :param nb_ids: how many ids Batch has, from the view of the last token; None to ask for it.
-        :param on_drift: ``warn``, ``fail`` or ``ignore`` if that is another number than the snapshot's.
-        :raises DriftError: if it is, and that is a failure.
+        :param indexing_tokens: those that are indexed; nothing is done if another run has sent something since.
+        :param nb_ids: how many ids Batch has, from the view of the last token; None to request the view.
+        :param on_drift: ``warn``, ``fail`` or ``ignore`` if the snapshot has another number.
+        :raises DriftError: if it has, and ``on_drift`` is ``fail``.
         """
         check_choice("on_drift", on_drift)
-        standing = self._mirror(self._writes(audience_name, audience_type), snapshot_path).confirm(indexing_tokens)
-        if standing is None:
-            self.log.info("%s: another run has sent something since, and will wait for it", audience_name)
+        size = self._mirror(self._writes(audience_name, audience_type), snapshot_path).confirm(indexing_tokens)
+        if size is None:
+            self.log.info("%s: not confirmed, as another run has sent ids since", audience_name)
             return
         if on_drift == "ignore":
             return
         if nb_ids is None:
             nb_ids = self.get_custom_audience(audience_name, audience_type=audience_type).nb_ids
-        if (message := drift(nb_ids, *standing)) is None:
+        if (message := drift(nb_ids, *size)) is None:
             return
         if on_drift == "fail":
             raise DriftError(f"{audience_name}: {message}")
         self.log.warning("%s: %s", audience_name, message)
 
     def _window(self, max_concurrency: int | None) -> int:
-        """Return how many calls may be in flight: what was passed, or else what the connection has."""
+        """Return how many calls may be in flight: the argument, or else the connection's value."""
         if max_concurrency is None:
             return self._settings.max_concurrency
         return check_count("max_concurrency", max_concurrency, MAX_CONNECTIONS)
@@ -316,38 +328,37 @@ class BatchHook(AudienceHook):
         on_rejected_chunk: OnRejectedChunk = "fail",
         on_rejection: OnRejection | None = None,
     ) -> AudienceWrites:
-        """Check the arguments of a push, all but its ids."""
+        """Check all arguments of a push except its ids."""
         dialect = self._settings.dialect(audience_type)
         encode.check_write(dialect, audience_name, audience_type, chunk_size)
         check_choice("on_rejected_chunk", on_rejected_chunk)
         notify = one_at_a_time(on_rejection) if on_rejection else None
         return AudienceWrites(dialect, audience_name, audience_type, chunk_size, on_rejected_chunk, notify)
 
+    def _intake(self, writes: AudienceWrites, on_invalid_id: OnInvalidId, trim_ids: bool) -> partial[Intake]:
+        return writes.intake(on_invalid_id, trim_ids, partial(self.log.warning, "%s"), self.pause)
+
     def _is_missing(self, writes: AudienceWrites) -> bool:
         return self._find(writes.dialect, writes.audience_name) is None
 
     def _create_if_missing(self, writes: AudienceWrites) -> bool:
-        """Return whether the audience had to be created."""
+        """Create the audience if it does not exist, and return whether it did not."""
         created = self.create_custom_audience(writes.audience_name, audience_type=writes.audience_type)
         if created.indexing_token:
             self._await_creation(created, created.indexing_token)
         return created.created
 
     def _await_creation(self, created: CreatedAudience, indexing_token: str) -> None:
-        """Wait for a creation: Batch does not document whether the audience can be written to before it is applied."""
+        """Wait for a creation: Batch does not document whether it accepts writes before that is applied."""
         try:
             self.wait_for_indexing(created.name, [indexing_token], audience_type=created.type)
         except (BatchRequestError, BatchNotFoundError) as error:
-            # By the pages of 2.2 and 2.3 a view takes the token of an update or a replace only.
-            self.log.info("%s: Batch does not report whether it is ready: %s", created.name, error)
+            # By the pages of 2.2 and 2.3, a view accepts the token of an update or a replace only.
+            self.log.info("%s: Batch does not report whether the audience is ready: %s", created.name, error)
 
     def _mirror(self, writes: AudienceWrites, snapshot_path: Any) -> Mirror:
-        return Mirror(
-            snapshot_path / _file_name(self.batch_conn_id) / writes.audience_name,
-            audience_name=writes.audience_name,
-            audience_type=writes.audience_type,
-            recipient=self._settings.credentials.digest,
-        )
+        target = Target(writes.audience_name, writes.audience_type, self._settings.credentials.digest)
+        return Mirror(snapshot_path / _file_name(self.batch_conn_id) / writes.audience_name, target)
 
     def _push(
         self, writes: AudienceWrites, chunks: Chunks, window: int, journal: Journal | None, dry_run: bool
@@ -355,9 +366,9 @@ class BatchHook(AudienceHook):
         if dry_run:
             result = result_of(PushResult, writes, chunks, planned(chunks, time.monotonic))
         else:
-            # What can be read only once cannot be sent again from the start, if it turns out to differ.
+            # If the chunks turn out to differ from the journal's, they must be sent from the start, and so read again.
             journal = journal if chunks.rereadable or (chunks.restartable and not writes.replaces) else None
-            # What an earlier try sent after a replace may only stay if the whole set is the same.
+            # What an earlier try sent after a replace may stay only if the whole set is the same.
             series = digest(chunks, writes) if journal is not None and writes.replaces else ""
             with self._line() as line:
                 push = Push(line, writes, writes.audience_name, window)
@@ -370,23 +381,24 @@ class BatchHook(AudienceHook):
         name = writes.audience_name
         there = self.get_custom_audience(name, audience_type=writes.audience_type).nb_ids
         if there is None:
-            raise GuardError(f"{name}: Batch does not report how many ids there are; leave out max_shrink")
+            raise GuardError(f"{name}: max_shrink needs the number of ids, which Batch does not report. Leave it out.")
         check_shrink(name, there, given, max_shrink, whose="the audience")
 
     def _report(self, result: PushResult) -> None:
         if result.calls and result.planned_calls is None:
             report_audience(self, result.audience_name)
+        is_dry_run = result.planned_calls is not None
+        added, removed = ("to add", "to remove") if is_dry_run else ("added", "removed")
         earlier = f", {result.earlier_calls:,} of them in an earlier try," if result.earlier_calls else ""
         self.log.info(
-            "%s%s: %d added, %d removed%s, %d duplicates, %d rejected in %d calls%s and %.1f s",
-            "dry run, nothing is sent: " if result.planned_calls is not None else "",
+            "%s%s: %s, %s rejected in %s%s and %.1f s",
+            "dry run, nothing is sent: " if is_dry_run else "",
             result.audience_name,
-            result.added,
-            result.removed,
-            f", {result.unchanged:,} unchanged" if isinstance(result, MirrorResult) else "",
-            result.duplicates,
-            result.rejected,
-            result.calls,
+            f"{result.added:,} {added}, {result.removed:,} {removed}, "
+            + (f"{result.unchanged:,} unchanged, " if isinstance(result, MirrorResult) else "")
+            + counted(result.duplicates, "duplicate"),
+            f"{result.rejected:,}",
+            counted(result.calls, "call"),
             earlier,
             result.seconds,
         )
@@ -395,7 +407,7 @@ class BatchHook(AudienceHook):
 
 
 def one_at_a_time(on_rejection: OnRejection) -> OnRejection:
-    """Return a function that calls *on_rejection* for one value after the other: several threads reject at once."""
+    """Return *on_rejection* under a lock, as several threads may call it at once."""
     lock = threading.Lock()
 
     def notify(rejection: Rejection, value: object) -> None:
@@ -406,28 +418,8 @@ def one_at_a_time(on_rejection: OnRejection) -> OnRejection:
 
 
 def _file_name(text: str) -> str:
-    """Return *text* as the name of a folder."""
+    """Return *text* in a form that can name a folder."""
     return quote(text, safe=" ").replace(".", "%2E")
-
-
-def _concatenated(values: Any) -> Any:
-    """Return the items of a mapped task's lazy result one after the other, everything else as it is."""
-    if not isinstance(values, _lazy_result_type()):
-        return values
-    return [
-        value for item in values for value in (item if isinstance(item, list | tuple | set | frozenset) else [item])
-    ]
-
-
-def _lazy_result_type() -> type[Sequence[Any]]:
-    try:
-        from airflow.sdk.execution_time.lazy_sequence import LazyXComSequence
-
-        return LazyXComSequence
-    except ImportError:  # Airflow 2
-        from airflow.models.xcom import LazyXComSelectSequence
-
-        return LazyXComSelectSequence
 
 
 def _declared_form() -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-#: Airflow 2's *Test* button does nothing where a connection is edited and the page shows no text area: its script
-#: expects the editor that it puts in the place of one, and our form hides Extra's. This one is there, out of sight.
+#: On the page that edits a connection, the script of Airflow 2's *Test* button needs an editor, which it makes of a
+#: text area. Our form hides the one of Extra, so this one is there, out of sight.
 _OUT_OF_SIGHT = (
     '<div style="position: absolute; left: -9999px" aria-hidden="true"><textarea tabindex="-1"></textarea></div>'
 )
@@ -24,7 +24,7 @@ def widgets(conn_fields: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
             return Markup(super().__call__(field, **kwargs)) + Markup(_OUT_OF_SIGHT)  # noqa: S704
 
     first = next(iter(conn_fields))
-    # Airflow 2 knows no field for numbers with decimals; the hook reads them from text.
+    # Airflow 2 has no field for numbers with decimals; the hook reads them from text.
     return {
         name: (IntegerField if "integer" in field["schema"]["type"] else StringField)(
             label=field["label"],

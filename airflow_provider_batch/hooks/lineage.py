@@ -1,4 +1,4 @@
-"""Reports to the collector of hook lineage, where Airflow has one that somebody reads."""
+"""Reports to Airflow's collector of hook lineage, if any plugin reads it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def report_audience(hook: BatchBaseHook, audience_name: str) -> None:
-    """Report that *audience_name* was written. No error here fails the task: Batch has the ids."""
+    """Report that *audience_name* was written. An error here does not fail the task, as Batch has the ids."""
     try:
         if not _is_read():
             return
@@ -21,13 +21,12 @@ def report_audience(hook: BatchBaseHook, audience_name: str) -> None:
             scheme="batch",
             asset_kwargs={"audience_name": audience_name, "batch_conn_id": hook.batch_conn_id},
         )
-    except Exception as error:  # noqa: BLE001 - readers and factories are plugins, from anybody
+    except Exception as error:  # noqa: BLE001 - readers and factories are plugins, of any quality
         hook.log.warning("%s: lineage could not be reported: %s", audience_name, type(error).__name__)
 
 
 def _is_read() -> bool:
-    # Checked before the collector is made: even one that collects nothing imports every provider's assets, which takes
-    # a second or two.
+    # Checked first: even a collector that collects nothing imports every provider's assets, for a second or two.
     try:
         plugins = import_module("airflow.sdk.plugins_manager")
     except ImportError:  # before Airflow 3.2

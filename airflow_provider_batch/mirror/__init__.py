@@ -1,5 +1,5 @@
 """
-An audience becomes exactly a given set of ids: what was sent before is kept, and only the difference is sent.
+A mirror: the audience becomes exactly a given set of ids, and only the difference from the last set is sent.
 
-Knows neither Airflow nor HTTP: folders are passed in as paths, and the calls are made by whoever holds the plan.
+It depends on neither Airflow nor HTTP: the caller passes folders as paths, and makes the calls.
 """

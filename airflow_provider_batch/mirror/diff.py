@@ -1,4 +1,18 @@
-"""Two sorted streams of lines -> what to add and what to remove; constant memory, and fast where they agree."""
+"""
+Two sorted sequences of lines -> what to add and what to remove.
+
+What is kept true: an id is left out only if the snapshot holds the same line and no unfinished try may have sent it.
+
+An uncertain id must not pass for unchanged, whatever the snapshot holds: an unfinished try may have removed it, or
+changed its attributes. So it goes into the comparison with a mark in place of its digest, which no line of the new set
+has, and comes out as an id to add or to remove. Appended to the result instead, it could be sent twice, with opposing
+actions: Batch documents no order in which it applies calls, so each id goes into one.
+
+Both sides are sorted, so a merge needs the memory of two blocks; sets would need all ids of both sides. A merge of
+single ids would take several steps of Python for each. But on most days most lines agree, so slices of both sides are
+compared at once, in C: short ones after a difference, and twice as long each time they agree. Where one side has ids
+that the other lacks, a search that doubles its steps finds their end.
+"""
 
 from __future__ import annotations
 
@@ -9,32 +23,31 @@ from itertools import chain, compress, count
 from operator import ne
 from typing import Final, NamedTuple
 
-from airflow_provider_batch.mirror.lines import SEPARATOR, id_part, id_parts
+from airflow_provider_batch.mirror.lines import BLOCK_SIZE, SEPARATOR, id_part, id_parts
 from airflow_provider_batch.protocol.audiences.intake import in_blocks
 
-#: In place of a mark: an id of the snapshot, or one beside it, that an unfinished try may have sent. No mark is one.
+#: In place of a digest: an id that an unfinished try may have sent, in the snapshot or not. No digest looks like these.
 _UNCERTAIN: Final = SEPARATOR + "?"
-_BESIDE: Final = SEPARATOR + "!"
+_UNCERTAIN_NEW: Final = SEPARATOR + "!"
 
-#: How many lines are compared at once, right after a difference and at most.
+#: Lines that are compared at once, right after a difference.
 _SHORTEST: Final = 32
-_LONGEST: Final = 8192
 
 
 @dataclass
 class Counts:
-    """What a comparison found; every id of the new set is in exactly one of ``added`` … ``unchanged``."""
+    """The result of a comparison; every id of the new set is in exactly one of ``added`` … ``unchanged``."""
 
-    #: Ids of the new set, and how many of its values were given again.
+    #: Ids of the new set, and repeated values.
     given: int = 0
     duplicates: int = 0
     #: Not in the snapshot.
     added: int = 0
-    #: In it with other attributes or tags.
+    #: In the snapshot with other attributes or tags.
     changed: int = 0
-    #: In it, but an unfinished try may have removed them.
+    #: In the snapshot, but an unfinished try may have removed them.
     resent: int = 0
-    #: In it, and not sent.
+    #: In the snapshot, and not sent.
     unchanged: int = 0
     #: In the snapshot, not in the new set.
     removed: int = 0
@@ -43,64 +56,65 @@ class Counts:
 
     @property
     def adds(self) -> int:
-        """How many ids are sent to be added."""
+        """The number of ids to add."""
         return self.added + self.changed + self.resent
 
     @property
     def removes(self) -> int:
-        """How many ids are sent to be removed."""
+        """The number of ids to remove."""
         return self.removed + self.withdrawn
 
 
-class Stretch(NamedTuple):
-    """Lines of the new set in their order: with all that belongs to an id, as a snapshot holds them, as its text."""
+class SortedBlock(NamedTuple):
+    """Ascending lines of the new set; ``stored`` are the same as a snapshot holds them, and ``text`` is their text."""
 
     lines: list[str]
-    marked: list[str]
+    stored: list[str]
     text: str
 
 
 class Difference(NamedTuple):
-    """What to add, and the ids to remove; both lie behind all earlier ones in the order of ids."""
+    """Lines to add and ids to remove; all sort after those of the previous difference."""
 
     adds: list[str]
     removes: list[str]
 
     def ids(self) -> list[str]:
-        """Return all ids that are sent, in their order."""
+        """Return the ids of both, in ascending order."""
         return sorted(id_parts(self.adds) + self.removes)
 
 
-def differences(new: Iterable[Stretch], old: Iterable[list[str]], counts: Counts) -> Iterator[Difference]:
+def differences(new: Iterable[SortedBlock], old: Iterable[list[str]], counts: Counts) -> Iterator[Difference]:
     """
-    Compare the new set with the lines of a snapshot, stretch by stretch.
+    Compare the new set with the lines of a snapshot, block by block.
 
-    :param old: lines of a snapshot, as :func:`with_uncertain` gives them.
-    :param counts: is added to, but for ``given`` and ``duplicates``.
+    :param old: lines of a snapshot, from :func:`with_uncertain`.
+    :param counts: updated, except for ``given`` and ``duplicates``.
     """
     blocks = filter(None, old)
     olds: list[str] = []
     at = 0
-    for stretch in new:
+    for block in new:
         start = 0
-        while start < len(stretch.marked):
+        while start < len(block.stored):
             if at == len(olds):
                 olds, at = next(blocks, []), 0
             if not olds:
-                counts.added += len(stretch.lines) - start
-                yield Difference(stretch.lines[start:], [])
+                counts.added += len(block.lines) - start
+                yield Difference(block.lines[start:], [])
                 break
             found = Difference([], [])
-            start, at = _merge(stretch, start, olds, at, counts, found)
+            start, at = _merge(block, start, olds, at, counts, found)
             yield found
-    for left in chain([olds[at:]], blocks):
-        yield Difference([], _removed(left, counts))
+    for rest in chain([olds[at:]], blocks):
+        yield Difference([], _removed(rest, counts))
 
 
-def _merge(new: Stretch, start: int, olds: list[str], at: int, counts: Counts, found: Difference) -> tuple[int, int]:
-    """Go on until one side is used up; return how far both were read."""
-    lines, news = new.lines, new.marked
-    adds, removes = found
+def _merge(
+    new: SortedBlock, start: int, olds: list[str], at: int, counts: Counts, found: Difference
+) -> tuple[int, int]:
+    """Merge from *start* and *at* until one side is used up; return how far both were read."""
+    lines, news, _ = new
     length = _SHORTEST
     while start < len(news) and at < len(olds):
         ours, theirs = news[start : start + length], olds[at : at + length]
@@ -109,44 +123,44 @@ def _merge(new: Stretch, start: int, olds: list[str], at: int, counts: Counts, f
             counts.unchanged += same
             start += same
             at += same
-            length = min(2 * length, _LONGEST) if same == length else _SHORTEST
+            length = min(2 * length, BLOCK_SIZE) if same == length else _SHORTEST
             continue
-        ours_id, (theirs_id, _, mark) = id_part(news[start]), olds[at].partition(SEPARATOR)
-        if ours_id == theirs_id:
-            _again(mark, counts)
-            adds.append(lines[start])
+        our_id, (their_id, *_) = id_part(news[start]), olds[at].partition(SEPARATOR)
+        if our_id == their_id:
+            _count_sent_again(olds[at], counts)
+            found.adds.append(lines[start])
             start += 1
             at += 1
-        elif ours_id < theirs_id:
-            end = _before(theirs_id, news, start)
+        elif our_id < their_id:
+            end = _end_before(their_id, news, start)
             counts.added += end - start
-            adds += lines[start:end]
+            found.adds.extend(lines[start:end])
             start = end
         else:
-            end = _before(ours_id, olds, at)
-            removes += _removed(olds[at:end], counts)
+            end = _end_before(our_id, olds, at)
+            found.removes.extend(_removed(olds[at:end], counts))
             at = end
     return start, at
 
 
-def _again(mark: str, counts: Counts) -> None:
-    if SEPARATOR + mark == _BESIDE:
+def _count_sent_again(old: str, counts: Counts) -> None:
+    if old.endswith(_UNCERTAIN_NEW):
         counts.added += 1
-    elif SEPARATOR + mark == _UNCERTAIN:
+    elif old.endswith(_UNCERTAIN):
         counts.resent += 1
     else:
         counts.changed += 1
 
 
 def _removed(lines: list[str], counts: Counts) -> list[str]:
-    beside = sum(line.endswith(_BESIDE) for line in lines)
-    counts.withdrawn += beside
-    counts.removed += len(lines) - beside
+    withdrawn = sum(line.endswith(_UNCERTAIN_NEW) for line in lines)
+    counts.withdrawn += withdrawn
+    counts.removed += len(lines) - withdrawn
     return id_parts(lines)
 
 
-def _before(bound: str, lines: list[str], start: int) -> int:
-    """Return where the lines of ids before *bound* end; most often that is near."""
+def _end_before(bound: str, lines: list[str], start: int) -> int:
+    """Return where the lines of ids before *bound* end, which is mostly near."""
     step = 1
     while start + step < len(lines) and lines[start + step] < bound:
         step *= 2
@@ -155,25 +169,25 @@ def _before(bound: str, lines: list[str], start: int) -> int:
 
 def with_uncertain(old: Iterable[list[str]], pending: Iterable[list[str]]) -> Iterator[list[str]]:
     """
-    Mark the ids among the lines of a snapshot that may have been sent since, so that they never pass for unchanged.
+    Mark the ids of a snapshot that an unfinished try may have sent, and insert those that it does not hold.
 
-    :param pending: their lines, sorted; those that are not in the snapshot are put in.
+    :param pending: the sorted lines of these ids.
     """
-    ids = (id_ for block in pending for id_ in block)
+    ids = chain.from_iterable(pending)
     next_id = next(ids, None)
     for block in old:
         if next_id is None:
             yield block
             continue
-        kept: list[str] = []
+        marked: list[str] = []
         at = 0
         while next_id is not None and block and next_id <= id_part(block[-1]):
             end = bisect_left(block, next_id, at)
-            kept += block[at:end]
-            is_there = id_part(block[end]) == next_id
-            kept.append(next_id + (_UNCERTAIN if is_there else _BESIDE))
-            at = end + is_there
+            marked += block[at:end]
+            is_known = id_part(block[end]) == next_id
+            marked.append(next_id + (_UNCERTAIN if is_known else _UNCERTAIN_NEW))
+            at = end + is_known
             next_id = next(ids, None)
-        yield kept + block[at:]
-    for rest in in_blocks(ids if next_id is None else chain([next_id], ids), _LONGEST):
-        yield [id_ + _BESIDE for id_ in rest]
+        yield marked + block[at:]
+    for rest in in_blocks(ids if next_id is None else chain([next_id], ids), BLOCK_SIZE):
+        yield [id_ + _UNCERTAIN_NEW for id_ in rest]

@@ -1,22 +1,24 @@
-"""What may be wrong with a new set, said in figures before anything is sent; pure functions."""
+"""Checks of a new set by its numbers, before anything is sent; pure functions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from airflow_provider_batch.exceptions import EmptySetError, GuardError
+from airflow_provider_batch.exceptions import EmptySetError, GuardError, counted
 from airflow_provider_batch.protocol.arguments import check_limit, most
+
+_IF_INTENDED = "Nothing was sent. If the numbers are as intended, run once with a higher limit."
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """
-    What a run may do without being taken for a mistake.
+    What a run may change before it counts as a mistake.
 
     :param max_shrink: how much smaller the set may get: a share of the last one (float), or a count (int).
     :param max_changes: how many ids may be sent: a share of the last set (float), or a count (int).
-    :param allow_empty: whether there may be no ids at all.
-    :raises InvalidArgumentError: if one of them is not a limit.
+    :param allow_empty: whether the set may be empty.
+    :raises InvalidArgumentError: if a value is not a valid limit.
     """
 
     max_shrink: float | None = None
@@ -29,68 +31,63 @@ class Limits:
 
 
 def check_not_empty(audience_name: str, given: int, *, allow_empty: bool) -> None:
-    """
-    Return if the new set has ids, or need not have any.
-
-    :raises EmptySetError: otherwise.
-    """
+    """Raise EmptySetError unless the new set has ids or may be empty."""
     if not given and not allow_empty:
         raise EmptySetError(
-            f"{audience_name}: there are no ids, which would remove all members; pass allow_empty=True if that is meant"
+            f"{audience_name}: the set of ids is empty, which would remove all members. If that is intended, pass "
+            "allow_empty=True."
         )
 
 
 def check_shrink(
-    audience_name: str, before: int, after: int, max_shrink: float | None, *, whose: str = "the last one"
+    audience_name: str, before: int, after: int, max_shrink: float | None, *, whose: str = "the last set"
 ) -> None:
     """
-    Return if the audience does not get too much smaller.
+    Raise GuardError if the set gets smaller by more than *max_shrink*.
 
     :param max_shrink: a count, or a share of *before* if it is a float; None for any.
-    :param whose: what has so many ids *before*.
-    :raises GuardError: if it does.
+    :param whose: the set that has *before* ids.
     """
     allowed = most(max_shrink, before)
     if allowed is not None and before - after > allowed:
         raise GuardError(
-            f"{audience_name}: the new set has {after:,} ids and {whose} {before:,}: {_share(before - after, before)} "
-            f"fewer, more than max_shrink={max_shrink}. Nothing was sent; if that is right, run once with a greater one"
+            f"{audience_name}: ids in {whose}: {before:,}, in the new set: {after:,}. It shrinks by "
+            f"{_share(before - after, before)}, more than max_shrink={max_shrink}. {_IF_INTENDED}"
         )
 
 
 def check_changes(audience_name: str, before: int, adds: int, removes: int, max_changes: float | None) -> None:
     """
-    Return if there are not too many changes.
+    Raise GuardError if more than *max_changes* ids are to be sent.
 
     :param max_changes: a count, or a share of *before* if it is a float; None for any.
-    :raises GuardError: if there are.
     """
     allowed = most(max_changes, before)
     if allowed is not None and adds + removes > allowed:
         raise GuardError(
-            f"{audience_name}: {adds:,} ids to add and {removes:,} to remove: {_share(adds + removes, before)} of the "
-            f"{before:,} of the last set, more than max_changes={max_changes}. Nothing was sent; if that is right, run "
-            "once with a greater one"
+            f"{audience_name}: ids in the last set: {before:,}, to add: {adds:,}, to remove: {removes:,}. The changes "
+            f"are {_share(adds + removes, before)}, more than max_changes={max_changes}. {_IF_INTENDED}"
         )
 
 
 def drift(nb_ids: int | None, count: int, uncertain: int = 0) -> str | None:
     """
-    Return what to say if Batch has another number of ids than the snapshot; None if it has not, or does not tell.
+    Return a message if Batch counts another number of ids than the snapshot; None if it does not, or is unknown.
 
-    :param nb_ids: as the audience's view shows it, once everything was indexed.
-    :param uncertain: how many ids it may have or not, such as those that it has refused.
+    :param nb_ids: from the view of the audience, once everything is indexed.
+    :param uncertain: how many ids may be members or not, such as those that Batch rejected.
     """
     if nb_ids is None or abs(nb_ids - count) <= uncertain:
         return None
+    numbers = f"Batch counts {counted(nb_ids, 'id')}, {abs(nb_ids - count):,}"
     if nb_ids > count:
         return (
-            f"Batch counts {nb_ids:,} ids, {nb_ids - count:,} more than the snapshot: something else has added some, "
-            "or they were there before; full_refresh=True replaces them"
+            f"{numbers} more than the snapshot: something else added them, they were members before, or a write whose "
+            "answer was lost was applied late. To replace all members, pass full_refresh=True."
         )
     return (
-        f"Batch counts {nb_ids:,} ids, {count - nb_ids:,} fewer than the snapshot: something else has removed some, or "
-        "the audience was created anew; full_refresh=True sends all ids again"
+        f"{numbers} fewer than the snapshot: something else removed them, the audience was created anew, or a write "
+        "whose answer was lost was applied late. To send all ids again, pass full_refresh=True."
     )
 
 

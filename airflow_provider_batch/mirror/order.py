@@ -1,68 +1,73 @@
-"""Blocks of lines -> lines in ascending order, each id once: checked where the source says so, else sorted."""
+"""
+Blocks of lines -> lines in ascending order, each id once.
+
+What is kept true: the order is that of code points, on both sides of every comparison. A merge that meets one id out of
+order takes it for missing, and would remove a member that is in the set. Databases sort by the rules of a language, so
+a source that claims to be sorted is checked while it is read. Of several lines of one id, the first counts.
+
+Up to a million lines are sorted in memory. More are sorted by DuckDB, which spills to disk; files that are sorted apart
+and merged in Python would take a step of Python for every line. DuckDB compares text byte by byte, and the bytes of
+UTF-8 sort as code points do. It reads and writes the lines as CSV of one column, with control characters that no line
+contains as delimiter and quote. Its sorting is not stable, so lines with attributes are numbered.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from itertools import chain, islice
 from operator import lt
 from pathlib import Path
 from typing import Any, Final
 
 from airflow_provider_batch.exceptions import MirrorError
-from airflow_provider_batch.mirror.diff import Counts, Stretch
-from airflow_provider_batch.mirror.lines import SEPARATOR, id_part, id_parts, marked, sort
+from airflow_provider_batch.mirror.diff import Counts, SortedBlock
+from airflow_provider_batch.mirror.lines import BLOCK_SIZE, SEPARATOR, id_part, id_parts, sort, text_of, with_digests
 from airflow_provider_batch.mirror.spool import LineFile, read_lines
 from airflow_provider_batch.protocol.audiences.block import Block
 from airflow_provider_batch.protocol.audiences.intake import in_blocks
 
-#: How many lines are sorted in memory.
-HELD: Final = 1_000_000
+#: Lines that are sorted in memory at most.
+IN_MEMORY: Final = 1_000_000
 
-#: Characters that are in no line, for DuckDB's delimiter, quote and null.
 _DELIMITER, _QUOTE, _NULL = "\x03", "\x04", "\x05"
 
 _REMEDY: Final = (
-    "it sorts before the id in front of it, by code points, though the source is said to be sorted; sort it so "
-    '(ORDER BY … COLLATE "C" in PostgreSQL, a binary collation elsewhere), or leave off is_sorted=True'
+    "it sorts before the previous id by code points, which is_sorted=True rules out. Sort the source by code points "
+    '(ORDER BY … COLLATE "C" in PostgreSQL, a binary collation elsewhere), or omit is_sorted=True.'
 )
 
 
-def ascending(blocks: Iterable[list[str]], counts: Counts, audience_name: str) -> Iterator[Stretch]:
+def ascending(blocks: Iterable[list[str]], counts: Counts, audience_name: str) -> Iterator[SortedBlock]:
     """
-    Yield the lines of sorted blocks without repetitions; of the lines of one id the first stays.
+    Check the order of lines, and drop all but the first line of each id.
 
     :param audience_name: for the error.
-    :raises InvalidMemberError: if an id sorts before the one in front of it.
+    :raises InvalidMemberError: if an id sorts before the previous one.
     """
     last, given = "", 0
     for block in filter(None, blocks):
-        text = _text(block)
+        text = text_of(block)
         annotated = SEPARATOR in text
         lines, ids = block, id_parts(block) if annotated else block
         if not (last < ids[0] and all(map(lt, ids, islice(ids, 1, None)))):
-            lines = _first_ones(block, last, given, audience_name)
-            if not lines:
-                counts.duplicates += len(block)
-                given += len(block)
-                continue
-            text = _text(lines)
+            lines = _without_duplicates(block, last, given, audience_name)
+            text = text_of(lines)
         given += len(block)
         counts.given += len(lines)
         counts.duplicates += len(block) - len(lines)
+        if not lines:
+            continue
         last = id_part(lines[-1])
         if annotated:
-            marks = marked(lines)
-            yield Stretch(lines, marks, _text(marks))
+            stored = with_digests(lines)
+            yield SortedBlock(lines, stored, text_of(stored))
         else:
-            yield Stretch(lines, lines, text)
+            yield SortedBlock(lines, lines, text)
 
 
-def _text(lines: list[str]) -> str:
-    return "\n".join(lines) + "\n"
-
-
-def _first_ones(block: list[str], last: str, given: int, audience_name: str) -> list[str]:
+def _without_duplicates(block: list[str], last: str, given: int, audience_name: str) -> list[str]:
     lines = []
     for index, line in enumerate(block):
         if (id_ := id_part(line)) > last:
@@ -76,56 +81,54 @@ def _first_ones(block: list[str], last: str, given: int, audience_name: str) -> 
 
 
 def in_order(
-    blocks: Iterable[list[str]], folder: Path, *, memory_limit: str = "512MB", held: int = HELD
+    blocks: Iterable[list[str]], folder: Path, *, memory_limit: str = "512MB", in_memory: int = IN_MEMORY
 ) -> Iterator[list[str]]:
     """
-    Sort lines of any order; those of one id stay in the order in which they were given.
+    Sort lines; those of one id keep their order.
 
-    Up to *held* lines are sorted in memory. More go through DuckDB, which spills to *folder*.
-
-    :param folder: a local one that exists, for temporary files.
-    :param memory_limit: what DuckDB may use, in its own words.
+    :param folder: an existing local folder for temporary files.
+    :param memory_limit: the memory that DuckDB may use, in its notation.
+    :param in_memory: how many lines are sorted without DuckDB at most.
     :raises MirrorError: if DuckDB is needed and missing, or fails.
     """
     blocks = iter(blocks)
     first: list[str] = []
     for block in blocks:
         first += block
-        if len(first) > held:
+        if len(first) > in_memory:
             break
     else:
         sort(first)
-        yield from in_blocks(first, 8192)
+        yield from in_blocks(first, BLOCK_SIZE)
         return
-    numbers = _Numbers()
-    path = folder / "unsorted.txt"
-    with LineFile(path) as file:
-        # Whatever stands first: DuckDB would take the beginning of U+FEFF for a mark of the encoding.
+    numbers = _LineNumbers()
+    source, target = folder / "unsorted.txt", folder / "sorted.txt"
+    with closing(LineFile(source)) as file:
+        # A line that is skipped: DuckDB would take U+FEFF at the start of the file for a byte order mark.
         file.write(["-"])
-        for block in chain(in_blocks(first, 8192), blocks):
-            file.write(numbers.put(block))
+        for block in chain(in_blocks(first, BLOCK_SIZE), blocks):
+            file.write(numbers.insert(block))
     del first
-    sorted_path = folder / "sorted.txt"
-    _sort(path, sorted_path, folder, memory_limit)
-    path.unlink()
-    with sorted_path.open("rb") as content:
-        # DuckDB quotes what another reader might take for a comment; no line has that character.
+    _sort(source, target, folder, memory_limit)
+    source.unlink()
+    with target.open("rb") as content:
+        # DuckDB quotes a line that other readers might take for a comment.
         for lines, text in read_lines(content):
-            yield numbers.take(text.replace(_QUOTE, "").split("\n")[:-1] if _QUOTE in text else lines)
-    sorted_path.unlink()
+            yield numbers.remove(text.replace(_QUOTE, "").split("\n")[:-1] if _QUOTE in text else lines)
+    target.unlink()
 
 
-class _Numbers:
+class _LineNumbers:
     """
-    Numbers between the id and the rest of a line, for sorting to leave the lines of one id in their order.
+    Numbers between the id and the rest of a line, so that sorting keeps the order of lines of one id.
 
-    Before the first line that has such a rest no line needs one: those of the same id are equal.
+    They start at the first block with attributes: until then, lines of one id are equal.
     """
 
     def __init__(self) -> None:
         self._next: int | None = None
 
-    def put(self, block: list[str]) -> list[str]:
+    def insert(self, block: list[str]) -> list[str]:
         if self._next is None:
             if SEPARATOR not in "".join(block):
                 return block
@@ -133,9 +136,9 @@ class _Numbers:
         start = self._next
         self._next += len(block)
         parts = (line.partition(SEPARATOR) for line in block)
-        return [f"{id_}\x01{number:012x}{sep}{rest}" for number, (id_, sep, rest) in enumerate(parts, start)]
+        return [f"{id_}{SEPARATOR}{number:012x}{sep}{rest}" for number, (id_, sep, rest) in enumerate(parts, start)]
 
-    def take(self, block: list[str]) -> list[str]:
+    def remove(self, block: list[str]) -> list[str]:
         if self._next is None:
             return block
         parts = (line.split(SEPARATOR, 2) for line in block)
@@ -147,8 +150,8 @@ def _sort(source: Path, target: Path, folder: Path, memory_limit: str) -> None:
         import duckdb
     except ImportError:
         raise MirrorError(
-            f"more than {HELD:,} ids that are not sorted need DuckDB: pip install 'airflow-provider-batch[mirror]', "
-            "or sort the source and say is_sorted=True"
+            f"more than {IN_MEMORY:,} unsorted ids need DuckDB. Run pip install 'airflow-provider-batch[mirror]', or "
+            "sort the source and pass is_sorted=True."
         ) from None
     settings: dict[str, Any] = {
         "memory_limit": memory_limit,
@@ -160,9 +163,8 @@ def _sort(source: Path, target: Path, folder: Path, memory_limit: str) -> None:
         f"delim='{_DELIMITER}', quote='', escape='', nullstr='{_NULL}', max_line_size=4194304, buffer_size=8388608"
     )
     form = f"FORMAT csv, HEADER false, DELIMITER '{_DELIMITER}', QUOTE '{_QUOTE}', ESCAPE '{_QUOTE}', NULLSTR '{_NULL}'"
-    # VARCHAR without a collation is compared byte by byte, and bytes of UTF-8 sort as code points do.
     query = (
-        f"COPY (SELECT line FROM read_csv({_quoted(source)}, {columns}) ORDER BY line) "  # noqa: S608 - paths of ours
+        f"COPY (SELECT line FROM read_csv({_quoted(source)}, {columns}) ORDER BY line) "  # noqa: S608 - our own paths
         f"TO {_quoted(target)} ({form})"
     )
 
@@ -174,13 +176,13 @@ def _sort(source: Path, target: Path, folder: Path, memory_limit: str) -> None:
         try:
             sort(min(4, os.cpu_count() or 1))
         except (duckdb.OutOfMemoryException, duckdb.InternalException):
-            # Long lines and several threads: more than it can spill in time, which seldom shows as a fault of its own.
+            # With long lines, several threads can need more than DuckDB spills in time; it may fail with either error.
             sort(1)
     except duckdb.Error as error:
-        # Its text may quote a line.
+        # The text of the error is left out, because it may quote a line.
         raise MirrorError(
-            f"DuckDB could not sort the ids ({type(error).__name__}) with memory_limit={memory_limit!r:.40}; give it "
-            "more memory or disk space, or sort the source and say is_sorted=True"
+            f"DuckDB could not sort the ids ({type(error).__name__}) with memory_limit={memory_limit!r:.40}. Free "
+            "memory or disk space for temporary files, or sort the source and pass is_sorted=True."
         ) from None
 
 

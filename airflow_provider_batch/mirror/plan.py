@@ -1,48 +1,60 @@
-"""What a run is going to send, made before the first call; and the run itself, which moves the snapshot on."""
+"""
+What a run sends, decided before its first call; and the transaction that commits the new snapshot.
+
+What is kept true: an id whose membership may differ from the snapshot is noted as uncertain before it is sent, and
+stays so until a later run has sent it again; twice, if its try may still have been alive in the meantime.
+
+- All ids of a plan are noted before the first call: a killed worker notes nothing afterwards, and a call without an
+  answer may have been applied. Batch reports how many ids an audience has, but not which ones
+  (https://doc.batch.com/developer/api/cep/audiences/view), so they cannot be looked up later.
+- A plan sends all uncertain ids again, and its note holds them. So those of tries that have ended are not needed any
+  more. A try that was killed or overtaken has not ended: a heartbeat can be lost while a worker goes on, and a frozen
+  one wakes up at any moment. What it noted stays uncertain for one generation more (the *echo*).
+- No call is made unless the claim was held a second ago at most, and after the note was written. So whoever takes the
+  claim over finds the notes of all who may still be sending.
+- A replace drops all former members (https://doc.batch.com/developer/api/cep/audiences/replace). After one that failed,
+  any member may be missing: only another replace makes the audience certain again.
+- An id that Batch rejects is neither added nor removed, so the new snapshot may be wrong about it: it stays uncertain.
+- The new snapshot is committed once every call is accepted, since Batch documents no failed state of an accepted write.
+  But such a write may be applied later, and Batch documents no order in which it applies writes. If this run removed
+  an id that a write of the last run is still to add, the id might stay. So a run first waits for the tokens of the last
+  run, and for those that unfinished tries have noted. Within one run, no two writes oppose each other: each id is sent
+  once.
+"""
 
 from __future__ import annotations
 
 import logging
 import secrets
-import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Final, NamedTuple
 
-from airflow_provider_batch.exceptions import SnapshotError
-from airflow_provider_batch.mirror.claim import Claim, drop_claim
-from airflow_provider_batch.mirror.diff import Counts, Stretch, differences, with_uncertain
+from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError
+from airflow_provider_batch.mirror import snapshot
+from airflow_provider_batch.mirror.claim import Claim
+from airflow_provider_batch.mirror.diff import Counts, SortedBlock, differences, with_uncertain
 from airflow_provider_batch.mirror.folder import Folder, folder_at
 from airflow_provider_batch.mirror.guards import Limits, check_changes, check_not_empty, check_shrink
-from airflow_provider_batch.mirror.lines import as_lines, line_of
+from airflow_provider_batch.mirror.lines import as_lines, line_of, text_of
 from airflow_provider_batch.mirror.order import ascending, in_order
-from airflow_provider_batch.mirror.snapshot import (
-    Base,
-    Head,
-    Pending,
-    Target,
-    drop_pending,
-    forget,
-    put_confirmed,
-    put_head,
-    put_pending,
-    read_base,
-    read_pending_ids,
-    read_snapshot,
-    snapshot_name,
-)
-from airflow_provider_batch.mirror.spool import LineFile, PackedFile, Spool
+from airflow_provider_batch.mirror.snapshot import Head, State, Target
+from airflow_provider_batch.mirror.spool import CompressedFile, LineFile, private_folder
 from airflow_provider_batch.protocol.arguments import FirstRun, check_choice
 
 log = logging.getLogger(__name__)
 
+#: Seconds between two notes of the tokens that a run has received: a killed one loses no more than those.
+_NOTE_INTERVAL: Final = 10.0
 
-class Standing(NamedTuple):
-    """What an audience has by its snapshot: so many ids, of which so many are uncertain, one way or the other."""
+
+class SnapshotSize(NamedTuple):
+    """The number of ids in a snapshot, and the number of ids that Batch may have or not."""
 
     ids: int
     uncertain: int
@@ -53,22 +65,14 @@ class Mirror:
     One audience and what was sent to it.
 
     :param path: a folder for this audience of this connection alone: a path as :func:`.folder.folder_at` takes it.
-    :param recipient: a digest of the app or project that the ids go to, and of where it is.
     """
 
-    def __init__(
-        self,
-        path: Any,
-        *,
-        audience_name: str,
-        audience_type: str,
-        recipient: str,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, path: Any, target: Target, clock: Callable[[], float] = time.time) -> None:
         self.folder: Folder = folder_at(path)
-        self.target = Target(audience_name, audience_type, recipient)
+        self.target = target
         self.clock = clock
 
+    @contextmanager
     def plan(
         self,
         blocks: Iterable[list[str]],
@@ -76,93 +80,88 @@ class Mirror:
         is_sorted: bool = False,
         first_run: FirstRun = "add",
         full_refresh: bool = False,
-        memory_limit: str = "512MB",
-        temporary_folder: Path | None = None,
-    ) -> Plan:
+        checkpoint: Callable[[], object] = lambda: None,
+    ) -> Iterator[Plan]:
         """
-        Read the whole new set, compare it with the snapshot, and return what is to be sent. Nothing is sent yet.
+        Read the whole new set, compare it with the snapshot, and yield what to send; nothing is sent yet.
 
-        :param blocks: lists of ids that were checked, such as those of an ``Intake``.
-        :param is_sorted: the source promises ascending ids, by code points; checked.
-        :param first_run: without a snapshot, whether the members that Batch may have stay or are replaced.
-        :param full_refresh: replace the audience, whatever the snapshot says; also the way out of a damaged one.
-        :param memory_limit: for DuckDB, which sorts what is not sorted and more than a million ids.
-        :param temporary_folder: a local one, with room for about three times the text of all ids.
-        :raises InvalidMemberError: if a source that promised to be sorted is not.
-        :raises SnapshotError: if what was kept of the last run cannot be used.
+        :param blocks: lists of valid ids, such as those of an ``Intake``.
+        :param is_sorted: the source yields ids in ascending order of their code points; this is checked.
+        :param first_run: without a snapshot: ``add`` keeps the members that Batch may have, ``replace`` replaces them.
+        :param full_refresh: replace the audience, whatever the snapshot holds; it may be damaged.
+        :param checkpoint: called for each block of the sorted set; what it raises ends the comparison.
+        :raises InvalidMemberError: if *is_sorted* is not true of the source.
+        :raises SnapshotError: if the snapshot cannot be used.
         """
         check_choice("first_run", first_run)
-        base = read_base(self.folder, self.target, anew=full_refresh)
-        replaces = (
-            full_refresh
-            or (base.head is None and first_run == "replace")
-            or (base.pending is not None and base.pending.replaces)
-        )
-        with ExitStack() as stack:
-            local = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="batch-mirror-", dir=temporary_folder)))
+        state = snapshot.read_state(self.folder, self.target, starts_anew=full_refresh)
+        replaces = full_refresh or (state.head is None and first_run == "replace") or state.replaces
+        with private_folder() as local:
             lines = as_lines(blocks)
             if not is_sorted:
-                lines = in_order(lines, local, memory_limit=memory_limit)
-            found = _Found(local, replaces)
-            with found:
-                old = () if replaces else with_uncertain(self._old(base), read_pending_ids(self.folder, base))
-                counts = found.compare(lines, old, self.target.audience)
-            return Plan(self, base, replaces, counts, found, stack.pop_all())
+                lines = in_order(lines, local)
+            lines = _with(checkpoint, lines)
+            with closing(_PlanFiles(local, replaces)) as files:
+                counts = files.compare(lines, () if replaces else self._old_lines(state), self.target.audience)
+            yield Plan(self, state, replaces, counts, files)
 
-    def confirm(self, indexing_tokens: Sequence[str] | None = None) -> Standing | None:
+    def confirm(self, indexing_tokens: Sequence[str] | None = None) -> SnapshotSize | None:
         """
-        Note that Batch has indexed all that was sent, and return what the audience has by the snapshot.
+        Note that Batch has indexed everything that was sent, and return what the audience has by the snapshot.
 
-        :param indexing_tokens: what was waited for. Where the snapshot is another run's by now, whose writes nobody
-            has waited for, nothing is noted, and None is returned.
-        :raises SnapshotError: if there is no snapshot that can be used.
+        :param indexing_tokens: the tokens that were waited for. If the snapshot is that of another run by now, and its
+            writes are not confirmed, nothing is noted and None is returned.
+        :raises SnapshotError: unless there is a usable snapshot.
         """
-        base = read_base(self.folder, self.target, anew=False)
-        if base.head is None:
-            raise SnapshotError(f"{self.folder} has no snapshot any more")
-        if indexing_tokens is None or tuple(indexing_tokens) == base.head.indexing_tokens:
-            put_confirmed(self.folder, base.head)
-        elif indexing_tokens or not base.is_confirmed:
+        state = snapshot.read_state(self.folder, self.target, starts_anew=False)
+        if state.head is None:
+            raise SnapshotError(f"{self.folder} holds no snapshot to confirm. Run the mirror again.")
+        if indexing_tokens is None or tuple(indexing_tokens) == state.head.indexing_tokens:
+            snapshot.write_confirmed(self.folder, state.head)
+        elif indexing_tokens or not state.is_confirmed:
             return None
-        return Standing(base.head.count, base.pending.count if base.pending else 0)
+        return SnapshotSize(state.head.count, state.uncertain)
 
-    def drop_claim(self, owner: str) -> None:
-        """Let others work, where a killed try of *owner* has left its claim and a plan of the next one is settled."""
-        drop_claim(self.folder, owner)
+    def _old_lines(self, state: State) -> Iterator[list[str]]:
+        old = () if state.head is None else snapshot.read_snapshot(self.folder, state.head)
+        try:
+            yield from with_uncertain(old, snapshot.read_pending_ids(self.folder, state))
+        except SnapshotError:
+            state.check_unchanged(self.folder)  # another run may have deleted what it does not need
+            raise
 
-    def _old(self, base: Base) -> Iterable[list[str]]:
-        return () if base.head is None else read_snapshot(self.folder, base.head)
+
+def _with(checkpoint: Callable[[], object], blocks: Iterable[list[str]]) -> Iterator[list[str]]:
+    for block in blocks:
+        checkpoint()
+        yield block
 
 
-class _Found:
-    """The local files of a plan: the new snapshot, what to add, what to remove, and the ids of both."""
+class _PlanFiles:
+    """The local files of a plan: the new snapshot, the ids to add, those to remove, and the lines of both."""
 
     def __init__(self, local: Path, replaces: bool) -> None:
         self._replaces = replaces
-        self.snapshot = PackedFile(local / "snapshot.gz")
+        self.snapshot = CompressedFile(local / "snapshot.gz")
         self.adds = LineFile(local / "adds.txt")
         self.removes = LineFile(local / "removes.txt")
-        self.touched = PackedFile(local / "touched.gz")
+        self.touched = CompressedFile(local / "touched.gz")
 
     def compare(self, lines: Iterable[list[str]], old: Iterable[list[str]], audience_name: str) -> Counts:
-        """Write all of them; *audience_name* is for errors."""
         counts = Counts()
-        for found in differences(self._kept(ascending(lines, counts, audience_name)), old, counts):
+        for found in differences(self._copied(ascending(lines, counts, audience_name)), old, counts):
             self.adds.write(found.adds)
             self.removes.write(found.removes)
             if not self._replaces and (ids := found.ids()):
-                self.touched.write("\n".join(ids) + "\n", len(ids))
+                self.touched.write(text_of(ids), len(ids))
         return counts
 
-    def _kept(self, stretches: Iterator[Stretch]) -> Iterator[Stretch]:
-        for stretch in stretches:
-            self.snapshot.write(stretch.text, len(stretch.lines))
-            yield stretch
+    def _copied(self, blocks: Iterator[SortedBlock]) -> Iterator[SortedBlock]:
+        for block in blocks:
+            self.snapshot.write(block.text, len(block.lines))
+            yield block
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
+    def close(self) -> None:
         with ExitStack() as stack:
             for file in (self.snapshot, self.adds, self.removes, self.touched):
                 stack.callback(file.close)
@@ -170,52 +169,48 @@ class _Found:
 
 class Plan:
     """
-    What a run is going to send; holds local files until the end of its ``with`` block.
+    What a run sends; its local files last as long as the ``with`` block of :meth:`Mirror.plan`.
 
-    ``adds`` and ``removes`` can be read again and again, in the order of ids; no id is in both, and each is there once.
-    The same new set on the same state gives the same ones. If the plan ``replaces``, ``adds`` is the whole new set, to
-    be sent as what the audience is from then on.
+    ``adds`` and ``removes`` can be read repeatedly, in ascending order; each id is in one of them, once. The same new
+    set and the same state of the mirror give the same plan. If the plan ``replaces``, ``adds`` is the whole new set,
+    which replaces all members.
     """
 
-    def __init__(
-        self, mirror: Mirror, base: Base, replaces: bool, counts: Counts, found: _Found, files: ExitStack
-    ) -> None:
+    def __init__(self, mirror: Mirror, state: State, replaces: bool, counts: Counts, files: _PlanFiles) -> None:
         self.replaces = replaces
         self.counts = counts
-        self.adds = Spool(found.adds)
-        self.removes = Spool(found.removes)
+        self.adds = files.adds
+        self.removes = files.removes
         self._mirror = mirror
-        self._base = base
-        self._found = found
+        self._state = state
         self._files = files
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._files.close()
 
     @property
     def before(self) -> int | None:
-        """How many ids the last snapshot has; None without one that can be used."""
-        return self._base.head.count if self._base.head else None
+        """How many ids the last snapshot has; None without a usable one."""
+        return self._state.head.count if self._state.head else None
 
     @property
-    def unconfirmed(self) -> tuple[str, ...]:
-        """The indexing tokens of the last run, if nobody has noted that what they stand for is indexed."""
-        return () if self._base.head is None or self._base.is_confirmed else self._base.head.indexing_tokens
+    def unconfirmed_tokens(self) -> tuple[str, ...]:
+        """The indexing tokens of the last run, unless its writes are confirmed as indexed."""
+        return () if self._state.head is None or self._state.is_confirmed else self._state.head.indexing_tokens
 
     @property
-    def is_settled(self) -> bool:
-        """Whether Batch has the new set already, so that there is nothing to send and nothing to commit."""
+    def tokens_to_await(self) -> tuple[str, ...]:
+        """The tokens of all that may not be applied yet: those of unfinished tries, too."""
+        return tuple(dict.fromkeys(self.unconfirmed_tokens + self._state.unfinished_tokens))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the snapshot is the new set already, so that there is nothing to send and nothing to commit."""
         return self.before is not None and not (self.replaces or self.counts.adds or self.counts.removes)
 
     def check(self, limits: Limits) -> None:
         """
         Check that the new set does not look like a mistake.
 
-        :param limits: ``max_changes`` does not apply to a set that replaces the audience as a whole.
-        :raises GuardError: if it does; the error gives both figures.
+        :param limits: ``max_changes`` does not apply to a plan that replaces the audience.
+        :raises GuardError: if it does; the error gives the numbers.
         """
         name = self._mirror.target.audience
         check_not_empty(name, self.counts.given, allow_empty=limits.allow_empty)
@@ -225,107 +220,137 @@ class Plan:
         if not self.replaces:
             check_changes(name, self.before, self.counts.adds, self.counts.removes, limits.max_changes)
 
-    def begin(self, owner: str) -> Attempt:
+    @contextmanager
+    def begin(self, owner: str) -> Iterator[Transaction]:
         """
-        Take the claim and note what is about to be sent: the first call may follow.
+        Take the claim, and note what may be sent from now on.
 
-        :param owner: see :class:`.claim.Claim`; a name for people, and neither a key nor an id of a member.
+        :param owner: see :class:`.claim.Claim`; readable, and neither a key nor an id of a member.
         :raises MirrorConflictError: if another run is at work, or has been since the plan was made.
         """
-        folder, base = self._mirror.folder, self._base
+        folder, state, files = self._mirror.folder, self._state, self._files
         claim = Claim(folder, owner, self._mirror.clock)
-        with ExitStack() as stack:
-            stack.callback(_release, claim)
-            base.check_still(folder, base.pending)
+        try:
+            state.check_unchanged(folder)
             nonce = secrets.token_hex(8)
-            snapshot = snapshot_name(base.generation + 1, nonce[:8])
-            folder.upload(snapshot, self._found.snapshot.path)
-            last = base.pending
-            pending = Pending(
-                owner=owner,
-                series=last.series if last and (last.owner, last.replaces) == (owner, self.replaces) else nonce,
-                nonce=nonce,
-                replaces=self.replaces,
-                count=self._found.touched.count,
-            )
-            # What was uncertain before is in the plan, as something to add or to remove: nothing is forgotten.
-            put_pending(folder, base.generation, pending, self._found.touched.path)
-            return Attempt(self._mirror, base, pending, claim, self._head(snapshot), stack.pop_all())
+            count, sha256 = files.snapshot.count, files.snapshot.sha256
+            snapshot_name = snapshot.snapshot_name(state.generation + 1, nonce[:8])
+            folder.upload(snapshot_name, files.snapshot.path)
+            pending = state.pending(owner, nonce, sha256, replaces=self.replaces, count=files.touched.count)
+            pending_name = snapshot.write_pending(folder, state.generation, pending, files.touched.path)
+            try:
+                claim.check()
+            except MirrorConflictError:
+                snapshot.delete_pending(folder, [pending_name])  # nothing was sent
+                raise
+            with suppress(OSError):  # otherwise they are read once more
+                snapshot.delete_pending(folder, (one.name for one in state.unfinished if one.has_ended))
+            head = Head(state.generation + 1, snapshot_name, count, sha256, self._mirror.target, (), "")
+            series = pending.series + (sha256 if self.replaces else "")
+            transaction = Transaction(self._mirror, state, series, pending_name, claim, head)
+            try:
+                with transaction._ending():
+                    yield transaction
+            except MirrorConflictError:
+                # The call that it was making may have come after all that others have sent, and settled, since.
+                nonce = secrets.token_hex(8)
+                pending = replace(pending, nonce=nonce, series=nonce)
+                with suppress(OSError, SnapshotError):
+                    again = snapshot.write_pending(folder, state.generation, pending, files.touched.path)
+                    snapshot.write_tokens(folder, again, transaction._tokens, has_ended=True)
+                raise
+        finally:
+            try:
+                claim.release()
+            except (OSError, SnapshotError) as error:
+                log.warning("the claim on a mirror could not be released and will expire: %s", _cause(error))
 
-    def _head(self, snapshot: str) -> Head:
-        new = self._found.snapshot
-        return Head(self._base.generation + 1, snapshot, new.count, new.sha256, self._mirror.target, (), "")
 
-
-class Attempt:
+class Transaction:
     """
-    A run that may send: ends with :meth:`commit`, or leaves what it may have sent as uncertain for the next one.
+    A run that may send. It ends with :meth:`commit`; otherwise all that it may have sent stays uncertain.
 
-    ``series`` is the same in a retry if no other run has sent anything in between, and, behind a replace, if the set is
-    the same one: what is noted of this try under another series must not be taken for delivered.
+    ``series`` stays the same in a retry with the same set if no other run has sent anything in between: what a journal
+    noted under another series does not count as delivered.
     """
 
-    def __init__(
-        self, mirror: Mirror, base: Base, pending: Pending, claim: Claim, head: Head, ending: ExitStack
-    ) -> None:
-        self.series = pending.series + (head.sha256 if pending.replaces else "")
+    def __init__(self, mirror: Mirror, state: State, series: str, pending_name: str, claim: Claim, head: Head) -> None:
+        self.series = series
         self._mirror = mirror
-        self._base = base
-        self._pending = pending
+        self._state = state
+        self._pending_name = pending_name
         self._claim = claim
         self._head = head
-        self._ending = ending
+        self._tokens: list[str] = []
+        self._noted = 0
+        self._noted_at = mirror.clock()
+        self._is_committed = False
+        self._lock = threading.Lock()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._ending.close()
-
-    def renew(self) -> None:
+    def look(self) -> None:
         """
-        Say that this run is still at work, for every receipt; most often that costs nothing.
+        Check that this run may go on: called before each call and during each wait, by any thread; mostly free.
 
         :raises MirrorConflictError: if another run has taken over.
         """
-        self._claim.renew()
+        self._claim.look()
+        with self._lock:
+            if self._noted < len(self._tokens) and self._mirror.clock() - self._noted_at >= _NOTE_INTERVAL:
+                self._note(has_ended=False)
+
+    def accepted(self, indexing_token: str) -> None:
+        """Remember the token of a write, for the next run to wait for if this one fails; called by any thread."""
+        self._tokens.append(indexing_token)
 
     def commit(self, indexing_tokens: Sequence[str], *, rejected: Sequence[str] = ()) -> Head:
         """
-        Let the new snapshot count: every call was accepted.
+        Make the new snapshot the one that counts: every call was accepted.
 
-        :param rejected: ids of the plan that Batch refuses: they stay uncertain, so that the next run sends them again.
+        :param rejected: ids of the plan that Batch rejected; the next run sends them again.
         :raises MirrorConflictError: if another run has taken over; the snapshot is left to that one.
         """
         folder = self._mirror.folder
         self._claim.check()
-        self._base.check_still(folder, self._pending)
         now = datetime.fromtimestamp(self._mirror.clock(), UTC)
-        head = replace(self._head, indexing_tokens=tuple(indexing_tokens), written_at=now.isoformat(timespec="seconds"))
+        settled, echoes = self._state.settle(self._pending_name, folder)
+        head = replace(
+            self._head,
+            indexing_tokens=tuple(indexing_tokens),
+            written_at=now.isoformat(timespec="seconds"),
+            settled=settled,
+            echoes=echoes,
+        )
         if rejected:
-            self._keep_uncertain(head.generation, rejected)
-        put_head(folder, head)
+            snapshot.write_rejected(folder, head.generation, sorted(map(line_of, map(str, rejected))))
+        snapshot.commit(folder, head)
+        self._is_committed = True
         try:
-            if not rejected:  # what an attempt at the same generation may have left that did not come to its end
-                drop_pending(folder, head.generation)
-            forget(folder, head, self._base.head)
-        except OSError as error:
-            log.warning("files of earlier runs in %s could not be deleted: %s", folder, type(error).__name__)
+            snapshot.delete_outdated(folder, head, self._state.head)
+        except (OSError, SnapshotError) as error:
+            log.warning("files of earlier runs in %s could not be deleted: %s", folder, _cause(error))
         return head
 
-    def _keep_uncertain(self, generation: int, ids: Sequence[str]) -> None:
-        lines = sorted(map(line_of, map(str, ids)))
-        with tempfile.TemporaryDirectory(prefix="batch-mirror-") as local:
-            path = Path(local, "uncertain.gz")
-            with PackedFile(path) as file:
-                file.write("\n".join(lines) + "\n", len(lines))
-            nonce = secrets.token_hex(8)
-            pending = Pending(owner="", series=nonce, nonce=nonce, replaces=False, count=len(lines))
-            put_pending(self._mirror.folder, generation, pending, path)
+    @contextmanager
+    def _ending(self) -> Iterator[Transaction]:
+        has_ended = False
+        try:
+            yield self
+            has_ended = True
+        except Exception:
+            has_ended = True  # after any other kind, such as a timeout of Airflow, a thread may have been left behind
+            raise
+        finally:
+            if not self._is_committed:
+                try:
+                    self._note(has_ended=has_ended)
+                except (OSError, SnapshotError) as error:
+                    log.warning("the tokens of this run could not be noted: %s", _cause(error))
+
+    def _note(self, *, has_ended: bool) -> None:
+        tokens = list(self._tokens)
+        snapshot.write_tokens(self._mirror.folder, self._pending_name, tokens, has_ended=has_ended)
+        self._noted, self._noted_at = len(tokens), self._mirror.clock()
 
 
-def _release(claim: Claim) -> None:
-    try:
-        claim.release()
-    except OSError as error:
-        log.warning("the claim on a mirror could not be given back, and will die: %s", type(error).__name__)
+def _cause(error: Exception) -> str:
+    return type(error).__name__

@@ -1,14 +1,15 @@
-"""One run of a mirror: what has changed since the last run, sent as a push, and noted once all of it was accepted."""
+"""One run of a mirror: what changed since the last run is sent as a push, and committed once all of it was accepted."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from airflow_provider_batch.exceptions import BatchNotFoundError, BatchRequestError
+from airflow_provider_batch.mirror.claim import release_claim_of
 from airflow_provider_batch.mirror.guards import Limits
 from airflow_provider_batch.mirror.plan import Mirror, Plan
 from airflow_provider_batch.protocol.arguments import FirstRun
@@ -29,13 +30,11 @@ from airflow_provider_batch.push.push import Push
 @dataclass(frozen=True, slots=True)
 class MirrorRun:
     """
-    What is sent to whom, and compared with which snapshot.
+    Where a run sends, how, and which snapshot it is compared with.
 
-    :param max_concurrency: calls in flight.
-    :param owner: names this run for others; the same in all tries of one task.
-    :param is_sorted: whether the source promises ascending ids.
-    :param first_run: whether members that Batch has already stay in a run without a snapshot, or are replaced.
-    :param full_refresh: replace the audience, whatever the snapshot contains.
+    :param max_concurrency: calls in flight at most.
+    :param owner: identifies this run to others; the same in all tries of one task.
+    :param is_sorted: see :meth:`.Mirror.plan`, as for ``first_run`` and ``full_refresh``.
     """
 
     line: Line
@@ -57,7 +56,7 @@ class MirrorRun:
         dry_run: bool = False,
     ) -> MirrorResult:
         """
-        Send what has changed since the last run.
+        Send what changed since the last run.
 
         :param ids: the whole set, read once and before the first call.
         :param prepare: called before the first call, if there is one.
@@ -67,27 +66,28 @@ class MirrorRun:
             is_sorted=self.is_sorted,
             first_run=self.first_run,
             full_refresh=self.full_refresh,
+            checkpoint=self.line.check,
         ) as plan:
+            self.line.check()
             plan.check(self.limits)
             writes = replace(self.writes, replaces=plan.replaces)
             chunks = CheckedChunks(plan.adds, plan.removes, size=writes.chunk_size, allow_empty=plan.replaces)
             if dry_run:
                 sent = planned(chunks, time.monotonic)
-            elif plan.is_settled:
-                sent = self._settle(plan)
+            elif plan.is_empty:
+                sent = self._send_nothing(plan)
             else:
                 sent = self._send(writes, chunks, plan, journal, prepare)
             return self._result(writes, chunks, sent, plan, ids)
 
-    def _settle(self, plan: Plan) -> Sent:
-        """Send nothing: Batch has the new set, though what made it so may not have been confirmed yet."""
-        self.mirror.drop_claim(self.owner)
-        # A retry whose earlier try sent everything, but did not see it indexed, goes on waiting.
-        waiting = plan.unconfirmed
-        if waiting and self._await_earlier(plan, 0.0) is None:
-            self.mirror.confirm(waiting)
-            waiting = ()
-        return Sent(indexing_tokens=waiting, earlier_calls=len(waiting))
+    def _send_nothing(self, plan: Plan) -> Sent:
+        """Return the unconfirmed tokens of the last run: if this is its retry, the wait for them goes on."""
+        release_claim_of(self.mirror.folder, self.owner)  # that of a killed try
+        tokens = plan.unconfirmed_tokens
+        if tokens and self._await_tokens(tokens, 0.0) is None:
+            self.mirror.confirm(tokens)
+            tokens = ()
+        return Sent(indexing_tokens=tokens, earlier_calls=len(tokens))
 
     def _send(
         self,
@@ -97,56 +97,51 @@ class MirrorRun:
         journal: Journal | None,
         prepare: Callable[[], object] | None,
     ) -> Sent:
-        if plan.unconfirmed:
-            self._confirm_earlier(plan)
+        name = writes.audience_name
+        if tokens := plan.tokens_to_await:
+            self.line.log.info("%s: waiting until the writes of the last run are indexed", name)
+            if (outcome := self._await_tokens(tokens, writes.patience.timeout)) is not None:
+                confirmed(outcome, name, writes.patience.timeout)
         if prepare is not None:
             prepare()
         rejected: list[str] = []
 
-        def note(rejection: Rejection, id_: Any) -> None:
+        def on_rejection(rejection: Rejection, id_: Any) -> None:
             rejected.append(id_)
             if self.writes.on_rejection is not None:
                 self.writes.on_rejection(rejection, id_)
 
-        push = Push(self.line, replace(writes, on_rejection=note), writes.audience_name, self.max_concurrency)
-        with plan.begin(self.owner) as attempt:
-            sent = push.run(
-                chunks,
-                total=chunks.total,
-                journal=journal,
-                series=attempt.series,
-                on_receipt=lambda receipt: attempt.renew(),
-            )
-            attempt.commit(sent.indexing_tokens, rejected=rejected)
+        with plan.begin(self.owner) as transaction, self.line.transport.watched(transaction.look):
+            writes = replace(writes, on_rejection=on_rejection, on_token=transaction.accepted)
+            push = Push(self.line, writes, name, self.max_concurrency)
+            sent = push.run(chunks, total=chunks.total, journal=journal, series=transaction.series)
+            self.line.check()
+            transaction.commit(sent.indexing_tokens, rejected=rejected)
         return sent
 
-    def _confirm_earlier(self, plan: Plan) -> None:
+    def _await_tokens(self, indexing_tokens: Sequence[str], timeout: float) -> IndexingOutcome | None:
         """
-        Wait until what the last run sent is indexed.
+        Poll writes of earlier tries until they are indexed, or *timeout* seconds have passed.
 
-        No page promises that writes are applied in order: an id that the last run added must not be removed before.
+        Return None if none is left to wait for, but Batch no longer recognises one: it documents no lifetime of
+        tokens, and an expired one must not block all further runs.
         """
-        self.line.log.info(
-            "%s: waiting for the last run's writes, which are not known to be indexed", self.writes.audience_name
-        )
-        timeout = self.writes.patience.timeout
-        if (outcome := self._await_earlier(plan, timeout)) is not None:
-            confirmed(outcome, self.writes.audience_name, timeout)
-
-    def _await_earlier(self, plan: Plan, timeout: float) -> IndexingOutcome | None:
-        """
-        Ask for the last run's writes until they are indexed, or so many seconds have passed.
-
-        None means that Batch no longer knows a token. How long one lives is not documented, and an expired token must
-        not block every run from then on.
-        """
-        name = self.writes.audience_name
-        waiting = partial(await_indexing, self.writes.dialect, name, plan.unconfirmed)
-        try:
-            return self.line.wait(waiting, Patience(self.writes.patience.poke_interval, timeout))
-        except (BatchNotFoundError, BatchRequestError) as error:
-            self.line.log.warning("%s: Batch does not report the state of the last run's writes: %s", name, error)
-            return None
+        name, deadline = self.writes.audience_name, time.monotonic() + timeout
+        outcome: IndexingOutcome | None = None
+        unknown: Exception | None = None
+        for position, token in enumerate(indexing_tokens):
+            waiting = partial(await_indexing, self.writes.dialect, name, [token])
+            left = max(0.0, deadline - time.monotonic())
+            try:
+                outcome = self.line.wait(waiting, Patience(self.writes.patience.poke_interval, left))
+            except (BatchNotFoundError, BatchRequestError) as error:
+                unknown = unknown or error
+                continue
+            if outcome.pending:
+                return replace(outcome, pending=tuple(indexing_tokens[position:]))
+        if unknown:
+            self.line.log.warning("%s: Batch does not report the state of the last run's writes: %s", name, unknown)
+        return None if unknown else outcome
 
     def _result(
         self, writes: AudienceWrites, chunks: CheckedChunks, sent: Sent, plan: Plan, ids: Intake

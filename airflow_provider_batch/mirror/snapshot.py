@@ -3,46 +3,71 @@ What is kept between runs: the ids that Batch has, as far as they are known, and
 
 ::
 
-    head.json                       which snapshot counts, and what it is of: written last, and in one piece
-    00000012-5f3a9c1e.ids.gz        the lines of generation 12, sorted; the one before is kept, too
-    00000012.pending.gz             what an unfinished try may have sent since generation 12
+    00000012.head.json              which snapshot counts, and of which audience it is; the highest number counts
+    00000012-5f3a9c1e.ids.gz        the lines of generation 12, sorted
+    00000012-0b7d2e64.pending.gz    what one try that found generation 12 may send: a line of JSON, and the ids
+    00000012-0b7d2e64.tokens.json   the tokens that this try has received, and whether it has ended
     00000012.confirmed              Batch has indexed what was sent for generation 12
-    claim.json, claim-….json        who is at work
+    claim.json, claim-….json        which run is at work, see the module claim
 
-A snapshot's name holds a nonce, so that a run that is long past its time can never write over another's.
+What is kept true: at every moment, the newest head names a complete snapshot, and every id that may have been sent
+since is in a pending file that this head does not have as settled. So a worker may be killed between any two
+operations, and two tries may be alive at once.
+
+A head is written last and in one piece, because neither a disk nor an object store changes two files at once: one
+small file decides which of the others count. It is created, never overwritten: of two tries that want to commit the
+same generation, one succeeds. The head before it is kept, with its snapshot. All other names contain a nonce, so that
+no try overwrites what another one has written, and none that is late can hide what a later one has sent.
+
+A pending file counts until a head has it in ``settled``: its own try's, which was complete, or that of a later run,
+which has sent all of its ids again. One that has not ended by then may go on sending for a moment. So its ids are sent
+once more, by the run after: its file is an *echo* in the head, and settled by the next one.
+
+A confirmation is a file of its own, because it is written without the claim, and must not touch a head.
+
+Format 1 had one ``head.json`` and one ``00000012.pending.gz``, which were overwritten; both are still read.
 """
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import json
 import re
+import secrets
 import shutil
 import zlib
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from heapq import merge
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Final
 
 from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError
-from airflow_provider_batch.mirror.folder import TEMPORARY, Folder
+from airflow_provider_batch.mirror.folder import Folder, open_private
+from airflow_provider_batch.mirror.lines import BLOCK_SIZE, text_of
 from airflow_provider_batch.mirror.spool import read_lines
+from airflow_provider_batch.protocol.audiences.intake import in_blocks
 
-_FORMAT: Final = 1
-_HEAD: Final = "head.json"
+_FORMAT: Final = 2
+_HEAD: Final = re.compile(r"(\d{8})\.head\.json")
+_FIRST_HEAD: Final = "head.json"  # that of format 1
 _SNAPSHOT: Final = re.compile(r"(\d{8})-[0-9a-f]+\.ids\.gz")
-_PENDING: Final = re.compile(r"(\d{8})\.pending\.gz")
+_PENDING: Final = re.compile(r"(\d{8})(-[0-9a-f]+)?\.pending\.gz")
+_TOKENS: Final = re.compile(r"(\d{8})(-[0-9a-f]+)?\.tokens\.json")
 _CONFIRMED: Final = re.compile(r"(\d{8})\.confirmed")
-_REMEDY: Final = "full_refresh=True replaces the audience and begins anew"
+_REMEDY: Final = "to replace the audience and start a new snapshot, pass full_refresh=True."
 
-#: What reading a file raises that was cut or changed.
-_DAMAGES: Final = (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError)
+#: What reading a truncated or changed file raises, and what parsing one does.
+_UNREADABLE: Final = (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError)
+_UNPARSABLE: Final = (ValueError, TypeError, KeyError, AttributeError)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a snapshot is of; ``recipient`` is a digest of the app or project that the ids go to."""
+    """What a snapshot is of; ``recipient`` is a digest of the app or project that the ids go to, and of its host."""
 
     audience: str
     type: str
@@ -51,7 +76,12 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The snapshot that counts: how many lines it has, the digest of its text, and the tokens of its last push."""
+    """
+    The snapshot that counts: the number of its lines, the digest of its text, and the tokens of its push.
+
+    :param settled: names of pending files that do not count any more.
+    :param echoes: those that count once more, because their tries had not ended when they were covered.
+    """
 
     generation: int
     snapshot: str
@@ -60,9 +90,16 @@ class Head:
     target: Target
     indexing_tokens: tuple[str, ...]
     written_at: str
+    settled: tuple[str, ...] = ()
+    echoes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name of its file."""
+        return f"{self.generation:08d}.head.json"
 
     def to_json(self) -> bytes:
-        """Return the content of ``head.json``."""
+        """Return the content of its file."""
         fields = {"format": _FORMAT, **asdict(self)}
         return json.dumps(fields | fields.pop("target"), indent=1).encode()
 
@@ -70,9 +107,10 @@ class Head:
 @dataclass(frozen=True, slots=True)
 class Pending:
     """
-    What is known of unfinished tries: whose the last was, and whether the audience's content is wholly unknown.
+    What a try may send: who it is, the digest of its new set, and whether any member may be replaced.
 
-    ``series`` is the same for tries of one owner that follow each other without another one's in between.
+    ``series`` is the same for tries of one owner with the same set that follow each other with no other in between:
+    ``known`` are the files of the unfinished tries that were there before the first of them.
     """
 
     owner: str
@@ -80,111 +118,159 @@ class Pending:
     nonce: str
     replaces: bool
     count: int
+    sha256: str = ""
+    known: tuple[str, ...] = ()
 
     def to_gzip(self) -> bytes:
-        """Return the beginning of the file; the ids follow it, compressed by themselves."""
+        """Return the first part of the file; the compressed lines of the ids follow it."""
         return gzip.compress(json.dumps({"format": _FORMAT, **asdict(self)}).encode() + b"\n", 1, mtime=0)
 
 
 @dataclass(frozen=True, slots=True)
-class Base:
-    """What a plan starts from; ``raw`` is the head as it stands, to see whether another run has moved it on."""
+class Unfinished:
+    """The pending file of a try that has not committed, and what is known of this try."""
 
-    raw: bytes | None
+    name: str
+    pending: Pending
+    indexing_tokens: tuple[str, ...] = ()
+    has_ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """
+    The state of a mirror that a plan starts from.
+
+    :param head_name: the file of the newest head, which may be damaged.
+    :param ignored: names of pending files that do not count.
+    """
+
+    head_name: str | None
     head: Head | None
     generation: int
-    pending: Pending | None
+    unfinished: tuple[Unfinished, ...] = ()
+    ignored: frozenset[str] = frozenset()
     is_confirmed: bool = False
 
-    def check_still(self, folder: Folder, pending: Pending | None) -> None:
+    @property
+    def replaces(self) -> bool:
+        """Whether an unfinished try may have replaced any member."""
+        return any(one.pending.replaces for one in self.unfinished)
+
+    @property
+    def uncertain(self) -> int:
+        """How many ids an unfinished try may have sent, at most."""
+        return sum(one.pending.count for one in self.unfinished)
+
+    @property
+    def unfinished_tokens(self) -> tuple[str, ...]:
+        """The tokens that unfinished tries have received."""
+        return tuple(dict.fromkeys(token for one in self.unfinished for token in one.indexing_tokens))
+
+    def check_unchanged(self, folder: Folder) -> None:
         """
-        Return if no other run has ended since, and the last try that began is the one that noted *pending*.
+        Check that no other run has ended or begun since.
 
         :raises MirrorConflictError: otherwise.
         """
-        if folder.read(_HEAD) != self.raw or _read_pending(folder, self.generation) != pending:
-            raise MirrorConflictError(
-                f"another run has moved the mirror in {folder} on since this one compared its ids with it; try again"
-            )
+        names = folder.list_files()
+        pending = {*filter(_PENDING.fullmatch, names)} - self.ignored
+        if _newest_head(names) != self.head_name or pending != {one.name for one in self.unfinished}:
+            raise conflict(folder)
+
+    def pending(self, owner: str, nonce: str, sha256: str, *, replaces: bool, count: int) -> Pending:
+        """Return what a new try notes; it continues a series if nobody but its tries has sent anything since."""
+        own = {"owner": owner, "sha256": sha256, "replaces": replaces}
+        earlier = {
+            one.name: one.pending
+            for one in self.unfinished
+            if one.name.startswith(f"{self.generation:08d}-")
+            and own == {name: getattr(one.pending, name) for name in own}
+        }
+        others = {one.name for one in self.unfinished if one.pending.owner} - {*earlier}
+        last = next(iter(earlier.values()), None)
+        if last is None or any(one.series != last.series or not others.issubset(one.known) for one in earlier.values()):
+            return Pending(owner, nonce, nonce, replaces, count, sha256, tuple(sorted(others)))
+        return replace(last, nonce=nonce, count=count)
+
+    def settle(self, own: str, folder: Folder) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """
+        Return which pending files the next head has as settled, and which as echoes.
+
+        :param own: that of the try that commits.
+        """
+        echoed = self.head.echoes if self.head else ()
+        done = {own, *(one.name for one in self.unfinished if one.has_ended or one.name in echoed)}
+        echoes = [one.name for one in self.unfinished if one.name not in done]
+        settled = done | {name for name in folder.list_files() if name in self.ignored}
+        return tuple(sorted(settled)), tuple(sorted(echoes))
 
 
-def read_base(folder: Folder, target: Target, *, anew: bool) -> Base:
+def conflict(folder: Folder) -> MirrorConflictError:
+    """Return the error of a run that another one has overtaken."""
+    return MirrorConflictError(
+        f"another run changed the mirror in {folder} after this run had compared its ids with it. Retry."
+    )
+
+
+def read_state(folder: Folder, target: Target, *, starts_anew: bool) -> State:
     """
-    Read what an audience's mirror has come to.
+    Read the state of an audience's mirror.
 
-    :param anew: nothing of it will be used, so damages do not matter.
+    :param starts_anew: the snapshot will not be used, so it may be damaged.
     :raises SnapshotError: if it is damaged, of another audience, or newer than this package.
     """
-    raw = folder.read(_HEAD)
+    names = folder.list_files()
+    head_name = _newest_head(names)
+    pending = sorted(filter(_PENDING.fullmatch, names))
     try:
-        head = None if raw is None else _head(raw, target, folder)
+        head = None if head_name is None else _parse_head(folder, head_name, target)
         generation = head.generation if head else 0
-        is_confirmed = folder.read(_confirmed_name(generation)) is not None
-        return Base(raw, head, generation, _read_pending(folder, generation), is_confirmed)
+        is_confirmed = _confirmed_name(generation) in names
+        settled = frozenset(head.settled if head else ())
+        unfinished = tuple(_read_unfinished(folder, name) for name in pending if name not in settled)
+        return State(head_name, head, generation, unfinished, settled, is_confirmed)
     except SnapshotError:
-        if not anew:
+        if not starts_anew:
             raise
-        return Base(raw, None, _unused_generation(folder), None)
+        return State(head_name, None, _unused_generation(names), ignored=frozenset(pending))
 
 
 def read_snapshot(folder: Folder, head: Head) -> Iterator[list[str]]:
     """
     Yield the lines of the snapshot in blocks.
 
-    :raises SnapshotError: at the latest after the last of them, if they are not what was written.
+    :raises SnapshotError: at the latest after the last block, if they are not what was written.
     """
     digest, count = hashlib.sha256(), 0
-    for lines, text in _unpacked(folder, head.snapshot):
+    for lines, text in _read_gzip(folder, head.snapshot):
         digest.update(text.encode())
         count += len(lines)
         yield lines
     if (count, digest.hexdigest()) != (head.count, head.sha256):
-        raise _damaged(folder, head.snapshot, "it is not what was written")
+        raise _damaged(folder, head.snapshot, "the content is not what was written")
 
 
-def read_pending_ids(folder: Folder, base: Base) -> Iterator[list[str]]:
+def read_pending_ids(folder: Folder, state: State) -> Iterator[list[str]]:
     """
-    Yield the lines of the ids that an unfinished try may have sent.
+    Yield the lines of the ids that unfinished tries may have sent, in ascending order and each once.
 
     :raises SnapshotError: if they cannot be read.
     """
-    if base.pending is None:
-        return
-    name = _pending_name(base.generation)
-    count = -1  # the first line is no id
-    for lines, _ in _unpacked(folder, name):
+    files = [_read_ids(folder, one) for one in state.unfinished]
+    if len(files) < 2:
+        return chain.from_iterable(files)
+    lines = merge(*map(chain.from_iterable, files))
+    return in_blocks((line for line, _ in groupby(lines)), BLOCK_SIZE)
+
+
+def _read_ids(folder: Folder, unfinished: Unfinished) -> Iterator[list[str]]:
+    count = -1  # the first line is the Pending
+    for lines, _ in _read_gzip(folder, unfinished.name):
         yield lines[1:] if count < 0 else lines
         count += len(lines)
-    if count != base.pending.count:
-        raise _damaged(folder, name, "it is cut")
-
-
-def put_head(folder: Folder, head: Head) -> None:
-    """Let *head* count from now on."""
-    folder.put(_HEAD, head.to_json())
-
-
-def put_confirmed(folder: Folder, head: Head) -> None:
-    """Note that Batch has indexed what was sent for *head*, in a file of its own: a later head may be there by now."""
-    folder.put(_confirmed_name(head.generation), b"")
-
-
-def drop_pending(folder: Folder, generation: int) -> None:
-    """Forget what a try has noted that never came to its end."""
-    folder.delete(_pending_name(generation))
-
-
-def put_pending(folder: Folder, generation: int, pending: Pending, ids: Path) -> None:
-    """
-    Note what a try is about to send.
-
-    :param ids: a local file with the compressed lines of all ids that are uncertain from now on.
-    """
-    whole = ids.with_suffix(".whole")
-    with whole.open("wb") as file, ids.open("rb") as content:
-        file.write(pending.to_gzip())
-        shutil.copyfileobj(content, file, 1 << 20)
-    folder.upload(_pending_name(generation), whole)
+    if count != unfinished.pending.count:
+        raise _damaged(folder, unfinished.name, "the file is truncated")
 
 
 def snapshot_name(generation: int, nonce: str) -> str:
@@ -192,49 +278,105 @@ def snapshot_name(generation: int, nonce: str) -> str:
     return f"{generation:08d}-{nonce}.ids.gz"
 
 
-def forget(folder: Folder, head: Head, before: Head | None) -> None:
-    """Delete all that is behind *head*, but for the snapshot *before* it. Only for whoever holds the claim."""
-    kept = {head.snapshot, before.snapshot if before else ""}
-    for name in folder.names():
-        numbered = _PENDING.fullmatch(name) or _CONFIRMED.fullmatch(name)
-        if (
-            name.endswith(TEMPORARY)
-            or (numbered and int(numbered[1]) != head.generation)
-            or (_SNAPSHOT.fullmatch(name) and name not in kept)
-        ):
+def write_confirmed(folder: Folder, head: Head) -> None:
+    """Note that Batch has indexed what was sent for *head*."""
+    folder.write(_confirmed_name(head.generation), b"")
+
+
+def write_pending(folder: Folder, generation: int, pending: Pending, ids: Path) -> str:
+    """
+    Note what a run is about to send, and return the name of the file.
+
+    :param ids: a local file with the compressed lines of all ids that are uncertain from now on.
+    """
+    whole = ids.with_suffix(".whole")
+    with open_private(whole) as file, ids.open("rb") as content:
+        file.write(pending.to_gzip())
+        shutil.copyfileobj(content, file, 1 << 20)
+    name = _pending_name(generation, pending.nonce)
+    folder.upload(name, whole)
+    return name
+
+
+def write_tokens(folder: Folder, pending_name: str, indexing_tokens: Sequence[str], *, has_ended: bool) -> None:
+    """Note the tokens that the try of a pending file has received, and whether it makes no more calls."""
+    content = {"indexing_tokens": list(indexing_tokens), "has_ended": has_ended}
+    folder.write(_tokens_name(pending_name), json.dumps(content).encode())
+
+
+def write_rejected(folder: Folder, generation: int, lines: list[str]) -> None:
+    """Note that the sorted *lines* of ids are uncertain, as Batch rejected them."""
+    nonce = secrets.token_hex(8)
+    pending = Pending(owner="", series=nonce, nonce=nonce, replaces=False, count=len(lines))
+    ids = gzip.compress(text_of(lines).encode(), 1, mtime=0)
+    folder.write(_pending_name(generation, nonce), pending.to_gzip() + ids)
+
+
+def commit(folder: Folder, head: Head) -> None:
+    """
+    Make *head* the one that counts.
+
+    :raises MirrorConflictError: if another run was first.
+    """
+    if not folder.create(head.name, head.to_json()) or _newest_head(folder.list_files()) != head.name:
+        raise conflict(folder)
+
+
+def delete_pending(folder: Folder, names: Iterable[str]) -> None:
+    """Delete pending files, and what belongs to them."""
+    for name in names:
+        folder.delete(name)  # before the tokens: without them it would count as one whose try has not ended
+        folder.delete(_tokens_name(name))
+
+
+def delete_outdated(folder: Folder, head: Head, before: Head | None) -> None:
+    """Delete all that *head* leaves without use, except *before* and its snapshot. Only after it was committed."""
+    names = folder.list_files()
+    delete_pending(folder, (name for name in head.settled if name in names))
+    kept = {head.snapshot, *([before.snapshot, before.name] if before else ())}
+    for name in names:
+        found = next(filter(None, (kind.fullmatch(name) for kind in (_HEAD, _SNAPSHOT, _CONFIRMED, _TOKENS))), None)
+        # A later run may have begun by now, and written a snapshot of its own.
+        is_outdated = found is not None and int(found[1]) < head.generation + (found.re is _SNAPSHOT)
+        is_used = name in kept or (found is not None and found.re is _TOKENS and _pending_of(name) in names)
+        if name == _FIRST_HEAD or (is_outdated and not is_used):
             folder.delete(name)
+    folder.sweep()
 
 
-def _unused_generation(folder: Folder) -> int:
-    matches = (kind.fullmatch(name) for name in folder.names() for kind in (_SNAPSHOT, _PENDING))
+def _newest_head(names: Sequence[str]) -> str | None:
+    return max(filter(_HEAD.fullmatch, names), default=_FIRST_HEAD if _FIRST_HEAD in names else None)
+
+
+def _unused_generation(names: Iterable[str]) -> int:
+    matches = (kind.fullmatch(name) for name in names for kind in (_HEAD, _SNAPSHOT, _PENDING))
     return 1 + max((int(found[1]) for found in matches if found), default=0)
 
 
-def _head(raw: bytes, target: Target, folder: Folder) -> Head:
+def _parse_head(folder: Folder, name: str, target: Target) -> Head:
+    content = folder.read(name)
+    if content is None:  # two other runs have ended since the files were listed
+        raise conflict(folder)
     try:
-        fields = json.loads(raw)
-        newer = fields.pop("format") > _FORMAT
-        if not newer:
-            is_of = Target(**{name: fields.pop(name) for name in ("audience", "type", "recipient")})
-            head = Head(target=is_of, indexing_tokens=tuple(fields.pop("indexing_tokens")), **fields)
-            _check_kinds(head)
-    except (ValueError, TypeError, KeyError, AttributeError):
-        raise _damaged(folder, _HEAD, "it cannot be read") from None
-    if newer:
+        fields = json.loads(content)
+        if fields.pop("format") > _FORMAT:
+            raise SnapshotError(
+                f"{folder}/{name} was written by a newer version of this package. Upgrade the package; or, {_REMEDY}"
+            )
+        theirs = Target(**{key: fields.pop(key) for key in ("audience", "type", "recipient")})
+        lists = {key: tuple(fields.get(key, ())) for key in ("indexing_tokens", "settled", "echoes")}
+        head = Head(**{**fields, **lists, "target": theirs})
+        if not (type(head.generation) is type(head.count) is int and _SNAPSHOT.fullmatch(head.snapshot)):
+            raise ValueError
+        if name not in (head.name, _FIRST_HEAD) or not all(map(_PENDING.fullmatch, head.settled + head.echoes)):
+            raise ValueError
+    except _UNPARSABLE:
+        raise _damaged(folder, name, "the file cannot be read") from None
+    if theirs != target:
         raise SnapshotError(
-            f"{folder}/{_HEAD} was written by a newer version of this package: upgrade it; or {_REMEDY}"
-        )
-    if head.target != target:
-        raise SnapshotError(
-            f"{folder} holds the snapshot of {_difference(head.target, target)}: pass another snapshot_path; "
-            f"or {_REMEDY}"
+            f"{folder} holds the snapshot of {_difference(theirs, target)}. Pass another snapshot_path; or, {_REMEDY}"
         )
     return head
-
-
-def _check_kinds(head: Head) -> None:
-    if not (type(head.generation) is type(head.count) is int and _SNAPSHOT.fullmatch(head.snapshot)):
-        raise ValueError
 
 
 def _difference(theirs: Target, ours: Target) -> str:
@@ -249,32 +391,50 @@ def _confirmed_name(generation: int) -> str:
     return f"{generation:08d}.confirmed"
 
 
-def _pending_name(generation: int) -> str:
-    return f"{generation:08d}.pending.gz"
+def _pending_name(generation: int, nonce: str) -> str:
+    return f"{generation:08d}-{nonce}.pending.gz"
 
 
-def _read_pending(folder: Folder, generation: int) -> Pending | None:
-    name = _pending_name(generation)
+def _tokens_name(pending_name: str) -> str:
+    return pending_name.replace(".pending.gz", ".tokens.json")
+
+
+def _pending_of(tokens_name: str) -> str:
+    return tokens_name.replace(".tokens.json", ".pending.gz")
+
+
+def _read_unfinished(folder: Folder, name: str) -> Unfinished:
     try:
-        with folder.open(name) as raw, gzip.open(raw, "rb") as content:
+        with folder.open(name) as file, gzip.open(file, "rb") as content:
             fields = json.loads(content.readline())
             fields.pop("format")
-            return Pending(**fields)
-    except FileNotFoundError:
-        return None
-    except (*_DAMAGES, ValueError, TypeError, KeyError, AttributeError):
-        raise _damaged(folder, name, "it cannot be read") from None
-
-
-def _unpacked(folder: Folder, name: str) -> Iterator[tuple[list[str], str]]:
+            pending = Pending(**{**fields, "known": tuple(fields.get("known", ()))})
+    except FileNotFoundError:  # a run has settled it since the files were listed
+        raise conflict(folder) from None
+    except (*_UNREADABLE, *_UNPARSABLE):
+        raise _damaged(folder, name, "the file cannot be read") from None
     try:
-        with folder.open(name) as raw, gzip.open(raw, "rb") as content:
+        noted = json.loads(folder.read(_tokens_name(name)) or b"{}")
+        tokens = tuple(map(str, noted.get("indexing_tokens", ())))
+        # Ids that Batch rejected are sent by nobody.
+        return Unfinished(name, pending, tokens, not pending.owner or noted.get("has_ended") is True)
+    except _UNPARSABLE:
+        return Unfinished(name, pending, (), not pending.owner)
+
+
+def _read_gzip(folder: Folder, name: str) -> Iterator[tuple[list[str], str]]:
+    try:
+        with folder.open(name) as file, gzip.open(file, "rb") as content:
             yield from read_lines(content)  # type: ignore[arg-type]  # a reader of bytes
     except FileNotFoundError:
-        raise _damaged(folder, name, "it is missing") from None
-    except _DAMAGES:
-        raise _damaged(folder, name, "it is cut or damaged") from None
+        raise _damaged(folder, name, "the file is missing") from None
+    except _UNREADABLE:
+        raise _damaged(folder, name, "the file is truncated or damaged") from None
+    except OSError as error:
+        if error.errno != errno.EBUSY:  # FileExpired, of s3fs
+            raise
+        raise _damaged(folder, name, "the file was overwritten while it was read") from None
 
 
 def _damaged(folder: Folder, name: str, reason: str) -> SnapshotError:
-    return SnapshotError(f"{folder}/{name}: {reason}; nothing was sent. {_REMEDY}")
+    return SnapshotError(f"{folder}/{name}: {reason}. Nothing was sent; {_REMEDY}")

@@ -1,23 +1,72 @@
-"""Blocks of lines to and from files, in constant memory."""
+"""
+Blocks of lines to and from files, in constant memory.
+
+The files hold ids. They are for their owner alone, in a folder whose lock lasts as long as its process: what a killed
+one has left, the next run of the same user deletes.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
+import shutil
+import tempfile
 import zlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Final, Self
+from typing import BinaryIO, Final
 
-from airflow_provider_batch.mirror.lines import ids_from
+from airflow_provider_batch.mirror.folder import explained, open_private
+from airflow_provider_batch.mirror.lines import ids_from, text_of
 
-#: Bytes that are read at once.
-_PIECE: Final = 1 << 18
+#: Bytes that are read at once, and texts that wait to be compressed at most.
+_READ_SIZE: Final = 1 << 18
+_QUEUE_SIZE: Final = 8
 
-#: Blocks that wait to be compressed.
-_WAITING: Final = 8
+#: How the names of temporary folders begin.
+_PREFIX: Final = "batch-mirror-"
+
+
+@contextmanager
+def private_folder() -> Iterator[Path]:
+    """Make a temporary folder; those that killed processes of the same user left are deleted before."""
+    with explained(tempfile.gettempdir()):
+        _sweep(Path(tempfile.gettempdir()))
+        path, lock = _locked_folder()
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(lock)
+
+
+def _locked_folder() -> tuple[Path, int]:
+    while True:
+        path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        with suppress(FileNotFoundError):  # somebody swept it before it was locked
+            lock = os.open(path, os.O_RDONLY)
+            with suppress(OSError):  # a disk without locks on folders, where nobody sweeps
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            if path.exists():
+                return path, lock
+            os.close(lock)
+
+
+def _sweep(folder: Path) -> None:
+    for path in folder.glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # of another user, or locked: its process is alive
+            lock = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                if os.fstat(lock).st_uid == os.geteuid():
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(path, ignore_errors=True)
+            finally:
+                os.close(lock)
 
 
 def read_lines(content: BinaryIO) -> Iterator[tuple[list[str], str]]:
@@ -27,7 +76,7 @@ def read_lines(content: BinaryIO) -> Iterator[tuple[list[str], str]]:
     :raises EOFError: if the last line has no end.
     """
     rest = b""
-    while piece := content.read(_PIECE):
+    while piece := content.read(_READ_SIZE):
         whole, newline, after = piece.rpartition(b"\n")
         if not newline:
             rest += piece
@@ -40,36 +89,24 @@ def read_lines(content: BinaryIO) -> Iterator[tuple[list[str], str]]:
 
 
 class LineFile:
-    """A local file of lines, that can be read again and again once it is closed."""
+    """A local file of lines. Once it is closed, every iteration reads it from the start and yields the ids."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.count = 0
-        self._file = path.open("wb")
+        self._path = path
+        self._count = 0
+        self._file = open_private(path)
 
     def write(self, lines: list[str]) -> None:
         """Append *lines*."""
         if lines:
-            self._file.write(("\n".join(lines) + "\n").encode())
-            self.count += len(lines)
+            with explained(self._path.parent):
+                self._file.write(text_of(lines).encode())
+            self._count += len(lines)
 
     def close(self) -> None:
-        """Write what is left."""
-        self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-
-class Spool:
-    """The ids that lines of a local file were made of; every iteration starts anew and holds one block."""
-
-    def __init__(self, file: LineFile) -> None:
-        self._path = file.path
-        self._count = file.count
+        """Write what is buffered."""
+        with explained(self._path.parent):
+            self._file.close()
 
     def __len__(self) -> int:
         return self._count
@@ -83,18 +120,18 @@ class Spool:
                 yield ids_from(lines, text)
 
 
-class PackedFile:
-    """A local gzip file that is compressed in a thread of its own; the same text makes the same file."""
+class CompressedFile:
+    """A local gzip file that is compressed in a thread of its own; the same text gives the same file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.count = 0
         self._digest = hashlib.sha256()
-        # Level 1: on ids, the next ones take up to twice as long for a few percent. No name and no time go in.
-        self._compress = zlib.compressobj(1, wbits=31)
-        self._file = path.open("wb")
+        # Level 1: on ids, the next levels take up to twice as long for a few percent. The file holds no name and time.
+        self._compressor = zlib.compressobj(1, wbits=31)
+        self._file = open_private(path)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batch-mirror")
-        self._waiting: deque[Future[None]] = deque()
+        self._queue: deque[Future[None]] = deque()
 
     @property
     def sha256(self) -> str:
@@ -102,29 +139,26 @@ class PackedFile:
         return self._digest.hexdigest()
 
     def write(self, text: str, count: int) -> None:
-        """Append *text*, which has so many lines."""
+        """Append *text*, which has *count* lines."""
         self.count += count
-        if len(self._waiting) == _WAITING:
-            self._waiting.popleft().result()
-        self._waiting.append(self._thread.submit(self._append, text))
+        if len(self._queue) == _QUEUE_SIZE:
+            self._queue.popleft().result()
+        self._queue.append(self._thread.submit(self._append, text))
 
     def _append(self, text: str) -> None:
         content = text.encode()
         self._digest.update(content)
-        self._file.write(self._compress.compress(content))
+        with explained(self.path.parent):
+            self._file.write(self._compressor.compress(content))
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write what is queued, and the end of the file."""
         try:
-            while self._waiting:
-                self._waiting.popleft().result()
-            self._file.write(self._compress.flush())
+            while self._queue:
+                self._queue.popleft().result()
+            with explained(self.path.parent):
+                self._file.write(self._compressor.flush())
         finally:
             self._thread.shutdown(cancel_futures=True)
-            self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
+            with explained(self.path.parent):
+                self._file.close()

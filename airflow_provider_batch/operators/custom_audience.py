@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Unpack
 
+from airflow_provider_batch.exceptions import counted
 from airflow_provider_batch.operators.modes import SourcePushOperator
+from airflow_provider_batch.operators.parameters import (
+    MirrorParameters,
+    PushParameters,
+    ReplaceParameters,
+    SourceParameters,
+)
 from airflow_provider_batch.operators.push import PushOperator
+from airflow_provider_batch.protocol.arguments import IfExists, IfMissing
+from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments
 from airflow_provider_batch.tasks.audience import AudienceTask
 from airflow_provider_batch.tasks.failure import fail_without_retry
 
@@ -19,13 +28,14 @@ if TYPE_CHECKING:
     from airflow_provider_batch.tasks.mapped import Expansion, Use
 
 
-class CustomAudienceCreateOperator(AudienceTask):
+class CustomAudienceCreateOperator(AudienceTask, takes=AirflowArguments):
     """
     Create a custom audience of Batch, without members.
 
-    The list of audiences decides whether it exists: what Batch answers for a name that is taken is not documented.
-    Returns the indexing tokens: one on the Customer Engagement Platform, none on the older one, so that a sensor takes
-    ``indexing_tokens=create.output`` on both. See https://doc.batch.com/developer/api/cep/audiences/create.
+    The list of audiences decides whether it exists: Batch does not document its answer for a name that is taken.
+    Returns the indexing tokens: one on the Customer Engagement Platform, none on the older one, so that
+    ``indexing_tokens=create.output`` is valid for a sensor on both. See
+    https://doc.batch.com/developer/api/cep/audiences/create.
 
     :param audience_name: letters, digits, ``_`` and ``-``, at most 255. (templated)
     :param audience_type: ``custom_ids``; on the Mobile Engagement Platform also ``advertising_ids`` or
@@ -43,9 +53,9 @@ class CustomAudienceCreateOperator(AudienceTask):
         audience_name: str,
         audience_type: str = "custom_ids",
         description: str | None = None,
-        if_exists: Literal["skip", "fail"] = "skip",
+        if_exists: IfExists = "skip",
         batch_conn_id: str = "batch_default",
-        **kwargs: Any,
+        **kwargs: Unpack[AirflowArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.audience_name = audience_name
@@ -66,45 +76,23 @@ class CustomAudienceCreateOperator(AudienceTask):
         return [created.indexing_token] if created.indexing_token else []
 
 
-class CustomAudienceUpdateOperator(PushOperator):
+class CustomAudienceUpdateOperator(PushOperator, takes=PushParameters):
     """
     Add ids to a custom audience of Batch, remove ids from it, or both.
 
-    Returns the indexing tokens, one a call, so that a sensor takes ``indexing_tokens=update.output``; pushes the
+    Returns the indexing tokens, one for each call, for a sensor's ``indexing_tokens=update.output``; pushes the
     XCom ``summary`` with the counts: audience, type, added, removed, duplicates, rejected (and the first reasons),
-    calls, seconds. Bad input and refusals (400, 401, 403, 404) fail without retries; what may pass is first tried
-    again call by call, then left to the DAG's retries. On Airflow 3.3 and later a retry sends only what is left, and
-    waits for what it knows; before, it sends everything again, which is safe: an id has one action in a run. See
+    calls, seconds. Invalid input and permanent errors (400, 401, 403, 404) fail without retries; calls with transient
+    errors are retried, and then the task, as the DAG has it. On Airflow 3.3 and later a retry of the task sends only
+    what is left; before, it sends everything again, which is safe: an id has one action in a run. See
     https://doc.batch.com/developer/api/mep/custom-audience/1.0/update and
     https://doc.batch.com/developer/api/cep/audiences/update.
 
-    :param audience_name: an existing audience: letters, digits, ``_`` and ``-``, at most 255. (templated)
     :param add_ids: ids to add: an iterable of str or int, of rows of one column, or an upstream task's output. An id
         has at most 128 characters in API 1.0. A member with attributes or tags is a dict such as
         ``{"id": "a", "attributes": {"plan": "gold"}, "tags": ["vip"]}``; API 1.1 (``install_ids``) takes both, 2.x
         attributes, 1.0 neither. (templated)
-    :param remove_ids: ids to remove, likewise; they win over ``add_ids``. (templated)
-    :param audience_type: ``custom_ids``; on the Mobile Engagement Platform also ``advertising_ids`` or
-        ``install_ids``. (templated)
-    :param batch_conn_id: the Airflow connection. (templated)
-    :param chunk_size: ids in one call, at most 10,000.
-    :param max_concurrency: calls in flight, at most 64; None for what the connection says.
-    :param on_invalid_id: ``fail`` before anything is sent, or ``skip`` what is no id and report it.
-    :param on_rejected_chunk: ``fail`` when Batch refuses a call (400), or ``bisect``: send it in ever smaller parts
-        until the refused ids stand alone, send the rest, and report their positions.
-    :param max_rejected: how many skipped or refused values are tolerated: a count (int) or a share of all (float);
-        with more the task fails, after everything else was sent. None for any number.
-    :param skip_on_empty: skip the task when there is nothing to send, instead of succeeding.
-    :param create_if_missing: create the audience first, if the list of audiences does not have it.
-    :param wait_for_indexing: wait until Batch has indexed every call.
-    :param deferrable: wait in the triggerer instead of the worker.
-    :param poke_interval: the most seconds (or a timedelta) between two questions for the state; they begin with one
-        second and double.
-    :param indexing_timeout: seconds (or a timedelta) to wait at most before the task fails.
-    :param dry_run: check and count everything, and send nothing.
-    :param mapped_by: of mapped tasks that add and remove: ``id`` promises that all values of an id are in one of them,
-        ``audience`` that no two push to the same audience over the same connection; without a promise they are
-        refused.
+    :param remove_ids: ids to remove; same forms as ``add_ids``, over which they win. (templated)
     """
 
     id_fields = ("add_ids", "remove_ids")
@@ -115,17 +103,16 @@ class CustomAudienceUpdateOperator(PushOperator):
         *,
         add_ids: Iterable[object] | XComArg | str | None = None,
         remove_ids: Iterable[object] | XComArg | str | None = None,
-        create_if_missing: bool = False,
-        **kwargs: Any,
+        wait_for_indexing: bool = False,
+        **kwargs: Unpack[PushParameters],
     ) -> None:
-        super().__init__(**kwargs)
         self.add_ids = add_ids
         self.remove_ids = remove_ids
-        self.create_if_missing = create_if_missing
+        super().__init__(wait_for_indexing=wait_for_indexing, **kwargs)
 
     def mapped_use(self, expansion: Expansion) -> Use:
-        """Return whether some of the tasks may add, and some remove."""
-        # ``default_args`` and subclasses give ids of which the mapped task's own arguments say nothing.
+        """Return ``actions`` if some of the tasks may add and some remove."""
+        # ``default_args`` and subclasses give ids that the mapped task's own arguments do not have.
         adds, removes = (expansion.has(field) or self.given(field) is not None for field in self.id_fields)
         return "actions" if adds and removes else "one action"
 
@@ -135,93 +122,95 @@ class CustomAudienceUpdateOperator(PushOperator):
             self.audience_name,
             add_ids=self.given("add_ids"),
             remove_ids=self.given("remove_ids"),
-            audience_type=self.audience_type,
-            chunk_size=self.chunk_size,
-            max_concurrency=self.max_concurrency,
-            on_invalid_id=self.on_invalid_id,
-            on_rejected_chunk=self.on_rejected_chunk,
-            create_if_missing=self.create_if_missing,
-            journal=journal,
-            dry_run=self.is_dry_run,
+            **self.shared_arguments(journal),
         )
 
 
-class IdsOperator(SourcePushOperator):
-    """An operator that pushes all ids that an audience shall have, given as its argument ``ids``."""
+class IdsOperator(SourcePushOperator, takes=SourceParameters):
+    """
+    An operator that pushes all ids that an audience shall have.
+
+    :param ids: all ids; same forms as ``add_ids`` of :class:`CustomAudienceUpdateOperator`. (templated)
+    """
 
     id_fields = ("ids",)
     template_fields: Sequence[str] = ("ids", *SourcePushOperator.template_fields)
 
-    def __init__(self, *, ids: Iterable[object] | XComArg | str | None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, *, ids: Iterable[object] | XComArg | str | None, **kwargs: Unpack[SourceParameters]) -> None:
         self.ids = ids
+        super().__init__(**kwargs)
 
     def source(self, context: Context) -> AbstractContextManager[Any]:
-        """Give the ids."""
+        """Open the ids."""
         return nullcontext(self.given("ids"))
 
 
-class CustomAudienceReplaceOperator(IdsOperator):
+class CustomAudienceReplaceOperator(IdsOperator, takes=ReplaceParameters):
     """
     Make the given ids the only members of a custom audience of Batch.
 
-    One call replaces all members by at most 10,000 ids. Where there are more, the first call is waited for until it is
-    applied, in the worker, and the others are added; in between, the audience has a part of its members only. A retry
-    begins with the replace again, or, on Airflow 3.3 and later and with the very same ids, goes on where the earlier
-    try was. Returns tokens and summary as :class:`CustomAudienceUpdateOperator`. See
+    One call replaces all members by at most 10,000 ids. If there are more, the worker waits until the first call is
+    applied and then adds the others; in between, the audience has only a part of its members. A retry starts with the
+    replace again; on Airflow 3.3 and later, and with the very same ids, it continues where the earlier try ended.
+    Returns tokens and summary as :class:`CustomAudienceUpdateOperator`. See
     https://doc.batch.com/developer/api/cep/audiences/replace and https://doc.batch.com/api/custom-audience/1.1/replace.
 
-    :param audience_name: an existing audience. (templated)
-    :param ids: all ids it shall have, as ``add_ids`` of :class:`CustomAudienceUpdateOperator`. (templated)
+    :param ids: all ids it shall have; same forms as ``add_ids`` of :class:`CustomAudienceUpdateOperator`. (templated)
     :param allow_empty: whether no ids at all may replace all members; if not, the task fails, so that an empty XCom
         does not wipe an audience. (templated)
-    :param max_shrink: how much smaller the audience may get, by the ``nb_ids`` that Batch tells before: a share of them
-        (float, 0.0 to 1.0), or a count (int); None for any. (templated)
-
-    The other parameters are those of :class:`~airflow_provider_batch.operators.modes.SourcePushOperator` that its
-    mode ``replace`` has.
+    :param max_shrink: how much smaller the audience may get, by the ``nb_ids`` that Batch reports before: a share of
+        them (float, 0.0 to 1.0) or a count (int). None for any. (templated)
     """
 
-    def __init__(self, *, ids: Iterable[object] | XComArg | str | None, **kwargs: Any) -> None:
-        super().__init__(ids=ids, mode="replace", **kwargs)
+    mode = "replace"
+
+    def __init__(
+        self,
+        *,
+        ids: Iterable[object] | XComArg | str | None,
+        wait_for_indexing: bool = False,
+        **kwargs: Unpack[ReplaceParameters],
+    ) -> None:
+        super().__init__(ids=ids, mode="replace", wait_for_indexing=wait_for_indexing, **kwargs)
 
 
-class CustomAudienceMirrorOperator(IdsOperator):
+class CustomAudienceMirrorOperator(IdsOperator, takes=MirrorParameters):
     """
-    Make the given ids the only ones of all that earlier runs have sent to a custom audience, and send what has changed.
+    Send what has changed since the last run, so that an audience holds exactly the given ids among those managed here.
 
-    Returns the tokens as :class:`CustomAudienceUpdateOperator`, and its summary with two more counts: unchanged, which
-    were not sent, and members, which the audience has now by what was sent.
+    Returns the tokens as :class:`CustomAudienceUpdateOperator`, and its summary with two more counts: ``unchanged``,
+    which were not sent, and ``members``, which the audience has now according to what was sent.
 
-    :param audience_name: an existing audience. (templated)
-    :param ids: all ids it shall have, as ``add_ids`` of :class:`CustomAudienceUpdateOperator`. (templated)
-    :param snapshot_path: a folder, local or in any storage that Airflow's ObjectStoragePath knows, for what was sent
-        before. (templated)
-
-    The other parameters are those of :class:`~airflow_provider_batch.operators.modes.SourcePushOperator` that its
-    mode ``mirror`` has.
+    :param ids: all ids it shall have; same forms as ``add_ids`` of :class:`CustomAudienceUpdateOperator`. (templated)
+    :param snapshot_path: a folder for what was sent, local or in any storage that Airflow's ObjectStoragePath supports.
+        (templated)
     """
+
+    mode = "mirror"
 
     def __init__(
         self,
         *,
         ids: Iterable[object] | XComArg | str | None,
         snapshot_path: str | ObjectStoragePath,
-        **kwargs: Any,
+        wait_for_indexing: bool = True,
+        **kwargs: Unpack[MirrorParameters],
     ) -> None:
-        super().__init__(ids=ids, mode="mirror", snapshot_path=snapshot_path, **kwargs)
+        super().__init__(
+            ids=ids, mode="mirror", snapshot_path=snapshot_path, wait_for_indexing=wait_for_indexing, **kwargs
+        )
 
 
-class CustomAudienceDeleteOperator(AudienceTask):
+class CustomAudienceDeleteOperator(AudienceTask, takes=AirflowArguments):
     """
     Delete a custom audience of Batch; campaigns that target it then find it empty.
 
-    The list of audiences decides whether it exists: what Batch answers for an unknown name is not documented. See
+    The list of audiences decides whether it exists: Batch does not document its answer for an unknown name. See
     https://doc.batch.com/developer/api/cep/audiences/remove.
 
     :param audience_name: the audience. (templated)
-    :param audience_type: its type, which on the Mobile Engagement Platform says in which list it stands. (templated)
-    :param if_missing: ``fail``, or ``skip`` to succeed if there is no such audience.
+    :param audience_type: its type, which on the Mobile Engagement Platform selects the list. (templated)
+    :param if_missing: ``fail``, or ``skip`` to succeed if the audience does not exist.
     :param batch_conn_id: the Airflow connection. (templated)
     """
 
@@ -232,9 +221,9 @@ class CustomAudienceDeleteOperator(AudienceTask):
         *,
         audience_name: str,
         audience_type: str = "custom_ids",
-        if_missing: Literal["skip", "fail"] = "fail",
+        if_missing: IfMissing = "fail",
         batch_conn_id: str = "batch_default",
-        **kwargs: Any,
+        **kwargs: Unpack[AirflowArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.audience_name = audience_name
@@ -250,22 +239,26 @@ class CustomAudienceDeleteOperator(AudienceTask):
             )
 
 
-class CustomAudienceListOperator(AudienceTask):
+class CustomAudienceListOperator(AudienceTask, takes=AirflowArguments):
     """
     List the custom audiences of an app or project, the newest first.
 
     Returns one dict each: name, type, description, nb_ids, created, updated, indexing_state (None on the Mobile
-    Engagement Platform, whose list does not tell it). See https://doc.batch.com/developer/api/cep/audiences/list.
+    Engagement Platform, whose list does not have it). See https://doc.batch.com/developer/api/cep/audiences/list.
 
-    :param audience_type: says, on the Mobile Engagement Platform, which list is read: ``install_ids`` are in that of
-        API 1.1, the others in that of 1.0. (templated)
+    :param audience_type: selects the list on the Mobile Engagement Platform: ``install_ids`` are in that of API 1.1,
+        the others in that of 1.0. (templated)
     :param batch_conn_id: the Airflow connection. (templated)
     """
 
     template_fields: Sequence[str] = ("audience_type", "batch_conn_id")
 
     def __init__(
-        self, *, audience_type: str = "custom_ids", batch_conn_id: str = "batch_default", **kwargs: Any
+        self,
+        *,
+        audience_type: str = "custom_ids",
+        batch_conn_id: str = "batch_default",
+        **kwargs: Unpack[AirflowArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.audience_type = audience_type
@@ -277,5 +270,5 @@ class CustomAudienceListOperator(AudienceTask):
             audiences = [
                 audience.to_dict() for audience in self.hook.list_custom_audiences(audience_type=self.audience_type)
             ]
-        self.log.info("%d audiences", len(audiences))
+        self.log.info("%s", counted(len(audiences), "audience"))
         return audiences

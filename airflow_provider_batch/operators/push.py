@@ -5,18 +5,19 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from airflow.providers.common.compat.sdk import AirflowSkipException, conf
+from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_batch.exceptions import EmptySetError
+from airflow_provider_batch.operators.parameters import PushParameters
 from airflow_provider_batch.operators.rendered_ids import RendersIdsAsCounts
-from airflow_provider_batch.protocol.arguments import check_limit, read_seconds
+from airflow_provider_batch.protocol.arguments import read_seconds
+from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments
 from airflow_provider_batch.tasks.audience import AudienceTask
 from airflow_provider_batch.tasks.deferral import defer_until_indexed
 from airflow_provider_batch.tasks.failure import fail_without_retry
-from airflow_provider_batch.tasks.outlets import awaited, check_outlets, emit_outlet_events, withhold_events
+from airflow_provider_batch.tasks.outlets import awaited, check_outlets, emit_outlet_events, suppress_outlet_events
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -25,104 +26,72 @@ if TYPE_CHECKING:
     from airflow_provider_batch.protocol.audiences.audience import CustomAudience
     from airflow_provider_batch.protocol.audiences.results import PushResult
     from airflow_provider_batch.tasks.journal import TaskStateJournal
-    from airflow_provider_batch.tasks.mapped import Expansion, MappedBy, Use
+    from airflow_provider_batch.tasks.mapped import Expansion, Use
 
 
-class PushOperator(RendersIdsAsCounts, AudienceTask):
+class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
     """
-    An operator that pushes ids to one audience, and waits for them if that is asked for.
-
-    Returns the indexing tokens, one a call, so that a sensor takes ``indexing_tokens=push.output``; pushes the XCom
-    ``summary`` with the counts. Bad input and refusals (400, 401, 403, 404) fail without retries; what may pass is
-    first tried again call by call, then left to the DAG's retries. On Airflow 3.3 and later a retry sends only what is
-    left, and waits for what it knows; before, it sends everything again, which is safe.
+    An operator that pushes ids to one audience and, with ``wait_for_indexing``, waits until they are indexed.
 
     An audience among its ``outlets`` (:func:`~airflow_provider_batch.assets.custom_audience.custom_audience_asset`)
-    takes ``wait_for_indexing``: its event says that the audience is indexed, and has the counts as extra.
+    needs ``wait_for_indexing``: its event means that the audience is indexed, and has the counts as extra.
 
     Mapped tasks (``.partial(…).expand(…)``) push the shards of a source side by side, and one
     :class:`~airflow_provider_batch.sensors.custom_audience.CustomAudienceIndexingSensor` waits for the tokens of all.
     They run in any order, so tasks that may undo what another of them does to the same audience are refused before the
-    first call, unless ``mapped_by`` says why they can't. Two tasks of one DAG know nothing of each other: between one
-    that removes and one that adds the same ids, mapped or not, put the wait for the tokens of the first.
-
-    :param audience_name: an existing audience: letters, digits, ``_`` and ``-``, at most 255. (templated)
-    :param audience_type: ``custom_ids``; on the Mobile Engagement Platform also ``advertising_ids`` or
-        ``install_ids``. (templated)
-    :param batch_conn_id: the Airflow connection. (templated)
-    :param chunk_size: ids in one call, at most 10,000.
-    :param max_concurrency: calls in flight, at most 64; None for what the connection says.
-    :param on_invalid_id: ``fail``, or ``skip`` what is no id and report it.
-    :param on_rejected_chunk: ``fail`` when Batch refuses a call (400), or ``bisect``: send it in ever smaller parts
-        until the refused ids stand alone, send the rest, and report their positions.
-    :param max_rejected: how many skipped or refused values are tolerated: a count (int) or a share of all (float);
-        with more the task fails, after everything else was sent. None for any number.
-    :param skip_on_empty: skip the task when there is nothing to send, instead of succeeding.
-    :param wait_for_indexing: wait until Batch has indexed every call.
-    :param deferrable: wait in the triggerer instead of the worker.
-    :param poke_interval: the most seconds (or a timedelta) between two questions for the state; they begin with one
-        second and double.
-    :param indexing_timeout: seconds (or a timedelta) to wait at most before the task fails.
-    :param dry_run: check and count everything, and send nothing.
-    :param mapped_by: of mapped tasks that add and remove: ``id`` promises that all rows of an id are in one of them.
-        ``audience`` promises that no two push to the same audience over the same connection; it need not be said where
-        those are all that the tasks are mapped over.
+    first call, unless ``mapped_by`` promises that they cannot. Two tasks of one DAG know nothing of each other: between
+    one that removes and one that adds the same ids, mapped or not, put the wait for the tokens of the first.
     """
 
     #: What the task has pushed, once that is known.
     _counts: Mapping[str, Any] | None = None
 
-    def __init__(
-        self,
-        *,
-        audience_name: str,
-        audience_type: str = "custom_ids",
-        batch_conn_id: str = "batch_default",
-        chunk_size: int = 10_000,
-        max_concurrency: int | None = None,
-        on_invalid_id: Literal["fail", "skip"] = "fail",
-        on_rejected_chunk: Literal["fail", "bisect"] = "fail",
-        max_rejected: float | None = None,
-        skip_on_empty: bool = False,
-        wait_for_indexing: bool = False,
-        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        poke_interval: float | timedelta = 10,
-        indexing_timeout: float | timedelta = 3600,
-        dry_run: bool = False,
-        mapped_by: MappedBy | None = None,
-        **kwargs: Any,
-    ) -> None:
-        if mapped_by not in (None, "id", "audience"):
-            raise ValueError(f"mapped_by: {mapped_by!r:.80} is none of id, audience")
-        check_limit(max_rejected, "max_rejected")
-        super().__init__(**kwargs)
-        self.audience_name = audience_name
-        self.audience_type = audience_type
-        self.batch_conn_id = batch_conn_id
-        self.chunk_size = chunk_size
-        self.max_concurrency = max_concurrency
-        self.on_invalid_id = on_invalid_id
-        self.on_rejected_chunk = on_rejected_chunk
-        self.max_rejected = max_rejected
-        self.skip_on_empty = skip_on_empty
+    def __init__(self, *, wait_for_indexing: bool = False, **kwargs: Unpack[PushParameters]) -> None:
+        self.audience_name = kwargs["audience_name"]
+        del kwargs["audience_name"]  # type: ignore[misc]  # Airflow does not know it
+        self.audience_type = kwargs.pop("audience_type")
+        self.batch_conn_id = kwargs.pop("batch_conn_id")
+        self.create_if_missing = kwargs.pop("create_if_missing")
+        self.chunk_size = kwargs.pop("chunk_size")
+        self.max_concurrency = kwargs.pop("max_concurrency")
+        self.on_invalid_id = kwargs.pop("on_invalid_id")
+        self.trim_ids = kwargs.pop("trim_ids")
+        self.on_rejected_chunk = kwargs.pop("on_rejected_chunk")
+        self.max_rejected = kwargs.pop("max_rejected")
+        self.skip_on_empty = kwargs.pop("skip_on_empty")
         self.wait_for_indexing = wait_for_indexing
-        self.deferrable = deferrable
-        self.poke_interval = read_seconds("poke_interval", poke_interval)
-        self.indexing_timeout = read_seconds("indexing_timeout", indexing_timeout)
-        self.is_dry_run = dry_run  # Airflow's own dry_run is a method
-        self.mapped_by = mapped_by
+        self.deferrable = kwargs.pop("deferrable")
+        self.poke_interval = read_seconds("poke_interval", kwargs.pop("poke_interval"))
+        self.indexing_timeout = read_seconds("indexing_timeout", kwargs.pop("indexing_timeout"))
+        self.is_dry_run = kwargs.pop("dry_run")  # Airflow's own dry_run is a method
+        self.mapped_by = kwargs.pop("mapped_by")
+        super().__init__(**cast(AirflowArguments, kwargs))
         check_outlets(self, waits=wait_for_indexing)
 
     @abstractmethod
     def push(self, context: Context, journal: TaskStateJournal | None) -> PushResult:
-        """Send the ids; *journal* knows what an earlier try has sent."""
+        """Send the ids; *journal* holds what an earlier try has sent."""
+
+    def shared_arguments(self, journal: TaskStateJournal | None) -> dict[str, Any]:
+        """Return the arguments that every method of the hook takes that pushes ids."""
+        return {
+            "audience_type": self.audience_type,
+            "chunk_size": self.chunk_size,
+            "max_concurrency": self.max_concurrency,
+            "on_invalid_id": self.on_invalid_id,
+            "trim_ids": self.trim_ids,
+            "on_rejected_chunk": self.on_rejected_chunk,
+            "create_if_missing": self.create_if_missing,
+            "journal": journal,
+            "dry_run": self.is_dry_run,
+        }
 
     @abstractmethod
     def mapped_use(self, expansion: Expansion) -> Use:
-        """Return what all mapped tasks of this operator do together, by what is known of their arguments."""
+        """Return what all mapped tasks of this operator do together, as far as their arguments are known."""
 
     def pre_execute(self, context: Context) -> None:
-        """Refuse mapped tasks that may undo what another of them does."""
+        """Refuse mapped tasks that may undo what another one does."""
         super().pre_execute(context)
         if getattr(context.get("ti"), "map_index", -1) >= 0:
             from airflow_provider_batch.tasks.mapped import check_mapped
@@ -131,14 +100,19 @@ class PushOperator(RendersIdsAsCounts, AudienceTask):
                 check_mapped(self, context)
 
     def indexed(self, indexing_tokens: Sequence[str], audience: dict[str, Any] | None) -> None:
-        """Go on after all these writes were indexed; *audience* is the last view, if one was needed."""
+        """Continue after all these writes were indexed; *audience* is the last view, if one was needed."""
 
     def own_replace(self, indexing_tokens: Sequence[str]) -> str | None:
         """Return which of the tokens is that of a replace, if this operator replaces."""
         return None
 
+    @property
+    def skips_no_ids(self) -> bool:
+        """Whether a source without ids skips the task where it would otherwise fail."""
+        return self.skip_on_empty
+
     def execute(self, context: Context) -> list[str]:
-        """Push the ids, and wait if that is asked for."""
+        """Push the ids, and wait if ``wait_for_indexing`` is set."""
         journal = _journal(context)
         ti = context.get("ti")
         if journal is None and getattr(ti, "try_number", 1) > 1:
@@ -147,9 +121,9 @@ class PushOperator(RendersIdsAsCounts, AudienceTask):
             try:
                 result = self.push(context, journal)
             except EmptySetError:
-                if not self.skip_on_empty:
+                if not self.skips_no_ids:
                     raise
-                raise AirflowSkipException(f"{self.audience_name}: there are no ids") from None
+                raise AirflowSkipException(f"{self.audience_name}: the source has no ids") from None
             self._counts = result.counts()
             if ti is not None:
                 ti.xcom_push(key="summary", value=result.summary())
@@ -163,7 +137,7 @@ class PushOperator(RendersIdsAsCounts, AudienceTask):
         if journal is not None:
             journal.clear()
         if self.is_dry_run:
-            withhold_events(self)
+            suppress_outlet_events(self)
         emit_outlet_events(self, context, self._counts, audience.to_dict() if audience else None)
         return result.indexing_tokens
 
@@ -185,18 +159,18 @@ class PushOperator(RendersIdsAsCounts, AudienceTask):
         return indexed.own_tokens
 
     def openlineage_inputs(self) -> list[Any]:
-        """Return the OpenLineage datasets that the ids come from; a transfer knows its tables or files."""
+        """Return the OpenLineage datasets that the ids come from: the tables or files of a transfer."""
         return []
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
-        """Tell OpenLineage of the audience, with the ids that were added or removed as its rows; a dry run has none."""
+        """Report the audience to OpenLineage, with the number of ids added or removed; a dry run has none."""
         from airflow_provider_batch.tasks.lineage import audience_lineage
 
         sent = self._counts
         try:
             inputs = self.openlineage_inputs()
         except Exception as error:  # noqa: BLE001 - of a database or a parser; the audience was written all the same
-            self.log.warning("lineage: where the ids come from could not be told: %s", type(error).__name__)
+            self.log.warning("lineage: the source of the ids is unknown: %s", type(error).__name__)
             inputs = []
         return audience_lineage(
             self.batch_conn_id,
@@ -217,7 +191,7 @@ class PushOperator(RendersIdsAsCounts, AudienceTask):
                 timeout=self.indexing_timeout,
                 own_replace=own_replace,
             )
-        # Deferring costs two starts of a worker: ask once before.
+        # Deferring costs two starts of a worker: view the state once before.
         checked = self.hook.check_indexing(
             self.audience_name, indexing_tokens, audience_type=self.audience_type, own_replace=own_replace
         )
@@ -235,7 +209,7 @@ class PushOperator(RendersIdsAsCounts, AudienceTask):
 
 
 def _journal(context: Context) -> TaskStateJournal | None:
-    """Return where the task instance keeps what was delivered; imported where a task runs, as the hook is."""
+    """Return the record of what the task instance has delivered; imported where a task runs, as the hook is."""
     from airflow_provider_batch.tasks.journal import TaskStateJournal
 
     return TaskStateJournal.of(context)

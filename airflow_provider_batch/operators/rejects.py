@@ -1,4 +1,4 @@
-"""The file of rejected rows that ``rejects_path`` asks for."""
+"""The file of rejected rows, at ``rejects_path``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @contextmanager
 def rejects_file(path: Any) -> Iterator[OnRejection | None]:
     """
-    Give what writes a rejected row to *path*; None if there is no path.
+    Yield a function that writes a rejected row to *path*; None without a path.
 
     :param path: text, or a path of Airflow's object storage.
     """

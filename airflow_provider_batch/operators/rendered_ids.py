@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sized
 from typing import Any
 
-from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.providers.common.compat.sdk import BaseOperator, XComArg
+
+from airflow_provider_batch.exceptions import counted
 
 
 class RenderedIds:
@@ -20,11 +22,12 @@ class RenderedIds:
 
     def __str__(self) -> str:
         if isinstance(self.value, str):
-            return f"a text of {len(self.value):,} characters"
+            return f"a text of {counted(len(self.value), 'character')}"
         if isinstance(self.value, list | tuple | set | frozenset):
-            return f"{len(self.value):,} ids"
+            return counted(len(self.value), "id")
         size = f" of {len(self.value):,}" if isinstance(self.value, Sized) else ""
-        return f"ids in a {type(self.value).__name__}{size}"
+        kind = type(self.value).__name__
+        return f"ids in a {kind}{size}" if isinstance(self.value, Iterable) else f"a value of type {kind}"
 
     __repr__ = __str__
 
@@ -39,18 +42,19 @@ class RendersIdsAsCounts(BaseOperator):
         value = getattr(self, field)
         return value.value if isinstance(value, RenderedIds) else value
 
-    # Airflow calls this very method on the operator itself, mapped or not, «in order to call the operator method
-    # when we override it»; it is also called for nested objects, which are no concern of ours.
+    # Airflow calls this very method on the operator itself, mapped or not, "in order to call the operator method
+    # when we override it"; its calls for nested objects do not concern us.
     def _do_render_template_fields(
         self, parent: Any, template_fields: Iterable[str], *args: Any, **kwargs: Any
     ) -> None:
+        unrendered = {field: self.given(field) for field in self.id_fields}
         if parent is self:
             template_fields = [field for field in template_fields if not self._is_literal(field)]
         super()._do_render_template_fields(parent, template_fields, *args, **kwargs)
         if parent is self:
-            for field in self.id_fields:
-                if self.given(field) is not None:
-                    setattr(self, field, RenderedIds(self.given(field)))
+            for field, given in unrendered.items():
+                if given is not None:
+                    setattr(self, field, RenderedIds(_rendered(given, self.given(field))))
 
     def _is_literal(self, field: str) -> bool:
         """Return whether *field* holds ids without a template: rendering them costs 0.2 ms each, for nothing."""
@@ -58,3 +62,21 @@ class RendersIdsAsCounts(BaseOperator):
         return isinstance(value, list | tuple) and all(
             "{" not in item if isinstance(item, str) else isinstance(item, int) for item in value
         )
+
+
+def _rendered(given: Any, value: Any) -> Any:
+    """Return ids as the hook takes them, where the rendered *value* alone does not show what was *given*."""
+    if value is None and not _is_mapped(given):
+        return "None"  # as other templates are rendered whose XCom is missing
+    if isinstance(given, list | tuple) and any(isinstance(item, XComArg) for item in given):
+        from airflow_provider_batch.hooks.xcoms import joined
+
+        parts = zip(given, value, strict=True)
+        return joined(part if isinstance(item, XComArg) else [part] for item, part in parts)
+    return value
+
+
+def _is_mapped(given: Any) -> bool:
+    """Return whether these are the results of mapped tasks: Airflow 2 has None for those of no task."""
+    operator = getattr(given, "operator", None)
+    return hasattr(operator, "expand_input") or any(operator.iter_mapped_task_groups() if operator else ())

@@ -1,4 +1,4 @@
-"""Values in an answer's JSON, whichever resource it is about. Nothing about its shape is taken for granted."""
+"""Values in the JSON of an answer, for any resource. Any field may be missing, or of another type."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ def json_object(response: Response, request: Request) -> Mapping[str, Any]:
         answer = None
     if not isinstance(answer, dict):
         raise BatchProtocolError(
-            f"{request.route}: answered {response.status} with {len(response.body):,} bytes that are not a JSON object"
+            f"{request.route}: answered {response.status} with {len(response.body):,} bytes that are not a JSON "
+            "object. Check the connection's host, and any proxy in between."
         )
     return answer
 
 
 def first(answer: Mapping[str, Any], *keys: str) -> object:
-    """Return the value of the first of *keys* that has one."""
+    """Return the first value of *keys* that is not None."""
     return next((answer[key] for key in keys if answer.get(key) is not None), None)
 
 
@@ -50,5 +51,5 @@ def moment(text: object) -> datetime | None:
 
 
 def one_line(text: str) -> str:
-    """Return *text* with a blank for every character that cannot be printed on a line."""
+    """Return *text* with a blank in place of every unprintable character, line breaks included."""
     return "".join(character if character.isprintable() else " " for character in text).strip()

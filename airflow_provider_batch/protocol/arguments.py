@@ -1,14 +1,16 @@
-"""Arguments as a DAG author gives them: one of a few words, a number in a range, a limit, a list in a text."""
+"""Checks of a DAG author's arguments: one of a few words, a number, a limit, a list that was rendered as text."""
 
 from __future__ import annotations
 
 import ast
+import codecs
+import csv
 import json
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import timedelta
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
 
@@ -18,8 +20,11 @@ OnInvalidId = Literal["fail", "skip"]
 OnRejectedChunk = Literal["fail", "bisect"]
 FirstRun = Literal["add", "replace"]
 OnDrift = Literal["warn", "fail", "ignore"]
+Mode = Literal["add", "remove", "actions", "replace", "mirror"]
+MappedBy = Literal["id", "audience"]
+FileFormat = Literal["txt", "csv", "jsonl", "parquet"]
 
-#: The words that each of these parameters takes.
+#: The values that each of these parameters accepts.
 CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "if_exists": get_args(IfExists),
     "if_missing": get_args(IfMissing),
@@ -27,14 +32,17 @@ CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "on_rejected_chunk": get_args(OnRejectedChunk),
     "first_run": get_args(FirstRun),
     "on_drift": get_args(OnDrift),
+    "mode": get_args(Mode),
+    "mapped_by": get_args(MappedBy),
+    "format": get_args(FileFormat),
 }
 
-_NATIVE_ADVICE: Final = "pass the upstream task's .output, or set render_template_as_native_obj=True on the DAG"
+_NATIVE_ADVICE: Final = "Pass the upstream task's .output, or set render_template_as_native_obj=True on the DAG."
 
 
 def check_choice(name: str, value: object, choices: Collection[str] = ()) -> None:
     """
-    Check that *value* is one of *choices*, which :data:`CHOICES` has for most names.
+    Check that *value* is one of *choices*; those of most parameters are in :data:`CHOICES`.
 
     :raises InvalidArgumentError: if it is not.
     """
@@ -45,16 +53,14 @@ def check_choice(name: str, value: object, choices: Collection[str] = ()) -> Non
         raise InvalidArgumentError(f"{name}: {value!r:.80} is not {expected}")
 
 
-def check_count(name: str, value: object, most: int, what: str = "") -> int:
+def check_count(name: str, value: object, most: int) -> int:
     """
     Return *value* if it is an integer from 1 to *most*.
 
-    :param what: the unit, for the error.
     :raises InvalidArgumentError: if it is not.
     """
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        unit = f" {what}" if what else ""
-        raise InvalidArgumentError(f"{name}: {value!r:.80} is not an integer from 1 to {most:,}{unit}")
+        raise InvalidArgumentError(f"{name}: {value!r:.80} is not an integer from 1 to {most:,}")
     return value
 
 
@@ -85,19 +91,19 @@ def read_limit(limit: object, name: str) -> float | None:
 
 
 def most(limit: float | None, whole: int) -> float | None:
-    """Return how many of *whole* the limit allows; None for any number."""
+    """Return how many of *whole* the limit allows; None if there is no limit."""
     return limit * whole if isinstance(limit, float) else limit
 
 
 def read_seconds(name: str, value: float | timedelta) -> float:
     """
-    Return a time in seconds.
+    Return a duration in seconds.
 
-    :raises InvalidArgumentError: if it is not a time above 0.
+    :raises InvalidArgumentError: if it is not a duration above 0.
     """
     number = value.total_seconds() if isinstance(value, timedelta) else value
     if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number < math.inf:
-        raise InvalidArgumentError(f"{name}: {value!r:.80} is not a time; pass seconds above 0, or a timedelta")
+        raise InvalidArgumentError(f"{name}: {value!r:.80} is not a duration. Pass seconds above 0, or a timedelta.")
     return number
 
 
@@ -113,11 +119,70 @@ def read_switch(name: str, value: bool | str) -> bool:
     return switches[str(value).lower()]
 
 
+def check_attribute_columns(name: str, given: object) -> None:
+    """Check that *given* is a list of columns, or a dict from columns to attributes that are named once each."""
+    if given is None:
+        return
+    if isinstance(given, str) or not isinstance(given, Collection):
+        raise InvalidArgumentError(
+            f"{name}: a single {type(given).__name__} is not a list of columns. Pass a list of str."
+        )
+    names = list(given.values() if isinstance(given, Mapping) else given)
+    if duplicates := [each for each in names if names.count(each) > 1]:
+        raise InvalidArgumentError(f"{name}: the attribute {duplicates[0]!r} is named twice. Name each attribute once.")
+
+
+def check_column(name: str, column: object) -> None:
+    """Check that *column* is the name of a column, or its number where columns have none."""
+    if column is not None and (isinstance(column, bool) or not isinstance(column, str | int)):
+        raise InvalidArgumentError(f"{name}: it is neither text nor a number. Pass one column's name.")
+
+
+def check_null_values(name: str, values: Any) -> None:
+    """Check that *values* is a list of texts."""
+    if (
+        isinstance(values, str)
+        or not isinstance(values, Collection)
+        or not all(isinstance(text, str) for text in values)
+    ):
+        raise InvalidArgumentError(rf"{name}: it is not a list of texts. Pass one such as ['', '\N', 'NULL'].")
+
+
+def check_delimiter(name: str, delimiter: Any) -> None:
+    """Check that *delimiter* can separate the cells of a CSV file."""
+    try:
+        csv.reader([], delimiter=delimiter)
+        valid = delimiter not in '"\r\n'
+    except (TypeError, ValueError):
+        valid = False
+    if not valid:
+        raise InvalidArgumentError(
+            f"{name}: {delimiter!r:.80} is not valid. Pass one character other than a quote or a line break."
+        )
+
+
+def check_encoding(name: str, encoding: Any) -> None:
+    """Check that Python can decode text in *encoding*."""
+    try:
+        codecs.getincrementaldecoder(encoding)
+        "".encode(encoding)
+    except (LookupError, TypeError):
+        raise InvalidArgumentError(
+            f"{name}: {encoding!r:.80} is not a text encoding that Python supports. Pass one such as 'latin-1'."
+        ) from None
+
+
+def check_switch(name: str, value: object) -> None:
+    """Check that *value* is True or False."""
+    if not isinstance(value, bool):
+        raise InvalidArgumentError(f"{name}: {value!r:.80} is neither True nor False")
+
+
 def list_in_text(text: str, argument: str) -> list[object]:
     """
     Return the list that a Jinja template without native rendering turned into *text*.
 
-    :raises InvalidArgumentError: for any other text: its characters are not ids.
+    :raises InvalidArgumentError: for any other text, whose characters must not be taken for ids.
     """
     for parse in (json.loads, ast.literal_eval) if text.lstrip().startswith("[") else ():
         try:
@@ -126,5 +191,8 @@ def list_in_text(text: str, argument: str) -> list[object]:
             continue
         if isinstance(values, list):
             return values
-    missing = " (the text 'None': the XCom it was rendered from is missing)" if text.strip() == "None" else ""
-    raise InvalidArgumentError(f"{argument}: a single text is not a list of ids{missing}; {_NATIVE_ADVICE}")
+    if text.strip() == "None":
+        raise InvalidArgumentError(
+            f"{argument}: the XCom that it was rendered from is missing. Return a list upstream, [] for none."
+        )
+    raise InvalidArgumentError(f"{argument}: a single str is not a list. {_NATIVE_ADVICE}")

@@ -1,7 +1,7 @@
 """
-A version of the API as a value: what is sent where, how it is spelled, and within which limits.
+A version of the API as a value: its routes, field names and limits.
 
-Encoding and decoding read a dialect; they never ask for a version number. Another version is another value.
+Encoding and decoding read a dialect and never compare version numbers, so that a new version is a new value.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ class Endpoint:
 @dataclass(frozen=True, slots=True)
 class MemberRules:
     """
-    What one version takes of a member.
+    What one version accepts for a member.
 
-    :param kinds: the kinds of attributes: ``text``, ``number``, ``date``, ``url``, ``array``; none for no attributes.
-    :param most_attributes: how many attributes one member may have.
+    :param kinds: the types of attributes: ``text``, ``number``, ``date``, ``url``, ``array``; empty for no attributes.
+    :param most_attributes: the most attributes of one member.
     :param tags: whether a member may have tags.
-    :param zone: how a date ends.
+    :param zone: the end of a date: ``Z``, or empty where dates have no time zone.
+    :param trims: whether blanks around an id are removed, which the caller decides.
     """
 
     version: str
@@ -43,6 +44,7 @@ class MemberRules:
     most_attributes: int = limits.NO_LIMIT
     tags: bool = False
     zone: str = ""
+    trims: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +53,9 @@ class Dialect:
     One version of the audience API.
 
     :param typed_writes: whether update and replace repeat the audience's type.
-    :param description: the field that describes an audience.
-    :param audiences: the field of a list that holds the audiences.
-    :param cursor: whether a list goes on from a text that Batch gave, instead of from a number.
+    :param description: the name of the field that describes an audience.
+    :param audiences: the name of the field that holds the audiences of a list.
+    :param cursor: whether a list is paged by a cursor that Batch returns, instead of by an offset.
     """
 
     version: str
@@ -75,11 +77,11 @@ class Dialect:
 @dataclass(frozen=True, slots=True)
 class Platform:
     """
-    One of Batch's two platforms: who is asking, and which version knows which type of audience.
+    One of Batch's two platforms: its headers with keys, and its version for each type of audience.
 
-    :param identity: the headers that say who asks; ``{api_key}`` and ``{rest_api_key}`` are filled in by the
-        credentials.
-    :param login: what the connection's login is called there.
+    :param identity: the headers that identify the caller; the credentials fill in ``{api_key}`` and
+        ``{rest_api_key}``.
+    :param login: the platform's name for the connection's login.
     """
 
     name: str
@@ -89,9 +91,9 @@ class Platform:
 
     def dialect(self, audience_type: object) -> Dialect:
         """
-        Return the version that knows *audience_type*.
+        Return the version for audiences of *audience_type*.
 
-        :raises InvalidArgumentError: if none does.
+        :raises InvalidArgumentError: if there is none.
         """
         for dialect in self.dialects:
             if audience_type in dialect.audience_types:
@@ -99,20 +101,20 @@ class Platform:
         known = " or ".join(name for dialect in self.dialects for name in dialect.audience_types)
         versions = " and ".join(dialect.version for dialect in self.dialects)
         raise InvalidArgumentError(
-            f"audience_type: {audience_type!r:.80} is unknown to API {versions} (platform {self.name}); use {known}"
+            f"audience_type: {audience_type!r:.80} is unknown to API {versions} (platform {self.name}). Use {known}."
         )
 
 
 def _mep(version: str, audience_types: tuple[str, ...], members: MemberRules, *, typed_writes: bool) -> Dialect:
     audiences = f"/{version}/{{api_key}}/custom-audience"
-    # The view page's route line shows the list's address; only its example has the name in it, which is what works
-    # for the other verbs: https://doc.batch.com/api/custom-audience/1.0/get/
+    # The view page's route line shows the list's address. Its example has the name in it, as the other verbs have:
+    # https://doc.batch.com/api/custom-audience/1.0/get/
     audience = audiences + "/{audience_name}"
     return Dialect(
         version=version,
         create=Endpoint("POST", audience),
         update=Endpoint("PATCH", audience),
-        # Of 1.0 no page is known that shows it; the view page speaks of it, and 1.1 has this one (inferred).
+        # No known page shows this route for 1.0. Its view page mentions a replace, and 1.1 has this route (inferred).
         replace=Endpoint("PUT", audience),
         view=Endpoint("GET", audience),
         list=Endpoint("GET", audiences),
@@ -135,7 +137,7 @@ MEP_1_1: Final = _mep(
     MemberRules(
         "1.1",
         limits.NO_LIMIT,
-        # Its examples show texts, numbers, dates without a zone, and addresses; an array is on no page.
+        # Its examples show text, numbers, dates without a time zone, and URLs. No page shows an array.
         kinds=frozenset({"text", "number", "date", "url"}),
         tags=True,
     ),
@@ -149,8 +151,8 @@ def cep(version: str = limits.NEWEST_CEP_VERSION) -> Platform:
     """
     Return the Customer Engagement Platform in *version*.
 
-    Routes and fields look the same in all versions that were seen, 2.1 to 2.11 (inferred). Types other than
-    ``custom_ids`` are on the dashboard's page, but not on the API's: https://doc.batch.com/developer/api/cep/audiences/create
+    Routes and fields look the same in all versions that were seen, 2.1 to 2.11 (inferred). The dashboard's page lists
+    other types than ``custom_ids``; the API's does not: https://doc.batch.com/developer/api/cep/audiences/create
     """
     routes = f"/{version}/audiences"
     dialect = Dialect(
@@ -160,7 +162,7 @@ def cep(version: str = limits.NEWEST_CEP_VERSION) -> Platform:
         replace=Endpoint("POST", f"{routes}/replace"),
         view=Endpoint("GET", f"{routes}/view"),
         list=Endpoint("GET", f"{routes}/list"),
-        # It deletes the whole audience: https://doc.batch.com/developer/api/cep/audiences/remove
+        # Despite its name it deletes the audience: https://doc.batch.com/developer/api/cep/audiences/remove
         delete=Endpoint("POST", f"{routes}/remove"),
         audience_types=("custom_ids",),
         members=MemberRules(

@@ -1,12 +1,11 @@
 """
-Conversations with Batch as generators, and what drives them.
+Conversations with Batch as generators, and the drivers that run them.
 
-A flow yields what is to be done (a :class:`Request`, or a :class:`Sleep`) and is sent what came of it. A broken
-connection is an answer like any other, so that retrying is ordinary code, and one flow serves the blocking transport
-of the worker and the asynchronous one of the triggerer: :func:`run` and :func:`arun` are the same lines. Tests drive a
-flow by hand, without a network and without mocks.
+A flow yields an effect (a :class:`Request` or a :class:`Sleep`) and receives its result. A broken connection is a
+result, not an exception, so retrying is a loop. The worker's blocking transport and the triggerer's asynchronous one
+run the same flows: :func:`run` and :func:`arun` differ in ``await`` alone. Tests run a flow by hand, without mocks.
 
-What a single call means for its resource is not known here: *read* is passed in.
+A flow does not know what an answer means for its resource: *read* is passed in.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 from airflow_provider_batch.exceptions import BatchAPIError, BatchConnectionError, BatchError, BatchRateLimitError
 from airflow_provider_batch.protocol.refusals import raise_for_status
-from airflow_provider_batch.protocol.retry import Delay
+from airflow_provider_batch.protocol.retry import Delay, lacks_retry_after
 from airflow_provider_batch.protocol.wire import Request, Response, Sleep
 
 R = TypeVar("R")
@@ -25,7 +24,7 @@ R = TypeVar("R")
 Effect: TypeAlias = Request | Sleep
 Answer: TypeAlias = Response | BatchConnectionError | None
 Flow: TypeAlias = Generator[Effect, Answer, R]
-#: Makes a value of an answer of status 2xx.
+#: Turns an answer with a status 2xx into a value.
 Read: TypeAlias = Callable[[Response, Request], R]
 
 
@@ -38,10 +37,10 @@ class Done(Generic[R]):
 
 def advance(flow: Flow[R], answer: Answer) -> Effect | Done[R]:
     """
-    Give *answer* to *flow* and return what it wants next.
+    Send *answer* into *flow* and return its next effect, or its value.
 
-    Only here does StopIteration mean "finished". A driver that caught it around its whole loop would take one that a
-    transport raises for the end of the flow.
+    Only here does StopIteration mean "finished". A driver that caught it around its whole loop would mistake one that
+    a transport raises for the end of the flow.
     """
     try:
         return flow.send(answer)
@@ -50,7 +49,7 @@ def advance(flow: Flow[R], answer: Answer) -> Effect | Done[R]:
 
 
 def run(flow: Flow[R], perform: Callable[[Effect], Answer]) -> R:
-    """Drive *flow* to its end with a blocking transport."""
+    """Run *flow* to its end on a blocking transport."""
     answer: Answer = None
     while not isinstance(step := advance(flow, answer), Done):
         answer = perform(step)
@@ -58,7 +57,7 @@ def run(flow: Flow[R], perform: Callable[[Effect], Answer]) -> R:
 
 
 async def arun(flow: Flow[R], perform: Callable[[Effect], Awaitable[Answer]]) -> R:
-    """Drive *flow* to its end with an asynchronous transport."""
+    """Run *flow* to its end on an asynchronous transport."""
     answer: Answer = None
     while not isinstance(step := advance(flow, answer), Done):
         answer = await perform(step)
@@ -69,63 +68,47 @@ def no_retry(attempt: int, error: BatchError, waited: float) -> None:
     """Give up after the first attempt."""
 
 
-def exchange(request: Request, read: Read[R], delay: Delay) -> Flow[R]:
+def exchange(
+    request: Request, read: Read[R], delay: Delay, happened: Callable[[], Flow[Done[R] | None]] | None = None
+) -> Flow[R]:
     """
-    Yield *request* until *read* can make a value of its answer.
+    Yield *request* until *read* accepts the answer, and return the value.
 
-    :param delay: how long to wait before the next attempt, or None to give up.
+    A 429 without ``Retry-After`` does not count as an attempt: only the seconds that the call has waited end it.
+
+    :param delay: returns the seconds to wait before the next attempt, or None to give up.
+    :param happened: for a write that must not be repeated once it was applied: Batch does not document its answer to a
+        repeated create or delete. After an error that leaves open whether the write was applied, this checks it, before
+        the next attempt and before giving up.
     """
-    attempt, waited = 0, 0.0
+    calls, attempt, waited, unclear = 0, 1, 0.0, False
     while True:
-        attempt += 1
+        calls += 1
         answer = yield request
         try:
             return _value(answer, request, read)
         except BatchError as error:
-            if (pause := delay(attempt, error, waited)) is None:
-                _note_attempts(error, attempt)
-                raise
-            rest = Sleep(pause, everyone=_is_overloaded(error), retries=error)
-        waited += pause
-        yield rest
-
-
-def exchange_once(
-    request: Request, read: Read[R | None], happened: Callable[[], Flow[bool]], delay: Delay
-) -> Flow[R | None]:
-    """
-    Yield a write that Batch may reject if it is repeated, although the first one was applied.
-
-    A call that creates or deletes is not documented to be repeatable. After an answer that leaves open whether it was
-    applied, *happened* looks before the call is attempted again or given up; if it was, the value is None.
-    """
-    attempt, waited, unclear = 0, 0.0, False
-    while True:
-        attempt += 1
-        answer = yield request
-        try:
-            return _value(answer, request, read)
-        except BatchError as error:
-            # A 429 says that nothing was applied. The other transient errors leave it open.
-            unclear = unclear or (error.retryable and not isinstance(error, BatchRateLimitError))
-            pause, failure = delay(attempt, error, waited), error
-        if pause is not None:
+            failure = error
+        # After a 429 nothing was applied. The other transient errors leave it open.
+        unclear = unclear or (failure.retryable and not isinstance(failure, BatchRateLimitError))
+        if (pause := delay(attempt, failure, waited)) is not None:
             waited += pause
-            yield Sleep(pause, everyone=_is_overloaded(failure), retries=failure)
-        if unclear and (yield from happened()):
-            return None
+            attempt += not lacks_retry_after(failure)
+            yield Sleep(pause, everyone=stops_everyone(failure), retries=failure)
+        if unclear and happened is not None and (done := (yield from happened())) is not None:
+            return done.value
         if pause is None:
-            _note_attempts(failure, attempt)
+            failure.attempts = calls if calls > 1 else None
             raise failure
 
 
-def _note_attempts(error: BatchError, attempt: int) -> None:
-    error.attempts = attempt if attempt > 1 else None
+def stops_everyone(error: BatchError | None) -> bool:
+    """
+    Whether all calls to Batch should wait as long as the one that failed.
 
-
-def _is_overloaded(error: BatchError) -> bool:
-    """Whether Batch asks for less of everything, and not only for another attempt of this call."""
-    return isinstance(error, BatchAPIError) and error.status in (429, 503)
+    After a 429 without ``Retry-After`` the transport's pace stops them by itself, even if that call gives up.
+    """
+    return isinstance(error, BatchAPIError) and error.status in (429, 503) and not lacks_retry_after(error)
 
 
 def _value(answer: Answer, request: Request, read: Read[R]) -> R:

@@ -23,6 +23,10 @@ MAX_ATTRIBUTES: Final = 15
 #: https://doc.batch.com/api/custom-audience/1.0/list/ and https://doc.batch.com/developer/api/cep/audiences/list
 MAX_AUDIENCES_PER_PAGE: Final = 100
 
+#: Seconds without a call after a 429, "further requests may get the same answer":
+#: https://doc.batch.com/developer/api/mep/campaigns/get
+RATE_LIMIT_WAIT: Final = 5.0
+
 #: The newest version seen of https://doc.batch.com/developer/api/cep/audiences/update, and the form of any version.
 NEWEST_CEP_VERSION: Final = "2.11"
 CEP_VERSION: Final = re.compile(r"2\.[0-9]{1,3}", re.ASCII)
@@ -44,4 +48,5 @@ ERROR_NAMES: Final = {
     30: "MISSING_PARAMETER",
     31: "MALFORMED_PARAMETER",
     32: "MALFORMED_JSON_BODY",
+    60: "TOO_MANY_REQUESTS",  # https://doc.batch.com/developer/api/mep/campaigns/get
 }

@@ -1,10 +1,12 @@
-"""An answer that is not 2xx -> the error to raise, without anything that is private."""
+"""
+An answer with any status but 2xx -> the error to raise, without private data.
+
+A text of Batch's that quotes a private one is withheld. The transport has redacted the keys before.
+"""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -20,57 +22,65 @@ from airflow_provider_batch.exceptions import (
 )
 from airflow_provider_batch.protocol.answers import first, one_line
 from airflow_provider_batch.protocol.limits import ERROR_NAMES
+from airflow_provider_batch.protocol.quotations import quotes
 from airflow_provider_batch.protocol.wire import Request, Response
 
 _REMEDIES: Final = {
-    401: "check the REST API key (the connection's password), the app's or project's key (its login) and its platform",
-    403: "the keys are valid but may not do this; check that they belong to the same company and app or project",
+    401: "Check the connection's password (the REST API key), login (the app's or project's key) and platform.",
+    403: "Check that both keys belong to the same company, and app or project: they are valid but lack the permission.",
     # Batch does not document whether an unknown audience is answered like an unknown route.
-    404: "check that the audience exists (create_if_missing=True creates it), and that the connection's login, "
-    "platform and (on CEP) api_version are right",
-    429: "a lower requests_per_second in the connection keeps below the limit; for several tasks, with a pool",
+    404: "Check that the audience exists (create_if_missing=True creates it), and that the connection's login, "
+    "platform and (on CEP) api_version are right.",
+    413: "Lower chunk_size: the call is too large for Batch, or for a proxy in between.",
+    429: "Lower requests_per_second in the connection's extra, and limit several tasks with a pool.",
 }
 
-#: How much of a text from Batch is read, and how much of it an error repeats, in characters.
+#: How much of Batch's text is read, and how much of it an error quotes, in characters.
 _LONGEST_READ: Final = 4_000
 _LONGEST_MESSAGE: Final = 300
+_WITHHELD: Final = "Batch's text is withheld, as it quotes an id, an attribute or a tag, or may"
 
 
 def raise_for_status(response: Response, request: Request) -> None:
     """
-    Check that the status is 2xx: Batch's pages do not agree on which one.
+    Check that the status is 2xx: Batch's pages disagree on which one.
 
-    :raises BatchAPIError: if it is not, of the class that the status stands for.
+    :raises BatchAPIError: if it is not; the status selects the subclass.
     """
-    if response.status < 200:  # 103 and the like precede an answer
-        raise BatchProtocolError(f"{request.route}: answered {response.status}, which precedes an answer")
+    if response.status < 200:  # such as 103, which precedes the final answer
+        raise BatchProtocolError(f"{request.route}: answered {response.status}, which is not a final status")
     if not 200 <= response.status < 300:
         raise _api_error(response, request)
 
 
 def _api_error(response: Response, request: Request) -> BatchAPIError:
     code, number, message = _reason(response.body)
-    code = code and _redacted(code, request.private())
+    private = list(request.private())
+    reason = _shown(message, private)
+    if number not in ERROR_NAMES and (name := _shown(f"{code} {number}", private)) == _WITHHELD:
+        code, number, reason = None, None, name
+    code = code and one_line(code)[:_LONGEST_MESSAGE]
     error_name = " ".join(filter(None, (code, f"({number})" if number is not None else "")))
-    reason = _redacted(message, request.private())
-    retry_after = _retry_after(response)
-    parts = [
+    wait = retry_after(response)
+    facts = [
         f"{request.route}: answered {response.status}",
         error_name,
         reason if reason != code else "",
-        f"Batch asks to wait {retry_after:,.0f} s" if retry_after else "",
-        _remedy(response.status),
+        f"Batch requires a wait of {wait:,.0f} s" if wait else "",
     ]
+    what = "; ".join(filter(None, facts))
+    remedy = _remedy(response.status)
     error = _error_class(response.status)(
-        "; ".join(filter(None, parts)),
+        f"{what.rstrip('.')}. {remedy}" if remedy else what,
         status=response.status,
         code=code,
         number=number,
         route=request.route,
-        retry_after=retry_after,
+        retry_after=wait,
     )
-    # Batch documents no 408. A proxy sends it for a body that arrived too slowly; it does not judge the body.
-    error.retryable = error.retryable or response.status == 408
+    # Batch documents none of them. A proxy sends them for a body that arrived too slowly, for a connection that leads
+    # to another server, and for one too young: they do not judge the body.
+    error.retryable = error.retryable or response.status in (408, 421, 425)
     return error
 
 
@@ -88,16 +98,16 @@ def _error_class(status: int) -> type[BatchAPIError]:
 
 def _remedy(status: int) -> str:
     if 300 <= status < 400:
-        return "redirects are not followed, since the keys must not travel to another host; check the connection's host"
+        return "Check the connection's host: redirects are not followed, as the keys must not reach another host."
     return _REMEDIES.get(status, "")
 
 
 def _reason(body: bytes) -> tuple[str | None, int | None, str]:
     """
-    Return the error's name, number and text, as far as the body gives them.
+    Return the error's name, number and text, as far as the body has them.
 
-    Batch does not document the keys of this API's error body: those of the newer API and those that third parties
-    read are tried. A body that is not a JSON object leaves only the status.
+    Batch documents the fields of this body for CEP only. Those, and the ones that third parties read on MEP, are
+    accepted. A body that is not a JSON object leaves the status alone.
     """
     try:
         answer = json.loads(body)
@@ -114,7 +124,7 @@ def _reason(body: bytes) -> tuple[str | None, int | None, str]:
 
 
 def _named(code: object) -> tuple[str | None, int | None]:
-    """Return name and number of an error, given either; the number may be an integer or a text."""
+    """Return the name and number of an error from either of them; the number may be an int or a str."""
     if isinstance(code, str) and code.isascii() and code.isdigit() and len(code) < 10:
         code = int(code)
     if isinstance(code, int) and not isinstance(code, bool) and abs(code) < 10**9:
@@ -125,21 +135,15 @@ def _named(code: object) -> tuple[str | None, int | None]:
     return None, None
 
 
-def _redacted(message: str, private: Iterable[str]) -> str:
-    """Return *message* on one line, with every private text of the call replaced: Batch may quote what it rejects."""
-    text = one_line(message[:_LONGEST_READ])
-    texts = list(private)
-    forms = {form for one in texts for form in (one_line(one), json.dumps(one)[1:-1])}
-    for form in sorted((form for form in forms if form and form in text), key=len, reverse=True):
-        # An id of a letter or two would take every word with it that it is a part of.
-        text = re.sub(re.escape(form) if len(form) > 4 else rf"(?<!\w){re.escape(form)}(?!\w)", "…", text)
-    if len(message) > _LONGEST_READ:  # the end may be the beginning of an id, or of an attribute
-        text = text[: -max(map(len, texts), default=1)]
-    return text[:_LONGEST_MESSAGE]
+def _shown(text: str, private: list[str]) -> str:
+    """Return the beginning of Batch's *text* on one line, or that it is withheld."""
+    if private and (len(text) > _LONGEST_READ or quotes(text, private)):
+        return _WITHHELD
+    return one_line(text)[:_LONGEST_MESSAGE]
 
 
-def _retry_after(response: Response) -> float | None:
-    """Read Retry-After in seconds or as a date. Batch does not document the header; it is honoured where it is sent."""
+def retry_after(response: Response) -> float | None:
+    """Return Retry-After in seconds; it may be a date. Batch does not document the header, but a proxy may send it."""
     value = response.headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
         return float(value[:9])
@@ -150,7 +154,7 @@ def _retry_after(response: Response) -> float | None:
 
 
 def _now(response: Response) -> datetime:
-    """Return the time on the server's clock where the answer has it: the dates that it sends are on that clock."""
+    """Return the time on the server's clock, on which its dates are; on ours if the answer has none."""
     try:
         return _date(response.headers.get("date", ""))
     except (ValueError, OverflowError):
@@ -158,6 +162,6 @@ def _now(response: Response) -> datetime:
 
 
 def _date(value: str) -> datetime:
-    """Read a date in any of HTTP's three formats. One of them names no zone; all are in UTC (RFC 9110, 5.6.7)."""
+    """Read a date in one of HTTP's three formats. One has no time zone; all are in UTC (RFC 9110, 5.6.7)."""
     date = parsedate_to_datetime(value)
     return date if date.tzinfo else date.replace(tzinfo=UTC)

@@ -8,10 +8,10 @@ from typing import Final
 
 from airflow_provider_batch.exceptions import InvalidMemberError
 
-#: What a source calls a position, such as ``ids.csv, line 17``.
+#: Returns a source's name for a position, such as ``ids.csv, line 17``.
 Place = Callable[[int], str]
 
-#: How many rejected values are named in a result. The others are only counted.
+#: How many rejections a result lists. The others are only counted.
 NAMED_REJECTIONS: Final = 10
 
 
@@ -29,7 +29,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that a source cannot read. It takes the value's place, so that the check of ids rejects it by position."""
+    """A row that a source cannot read. It stands in the value's place, so that it is rejected by its position."""
 
     reason: str
 
@@ -37,11 +37,12 @@ class BadRow:
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """
-    One value that is rejected: where it stands and why, never what it is.
+    One rejected value: its place and the reason, never the value.
 
-    :param argument: the argument it was given in, such as ``add_ids``.
+    :param argument: the argument it was passed in, such as ``add_ids``.
     :param position: counted from 0 within that argument.
-    :param place: what its source calls that position; empty for a plain list.
+    :param reason: what is wrong and what to do, a sentence each.
+    :param place: the source's name for the position; empty for a plain list.
     """
 
     argument: str
@@ -54,15 +55,16 @@ class Rejection:
         """The argument, the position and the source's place as one text."""
         return f"{self.argument}[{self.position}]" + (f" ({self.place})" if self.place else "")
 
-    def error(self, audience_name: str) -> InvalidMemberError:
-        """Return the error to raise where such a value must not be skipped."""
+    def error(self, audience_name: str, remedy: str = "") -> InvalidMemberError:
+        """Return the error that reports the value; *remedy* is a sentence that follows the reason."""
+        message = f"{audience_name}: {self.where}: {self.reason}"
         return InvalidMemberError(
-            f"{audience_name}: {self.where}: {self.reason}",
+            f"{message.rstrip('.')}. {remedy}" if remedy else message,
             argument=self.argument,
             position=self.position,
             reason=self.reason,
         )
 
 
-#: Called with each rejected value: the rejection, and the value itself for a file that its owner asked for.
+#: Called with each rejection and its value, which a file of rejected rows needs.
 OnRejection = Callable[[Rejection, object], None]

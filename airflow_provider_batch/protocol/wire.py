@@ -1,4 +1,4 @@
-"""What goes over the wire and back, as plain values: without host, keys or identity headers."""
+"""Requests and responses as plain values, without host, keys and identity headers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ class Request:
     """
     One call.
 
-    :param path: still has ``{api_key}`` in the place of the app's key.
-    :param private: yields every private text in the body, such as ids. It is called only when an error body has to be
-        redacted, since most calls succeed.
-    :param audience_name: the audience the call is about, wherever its name stands in the call.
+    :param path: has ``{api_key}`` in place of the app's key.
+    :param private: returns every private text in the body, such as ids. It is called only to redact an error: most
+        calls succeed.
+    :param audience_name: the audience of the call, wherever its name stands in it.
     """
 
     method: str
@@ -28,16 +28,16 @@ class Request:
 
     @property
     def route(self) -> str:
-        """Method and path, which may be logged: the key is not in it."""
+        """Method and path. It may be logged, as the key is not in it."""
         return f"{self.method} {self.path}"
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
     """
-    Any answer of the server.
+    Any answer of a server.
 
-    :param headers: names are in lower case.
+    :param headers: with names in lower case.
     :param body: cut at the transport's limit.
     :param received_at: seconds since the epoch, for a ``Retry-After`` that is a date.
     """
@@ -53,8 +53,8 @@ class Sleep:
     """
     A wait.
 
-    :param everyone: nobody else of the same task should send in the meantime either.
-    :param retries: the error after which a call will be tried again.
+    :param everyone: whether all other calls to the same app wait as well.
+    :param retries: the error after which a call is attempted again; None for any other wait.
     """
 
     seconds: float

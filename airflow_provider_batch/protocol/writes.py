@@ -1,8 +1,8 @@
 """
-What one push is made of, whichever resource of the API it is about: parcels out, receipts back.
+The parts of a push, for any resource of the API: parcels out, receipts back.
 
-A push keeps many calls in flight and knows nothing of what they hold. A resource hands it a :class:`Writes`, which
-says how a chunk becomes a call and what Batch's answer to that call means.
+A push keeps many calls in flight and does not know what they hold. A resource passes it a :class:`Writes`, which
+defines how a chunk becomes a call and what Batch's answer means.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Parcel(Generic[C]):
     A chunk, encoded once and ready to send.
 
     :param fingerprint: a digest of this parcel and all parcels before it, so that a push whose first parcels have
-        changed is never mistaken for the one that was interrupted.
+        changed is never mistaken for an interrupted one.
     """
 
     chunk: C = field(repr=False)
@@ -83,7 +83,7 @@ class Writes(Protocol[C]):
 
     @property
     def patience(self) -> Patience:
-        """How long that is waited for."""
+        """How long to wait for that."""
 
     def encode(self, chunk: C) -> Request:
         """Return the call that sends *chunk*."""

@@ -1,1 +1,1 @@
-"""Many calls in flight: parcels in, receipts out. Nothing here knows Airflow, or what a member of an audience is."""
+"""Many calls in flight: parcels in, receipts out. Nothing here depends on Airflow or on what a parcel holds."""

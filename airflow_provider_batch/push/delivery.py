@@ -2,13 +2,12 @@
 Many calls at once: a bounded window of parcels in flight, and receipts in the order of the parcels.
 
 What is kept true: receipts come in the order of the parcels, whichever call ends first, because the journal notes a
-prefix, and a prefix is what a later try can recognise. At most *max_concurrency* calls are in flight, and as many
-parcels are held ready for the connections that come free: encoding the next chunk takes place while others are on the
-wire, and memory stays at twice the window however slow Batch is. One call that takes long does not hold the others up
-(its successors' receipts wait, not their calls).
+prefix, and a later try can recognise nothing but a prefix. At most *max_concurrency* calls are in flight, and as many
+parcels wait for the connections that come free: the next chunk is encoded while others are on the wire, and memory
+stays at twice the window however slow Batch is. A slow call does not delay the calls after it, only their receipts.
 
-An executor's ``map`` would not do: it reads its whole input at once. Nor would groups of calls, each of which waits
-for its slowest.
+An executor's ``map`` does not fit: it reads its whole input at once. Nor do groups of calls: each would wait for its
+slowest.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, TypeAlias
 
-from airflow_provider_batch.exceptions import BatchError, PushStoppedError, chunk_count
+from airflow_provider_batch.exceptions import BatchError, PushStoppedError, counted
 from airflow_provider_batch.protocol.writes import Parcel, Receipt
 
 AnyParcel: TypeAlias = Parcel[Any]
@@ -31,13 +30,15 @@ def deliver(
     *,
     max_concurrency: int,
     stopped: threading.Event,
+    interrupt: Callable[[], object] = lambda: None,
 ) -> Generator[Receipt, None, None]:
     """
     Send every parcel and yield the receipts in the order of the parcels.
 
-    At the first call that fails for good nothing more is started, and *stopped* is set, so that calls under way finish
-    but none waits for another attempt. If *parcels* itself raises, those before are sent. Either error reports how many
-    chunks Batch had accepted.
+    After the first call that fails for good no call is started, and *stopped* is set: calls in flight finish, but none
+    waits for another attempt. If *parcels* itself raises, the parcels before are sent. Either error has the number of
+    chunks that Batch had accepted. What is not an Exception, such as Airflow's timeout of a task, must not wait for the
+    calls in flight: *interrupt* has to end them.
     """
     outcome = _Outcome()
 
@@ -47,7 +48,7 @@ def deliver(
         try:
             receipt = send(parcel)
         except BaseException as error:
-            # Set here, and not where the future is read: this very thread takes the next parcel at once.
+            # Set here, and not where the future is read: this thread takes the next parcel at once.
             outcome.failed(error)
             stopped.set()
             raise
@@ -60,16 +61,18 @@ def deliver(
                 yield from _in_order(
                     iter(parcels), lambda parcel: executor.submit(guarded, parcel), 2 * max_concurrency
                 )
-            except BaseException:
+            except BaseException as error:
                 stopped.set()
+                if not isinstance(error, Exception):
+                    interrupt()
                 executor.shutdown(cancel_futures=True)
                 raise
     except Exception as error:
         cause = outcome.first_failure or error
         if isinstance(cause, BatchError):
             cause.accepted_chunks = outcome.accepted
-        else:  # an error of a generator of ids, of any kind
-            cause.add_note(f"Batch had accepted {chunk_count(outcome.accepted)} of this push before")
+        elif outcome.accepted:  # an error of a generator of ids, of any kind
+            cause.add_note(f"Batch had accepted {counted(outcome.accepted, 'chunk')} of this push before")
         if cause is error:
             raise
         raise cause from None
@@ -78,34 +81,34 @@ def deliver(
 def _in_order(
     parcels: Iterator[AnyParcel], submit: Callable[[AnyParcel], Future[Receipt]], window: int
 ) -> Iterator[Receipt]:
-    flying: set[Future[Receipt]] = set()
-    turns: deque[int] = deque()
-    early: dict[int, Receipt] = {}
+    in_flight: set[Future[Receipt]] = set()
+    numbers: deque[int] = deque()
+    receipts: dict[int, Receipt] = {}
     while True:
         try:
-            while len(flying) < window and (parcel := next(parcels, None)) is not None:
-                turns.append(parcel.number)
-                flying.add(submit(parcel))
+            while len(in_flight) < window and (parcel := next(parcels, None)) is not None:
+                numbers.append(parcel.number)
+                in_flight.add(submit(parcel))
         except Exception:
-            wait(flying)  # the parcels before are fine
+            wait(in_flight)  # the parcels before are valid
             raise
-        if not flying:
+        if not in_flight:
             return
-        landed, flying = wait(flying, return_when=FIRST_COMPLETED)
-        accepted = (future.result() for future in landed if future.exception() is None)
-        early.update((receipt.number, receipt) for receipt in accepted)
-        while turns and turns[0] in early:
-            yield early.pop(turns.popleft())
-        for future in landed:
-            future.result()  # raises what failed, after the receipts before it were yielded
+        finished, in_flight = wait(in_flight, return_when=FIRST_COMPLETED)
+        accepted = (future.result() for future in finished if future.exception() is None)
+        receipts.update((receipt.number, receipt) for receipt in accepted)
+        while numbers and numbers[0] in receipts:
+            yield receipts.pop(numbers.popleft())
+        for future in finished:
+            future.result()  # raises the error of a failed call, once the receipts before it were yielded
 
 
 class _Outcome:
-    """How the calls of one delivery ended, counted by its threads."""
+    """The results of one delivery's calls, as its threads report them."""
 
     def __init__(self) -> None:
         self.accepted = 0
-        #: The one that stopped the others.
+        #: The error that stopped the other calls.
         self.first_failure: BaseException | None = None
         self._lock = threading.Lock()
 

@@ -1,4 +1,4 @@
-"""The line to Batch that one piece of work goes over."""
+"""An open line to Batch, for one piece of work."""
 
 from __future__ import annotations
 
@@ -20,23 +20,29 @@ R = TypeVar("R")
 @dataclass(frozen=True, slots=True)
 class Line:
     """
-    A connection's settings, an open transport, and a log: whoever holds the line can ask Batch, and wait for it.
-
-    :param log: a logger, such as a hook's.
+    A connection's settings, an open transport, and a logger such as a hook's: all that it takes to run flows.
     """
 
     settings: Settings
     transport: BlockingTransport
     log: Any
 
+    def check(self) -> None:
+        """
+        Do nothing, unless the work was stopped.
+
+        :raises PushStoppedError: if it was.
+        """
+        self.transport.check()
+
     def ask(self, flow: Flow[R]) -> R:
         """
-        Have a conversation to its end.
+        Run *flow* to its end and return its value.
 
         :raises PushStoppedError: if the work was stopped.
         """
         return run(flow, self.transport.perform)
 
     def wait(self, flow: Callable[[Polling], Flow[R]], patience: Patience) -> R:
-        """Have a conversation that asks again and again, from now on and for as long as *patience* allows."""
+        """Run a flow that polls, from now on and for as long as *patience* allows."""
         return self.ask(flow(self.settings.polling(patience, time.monotonic)))

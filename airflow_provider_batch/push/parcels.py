@@ -1,14 +1,13 @@
 """
 Chunks -> parcels, and which of them an earlier try has delivered.
 
-A try that dies leaves a note of how far it came (:class:`Journal`): one token for each chunk that Batch accepted, and a
-fingerprint. The next try makes its parcels anew and compares. What is kept true: a chunk counts as delivered only if it
-and every chunk before it are, byte for byte, what was sent. So the fingerprint is a running digest over the app, the
-routes and the bodies, and one comparison, at the last noted parcel, answers for all of them. A number of chunks alone
-would not do: a source may return other rows, or the same ones in another order. Nor would a digest of each chunk: a
-repeated or missing chunk in the middle would go unnoticed.
-
-The note holds digests and tokens, neither ids nor keys.
+A try that dies leaves a :class:`Journal`: one token for each chunk that Batch accepted, and a fingerprint. The next try
+makes its parcels anew and compares. What comes between two tries is the journal's concern: it must not return what
+somebody may have undone. What is kept true: a chunk counts as delivered only if it and every chunk before it
+are, byte for byte, what was sent. So the fingerprint is a running digest over the app, the routes and the bodies, and
+one comparison, at the last noted parcel, covers all of them. The number of chunks alone is not enough: a source may
+return other rows, or the same ones in another order. Nor is a digest of each chunk alone: a repeated or missing chunk
+in the middle would go unnoticed.
 """
 
 from __future__ import annotations
@@ -33,26 +32,30 @@ class Delivered:
 
 
 class Journal(Protocol):
-    """Where one push notes what was accepted. It holds digests and tokens, neither ids nor keys."""
+    """
+    Where one push notes what Batch accepted: digests and tokens, neither ids nor keys.
+
+    No method raises: a note that is lost costs a repetition, an error would cost the push.
+    """
 
     def read(self) -> Delivered | None:
-        """Return what an earlier try of the same push noted last."""
+        """Return what the try before noted last, if nobody else may have written to the audience in between."""
 
     def note(self, receipt: Receipt) -> None:
-        """Note that the next chunk in order was accepted; number 1 begins anew."""
+        """Note that the next chunk in order was accepted; number 1 starts over."""
 
     def close(self) -> None:
-        """Keep all that was noted: the try ends, well or badly."""
+        """Save all that was noted: the try ends, whether it succeeded or not."""
 
     def clear(self) -> None:
-        """Forget all that was noted."""
+        """Delete all that was noted."""
 
 
 def pack(chunks: Iterable[C], writes: Writes[C], recipient: str | None) -> Iterator[Parcel[C]]:
     """
     Encode each of *chunks*, once.
 
-    :param recipient: a digest of the app that they go to; None if nobody needs fingerprints.
+    :param recipient: a digest of the app that they go to; None if fingerprints are not needed.
     """
     content = hashlib.sha256((recipient or "").encode())
     for chunk in chunks:
@@ -69,8 +72,8 @@ def resumed(
     """
     Return the parcels that are still to be sent, and the receipts of those that an earlier try delivered.
 
-    If the first parcels are not the ones that were delivered, all are to be sent. The note is dropped before: once
-    anything else has been sent, what was delivered no longer counts, and the journal may never hear of it.
+    If the first parcels are not the ones that were delivered, all are still to be sent. The journal is cleared before:
+    once other parcels are sent, what was delivered no longer counts, and this try may die before it notes anything.
     """
     to_send = parcels()
     delivered = journal.read() if journal is not None else None

@@ -1,4 +1,4 @@
-"""How far a push is: counted for every receipt, logged every few seconds."""
+"""The progress of a push: counted for every receipt, logged every few seconds."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from airflow_provider_batch.exceptions import counted
 from airflow_provider_batch.protocol.rows import Rejection
 from airflow_provider_batch.protocol.writes import Receipt, Sent
 
-#: Seconds between two lines of the log.
-_EVERY: Final = 5.0
+#: Seconds between two log messages.
+_INTERVAL: Final = 5.0
 
 
 class Progress:
     """
-    Counts receipts, and logs the first one and then one every few seconds. The last is left to the summary.
+    Counts receipts, and logs the first one and then one every few seconds. The summary reports the last one.
 
-    :param name: what the log calls the recipient.
-    :param total: how many records there are at most, where that is known.
+    :param name: the recipient's name in the log.
+    :param total: the most records that there are, if that is known.
     """
 
     def __init__(self, log: Any, name: str, total: int | None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -36,7 +37,7 @@ class Progress:
         self._silent_until = self._started
 
     def count(self, receipt: Receipt) -> None:
-        """Count *receipt*, and log the progress if it is time to."""
+        """Count *receipt*, and log the progress if the last message is old enough."""
         self._tokens += receipt.indexing_tokens
         self._added += receipt.added
         self._removed += receipt.removed
@@ -46,7 +47,7 @@ class Progress:
             self._earlier += receipt.added + receipt.removed
         now = self._clock()
         if now >= self._silent_until and self._added + self._removed != self._total:
-            self._silent_until = now + _EVERY
+            self._silent_until = now + _INTERVAL
             self._log.info("%s: chunk %d accepted; %s", self._name, receipt.number, self._so_far())
 
     def sent(self, planned_calls: int | None = None) -> Sent:
@@ -64,4 +65,5 @@ class Progress:
     def _so_far(self) -> str:
         sent = self._added + self._removed
         share = f" of {self._total:,} ({sent / self._total:.0%})" if self._total else ""
-        return f"{sent:,} ids{share}, {(sent - self._earlier) / max(self._clock() - self._started, 0.001):,.0f} ids/s"
+        speed = (sent - self._earlier) / max(self._clock() - self._started, 0.001)
+        return f"{counted(sent, 'id')}{share}, {speed:,.0f} ids/s"

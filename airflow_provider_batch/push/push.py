@@ -9,7 +9,7 @@ from functools import partial
 from itertools import chain, islice
 from typing import Generic
 
-from airflow_provider_batch.exceptions import BatchError, chunk_count
+from airflow_provider_batch.exceptions import BatchError, counted
 from airflow_provider_batch.protocol.writes import C, OnReceipt, Parcel, Receipt, Sent, Writes
 from airflow_provider_batch.push.delivery import deliver
 from airflow_provider_batch.push.line import Line
@@ -22,9 +22,9 @@ class Push(Generic[C]):
     """
     Sends the chunks of one task over one line.
 
-    :param writes: what a chunk is, and how it is sent.
-    :param name: what the log calls the recipient.
-    :param max_concurrency: calls in flight.
+    :param writes: how a chunk is encoded and sent.
+    :param name: the recipient's name in the log.
+    :param max_concurrency: the most calls in flight.
     """
 
     line: Line
@@ -42,16 +42,16 @@ class Push(Generic[C]):
         on_receipt: OnReceipt | None = None,
     ) -> Sent:
         """
-        Send all *chunks* but those that *journal* notes as delivered.
+        Send all *chunks* except those that *journal* has as delivered.
 
-        :param chunks: read a second time from the start if *journal* notes others.
-        :param total: how many records there are at most, where that is known.
-        :param series: distinguishes pushes of the same chunks where one must not count for the other.
+        :param chunks: read again from the start if *journal* has others.
+        :param total: the most records that there are, if that is known.
+        :param series: part of the fingerprints, for pushes of the same chunks that must not count for each other.
         :param on_receipt: called with each receipt, in the order of the chunks.
         """
         progress = Progress(self.line.log, self.name, total)
         recipient = self.line.settings.credentials.digest + series if journal is not None else None
-        # Closed whatever is raised: an error on its way up holds the generator, whose threads would go on sending.
+        # Closed at any error: a traceback would keep the generator alive, and its threads would go on sending.
         with closing(self._receipts(partial(pack, chunks, self.writes, recipient), journal)) as receipts:
             for receipt in receipts:
                 progress.count(receipt)
@@ -62,17 +62,17 @@ class Push(Generic[C]):
     def _receipts(self, parcels: Parcels[C], journal: Journal | None) -> Generator[Receipt, None, None]:
         to_send, earlier = resumed(parcels, self.writes.recall, journal)
         if earlier:
-            self.line.log.info("%s: an earlier try sent %s; they are skipped", self.name, chunk_count(len(earlier)))
+            self.line.log.info("%s: skipped %s that an earlier try sent", self.name, counted(len(earlier), "chunk"))
         yield from earlier
         accepted = len(earlier)
-        unbroken = True
+        is_prefix = True
 
         def send(parcels: Iterable[Parcel[C]]) -> Iterator[Receipt]:
-            nonlocal unbroken
+            nonlocal is_prefix
             for receipt in self._deliver(parcels):
-                # A chunk that went in parts is sent, and searched, again by the next try; so is all that follows it.
-                unbroken = unbroken and receipt.whole
-                if journal is not None and unbroken:
+                # The journal has one token a chunk: a chunk that went in parts, and all after it, the next try repeats.
+                is_prefix = is_prefix and receipt.whole
+                if journal is not None and is_prefix:
                     journal.note(receipt)
                 yield receipt
 
@@ -99,16 +99,22 @@ class Push(Generic[C]):
             self.line.log.warning("%s: %s", self.name, warning)
 
     def _deliver(self, parcels: Iterable[Parcel[C]]) -> Iterator[Receipt]:
-        stopped = self.line.transport.stopped
-        return deliver(parcels, self._send_parcel, max_concurrency=self.max_concurrency, stopped=stopped)
+        transport = self.line.transport
+        return deliver(
+            parcels,
+            self._send_parcel,
+            max_concurrency=self.max_concurrency,
+            stopped=transport.stopped,
+            interrupt=transport.interrupt,
+        )
 
     def _send_parcel(self, parcel: Parcel[C]) -> Receipt:
         return self.line.ask(self.writes.send(parcel, self.line.settings.backoff))
 
 
 def digest(chunks: Iterable[C], writes: Writes[C]) -> str:
-    """Return a digest of all that a push of *chunks* would send."""
+    """Return a digest of everything that a push of *chunks* would send."""
     parcel = None
-    for parcel in pack(chunks, writes, ""):  # noqa: B007 - the last one's fingerprint is that of all
+    for parcel in pack(chunks, writes, ""):  # noqa: B007 - the last fingerprint covers all parcels
         pass
     return parcel.fingerprint if parcel else ""

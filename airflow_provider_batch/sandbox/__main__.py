@@ -16,7 +16,7 @@ from functools import partial
 from typing import TypeVar
 
 from airflow_provider_batch.sandbox.api import CEP_DEFAULT_VERSION
-from airflow_provider_batch.sandbox.names import parse_audience
+from airflow_provider_batch.sandbox.names import ALL_TYPES, parse_audience
 from airflow_provider_batch.sandbox.routes import CEP_VERSION
 from airflow_provider_batch.sandbox.server import HOST, Sandbox
 
@@ -43,8 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ImportError as exc:
         sys.exit(str(exc))
     except OSError as exc:
-        reason = os.strerror(exc.errno or 0)
-        sys.exit(f"cannot listen on {HOST}:{sandbox.port}: {reason}. Choose another port with --port.")
+        sys.exit(f"cannot listen on {HOST}:{sandbox.port}: {os.strerror(exc.errno or 0)}. Choose another with --port.")
     try:
         print(_greeting(sandbox, *(settings[name] for name in DEFAULTS)), flush=True)
         threading.Event().wait()
@@ -73,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     share = _checked(float, lambda number: 0 <= number <= 1, "a number from 0 to 1")
     rate = _checked(float, lambda number: 0 < number < math.inf, "a number above 0")
     key = _checked(str, re.compile(r"[A-Za-z0-9_-]+").fullmatch, "a key of letters, digits, _ and -")
+    audience = _checked(str, parse_audience, f"a name, or a name and a type such as vip:{'|'.join(sorted(ALL_TYPES))}")
     version = _checked(str, CEP_VERSION.fullmatch, f"a version such as {CEP_DEFAULT_VERSION}, or {ANY_VERSION}")
     add = parser.add_argument
     repeatable = partial(add, action="append")
@@ -84,14 +84,12 @@ def _parser() -> argparse.ArgumentParser:
     repeatable(
         "--audience",
         dest="audiences",
-        type=_audience,
+        type=audience,
         metavar="NAME[:TYPE]",
         help="exists from the start (default: vip); custom_ids in all apps and projects, other types in all apps",
     )
-    repeatable("--app", dest="apps", type=key, metavar="KEY", help="key of an app (default: sandbox-app-key)")
-    repeatable(
-        "--project", dest="projects", type=key, metavar="KEY", help="key of a project (default: project_sandbox)"
-    )
+    repeatable("--app", dest="apps", type=key, metavar="KEY", help="of an app (default: sandbox-app-key)")
+    repeatable("--project", dest="projects", type=key, metavar="KEY", help="of a project (default: project_sandbox)")
     add(
         "--api-version",
         type=lambda text: None if text == ANY_VERSION else version(text),
@@ -99,13 +97,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="2.N",
         help=f"the one 2.x version that exists, or {ANY_VERSION} (default: %(default)s)",
     )
-    add(
-        "--cep-requests-per-second",
-        dest="requests_per_second",
-        type=rate,
-        metavar="N",
-        help="limit for each project; further requests get a 429 (default: no limit)",
-    )
+    add("--requests-per-second", type=rate, metavar="N", help="limit for each app and project (default: no limit)")
+    add("--rate-limit-wait", type=seconds, default=0.0, metavar="SECONDS", help="how long a 429 is followed by others")
     return parser
 
 
@@ -119,14 +112,6 @@ def _checked(convert: Callable[[str], V], allowed: Callable[[V], object], wanted
         raise argparse.ArgumentTypeError(f"must be {wanted}")
 
     return read
-
-
-def _audience(text: str) -> str:
-    try:
-        name, audience_type = parse_audience(text)
-    except ValueError as exc:
-        raise argparse.ArgumentTypeError(str(exc)) from None
-    return name if audience_type == "custom_ids" else f"{name}:{audience_type}"
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from airflow_provider_batch.sandbox import cep, mep
-from airflow_provider_batch.sandbox.errors import CEP_ERRORS, ApiError, ErrorFormat, ErrorKeys, Rejected, mep_errors
+from airflow_provider_batch.sandbox.errors import CEP_ERRORS, ApiError, ErrorFormat, ErrorKeys, Rejected
 from airflow_provider_batch.sandbox.rate import RateLimit
 from airflow_provider_batch.sandbox.request import ApiRequest, Operation
 from airflow_provider_batch.sandbox.routes import Platform, Route, route_of
@@ -19,13 +19,14 @@ CEP_DEFAULT_VERSION = "2.11"
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
-    """One HTTP response; *adds* and *removes* count the elements of a valid request, for the record of calls."""
+    """One HTTP response; for the record of calls, the elements of a valid request and the *reason* of a rejection."""
 
     status: int
     content: bytes
     headers: Mapping[str, str]
     adds: int = 0
     removes: int = 0
+    reason: str = ""
 
 
 @dataclass(frozen=True, repr=False)
@@ -35,7 +36,7 @@ class Api:
 
     :param error_keys: the keys of code and message in an error body of 1.0 and 1.1.
     :param api_version: the one version of 2.x that exists; None if all versions exist.
-    :param rate_limit: the limit for each project of 2.x; None for no limit.
+    :param rate_limit: the limit for each app and project; None for no limit.
     """
 
     state: State
@@ -46,46 +47,41 @@ class Api:
 
     def error_format(self, platform: Platform) -> ErrorFormat:
         """Return the form in which *platform* sends its errors."""
-        return CEP_ERRORS if platform == "cep" else mep_errors(self.error_keys)
+        return CEP_ERRORS if platform == "cep" else ErrorFormat(self.error_keys, numbered=True)
 
-    def respond(self, request: ApiRequest, *, perform: bool = True) -> ApiResponse:
-        """Return the response to *request*; without *perform* the request is checked but changes nothing."""
+    def respond(self, request: ApiRequest, *, perform: bool = True, late: float = 0.0) -> ApiResponse:
+        """Return the response to *request*; it writes only with *perform*, and is applied *late* seconds later."""
         route = route_of(request)
         adds = removes = 0
         try:
             operation = self._read(request, route)
             adds, removes = operation.adds, operation.removes
+            self.state.late = late
             body = operation.perform(self.state) if perform else None
             return ApiResponse(operation.status, json.dumps(body or {}).encode(), JSON_HEADERS, adds, removes)
         except Rejected as rejection:
             status, content = self.error_format(route.platform).encode(rejection.error, rejection.reason)
-            return ApiResponse(status, content, JSON_HEADERS, adds, removes)
+            return ApiResponse(status, content, JSON_HEADERS, adds, removes, rejection.reason)
 
     def _read(self, request: ApiRequest, route: Route) -> Operation:
         # Undocumented: which error comes first. The sandbox checks route, keys, rate, parameters, then audience.
         if route.verb is None:
             raise Rejected(ApiError.ROUTE_NOT_FOUND, "the route does not exist")
-        if route.platform == "mep":
-            self._check_app(request, route)
-            return mep.read(request, route)
-        if self.api_version not in {None, route.version}:
+        if route.platform == "cep" and self.api_version not in {None, route.version}:
             raise Rejected(ApiError.ROUTE_NOT_FOUND, "the version of the API does not exist")
-        self._check_project(request, route)
+        self._check_keys(request, route)
         if self.rate_limit and not self.rate_limit.admits(route.key):
-            raise Rejected(ApiError.TOO_MANY_REQUESTS, "the project exceeds its rate limit")
-        return cep.read(request, route)
+            raise Rejected(ApiError.TOO_MANY_REQUESTS, "the app or project exceeds its rate limit, or did not wait")
+        return mep.read(request, route) if route.platform == "mep" else cep.read(request, route)
 
-    def _check_app(self, request: ApiRequest, route: Route) -> None:
-        if request.headers.get("x-authorization") != self.rest_api_key:
-            raise Rejected(ApiError.AUTHENTICATION_INVALID, "X-Authorization is missing or wrong")
-        if route.key not in self.state.apps:
-            # Undocumented: the error for an unknown app key.
-            raise Rejected(ApiError.AUTHENTICATION_INVALID, "the app key in the path is unknown")
-
-    def _check_project(self, request: ApiRequest, route: Route) -> None:
-        if request.headers.get("authorization") != f"Bearer {self.rest_api_key}":
-            raise Rejected(ApiError.AUTHENTICATION_INVALID, "Authorization is missing or wrong")
-        if route.key not in self.state.projects:
+    def _check_keys(self, request: ApiRequest, route: Route) -> None:
+        if route.platform == "mep":
+            header, scheme, known, named = "X-Authorization", "", self.state.apps, "the app key in the path"
+        else:
+            header, scheme, known, named = "Authorization", "Bearer ", self.state.projects, "X-Batch-Project"
+        if request.headers.get(header.lower()) != scheme + self.rest_api_key:
+            raise Rejected(ApiError.AUTHENTICATION_INVALID, f"{header} is missing or wrong")
+        if route.key not in known:
             # The 2.x pages document this error for a key that is not valid for the project.
-            # Undocumented: the error for a missing or unknown project.
-            raise Rejected(ApiError.AUTHENTICATION_INVALID, "X-Batch-Project is missing or unknown")
+            # Undocumented: the error for a missing or unknown project, and for an unknown app key.
+            raise Rejected(ApiError.AUTHENTICATION_INVALID, f"{named} is missing or unknown")

@@ -62,7 +62,7 @@ class Change:
             members.pop(member, None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Write:
     """One accepted write: its position among the writes of its audience, and when it is applied, in Unix seconds."""
 
@@ -92,6 +92,7 @@ class Audience:
     # Undocumented: how long an indexing token is valid. In the sandbox it is valid as long as its audience exists.
     writes: dict[str, Write] = field(default_factory=dict)
     last_replace: int = 0
+    due: float = 0.0  # of the latest write, before it was made late
 
     def apply_due(self, now: float) -> Audience:
         """Apply the pending writes that are due by *now*, in the order of their due times, and return the audience."""

@@ -17,6 +17,7 @@ class Call:
 
     :param route: the path, with ``{api_key}`` in place of the app's key.
     :param status: the HTTP status; None if a fault broke the connection instead.
+    :param reason: why the API rejected the request, without keys and ids; empty if a fault replaced its response.
     :param adds: how many elements add an id, even if a fault prevents the write; 0 if the request is malformed. The
         same holds for *removes*.
     :param at: when it was recorded, in Unix seconds.
@@ -28,6 +29,7 @@ class Call:
     method: str
     route: str
     status: int | None
+    reason: str
     adds: int
     removes: int
     seconds: float

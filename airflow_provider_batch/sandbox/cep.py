@@ -8,12 +8,11 @@ Only the first part of each page was read.
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from airflow_provider_batch.sandbox import parameters
@@ -144,14 +143,11 @@ def _cursor(number: int) -> str:
 
 
 def _number_in(cursor: str) -> int:
-    try:
-        number = re.fullmatch(rb"below ([0-9]{1,9})", base64.urlsafe_b64decode(cursor.encode()))
-    except (ValueError, binascii.Error):
-        number = None
-    if number is None:
-        # Undocumented: the error for a cursor that no page returned.
-        raise malformed("from must be the next_from of an earlier page")
-    return int(number[1])
+    with suppress(ValueError):
+        if number := re.fullmatch(rb"below ([0-9]{1,9})", base64.urlsafe_b64decode(cursor.encode())):
+            return int(number[1])
+    # Undocumented: the error for a cursor that no page returned.
+    raise malformed("from must be the next_from of an earlier page")
 
 
 def _encoded(view: AudienceFacts) -> dict[str, object]:

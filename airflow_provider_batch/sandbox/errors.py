@@ -21,10 +21,10 @@ class ApiError(Enum):
     MALFORMED_JSON_BODY = (400, 32)
     SERVER_ERROR = (500, 1)
     MAINTENANCE_ERROR = (503, 2)
-    # Of the audience pages, only those of 2.x list this status. They give no number.
-    TOO_MANY_REQUESTS = (429, None)
+    # Of the audience pages, only those of 2.x list it; the number: https://doc.batch.com/developer/api/mep/campaigns/get
+    TOO_MANY_REQUESTS = (429, 60)
 
-    def __init__(self, status: int, number: int | None) -> None:
+    def __init__(self, status: int, number: int) -> None:
         self.status = status
         self.number = number
 
@@ -35,13 +35,13 @@ class ErrorFormat:
     The form in which one platform sends its errors.
 
     :param keys: the keys of code and message in the body.
-    :param numbered: whether the code is the error's number and not its name.
+    :param numbered: whether the code is the error's number, not its name. Undocumented for 1.0 and 1.1, as the keys.
     :param listed: the errors that the platform's pages list.
     """
 
     keys: ErrorKeys
     numbered: bool
-    listed: Collection[ApiError]
+    listed: Collection[ApiError] = tuple(ApiError)
 
     def encode(self, error: ApiError, reason: str = "") -> tuple[int, bytes]:
         """Return the HTTP status and the body; an error that is not listed is sent as `MALFORMED_PARAMETER`."""
@@ -53,13 +53,6 @@ class ErrorFormat:
     def with_status(self, status: int) -> ApiError | None:
         """Return the first listed error with *status*, or None."""
         return next((error for error in self.listed if error.status == status), None)
-
-
-def mep_errors(keys: ErrorKeys) -> ErrorFormat:
-    """Return the format of 1.0 and 1.1 with these *keys*."""
-    # Undocumented: the keys of an error body, and whether the code is a number or a name. The sandbox sends numbers.
-    listed = tuple(error for error in ApiError if error is not ApiError.TOO_MANY_REQUESTS)
-    return ErrorFormat(keys, numbered=True, listed=listed)
 
 
 # https://doc.batch.com/developer/api/cep/audiences/list documents the keys; each page lists its statuses, never a 403.

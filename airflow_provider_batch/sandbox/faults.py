@@ -26,6 +26,8 @@ class Fault:
     :param after_write: whether the call still writes with *status* or *reset*; without them it always writes.
     :param reset: break the TCP connection instead of sending a response.
     :param cut_body: announce the whole body, send half of it and close the connection.
+    :param late: seconds added to the indexing delay of this write alone, so that later writes are applied before it;
+        `math.inf` to wait for `Sandbox.apply_pending`.
     :param stall: seconds between the write and the response, so that a client that gives up cannot know the outcome.
     """
 
@@ -36,6 +38,7 @@ class Fault:
     reset: bool = False
     cut_body: bool = False
     stall: float = 0.0
+    late: float = 0.0
 
     def __post_init__(self) -> None:
         if self.status is None and (self.headers or self.body is not None):
@@ -49,9 +52,9 @@ class Fault:
     def apply_to(self, response: ApiResponse, error_format: ErrorFormat) -> ApiResponse:
         """Return the response that takes the place of *response*."""
         if self.status is None:
-            return response
+            return replace(response, reason="") if self.reset else response
         content, headers = self._content(self.status, error_format)
-        return replace(response, status=self.status, content=content, headers={**headers, **self.headers})
+        return replace(response, status=self.status, content=content, headers={**headers, **self.headers}, reason="")
 
     def _content(self, status: int, error_format: ErrorFormat) -> tuple[bytes, Mapping[str, str]]:
         match self.body:
@@ -67,7 +70,7 @@ class Fault:
 
 
 _PROXY_PAGE = "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
-# Undocumented: 502, Retry-After, HTML, and 429 on the audience routes of 1.0 and 1.1. Any proxy can send them.
+# Undocumented: 502, Retry-After and HTML. Any proxy can send them.
 ANY_CALL = (
     Fault(500),
     Fault(502, body=_PROXY_PAGE),

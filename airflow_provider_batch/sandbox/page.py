@@ -1,44 +1,33 @@
-"""The content of the sandbox's page; it shows no ids and no whole keys."""
+"""The content of the sandbox's page; it shows no whole keys, and ids only of the audience that is asked for."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
-from airflow_provider_batch.sandbox.calls import Call, CallLog, shortened
+from airflow_provider_batch.sandbox.calls import CallLog, shortened
 from airflow_provider_batch.sandbox.names import MEP_TYPES
 from airflow_provider_batch.sandbox.state import State
 
-# The version that an app's audience of each type belongs to; a project's audience belongs to all versions of 2.x.
-_MEP_VERSIONS = {audience_type: version for version, types in MEP_TYPES.items() for audience_type in types}
+# The API that an app's audience of each type belongs to; a project's audience belongs to all versions of 2.x.
+_MEP = {audience_type: f"MEP {version}" for version, types in MEP_TYPES.items() for audience_type in types}
 
 
 def page_content(state: State, log: CallLog) -> dict[str, object]:
-    """Return the apps and projects with their audiences, and the last calls, newest first."""
+    """Return the audiences of all apps and projects, and the last calls, newest first."""
     return {
-        "apps": [{"app": shortened(app), "audiences": _audiences(state, app, "MEP")} for app in state.apps],
-        "projects": [
-            {"project": shortened(project), "audiences": _audiences(state, project, "CEP")}
-            for project in state.projects
+        "audiences": [
+            asdict(view)
+            | {"number": number, "key": shortened(key), "api": _MEP[view.type] if key in state.apps else "CEP 2.x"}
+            for key in (*state.apps, *state.projects)
+            for number, view in state.listed(key)
         ],
-        "calls": [_encoded(call) for call in reversed(log.snapshot())],
+        "calls": [
+            asdict(replace(call, body=None, route=call.route.replace("{api_key}", call.app)))
+            for call in reversed(log.snapshot())
+        ],
     }
 
 
-def _audiences(state: State, key: str, platform: str) -> list[dict[str, object]]:
-    return [
-        {**asdict(view), "platform": platform, "version": _MEP_VERSIONS[view.type] if platform == "MEP" else "2.x"}
-        for _, view in state.listed(key)
-    ]
-
-
-def _encoded(call: Call) -> dict[str, object]:
-    return {
-        "at": call.at,
-        "method": call.method,
-        "key": call.app,
-        "route": call.route.replace("{api_key}", call.app),
-        "status": call.status,
-        "fault": call.fault,
-        "elements": call.elements,
-        "milliseconds": round(call.seconds * 1000, 1),
-    }
+def page_members(state: State, number: int) -> dict[str, object]:
+    """Return the newest members of the audience with *number*."""
+    return {"members": [{"id": member, **asdict(each)} for member, each in state.newest(number).items()]}

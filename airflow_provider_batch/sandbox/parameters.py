@@ -32,6 +32,9 @@ def body(request: ApiRequest, names: Set[str]) -> dict[str, Any]:
         raise Rejected(ApiError.API_MISUSE, "Content-Type must be application/json")
     try:
         fields = json.loads(request.body.decode("utf-8"), parse_constant=_reject_constant)
+        if b"\\u" in request.body:
+            # Undocumented: an escaped half of a character (a lone surrogate), which UTF-8 cannot encode.
+            json.dumps(fields, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise Rejected(ApiError.MALFORMED_JSON_BODY, "the body is not JSON in UTF-8") from None
     _check_object(fields, names, "the body")

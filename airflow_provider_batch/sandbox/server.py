@@ -39,7 +39,9 @@ class Sandbox:
     :param projects: the keys of the projects, for the API 2.x.
     :param rest_api_key: the company's key, for all APIs.
     :param api_version: the one version of 2.x that exists; None if all versions exist.
-    :param requests_per_second: the limit for each project; None for no limit.
+    :param requests_per_second: the limit for each app and project; None for no limit.
+    :param rate_limit_wait: seconds after a 429 in which the next request of that app or project gets a 429 too, which
+        starts the wait anew; Batch recommends to wait for 5.
     :param latency: seconds added to each response.
     :param indexing_delay: seconds until a write is applied.
     :param indexing_order: ``sent`` to apply writes in order, ``random`` to apply each at any time within the delay.
@@ -62,6 +64,7 @@ class Sandbox:
         rest_api_key: str = "sandbox-rest-key",
         api_version: str | None = CEP_DEFAULT_VERSION,
         requests_per_second: float | None = None,
+        rate_limit_wait: float = 0.0,
         latency: float = 0.0,
         indexing_delay: float = 0.0,
         indexing_order: IndexingOrder = "sent",
@@ -100,7 +103,7 @@ class Sandbox:
             seed=seed,
             replaced_states=replaced_states,
         )
-        limit = None if requests_per_second is None else RateLimit(requests_per_second, clock)
+        limit = None if requests_per_second is None else RateLimit(requests_per_second, clock, rate_limit_wait)
         self._api = Api(self._state, rest_api_key, error_keys, api_version, limit)
         self._faults = FaultInjector(fault_rate, seed)
         self._log = CallLog(clock)
@@ -155,12 +158,7 @@ class Sandbox:
         :param app: the key of an app or project; None for the first app. The same in the methods below.
         """
         key = self._key(app)
-        fields: dict[str, object] = {
-            "conn_type": "batch",
-            "login": key,
-            "password": self._rest_api_key,
-            "host": self.url,
-        }
+        fields: dict[str, Any] = {"conn_type": "batch", "login": key, "password": self._rest_api_key, "host": self.url}
         if key in self._state.projects:
             version = {} if self._api_version is None else {"api_version": self._api_version}
             fields["extra"] = {"platform": "cep", **version}
@@ -173,9 +171,7 @@ class Sandbox:
     def attributes(self, audience: str, app: str | None = None) -> dict[str, dict[str, Any]]:
         """Return ``{"attributes": {...}, "tags": [...]}`` for each member; both are empty if none came with the id."""
         traits = self._state.traits(self._key(app), audience)
-        return {
-            member: {"attributes": dict(each.attributes), "tags": list(each.tags)} for member, each in traits.items()
-        }
+        return {name: {"attributes": dict(each.attributes), "tags": list(each.tags)} for name, each in traits.items()}
 
     def audience(self, audience: str, app: str | None = None) -> AudienceFacts:
         """Return what the view route returns without a token, with the field names of 1.0."""
@@ -189,6 +185,10 @@ class Sandbox:
     def faults(self, *faults: Fault | None) -> None:
         """Give one of *faults* to each of the next API calls, in order; None for a call without a fault."""
         self._faults.add(*faults)
+
+    def apply_pending(self) -> None:
+        """Apply every accepted write now, whatever its delay."""
+        self._state.apply_pending()
 
     def _key(self, app: str | None) -> str:
         return self._state.apps[0] if app is None else app

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterable, Set
-from itertools import count
+from collections.abc import Callable, Iterable, Iterator, Set
+from itertools import chain, count, islice
 from typing import Literal
 
 from airflow_provider_batch.sandbox.audience import Audience, AudienceFacts, Change, Traits, Write
@@ -43,6 +43,7 @@ class State:
         self._audiences: dict[str, dict[str, Audience]] = {key: {} for key in (*self.apps, *self.projects)}
         self._numbers = count(1)
         self._delay = indexing_delay
+        self.late = 0.0  # seconds added to the delay of the next write
         self._order = indexing_order
         self._replaced_states = replaced_states
         self._random = random.Random(seed)
@@ -106,6 +107,14 @@ class State:
             # Undocumented: whether the name is free at once. In the sandbox it is, and the old tokens are unknown.
             del self._audiences[key][name]
 
+    def apply_pending(self) -> None:
+        """Apply every accepted write now, in the order in which they were due."""
+        now = self._clock()
+        with self._lock:
+            for audience in self._all():
+                for write, _ in audience.pending:
+                    write.due = min(write.due, now)
+
     def members(self, key: str, name: str) -> frozenset[str]:
         """Return the ids whose writes are applied."""
         return frozenset(self.traits(key, name))
@@ -116,11 +125,24 @@ class State:
         with self._lock:
             return dict(self._audience(key, name, ALL_TYPES).apply_due(now).members)
 
+    def newest(self, number: int, most: int = 200) -> dict[str, Traits]:
+        """Return the *most* members that the audience with *number* got last, the last first; none if it is unknown."""
+        now = self._clock()
+        with self._lock:
+            for audience in self._all():
+                if audience.number == number:
+                    return dict(islice(reversed(audience.apply_due(now).members.items()), most))
+        return {}
+
+    def _all(self) -> Iterator[Audience]:
+        return chain.from_iterable(audiences.values() for audiences in self._audiences.values())
+
     def _due(self, now: float, audience: Audience) -> float:
         # Undocumented: the order in which writes are applied. "sent" keeps it even if the clock is set back.
         if self._order == "random":
-            return now + self._random.uniform(0, self._delay)
-        return max(now + self._delay, audience.latest.due)
+            return now + self._random.uniform(0, self._delay) + self.late
+        audience.due = max(now + self._delay, audience.due)
+        return audience.due + self.late
 
     def _audience(self, key: str, name: str, types: Set[str]) -> Audience:
         audience = self._audiences[key].get(name)

@@ -14,6 +14,8 @@ from importlib.resources import files
 from time import perf_counter
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
@@ -25,7 +27,7 @@ from uvicorn.server import ServerState
 from airflow_provider_batch.sandbox.api import Api, ApiResponse
 from airflow_provider_batch.sandbox.calls import Call, CallLog, shortened
 from airflow_provider_batch.sandbox.faults import Fault, FaultInjector
-from airflow_provider_batch.sandbox.page import page_content
+from airflow_provider_batch.sandbox.page import page_content, page_members
 from airflow_provider_batch.sandbox.request import ApiRequest
 from airflow_provider_batch.sandbox.routes import route_of
 from airflow_provider_batch.sandbox.state import State
@@ -47,15 +49,16 @@ class Endpoint:
             under_way, started = self.log.under_way, perf_counter()
             request = await _api_request(Request(scope, receive))
             route = route_of(request)
-            fault = self.faults.take(route.token_status)
-            response = self.api.respond(request, perform=fault is None or fault.writes)
-            if fault:
-                response = fault.apply_to(response, self.api.error_format(route.platform))
-            await _pause(receive, self.latency + (fault.stall if fault else 0))
+            given = self.faults.take(route.token_status)
+            fault = given or Fault()  # changes nothing
+            response = self.api.respond(request, perform=fault.writes, late=fault.late)
+            response = fault.apply_to(response, self.api.error_format(route.platform))
+            await _pause(receive, self.latency + fault.stall)
             call = Call(
                 method=request.method,
                 route=route.label,
-                status=None if fault and fault.reset else response.status,
+                status=None if fault.reset else response.status,
+                reason=response.reason,
                 adds=response.adds,
                 removes=response.removes,
                 seconds=perf_counter() - started,
@@ -63,7 +66,7 @@ class Endpoint:
                 user_agent=request.headers.get("user-agent", ""),
                 app=shortened(route.key) if route.key else "",
                 under_way=under_way,
-                fault=fault is not None,
+                fault=given is not None,
                 body=request.body if self.keep_bodies else None,
             )
             self.log.add(call)
@@ -94,11 +97,11 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-async def _deliver(response: ApiResponse, fault: Fault | None, scope: Scope, receive: Receive, send: Send) -> None:
-    if fault and fault.reset:
+async def _deliver(response: ApiResponse, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
+    if fault.reset:
         _reset(scope["state"]["transport"])
         await _disconnected(receive)
-    elif fault and fault.cut_body:
+    elif fault.cut_body:
         announced = {**response.headers, "Content-Length": str(max(len(response.content), 1))}
         headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in announced.items()]
         await send({"type": "http.response.start", "status": response.status, "headers": headers})
@@ -119,17 +122,22 @@ def _reset(transport: asyncio.Transport) -> None:
 
 
 def application(endpoint: Endpoint, state: State, log: CallLog) -> Starlette:
-    """Return the whole server: the page at ``/``, its content at ``/sandbox/state``, and *endpoint* for all else."""
+    """Return the whole server: the page at ``/``, its content below ``/sandbox/``, and *endpoint* for all else."""
     html = files(__package__).joinpath("page.html").read_text("utf-8")
 
     async def page(request: Request) -> Response:
         return HTMLResponse(html)
 
     async def content(request: Request) -> Response:
-        return JSONResponse(page_content(state, log), headers={"Cache-Control": "no-store"})
+        number = request.path_params.get("number")
+        shown = page_content(state, log) if number is None else page_members(state, number)
+        return JSONResponse(shown, headers={"Cache-Control": "no-store"})
 
+    own = [Route("/", page), Route("/sandbox/state", content), Route("/sandbox/members/{number:int}", content)]
     # A mounted app gets every method, so Starlette rejects no request of Batch's routes itself.
-    return Starlette(routes=[Route("/", page), Route("/sandbox/state", content), Mount("/", endpoint)])
+    # Another site can point its own name at this machine (DNS rebinding); its pages must not read what is here.
+    own_names = Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
+    return Starlette(routes=[*own, Mount("/", endpoint)], middleware=[own_names])
 
 
 class Connection(H11Protocol):

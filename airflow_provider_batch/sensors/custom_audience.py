@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
@@ -16,11 +16,14 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_batch.exceptions import IndexingTimeoutError
-from airflow_provider_batch.protocol.audiences.tokens import named, read_indexing_tokens
+from airflow_provider_batch.exceptions import IndexingTimeoutError, counted
+from airflow_provider_batch.protocol.arguments import CHOICES
+from airflow_provider_batch.protocol.audiences.tokens import LAST_WRITE, describe_tokens, read_indexing_tokens
+from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments, SensorArguments
 from airflow_provider_batch.tasks.audience import AudienceTask
 from airflow_provider_batch.tasks.deferral import defer_until_indexed
 from airflow_provider_batch.tasks.failure import fail_without_retry
+from airflow_provider_batch.tasks.memory import Memory
 from airflow_provider_batch.tasks.outlets import awaited, emit_outlet_events
 
 if TYPE_CHECKING:
@@ -28,28 +31,27 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
 
-#: Where a rescheduled sensor keeps how far it is, in Airflow's store of the task instance.
-_MEMORY: Final = "indexing"
+#: The key of a rescheduled sensor's progress in the state store of the task instance.
+_PROGRESS: Final = "indexing"
 
 
-class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator):
+class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator, takes=AirflowArguments):
     """
     Wait until Batch has indexed every write behind the tokens of one push, or of several mapped ones.
 
-    Returns the audience's view: name, type, description, nb_ids, created, updated, indexing_state. No tokens at all
-    is done at once and returns None. Each poke asks on from the first token that is not yet confirmed (in mode
-    ``reschedule`` only from Airflow 3.3 on); what may pass (no answer, 429, 5xx) is asked again with the next poke.
-    ``REPLACED`` counts as done, with a warning; a state that no page names never does. The event of an audience among
+    Returns the audience's view: name, type, description, nb_ids, created, updated, indexing_state. Without
+    tokens it ends at once and returns None. Each poke starts with the first token that is not yet confirmed (in mode
+    ``reschedule`` only from Airflow 3.3 on); after a transient error (no answer, 429, 5xx) the next poke tries again.
+    ``REPLACED`` counts as confirmed, with a warning; an undocumented state never does. The event of an audience among
     its ``outlets`` (:func:`~airflow_provider_batch.assets.custom_audience.custom_audience_asset`) has ``nb_ids`` and
-    ``indexing_state`` as extra; with such an outlet and no tokens the last write is waited for, whoever made it. See
+    ``indexing_state`` as extra; with such an outlet and no tokens it waits for the last write, whoever made it. See
     https://doc.batch.com/developer/api/cep/audiences/view and https://doc.batch.com/api/custom-audience/1.0/get/.
 
     :param audience_name: the audience that was pushed to. (templated)
     :param indexing_tokens: one token, a list of them, or the lists of mapped tasks. (templated)
-    :param audience_type: its type, which on the Mobile Engagement Platform says in which version of the API to ask.
-        (templated)
+    :param audience_type: its type, which on the Mobile Engagement Platform selects the version of the API. (templated)
     :param batch_conn_id: the Airflow connection that it was pushed with. (templated)
-    :param deferrable: ask once in the worker, then wait in the triggerer.
+    :param deferrable: poke once in the worker, then wait in the triggerer.
     """
 
     template_fields: Sequence[str] = ("audience_name", "indexing_tokens", "audience_type", "batch_conn_id")
@@ -65,8 +67,11 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator):
         audience_type: str = "custom_ids",
         batch_conn_id: str = "batch_default",
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        **kwargs: Any,
+        **kwargs: Unpack[SensorArguments],
     ) -> None:
+        defaults = kwargs.get("default_args") or {}
+        if "mode" not in kwargs and defaults.get("mode") in CHOICES["mode"]:  # meant for the transfers of the DAG
+            kwargs["mode"] = "poke"
         super().__init__(**kwargs)
         self.audience_name = audience_name
         self.indexing_tokens = indexing_tokens
@@ -75,36 +80,41 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator):
         self.deferrable = deferrable
         self._confirmed: int | None = None
         self._pending: tuple[str, ...] = ()
+        self._tokens: Sequence[str] = ()
 
     def execute(self, context: Context) -> Any:
-        """Poke; or ask once, and defer if that is not enough."""
+        """Poke until all tokens are confirmed; or poke once and defer."""
         self._confirmed = None
         if self.deferrable:
-            return self._indexed(context, self._ask_or_defer(context))
+            return self._indexed(context, self._poke_or_defer(context))
         try:
             return self._indexed(context, super().execute(context))
         except AirflowSensorTimeout as timeout:
             raise AirflowSensorTimeout(f"{timeout} {self._missing()}") from None
+        except AirflowSkipException:
+            self.hook.pause()  # raises where ``never_fail`` has made a skip of a stop
+            raise
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Ask for the tokens that are not yet confirmed, up to the first that still is not."""
+        """Poll the tokens that are not yet confirmed, up to the first that still is not."""
         with fail_without_retry():
-            tokens = awaited(self, read_indexing_tokens(self.indexing_tokens))
+            self._tokens = tokens = awaited(self, read_indexing_tokens(self.indexing_tokens))
             if self._confirmed is None:
-                self._confirmed = self._recall(context, tokens)
+                self._confirmed = self._load_progress(context, tokens)
             outcome = self.hook.check_indexing(
                 self.audience_name, tokens[self._confirmed :], audience_type=self.audience_type
             )
         self._confirmed = len(tokens) - len(outcome.pending)
         self._pending = outcome.pending
         if outcome.pending:
-            self.log.info("%s: %d of %d writes confirmed", self.audience_name, self._confirmed, len(tokens))
-            self._remember(context, tokens)
+            of_all = counted(len(tokens), "write")
+            self.log.info("%s: %d of %s confirmed", self.audience_name, self._confirmed, of_all)
+            self._save_progress(context, tokens)
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=outcome.audience.to_dict() if outcome.audience else None)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the view that the trigger has seen."""
+        """Return the trigger's last view."""
         from airflow_provider_batch.triggers.custom_audience import IndexingEvent
 
         indexed = IndexingEvent.from_payload(event)
@@ -115,10 +125,11 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator):
                 raise AirflowSensorTimeout(str(timeout)) from None
         if indexed.warning:
             self.log.warning("%s: %s", self.audience_name, indexed.warning)
+        self._tokens = indexed.indexing_tokens
         return self._indexed(context, indexed.audience)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
-        """Tell OpenLineage of the audience, with the number of its ids as its rows."""
+        """Report the audience to OpenLineage, with the number of its ids as its rows."""
         from airflow_provider_batch.tasks.lineage import audience_lineage
 
         rows = self._view.get("nb_ids") if self._view else None
@@ -126,12 +137,24 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator):
 
     def _indexed(self, context: Context, view: dict[str, Any] | None) -> dict[str, Any] | None:
         self._view = view
+        if view is not None:
+            writes = "the last write" if list(self._tokens) == [LAST_WRITE] else counted(len(self._tokens), "write")
+            ids = "an unknown number of ids" if view.get("nb_ids") is None else counted(view["nb_ids"], "id")
+            self.log.info("%s: %s confirmed; the audience has %s", self.audience_name, writes, ids)
         emit_outlet_events(self, context, {"audience": self.audience_name, "type": self.audience_type}, view)
         return view
 
-    def _ask_or_defer(self, context: Context) -> Any:
+    def _get_next_poke_interval(self, *args: Any, **kwargs: Any) -> float:
+        """Wait here, where on_kill() ends it, and not where the base class sleeps for what this returns."""
+        interval: float = super()._get_next_poke_interval(*args, **kwargs)
+        if self.reschedule:
+            return interval
+        self.hook.pause(interval)
+        return 0.0
+
+    def _poke_or_defer(self, context: Context) -> Any:
         start_time = time.time()
-        # Deferring costs two starts of a worker: ask once before.
+        # A deferral costs two starts of a worker, so poke once before.
         try:
             poked = self.poke(context)
         except AirflowFailException as error:
@@ -142,20 +165,22 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator):
             defer_until_indexed(self, self._pending, start_time=start_time, timeout=self.timeout)
         return poked.xcom_value
 
-    def _recall(self, context: Context, tokens: list[str]) -> int:
-        """Return how many tokens an earlier process of a rescheduled sensor saw confirmed: Airflow 3.3 keeps that."""
-        known = (self._store(context) or {}).get(_MEMORY) or {}
-        return known["confirmed"] if known.get("of") == _digest(tokens) else 0
+    def _load_progress(self, context: Context, tokens: list[str]) -> int:
+        """Return how many tokens earlier processes of a rescheduled sensor confirmed; known from Airflow 3.3 on."""
+        memory = self._memory(context)
+        known = memory.recall(_PROGRESS, same_try=True) if memory else {}
+        confirmed = known.get("confirmed") if known.get("of") == _digest(tokens) else None
+        return confirmed if isinstance(confirmed, int) and 0 <= confirmed < len(tokens) else 0
 
-    def _remember(self, context: Context, tokens: list[str]) -> None:
-        if (store := self._store(context)) is not None:
-            store.set(_MEMORY, {"of": _digest(tokens), "confirmed": self._confirmed})
+    def _save_progress(self, context: Context, tokens: list[str]) -> None:
+        if (memory := self._memory(context)) is not None:
+            memory.keep(_PROGRESS, {"of": _digest(tokens), "confirmed": self._confirmed})
 
-    def _store(self, context: Context) -> Any:
-        return context.get("task_state_store") if self.reschedule else None
+    def _memory(self, context: Context) -> Memory | None:
+        return Memory.of(context) if self.reschedule else None
 
     def _missing(self) -> str:
-        return f"Not confirmed in {self.audience_name}: {named(self._pending)}"
+        return f"Not confirmed in {self.audience_name}: {describe_tokens(self._pending)}"
 
 
 def _digest(tokens: list[str]) -> str:

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import repeat
 from operator import itemgetter
 from typing import Any, Final, Generic, TypeVar
 
-from airflow_provider_batch.exceptions import InvalidArgumentError, SourceError
+from airflow_provider_batch.exceptions import SourceError
+from airflow_provider_batch.protocol.arguments import check_attribute_columns, check_column
 from airflow_provider_batch.protocol.audiences.members import NO_ACTION, Change, Member
 from airflow_provider_batch.protocol.rows import BadRow
 
 K = TypeVar("K")
 
-#: How many columns an error lists.
-_LISTED: Final = 20
+#: What the column with the id is called where a header's only cell could also be the first id.
+ID_NAME: Final = re.compile(r"\s*(ids|[^\W\d_]*id|[\w .-]*[ _.-]ids?)\s*", re.IGNORECASE)
 
-#: What an error may quote as a column's name. If a header is missing, the first row takes its place and may hold an id.
-_NAME: Final = re.compile(r"[^\W\d][\w .-]{0,62}|\d{1,3}")
+#: What is a header even where ids are expected.
+HEADER: Final = re.compile(r"\s*((custom|customer|user|member|install|advertising)[ _]?)?ids?\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,65 +29,68 @@ class Columns:
     """
     The names of the columns to read; a source's column matches exactly, or else without regard to case.
 
+    A number stands for the name that it is as text, as the columns of a CSV file without a header are called.
+
     :param id_column: the column with the id; None if it is the only column that no other parameter names.
     :param action_column: the column that holds ``add`` or ``remove``, in any case; with it the values are ``Change``.
     :param attribute_columns: the columns with attributes, or a dict from columns to attribute names; NULL is left out.
     :param tags_column: the column with tags: a list, a JSON array, or text with commas between the tags.
     """
 
-    id_column: str | None = None
-    action_column: str | None = None
-    attribute_columns: Sequence[str] | Mapping[str, str] | None = None
-    tags_column: str | None = None
+    id_column: str | int | None = None
+    action_column: str | int | None = None
+    attribute_columns: Sequence[str | int] | Mapping[str | int, str] | None = None
+    tags_column: str | int | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.attribute_columns, str):
-            raise InvalidArgumentError("attribute_columns: a single str is not a list of columns. Pass a list of str.")
-        given = self.attribute_columns or ()
-        names = list(given.values() if isinstance(given, Mapping) else given)
-        if duplicates := [name for name in names if names.count(name) > 1]:
-            raise InvalidArgumentError(
-                f"attribute_columns: the attribute {duplicates[0]!r} is named twice. Name each attribute once."
-            )
+        for name in ("id_column", "action_column", "tags_column"):
+            check_column(name, getattr(self, name))
+        check_attribute_columns("attribute_columns", self.attribute_columns)
 
     @property
     def attributes(self) -> dict[str, str]:
         """The columns with attributes, each with the name of its attribute."""
         given = self.attribute_columns or ()
-        return dict(given) if isinstance(given, Mapping) else {name: name for name in given}
+        pairs = given.items() if isinstance(given, Mapping) else zip(given, map(str, given), strict=True)
+        return {str(column): name for column, name in pairs}
 
     @property
     def only_id(self) -> bool:
         """Whether the id is the only column to read."""
         return self.action_column is None and self.tags_column is None and not self.attribute_columns
 
-    def select(self, names: Sequence[str], source: str, *, empty_is_null: bool = False) -> Selection[int]:
+    def select(
+        self, names: Sequence[str], source: str, *, nulls: Set[str] = frozenset(), remedy: str = ""
+    ) -> Selection[int]:
         """
         Find the columns among *names*, for rows with one cell for each name.
 
         :param source: name of the source, with which an error begins.
-        :param empty_is_null: whether empty text means NULL, as in CSV files, which cannot express it otherwise.
+        :param nulls: texts that mean NULL, as in CSV files, which cannot express it otherwise.
+        :param remedy: what the user of this source can do if a column is missing or ambiguous.
         :raises SourceError: if a column is missing or ambiguous.
         """
         action, tags = self.action_column, self.tags_column
         return Selection(
-            id=self.id_position(names, source),
-            action=None if action is None else find_column(action, names, source),
-            attributes=tuple((find_column(column, names, source), name) for column, name in self.attributes.items()),
-            tags=None if tags is None else find_column(tags, names, source),
-            empty_is_null=empty_is_null,
+            id=self.id_position(names, source, remedy),
+            action=None if action is None else find_column(action, names, source, remedy),
+            attributes=tuple(
+                (find_column(column, names, source, remedy), name) for column, name in self.attributes.items()
+            ),
+            tags=None if tags is None else find_column(tags, names, source, remedy),
+            nulls=nulls,
         )
 
-    def id_position(self, names: Sequence[str], source: str) -> int:
+    def id_position(self, names: Sequence[str], source: str, remedy: str = "") -> int:
         """Return the position of the id's column among *names*."""
         if self.id_column is not None:
-            return find_column(self.id_column, names, source)
-        others = {*self.attributes, *filter(None, (self.action_column, self.tags_column))}
-        taken = {find_column(name, names, source) for name in others if has_column(name, names)}
+            return find_column(self.id_column, names, source, remedy)
+        others = (*self.attributes, self.action_column, self.tags_column)
+        taken = {find_column(name, names, source) for name in others if name is not None and has_column(name, names)}
         left = [position for position in range(len(names)) if position not in taken]
         if len(left) != 1:
             fault = f"{len(left)} columns could be the id" if left else "no column is left for the id"
-            raise SourceError(f"{source}: {fault}, and id_column is not set. {_advice(names)}")
+            raise SourceError(f"{source}: {fault}, and id_column is not set. {remedy or 'Pass id_column=.'}")
         return left[0]
 
 
@@ -98,7 +102,7 @@ class Selection(Generic[K]):
     action: K | None = None
     attributes: tuple[tuple[K, str], ...] = ()
     tags: K | None = None
-    empty_is_null: bool = False
+    nulls: Set[str] = frozenset()
 
     @property
     def keys(self) -> list[K]:
@@ -113,12 +117,16 @@ class Selection(Generic[K]):
 
     def values(self, column: Callable[[K], list[object]]) -> list[object]:
         """Return the values of a block of rows; *column* returns the block's cells in one column."""
-        values = integers_as_text(column(self.id))
+        values = self.ids(column(self.id))
         if self.attributes or self.tags is not None:
-            values = self._members(values, column)
+            values = self._members(values, lambda key: without(column(key), self.nulls))
         if self.action is not None:
             values = list(map(_change, column(self.action), values))
         return values
+
+    def ids(self, cells: list[object]) -> list[object]:
+        """Return the ids in *cells*; an empty one stays empty text, so that it is rejected as empty."""
+        return integers_as_text(without(cells, self.nulls - {""}))
 
     def _members(self, ids: list[object], column: Callable[[K], list[object]]) -> list[object]:
         names = [name for _, name in self.attributes]
@@ -130,12 +138,8 @@ class Selection(Generic[K]):
         if isinstance(tags, BadRow):
             return tags
         attributes = dict(zip(names, cells, strict=True))
-        if None in cells or (self.empty_is_null and "" in cells):
-            attributes = {
-                name: cell
-                for name, cell in attributes.items()
-                if cell is not None and not (self.empty_is_null and cell == "")
-            }
+        if None in cells:
+            attributes = {name: cell for name, cell in attributes.items() if cell is not None}
         return Member(id_, attributes or None, tags)
 
 
@@ -144,41 +148,41 @@ def cells(rows: Sequence[Sequence[object]], position: int) -> list[object]:
     return list(map(itemgetter(position), rows))
 
 
-def find_column(wanted: str, names: Sequence[str], source: str) -> int:
+def without(cells: list[object], nulls: Set[str]) -> list[object]:
+    """Return *cells* with None in place of each text among *nulls*."""
+    return [None if isinstance(cell, str) and cell in nulls else cell for cell in cells] if nulls else cells
+
+
+def find_column(wanted: str | int, names: Sequence[str], source: str, remedy: str = "") -> int:
     """
     Return the position of the column *wanted* among *names*: an exact match, else one but for case and outer blanks.
 
     :raises SourceError: if no column, or more than one, matches.
     """
     found = _matches(wanted, names)
+    # Only names that the DAG asked for are quoted: where a header is missing, the others are the cells of a row.
     if not found:
-        raise SourceError(f"{source}: there is no column {wanted!r}. {_advice(names)}")
+        others = "1 column" if len(names) == 1 else f"{len(names):,} columns"
+        raise SourceError(f"{source}: there is no column '{wanted}'; it has {others}. {remedy or 'Check the name.'}")
     if len(found) > 1:
-        raise SourceError(f"{source}: {len(found)} columns match {wanted!r}, but only one may. {_advice(names)}")
+        alike = ", ".join(repr(names[position]) for position in found)
+        raise SourceError(
+            f"{source}: {len(found)} columns match '{wanted}', but only one may: {alike}. Pass one of these names "
+            "exactly, or rename the others."
+        )
     return found[0]
 
 
-def has_column(wanted: str, names: Sequence[str]) -> bool:
+def has_column(wanted: str | int, names: Sequence[str]) -> bool:
     """Return whether any of *names* matches the column *wanted*."""
     return bool(_matches(wanted, names))
 
 
-def _matches(wanted: str, names: Sequence[str]) -> list[int]:
+def _matches(wanted: str | int, names: Sequence[str]) -> list[int]:
+    wanted = str(wanted)
     exact = [position for position, name in enumerate(names) if name == wanted]
     folded = wanted.strip().casefold()
     return exact or [position for position, name in enumerate(names) if name.strip().casefold() == folded]
-
-
-def _advice(names: Sequence[str]) -> str:
-    """Return a remedy that lists the columns; those that do not look like names are counted, not quoted."""
-    shown = [name for name in names if _NAME.fullmatch(name.strip())][:_LISTED]
-    hidden = len(names) - len(shown)
-    if not names:
-        return "Check that this is the right source: it has no columns."
-    if not shown:
-        return f"Check its column names: {hidden} found, no plain name among them."
-    listed = ", ".join(map(repr, shown))
-    return f"Choose one of its columns: {listed}" + (f" and {hidden} more." if hidden else ".")
 
 
 def integers_as_text(ids: list[object]) -> list[object]:

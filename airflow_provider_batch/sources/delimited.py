@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from io import StringIO
 from itertools import accumulate, chain, islice
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
-from airflow_provider_batch.exceptions import SourceError
+from airflow_provider_batch.exceptions import SourceError, counted
 from airflow_provider_batch.protocol.rows import BadRow, Rows
-from airflow_provider_batch.sources.columns import Columns, Selection, cells
+from airflow_provider_batch.sources.columns import HEADER, ID_NAME, Columns, Selection, cells
 from airflow_provider_batch.sources.paths import FoundFile
 from airflow_provider_batch.sources.plaintext import READ_SIZE, LineLookup, TextOptions, line_place, pieces
+
+#: Excel's first line, which may be split by the delimiter that it names.
+_EXCEL: Final = re.compile(r"\s*sep=(.?)\s*", re.IGNORECASE | re.DOTALL)
 
 
 # Line numbers. A row spans one line and one more for each break in its quoted cells; a blank line is a row without
@@ -39,14 +43,18 @@ class CsvFile:
         self.empty = not first
         self._width = len(first)
         self._selection: Selection[int] | None = None
-        if first and options.header:
+        if self.empty:
+            return
+        names, remedy = first, _remedy(first, options)
+        if options.header:
             self._lines_before = self._reader.line_num
-            self._selection = columns.select(first, self._name, empty_is_null=True)
-        elif first:
+        else:
             self._lines_before = self._reader.line_num - _lines_in(first)
             self._rows = chain([first], self._reader)
-            numbers = [str(number) for number in range(1, self._width + 1)]
-            self._selection = columns.select(numbers, self._name, empty_is_null=True)
+            names = [str(number) for number in range(1, self._width + 1)]
+        self._selection = columns.select(names, self._name, nulls=options.nulls, remedy=remedy)
+        if fault := _fault(first, self._selection.id, options, guessed=columns.id_column is None):
+            raise SourceError(f"{self._name}: {fault}. {remedy}")
 
     def blocks(self, size: int) -> Iterator[Rows]:
         """Yield the rows below the header in blocks of at most *size*."""
@@ -99,9 +107,53 @@ class CsvFile:
 
     def _value(self, row: list[str], selection: Selection[int]) -> object:
         if len(row) < self._width or any(row[self._width :]):
-            count = "1 cell" if len(row) == 1 else f"{len(row)} cells"
+            count = counted(len(row), "cell")
             return BadRow(f"the row has {count}, the first row of the file {self._width}. Correct the row.")
         return selection.values(partial(cells, [row]))[0]
+
+
+# A file whose delimiter is another one has a single cell in each row, and would be sent row by row, e-mail addresses
+# included; one that has no header would lose its first id. So without id_column a single cell has to look like what it
+# is taken for. No message quotes a cell, which may be an id.
+def _fault(first: Sequence[str], id_: int, options: TextOptions, *, guessed: bool) -> str | None:
+    """Return why the *first* row of a file contradicts its options; *id_* is the position of the id."""
+    if _EXCEL.fullmatch("".join(first)):
+        return "the first line is neither a header nor an id"
+    if not options.header:
+        if HEADER.fullmatch(first[id_]):
+            return "the first line is a header"
+        return "the only cell of the first line holds a delimiter" if guessed and _delimiter_in(first) else None
+    if guessed and len(first) == 1 and not ID_NAME.fullmatch(first[0]):
+        return "the only cell of the first line is not the name of an id's column"
+    return None
+
+
+def _remedy(first: Sequence[str], options: TextOptions) -> str:
+    """Return what helps with a file by what its *first* row looks like."""
+    line = options.delimiter.join(first)
+    if excel := _EXCEL.fullmatch("".join(first)):
+        return f"Delete Excel's line sep= from the file, and pass delimiter={excel[1] or options.delimiter!r}."
+    if "\0" in line:
+        return "Pass encoding=: the text looks like UTF-16."
+    other = _delimiter_in(first)
+    if not options.header:
+        if any(map(HEADER.fullmatch, line.split(other or options.delimiter))):
+            return "Leave out header=False."
+        if other:
+            return f"Pass delimiter={other!r}, or id_column=1 if it is part of the ids."
+        return f"Pass id_column=: without a header, the columns are called 1 to {len(first)}."
+    name = "id_column= with the name of the id's column"
+    is_named = not re.search(r"[\d@]", line)  # as few ids are
+    if other:
+        return f"Pass delimiter={other!r}, and {name if is_named else 'header=False with id_column=1, 2, …'}."
+    if is_named:
+        return f"Pass {name}, or header=False if the first line is not a header."
+    return f"Pass header=False if the first line is not a header, or {name}."
+
+
+def _delimiter_in(first: Sequence[str]) -> str | None:
+    """Return which other delimiter the only cell of a row holds."""
+    return next((sign for sign in ";\t|," if len(first) == 1 and sign in first[0]), None)
 
 
 def _line_numbers(first: int, rows: Sequence[Sequence[str]]) -> list[int]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, Final, Protocol
 
-from airflow_provider_batch.exceptions import InvalidArgumentError, SourceError
-from airflow_provider_batch.protocol.arguments import check_choice
+from airflow_provider_batch.exceptions import SourceError
+from airflow_provider_batch.protocol.arguments import check_choice, check_delimiter, check_encoding, check_null_values
 from airflow_provider_batch.protocol.rows import Rows
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.delimited import CsvFile
@@ -62,6 +60,7 @@ class FileSource(Source):
     :param header: whether the first row of a CSV file names its columns; otherwise they are called 1, 2, …
     :param delimiter: the character between the cells of a CSV file.
     :param encoding: the encoding of txt, csv and jsonl files; a byte order mark is dropped.
+    :param null_values: the texts of cells that mean a missing value; JSON lines and Parquet take ``""`` as it is.
     :param allow_empty: accept that all files are empty, without even a header.
     """
 
@@ -76,12 +75,18 @@ class FileSource(Source):
         header: bool = True,
         delimiter: str = ",",
         encoding: str = "utf-8",
+        null_values: Sequence[str] = ("",),
         allow_empty: bool = False,
     ) -> None:
         self._path = path
         self._columns = columns or Columns()
-        self._format = None if format is None else _format(format)
-        self._options = TextOptions(header, _delimiter(delimiter), _encoding(encoding))
+        if format is not None:
+            check_choice("format", format)
+        check_delimiter("delimiter", delimiter)
+        check_encoding("encoding", encoding)
+        check_null_values("null_values", null_values)
+        self._format = None if format is None else FORMATS[format]
+        self._options = TextOptions(header, delimiter, encoding, frozenset(null_values))
         self._allow_empty = allow_empty
         self._files: list[tuple[FoundFile, Format]] | None = None
 
@@ -120,32 +125,3 @@ def _format_of(found: FoundFile) -> Format:
         fault = f"the suffix {found.suffix!r} is unknown" if found.suffix else "the name has no suffix"
         raise SourceError(f"{found.name}: {fault}. Pass format=, one of {', '.join(FORMATS)}.")
     return FORMATS[_SUFFIXES[found.suffix]]
-
-
-def _format(name: str) -> Format:
-    check_choice("format", name, FORMATS)
-    return FORMATS[name]
-
-
-def _delimiter(delimiter: str) -> str:
-    try:
-        csv.reader([], delimiter=delimiter)
-        valid = delimiter not in '"\r\n'
-    except (TypeError, ValueError):
-        valid = False
-    if not valid:
-        raise InvalidArgumentError(
-            f"delimiter: {delimiter!r:.80} is not valid. Pass one character other than a quote or a line break."
-        )
-    return delimiter
-
-
-def _encoding(encoding: str) -> str:
-    try:
-        codecs.getincrementaldecoder(encoding)
-        "".encode(encoding)
-    except (LookupError, TypeError):
-        raise InvalidArgumentError(
-            f"encoding: {encoding!r:.80} is not a text encoding that Python supports. Pass one such as 'latin-1'."
-        ) from None
-    return encoding

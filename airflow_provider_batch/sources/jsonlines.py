@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from functools import partial
 from itertools import chain
 from typing import Any, BinaryIO, Final
 
+from airflow_provider_batch.exceptions import SourceError
 from airflow_provider_batch.protocol.rows import BadRow, Rows
-from airflow_provider_batch.sources.columns import Columns, Selection, find_column, has_column, integers_as_text
+from airflow_provider_batch.sources.columns import ID_NAME, Columns, Selection, find_column, has_column, without
 from airflow_provider_batch.sources.paths import FoundFile
 from airflow_provider_batch.sources.plaintext import (
     READ_SIZE,
@@ -42,7 +43,9 @@ class JsonLinesFile:
         self._text = chain([first], text)
         sample = parse_lines(without_blank(split_lines(first)[:_SAMPLE]))
         keys = list(dict.fromkeys(chain.from_iterable(row for row in sample if isinstance(row, dict))))
-        self._selection = _select(columns, keys, self._name)
+        self._selection = _select(columns, keys, self._name, options.nulls - {""})
+        # Only a key that the DAG has asked for is quoted: objects may be keyed by ids.
+        self._id_key = "with the id" if columns.id_column is None else repr(str(columns.id_column))
 
     def blocks(self, size: int) -> Iterator[Rows]:
         """Yield the values of the lines in blocks of at most *size*; blank lines are left out."""
@@ -51,7 +54,7 @@ class JsonLinesFile:
 
     def _values(self, rows: list[object]) -> list[object]:
         if self._selection.only_id and set(map(type, rows)) <= {str, int, type(None)}:
-            return integers_as_text(rows)
+            return self._selection.ids(rows)
         try:
             return self._selection.values(partial(_cells, rows, self._selection.id))
         except (LookupError, TypeError):  # at least one row is not an object with the id's key
@@ -60,13 +63,13 @@ class JsonLinesFile:
     def _value(self, row: object) -> object:
         if isinstance(row, dict):
             if self._selection.id not in row:
-                return BadRow(f"the object has no key {self._selection.id!r}. Add the id, or drop the line.")
+                return BadRow(f"the object has no key {self._id_key}. Add the id, or drop the line.")
             return self._selection.values(partial(_cells, [row], self._selection.id))[0]
         if isinstance(row, BadRow):
             return row
         if isinstance(row, list) or not self._selection.only_id:
             return BadRow("the line is not a JSON object. Write one object per line.")
-        return row
+        return without([row], self._selection.nulls)[0]
 
 
 # A block of lines is parsed as one JSON array, which is four times as fast as a call for each line. The result is the
@@ -100,17 +103,20 @@ def _cells(rows: list[Any], id_key: str, key: str) -> list[object]:
     return [row[key] for row in rows] if key == id_key else [row.get(key) for row in rows]
 
 
-def _select(columns: Columns, keys: list[str], name: str) -> Selection[str]:
+def _select(columns: Columns, keys: list[str], name: str, nulls: Set[str]) -> Selection[str]:
     if not keys:  # no objects in the sample: the lines are ids
-        keys = [column for column in (columns.id_column, columns.action_column) if column is not None] or [""]
+        keys = [str(column) for column in (columns.id_column, columns.action_column) if column is not None] or ["id"]
     action = columns.action_column
+    if columns.id_column is None and len(keys) == 1 and not ID_NAME.fullmatch(keys[0]):
+        raise SourceError(f"{name}: the only key is not called like an id's. Pass id_column= with the id's key.")
 
-    def key_of(column: str) -> str:  # many writers leave out nulls, so a key may be missing from the sample
-        return keys[find_column(column, keys, name)] if has_column(column, keys) else column
+    def key_of(column: str | int) -> str:  # many writers leave out nulls, so a key may be missing from the sample
+        return keys[find_column(column, keys, name)] if has_column(column, keys) else str(column)
 
     return Selection(
         id=keys[columns.id_position(keys, name)],
         action=None if action is None else keys[find_column(action, keys, name)],
         attributes=tuple((key_of(column), attribute) for column, attribute in columns.attributes.items()),
         tags=None if columns.tags_column is None else key_of(columns.tags_column),
+        nulls=nulls,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, BinaryIO, Final, TypeVar
@@ -16,6 +17,15 @@ T = TypeVar("T")
 
 _BUFFER: Final = 1 << 20
 
+#: Types of text without saying so, as Impala and older writers use them.
+_BYTES: Final = {"binary", "large_binary", "binary_view"}
+
+#: Types whose values are ids.
+_ID_TYPE: Final = re.compile(
+    r"(dictionary<values=)?((large_)?(string|binary)(_view)?|u?int\d+|decimal\d+\(\d+, 0\)|null)(\W.*)?"
+    r"|extension<arrow\.uuid>"
+)
+
 
 class ParquetFile:
     """The rows of one Parquet file, whose schema is read at once."""
@@ -25,7 +35,7 @@ class ParquetFile:
     def __init__(
         self, found: FoundFile, file: BinaryIO, options: TextOptions, columns: Columns, read_size: int = READ_SIZE
     ) -> None:
-        del options, read_size  # a Parquet file describes itself
+        del read_size
         self._name = found.name
         if found.gzipped:
             raise SourceError(f"{self._name}: a Parquet file cannot be read through gzip. Decompress it.")
@@ -38,7 +48,13 @@ class ParquetFile:
         # Through a small buffer; pre-buffering would load the selected columns of a whole row group into memory.
         self._file: Any = self._run(lambda: Opened(file, buffer_size=_BUFFER, pre_buffer=False))
         self._names: list[str] = self._file.schema_arrow.names
-        self._selection = columns.select(self._names, self._name)
+        self._selection = columns.select(self._names, self._name, nulls=options.nulls - {""})
+        kind = str(self._file.schema_arrow.types[self._selection.id])
+        if not _ID_TYPE.fullmatch(kind):
+            raise SourceError(
+                f"{self._name}: the id's column is of type {kind.partition('<')[0]}, whose values are not valid ids. "
+                "Write the column as text or as integers, with pandas as astype('string') or astype('Int64')."
+            )
 
     def blocks(self, size: int) -> Iterator[Rows]:
         """Yield the rows in blocks of at most *size*."""
@@ -56,7 +72,10 @@ class ParquetFile:
         if hasattr(column, "dictionary_decode"):  # to_pylist on the dictionary takes twenty times as long
             column = column.dictionary_decode()
         cells: list[object] = self._run(column.to_pylist)
-        return cells
+        kind = str(column.type)
+        if kind.startswith("decimal") and column.type.scale == 0:  # integers, as Snowflake writes them
+            return [None if cell is None else int(cell) for cell in cells]  # type: ignore[call-overload]  # Decimal
+        return list(map(_decoded, cells)) if kind in _BYTES else cells
 
     def _run(self, operation: Callable[[], T]) -> T:
         """Return the result of *operation*; errors of pyarrow and the storage become a SourceError."""
@@ -64,14 +83,21 @@ class ParquetFile:
 
         try:
             return operation()
-        except OSError as error:
-            if error.errno is not None:  # without one, Arrow means that the file is damaged
-                raise unreadable(self._name, error) from error
-            kind = type(error).__name__
         except (ArrowException, UnicodeDecodeError) as error:
+            kind = type(error).__name__
+        except Exception as error:
+            if type(error) is not OSError or error.errno is not None:  # Arrow's for a damaged file has no number
+                raise unreadable(self._name, error) from error
             kind = type(error).__name__
         # Arrow's message may quote a value, so the error neither repeats it nor has it as its context.
         raise SourceError(f"{self._name}: the file is truncated, damaged or not Parquet ({kind}). Write it again.")
+
+
+def _decoded(cell: Any) -> object:
+    try:
+        return None if cell is None else cell.decode()
+    except UnicodeDecodeError:
+        return cell
 
 
 def _row_place(name: str, before: int, number: int) -> str:

@@ -71,15 +71,15 @@ class FoundFile:
             raise SourceError(f"{self.name}: the gzip file is truncated. Upload it again.") from error
         except (gzip.BadGzipFile, zlib.error):  # their messages quote bytes of the file: not to be a cause
             pass
-        except OSError as error:
+        except Exception as error:  # object storages have errors of their own, of no common class
             raise unreadable(self.name, error) from error
         raise SourceError(f"{self.name}: the file is damaged or not gzip. Upload it again, or without .gz in its name.")
 
 
-def unreadable(name: str, error: OSError, what: str = "the file cannot be read") -> SourceError:
+def unreadable(name: str, error: Exception, what: str = "the file cannot be read") -> SourceError:
     """Return the error for *name*: permanent if a permission is missing or *name* is a folder, else transient."""
     kind = SourceError if isinstance(error, PermissionError | IsADirectoryError) else SourceUnavailableError
-    reason = error.strerror or type(error).__name__
+    reason = getattr(error, "strerror", None) or type(error).__name__
     return kind(f"{name}: {what}: {reason}. Check the path and its permissions.")
 
 
@@ -88,7 +88,7 @@ def find_files(path: Any) -> list[FoundFile]:
     Return the file at *path*, the files in that folder, or those that match the glob, in order of their names.
 
     In a folder and under a glob, files whose name begins with ``.`` or ``_`` (such as Spark's ``_SUCCESS``) are left
-    out. Subfolders are not read; ``folder/**/*.csv`` includes them.
+    out. Subfolders are not read; ``folder/**/*.csv`` includes them, but those whose name begins so (``_temporary``).
 
     :raises SourceUnavailableError: if there is no file.
     """
@@ -96,7 +96,7 @@ def find_files(path: Any) -> list[FoundFile]:
         paths = _paths(path)
     except FileNotFoundError as error:
         raise SourceUnavailableError(f"{path}: there is no such file or folder. Check the path.") from error
-    except OSError as error:
+    except Exception as error:  # as above
         raise unreadable(str(path), error) from error
     if not paths:
         raise SourceUnavailableError(
@@ -118,7 +118,13 @@ def _paths(path: Any) -> list[Any]:
         path.stat()  # raises the reason: is_file and is_dir of object storages return False on any error
         return []
     folder, pattern = _split_glob(path)
-    return _visible(folder.glob(pattern))
+    depth = len(folder.parts)
+    return _visible(one for one in folder.glob(pattern) if not any(map(_is_hidden, one.parts[depth:-1])))
+
+
+def _is_hidden(folder: str) -> bool:
+    """Return whether this folder holds no data, but what a writer keeps beside it; ``_day=1`` is hive's partition."""
+    return folder.startswith(".") or (folder.startswith("_") and "=" not in folder)
 
 
 def _visible(paths: Iterable[Any]) -> list[Any]:

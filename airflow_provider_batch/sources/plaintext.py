@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import chain
@@ -11,7 +12,7 @@ from typing import Any, BinaryIO, Final
 
 from airflow_provider_batch.exceptions import SourceError
 from airflow_provider_batch.protocol.rows import Rows
-from airflow_provider_batch.sources.columns import Columns
+from airflow_provider_batch.sources.columns import HEADER, Columns, without
 from airflow_provider_batch.sources.paths import FoundFile
 
 #: Bytes that are read and decoded at once.
@@ -19,15 +20,18 @@ READ_SIZE: Final = 1 << 20
 #: Characters; a binary file, or a cell or object that is never closed, must not fill the memory.
 _LONGEST_LINE: Final = 16 << 20
 _GZIP_MAGIC: Final = b"\x1f\x8b"
+#: What Python counts as whitespace, but is never part of a blank line: it is kept, so that the check of ids finds it.
+_CONTROLS: Final = frozenset("\v\f\x1c\x1d\x1e\x1f\x85\u2028\u2029")
 
 
 @dataclass(frozen=True, slots=True)
 class TextOptions:
-    """How a text file is written; header and delimiter apply to CSV only."""
+    """How a file is written; header and delimiter apply to CSV only, and Parquet takes the nulls alone."""
 
     header: bool = True
     delimiter: str = ","
     encoding: str = "utf-8"
+    nulls: Set[str] = frozenset({""})
 
 
 # Reading is one piece ahead of decoding, because two decisions depend on whether a piece is the last one: only then is
@@ -106,7 +110,7 @@ def _line_numbers(first: int, lines: Sequence[str]) -> list[int]:
 
 
 def _is_not_blank(line: str) -> bool:
-    return bool(line) and not line.isspace()
+    return bool(line) and not (line.isspace() and _CONTROLS.isdisjoint(line))
 
 
 class LinesFile:
@@ -126,11 +130,22 @@ class LinesFile:
         #: Whether the file has no text at all.
         self.empty = not first
         self._text = chain([first], text)
+        self._nulls = options.nulls
+        _check_first_line(re.split(r"[\r\n]", first.lstrip(), maxsplit=1)[0], self._name)
 
     def blocks(self, size: int) -> Iterator[Rows]:
         """Yield the lines in blocks of at most *size*."""
         for lines, place in blocks_of_lines(self._text, size, self._name):
-            yield Rows(lines, place)
+            yield Rows(without(lines, self._nulls), place)
+
+
+def _check_first_line(line: str, name: str) -> None:
+    """Raise if *line* is a header, or has several cells with an e-mail address among them."""
+    if any(map(HEADER.fullmatch, re.split(r"[,;|\t]", line))) or ("@" in line and re.search(r"[,;\t]", line)):
+        raise SourceError(
+            f"{name}: a txt file holds one id per line, but the first line looks like one of a CSV file. Pass "
+            "format='csv', and delimiter= or header=False where they apply."
+        )
 
 
 def _end_of_lines(text: str) -> int:

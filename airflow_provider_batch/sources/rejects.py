@@ -75,7 +75,7 @@ class Rejects:
         """Return the result of *operation*; an error of the storage becomes a SourceError."""
         try:
             return operation()
-        except OSError as error:
+        except Exception as error:  # object storages have errors of their own, of no common class
             raise unreadable(str(self._path), error, "rejected rows cannot be written") from error
 
 

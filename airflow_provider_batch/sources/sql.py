@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -17,14 +18,22 @@ from airflow_provider_batch.sources.source import Source
 #: What errors and places call the source.
 _SOURCE: Final = "the query"
 
-# The classes of SQLSTATEs (https://www.postgresql.org/docs/current/errcodes-appendix.html).
-#: Transient: a lost connection, a rollback by the database, resources, an operator's intervention, the system.
+# The SQLSTATEs (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+#: Classes that are transient: a lost connection, a rollback by the database, resources, an intervention, the system.
 _TRANSIENT_STATES: Final = {"08", "40", "53", "55", "57", "58"}
-#: Their messages quote values: invalid data, violated constraints, errors that a function of the database raises.
-_QUOTING_STATES: Final = {"22", "23", "P0"}
-#: The exceptions of PEP 249 whose messages are about the query or the connection.
-_QUOTABLE_ERRORS: Final = {"ProgrammingError", "OperationalError", "InterfaceError", "NotSupportedError"}
-_SQLITE_ERROR: Final = 1  # https://www.sqlite.org/rescode.html#error: no such table, a syntax error
+_DENIED: Final = "42501"
+
+# Errors whose messages are about the query, and quote nothing but names in it: its syntax, a table, column or function
+# that is missing or ambiguous, a missing permission.
+_SAFE_STATES: Final = {"42601", "42P01", "42703", "42702", "42803", "42883", "3F000"}
+#: https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html
+_SAFE_MYSQL: Final = {1044, 1045, 1046, 1049, 1052, 1054, 1055, 1064, 1140, 1142, 1143, 1146, 1227, 1305, 1370}
+_SAFE_DUCKDB: Final = {"ParserException", "CatalogException", "BinderException", "PermissionException"}
+_SQLITE_ERROR: Final = 1  # https://www.sqlite.org/rescode.html#error: besides these, what functions raise about values
+_SAFE_SQLITE: Final = re.compile(
+    r'no such (table|column|function|collation sequence): .*|near ".*": syntax error|ambiguous column name: .*'
+    r"|incomplete input|wrong number of arguments to function .*|unrecognized token: .*"
+)
 _LONGEST_MESSAGE: Final = 300
 
 
@@ -54,10 +63,10 @@ class SqlSource(Source):
 
         :raises SourceError: if the query fails, returns no rows, or lacks a column.
         """
-        connection = _run(self._hook.get_conn)
+        connection = _run(self._hook.get_conn, _is_driver_error)
         close = [connection.close]
         try:
-            cursor, cursor_first = _run(lambda: _open_cursor(connection))
+            cursor, cursor_first = _run(lambda: _open_cursor(connection), _is_driver_error)
             close.insert(0 if cursor_first else 1, cursor.close)
             with suppress(AttributeError):
                 cursor.arraysize = size  # some drivers fetch so many rows at once, whatever fetchmany requests
@@ -81,9 +90,19 @@ def _blocks(cursor: Any, columns: Columns, size: int) -> Iterator[Rows]:
         if not rows:
             return
         if isinstance(rows[0], Mapping):  # the connection is set to return rows as dicts
-            rows = [list(row.values()) for row in rows]
+            rows = _by_name(rows, _column_names(cursor))
         yield Rows(selection.values(partial(cells, rows)), partial(_place, rows_before))
         rows_before += len(rows)
+
+
+def _by_name(rows: list[Mapping[str, object]], names: list[str]) -> list[list[object]]:
+    # Of two columns with one name, a dict has only one, or the driver has renamed the other.
+    if len(set(names)) == len(names) and all(row.keys() >= set(names) for row in rows):
+        return [[row[name] for name in names] for row in rows]
+    raise SourceError(
+        f"{_SOURCE}: the connection returns rows as dicts, whose keys are not the names of the columns. Give each "
+        "column a name of its own with AS."
+    )
 
 
 def _place(rows_before: int, number: int) -> str:
@@ -121,12 +140,16 @@ def _is_server_side(cursor: Any) -> bool:
     return bool(getattr(cursor, "name", None)) and type(cursor).__module__.startswith("psycopg")
 
 
-def _run(operation: Callable[[], Any]) -> Any:
-    """Return the result of *operation*; a driver's error becomes a SourceError that quotes no row."""
+def _run(operation: Callable[[], Any], is_covered: Callable[[Exception], bool] = lambda _: True) -> Any:
+    """
+    Return the result of *operation*; an error becomes a SourceError that quotes no row.
+
+    :param is_covered: for which errors; by default for all, since not even drivers keep to those of PEP 249.
+    """
     try:
         return operation()
     except Exception as error:  # the errors of drivers have their names in common, but no base class
-        if not _is_driver_error(error):
+        if not is_covered(error):
             raise
         source_error = _source_error(error)
     # Raised outside the except block: there, the driver's error would become its context, and may quote a row.
@@ -141,24 +164,64 @@ def _class_names(error: Exception) -> set[str]:
     return {kind.__name__ for kind in type(error).__mro__}
 
 
-# Which message is repeated. An error about the query or the connection has to name the missing table or the refused
-# host. An error about data names the data: PostgreSQL's 22P02 is 'invalid input syntax for type integer: "jane@…"'. By
-# PEP 249 the latter are DataError and IntegrityError, but drivers choose among its classes freely; so a message is
-# repeated only if the class is one of the others and the SQLSTATE, where there is one, is not about data.
+# Which message is repeated. An error about the query has to name the missing table. An error about data names the data:
+# PostgreSQL's 22P02 is 'invalid input syntax for type integer: "jane@…"'. By PEP 249 the latter are DataError and
+# IntegrityError, but drivers choose among its classes freely, and so do servers among the SQLSTATEs that are not listed
+# above. So only messages known to be of the first kind are repeated; of the others, their class and number.
 def _source_error(error: Exception) -> SourceError:
-    state = str(getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or "")
-    kind = type(error).__name__ + (f", SQLSTATE {state}" if state else "")
-    if _class_names(error).isdisjoint(_QUOTABLE_ERRORS) or state[:2] in _QUOTING_STATES:
-        detail = ". Run it in the database's own client to see the message, which may quote a row."
+    number = _number(error)
+    message = (str(error).strip().splitlines() or [""])[0][:_LONGEST_MESSAGE]
+    is_safe = _is_safe(error, message)
+    if is_safe:
+        detail = f": {message}"
     else:
-        detail = f": {(str(error).strip().splitlines() or ['no message'])[0][:_LONGEST_MESSAGE]}"
-    error_class = SourceUnavailableError if _is_transient(error, state) else SourceError
+        detail = (
+            ". Its message is not shown, because it may quote a row: check the connection, the query and its "
+            "parameters, or run it in the database's own client."
+        )
+    kind = type(error).__name__ + (f", {number}" if number else "")
+    error_class = SourceUnavailableError if _is_transient(error) and not is_safe else SourceError
     return error_class(f"{_SOURCE} failed ({kind}){detail}")
 
 
-def _is_transient(error: Exception, state: str) -> bool:
-    if state:
+def _state(error: Exception) -> str:
+    """Return the SQLSTATE; empty if there is none."""
+    first = error.args[0] if error.args else None
+    if isinstance(first, Mapping):  # pg8000, redshift_connector: the fields of the answer
+        first = first.get("C")
+    elif type(error).__module__ != "pyodbc":
+        first = None
+    return str(getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or first or "")[:5]
+
+
+def _number(error: Exception) -> str:
+    """Return what the driver calls the error beside its class; empty if that is not known."""
+    if state := _state(error):
+        return f"SQLSTATE {state}"
+    if name := getattr(error, "sqlite_errorname", None):
+        return str(name)
+    first = error.args[0] if error.args and _is_driver_error(error) else None
+    return f"error {first}" if type(first) is int else ""
+
+
+def _is_safe(error: Exception, message: str) -> bool:
+    driver = type(error).__module__.partition(".")[0]
+    if driver in ("MySQLdb", "pymysql", "mysql"):
+        return bool(_SAFE_MYSQL.intersection(error.args[:1]))
+    if driver in ("duckdb", "_duckdb"):
+        return type(error).__name__ in _SAFE_DUCKDB
+    if getattr(error, "sqlite_errorcode", None) == _SQLITE_ERROR:
+        return bool(_SAFE_SQLITE.fullmatch(message))
+    # PostgreSQL raises some of these about values (to_tsquery, regclass), but then names no place in the query.
+    state = _state(error) if driver in ("psycopg", "psycopg2") else ""
+    return state == _DENIED or (state in _SAFE_STATES and error.diag.statement_position is not None)  # type: ignore[attr-defined]
+
+
+def _is_transient(error: Exception) -> bool:
+    if state := _state(error):
         return state[:2] in _TRANSIENT_STATES
     if getattr(error, "sqlite_errorcode", None) == _SQLITE_ERROR:
         return False
+    if not _is_driver_error(error):  # one of the network, unless it is Python's about parameters or bytes
+        return not isinstance(error, TypeError | ValueError | LookupError)
     return not {"OperationalError", "InterfaceError"}.isdisjoint(_class_names(error))

@@ -1,1 +1,1 @@
-"""What every task of ours shares: the connection, the wait, the end of a task."""
+"""What the operators and the sensor share: the connection, the wait, the failures, the outlets, the journal."""

@@ -18,13 +18,13 @@ def defer_until_indexed(
     counts: Mapping[str, Any] | None = None,
 ) -> NoReturn:
     """
-    Wait in the triggerer and go on with the operator's ``execute_complete``.
+    Wait in the triggerer and continue with the operator's ``execute_complete``.
 
-    :param operator: gives the connection, the audience's name and type, and the poke interval.
+    :param operator: has the connection, the audience's name and type, and the poke interval.
     :param start_time: when the wait began, in seconds since the epoch.
-    :param timeout: after how many seconds it ends.
+    :param timeout: seconds after which it ends.
     :param confirmed: how many of the tokens, from the first, are known to be confirmed.
-    :param counts: what was pushed, for the event of the trigger: nothing else gets past the deferral.
+    :param counts: what was pushed, for the trigger's event: attributes of the operator do not survive a deferral.
     """
     from airflow_provider_batch.triggers.custom_audience import DEFERRAL_GRACE, CustomAudienceIndexingTrigger
 

@@ -1,4 +1,4 @@
-"""Which errors a retry of the task may mend, in Airflow's terms."""
+"""Permanent and transient errors, in Airflow's terms."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def fail_without_retry(journal: TaskStateJournal | None = None) -> Iterator[None
     """
     Turn permanent errors into AirflowFailException, with their cause; leave transient ones to the task's retries.
 
-    :param journal: cleared by a permanent error. A person will clear the task, and nobody knows what is done to the
-        audience before that, so everything must then be sent again.
+    :param journal: cleared by a permanent error. The next try comes when a person clears the task; until then anything
+        may be done to the audience, so that try must send everything again.
     """
     try:
         yield

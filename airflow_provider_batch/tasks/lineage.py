@@ -1,4 +1,4 @@
-"""What OpenLineage is told of an audience; imported only where its provider asks."""
+"""The lineage of an audience for OpenLineage; imported only if its provider is installed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def audience_lineage(
     batch_conn_id: str, audience_name: str, *, rows: int | None, inputs: Sequence[Any] = (), written: bool = True
 ) -> OperatorLineage[Any, Any]:
     """
-    Return the audience as the one output, unless it was not *written*.
+    Return the audience as the one output, or no output if it was not *written*.
 
-    :param rows: how many were written, or are there; None if nobody knows.
-    :param inputs: OpenLineage's datasets that the ids come from.
+    :param rows: the number of ids that were written, or that the audience has; None if unknown.
+    :param inputs: the datasets of OpenLineage that the ids come from.
     """
     from airflow.providers.common.compat.openlineage.facet import OutputDataset, OutputStatisticsOutputDatasetFacet
     from airflow.providers.openlineage.extractors import OperatorLineage
@@ -24,6 +24,6 @@ def audience_lineage(
     statistics: dict[str, Any] = (
         {} if rows is None else {"outputStatistics": OutputStatisticsOutputDatasetFacet(rowCount=rows)}
     )
-    # The same names as convert_asset_to_openlineage gives, so that a task and an asset are one dataset.
+    # The same names as in convert_asset_to_openlineage, so that a task and an asset name the same dataset.
     audience = OutputDataset(namespace=f"batch://{batch_conn_id}", name=audience_name, outputFacets=statistics)
     return OperatorLineage(inputs=list(inputs), outputs=[audience] if written else [])

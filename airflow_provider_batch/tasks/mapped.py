@@ -1,8 +1,11 @@
 """
-Several mapped tasks of one operator that push to one audience.
+Checks of mapped tasks that push to one audience.
 
-Airflow runs them in any order, also at once, none sees what the others push, and no page of Batch promises that calls
-count in the order of their arrival. So what one of them does must not be undone by another.
+Airflow runs mapped tasks in any order, also at once, and no page of Batch promises that calls are applied in the order
+of their arrival. So no mapped task may undo what another one does. None of them sees the ids of the others, so the
+check is made on the arguments in the DAG file: tasks that all only add, or all only remove, cannot undo each other's
+work, nor can tasks that each have an audience of their own. In any other case the author must promise it
+(``mapped_by``). To check the ids themselves, they would all have to be in one place, which is what mapping avoids.
 """
 
 from __future__ import annotations
@@ -16,29 +19,28 @@ from airflow_provider_batch.exceptions import InvalidArgumentError
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-MappedBy = Literal["id", "audience"]
-#: What all mapped tasks together do to their ids: the same to all of them, adding and removing, or making those of each
-#: task the only ones.
+#: What mapped tasks do to their ids: all the same, either adding or removing; both; or each task makes its ids the only
+#: ones.
 Use = Literal["one action", "actions", "the only ids"]
 
-#: The arguments that say which audience it is.
+#: The arguments that select the audience.
 _TARGET: Final = ("audience_name", "batch_conn_id")
 
 
 @dataclass(frozen=True)
 class Expansion:
-    """What a DAG's file says of the arguments of mapped tasks; *names* is None where that is known only upstream."""
+    """The arguments of mapped tasks, as far as the DAG file has them."""
 
-    #: The arguments that differ between the tasks.
+    #: The arguments that differ between the tasks; None if an upstream task decides that.
     names: frozenset[str] | None
-    #: Those that do not.
+    #: The arguments that are the same in all tasks.
     fixed: Mapping[str, Any]
     #: Whether each task has an audience of its own.
     has_own_targets: bool = False
 
     @classmethod
     def of(cls, context: Context) -> Expansion:
-        """Read it from the DAG that runs."""
+        """Return the arguments from the running DAG."""
         task: Any = context["dag"].get_task(context["task"].task_id)
         if not hasattr(task, "expand_input"):  # an ordinary task in a mapped group
             return cls(frozenset(), vars(task))
@@ -56,11 +58,11 @@ class Expansion:
         return name not in self.fixed if self.names is None else name in self.names
 
     def has(self, name: str) -> bool:
-        """Return whether the argument may be given to any of the tasks."""
+        """Return whether any of the tasks may have the argument."""
         return self.varies(name) or self.fixed.get(name) is not None
 
     def shares(self, name: str) -> bool:
-        """Return whether the argument is text, or a path, that is the same in all of the tasks: without a template."""
+        """Return whether the argument is a str or path that is the same in all tasks; a template may differ."""
         value = self.fixed.get(name)
         is_path = isinstance(value, str) or hasattr(value, "open")
         return is_path and not self.varies(name) and "{" not in str(value)
@@ -68,15 +70,15 @@ class Expansion:
 
 def check_mapped(operator: Any, context: Context) -> None:
     """
-    Return if no other of the mapped tasks of *operator* can undo what this one does, or write over its rejected rows.
+    Check that no mapped task of *operator* can undo what another one does, or overwrite its file of rejected rows.
 
     :raises InvalidArgumentError: if one can.
     """
     expansion = Expansion.of(context)
     if expansion.shares("rejects_path"):
         raise InvalidArgumentError(
-            "rejects_path: each of these mapped tasks would write its rows in place of the others'; give each a file "
-            "of its own, with {{ ti.map_index }} in its name"
+            "rejects_path: each of these mapped tasks would overwrite the rows of the others. Give each task a file of "
+            "its own, with {{ ti.map_index }} in its name."
         )
     if operator.mapped_by == "audience":
         return
@@ -86,17 +88,18 @@ def check_mapped(operator: Any, context: Context) -> None:
     if use == "actions":
         raise InvalidArgumentError(
             "mapped_by: one of these mapped tasks may add an id that another removes, and Batch promises no order "
-            "between their calls; if all of them only add, or only remove, say so in partial(): the mode, or "
-            "remove_ids=None; if all rows of an id are in one of them, pass mapped_by='id'; if not, map tasks that "
-            "only remove, and after a wait for their tokens others that only add"
+            "between their calls. If all of them only add, or only remove, set that in partial(): the mode, or "
+            "remove_ids=None. If each has an audience or a connection of its own, pass mapped_by='audience'; if all "
+            "rows of an id are in one of them, mapped_by='id'. Otherwise map tasks that only remove, wait for their "
+            "tokens, and then map others that only add."
         )
     raise InvalidArgumentError(
-        "mapped_by: each of these mapped tasks would make its ids the only ones, and remove those of the others; do "
-        "that in one task, or push them from mapped tasks with mode='add'; if each has an audience or a connection of "
-        "its own, pass mapped_by='audience'"
+        "mapped_by: each of these mapped tasks would remove the ids of the others. Push them from one task, or from "
+        "mapped tasks with mode='add'. If each task has an audience or a connection of its own, pass "
+        "mapped_by='audience'."
     )
 
 
 def _are_distinct(values: Any) -> bool:
-    """Return whether no two are equal; those of an upstream task are not known, and taken to be."""
+    """Return whether no two are equal; unknown values, of an upstream task, count as distinct."""
     return not isinstance(values, list | tuple) or all(value not in values[:at] for at, value in enumerate(values))

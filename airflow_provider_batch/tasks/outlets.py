@@ -1,4 +1,4 @@
-"""Outlets that are audiences of Batch: their event says that the audience is indexed, and comes not a moment before."""
+"""Outlets that are audiences of Batch. The event of one promises that the audience is indexed."""
 
 from __future__ import annotations
 
@@ -14,64 +14,64 @@ _ADDRESS: Final = "batch://"
 
 
 def audience_outlets(operator: Any) -> list[Any]:
-    """Return the outlets of *operator* that are audiences, by address or, as references may be, by name."""
+    """Return the outlets of *operator* that are audiences, by URI or, in a reference, by name."""
     return [outlet for outlet in operator.outlets or () if _address(outlet)]
 
 
 def check_outlets(operator: Any, *, waits: bool) -> None:
     """
-    Return if *operator* may have its outlets.
+    Check that the events of *operator* come once the audience is indexed.
 
-    :param waits: whether it ends when the audience is indexed.
-    :raises InvalidArgumentError: if it would say so too early.
+    :param waits: whether the task ends only then.
+    :raises InvalidArgumentError: if one would come before.
     """
     outlets = audience_outlets(operator)
     if outlets and not waits:
         raise InvalidArgumentError(
-            f"outlets: the event of {_address(outlets[0])} says that the audience is indexed, and this task does not "
-            "wait for that; give the outlet to a CustomAudienceIndexingSensor that follows, or, where the operator has "
-            "that, pass wait_for_indexing=True"
+            f"outlets: the event of {_address(outlets[0])} promises that the audience is indexed, but this task does "
+            "not wait for that. Pass wait_for_indexing=True if the operator has it, or else give the outlet to a "
+            "CustomAudienceIndexingSensor after it."
         )
 
 
-def check_own(operator: Any) -> None:
+def check_own_audience(operator: Any) -> None:
     """
-    Return if every audience among the outlets of *operator* is the one that it is about, over its connection.
+    Check that the outlets of *operator* have no other audience than the task's own, over its connection.
 
-    :raises InvalidArgumentError: if one is another: nothing was waited for there.
+    :raises InvalidArgumentError: if they have one, for which the task does not wait.
     """
-    # Airflow renders no templates in assets: one is a name that two DAGs agree on.
+    # Airflow does not render templates in assets; such a URI is only a name that two DAGs share.
     addresses = [address for outlet in audience_outlets(operator) if "{" not in (address := _address(outlet))]
     if not addresses:
         return
     own = f"{_ADDRESS}{operator.batch_conn_id}/{operator.audience_name}"
     if others := [address for address in addresses if address != own]:
         raise InvalidArgumentError(
-            f"outlets: the event of {others[0]} would say that that audience is indexed, and this task knows it of "
-            f"{own} alone; pass custom_audience_asset({operator.audience_name!r}, {operator.batch_conn_id!r})"
+            f"outlets: the event of {others[0]} promises that this audience is indexed, but the task waits for {own} "
+            f"only. Pass custom_audience_asset({operator.audience_name!r}, {operator.batch_conn_id!r})."
         )
 
 
-def check_alone(operator: Any, context: Context) -> None:
+def check_not_shared(operator: Any, context: Context) -> None:
     """
-    Return if the task is not one of several mapped ones that share an outlet.
+    Check that the task is not one of several mapped ones that share an outlet.
 
-    :raises InvalidArgumentError: if it is: the first that is done would speak for all of them.
+    :raises InvalidArgumentError: if it is: the event would come with the first of them.
     """
     outlets = audience_outlets(operator)
     if outlets and getattr(context.get("ti"), "map_index", -1) >= 0:
         raise InvalidArgumentError(
-            f"outlets: the first of these mapped tasks that is done would say that {_address(outlets[0])} is indexed, "
-            "while others are not; give the outlet to one CustomAudienceIndexingSensor over all their tokens"
+            f"outlets: the event of {_address(outlets[0])} would come with the first of these mapped tasks, before the "
+            "others are indexed. Give the outlet to one CustomAudienceIndexingSensor with the tokens of all."
         )
 
 
 def awaited(operator: Any, indexing_tokens: Sequence[str]) -> list[str]:
     """
-    Return what is to be indexed before the task may end: its own writes.
+    Return what must be indexed before the task may end: its own writes.
 
-    Where there are none, an outlet still says that the audience is indexed, and somebody else may have just written to
-    it, such as an earlier try of the same task: then it is the last write.
+    If there are none, the event of an outlet still promises that the audience is indexed, and others may have just
+    written to it, such as an earlier try of the task. Then the task waits for the last write.
     """
     from airflow_provider_batch.protocol.audiences.tokens import LAST_WRITE
 
@@ -82,9 +82,9 @@ def emit_outlet_events(
     operator: Any, context: Context, counts: Mapping[str, Any], audience: Mapping[str, Any] | None
 ) -> None:
     """
-    Put *counts* and the audience's size and state into what Airflow emits for it once the task has succeeded.
+    Add *counts* and the audience's size and state to the events that Airflow emits when the task succeeds.
 
-    :param audience: its view; None if nothing was waited for, which a task with such an outlet always does.
+    :param audience: its view; None if the task did not wait, which one with such an outlet always does.
     """
     events: Any = context.get("outlet_events")
     if events is None or audience is None:
@@ -93,15 +93,15 @@ def emit_outlet_events(
         events[outlet].extra.update({**counts, **{name: audience[name] for name in ("nb_ids", "indexing_state")}})
 
 
-def withhold_events(operator: Any) -> None:
-    """Let Airflow emit nothing for audiences: nothing was sent."""
+def suppress_outlet_events(operator: Any) -> None:
+    """Make Airflow emit no event for audiences, as nothing was sent."""
     # Airflow reads the outlets after the task, from the copy of the operator that it ran.
-    if withheld := audience_outlets(operator):
-        operator.outlets = [outlet for outlet in operator.outlets if outlet not in withheld]
+    if audiences := audience_outlets(operator):
+        operator.outlets = [outlet for outlet in operator.outlets if outlet not in audiences]
         operator.log.info("no event is emitted: nothing was sent")
 
 
 def _address(outlet: object) -> str:
-    """Return the address of an audience, or nothing if *outlet* is something else."""
+    """Return the URI of an audience; empty if *outlet* is something else."""
     places = (getattr(outlet, "uri", None), getattr(outlet, "name", None))
     return next((place for place in places if isinstance(place, str) and place.startswith(_ADDRESS)), "")

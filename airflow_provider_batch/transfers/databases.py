@@ -25,6 +25,6 @@ def database_hook(conn_id: str, hook_params: Mapping[str, Any] | None = None) ->
     hook = connection.get_hook(hook_params=dict(hook_params or {}))
     if not isinstance(hook, DbApiHook):
         raise InvalidArgumentError(
-            f"conn_id: {conn_id!r} is of type {connection.conn_type!r}, which has no DB-API hook"
+            f"conn_id: {conn_id!r} is of type {connection.conn_type!r}, which has no DB-API hook. Pass another."
         )
     return hook

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Unpack
 
-from airflow_provider_batch.protocol.arguments import read_switch
+from airflow_provider_batch.operators.parameters import RowsParameters
+from airflow_provider_batch.protocol.arguments import FileFormat, read_switch
 from airflow_provider_batch.tasks.storage import storage_path
 from airflow_provider_batch.transfers.rows import RowsToCustomAudienceOperator
 
@@ -16,25 +17,25 @@ if TYPE_CHECKING:
     from airflow_provider_batch.sources.files import FileSource
 
 
-class FilesToCustomAudienceOperator(RowsToCustomAudienceOperator):
+class FilesToCustomAudienceOperator(RowsToCustomAudienceOperator, takes=RowsParameters):
     """
     Push the ids in files to a custom audience of Batch, row by row and never held.
 
-    The files are read twice, so that every row is checked before the first call (but not with
-    ``on_invalid_id="skip"``). A bad row is named by file and line. Returns tokens and summary as
+    The files are read twice, so that every row is checked before the first call (except with
+    ``on_invalid_id="skip"``). An error names the file and the line of a bad row. Returns tokens and summary as
     :class:`~airflow_provider_batch.operators.custom_audience.CustomAudienceUpdateOperator`.
 
     :param path: a file, a folder, or a glob such as ``s3://bucket/segments/part-*.csv.gz``; local, or any storage that
-        Airflow's ObjectStoragePath knows. (templated)
+        Airflow's ObjectStoragePath supports. (templated)
     :param path_conn_id: the connection to the storage, where the path does not name it
         (``s3://my_conn@bucket/…``). (templated)
-    :param format: ``txt`` (one id a line), ``csv``, ``jsonl`` or ``parquet`` (extra ``parquet``); by default what the
-        suffix says. Each may be followed by ``.gz``.
+    :param format: ``txt`` (one id a line), ``csv``, ``jsonl`` or ``parquet`` (extra ``parquet``); by default the
+        suffix decides. All but ``parquet`` may be followed by ``.gz``.
     :param header: whether the first row of a CSV file names its columns; otherwise they are called 1, 2, …
     :param delimiter: one character between the cells of a CSV file.
-    :param encoding: of the formats that are text.
-
-    The other parameters are those of :class:`~airflow_provider_batch.transfers.rows.RowsToCustomAudienceOperator`.
+    :param encoding: the encoding of txt, csv and jsonl files.
+    :param null_values: the texts of cells that mean a missing value, such as ``["", "NULL", "#N/A"]``: it is not a
+        valid id, and not sent as an attribute. JSON lines and Parquet take ``""`` as it is.
     """
 
     template_fields: Sequence[str] = ("path", "path_conn_id", *RowsToCustomAudienceOperator.template_fields)
@@ -44,23 +45,25 @@ class FilesToCustomAudienceOperator(RowsToCustomAudienceOperator):
         *,
         path: str | ObjectStoragePath,
         path_conn_id: str | None = None,
-        format: Literal["txt", "csv", "jsonl", "parquet"] | None = None,
+        format: FileFormat | None = None,
         header: bool = True,
         delimiter: str = ",",
         encoding: str = "utf-8",
-        **kwargs: Any,
+        null_values: Sequence[str] = ("",),
+        **kwargs: Unpack[RowsParameters],
     ) -> None:
-        super().__init__(**kwargs)
         self.path = path
         self.path_conn_id = path_conn_id
         self.format = format
         self.header = header
         self.delimiter = delimiter
         self.encoding = encoding
+        self.null_values = null_values
+        super().__init__(**kwargs)
 
     @contextmanager
     def source(self, context: Context) -> Iterator[FileSource]:
-        """Give the rows of the files."""
+        """Open the rows of the files."""
         from airflow_provider_batch.sources.files import FileSource
 
         yield FileSource(
@@ -70,6 +73,7 @@ class FilesToCustomAudienceOperator(RowsToCustomAudienceOperator):
             header=self.header,
             delimiter=self.delimiter,
             encoding=self.encoding,
+            null_values=self.null_values,
             allow_empty=read_switch("allow_empty", self.allow_empty),
         )
 

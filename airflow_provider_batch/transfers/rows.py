@@ -1,49 +1,30 @@
-"""What the transfers share: rows whose columns say what is to be sent."""
+"""What the transfers share: the columns of their rows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack, cast
 
 from airflow_provider_batch.operators.modes import SourcePushOperator
+from airflow_provider_batch.operators.parameters import RowsParameters, SourceParameters
 
 if TYPE_CHECKING:
     from airflow_provider_batch.sources.columns import Columns
 
 
-class RowsToCustomAudienceOperator(SourcePushOperator):
+class RowsToCustomAudienceOperator(SourcePushOperator, takes=RowsParameters):
     """
     An operator that pushes the rows of a source with columns.
-
-    :param id_column: the column with the ids; may be left out where it is the only one.
-    :param action_column: for ``mode="actions"``: the column that says ``add`` or ``remove``.
-    :param attribute_columns: the columns with attributes (API 1.1 and 2.x), or these and the attributes' names. NULL
-        and, in a file, an empty cell are left out.
-    :param tags_column: the column with tags (API 1.1): a list, a JSON array, or text with commas.
-
-    The other parameters are those of :class:`~airflow_provider_batch.operators.modes.SourcePushOperator` and
-    :class:`~airflow_provider_batch.operators.push.PushOperator`.
     """
 
-    def __init__(
-        self,
-        *,
-        id_column: str | None = None,
-        action_column: str | None = None,
-        attribute_columns: Sequence[str] | Mapping[str, str] | None = None,
-        tags_column: str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        if (self.mode == "actions") is not (action_column is not None):
-            raise ValueError("action_column: mode='actions' needs one, and no other mode has a use for it")
-        self.id_column = id_column
-        self.action_column = action_column
-        self.attribute_columns = attribute_columns
-        self.tags_column = tags_column
+    def __init__(self, **kwargs: Unpack[RowsParameters]) -> None:
+        self.id_column = kwargs.pop("id_column")
+        self.action_column = kwargs.pop("action_column")
+        self.attribute_columns = kwargs.pop("attribute_columns")
+        self.tags_column = kwargs.pop("tags_column")
+        super().__init__(**cast(SourceParameters, kwargs))
 
     def columns(self) -> Columns:
-        """Return which columns are read."""
+        """Return the names of the columns to read."""
         from airflow_provider_batch.sources.columns import Columns
 
         return Columns(self.id_column, self.action_column, self.attribute_columns, self.tags_column)

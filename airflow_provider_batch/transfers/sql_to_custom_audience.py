@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack
 
+from airflow_provider_batch.operators.parameters import RowsParameters
 from airflow_provider_batch.transfers.rows import RowsToCustomAudienceOperator
 
 if TYPE_CHECKING:
@@ -14,25 +15,23 @@ if TYPE_CHECKING:
 
     from airflow_provider_batch.sources.sql import SqlSource
 
-#: What stands for a value in most drivers' queries, and what for a percent sign beside it.
+#: Placeholders of most drivers, and the doubled percent sign that they need beside them.
 _PLACEHOLDER: Final = re.compile(r"%%|%(?:\(\w+\))?[sbt]")
 
 
-class SqlToCustomAudienceOperator(RowsToCustomAudienceOperator):
+class SqlToCustomAudienceOperator(RowsToCustomAudienceOperator, takes=RowsParameters):
     """
     Push what a query returns to a custom audience of Batch, row by row and never held.
 
     The query runs over any connection of Airflow that has a DB-API hook (extra ``sql``), with a cursor on the server
     where the driver has one. A retry runs it again: on Airflow 3.3 and later only what is left is sent, if the rows
-    come in the same order (``ORDER BY``); a replace begins anew. Returns tokens and summary as
+    come in the same order (``ORDER BY``); a replace starts again. Returns tokens and summary as
     :class:`~airflow_provider_batch.operators.custom_audience.CustomAudienceUpdateOperator`.
 
     :param sql: one query, or the path of a ``.sql`` file. (templated)
     :param conn_id: the connection to the database. (templated)
-    :param parameters: what the query's placeholders stand for, in the driver's own style. (templated)
+    :param parameters: values for the query's placeholders, which have the driver's own style. (templated)
     :param hook_params: passed on to the database's hook.
-
-    The other parameters are those of :class:`~airflow_provider_batch.transfers.rows.RowsToCustomAudienceOperator`.
     """
 
     template_fields: Sequence[str] = ("sql", "conn_id", "parameters", *RowsToCustomAudienceOperator.template_fields)
@@ -46,17 +45,34 @@ class SqlToCustomAudienceOperator(RowsToCustomAudienceOperator):
         conn_id: str,
         parameters: Iterable[Any] | Mapping[str, Any] | None = None,
         hook_params: Mapping[str, Any] | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[RowsParameters],
     ) -> None:
-        super().__init__(**kwargs)
         self.sql = sql
         self.conn_id = conn_id
         self.parameters = parameters
         self.hook_params = hook_params
+        super().__init__(**kwargs)
+
+    # Airflow reads every templated text that ends in .sql as a file. Here only the query can be one.
+
+    def resolve_template_files(self) -> None:
+        """Read the file of the query when the DAG file is parsed."""
+        parameters, self.parameters = self.parameters, None
+        super().resolve_template_files()
+        self.parameters = parameters
+
+    def _do_render_template_fields(
+        self, parent: Any, template_fields: Iterable[str], *args: Any, **kwargs: Any
+    ) -> None:
+        fields = list(template_fields)
+        super()._do_render_template_fields(parent, [field for field in fields if field == "sql"], *args, **kwargs)
+        self.template_ext = ()
+        super()._do_render_template_fields(parent, [field for field in fields if field != "sql"], *args, **kwargs)
+        self.template_ext = type(self).template_ext
 
     @contextmanager
     def source(self, context: Context) -> Iterator[SqlSource]:
-        """Give the rows of the query."""
+        """Open the rows of the query."""
         from airflow_provider_batch.sources.sql import SqlSource
         from airflow_provider_batch.transfers.databases import database_hook
 
@@ -68,7 +84,7 @@ class SqlToCustomAudienceOperator(RowsToCustomAudienceOperator):
         )
 
     def openlineage_inputs(self) -> list[Any]:
-        """Return the tables that the query reads, as far as its database's hook and OpenLineage's parser know them."""
+        """Return the tables that the query reads, as far as its database's hook and OpenLineage's parser find them."""
         from airflow.providers.openlineage.sqlparser import SQLParser
 
         from airflow_provider_batch.transfers.databases import database_hook
@@ -92,7 +108,7 @@ class SqlToCustomAudienceOperator(RowsToCustomAudienceOperator):
         return list(read.inputs)
 
     def _sql_without_placeholders(self, hook: Any) -> str:
-        """Return the query as OpenLineage's parser can read it, which knows no driver's placeholders."""
+        """Return the query with NULL in place of each placeholder: OpenLineage's parser cannot read those."""
         if not self.parameters:
             return self.sql
         sql = _PLACEHOLDER.sub(lambda found: "%" if found[0] == "%%" else "NULL", self.sql)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-#: The longest answer that is read, in bytes. Batch's are far shorter, and JSON that was cut is refused.
+#: The most bytes of an answer that are read. Batch's answers are far shorter, and JSON that was cut is not accepted.
 MAX_BODY: Final = 4 * 1024 * 1024
 
-#: How many connections are kept alive, and so the most calls in flight. None is opened before it is needed.
+#: The most connections that are kept open, and so the most calls in flight. Each is opened when it is first needed.
 MAX_CONNECTIONS: Final = 64

@@ -1,29 +1,46 @@
-"""One effect in, one answer out, with requests; safe to share between the threads of one push."""
+"""
+One effect in, one answer out, with requests; safe to share between the threads of one push.
+
+Deadlines. The timeout of requests limits each wait for bytes; :mod:`~airflow_provider_batch.transport.deadline` limits
+the whole call. Every call ends, and so does every push that is stopped: ``stopped`` is an event, not a flag, and wakes
+a thread that waits.
+
+Session. One session serves all threads, because its open connections make further calls cheap. It is safe to share, as
+nothing in it changes once it is open: headers are fixed, cookies are not kept, redirects are not followed.
+"""
 
 from __future__ import annotations
 
-import errno
+import ssl
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from typing import Any, Final
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError
 
-from airflow_provider_batch.exceptions import BatchConnectionError, PushStoppedError
+from airflow_provider_batch.exceptions import PushStoppedError
 from airflow_provider_batch.protocol.flow import Answer, Effect
 from airflow_provider_batch.protocol.wire import Request, Response, Sleep
-from airflow_provider_batch.transport import MAX_BODY, MAX_CONNECTIONS, private_logs
+from airflow_provider_batch.transport import MAX_BODY, MAX_CONNECTIONS, environment, private_logs
 from airflow_provider_batch.transport.credentials import Credentials
+from airflow_provider_batch.transport.deadline import Call, make_reachable
+from airflow_provider_batch.transport.environment import Proxy
+from airflow_provider_batch.transport.no_answer import no_answer
 from airflow_provider_batch.transport.pace import Pace
 from airflow_provider_batch.transport.retry_log import RetryLog
 
+#: Seconds of a wait after which its watch is called.
+_WATCH_INTERVAL: Final = 30.0
+
 
 class _Session(requests.Session):
-    """A session for the keys of one app: no redirect takes them elsewhere, no call waits for ever."""
+    """A session with a default timeout that does not follow redirects, which would take the keys to another host."""
 
     def __init__(self, timeout: float) -> None:
         super().__init__()
@@ -38,36 +55,62 @@ class _Session(requests.Session):
         return super().send(request, **kwargs)
 
 
+class _Adapter(HTTPAdapter):
+    """Connections that a deadline can end, with the environment's proxy and authorities instead of the library's."""
+
+    def __init__(self, trusted: ssl.SSLContext, proxy: Proxy | None) -> None:
+        self._trusted, self._proxy = trusted, proxy
+        super().__init__(pool_connections=1, pool_maxsize=MAX_CONNECTIONS)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        make_reachable(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        if proxy not in self.proxy_manager:
+            if self._proxy is not None and self._proxy.encrypted:
+                kwargs["proxy_ssl_context"] = self._trusted
+            make_reachable(super().proxy_manager_for(proxy, **kwargs))
+        return self.proxy_manager[proxy]
+
+    def proxy_headers(self, proxy: str) -> dict[str, str]:
+        return self._proxy.headers if self._proxy is not None else {}
+
+    def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:
+        host, pool = super().build_connection_pool_key_attributes(*args, **kwargs)
+        return host, {**pool, "ssl_context": self._trusted} if host["scheme"] == "https" else pool
+
+    def cert_verify(self, *args: Any, **kwargs: Any) -> None:
+        """Leave the context as it is: requests would add certifi's authorities to it."""
+
+
 def open_session(credentials: Credentials, *, timeout: float) -> requests.Session:
     """
-    Return a session that carries the credentials' headers.
+    Return a session with the credentials' headers.
 
     :param timeout: seconds to wait for a connection, and for each part of an answer.
+    :raises BatchConfigurationError: if the environment's proxy or certificate authorities cannot be used.
     """
     private_logs.install()
+    trusted = environment.trusted(credentials.base_url)
+    proxy = environment.proxy_to(credentials.base_url, socks_package="socks")
     session = _Session(timeout)
-    # Without an auth of its own, requests would put one from ~/.netrc in place of the key's header.
-    session.auth = lambda prepared: prepared
     session.headers.update(credentials.headers)
-    # Over plain http a proxy of the environment would read the keys, though they are meant for this machine alone.
-    session.trust_env = credentials.encrypted
-    # No cookies: they are not part of the API, and a session's jar is the one thing that threads must not share.
+    session.trust_env = False
+    session.proxies = {"https": proxy.url} if proxy else {}
+    # No cookies: they are not part of the API, and threads must not share a jar.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    # Nothing but the scheme that was checked: over https, plain http is not even spoken.
+    # Only the scheme that was checked: with an https address, no plain http at all.
     session.adapters.clear()
-    session.mount(
-        credentials.base_url.partition("//")[0] + "//", HTTPAdapter(pool_connections=1, pool_maxsize=MAX_CONNECTIONS)
-    )
+    session.mount(credentials.base_url.partition("//")[0] + "//", _Adapter(trusted, proxy))
     return session
 
 
 class BlockingTransport:
     """
-    Performs what a flow asks for.
+    Performs the effects of flows. Once ``stopped`` is set, it sends nothing more and ends every wait.
 
-    :param timeout: seconds that the body of an answer may take in all.
-
-    Once ``stopped`` is set, nothing more is sent and no wait goes on.
+    :param timeout: the most seconds that a call may take in all.
     """
 
     def __init__(self, session: requests.Session, credentials: Credentials, pace: Pace, *, timeout: float) -> None:
@@ -77,69 +120,92 @@ class BlockingTransport:
         self._credentials = credentials
         self._pace = pace
         self._retry_log = RetryLog()
+        self._under_way: set[Call] = set()
+        self._watch: Callable[[], object] = lambda: None
+
+    @contextmanager
+    def watched(self, watch: Callable[[], object]) -> Iterator[None]:
+        """
+        Call *watch* right before each call, and twice a minute during each wait; any thread may do so.
+
+        What it raises takes the place of the call.
+        """
+        self._watch = watch
+        try:
+            yield
+        finally:
+            self._watch = lambda: None
+
+    def interrupt(self) -> None:
+        """Send nothing more, and end every call under way at once."""
+        self.stopped.set()
+        for call in tuple(self._under_way):
+            call.end()
 
     def perform(self, effect: Effect) -> Answer:
         """
-        Do *effect* and return what came of it.
+        Perform *effect* and return its result.
 
         :raises PushStoppedError: if the push was stopped.
         """
         if isinstance(effect, Sleep):
-            self._retry_log.tell(effect)
+            self._retry_log.record(effect)
             if effect.everyone:
                 self._pace.hold(effect.seconds)
             self._sleep(effect.seconds)
             return None
-        self._sleep(self._pace.reserve())
+        for seconds in self._pace.turn():
+            self._sleep(seconds)
+        self._watch()
         return self._send(effect)
 
+    def check(self) -> None:
+        """
+        Do nothing, unless the push was stopped.
+
+        :raises PushStoppedError: if it was.
+        """
+        self._sleep(0.0)
+
     def _sleep(self, seconds: float) -> None:
+        while seconds > _WATCH_INTERVAL and not self.stopped.wait(_WATCH_INTERVAL):
+            seconds -= _WATCH_INTERVAL
+            self._watch()
         if self.stopped.wait(seconds) if seconds > 0 else self.stopped.is_set():
             raise PushStoppedError("stopped before the next call")
 
     def _send(self, request: Request) -> Answer:
-        try:
-            with self._session.request(
-                request.method,
-                self._credentials.url(request),
-                params=request.query,
-                data=request.body,
-                stream=True,
-            ) as answer:
-                body = _read(answer.raw, time.monotonic() + self._timeout)
-        except (requests.RequestException, HTTPError, OSError) as error:
-            # Not chained: the libraries' errors quote the address, and the address holds the app's key.
-            return BatchConnectionError(f"no answer: {request.route}: {_cause(error)}")
-        self._pace.learn(answer.status_code)
-        return Response(
+        with Call(self._timeout) as call:
+            self._under_way.add(call)
+            try:
+                with self._session.request(
+                    request.method,
+                    self._credentials.url(request),
+                    params=request.query,
+                    data=request.body,
+                    stream=True,
+                ) as answer:
+                    body = _read(answer.raw)
+                if call.ended:  # an end between two headers looks like the end of them all
+                    raise TimeoutError
+            except (requests.RequestException, HTTPError, OSError) as error:
+                return no_answer(request.route, TimeoutError() if call.ended else error)
+            finally:
+                self._under_way.discard(call)
+        response = Response(
             answer.status_code,
             {name.lower(): value for name, value in answer.headers.items()},
-            body if 200 <= answer.status_code < 300 else self._credentials.blot_out(body),
+            body if 200 <= answer.status_code < 300 else self._credentials.redact(body),
             time.time(),
         )
+        self._pace.adapt(response)
+        return response
 
 
-def _read(raw: BaseHTTPResponse, give_up: float) -> bytes:
-    """Read an answer's body, as much of it as is of use, for as long as is reasonable."""
+def _read(raw: BaseHTTPResponse) -> bytes:
+    """Read the body of an answer, up to the limit."""
     body = bytearray()
+    # read1 returns what has arrived; read would wait for all of it.
     while len(body) < MAX_BODY and (piece := raw.read1(MAX_BODY - len(body), decode_content=True)):
         body += piece
-        if time.monotonic() > give_up:  # each piece came in time, but there is no end to them
-            raise TimeoutError(errno.ETIMEDOUT, "the answer takes too long")
     return bytes(body)
-
-
-def _cause(error: BaseException) -> str:
-    """Name what broke, as deep as it is known, without the address that the libraries' texts quote."""
-    names = [type(error).__name__]
-    while (inner := _inner(error)) is not None and len(names) < 5:
-        error = inner
-        names.append(type(error).__name__)
-    told = error.strerror if isinstance(error, OSError) and error.errno is not None else None
-    return " < ".join(names) + (f" ({told})" if told else "")
-
-
-def _inner(error: BaseException) -> BaseException | None:
-    reason = getattr(error, "reason", None)
-    candidates = (reason, *error.args, error.__cause__, error.__context__)
-    return next((candidate for candidate in candidates if isinstance(candidate, BaseException)), None)

@@ -1,81 +1,135 @@
-"""Turns to send, shared by everything that one task sends over one connection."""
+"""
+A rate limit: evenly spaced slots for sending, shared by all that one process sends to one app.
+
+Batch documents no limit for audiences, though its CEP pages list a 429
+(https://doc.batch.com/developer/api/cep/audiences/update); third parties report one call a second. So the spacing
+adapts: each 429 doubles it, each success shrinks it a little, and time halves it, so that one burst does not slow a
+task down for long. The user's ``requests_per_second`` sets the shortest spacing. After a 429 or 503 no slot is given
+until that call's own wait is over: an overloaded service needs fewer calls of every kind. A 429 that does not state how
+long that is stops everyone for the seconds that Batch recommends, as calls within them may renew the refusal.
+
+Slots are reserved in advance. Threads that merely checked the time of the last call would all send at the same moment.
+With a slot of its own each, the lock is held for some arithmetic and never during a wait. A slot is checked again when
+its thread wakes: a 429 may have come meanwhile, and threads that wake late must not meet those that wake on time.
+"""
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Final
 from weakref import WeakValueDictionary
 
-#: A turn may be taken late by the time that a thread needs to wake up, the next one on time; so that a second never
-#: sees one call too many, 4 % of it is kept free.
-_MARGIN: Final = 1.04
+from airflow_provider_batch.protocol import limits
+from airflow_provider_batch.protocol.refusals import retry_after
+from airflow_provider_batch.protocol.wire import Response
 
-#: The spacing of turns, in seconds, after a first 429 and at most; between them it doubles with every further one. It
-#: shrinks by a few per cent with every success, and by half in so many seconds. Batch documents no limit; third parties
-#: speak of one call a second.
+#: How far slots are apart, and how long a second is: a call may take a little longer to arrive than the next one.
+_MARGIN: Final = 1.04
+_WINDOW: Final = 1.01
+
+#: The adapted spacing in seconds: after the first 429, and at most; the part of it that a success leaves; and the
+#: seconds in which it halves.
 _FIRST_SPACING: Final = 0.1
 _LONGEST_SPACING: Final = 2.0
 _SHRINKING: Final = 0.95
 _HALF_LIFE: Final = 30.0
 
+#: The most calls that are counted to keep a limit; a higher one is kept by the part of a second that they may take.
+_MOST_COUNTED: Final = 1_000
+
 
 class Pace:
     """
-    Turns to send, evenly spaced; safe to share between threads.
+    Evenly spaced slots for sending; safe to share between threads.
 
-    :param per_second: the most turns in any second; None for as many as the service takes.
+    :param per_second: the most slots in any second; None for as many as Batch accepts.
     """
 
     def __init__(self, per_second: float | None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._spacing = _MARGIN / per_second if per_second else 0.0
-        self._learnt_spacing = 0.0
-        self._learnt_at = clock()
         self._clock = clock
-        self._next_turn = float("-inf")
         self._lock = threading.Lock()
+        self._spacing = self._window = self._adapted_spacing = 0.0
+        self._adapted_at = clock()
+        self._next_slot = self._held_until = -math.inf
+        #: When the calls of the last second were sent, the earliest first.
+        self._sent = deque([-math.inf], 1)
+        self.limit(per_second)
 
-    def reserve(self) -> float:
-        """Take the next turn and return the seconds until then."""
+    def limit(self, per_second: float | None) -> None:
+        """Give at most that many slots in any second, if these are fewer than before."""
+        with self._lock:
+            if per_second and _MARGIN / per_second > self._spacing:
+                self._spacing = _MARGIN / per_second
+                slots = min(math.ceil(per_second), _MOST_COUNTED)
+                self._window = _WINDOW * slots / per_second
+                self._sent = deque([*[-math.inf] * slots, *self._sent], slots)
+
+    def turn(self) -> Iterator[float]:
+        """Reserve a slot, and yield the seconds to wait for it; once more for each time that it was put off."""
         with self._lock:
             now = self._clock()
-            turn = max(now, self._next_turn)
-            self._next_turn = turn + max(self._spacing, self._remembered(now))
-            return turn - now
+            slot = self._reserve(now)
+        while True:
+            yield slot - now
+            with self._lock:
+                now = self._clock()
+                free = max(self._held_until, self._sent[0] + self._window)
+                if free <= now:
+                    self._sent.append(now)
+                    return
+                # Almost free: keep the place. Otherwise all that were put off would wake together.
+                slot = free if free - now < self._spacing else self._reserve(now, free)
+
+    def _reserve(self, now: float, free: float = -math.inf) -> float:
+        slot = max(now, free, self._next_slot)
+        self._next_slot = slot + max(self._spacing, self._adapted(now))
+        return slot
 
     def hold(self, seconds: float) -> None:
-        """Give no turn for so long: the service is overloaded, and whoever goes on sending makes it worse."""
+        """Give no slot for that long."""
         with self._lock:
-            self._next_turn = max(self._next_turn, self._clock() + seconds)
+            self._hold(seconds)
 
-    def learn(self, status: int) -> None:
-        """Space the turns as the answers teach: a 429 says «too fast», a success «a little faster may do»."""
+    def _hold(self, seconds: float) -> None:
+        self._held_until = max(self._held_until, self._clock() + seconds)
+        self._next_slot = max(self._next_slot, self._held_until)
+
+    def adapt(self, response: Response) -> None:
+        """Adapt to an answer: the spacing, and after a 429 without a time to wait, hold everyone."""
         with self._lock:
             now = self._clock()
-            spacing = self._remembered(now)
-            if status == 429:
-                spacing = min(max(2 * spacing, _FIRST_SPACING), _LONGEST_SPACING)
-            elif status < 300:
+            spacing = self._adapted(now)
+            if response.status == 429:
+                if now >= self._held_until:  # otherwise it was sent before, and is part of the same burst
+                    spacing = min(max(2 * spacing, _FIRST_SPACING), _LONGEST_SPACING)
+                if retry_after(response) is None:
+                    self._hold(limits.RATE_LIMIT_WAIT)
+            elif response.status < 300:
                 spacing *= _SHRINKING
-            self._learnt_spacing, self._learnt_at = spacing, now
+            self._adapted_spacing, self._adapted_at = spacing, now
 
-    def _remembered(self, now: float) -> float:
-        return self._learnt_spacing * float(0.5 ** ((now - self._learnt_at) / _HALF_LIFE))
+    def _adapted(self, now: float) -> float:
+        return self._adapted_spacing * float(0.5 ** ((now - self._adapted_at) / _HALF_LIFE))
 
 
-_PACES: Final[WeakValueDictionary[tuple[str, float | None], Pace]] = WeakValueDictionary()
+_PACES: Final[WeakValueDictionary[str, Pace]] = WeakValueDictionary()
 _PACES_LOCK: Final = threading.Lock()
 
 
 def shared_pace(recipient: str, per_second: float | None) -> Pace:
     """
-    Return the one pace of this process for *recipient*, such as for all waits in a triggerer.
+    Return this process's one pace for *recipient*, which all waits in a triggerer share.
 
-    :param recipient: tells one app from another.
+    :param recipient: identifies the app.
+    :param per_second: of all that use the pace at the same time, the lowest limit applies.
     """
     with _PACES_LOCK:
-        # setdefault would drop the new one again before anybody holds it.
-        pace = _PACES.get((recipient, per_second)) or Pace(per_second)
-        _PACES[recipient, per_second] = pace
+        # setdefault would drop a new pace again before the caller holds it.
+        pace = _PACES.get(recipient) or Pace(per_second)
+        pace.limit(per_second)
+        _PACES[recipient] = pace
         return pace

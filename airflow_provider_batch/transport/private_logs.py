@@ -1,4 +1,4 @@
-"""Keeps the key in Batch's paths out of what the HTTP libraries log: httpx at INFO, urllib3 and httpcore at DEBUG."""
+"""Keeps the app's key in URLs out of the HTTP libraries' logs: httpx at INFO, urllib3 and httpcore at DEBUG."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import re
 from typing import Final
 
-#: The loggers that write addresses or headers; a filter only sees what is logged to its very own logger.
+#: The loggers that write URLs or headers; each by name, as a filter does not apply to its logger's children.
 _LOGGERS: Final = (
     "httpcore.connection",
     "httpcore.http11",
@@ -24,9 +24,9 @@ _KEY_IN_PATH: Final = re.compile(r"(/\d+\.\d+/)[^/\s?]+(/custom-audience)")
 class _KeyFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if str(record.msg).startswith("Failed to parse headers"):
-            # urllib3 goes on to quote what it could not read, with a traceback; a server may have quoted us there.
+            # urllib3 quotes what it could not parse, with a traceback; a server may have quoted the request there.
             record.msg, record.args, record.exc_info = "Failed to parse the headers of an answer", None, None
-        if str(record.msg).startswith("receive_response_headers.complete"):  # httpcore quotes them whole
+        if str(record.msg).startswith("receive_response_headers.complete"):  # with all headers
             record.msg, record.args = "receive_response_headers.complete", None
         message = record.getMessage()
         if (private := _KEY_IN_PATH.sub(r"\1***\2", message)) != message:
@@ -38,6 +38,6 @@ _FILTER: Final = _KeyFilter()
 
 
 def install() -> None:
-    """Filter the HTTP libraries' loggers from now on; once is enough, more often does no harm."""
+    """Filter the HTTP libraries' loggers from now on; a second time changes nothing."""
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_FILTER)

@@ -1,4 +1,4 @@
-"""Tells the log that calls are tried again: every few seconds, and not for every call."""
+"""Logs that calls are attempted again: once in a few seconds, not for every call."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from airflow_provider_batch.protocol.wire import Sleep
 
 _log: Final = logging.getLogger(__name__)
 
-#: Seconds between two lines of the log.
-_EVERY: Final = 5.0
+#: Seconds between two log messages.
+_INTERVAL: Final = 5.0
 
 
 class RetryLog:
@@ -23,12 +23,12 @@ class RetryLog:
         self._silent_until = clock()
         self._times = 0
 
-    def tell(self, sleep: Sleep) -> None:
-        """Count *sleep* if it is one between two tries, and say so if it is time to."""
+    def record(self, sleep: Sleep) -> None:
+        """Count *sleep* if it is one between two attempts, and log it if the last message is old enough."""
         if sleep.retries is None:
             return
         self._times += 1
         now = self._clock()
         if now >= self._silent_until:
-            self._silent_until = now + _EVERY
-            _log.warning("%s; trying again in %.1f s, retry %d", sleep.retries, sleep.seconds, self._times)
+            self._silent_until = now + _INTERVAL
+            _log.warning("retry %d in %.1f s: %s", self._times, sleep.seconds, sleep.retries)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import random
 import sys
@@ -25,14 +26,14 @@ from airflow_provider_batch.transport.pace import Pace, shared_pace
 #: https://doc.batch.com/developer/api/mep/custom-audience/1.0/update
 PUBLIC_BASE_URL: Final = "https://api.batch.com"
 
-#: Where its users see what has arrived.
+#: Batch's dashboard, where users see their audiences.
 PUBLIC_DASHBOARD_URL: Final = "https://dashboard.batch.com"
 
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 
 
 class AirflowConnection(Protocol):
-    """What is read of an Airflow connection, beside its extra."""
+    """The fields that are read of an Airflow connection."""
 
     host: str | None
     port: int | None
@@ -42,18 +43,21 @@ class AirflowConnection(Protocol):
     @property
     def password(self) -> str | None: ...
 
+    @property
+    def extra(self) -> str | None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """
     The settings of one connection.
 
-    :param timeout: seconds to wait for a connection, and for each part of an answer.
-    :param max_attempts: how often one call is attempted at most.
-    :param max_concurrency: how many calls of one push are in flight. Four hide most of the latency of a call of 10,000
-        ids, without being a burden to a service whose limits are not documented.
+    :param timeout: the most seconds that one attempt of a call may take in all.
+    :param max_attempts: the most attempts of one call.
+    :param max_concurrency: the most calls of one push in flight. Four hide most of the latency of calls of 10,000 ids,
+        and are a modest load for a service that documents no limits.
     :param requests_per_second: the most requests in any second; None for no limit.
-    :param dashboard_url: where a task's link leads. It is stored and shown in clear.
+    :param dashboard_url: the target of a task's link. It is stored and shown in clear.
     """
 
     credentials: Credentials
@@ -73,7 +77,7 @@ class Settings:
 
     @property
     def known_types(self) -> frozenset[str]:
-        """The types of audiences that the platform's versions take. Its answers may name others."""
+        """The types of audiences that the platform's versions accept. Its answers may name others."""
         return frozenset(name for dialect in self.credentials.platform.dialects for name in dialect.audience_types)
 
     @property
@@ -83,12 +87,12 @@ class Settings:
 
     @property
     def pace(self) -> Pace:
-        """The turns of everything that this process sends for the same app."""
+        """The pace that this process shares for the same app."""
         return shared_pace(self.credentials.digest, self.requests_per_second)
 
     def polling(self, patience: Patience, clock: Callable[[], float], *, started: float | None = None) -> Polling:
         """
-        Return how a state is asked for. A poll ends at its deadline and not after so many attempts.
+        Return how a state is polled: until a deadline, not for a number of attempts.
 
         :param started: when the wait began on *clock*; now by default.
         """
@@ -104,11 +108,15 @@ def read_settings(connection: AirflowConnection, extra: object) -> Settings:
     """
     Read the settings out of *connection* and its *extra*.
 
-    :raises BatchConfigurationError: for a missing key, an invalid address, an unknown or invalid extra.
+    :param extra: as Airflow has parsed it: empty if it could not. With the defaults, a push might go to the wrong app.
+    :raises BatchConfigurationError: for a missing key, an invalid address, an unknown or invalid extra field.
     """
     if not isinstance(extra, Mapping):
         raise BatchConfigurationError('the connection\'s extra must be a JSON object such as {"timeout": 30}')
-    settings = dict(_setting(name, value) for name, value in extra.items() if value not in (None, ""))
+    if not extra and connection.extra:
+        _check_json(connection.extra)
+    given = enumerate(extra.items(), 1)
+    settings = dict(_setting(place, name, value) for place, (name, value) in given if value not in (None, ""))
     credentials = Credentials(
         base_url=_base_url(connection),
         api_key=connection.login or "",
@@ -119,7 +127,7 @@ def read_settings(connection: AirflowConnection, extra: object) -> Settings:
     address = unquote(settings.get("dashboard_url", ""))
     if any(key in address for key in (credentials.api_key, credentials.rest_api_key)):
         raise BatchConfigurationError(
-            "the connection's extra field 'dashboard_url' must not contain a key: it is shown"
+            "the connection's extra field 'dashboard_url' is shown, but contains a key. Remove the key."
         )
     return Settings(credentials, **settings)
 
@@ -129,15 +137,15 @@ def _platform(name: str, api_version: str | None) -> Platform:
         return cep(api_version or NEWEST_CEP_VERSION)
     if api_version is not None:
         raise BatchConfigurationError(
-            "the connection's extra field 'api_version' is for the platform cep; on mep the audience's type decides: "
-            "1.1 for install_ids, 1.0 for the others"
+            "the connection's extra field 'api_version' is for the platform cep only. Remove it: on mep the audience's "
+            "type selects the version, 1.1 for install_ids and 1.0 for the others."
         )
     return MEP
 
 
 def _full_jitter(most: float) -> float:
-    """Draw a wait: tasks that failed together must not come back together."""
-    return random.uniform(0, most)  # noqa: S311 - it spreads load, it guards nothing
+    """Draw a wait, so that tasks that failed together do not come back together."""
+    return random.uniform(0, most)  # noqa: S311 - not for security
 
 
 def _base_url(connection: AirflowConnection) -> str:
@@ -146,13 +154,13 @@ def _base_url(connection: AirflowConnection) -> str:
         return _with_port(PUBLIC_BASE_URL, connection.port)
     if "://" not in host:
         scheme = connection.schema if connection.schema in ("http", "https") else "https"
-        # An address of IPv6 has colons of its own.
+        # An IPv6 address has colons of its own.
         host = f"{scheme}://[{host}]" if host.count(":") > 1 and not host.startswith("[") else f"{scheme}://{host}"
     return _with_port(host, connection.port)
 
 
 def _with_port(address: str, port: int | None) -> str:
-    """Put *port* into *address*, unless that says the same without it."""
+    """Add *port* to *address*, unless it has that port already."""
     scheme, _, rest = address.partition("://")
     authority, slash, path = rest.partition("/")
     if not port or port == _DEFAULT_PORTS.get(scheme) or authority.endswith(f":{port}"):
@@ -160,21 +168,37 @@ def _with_port(address: str, port: int | None) -> str:
     return f"{scheme}://{authority}:{port}{slash}{path}"
 
 
-def _setting(name: str, value: object) -> tuple[str, Any]:
+def _check_json(extra: str) -> None:
+    try:
+        json.loads(extra)
+    except ValueError as error:
+        place = f" (line {error.lineno}, column {error.colno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise BatchConfigurationError(
+            f'the connection\'s extra is not valid JSON{place}. Correct it: {{"timeout": 30}}, for example, is valid.'
+        ) from None  # json's error holds the text
+
+
+def _setting(place: int, name: str, value: object) -> tuple[str, Any]:
     # Forms of early Airflow versions put this before the name.
     name = name.removeprefix("extra__batch__")
     if name not in _SETTINGS:
-        near = difflib.get_close_matches(name, _SETTINGS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(_SETTINGS)}"
-        raise BatchConfigurationError(f"the connection's extra has an unknown field {name!r}; {hint}")
+        # A name that resembles none is not quoted: it may be a key that was pasted into the wrong place.
+        near = difflib.get_close_matches(name, _SETTINGS, n=1, cutoff=0.8)
+        hint = f"{name!r}. Did you mean {near[0]!r}?" if near else f"(number {place}). Use {', '.join(_SETTINGS)}."
+        raise BatchConfigurationError(f"the connection's extra has an unknown field {hint}")
     return name, _SETTINGS[name](name, value)
 
 
-def _seconds(name: str, value: object) -> float:
-    number = _number(value)
-    if not (math.isfinite(number) and number > 0):
-        raise BatchConfigurationError(f"the connection's extra field {name!r} must be a number above 0")
-    return number
+def _amount(most: int) -> Callable[[str, object], float]:
+    def read(name: str, value: object) -> float:
+        number = _number(value)
+        if not 0.001 <= number <= most:
+            raise BatchConfigurationError(
+                f"the connection's extra field {name!r} must be a number from 0.001 to {most:,}"
+            )
+        return number
+
+    return read
 
 
 def _count(most: int) -> Callable[[str, object], int]:
@@ -188,7 +212,7 @@ def _count(most: int) -> Callable[[str, object], int]:
 
 
 def _number(value: object) -> float:
-    """Read a number that a form or an environment variable may have given as text; what is none becomes NaN."""
+    """Return a number, which a form or an environment variable may give as text; NaN for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return math.nan
     try:
@@ -207,9 +231,9 @@ def _known_platform(name: str, value: object) -> str:
 
 
 def _cep_version(name: str, value: object) -> str:
-    if not isinstance(value, str) or not CEP_VERSION.fullmatch(value):  # as a number, 2.10 would be 2.1
+    if not isinstance(value, str) or not CEP_VERSION.fullmatch(value):  # as a float, 2.10 would be 2.1
         raise BatchConfigurationError(
-            f"the connection's extra field {name!r} must be a version of the audiences' API in quotes, such as "
+            f"the connection's extra field {name!r} must be a version of the audience API in quotes, such as "
             f'"{NEWEST_CEP_VERSION}"'
         )
     return value
@@ -228,7 +252,7 @@ def _web_address(name: str, value: object) -> str:
         )
     if "@" in parts.netloc:
         raise BatchConfigurationError(
-            f"the connection's extra field {name!r} must not contain credentials: it is shown"
+            f"the connection's extra field {name!r} is shown, but contains credentials. Remove them."
         )
     return address
 
@@ -236,18 +260,18 @@ def _web_address(name: str, value: object) -> str:
 _SETTINGS: Final[dict[str, Callable[[str, object], Any]]] = {
     "platform": _known_platform,
     "api_version": _cep_version,
-    "timeout": _seconds,
+    "timeout": _amount(86_400),
     "max_attempts": _count(100),
     "max_concurrency": _count(MAX_CONNECTIONS),
-    "requests_per_second": _seconds,
+    "requests_per_second": _amount(1_000_000),
     "dashboard_url": _web_address,
 }
 
 
 @lru_cache(maxsize=1)
 def _user_agent() -> str:
-    # Kept: looking the version up reads and parses Airflow's metadata, for every wait of a triggerer.
+    # Cached, as looking the version up parses Airflow's metadata, and each wait in a triggerer needs it.
     try:
         return f"airflow-provider-batch/{__version__} apache-airflow/{version('apache-airflow')}"
-    except PackageNotFoundError:  # a worker may have no more of Airflow than its task SDK
+    except PackageNotFoundError:  # a worker may have only the task SDK of Airflow
         return f"airflow-provider-batch/{__version__}"

@@ -1,4 +1,12 @@
-"""The wait for Batch's indexing, in the triggerer: it only asks, it never writes."""
+"""
+The wait for Batch's indexing, in the triggerer. It only reads.
+
+What is kept true: the trigger can be started again at any time, in any triggerer, or in two at once. It holds nothing
+but its arguments, and a poll changes nothing. So the deadline is an argument, and a point in time instead of a
+duration: a restart does not prolong the wait. Airflow's own timeout fails the task without naming the tokens, so it
+comes later, for a triggerer that is gone. Errors are events as well: what a trigger raises would fail the task before
+its ``execute_complete`` decides whether a retry can help.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +22,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from airflow_provider_batch.exceptions import BatchError, IndexingError, IndexingTimeoutError
 from airflow_provider_batch.protocol.audiences.tokens import LAST_WRITE
 
-#: The trigger keeps its own deadline and says what is missing; Airflow's comes later, for a triggerer that is gone.
+#: How much later than the trigger's deadline Airflow's own timeout comes.
 DEFERRAL_GRACE: Final = timedelta(minutes=2)
 
 
@@ -24,8 +32,8 @@ class IndexingEvent:
     How a wait ended.
 
     ``finished``: every token is confirmed, ``audience`` is the last view. ``timeout``: those in ``pending`` are not.
-    ``error``: ``message`` says why there is no answer, ``retryable`` whether there may be one later. ``counts`` is what
-    the task had pushed before it waited.
+    ``error``: the wait failed for the reason in ``message``, ``retryable`` if it was transient. ``counts`` is what the
+    task had pushed before the wait.
     """
 
     status: Literal["finished", "timeout", "error"]
@@ -40,7 +48,7 @@ class IndexingEvent:
 
     @classmethod
     def from_payload(cls, payload: dict[str, Any]) -> IndexingEvent:
-        """Read what :meth:`to_payload` wrote, after Airflow has stored it."""
+        """Return the event that :meth:`to_payload` turned into *payload*."""
         lists = {name: tuple(payload[name]) for name in ("indexing_tokens", "pending")}
         return cls(**{**payload, **lists})
 
@@ -50,15 +58,15 @@ class IndexingEvent:
 
     @property
     def own_tokens(self) -> list[str]:
-        """The tokens of the task's own writes, of which there may be none."""
+        """The tokens of the task's own writes; there may be none."""
         return [token for token in self.indexing_tokens if token != LAST_WRITE]
 
     def raise_unless_finished(self) -> None:
         """
-        Return if every token is confirmed.
+        Raise unless every token is confirmed.
 
         :raises IndexingTimeoutError: if the deadline came first.
-        :raises IndexingError: if Batch could not be asked.
+        :raises IndexingError: if the state could not be read.
         """
         if self.status == "timeout":
             raise IndexingTimeoutError(
@@ -75,21 +83,18 @@ class IndexingEvent:
 
 class CustomAudienceIndexingTrigger(BaseTrigger):
     """
-    Ask Batch for one indexing token after the other until all are confirmed, and fire one :class:`IndexingEvent`.
-
-    The trigger may be started again at any time, in any triggerer: it keeps nothing but its arguments, and asking
-    again changes nothing.
+    Poll one indexing token after the other until all are confirmed, and fire one :class:`IndexingEvent`.
 
     :param batch_conn_id: the Airflow connection; the keys themselves are not stored.
-    :param audience_name: the audience the tokens belong to.
+    :param audience_name: the audience of the tokens.
     :param indexing_tokens: all tokens of the push.
-    :param audience_type: its type, which on the Mobile Engagement Platform says in which version of the API to ask.
-    :param confirmed: how many of them, from the first, are known to be confirmed.
-    :param own_replace: the one that is of a replace of the same run: that it is superseded is no news.
-    :param poke_interval: the most seconds between two questions; they begin with one and double.
+    :param audience_type: its type, which on the Mobile Engagement Platform selects the version of the API.
+    :param confirmed: how many of the tokens, from the first, are known to be confirmed.
+    :param own_replace: the token of a replace of the same run, for which ``REPLACED`` needs no warning.
+    :param poke_interval: the most seconds between two polls; the pauses begin with one second and double.
     :param start_time: when the wait began, in seconds since the epoch.
-    :param end_time: its deadline, likewise.
-    :param counts: what the task has pushed; comes back with the event.
+    :param end_time: its deadline, in seconds since the epoch.
+    :param counts: what the task has pushed; returned with the event.
     """
 
     def __init__(
@@ -119,7 +124,7 @@ class CustomAudienceIndexingTrigger(BaseTrigger):
         self.counts = dict(counts) if counts is not None else None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return what builds this trigger again."""
+        """Return the class and the arguments of this trigger."""
         return (
             f"{type(self).__module__}.{type(self).__qualname__}",
             {
@@ -149,7 +154,7 @@ class CustomAudienceIndexingTrigger(BaseTrigger):
         yield TriggerEvent(event.to_payload())
 
     async def _await_indexing(self) -> IndexingEvent:
-        # Imported in the triggerer alone: the worker that defers needs none of it.
+        # Imported here, as the worker that defers does not need them.
         from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 
         from airflow_provider_batch.protocol.audiences import conversations
@@ -167,7 +172,9 @@ class CustomAudienceIndexingTrigger(BaseTrigger):
             self.indexing_tokens[self.confirmed :],
             settings.polling(patience, time.time, started=self.start_time),
         )
-        async with open_transport(settings.credentials, timeout=settings.timeout, pace=settings.pace) as transport:
+        # A last poll may begin right before the deadline; it has to end before Airflow's own timeout.
+        timeout = min(settings.timeout, DEFERRAL_GRACE.total_seconds() / 2)
+        async with open_transport(settings.credentials, timeout=timeout, pace=settings.pace) as transport:
             outcome = await arun(wait, transport.perform)
         audience = conversations.confirmed(outcome, self.audience_name, time.time() - self.start_time)
         warning = conversations.replaced_warning(outcome.replaced, self.own_replace)

@@ -8,6 +8,7 @@ import signal
 import threading
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 from airflow_provider_batch.operators.custom_audience import CustomAudienceUpdateOperator
 from benchmarks.ids import made
@@ -47,7 +48,12 @@ def main() -> None:
     operator = CustomAudienceUpdateOperator(
         task_id="push", audience_name="vip", add_ids=list(made("plain", todo["ids"])), chunk_size=100, max_concurrency=4
     )
-    context: Any = {"task_state_store": FileStore(Path(todo["store"]))} if todo["store"] else {}
+    context: Any = {}
+    if todo["store"]:
+        store = FileStore(Path(todo["store"]))
+        ti = Mock(try_number=(store.get("benchmark_tries") or 0) + 1, max_tries=9, map_index=-1)
+        store.set("benchmark_tries", ti.try_number)
+        context = {"task_state_store": store, "ti": ti}
     with Meter() as meter:
         operator.execute(context)
     report(meter)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from airflow_provider_batch.mirror.plan import Mirror
+from airflow_provider_batch.mirror.snapshot import Target
 from benchmarks.ids import CALL, in_calls, made
 from benchmarks.measure import Meter, forget_peak, job, memory, report
 
@@ -59,11 +60,11 @@ def read(path: Path) -> Iterator[list[str]]:
 
 def mirrored(home: Path, name: str, *, is_sorted: bool) -> tuple[int, int]:
     """Plan a run, and return the numbers of ids to add and to remove."""
-    mirror = Mirror(home / "snapshots", audience_name="vip", audience_type="custom_ids", recipient="")
+    mirror = Mirror(home / "snapshots", Target("vip", "custom_ids", ""))
     with mirror.plan(read(home / name), is_sorted=is_sorted) as plan:
         if plan.before is None:
-            with plan.begin("benchmark") as attempt:
-                attempt.commit([])
+            with plan.begin("benchmark") as transaction:
+                transaction.commit([])
         return len(plan.adds), len(plan.removes)
 
 

@@ -114,7 +114,7 @@ def test_the_button_says_that_a_key_is_wrong(pages: AirflowPages, sandbox: Sandb
     pages.fill(usable(sandbox) | {"REST API key": "no-such-key"})
     said = pages.test()
     assert "401" in said
-    assert "check the REST API key" in said
+    assert "Check the connection's password" in said
     assert "no-such-key" not in text_of(pages.page)
 
 

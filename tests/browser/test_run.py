@@ -61,7 +61,7 @@ def test_rendered_fields_show_counts_and_no_ids(seen: Callable[[str], str]) -> N
 
 def test_the_log_tells_counts_and_no_ids(seen: Callable[[str], str], pages: AirflowPages) -> None:
     seen("log")
-    pages.see("vip: 3 added, 0 removed, 0 duplicates, 0 rejected in 1 calls")
+    pages.see("vip: 3 added, 0 removed, 0 duplicates, 0 rejected in 1 call")
     text = text_of(pages.page)
     assert not [private for private in PRIVATE if private in text]
 

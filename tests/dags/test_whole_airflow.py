@@ -27,7 +27,7 @@ def test_a_deferred_wait_ends_when_the_audience_is_indexed(
     assert run.seen["update"][-1] == "success", log[-8000:]
     assert "deferred" in run.seen["update"]
     assert default_sandbox.members("newsletter") == {"customer-2001", "customer-2002"}
-    assert "added: 2, removed: 2, duplicates: 1" in log
+    assert "2 added, 2 removed, 1 duplicate, 0 rejected in 1 call" in log
     everything = whole_airflow.logs()
     assert log in everything
     for private in ("sandbox-rest-key", "sandbox-app-key"):

@@ -12,7 +12,12 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, TaskDeferred, task
 
 from airflow_provider_batch.decorators.custom_audience import CustomAudienceDecoratedOperator, custom_audience_task
-from airflow_provider_batch.exceptions import BatchServerError, InvalidMemberError
+from airflow_provider_batch.exceptions import (
+    BatchServerError,
+    InvalidArgumentError,
+    InvalidMemberError,
+    PushStoppedError,
+)
 from airflow_provider_batch.operators.rendered_ids import RenderedIds
 from airflow_provider_batch.protocol.audiences.members import Change, Member
 from airflow_provider_batch.sandbox import Fault, Sandbox
@@ -52,7 +57,19 @@ def test_it_pushes_what_a_function_returns(values: Any, batch_sandbox: Sandbox, 
     assert ti.pushed["summary"]["added"] == 2
 
 
-@pytest.mark.parametrize("nothing", [None, [], ()])
+@pytest.mark.parametrize("mode", ["add", "remove", "actions", "replace", "mirror"])
+def test_a_forgotten_return_is_not_taken_for_no_ids(
+    mode: Any, batch_sandbox: Sandbox, context: Any, tmp_path: Path
+) -> None:
+    kept = {"snapshot_path": tmp_path} if mode == "mirror" else {}
+    with pytest.raises(
+        AirflowFailException, match=r"the function returned None\. Return or yield the ids; return \[\]"
+    ):
+        decorated(lambda: None, mode=mode, skip_on_empty=True, **kept).execute(context)
+    assert batch_sandbox.calls == []
+
+
+@pytest.mark.parametrize("nothing", [[], ()])
 def test_nothing_is_nothing_to_send(nothing: Any, batch_sandbox: Sandbox, context: Any) -> None:
     assert decorated(lambda: nothing).execute(context) == []
     assert batch_sandbox.calls == []
@@ -86,7 +103,7 @@ def test_changes(batch_sandbox: Sandbox, context: Any, ti: TaskInstance) -> None
 
 
 def test_actions_of_what_has_none(batch_sandbox: Sandbox, context: Any) -> None:
-    with pytest.raises(AirflowFailException, match=r"changes\[0\]: there is no action; say add or remove"):
+    with pytest.raises(AirflowFailException, match=r"changes\[0\]: the value has no action"):
         decorated(lambda: ["a"], mode="actions").execute(context)
     assert batch_sandbox.calls == []
 
@@ -98,7 +115,7 @@ def test_the_other_modes(mode: str, batch_sandbox: Sandbox, context: Any, tmp_pa
         decorated(lambda ids=ids: iter(ids), mode=mode, **kept).execute(context)
         assert batch_sandbox.members("vip") == set(ids)
     with pytest.raises(AirflowFailException, match="allow_empty=True"):
-        decorated(lambda: None, mode=mode, **kept).execute(context)
+        decorated(lambda: (), mode=mode, **kept).execute(context)
 
 
 # How it ends
@@ -180,7 +197,7 @@ def test_an_exception_in_the_function_keeps_its_type(
     ids = Watched(*values, ZeroDivisionError("their own words"))
     kept = {"snapshot_path": str(tmp_path)} if mode == "mirror" else {}
     with pytest.raises(ZeroDivisionError, match="their own words"):
-        decorated(lambda: ids(), mode=mode, chunk_size=2, poke_interval=0.1, **kept).execute(context)
+        decorated(lambda: ids(), mode=mode, chunk_size=2, **kept).execute(context)
     assert ids.closed
     if mode == "mirror":  # nothing is sent before all is read
         assert batch_sandbox.calls == []
@@ -228,6 +245,77 @@ def test_the_context_and_arguments_by_name(batch_sandbox: Sandbox, context: Any)
     assert batch_sandbox.members("vip") == {"a", "b", "2026-01-01", "vip"}
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        "{{ ids }}",
+        "{{ ids | join(',') }}",
+        "{{ ids | join('\\n') }}",
+        "['id-1', 'id-2']",
+        "id-1@x.org",
+        "id-1," * 100,
+        b"id-1",
+        ("id-1",),
+    ],
+    ids=repr,
+)
+def test_texts_that_may_be_ids_are_not_shown(given: Any, batch_sandbox: Sandbox, context: Any) -> None:
+    got: list[Any] = []
+
+    def ids(*args: Any, named: Any) -> list[str]:
+        got.extend([*args, named])
+        return []
+
+    with dag() as its_dag:
+        custom_audience_task(audience_name="vip")(ids)(given, "gold", named=given)
+    operator: Any = its_dag.tasks[0]
+    operator.render_template_fields({**context, "ids": ["id-1", "id-2"]})
+    shown = str([getattr(operator, field) for field in operator.template_fields])
+    assert "id-1" not in shown
+    assert "gold" in shown
+    operator.execute(context)
+    assert "id-1" in str(got[0])
+    assert got == [got[0], "gold", got[0]]
+
+
+@pytest.mark.parametrize("mode", ["add", "remove", "replace", "mirror", "dry run"])
+def test_a_task_that_is_killed_while_its_source_is_read_sends_nothing(
+    mode: Any, batch_sandbox: Sandbox, context: Any, tmp_path: Path
+) -> None:
+    operator: Any = None
+    read: list[int] = []
+
+    class Ids:
+        def __iter__(self) -> Iterator[str]:
+            for number in range(100):
+                read.append(number)
+                if number == 10:
+                    operator.on_kill()
+                yield f"id-{number}"
+
+    arguments: dict[str, Any] = {"dry_run": True} if mode == "dry run" else {"mode": mode}
+    arguments |= {"snapshot_path": tmp_path} if mode == "mirror" else {}
+    operator = decorated(lambda: Ids(), chunk_size=5, **arguments)
+    with pytest.raises(PushStoppedError):
+        operator.execute(context)
+    assert read[-1] < 15
+    assert batch_sandbox.calls == []
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))
+
+
+def test_a_task_that_is_killed_before_its_function_returns_sends_nothing(batch_sandbox: Sandbox, context: Any) -> None:
+    operator: Any = None
+
+    def ids() -> list[str]:
+        operator.on_kill()
+        return ["a"]
+
+    operator = decorated(ids)
+    with pytest.raises(PushStoppedError):
+        operator.execute(context)
+    assert batch_sandbox.calls == []
+
+
 def test_rendered_arguments_are_counts_and_reach_the_function(batch_sandbox: Sandbox, context: Any) -> None:
     got: list[Any] = []
 
@@ -244,7 +332,7 @@ def test_rendered_arguments_are_counts_and_reach_the_function(batch_sandbox: San
     shown = {field: repr(getattr(operator, field)) for field in operator.template_fields}
     assert "id-" not in str(shown)
     assert shown["op_args"] == "(2 ids, 'vip')"
-    assert shown["op_kwargs"] == "{'listed': 1 ids, 'named': ids in a dict of 1, 'most': 7}"
+    assert shown["op_kwargs"] == "{'listed': 1 id, 'named': ids in a dict of 1, 'most': 7}"
     assert operator.audience_name == "vip"
     operator.execute(context)
     assert got == [(["id-1", "id-2"], "vip"), {"listed": ("id-3",), "named": {"a": "id-4"}, "most": 7}]
@@ -255,8 +343,15 @@ def nobody() -> list[str]:
     return []
 
 
+def test_arguments_that_can_be_read_only_once_fail_the_dag_file() -> None:
+    with pytest.raises(InvalidArgumentError, match="op_args: a generator can be read only once"):
+        decorated(lambda ids: ids, (each for each in "ab"))
+    with dag(), pytest.raises(InvalidArgumentError, match="ids: a map can be read only once"):
+        custom_audience_task(audience_name="vip", task_id="push")(lambda ids: ids)(ids=map(str, [1]))
+
+
 def test_what_does_not_fit_fails_the_dag_file() -> None:
-    with pytest.raises(ValueError, match="mode: 'upsert' is none of"):
+    with pytest.raises(ValueError, match="mode: 'upsert' is not one of"):
         decorated(nobody, mode="upsert")
     with pytest.raises(ValueError, match="snapshot_path"):
         decorated(nobody, mode="mirror")
@@ -298,7 +393,7 @@ def test_it_is_a_decorator_of_airflow_and_its_values_are_never_stored(real: Sand
     assert "given" not in rendered(dag_run, "winners")
     logged = told()
     assert "5 added" in logged
-    assert "secret" not in logged
+    assert "secret-" not in logged
 
 
 def test_mapped_templated_deferred_and_under_any_annotation(

@@ -92,12 +92,6 @@ def arguments(call: Any) -> set[str]:
     return {name for name, parameter in parameters if name != "self" and parameter.kind not in variadic}
 
 
-def parameters_of(cls: type) -> set[str]:
-    """Return the parameters of our own that *cls* is made with, its base classes' among them."""
-    ours = [base for base in cls.__mro__ if base.__module__.startswith("airflow_provider_batch.")]
-    return {name for base in ours if "__init__" in vars(base) for name in arguments(vars(base)["__init__"])}
-
-
 @pytest.mark.parametrize("cls", [*DECLARED, *TRIGGERS, *ERRORS, *VALUES, Sandbox], ids=lambda cls: cls.__name__)
 def test_a_public_class_is_on_a_page(cls: type) -> None:
     assert cls.__name__ in NAMED
@@ -112,7 +106,7 @@ def test_what_else_is_declared_to_airflow_is_on_a_page() -> None:
 
 @pytest.mark.parametrize("cls", [*DECLARED, CustomAudienceDecoratedOperator, Sandbox], ids=lambda cls: cls.__name__)
 def test_its_parameters_are_on_a_page(cls: type) -> None:
-    assert sorted(parameters_of(cls) - NAMED - NOT_FOR_DAG_FILES) == []
+    assert sorted(arguments(cls) - NAMED - NOT_FOR_DAG_FILES) == []
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
@@ -143,7 +137,7 @@ def test_its_parameters_are_in_its_docstring_or_in_one_that_it_names(cls: type) 
             classes += [] if other in classes else [other]
     docstrings = "\n".join(each.__doc__ or "" for each in classes)
     described = set(re.findall(r"^\s*:param (\w+):", docstrings, re.MULTILINE))
-    assert sorted(parameters_of(cls) - described) == []
+    assert sorted(arguments(cls) - described) == []
 
 
 def test_every_field_of_the_connection_has_a_row() -> None:

@@ -6,9 +6,10 @@ import json
 import socket
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ from airflow_provider_batch.exceptions import (
 )
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.protocol.audiences.audience import IndexingState
+from airflow_provider_batch.protocol.audiences.members import Change
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from tests.connections import Connect
 from tests.transport.servers import STALL, Asked, RawServer, answer
@@ -102,11 +104,11 @@ def test_tokens_are_in_the_order_of_the_chunks_however_late_their_answers_are(co
             second_is_answered.wait(timeout=10)
         elif first == "customer-2":
             second_is_answered.set()
-        return answer(201, {"indexing_token": f"token of {first}"})
+        return answer(201, {"indexing_token": f"token-of-{first}"})
 
     with RawServer(named) as server:
         result = connect(host=server.url).update_custom_audience("vip", add_ids=ids(40), chunk_size=2)
-    assert result.indexing_tokens == [f"token of customer-{number}" for number in range(0, 40, 2)]
+    assert result.indexing_tokens == [f"token-of-customer-{number}" for number in range(0, 40, 2)]
 
 
 def test_one_call_after_the_other_is_sent_in_order(connect: Connect) -> None:
@@ -145,13 +147,33 @@ def test_ids_of_every_alphabet_arrive_as_they_are(hook: BatchHook, batch_sandbox
         " padded ",
         "日本語",
         "🎉",
-        "tab\there",
+        "no-break\u00a0space",
         "x" * 128,
         "é" * 128,
         "a/b?c#d%20",
     }
     hook.update_custom_audience("vip", add_ids=given)
     assert batch_sandbox.members("vip") == given
+
+
+def test_ids_that_may_be_mistakes_are_sent_and_warned_of_once(
+    hook: BatchHook, batch_sandbox: Sandbox, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hook.update_custom_audience("vip", add_ids=iter(["a", " b", "nan"]), remove_ids=["c", "NULL", "null"], chunk_size=2)
+    assert batch_sandbox.members("vip") == {"a", " b", "nan"}
+    # Airflow 3 prints what it logs outside a worker.
+    places = (caplog.text, capsys.readouterr().out)
+    for warning in (
+        "ids with blanks around them (sent as they are; trim_ids=True removes the blanks): 1, the first at add_ids[1]",
+        "vip: ids that look like missing values, such as nan or NULL (sent as they are): 1, the first at add_ids[2]",
+        "vip: ids that look like missing values, such as nan or NULL (sent as they are): 2, the first at remove_ids[1]",
+    ):
+        assert max(place.count(warning) for place in places) == 1
+
+
+def test_trim_ids_is_a_switch(hook: BatchHook) -> None:
+    with pytest.raises(InvalidArgumentError, match="trim_ids: 'False' is neither True nor False"):
+        hook.update_custom_audience("vip", add_ids=["a"], trim_ids="False")  # type: ignore[arg-type]
 
 
 def test_advertising_ids_are_sent_as_such(recorded: Sandbox) -> None:
@@ -268,7 +290,7 @@ def test_a_refusal_is_not_tried_again(
     assert caught.value.accepted_chunks == 0
     assert not caught.value.retryable
     assert caught.value.route == "PATCH /1.0/{api_key}/custom-audience/vip"
-    assert len(batch_sandbox.calls) == 1
+    assert [call.method for call in batch_sandbox.calls].count("PATCH") == 1
 
 
 @pytest.mark.parametrize(
@@ -348,13 +370,22 @@ def test_a_refused_chunk_stops_the_push(hook: BatchHook, batch_sandbox: Sandbox)
     with pytest.raises(BatchRequestError) as caught:
         hook.update_custom_audience("vip", add_ids=ids(100), chunk_size=10, max_concurrency=1)
     assert caught.value.accepted_chunks == 2
-    assert len(batch_sandbox.calls) == 3
+    assert [call.method for call in batch_sandbox.calls].count("PATCH") == 3
     assert batch_sandbox.members("vip") == set(ids(20))
 
 
 def test_an_unknown_audience_is_told_as_such(hook: BatchHook, batch_sandbox: Sandbox) -> None:
-    with pytest.raises(BatchNotFoundError, match="check that the audience exists"):
+    with pytest.raises(BatchNotFoundError, match="Check that the audience exists"):
         hook.update_custom_audience("nobody", add_ids=["a"])
+
+
+def test_a_dry_run_logs_what_it_would_do(hook: BatchHook, batch_sandbox: Sandbox, told: Callable[[], str]) -> None:
+    hook.update_custom_audience("vip", add_ids=["a", "a", "b"], remove_ids=["c"], chunk_size=9, dry_run=True)
+    logged = told()
+    assert "dry run, nothing is sent: vip: 2 to add, 1 to remove, 1 duplicate, 0 rejected in 1 call and 0.0 s" in logged
+    assert "accepted" not in logged
+    hook.update_custom_audience("vip", add_ids=["a", "b"], chunk_size=1)
+    assert "vip: 2 added, 0 removed, 0 duplicates, 0 rejected in 2 calls and" in told()
 
 
 # Stopping
@@ -372,9 +403,77 @@ def test_a_stopped_push_sends_no_further_call(hook: BatchHook, batch_sandbox: Sa
     assert caught.value.accepted_chunks == len(batch_sandbox.calls) <= 2
 
 
-def test_a_hook_that_was_stopped_works_again(hook: BatchHook, batch_sandbox: Sandbox) -> None:
+CALLS: dict[str, Callable[[BatchHook, Path], Any]] = {
+    "update": lambda hook, _: hook.update_custom_audience("vip", add_ids=["a"]),
+    "update, new": lambda hook, _: hook.update_custom_audience("new", add_ids=["a"], create_if_missing=True),
+    "replace": lambda hook, _: hook.replace_custom_audience("vip", ["a"], max_shrink=0.5),
+    "mirror": lambda hook, path: hook.mirror_custom_audience("vip", ["a"], snapshot_path=path),
+    "create": lambda hook, _: hook.create_custom_audience("new"),
+    "delete": lambda hook, _: hook.delete_custom_audience("vip"),
+    "list": lambda hook, _: list(hook.list_custom_audiences()),
+    "view": lambda hook, _: hook.get_custom_audience("vip"),
+    "wait": lambda hook, _: hook.wait_for_indexing("vip", ["t"]),
+    "check": lambda hook, _: hook.check_indexing("vip", ["t"]),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
+def test_a_hook_that_was_stopped_stays_stopped(
+    call: Callable[[BatchHook, Path], Any], hook: BatchHook, batch_sandbox: Sandbox, tmp_path: Path
+) -> None:
     hook.stop()
-    assert hook.update_custom_audience("vip", add_ids=["a"]).calls == 1
+    with pytest.raises(PushStoppedError):
+        call(hook, tmp_path)
+    assert batch_sandbox.calls == []
+
+
+class Stopping:
+    """Ten ids that can be read again and again; at the seventh one of them the hook is stopped."""
+
+    def __init__(self, hook: BatchHook, at_reading: int) -> None:
+        self.hook, self.at_reading = hook, at_reading
+        self.readings = self.given = 0
+
+    def __iter__(self) -> Iterator[str]:
+        self.readings += 1
+        for number, id_ in enumerate(ids(10), 1):
+            self.given += 1
+            if (self.readings, number) == (self.at_reading, 7):
+                self.hook.stop()
+            yield id_
+
+
+READING: dict[str, Callable[[BatchHook, Any, Path], Any]] = {
+    "update": lambda hook, given, _: hook.update_custom_audience("vip", add_ids=given, chunk_size=2),
+    "remove": lambda hook, given, _: hook.update_custom_audience("vip", remove_ids=given, chunk_size=2),
+    "changes": lambda hook, given, _: hook.update_custom_audience(
+        "vip", changes=(Change("add", id_) for id_ in given), chunk_size=2
+    ),
+    "replace": lambda hook, given, _: hook.replace_custom_audience("vip", given, chunk_size=2),
+    "held": lambda hook, given, _: hook.replace_custom_audience("vip", given, chunk_size=2, max_shrink=1.0),
+    "mirror": lambda hook, given, path: hook.mirror_custom_audience("vip", given, snapshot_path=path, chunk_size=2),
+    "dry run": lambda hook, given, _: hook.update_custom_audience("vip", add_ids=given, chunk_size=2, dry_run=True),
+}
+
+
+@pytest.mark.parametrize("read", READING.values(), ids=READING.keys())
+def test_a_stop_ends_the_reading_of_a_source(
+    read: Callable[[BatchHook, Any, Path], Any], hook: BatchHook, batch_sandbox: Sandbox, tmp_path: Path
+) -> None:
+    given = Stopping(hook, 1)
+    with pytest.raises(PushStoppedError):
+        read(hook, given, tmp_path)
+    assert batch_sandbox.calls == []
+    assert given.given == 8  # its block to the end, and no other
+    assert list(tmp_path.rglob("*.*")) == []
+
+
+def test_a_stop_ends_a_push_while_it_reads_what_it_sends(hook: BatchHook, batch_sandbox: Sandbox) -> None:
+    given = Stopping(hook, 2)
+    with pytest.raises(PushStoppedError):
+        hook.update_custom_audience("vip", add_ids=given, chunk_size=2, max_concurrency=1)
+    assert given.given == 10 + 8
+    assert len(batch_sandbox.calls) <= 3
 
 
 def test_a_stop_ends_a_wait_for_indexing(slow: Sandbox) -> None:
@@ -531,12 +630,12 @@ def test_right_keys_are_told_as_right(hook: BatchHook, batch_sandbox: Sandbox) -
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"password": "wrong-rest-key"}, ["401", "AUTHENTICATION_INVALID", "check the REST API key"]),
+        ({"password": "wrong-rest-key"}, ["401", "AUTHENTICATION_INVALID", "Check the connection's password"]),
         ({"login": "wrong-app-key"}, ["401", "AUTHENTICATION_INVALID", "the app's or project's key"]),
         ({"login": None}, ["no Batch API key (login)"]),
         ({"password": None}, ["no REST API key (password)"]),
-        ({"extra": {"tiemout": 3}}, ["unknown field 'tiemout'", "did you mean 'timeout'?"]),
-        ({"host": "http://api.batch.com"}, ["unencrypted; use https"]),
+        ({"extra": {"tiemout": 3}}, ["unknown field 'tiemout'", "Did you mean 'timeout'?"]),
+        ({"host": "http://api.batch.com"}, ["unencrypted. Use https"]),
     ],
 )
 def test_a_wrong_connection_is_told_in_words(
@@ -569,8 +668,8 @@ def test_a_missing_connection_is_told_in_words() -> None:
     ("status", "body", "words"),
     [
         (200, b"<html>hello</html>", "not a JSON object"),
-        (200, b"{}", "check that it is Batch's"),
-        (200, b'{"custom_audiences": {}}', "check that it is Batch's"),
+        (200, b"{}", "the host answered, but not with a list of audiences"),
+        (200, b'{"custom_audiences": {}}', "the host answered, but not with a list of audiences"),
         (302, b"", "redirects are not followed"),
         (503, b"", "503"),
     ],

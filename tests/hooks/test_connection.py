@@ -46,10 +46,23 @@ def test_an_extra_may_be_a_number_or_its_text(name: str, value: object, read: fl
 
 
 @pytest.mark.parametrize("name", ["timeout", "requests_per_second"])
-@pytest.mark.parametrize("value", [0, -1, "0", "soon", "nan", "inf", "1e999", True, [5], {"a": 1}])
-def test_an_extra_that_is_no_number_above_zero_is_refused(name: str, value: object, connect: Connect) -> None:
-    with pytest.raises(BatchConfigurationError, match=f"'{name}' must be a number above 0"):
+@pytest.mark.parametrize(
+    "value",
+    [0, -1, "0", "soon", "nan", "inf", "1e999", 1e300, 1e-300, "1e7", 0.0009, 10**400, True, [5], {"a": 1}],
+)
+def test_an_extra_that_is_no_usable_number_is_refused(name: str, value: object, connect: Connect) -> None:
+    most = {"timeout": "86,400", "requests_per_second": "1,000,000"}[name]
+    with pytest.raises(BatchConfigurationError, match=f"'{name}' must be a number from 0.001 to {most}$"):
         settings(connect(extra={name: value}))
+
+
+@pytest.mark.parametrize(
+    ("name", "values"), [("timeout", (0.001, 86_400)), ("requests_per_second", (0.001, 1_000_000))]
+)
+def test_an_extra_may_be_at_its_bounds(name: str, values: tuple[float, float], connect: Connect) -> None:
+    bounds = tuple(getattr(settings(connect(extra={name: value})), name) for value in values)
+    schema = get_provider_info()["connection-types"][0]["conn-fields"][name]["schema"]
+    assert bounds == values == (schema["minimum"], schema["maximum"])
 
 
 @pytest.mark.parametrize(("name", "most"), [("max_attempts", 100), ("max_concurrency", 64)])
@@ -91,11 +104,11 @@ def test_what_is_no_address_of_a_dashboard_is_refused(address: object, connect: 
 
 
 def test_an_address_that_is_shown_has_no_secrets(connect: Connect) -> None:
-    with pytest.raises(BatchConfigurationError, match="'dashboard_url' must not contain credentials") as caught:
+    with pytest.raises(BatchConfigurationError, match="'dashboard_url' is shown, but contains credentials") as caught:
         settings(connect(extra={"dashboard_url": "https://user:secret@dashboard.example.com"}))
     assert "secret" not in str(caught.value)
     for key in ("app-key-1", "rest-key-1", "rest%2Dkey%2D1"):
-        with pytest.raises(BatchConfigurationError, match="'dashboard_url' must not contain a key") as caught:
+        with pytest.raises(BatchConfigurationError, match="'dashboard_url' is shown, but contains a key") as caught:
             settings(connect(extra={"dashboard_url": f"https://dashboard.example.com/apps/{key}"}))
         assert key not in str(caught.value)
 
@@ -114,10 +127,10 @@ def test_the_names_of_early_forms_are_read_too(connect: Connect) -> None:
 @pytest.mark.parametrize(
     ("unknown", "hint"),
     [
-        ("time_out", "did you mean 'timeout'?"),
-        ("max_atempts", "did you mean 'max_attempts'?"),
-        ("request_per_second", "did you mean 'requests_per_second'?"),
-        ("verify", "known are platform, api_version, timeout, max_attempts, max_concurrency, requests_per_second"),
+        ("time_out", "Did you mean 'timeout'?"),
+        ("max_atempts", "Did you mean 'max_attempts'?"),
+        ("request_per_second", "Did you mean 'requests_per_second'?"),
+        ("verify", "Use platform, api_version, timeout, max_attempts, max_concurrency, requests_per_second"),
     ],
 )
 def test_an_unknown_extra_is_refused_with_a_hint(unknown: str, hint: str, connect: Connect) -> None:
@@ -125,6 +138,37 @@ def test_an_unknown_extra_is_refused_with_a_hint(unknown: str, hint: str, connec
         settings(connect(extra={unknown: "s3cret-value"}))
     assert hint in str(caught.value)
     assert "s3cret-value" not in str(caught.value)
+
+
+def test_an_unknown_extra_that_may_be_a_key_is_not_repeated(connect: Connect) -> None:
+    with pytest.raises(BatchConfigurationError) as caught:
+        settings(connect(extra={"timeout": 5, "5f93d1c0ffee77-rest-key": 1}))
+    assert str(caught.value) == (
+        "the connection's extra has an unknown field (number 2). Use platform, api_version, timeout, max_attempts, "
+        "max_concurrency, requests_per_second, dashboard_url."
+    )
+
+
+_NO_JSON = ["timeout=5", '{"platform": "cep"', "{'platform': 'cep'}", '{"platform": "cep",}', "s3cret", '"s3cret', "["]
+
+
+@pytest.mark.parametrize("extra", _NO_JSON)
+def test_an_extra_that_is_no_json_is_refused(extra: str, connect: Connect) -> None:
+    # Airflow 3.0 and 3.1 say by themselves that there is no such connection.
+    with pytest.raises((BatchConfigurationError, AirflowNotFoundException)) as caught:
+        settings(connect(extra=extra))
+    if isinstance(caught.value, BatchConfigurationError):
+        assert re.fullmatch(
+            r"the connection's extra is not valid JSON \(line 1, column \d+\)\. Correct it: "
+            r'\{"timeout": 30\}, for example, is valid\.',
+            str(caught.value),
+        )
+        assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("extra", ["", "{}", " { } ", None])
+def test_an_extra_without_fields_is_none(extra: str | None, connect: Connect) -> None:
+    assert settings(connect(extra=extra)).timeout == 60.0
 
 
 def test_an_extra_that_is_no_object_is_refused_in_words(connect: Connect) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,12 +20,16 @@ from airflow_provider_batch.exceptions import (
     BatchProtocolError,
     BatchRequestError,
     BatchServerError,
+    EmptySetError,
     InvalidArgumentError,
+    InvalidMemberError,
 )
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.protocol.audiences.audience import IndexingState
 from airflow_provider_batch.protocol.audiences.members import Member
 from airflow_provider_batch.sandbox import Fault
+from airflow_provider_batch.sources.columns import Columns
+from airflow_provider_batch.sources.sql import SqlSource
 from tests.stages import OpenStage, Stage, on
 from tests.transport.servers import Asked, RawServer, answer
 
@@ -56,7 +64,7 @@ def test_an_audience_is_looked_for_and_then_created(stage: Stage) -> None:
 
 def test_an_audience_that_exists_is_a_failure_where_that_is_asked_for(stage: Stage) -> None:
     with pytest.raises(
-        AudienceExistsError, match="vip: an audience of that name exists already; pass if_exists='skip'"
+        AudienceExistsError, match=r"vip: an audience of that name exists already\. Pass if_exists='skip'"
     ):
         create(stage, "vip", if_exists="fail")
     assert stage.verbs == ["list"]
@@ -71,7 +79,7 @@ def test_an_audience_that_exists_is_left_as_it_is_by_default(stage: Stage) -> No
 
 @on("1.0")
 def test_an_audience_of_another_known_type_is_not_the_one_that_was_meant(stage: Stage) -> None:
-    with pytest.raises(InvalidArgumentError, match="vip exists, but its type is custom_ids and not advertising_ids"):
+    with pytest.raises(InvalidArgumentError, match="vip exists with the type custom_ids, not advertising_ids"):
         create(stage, "vip", audience_type="advertising_ids", if_exists="skip")
 
 
@@ -192,7 +200,7 @@ def test_an_audience_is_looked_for_and_then_deleted(stage: Stage) -> None:
 
 
 def test_an_audience_that_is_missing_is_a_failure_by_default(stage: Stage) -> None:
-    with pytest.raises(AudienceMissingError, match="nobody: no audience of that name exists; pass if_missing='skip'"):
+    with pytest.raises(AudienceMissingError, match=r"nobody: no audience of that name exists\. Pass if_missing='skip'"):
         delete(stage, "nobody")
     assert stage.verbs == ["list"]
 
@@ -297,6 +305,55 @@ def test_nothing_is_created_for_ids_that_are_none_or_a_dry_run(stage: Stage) -> 
     assert stage.verbs == []
 
 
+def queried(first: object) -> SqlSource:
+    connection = sqlite3.connect(":memory:")
+    connection.execute("CREATE TABLE members (id)")
+    connection.executemany("INSERT INTO members VALUES (?)", [(first,), ("b",), ("c",)])
+    hook: Any = SimpleNamespace(get_conn=lambda: connection)
+    return SqlSource(hook, "SELECT id FROM members", None, Columns())
+
+
+@pytest.mark.parametrize("make", [lambda first: iter([first, "b", "c"]), queried], ids=["generator", "query"])
+@pytest.mark.parametrize("verb", ["add", "remove", "replace", "mirror"])
+@pytest.mark.parametrize("trim_ids", [False, True])
+def test_nothing_is_created_before_the_first_ids_are_checked(
+    make: Callable[[object], Any], verb: str, trim_ids: bool, stage: Stage, tmp_path: Path
+) -> None:
+    hook = stage.connect()
+
+    def push(given: Any) -> None:
+        how: Any = {
+            "audience_type": stage.audience_type,
+            "create_if_missing": True,
+            "chunk_size": 2,
+            "trim_ids": trim_ids,
+            "poke_interval": 0.01,
+        }
+        if verb == "mirror":
+            hook.mirror_custom_audience("new", given, snapshot_path=tmp_path, **how)
+        elif verb == "replace":
+            hook.replace_custom_audience("new", given, **how)
+        else:
+            del how["poke_interval"]
+            hook.update_custom_audience("new", **{f"{verb}_ids": given}, **how)
+
+    with pytest.raises(InvalidMemberError, match=r"_?ids\[0\].*: the id is missing \(None\)"):
+        push(make(None))
+    assert stage.verbs == []
+    push(make(" a"))
+    assert set(stage.verbs) >= {"list", "create"}
+    expected = set() if verb == "remove" else {"a" if trim_ids else " a", "b", "c"}
+    assert set(stage.sandbox.members("new", stage.version.key)) == expected
+
+
+def test_nothing_is_created_for_a_replace_by_an_empty_generator(stage: Stage) -> None:
+    with pytest.raises(EmptySetError):
+        stage.connect().replace_custom_audience(
+            "new", iter(()), audience_type=stage.audience_type, create_if_missing=True
+        )
+    assert stage.verbs == []
+
+
 def test_two_pushes_that_both_miss_the_audience_both_arrive(stage: Stage) -> None:
     between_list_and_write(stage, "create")
     hook = stage.connect()
@@ -356,7 +413,10 @@ def test_attributes_and_tags_arrive_where_they_are_taken(stage: Stage) -> None:
         ({"add_ids": [Member("a", {f"a{n}": n for n in range(16)})]}, "16 attributes are more than the 15"),
         ({"add_ids": [Member("a", {"vip": True})]}, "attribute 'vip': a value of type bool is none"),
         ({"add_ids": [Member("a", tags=["new"])]}, "takes no tags"),
-        ({"remove_ids": [Member("a", {"plan": "gold"})]}, r"remove_ids\[0\]: attributes and tags go with an id to"),
+        (
+            {"remove_ids": [Member("a", {"plan": "gold"})]},
+            r"remove_ids\[0\]: an id to remove cannot have attributes or tags",
+        ),
     ],
 )
 def test_members_against_the_rules_are_refused_before_any_call(

@@ -20,14 +20,22 @@ from tests.transport.servers import Asked, RawServer, answer
 
 
 class Choosy:
-    """Refuses every call with an id that begins with «bad», and quotes that id."""
+    """Refuses every call with an id that begins with «bad», and quotes that id; and every call with too many ids."""
 
     def __init__(self) -> None:
         self.members: set[str] = set()
         self.tokens = 0
+        self.largest = 10_000
+        self.writes: list[Asked] = []
+        self.audiences = ["other", "vip"]
 
     def __call__(self, asked: Asked) -> bytes:
+        if asked.method == "GET":
+            return answer(200, {"custom_audiences": [{"name": name} for name in self.audiences]})
+        self.writes.append(asked)
         elements = json.loads(asked.body)["ids"]
+        if len(elements) > self.largest:
+            return answer(413, b"<html>Request Entity Too Large</html>")
         if bad := [element["id"] for element in elements if element["id"].startswith("bad")]:
             return answer(400, {"code": 31, "message": f"the id {bad[0]} is malformed"})
         for element in elements:
@@ -56,10 +64,10 @@ def places(result: PushResult) -> list[tuple[str, int]]:
     return [(rejection.argument, rejection.position) for rejection in result.rejections]
 
 
-def test_by_default_a_refusal_ends_the_push(server: RawServer) -> None:
+def test_by_default_a_refusal_ends_the_push(choosy: Choosy, server: RawServer) -> None:
     with pytest.raises(BatchRequestError, match="MALFORMED_PARAMETER"):
         BatchHook().update_custom_audience("vip", add_ids=["a", "bad-1"])
-    assert len(server.asked) == 1
+    assert len(choosy.writes) == 1
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -84,7 +92,7 @@ def test_one_bad_id_among_ten_thousand_costs_a_few_calls(choosy: Choosy, server:
     result = push(add_ids=[f"id-{n}" for n in range(6_000)] + ["bad"] + [f"id-{n}" for n in range(6_000, 9_999)])
     assert places(result) == [("add_ids", 6_000)]
     assert len(choosy.members) == 9_999
-    assert len(server.asked) <= 1 + 2 * 14
+    assert len(choosy.writes) <= 1 + 2 * 14
 
 
 def test_refusals_are_told_one_at_a_time_though_they_come_at_once(server: RawServer) -> None:
@@ -103,16 +111,16 @@ def test_refusals_are_told_one_at_a_time_though_they_come_at_once(server: RawSer
     assert result.rejected == 8
 
 
-def test_a_refusal_that_is_not_about_the_ids_ends_soon(server: RawServer) -> None:
+def test_a_refusal_that_is_not_about_the_ids_ends_soon(choosy: Choosy, server: RawServer) -> None:
     with pytest.raises(BatchRequestError):
         push(add_ids=[f"bad-{n}" for n in range(10_000)])
-    assert len(server.asked) <= 1 + 40
+    assert len(choosy.writes) <= 1 + 40
 
 
-def test_too_many_bad_ids_end_the_search(server: RawServer) -> None:
+def test_too_many_bad_ids_end_the_search(choosy: Choosy, server: RawServer) -> None:
     with pytest.raises(BatchRequestError):
         push(add_ids=[f"{'bad' if n % 2 else 'id'}-{n}" for n in range(10_000)])
-    assert len(server.asked) <= 1 + 400
+    assert len(choosy.writes) <= 1 + 400
 
 
 @pytest.mark.parametrize(
@@ -148,3 +156,45 @@ def test_every_value_is_counted_once_and_every_good_id_arrives(
     for rejection in result.rejections:
         assert isinstance(rejection, Rejection)
         assert {"add_ids": adds, "remove_ids": removes}[rejection.argument][rejection.position].startswith("bad")
+
+
+def test_a_refusal_with_bad_ids_in_an_audience_that_exists_names_no_other_remedy(server: RawServer) -> None:
+    with pytest.raises(BatchRequestError) as caught:
+        BatchHook().update_custom_audience("vip", add_ids=["bad-1"])
+    assert "create_if_missing" not in str(caught.value)
+
+
+@pytest.mark.parametrize("on_rejected_chunk", ["fail", "bisect"])
+def test_a_refusal_by_an_audience_that_the_list_does_not_have_names_the_remedy(
+    on_rejected_chunk: Any, choosy: Choosy, server: RawServer
+) -> None:
+    choosy.audiences = ["other"]
+    with pytest.raises(BatchRequestError, match="does not exist: create_if_missing=True creates it") as caught:
+        BatchHook().update_custom_audience("vip", add_ids=["a", "bad-1"], on_rejected_chunk=on_rejected_chunk)
+    assert caught.value.status == 400
+    assert len(choosy.writes) == 1
+
+
+def test_a_call_that_is_too_large_is_sent_in_parts(choosy: Choosy, server: RawServer) -> None:
+    choosy.largest = 30
+    result = push(add_ids=[f"id-{number}" for number in range(100)])
+    assert choosy.members == {f"id-{number}" for number in range(100)}
+    assert (result.added, result.rejected, result.calls) == (100, 0, 4)
+
+
+@pytest.mark.parametrize("on_rejected_chunk", ["fail", "bisect"])
+def test_a_replace_that_is_too_large_sends_nothing_else(
+    on_rejected_chunk: Any, choosy: Choosy, server: RawServer
+) -> None:
+    choosy.largest = 1
+    with pytest.raises(BatchRequestError, match="Lower chunk_size"):
+        BatchHook().replace_custom_audience("vip", ["a", "b", "c"], on_rejected_chunk=on_rejected_chunk)
+    assert len(choosy.writes) == 1
+
+
+def test_without_bisect_a_call_that_is_too_large_names_chunk_size(choosy: Choosy, server: RawServer) -> None:
+    choosy.largest = 1
+    with pytest.raises(BatchRequestError, match="Lower chunk_size") as caught:
+        BatchHook().update_custom_audience("vip", add_ids=["a", "b"])
+    assert caught.value.status == 413
+    assert len(choosy.writes) == 1

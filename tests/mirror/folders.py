@@ -56,8 +56,8 @@ class Mortal:
     def open(self, name: str) -> BinaryIO:
         return self._do(self._folder.open, name)
 
-    def put(self, name: str, content: bytes) -> None:
-        self._do(self._folder.put, name, content)
+    def write(self, name: str, content: bytes) -> None:
+        self._do(self._folder.write, name, content)
 
     def upload(self, name: str, source: Path) -> None:
         self._do(self._folder.upload, name, source)
@@ -65,8 +65,11 @@ class Mortal:
     def create(self, name: str, content: bytes) -> bool:
         return self._do(self._folder.create, name, content)
 
-    def names(self) -> list[str]:
-        return self._do(self._folder.names)
+    def list_files(self) -> list[str]:
+        return self._do(self._folder.list_files)
 
     def delete(self, name: str) -> None:
         self._do(self._folder.delete, name)
+
+    def sweep(self) -> None:
+        self._do(self._folder.sweep)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_batch.exceptions import MirrorConflictError
-from airflow_provider_batch.mirror.claim import DEAD_AFTER, RENEWED_EVERY, Claim
+from airflow_provider_batch.mirror.claim import LIFETIME, RENEWAL_INTERVAL, Claim
 from airflow_provider_batch.mirror.folder import Folder, folder_at
 from tests.clock import Clock
 
@@ -29,19 +30,19 @@ def test_one_run_has_the_claim_and_gives_it_back(folder: Folder) -> None:
     clock = Clock(START)
     claim = Claim(folder, "dag/task/monday", clock)
     with pytest.raises(
-        MirrorConflictError, match="dag/task/monday is at work on this mirror since 2026-09-21"
+        MirrorConflictError, match="dag/task/monday is at work on this mirror; its claim dates from 2026-09-21"
     ) as caught:
         Claim(folder, "dag/task/tuesday", clock)
     assert f"delete {folder}/claim.json" in str(caught.value)
     claim.release()
-    assert folder.names() == []
+    assert folder.list_files() == []
     Claim(folder, "dag/task/tuesday", clock)
 
 
 def test_a_dead_claim_is_taken_over(folder: Folder) -> None:
     clock = Clock(START)
     first = Claim(folder, "first", clock)
-    clock.now += DEAD_AFTER
+    clock.now += LIFETIME
     with pytest.raises(MirrorConflictError):
         Claim(folder, "second", clock)
     clock.now += 1
@@ -53,7 +54,7 @@ def test_a_dead_claim_is_taken_over(folder: Folder) -> None:
         Claim(folder, "third", clock)
     second.check()
     second.release()
-    assert folder.names() == []
+    assert folder.list_files() == []
 
 
 def test_a_retry_takes_over_at_once_what_its_own_try_left(folder: Folder) -> None:
@@ -66,19 +67,19 @@ def test_a_retry_takes_over_at_once_what_its_own_try_left(folder: Folder) -> Non
     with pytest.raises(MirrorConflictError):
         retry.check()
     another.release()
-    assert folder.names() == []
+    assert folder.list_files() == []
 
 
-@pytest.mark.parametrize("lives", range(11))
+@pytest.mark.parametrize("lives", range(15))
 def test_a_run_that_was_taken_over_has_nothing_back_when_its_successor_is_killed(lives: int, folder: Folder) -> None:
-    """Three files are read and two deleted, each of which its user may be killed before or after."""
+    """Three files are read and four deleted, each of which its user may be killed before or after."""
     clock = Clock(START)
     first = Claim(folder, "first", clock)
-    clock.now += DEAD_AFTER + 1
+    clock.now += LIFETIME + 1
     dying = Mortal(folder, None)
     second = Claim(dying, "second", clock)
     dying.lives = lives
-    with pytest.raises(Killed) if lives < 10 else nullcontext():
+    with pytest.raises(Killed) if lives < 14 else nullcontext():
         second.release()
     with pytest.raises(MirrorConflictError):
         first.check()
@@ -86,16 +87,16 @@ def test_a_run_that_was_taken_over_has_nothing_back_when_its_successor_is_killed
 
 def test_a_claim_that_is_renewed_lives_and_is_seldom_written(folder: Folder) -> None:
     clock = Clock(START)
-    counted = Mortal(folder, 1_000_000)
-    claim = Claim(counted, "first", clock)
+    claim = Claim(folder, "first", clock)
     for _ in range(100):
-        clock.now += DEAD_AFTER / 2
-        claim.renew()
-    before = counted.lives
+        clock.now += LIFETIME / 2
+        claim.look()
+    signs = [name for name in folder.list_files() if name.startswith("alive-")]
+    seen = [folder.read(name) for name in signs]
     for _ in range(100):
-        clock.now += RENEWED_EVERY / 101
-        claim.renew()
-    assert counted.lives == before
+        clock.now += RENEWAL_INTERVAL / 101
+        claim.look()
+    assert [folder.read(name) for name in signs] == seen != []
     with pytest.raises(MirrorConflictError):
         Claim(folder, "second", clock)
 
@@ -103,20 +104,20 @@ def test_a_claim_that_is_renewed_lives_and_is_seldom_written(folder: Folder) -> 
 def test_a_claim_that_was_dead_but_not_taken_over_lives_on(folder: Folder) -> None:
     clock = Clock(START)
     claim = Claim(folder, "first", clock)
-    clock.now += 2 * DEAD_AFTER
-    claim.renew()
+    clock.now += 2 * LIFETIME
+    claim.look()
     with pytest.raises(MirrorConflictError, match="first is at work"):
         Claim(folder, "second", clock)
     claim.release()
-    assert folder.names() == []
+    assert folder.list_files() == []
 
 
 def test_a_claim_that_is_dead_is_left_to_whoever_takes_it_over(folder: Folder) -> None:
     clock = Clock(START)
     claim = Claim(folder, "first", clock)
-    clock.now += 2 * DEAD_AFTER
+    clock.now += 2 * LIFETIME
     claim.release()
-    assert folder.names() == ["claim.json"]
+    assert folder.list_files() == ["claim.json"]
 
 
 def test_a_claim_that_was_deleted_is_lost(folder: Folder) -> None:
@@ -132,8 +133,55 @@ def test_a_claim_that_was_deleted_is_lost(folder: Folder) -> None:
 )
 def test_a_claim_that_cannot_be_read_is_a_claim(folder: Folder, content: bytes) -> None:
     folder.create("claim.json", content)
-    with pytest.raises(MirrorConflictError, match=r"cannot be read: .* delete .*claim\.json"):
+    with pytest.raises(MirrorConflictError, match=r"cannot be read\. .* delete .*claim\.json"):
         Claim(folder, "first", Clock(START))
+
+
+def entry(nonce: str, **fields: Any) -> bytes:
+    return json.dumps({"owner": "a", "nonce": nonce, "since": START, "renewed": START, **fields}).encode()
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"claim.json": entry("aa"), "claim-aa.json": entry("bb"), "claim-bb.json": entry("aa")},
+        {"claim.json": entry("aa"), "claim-aa.json": entry("aa")},
+        {"claim.json": entry("../claim")},
+        {"claim.json": entry("aa", since=1e300)},
+        {"claim.json": entry("aa", renewed=float("inf"))},
+    ],
+)
+def test_tampered_claims_end_in_an_error_with_the_remedy(folder: Folder, claims: dict[str, bytes]) -> None:
+    for name, content in claims.items():
+        folder.create(name, content)
+    with pytest.raises(MirrorConflictError, match=r"cannot be read\. .* delete .*claim\.json"):
+        Claim(folder, "a", Clock(START))
+
+
+def test_a_claim_that_was_given_back_is_not_brought_back_by_a_run_that_was_frozen(folder: Folder) -> None:
+    clock = Clock(START)
+    frozen = Claim(folder, "same", clock)
+    Claim(folder, "same", clock).release()
+    clock.now += RENEWAL_INTERVAL
+    # It has looked at its claim, and was frozen before it could renew it.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(frozen, "_check_last", lambda: None)
+        frozen.check()
+    assert "claim.json" not in folder.list_files()
+    with pytest.raises(MirrorConflictError):
+        frozen.check()
+    Claim(folder, "another", clock)
+
+
+def test_a_claim_that_could_not_be_looked_at_is_given_back(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(_: Claim) -> None:
+        raise TimeoutError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Claim, "_check_last", unreachable)
+        with pytest.raises(TimeoutError):
+            Claim(folder, "first", Clock(START))
+    Claim(folder, "second", Clock(START))
 
 
 class Turns:
@@ -195,7 +243,7 @@ def test_of_two_that_take_it_at_once_exactly_one_has_it(dead: int) -> None:
         folder, clock = folder_at(memory_path()), Clock(START)
         for number in range(dead):
             Claim(folder, f"dead {number}", clock)
-            clock.now += DEAD_AFTER + 1
+            clock.now += LIFETIME + 1
         turns = Turns([0 if step in ours else 1 for step in range(2 * steps)])
         taken: list[Claim] = []
 

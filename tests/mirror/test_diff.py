@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_batch.mirror.diff import Counts, Stretch, differences, with_uncertain
-from airflow_provider_batch.mirror.lines import id_from, line_of, marked
+from airflow_provider_batch.mirror.diff import Counts, SortedBlock, differences, with_uncertain
+from airflow_provider_batch.mirror.lines import id_from, line_of, with_digests
 from airflow_provider_batch.protocol.audiences.members import AnnotatedId
 
 from .test_lines import told
@@ -27,10 +27,10 @@ def blocks(lines: list[str], size: int) -> Iterator[list[str]]:
     yield []
 
 
-def stretches(colours: dict[str, str | None], size: int) -> Iterator[Stretch]:
+def sorted_blocks(colours: dict[str, str | None], size: int) -> Iterator[SortedBlock]:
     for block in blocks(sorted(map(line_of, members(colours))), size):
-        marks = marked(block)
-        yield Stretch(block, marks, "\n".join(marks))
+        marks = with_digests(block)
+        yield SortedBlock(block, marks, "\n".join(marks))
 
 
 @given(SETS, SETS, st.sets(IDS, max_size=60), SIZES, SIZES, SIZES)
@@ -43,9 +43,9 @@ def test_what_is_sent_is_the_difference_and_what_is_uncertain(
     pending_size: int,
 ) -> None:
     counts = Counts()
-    olds = blocks(marked(sorted(map(line_of, members(old)))), old_size)
+    olds = blocks(with_digests(sorted(map(line_of, members(old)))), old_size)
     uncertain = blocks(sorted(map(line_of, pending)), pending_size)
-    found = list(differences(stretches(new, new_size), with_uncertain(olds, uncertain), counts))
+    found = list(differences(sorted_blocks(new, new_size), with_uncertain(olds, uncertain), counts))
 
     adds = [told(id_from(line)) for one in found for line in one.adds]
     removes = [id_from(line) for one in found for line in one.removes]
@@ -68,7 +68,7 @@ def test_what_is_sent_is_the_difference_and_what_is_uncertain(
 def test_long_stretches_that_agree_are_passed_over() -> None:
     ids = [f"{number:06d}" for number in range(50_000)]
     counts = Counts()
-    new = Stretch(ids[1:], ids[1:], "")
+    new = SortedBlock(ids[1:], ids[1:], "")
     found = list(differences([new], [ids[:30_000], ids[30_000:-1]], counts))
     assert [one for one in found if any(one)] == [([], [ids[0]]), ([ids[-1]], [])]
     assert (counts.unchanged, counts.added, counts.removed) == (49_998, 1, 1)
@@ -85,7 +85,7 @@ def test_what_vanishes_is_not_gathered() -> None:
             yield ids[start : start + 100]
 
     gone = 0
-    for one in differences([Stretch(["000000"], ["000000"], "000000\n")], old(), Counts()):
+    for one in differences([SortedBlock(["000000"], ["000000"], "000000\n")], old(), Counts()):
         gone += len(one.removes)
         assert len(one.removes) <= 100
         assert 100 * read <= gone + 101

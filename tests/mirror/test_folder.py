@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 from upath import UPath
 
-from airflow_provider_batch.mirror.folder import Folder, LocalFolder, StoreFolder, folder_at
+from airflow_provider_batch.exceptions import SnapshotError
+from airflow_provider_batch.mirror.folder import Folder, _LocalFolder, _StoreFolder, folder_at
 
 from .folders import memory_path
 
@@ -39,7 +42,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
 
 
 def test_a_folder_is_empty_before_the_first_file(folder: Folder) -> None:
-    assert folder.names() == []
+    assert folder.list_files() == []
     assert folder.read("x") is None
     folder.delete("x")
     with pytest.raises(FileNotFoundError):
@@ -48,35 +51,35 @@ def test_a_folder_is_empty_before_the_first_file(folder: Folder) -> None:
 
 def test_what_is_written_is_read(folder: Folder, tmp_path: Path) -> None:
     assert folder.create("one", b"1")
-    folder.put("two", b"2")
-    folder.put("two", b"22")
+    folder.write("two", b"2")
+    folder.write("two", b"22")
     source = tmp_path / "source"
     source.write_bytes(b"3" * 3_000_000)
     folder.upload("three", source)
     folder.upload("one", source)
-    assert sorted(folder.names()) == ["one", "three", "two"]
+    assert sorted(folder.list_files()) == ["one", "three", "two"]
     assert folder.read("two") == b"22"
     assert folder.read("one") == folder.read("three") == source.read_bytes()
     with folder.open("three") as content:
         assert content.read(2) == b"33"
     folder.delete("one")
-    assert sorted(folder.names()) == ["three", "two"]
+    assert sorted(folder.list_files()) == ["three", "two"]
 
 
 def test_a_file_is_created_once(folder: Folder) -> None:
     assert folder.create("claim", b"first")
     assert not folder.create("claim", b"second")
     assert folder.read("claim") == b"first"
-    assert folder.names() == ["claim"]
+    assert folder.list_files() == ["claim"]
     folder.delete("claim")
     assert folder.create("claim", b"second")
 
 
 def test_a_path_on_the_disk_is_local_however_it_is_spelt(tmp_path: Path) -> None:
-    assert isinstance(folder_at(tmp_path), LocalFolder)
-    assert isinstance(folder_at(UPath(tmp_path)), LocalFolder)
-    assert isinstance(folder_at(UPath(f"file://{tmp_path}")), LocalFolder)
-    assert isinstance(folder_at(memory_path()), StoreFolder)
+    assert isinstance(folder_at(tmp_path), _LocalFolder)
+    assert isinstance(folder_at(UPath(tmp_path)), _LocalFolder)
+    assert isinstance(folder_at(UPath(f"file://{tmp_path}")), _LocalFolder)
+    assert isinstance(folder_at(memory_path()), _StoreFolder)
     assert str(folder_at(tmp_path)) == str(tmp_path)
 
 
@@ -85,10 +88,10 @@ def test_where_links_are_unknown_a_file_is_still_created_once(tmp_path: Path, mo
         raise PermissionError
 
     monkeypatch.setattr(os, "link", refused)
-    folder = LocalFolder(tmp_path)
+    folder = folder_at(tmp_path)
     assert folder.create("claim", b"first")
     assert not folder.create("claim", b"second")
-    assert (folder.read("claim"), folder.names()) == (b"first", ["claim"])
+    assert (folder.read("claim"), folder.list_files()) == (b"first", ["claim"])
 
 
 class Plainest:
@@ -109,7 +112,7 @@ class Plainest:
 
 @pytest.mark.parametrize("error", [TypeError(), NotImplementedError(), OSError(22, "precondition failed")])
 def test_a_store_may_say_otherwise_that_there_is_a_file(error: Exception) -> None:
-    folder = StoreFolder(memory_path())
+    folder = _StoreFolder(memory_path())
     folder._fs = Plainest(folder._fs, error)
     assert folder.create("claim", b"first")
     assert not folder.create("claim", b"second")
@@ -121,7 +124,97 @@ def test_an_error_that_is_none_of_a_file_that_is_there_is_raised() -> None:
         def pipe_file(self, path: str, content: bytes, **mode: object) -> None:
             raise self._error
 
-    folder = StoreFolder(memory_path())
-    folder._fs = Broken(folder._fs, PermissionError())
-    with pytest.raises(PermissionError):
+    folder = _StoreFolder(memory_path())
+    folder._fs = Broken(folder._fs, PermissionError(errno.EPERM, ""))
+    with pytest.raises(SnapshotError, match="Operation not permitted"):
         folder.create("claim", b"first")
+
+
+def test_an_error_that_no_person_can_mend_stays_what_it_is() -> None:
+    class Slow(Plainest):
+        def pipe_file(self, path: str, content: bytes, **mode: object) -> None:
+            raise TimeoutError(errno.ETIMEDOUT, "")
+
+    folder = _StoreFolder(memory_path())
+    folder._fs = Slow(folder._fs, OSError())
+    with pytest.raises(TimeoutError):
+        folder.write("claim", b"first")
+
+
+def test_a_file_that_is_overwritten_while_it_is_read_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = _StoreFolder(memory_path())
+    folder.write("alive", b"1")
+    opened = folder.open
+    errors = [OSError(errno.EBUSY, "modified by another process")] * 2
+
+    def expired(name: str) -> Any:
+        if errors:
+            raise errors.pop()
+        return opened(name)
+
+    monkeypatch.setattr(folder, "open", expired)
+    assert folder.read("alive") == b"1"
+    errors += [OSError(errno.EBUSY, "modified by another process")] * 9
+    with pytest.raises(OSError, match="modified"):
+        folder.read("alive")
+
+
+def test_local_files_and_folders_are_for_their_owner_alone(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"3")
+    tmp_path.chmod(0o755)
+    folder = folder_at(tmp_path / "a" / "b")
+    folder.create("one", b"1")
+    folder.write("two", b"2")
+    folder.upload("three", source)
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "a").rglob("*")}
+    assert modes == {"b": 0o700, "one": 0o600, "two": 0o600, "three": 0o600}
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o700
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+
+
+def test_a_folder_that_cannot_be_made_or_listed_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    folder = folder_at(tmp_path / "file" / "vip")
+    for attempt in (folder.list_files, lambda: folder.create("one", b"1")):
+        with pytest.raises(SnapshotError, match=r"file/vip: .*\((Not a dir|File ex).* pass another snapshot_path"):
+            attempt()
+    with pytest.raises(SnapshotError, match=r"/proc/vip: .*\(Permission denied\)"):
+        folder_at(Path("/proc/vip")).create("one", b"1")
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = folder_at(tmp_path)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "")
+
+    monkeypatch.setattr(os, "fsync", full)
+    for attempt in (lambda: folder.write("one", b"1"), lambda: folder.create("one", b"1")):
+        with pytest.raises(SnapshotError, match=r"No space left on device\)\. Free space"):
+            attempt()
+    assert os.listdir(tmp_path) == []
+
+
+def test_only_what_was_abandoned_long_ago_is_swept(tmp_path: Path) -> None:
+    folder = folder_at(tmp_path)
+    folder.write("head", b"1")
+    old, new = tmp_path / ".head.1234.tmp", tmp_path / ".head.5678.tmp"
+    for path in (old, new):
+        path.write_bytes(b"{")
+    os.utime(old, (0, 0))
+    folder.sweep()
+    assert sorted(os.listdir(tmp_path)) == [new.name, "head"]
+    assert folder.list_files() == ["head"]
+
+
+def test_a_file_is_created_though_its_temporary_one_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = os.link
+
+    def linked(source: Path, target: Path) -> None:
+        link(source, target)
+        Path(source).unlink()
+
+    monkeypatch.setattr(os, "link", linked)
+    assert folder_at(tmp_path).create("claim", b"first")
+    assert folder_at(tmp_path).read("claim") == b"first"

@@ -10,8 +10,8 @@ from airflow_provider_batch.mirror.lines import (
     id_part,
     ids_from,
     line_of,
-    marked,
     sort,
+    with_digests,
 )
 from airflow_provider_batch.protocol.audiences.attributes import extras
 from airflow_provider_batch.protocol.audiences.block import Block
@@ -32,7 +32,7 @@ def told(id_: str) -> tuple[str, str | None]:
 
 
 def mark_of(line: str) -> str:
-    (mark,) = marked([line])
+    (mark,) = with_digests([line])
     return mark
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import InvalidMemberError, MirrorError
 from airflow_provider_batch.mirror.diff import Counts
-from airflow_provider_batch.mirror.lines import id_from, line_of, marked
+from airflow_provider_batch.mirror.lines import id_from, line_of, with_digests
 from airflow_provider_batch.mirror.order import ascending, in_order
 from airflow_provider_batch.protocol.audiences.block import Block
 from airflow_provider_batch.protocol.audiences.intake import in_blocks
@@ -77,8 +77,8 @@ def test_of_the_same_id_the_first_stays(annotated: list[AnnotatedId], size: int)
     counts = Counts()
     found = list(ascending(parted(list(map(line_of, annotated)), size), counts, "vip"))
     assert [line for one in found for line in one.lines] == list(first.values())
-    assert [mark for one in found for mark in one.marked] == marked(list(first.values()))
-    assert "".join(one.text for one in found) == "".join(mark + "\n" for one in found for mark in one.marked)
+    assert [mark for one in found for mark in one.stored] == with_digests(list(first.values()))
+    assert "".join(one.text for one in found) == "".join(mark + "\n" for one in found for mark in one.stored)
     assert (counts.given, counts.duplicates) == (len(first), len(annotated) - len(first))
 
 
@@ -105,7 +105,7 @@ def test_the_position_is_that_in_the_source() -> None:
 @pytest.mark.parametrize("held", [0, 10, 1_000_000])
 def test_nasty_ids_are_sorted_exactly(held: int, tmp_path: Path) -> None:
     shuffled = random.Random(5).sample(NASTY, len(NASTY))
-    assert ids(in_order(parted(list(map(line_of, shuffled)), 7), tmp_path, held=held)) == sorted(NASTY)
+    assert ids(in_order(parted(list(map(line_of, shuffled)), 7), tmp_path, in_memory=held)) == sorted(NASTY)
     assert not [path for path in tmp_path.iterdir() if path.is_file()]
 
 
@@ -116,7 +116,7 @@ def test_what_is_given_of_one_id_stays_in_its_order(held: int, tmp_path: Path) -
         *(AnnotatedId("b", '"tags":["x"]'), "b", AnnotatedId("a", '"tags":["a"]'), "a\n"),
         *(AnnotatedId("a\n", '"attributes":{"x":"\\"\\n,"}'), "a", AnnotatedId('"', '"attributes":{"x":"é"}')),
     ]
-    found = ids(in_order(parted(list(map(line_of, given_ids)), 3), tmp_path, held=held))
+    found = ids(in_order(parted(list(map(line_of, given_ids)), 3), tmp_path, in_memory=held))
     assert list(map(told, found)) == list(map(told, sorted(given_ids)))
 
 
@@ -125,19 +125,19 @@ def test_what_is_given_of_one_id_stays_in_its_order(held: int, tmp_path: Path) -
 def test_duckdb_sorts_as_python_does(tmp_path_factory: pytest.TempPathFactory, given_ids: list[str], size: int) -> None:
     lines = list(map(line_of, given_ids))
     held = ids(in_order(parted(lines, size), tmp_path_factory.mktemp("held")))
-    spilled = ids(in_order(parted(lines, size), tmp_path_factory.mktemp("it's spilled"), held=0))
+    spilled = ids(in_order(parted(lines, size), tmp_path_factory.mktemp("it's spilled"), in_memory=0))
     assert list(map(told, spilled)) == list(map(told, held)) == list(map(told, sorted(given_ids)))
 
 
 def test_nothing_is_sorted_to_nothing(tmp_path: Path) -> None:
     assert list(in_order([], tmp_path)) == []
-    assert list(in_order([], tmp_path, held=-1)) == []
+    assert list(in_order([], tmp_path, in_memory=-1)) == []
 
 
 def test_more_than_memory_holds_is_spilled(tmp_path: Path) -> None:
     numbers = range(250_000)
     lines = (f"{number * 7919 % 250_000:0600d}" for number in numbers)
-    found = in_order(in_blocks(lines, 10_000), tmp_path, memory_limit="128MB", held=1_000)
+    found = in_order(in_blocks(lines, 10_000), tmp_path, memory_limit="128MB", in_memory=1_000)
     assert ids(found) == [f"{number:0600d}" for number in numbers]
 
 
@@ -157,26 +157,26 @@ def test_what_several_threads_cannot_sort_one_does(
 
     monkeypatch.setattr(duckdb, "connect", connect_or_fail)
     monkeypatch.setattr("os.cpu_count", lambda: cores)
-    assert list(in_order([["c", "a"], ["b"]], tmp_path, held=1)) == [["a", "b", "c"]]
+    assert list(in_order([["c", "a"], ["b"]], tmp_path, in_memory=1)) == [["a", "b", "c"]]
     assert asked == [threads, 1]
 
 
 def test_without_duckdb_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "duckdb", None)
     with pytest.raises(MirrorError) as caught:
-        list(in_order([["b", "a"]], tmp_path, held=1))
+        list(in_order([["b", "a"]], tmp_path, in_memory=1))
     assert str(caught.value) == (
-        "more than 1,000,000 ids that are not sorted need DuckDB: pip install 'airflow-provider-batch[mirror]', or "
-        "sort the source and say is_sorted=True"
+        "more than 1,000,000 unsorted ids need DuckDB. Run pip install 'airflow-provider-batch[mirror]', or sort the "
+        "source and pass is_sorted=True."
     )
 
 
 def test_an_error_of_duckdb_quotes_no_line(tmp_path: Path) -> None:
     reason = (
-        r"^DuckDB could not sort the ids \(\w+Exception\) with memory_limit='much'; give it more memory or disk space, "
-        r"or sort the source and say is_sorted=True$"
+        r"^DuckDB could not sort the ids \(\w+Exception\) with memory_limit='much'\. Free memory or disk space for "
+        r"temporary files, or sort the source and pass is_sorted=True\.$"
     )
     with pytest.raises(MirrorError, match=reason) as caught:
-        list(in_order([["secret", "a"]], tmp_path, held=1, memory_limit="much"))
+        list(in_order([["secret", "a"]], tmp_path, in_memory=1, memory_limit="much"))
     assert "secret" not in repr(caught.value)
     assert caught.value.__cause__ is None

@@ -23,15 +23,17 @@ from airflow_provider_batch.exceptions import (
     IndexingTimeoutError,
     InvalidArgumentError,
     MirrorConflictError,
+    PushStoppedError,
     SnapshotError,
 )
 from airflow_provider_batch.hooks.batch import BatchHook
+from airflow_provider_batch.mirror import plan
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.tasks.journal import TaskStateJournal
 from tests.clock import Clock, eventually
 from tests.mirror.folders import Killed, memory_path
 from tests.mirror.mortal import Lives, MortalPath
-from tests.worker import Store
+from tests.worker import Store, memory
 
 PROJECT = "project_sandbox"
 
@@ -173,7 +175,7 @@ def test_of_two_runs_at_once_one_fails(sandbox: Sandbox, clock: Clock, tmp_path:
     first.start()
     try:
         eventually(lambda: any(tmp_path.rglob("claim.json")), within=20)
-        with pytest.raises(MirrorConflictError, match="the first is at work on this mirror since"):
+        with pytest.raises(MirrorConflictError, match="the first is at work on this mirror"):
             mirror(tmp_path, ["c"], owner="the second")
     finally:
         first.join()
@@ -217,7 +219,7 @@ def test_runs_of_two_connections_and_audiences_do_not_meet(sandbox: Sandbox, tmp
     mirror(tmp_path, ["a"])
     mirror(tmp_path, ["b"], conn_id="batch_cep")
     mirror(tmp_path, ["c"], audience_name="other")
-    folders = {str(path.parent.relative_to(tmp_path)) for path in tmp_path.rglob("head.json")}
+    folders = {str(path.parent.relative_to(tmp_path)) for path in tmp_path.rglob("*.head.json")}
     assert folders == {"batch_default/vip", "batch_cep/vip", "batch_default/other"}
 
 
@@ -231,7 +233,7 @@ def test_drift_is_told_fails_or_is_ignored(
     result = mirror(tmp_path, ["a"])
     clock.now += 10
     confirm: dict[str, Any] = {"snapshot_path": tmp_path, "indexing_tokens": result.indexing_tokens}
-    said = "Batch counts 3 ids, 2 more than the snapshot: something else has added some"
+    said = "Batch counts 3 ids, 2 more than the snapshot: something else added them"
     BatchHook().confirm_mirror("vip", on_drift="ignore", **confirm)
     assert said not in told()
     BatchHook().confirm_mirror("vip", **confirm)
@@ -248,10 +250,18 @@ def test_drift_is_told_fails_or_is_ignored(
 @pytest.mark.parametrize(
     ("ids", "guards", "said"),
     [
-        (["a"], {"max_shrink": 0.5}, r"has 1 ids and the last one 4: 3 \(75.0%\) fewer, more than max_shrink=0.5"),
-        (["a"], {"max_shrink": 2}, r"has 1 ids and the last one 4: 3 \(75.0%\) fewer, more than max_shrink=2"),
-        (["a", "e", "f"], {"max_changes": 0.9}, r"2 ids to add and 3 to remove: 5 \(125.0%\) of the 4"),
-        (["a", "e", "f"], {"max_changes": 4}, r"2 ids to add and 3 to remove: 5 \(125.0%\) of the 4"),
+        (
+            ["a"],
+            {"max_shrink": 0.5},
+            r"set: 4, in the new set: 1. It shrinks by 3 \(75.0%\), more than max_shrink=0.5",
+        ),
+        (
+            ["a"],
+            {"max_shrink": 2},
+            r"set: 4, in the new set: 1. It shrinks by 3 \(75.0%\), more than max_shrink=2",
+        ),
+        (["a", "e", "f"], {"max_changes": 0.9}, r"set: 4, to add: 2, to remove: 3. The changes are 5 \(125.0%\)"),
+        (["a", "e", "f"], {"max_changes": 4}, r"set: 4, to add: 2, to remove: 3. The changes are 5 \(125.0%\)"),
         ([], {}, "allow_empty=True"),
     ],
 )
@@ -324,11 +334,11 @@ def test_the_snapshot_of_another_app(
 
 
 DAMAGES: dict[str, tuple[Callable[[bytes], bytes], str]] = {
-    "cut": (lambda content: content[:-9], "it is cut or damaged"),
-    "another text": (lambda _: gzip.compress(b"secret-1\nsecret-9\n"), "it is not what was written"),
-    "a line less": (lambda _: gzip.compress(b"secret-1\n"), "it is not what was written"),
-    "no gzip": (lambda _: b"secret-1\nsecret-2\n", "it is cut or damaged"),
-    "nothing": (lambda _: b"", "it is (cut or damaged|not what was written)"),
+    "cut": (lambda content: content[:-9], "the file is truncated or damaged"),
+    "another text": (lambda _: gzip.compress(b"secret-1\nsecret-9\n"), "the content is not what was written"),
+    "a line less": (lambda _: gzip.compress(b"secret-1\n"), "the content is not what was written"),
+    "no gzip": (lambda _: b"secret-1\nsecret-2\n", "the file is truncated or damaged"),
+    "nothing": (lambda _: b"", "the (file is truncated or damaged|content is not what was written)"),
 }
 
 
@@ -347,22 +357,22 @@ def test_a_damaged_snapshot(damage: str, sandbox: Sandbox, clock: Clock, kept: P
 def test_a_missing_snapshot(sandbox: Sandbox, kept: Path, tmp_path: Path) -> None:
     (file,) = kept.glob("*.ids.gz")
     file.unlink()
-    is_refused(sandbox, "it is missing", tmp_path)
+    is_refused(sandbox, "the file is missing", tmp_path)
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         (lambda fields: {**fields, "format": fields["format"] + 1}, "was written by a newer version of this package"),
-        (lambda fields: {"format": 1}, "it cannot be read"),
-        (lambda fields: [], "it cannot be read"),
-        (lambda fields: {**fields, "snapshot": "../../other"}, "it cannot be read"),
+        (lambda fields: {"format": 1}, "the file cannot be read"),
+        (lambda fields: [], "the file cannot be read"),
+        (lambda fields: {**fields, "snapshot": "../../other"}, "the file cannot be read"),
     ],
 )
 def test_a_head_that_cannot_be_used(
     change: Callable[[Any], Any], said: str, sandbox: Sandbox, kept: Path, tmp_path: Path
 ) -> None:
-    head = kept / "head.json"
+    head = kept / "00000001.head.json"
     head.write_text(json.dumps(change(json.loads(head.read_text()))))
     is_refused(sandbox, said, tmp_path)
     mirror(tmp_path, ["a"], full_refresh=True)
@@ -372,7 +382,7 @@ def test_a_head_that_cannot_be_used(
 
 
 def test_refused_ids_are_tried_again_and_are_no_drift(sandbox: Sandbox, clock: Clock, tmp_path: Path) -> None:
-    sandbox.faults(Fault(400), Fault(400))
+    sandbox.faults(Fault(400), None, Fault(400))  # between them, the list shows that the audience exists
     refused: list[Any] = []
     result = mirror(
         tmp_path, ["a", "b"], on_rejected_chunk="bisect", on_rejection=lambda rejection, id_: refused.append(id_)
@@ -413,16 +423,16 @@ def test_what_a_failed_try_may_have_sent_is_put_right_by_the_next_run(
 
 def test_a_retry_of_a_replace_with_another_set_replaces_again(sandbox: Sandbox, clock: Clock, tmp_path: Path) -> None:
     """What the first try has written behind its replace is not in the new set, whose first chunk is the same."""
-    journal = TaskStateJournal(Store())
-    arguments: dict[str, Any] = {"chunk_size": 2, "max_concurrency": 1, "first_run": "replace", "journal": journal}
+    store = Store()
+    arguments: dict[str, Any] = {"chunk_size": 2, "max_concurrency": 1, "first_run": "replace"}
     applied = Fault(200, body={"name": "vip", "indexing_state": "APPLIED"})
     sandbox.faults(None, applied, Fault(503, after_write=True))
     with pytest.raises(BatchServerError):
-        mirror(tmp_path, ["a", "b", "c", "d"], **arguments)
+        mirror(tmp_path, ["a", "b", "c", "d"], **arguments, journal=TaskStateJournal(memory(store)))
     clock.now += 10
     assert sandbox.members("vip") == {"a", "b", "c", "d"}
-    sandbox.faults(None, applied)
-    mirror(tmp_path, ["a", "b", "e"], **arguments)
+    sandbox.faults(None, None, applied)  # the first answers the wait for what the first try has sent
+    mirror(tmp_path, ["a", "b", "e"], **arguments, journal=TaskStateJournal(memory(store, 2)))
     clock.now += 10
     assert sandbox.members("vip") == {"a", "b", "e"}
 
@@ -473,7 +483,7 @@ def test_snapshots_in_any_storage(
         assert sandbox.members("vip") == set(ids)
     assert sent(sandbox) == [{"a", "b"}, {"a", "c"}]
     names = sorted(file.name for file in (path / "batch_default" / "vip").iterdir())
-    assert [name[:9] for name in names] == ["00000001-", "00000002-", "00000002.", "head.json"]
+    assert [name[:9] for name in names] == ["00000001-", "00000001.", "00000002-", "00000002.", "00000002."]
 
 
 def test_neither_keys_nor_attributes_are_kept_and_nothing_tells_an_id(
@@ -496,4 +506,68 @@ def test_neither_keys_nor_attributes_are_kept_and_nothing_tells_an_id(
         assert private.encode() not in text
         assert private not in logged
     for said in (logged, repr(result), str(result.summary())):
-        assert "secret" not in said
+        assert "secret-" not in said
+
+
+# Stopping
+
+
+class StoppingJournal:
+    """A journal that stops *hook* when the call *number* is accepted."""
+
+    def __init__(self, hook: BatchHook, number: int) -> None:
+        self.hook, self.number = hook, number
+
+    def read(self) -> None:
+        """It knows nothing."""
+
+    def note(self, receipt: Any) -> None:
+        if receipt.number == self.number:
+            self.hook.stop()
+
+    def close(self) -> None:
+        """There is nothing to save."""
+
+    clear = close
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_run_that_is_stopped_commits_nothing_and_gives_its_claim_back(
+    number: int, sandbox: Sandbox, clock: Clock, tmp_path: Path
+) -> None:
+    """Also if that comes after its last call: the next run sends everything again."""
+    hook = BatchHook()
+    given = ["a", "b", "c"]
+    with pytest.raises(PushStoppedError):
+        hook.mirror_custom_audience(
+            "vip",
+            given,
+            snapshot_path=tmp_path,
+            chunk_size=1,
+            max_concurrency=1,
+            journal=StoppingJournal(hook, number),
+            owner="one",
+        )
+    assert not any(path.name.startswith(("claim", "head")) for path in tmp_path.rglob("*"))
+    before = len(sent(sandbox))
+    assert number <= before <= 3
+    clock.now += 10  # the next run waits for the writes of the stopped one
+    mirror(tmp_path, given, chunk_size=1, owner="another")
+    assert len(sent(sandbox)) == before + 3
+
+
+def test_a_stop_ends_the_comparison_with_the_last_run(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook = BatchHook()
+
+    def stopping(lines: Iterator[list[str]], local: Path) -> Iterator[list[str]]:
+        yield from lines
+        hook.stop()
+        yield []
+
+    monkeypatch.setattr(plan, "in_order", stopping)
+    with pytest.raises(PushStoppedError):
+        hook.mirror_custom_audience("vip", ["a", "b"], snapshot_path=tmp_path)
+    assert sandbox.calls == []
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))

@@ -16,7 +16,7 @@ from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.tasks.journal import TaskStateJournal
 from tests.mirror.folders import Killed, memory_path
 from tests.mirror.mortal import Lives, MortalPath
-from tests.worker import Store
+from tests.worker import Store, memory
 
 PROJECT = "project_sandbox"
 
@@ -53,13 +53,15 @@ class Known:
 
     certain: dict[str, int] = field(default_factory=dict)
     uncertain: set[str] = field(default_factory=set)
+    #: What was uncertain before the last run that succeeded, and is sent once more if a try was killed.
+    echo: set[str] = field(default_factory=set)
     #: Members that nobody has sent here.
     foreign: set[str] = field(default_factory=set)
 
     def touched(self, members: dict[str, int]) -> set[str]:
         """Which ids a run with *members* has to send."""
         ids = {*members, *self.certain, *self.uncertain}
-        return {id_ for id_ in ids if members.get(id_) != self.certain.get(id_)} | self.uncertain
+        return {id_ for id_ in ids if members.get(id_) != self.certain.get(id_)} | self.uncertain | self.echo
 
 
 steps = st.lists(
@@ -86,13 +88,13 @@ class History:
         self.known = Known(foreign=set(sandbox.members("vip", PROJECT)))
         self.first_run = first_run
         self.with_journal = with_journal
-        self.owner, self.store = 0, Store()
+        self.owner, self.store, self.tries = 0, Store(), 0
         self.failed = self.locked = False
 
     def go(self, step: Step) -> bool:
         """Run it; return whether it succeeded."""
         if not (step.retry and self.failed):
-            self.owner, self.store = self.owner + 1, Store()
+            self.owner, self.store, self.tries = self.owner + 1, Store(), 0
             if self.locked:
                 self._is_kept_out(step)
                 self.owner -= 1  # what follows is the dead one's next try
@@ -100,7 +102,8 @@ class History:
         touched = known.touched(step.members)
         was = self.sandbox.members("vip", PROJECT)
         refused: list[Any] = []
-        journal = TaskStateJournal(self.store) if self.with_journal else None
+        self.tries += 1
+        journal = TaskStateJournal(memory(self.store, self.tries)) if self.with_journal else None
         try:
             result = self._mirror(step, journal, refused)
         except (BatchError, Killed) as error:
@@ -119,12 +122,12 @@ class History:
         now = self.sandbox.members("vip", PROJECT)
         # Whether a try that was killed had come to note what it was about to send, is not known from outside: a member
         # of others that it would have added may be taken back, or stays.
-        either = set() if result.replaced else (known.foreign & known.uncertain) - {*step.members}
+        either = set() if result.replaced else (known.foreign & (known.uncertain | known.echo)) - {*step.members}
         others = set() if result.replaced else known.foreign - touched
         left = ({*refused} & was) if not result.replaced else set()
         assert now - either == (({*step.members} | others) - {*refused} | left) - either
         known.foreign = (others | either & now) - {*step.members}
-        known.certain, known.uncertain = dict(step.members), {*map(str, refused)}
+        known.certain, known.uncertain, known.echo = dict(step.members), {*map(str, refused)}, known.uncertain
         assert result.members == len(step.members)
         return True
 
@@ -216,6 +219,7 @@ def test_the_audience_is_the_last_set_that_succeeded(
         if history.known.uncertain:
             assert history.go(last)
         history.check(last.members)
+        assert history.go(last)  # the echo
         # What is certain now is not sent again.
         before = len(sandbox.calls)
         assert history.go(last)

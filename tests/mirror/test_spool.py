@@ -3,13 +3,21 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_batch.mirror.spool import LineFile, PackedFile, Spool, read_lines
+from airflow_provider_batch.exceptions import SnapshotError
+from airflow_provider_batch.mirror.spool import CompressedFile, LineFile, private_folder, read_lines
 
 from .test_lines import told
 
@@ -34,19 +42,18 @@ def test_a_last_line_without_an_end_is_an_error() -> None:
 
 
 def test_a_line_file_counts_and_is_read_again(tmp_path: Path) -> None:
-    with LineFile(tmp_path / "lines") as file:
+    with closing(LineFile(tmp_path / "lines")) as file:
         file.write(["a", "b\x02*"])
         file.write([])
         file.write(["c\x01{}"])
-    spool = Spool(file)
-    assert (file.count, len(spool)) == (3, 3)
+    assert len(file) == 3
     for _ in range(2):
-        assert list(map(told, spool)) == [("a", None), ("b\n", None), ("c", "{}")]
+        assert list(map(told, file)) == [("a", None), ("b\n", None), ("c", "{}")]
 
 
 def test_a_packed_file_is_the_same_for_the_same_text(tmp_path: Path) -> None:
     for name, size in (("one", 1), ("two", 1)):
-        with PackedFile(tmp_path / name) as file:
+        with closing(CompressedFile(tmp_path / name)) as file:
             for start in range(0, 100, size):
                 file.write(f"{start}\n" * size, size)
     text = "".join(f"{number}\n" for number in range(100))
@@ -56,8 +63,59 @@ def test_a_packed_file_is_the_same_for_the_same_text(tmp_path: Path) -> None:
 
 
 def test_an_error_of_the_thread_that_packs_is_raised(tmp_path: Path) -> None:
-    file = PackedFile(tmp_path / "one")
+    file = CompressedFile(tmp_path / "one")
     file._file.close()
     with pytest.raises(ValueError, match="closed file"):  # noqa: PT012 - at one of the two
         file.write("a\n" * 1_000_000, 1)
         file.close()
+
+
+KILLED = """
+from contextlib import closing
+from airflow_provider_batch.mirror.spool import LineFile, private_folder
+with private_folder() as folder:
+    with closing(LineFile(folder / "adds.txt")) as file:
+        file.write(["secret"])
+    print(folder, flush=True)
+    input()
+"""
+
+
+def test_what_a_killed_run_leaves_is_swept_and_what_a_live_one_uses_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    pipe = subprocess.PIPE
+    run = subprocess.Popen([sys.executable, "-c", KILLED], env=environment, stdin=pipe, stdout=pipe)
+    assert run.stdout is not None
+    left = Path(run.stdout.readline().decode().strip())
+    with private_folder() as ours:
+        assert sorted(tmp_path.iterdir()) == sorted([left, ours])
+        os.kill(run.pid, signal.SIGKILL)
+        run.communicate()
+        assert (left / "adds.txt").read_text() == "secret\n"
+        with private_folder() as next_one:
+            assert sorted(tmp_path.iterdir()) == sorted([ours, next_one])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_temporary_files_are_for_their_owner_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with private_folder() as folder:
+        for file in (LineFile(folder / "adds.txt"), CompressedFile(folder / "snapshot.gz")):
+            file.close()
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full is a device of Linux")
+def test_a_full_temporary_folder_is_named() -> None:
+    file = LineFile(Path("/dev/full"))
+    file.write(["a"])
+    with pytest.raises(SnapshotError, match=r"^/dev: .*No space left on device\)\. Free space .*TMPDIR"):
+        file.close()
+    packed = CompressedFile(Path("/dev/full"))
+    packed.write("a\n", 1)
+    with pytest.raises(SnapshotError, match="No space left"):
+        packed.close()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSkipException,
     TaskDeferred,
+    task,
 )
 
 from airflow_provider_batch.exceptions import (
@@ -33,7 +35,6 @@ from airflow_provider_batch.exceptions import (
     InvalidMemberError,
     PushStoppedError,
 )
-from airflow_provider_batch.hooks.batch import _lazy_result_type
 from airflow_provider_batch.operators.custom_audience import CustomAudienceUpdateOperator
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.triggers.custom_audience import CustomAudienceIndexingTrigger, IndexingEvent
@@ -55,11 +56,22 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
         yield sandbox
 
 
+def lazy_result_type() -> type[Sequence[Any]]:
+    try:
+        from airflow.sdk.execution_time.lazy_sequence import LazyXComSequence
+
+        return LazyXComSequence
+    except ImportError:  # Airflow 2
+        from airflow.models.xcom import LazyXComSelectSequence
+
+        return LazyXComSelectSequence
+
+
 def lazy(items: Iterable[Any]) -> Any:
     """What a mapped task's output is inside a worker, without a database behind it."""
     values = list(items)
 
-    class Lazy(_lazy_result_type()):  # type: ignore[misc]  # of another class in each Airflow
+    class Lazy(lazy_result_type()):  # type: ignore[misc]  # of another class in each Airflow
         __slots__ = ()
 
         def __init__(self) -> None:
@@ -104,7 +116,7 @@ def test_it_pushes_a_summary_without_ids_and_tokens(batch_sandbox: Sandbox, cont
         "removed": 1,
         "duplicates": 2,
         "rejected": 1,
-        "rejections": ["add_ids[3]: empty or blank text is not a valid id; drop such rows"],
+        "rejections": ["add_ids[3]: the id is empty. Drop the row."],
         "calls": 1,
     }
     assert "id-" not in json.dumps(summary)
@@ -146,6 +158,59 @@ def test_the_results_of_mapped_tasks_are_concatenated(items: list[Any], batch_sa
     assert batch_sandbox.members("vip") == {"a", "b", "c"}
 
 
+class _ConcatResult(list[Any]):
+    """As Airflow's, which has the results of several tasks, one after the other, and its items in a row."""
+
+    def __init__(self, *values: Any) -> None:
+        super().__init__(chain(*values))
+        self.values = values
+
+
+class _MapResult(list[Any]):
+    """As Airflow's, which has a result and a function's values for its items."""
+
+    def __init__(self, value: Any) -> None:
+        super().__init__(value)
+        self.value = value
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        _ConcatResult(lazy([["a", "b"], ["c"]]), ["d"]),
+        _ConcatResult(["a", "b"], ["c", ("d",)]),
+        _MapResult(lazy([["a", "b"], ["c", "d"]])),
+        _MapResult(["a", "b", "c", "d"]),
+        _MapResult(_ConcatResult(lazy([["a", "b"]]), ["c", "d"])),
+        _ConcatResult(_MapResult(lazy([["a", "b"]])), _ConcatResult(["c"], lazy(["d"]))),
+    ],
+)
+def test_what_airflow_makes_of_mapped_results_is_one_list(given: Any, batch_sandbox: Sandbox, context: Any) -> None:
+    update(add_ids=given).execute(context)
+    assert batch_sandbox.members("vip") == {"a", "b", "c", "d"}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [["a", "b"], ["c", "d"]],
+        _ConcatResult([["a", "Paris"]], [["b", "Rome"]]),
+        _MapResult([["a", "Paris"]]),
+        lazy([[["a", "Paris"]]]),
+        "[['a', 'b'], ['c']]",
+    ],
+)
+def test_lists_in_a_plain_list_are_not_ids(given: Any, batch_sandbox: Sandbox, context: Any) -> None:
+    with pytest.raises(AirflowFailException, match=r"add_ids\[0\]: a list of 2 values .* \| sum\(start=\[\]\)"):
+        update(add_ids=given).execute(context)
+    assert batch_sandbox.calls == []
+
+
+def test_a_list_of_rows_of_one_column_stays_one(batch_sandbox: Sandbox, context: Any) -> None:
+    update(add_ids=[["a"], ["b"]]).execute(context)
+    assert batch_sandbox.members("vip") == {"a", "b"}
+
+
 def test_mapped_tasks_without_results_are_nothing_to_send(batch_sandbox: Sandbox, context: Any) -> None:
     assert update(add_ids=lazy([[], []]), remove_ids=lazy([])).execute(context) == []
 
@@ -168,9 +233,8 @@ def test_a_position_in_mapped_results_counts_over_all_of_them(batch_sandbox: San
         {"add_ids": "None"},
         {"add_ids": ["a"], "audience_name": "no such name!"},
         {"add_ids": ["a"], "audience_name": ""},
+        {"add_ids": ["a"], "audience_name": "None"},
         {"add_ids": ["a"], "audience_type": "emails"},
-        {"add_ids": ["a"], "chunk_size": 10_001},
-        {"add_ids": ["a"], "max_concurrency": 0},
     ],
 )
 def test_what_no_retry_can_mend_fails_at_once_with_its_cause(
@@ -250,7 +314,7 @@ def test_a_wait_that_takes_too_long_is_left_to_the_retries(slow: Sandbox, contex
 
 
 def test_without_a_wait_there_is_no_question(slow: Sandbox, context: Any) -> None:
-    update(add_ids=["a"], deferrable=True).execute(context)
+    update(add_ids=["a"], default_args={"deferrable": True}).execute(context)
     assert [call.method for call in slow.calls] == ["PATCH"]
 
 
@@ -346,7 +410,7 @@ def test_what_was_rendered_is_pushed(batch_sandbox: Sandbox, context: Any) -> No
     ("given", "shown"),
     [
         ([f"customer-{number}" for number in range(25_000)], "25,000 ids"),
-        (("customer-1",), "1 ids"),
+        (("customer-1",), "1 id"),
         ({"customer-1", "customer-2"}, "2 ids"),
         ("['customer-1', 'customer-2']", "a text of 28 characters"),
         (lazy([["customer-1"], ["customer-2"]]), "ids in a Lazy of 2"),
@@ -360,11 +424,64 @@ def test_airflow_stores_how_many_ids_there_are(given: Any, shown: str, context: 
 
 
 def test_a_generator_is_shown_without_being_read(batch_sandbox: Sandbox, context: Any) -> None:
-    operator = update(add_ids=(f"customer-{number}" for number in range(3)))
+    operator = update()
+    operator.add_ids = (f"customer-{number}" for number in range(3))
     operator.render_template_fields(context)
     assert stored(operator.add_ids, "add_ids") == "ids in a generator"
     operator.execute(context)
     assert len(batch_sandbox.members("vip")) == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"), [((each for each in "ab"), "generator"), (map(str, [1]), "map"), (iter(["a"]), "list_iterator")]
+)
+@pytest.mark.parametrize("field", ["add_ids", "remove_ids"])
+def test_what_can_be_read_only_once_is_refused_in_a_dag_file(given: Any, kind: str, field: str) -> None:
+    """Airflow would store its address: a new version of the DAG each time its file is parsed."""
+    expected = rf"{field}: a {kind} can be read only once.* Pass a list or an upstream task's output"
+    with pytest.raises(InvalidArgumentError, match=expected):
+        update(**{field: given})
+    with pytest.raises(InvalidArgumentError, match=expected):
+        CustomAudienceUpdateOperator.partial(task_id="update", audience_name="vip", **{field: given})
+
+
+def test_the_results_of_several_tasks_are_one_list(
+    monkeypatch: pytest.MonkeyPatch, batch_sandbox: Sandbox, context: Any
+) -> None:
+    with DAG("several", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None):
+
+        @task
+        def ids(name: str) -> list[str]:
+            return [name]
+
+        sources: Any = [ids(name) for name in "abcd"]
+        operator = update(add_ids=["x", *sources])
+    results = [["a1", "a2"], lazy([["b1"], ["b2"]]), "c1", [("d1",)]]
+    by_task = {source.operator.task_id: result for source, result in zip(sources, results, strict=True)}
+    monkeypatch.setattr(type(sources[0]), "resolve", lambda self, *_, **__: by_task[self.operator.task_id])
+    operator.render_template_fields(context)
+    operator.execute(context)
+    assert batch_sandbox.members("vip") == {"x", "a1", "a2", "b1", "b2", "c1", "d1"}
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_missing_xcom_fails_unless_there_was_nothing_to_map(
+    mapped: bool, monkeypatch: pytest.MonkeyPatch, batch_sandbox: Sandbox, context: Any
+) -> None:
+    with DAG("missing", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None):
+
+        @task
+        def ids(name: str) -> None: ...
+
+        source: Any = ids.expand(name=["a"]) if mapped else ids("a")
+        operator = update(add_ids=source)
+    monkeypatch.setattr(type(source), "resolve", lambda self, *_, **__: None)
+    operator.render_template_fields(context)
+    if mapped:
+        assert operator.execute(context) == []
+        return
+    with pytest.raises(AirflowFailException, match="add_ids: the XCom that it was rendered from is missing"):
+        operator.execute(context)
 
 
 def test_no_ids_stay_none(context: Any) -> None:
@@ -449,7 +566,8 @@ def test_a_kill_stops_the_push(batch_sandbox: Sandbox, context: Any) -> None:
         operator.on_kill()
         yield "b"
 
-    operator = update(add_ids=killing(), chunk_size=1, max_concurrency=1)
+    operator = update(chunk_size=1, max_concurrency=1)
+    operator.add_ids = killing()
     with pytest.raises(PushStoppedError):  # not for good: a worker that shuts down kills its tasks, too
         operator.execute(context)
     assert len(batch_sandbox.calls) <= 1

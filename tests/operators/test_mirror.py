@@ -14,7 +14,7 @@ from airflow_provider_batch.operators.custom_audience import CustomAudienceMirro
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.triggers.custom_audience import IndexingEvent
 from tests.clock import Clock
-from tests.worker import Store, TaskInstance
+from tests.worker import Store, TaskInstance, next_try
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_its_rendered_ids_are_a_count(batch_sandbox: Sandbox, context: Any, tmp_
     assert str(operator.ids) == "2 ids"
     operator.execute(context)
     assert batch_sandbox.members("vip") == {"id-1", "vip"}
-    assert (tmp_path / "vip" / "batch_default" / "vip" / "head.json").exists()
+    assert (tmp_path / "vip" / "batch_default" / "vip" / "00000001.head.json").exists()
 
 
 @pytest.mark.parametrize("empty", [None, [], "[]"])
@@ -82,6 +82,8 @@ def test_no_ids_are_refused(empty: Any, batch_sandbox: Sandbox, context: Any, tm
         mirror(empty, tmp_path).execute(context)
     assert isinstance(caught.value.__cause__, GuardError)
     assert batch_sandbox.calls == []
+    with pytest.raises(AirflowFailException, match="allow_empty=True"):
+        mirror(empty, tmp_path, skip_on_empty=True).execute(context)
     assert mirror(empty, tmp_path, allow_empty=True).execute(context) == []
 
 
@@ -95,11 +97,11 @@ def test_a_retry_after_a_wait_that_failed_goes_on_waiting_and_pushes_nothing(
     tries: Any = {**context, "task_state_store": store} if with_store else context
     for _ in range(2):
         with pytest.raises(IndexingTimeoutError):
-            mirror(["a", "b"], tmp_path, chunk_size=1).execute(tries)
+            mirror(["a", "b"], tmp_path, chunk_size=1).execute(next_try(tries))
         assert not confirmed(tmp_path)
     assert writes(slow) == 2
     clock.now += 10
-    assert len(mirror(["a", "b"], tmp_path).execute(tries)) == 2
+    assert len(mirror(["a", "b"], tmp_path).execute(next_try(tries))) == 2
     assert writes(slow) == 2
     assert confirmed(tmp_path)
     assert store.values == {}

@@ -18,7 +18,7 @@ def update(**arguments: Any) -> CustomAudienceUpdateOperator:
 
 def test_refused_ids_are_in_the_summary_and_the_rest_is_sent(batch_sandbox: Sandbox, context: Any) -> None:
     # The whole is refused, then its first half, which is one id; the second half is not.
-    batch_sandbox.faults(Fault(400), Fault(400))
+    batch_sandbox.faults(Fault(400), None, Fault(400))  # between them, a look at the list of audiences
     update(add_ids=["a", "b"], on_rejected_chunk="bisect").execute(context)
     summary = context["ti"].pushed["summary"]
     assert (summary["added"], summary["rejected"]) == (1, 1)
@@ -36,9 +36,3 @@ def test_too_many_skipped_values_fail_the_task_for_good_but_not_silently(batch_s
 
 def test_a_tolerated_number_does_not(batch_sandbox: Sandbox, context: Any) -> None:
     assert len(update(add_ids=["a", None], on_invalid_id="skip", max_rejected=0.5).execute(context)) == 1
-
-
-def test_a_word_that_is_no_choice_is_refused(batch_sandbox: Sandbox, context: Any) -> None:
-    with pytest.raises(AirflowFailException, match="on_rejected_chunk: 'split' is not 'fail' or 'bisect'"):
-        update(add_ids=["a"], on_rejected_chunk="split").execute(context)
-    assert batch_sandbox.calls == []

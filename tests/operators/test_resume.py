@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 
 from airflow_provider_batch.exceptions import BatchServerError, IndexingTimeoutError
+from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.operators.custom_audience import CustomAudienceUpdateOperator
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.triggers.custom_audience import IndexingEvent
-from tests.worker import Store
+from tests.worker import Store, clear, next_try
 
 IDS = [f"id-{number}" for number in range(10)]
 DOWN = Fault(503, headers={"Retry-After": "0"})
@@ -30,7 +32,9 @@ def tries(context: Any, store: Store) -> Any:
 
 def update(**arguments: Any) -> CustomAudienceUpdateOperator:
     given = {"add_ids": IDS, "chunk_size": 2, "max_concurrency": 1, **arguments}
-    return CustomAudienceUpdateOperator(task_id="update", audience_name="vip", **given)
+    operator = CustomAudienceUpdateOperator(task_id="update", audience_name="vip", **given | {"add_ids": None})
+    operator.add_ids = given["add_ids"]  # a DAG file may not have a generator
+    return operator
 
 
 def fail_at_the_third_chunk(batch_sandbox: Sandbox, tries: Any, **arguments: Any) -> None:
@@ -45,7 +49,7 @@ def writes(batch_sandbox: Sandbox) -> int:
 
 def test_a_retry_sends_what_is_left(batch_sandbox: Sandbox, tries: Any) -> None:
     fail_at_the_third_chunk(batch_sandbox, tries)
-    tokens = update().execute(tries)
+    tokens = update().execute(next_try(tries))
     assert writes(batch_sandbox) == len(tokens) == len(set(tokens)) == 5
     assert batch_sandbox.members("vip") == set(IDS)
     assert tries["ti"].pushed["summary"]["added"] == 10
@@ -56,8 +60,60 @@ def test_a_task_that_is_cleared_after_its_success_sends_everything_again(
 ) -> None:
     update().execute(tries)
     assert store.values == {}
-    update().execute(tries)
+    update().execute(clear(tries))
     assert writes(batch_sandbox) == 10
+
+
+def test_a_task_that_is_cleared_after_a_failure_sends_everything_again(batch_sandbox: Sandbox, tries: Any) -> None:
+    fail_at_the_third_chunk(batch_sandbox, tries)
+    hook = BatchHook()
+    hook.update_custom_audience("vip", remove_ids=IDS)
+    update().execute(clear(tries))
+    assert batch_sandbox.members("vip") == set(IDS)
+    assert tries["ti"].pushed["summary"]["calls"] == 5
+
+
+def test_a_task_that_is_cleared_while_it_runs_sends_everything_again(batch_sandbox: Sandbox, tries: Any) -> None:
+    """Airflow 3.3 leaves the max_tries of a running task alone, and raises the run's clear_number."""
+    tries["dag_run"] = SimpleNamespace(clear_number=0)
+    fail_at_the_third_chunk(batch_sandbox, tries)
+    tries["dag_run"].clear_number += 1
+    update().execute(next_try(tries))
+    assert writes(batch_sandbox) == 2 + 5
+
+
+def test_after_a_try_that_noted_nothing_everything_is_sent_again(batch_sandbox: Sandbox, tries: Any) -> None:
+    fail_at_the_third_chunk(batch_sandbox, tries)
+    next_try(tries)  # it was killed at once
+    update().execute(next_try(tries))
+    assert writes(batch_sandbox) == 2 + 5
+
+
+def test_each_try_goes_on_where_the_one_before_ended(batch_sandbox: Sandbox, tries: Any) -> None:
+    fail_at_the_third_chunk(batch_sandbox, tries)
+    batch_sandbox.faults(DOWN, DOWN)
+    with pytest.raises(BatchServerError, match="accepted 2 chunks"):
+        update().execute(next_try(tries))
+    batch_sandbox.faults(None, DOWN, DOWN)
+    with pytest.raises(BatchServerError, match="accepted 3 chunks"):
+        update().execute(next_try(tries))
+    update().execute(next_try(tries))
+    assert writes(batch_sandbox) == 5
+
+
+@pytest.mark.parametrize("methods", [("get",), ("set",), ("delete",), ("get", "set", "delete")], ids=repr)
+def test_a_store_that_fails_costs_no_push(methods: tuple[str, ...], batch_sandbox: Sandbox, tries: Any) -> None:
+    def fail(*arguments: Any) -> None:
+        raise RuntimeError("API_SERVER_ERROR")
+
+    for method in methods:
+        setattr(tries["task_state_store"], method, fail)
+    fail_at_the_third_chunk(batch_sandbox, tries)
+    batch_sandbox.faults(Fault(401))
+    with pytest.raises(AirflowFailException, match="401"):  # Batch's error, not the store's
+        update().execute(next_try(tries))
+    update().execute(next_try(tries))
+    assert batch_sandbox.members("vip") == set(IDS)
 
 
 @pytest.mark.parametrize(
@@ -76,8 +132,8 @@ def test_changed_input_is_never_skipped(changed: dict[str, Any], batch_sandbox: 
     before = len(batch_sandbox.calls)
     batch_sandbox.faults(Fault(400))
     with pytest.raises(AirflowFailException, match="accepted 0 chunks"):
-        update(**changed).execute(tries)
-    assert len(batch_sandbox.calls) == before + 1
+        update(**changed).execute(next_try(tries))
+    assert [call.method for call in batch_sandbox.calls[before:]] == ["PATCH", "GET"]  # with a look at the list
 
 
 def test_what_another_try_may_have_undone_is_sent_again(batch_sandbox: Sandbox, tries: Any) -> None:
@@ -85,9 +141,9 @@ def test_what_another_try_may_have_undone_is_sent_again(batch_sandbox: Sandbox, 
     fail_at_the_third_chunk(batch_sandbox, tries)
     batch_sandbox.faults(Fault(503, after_write=True), DOWN)
     with pytest.raises(BatchServerError):
-        update(add_ids=[], remove_ids=IDS[:2]).execute(tries)
+        update(add_ids=[], remove_ids=IDS[:2]).execute(next_try(tries))
     assert "id-0" not in batch_sandbox.members("vip")
-    update().execute(tries)
+    update().execute(next_try(tries))
     assert batch_sandbox.members("vip") == set(IDS)
 
 
@@ -97,7 +153,7 @@ def test_another_app_is_never_taken_for_the_first(
     fail_at_the_third_chunk(batch_sandbox, tries)
     with Sandbox() as other:
         monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", other.connection_json())
-        update().execute(tries)
+        update().execute(next_try(tries))
         assert other.members("vip") == set(IDS)
 
 
@@ -110,7 +166,7 @@ def test_after_a_refusal_everything_is_sent_again(batch_sandbox: Sandbox, tries:
 
 def test_a_generator_is_sent_again_from_its_start(batch_sandbox: Sandbox, tries: Any) -> None:
     fail_at_the_third_chunk(batch_sandbox, tries, add_ids=iter(IDS))
-    update(add_ids=iter(IDS)).execute(tries)
+    update(add_ids=iter(IDS)).execute(next_try(tries))
     assert writes(batch_sandbox) == 2 + 5
 
 
@@ -120,10 +176,13 @@ def test_a_retry_of_the_wait_waits_and_does_not_push(
     with Sandbox(indexing_delay=3600) as slow:
         monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", slow.connection_json())
         waiting = {"wait_for_indexing": True, "poke_interval": 0.1, "indexing_timeout": 0.1}
-        for _ in range(2):
+        for _ in range(3):
             with pytest.raises(IndexingTimeoutError):
-                update(**waiting).execute(tries)
+                update(**waiting).execute(next_try(tries))
         assert writes(slow) == 5
+        with pytest.raises(IndexingTimeoutError):
+            update(**waiting).execute(clear(tries))
+        assert writes(slow) == 10
 
 
 def test_a_deferred_wait_that_ends_well_forgets_the_push(

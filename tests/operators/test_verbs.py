@@ -33,7 +33,7 @@ from airflow_provider_batch.sandbox import Fault
 from airflow_provider_batch.sensors.custom_audience import CustomAudienceIndexingSensor
 from airflow_provider_batch.triggers.custom_audience import CustomAudienceIndexingTrigger, IndexingEvent
 from tests.stages import OpenStage, Stage, on
-from tests.worker import Store, TaskInstance
+from tests.worker import Store, TaskInstance, next_try
 
 DOWN = Fault(503, headers={"Retry-After": "0"})
 IDS = [f"customer-{number}" for number in range(10)]
@@ -46,7 +46,9 @@ def create(stage: Stage, **arguments: Any) -> CustomAudienceCreateOperator:
 
 def replace(stage: Stage, **arguments: Any) -> CustomAudienceReplaceOperator:
     given = {"ids": IDS, "audience_type": stage.audience_type, "poke_interval": 0.1, **arguments}
-    return CustomAudienceReplaceOperator(**{"task_id": "replace", "audience_name": "vip", **given})
+    operator = CustomAudienceReplaceOperator(**{"task_id": "replace", "audience_name": "vip", **given, "ids": None})
+    operator.ids = given["ids"]  # a DAG file may not have a generator
+    return operator
 
 
 def delete(stage: Stage, **arguments: Any) -> CustomAudienceDeleteOperator:
@@ -107,11 +109,8 @@ def test_an_audience_that_is_missing_may_be_left_alone(stage: Stage, context: An
     [
         (create, {"audience_name": "n" * 256}),
         (create, {"audience_type": "emails"}),
-        (create, {"if_exists": "replace"}),
         (delete, {"audience_name": "a b"}),
-        (delete, {"if_missing": "ignore"}),
         (replace, {"audience_name": "n" * 256}),
-        (replace, {"max_shrink": "1.5"}),
         (replace, {"ids": [True]}),
     ],
 )
@@ -149,7 +148,7 @@ def test_wrong_keys_fail_at_once(make: Callable[..., Any], stage: Stage, context
         ({"extra": {"platform": "cep"}, "login": ""}, r"the connection has no project key \(login\)"),
         ({"extra": {"platform": "cep"}, "password": ""}, r"no REST API key \(password\)"),
         ({"extra": {}}, "looks like a project's key, but its platform is mep"),
-        ({"extra": {"plattform": "cep"}}, "unknown field 'plattform'; did you mean 'platform'"),
+        ({"extra": {"plattform": "cep"}}, r"unknown field 'plattform'\. Did you mean 'platform'"),
     ],
 )
 @pytest.mark.parametrize("make", [create, delete, replace])
@@ -210,7 +209,7 @@ def test_a_replace_that_drops_too_many_fails_at_once(stage: Stage, context: Any)
     replace(stage).execute(context)
     cause = hopeless(lambda: replace(stage, ids=IDS[:2], max_shrink=0.2).execute(context))
     assert isinstance(cause, GuardError)
-    assert "has 2 ids and the audience 10" in str(cause)
+    assert "ids in the audience: 10, in the new set: 2." in str(cause)
 
 
 def test_a_dry_run_sends_nothing(stage: Stage, context: Any, ti: TaskInstance) -> None:
@@ -254,7 +253,7 @@ def test_a_retry_ends_in_the_right_set(number: int, remembers: bool, stage: Stag
     with pytest.raises(BatchServerError):
         replace(stage, **operator).execute(tries)
     before = stage.asked("replace")
-    tokens = replace(stage, **operator).execute(tries)
+    tokens = replace(stage, **operator).execute(next_try(tries))
     assert stage.members == set(IDS)
     assert len(tokens) == 4
     assert stage.asked("replace") - before == (0 if remembers and number else 1)
@@ -268,7 +267,7 @@ def test_a_wait_for_the_replace_that_is_too_long_is_left_to_the_retries(
     tries: Any = {**context, "task_state_store": store}
     for _ in range(2):
         with pytest.raises(IndexingTimeoutError):
-            replace(stage, chunk_size=5, indexing_timeout=0.05).execute(tries)
+            replace(stage, chunk_size=5, indexing_timeout=0.05).execute(next_try(tries))
     assert (stage.asked("replace"), stage.asked("update")) == (1, 0)
     assert not any(private in "".join(store.values.values()) for private in ("customer", stage.version.key))
 
@@ -279,7 +278,7 @@ def test_a_generator_is_replaced_from_its_start_in_a_retry(stage: Stage, context
     stage.sandbox.faults(None, None, DOWN)
     with pytest.raises(BatchServerError):
         replace(stage, ids=iter(IDS), chunk_size=3, max_concurrency=1).execute(tries)
-    replace(stage, ids=iter(IDS), chunk_size=3).execute(tries)
+    replace(stage, ids=iter(IDS), chunk_size=3).execute(next_try(tries))
     assert stage.members == set(IDS)
     assert stage.asked("replace") == 2
 

@@ -73,7 +73,7 @@ def test_a_time_is_a_number_of_seconds_or_a_timedelta(given: float | timedelta, 
 def test_nothing_else_is_a_time(given: Any) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
         read_seconds("timeout", given)
-    assert str(caught.value) == f"timeout: {given!r} is not a time; pass seconds above 0, or a timedelta"
+    assert str(caught.value) == f"timeout: {given!r} is not a duration. Pass seconds above 0, or a timedelta."
 
 
 @pytest.mark.parametrize(
@@ -101,14 +101,14 @@ def test_a_list_in_text_is_one_of_json_or_of_python(text: str, values: list[obje
     assert list_in_text(text, "ids") == values
 
 
-ADVICE = "pass the upstream task's .output, or set render_template_as_native_obj=True on the DAG"
+ADVICE = "Pass the upstream task's .output, or set render_template_as_native_obj=True on the DAG."
 
 
 @pytest.mark.parametrize("text", ["", "a,b", "(1, 2)", "[1", "{}", "['a'] + x", "# ids\n['a']", "[" * 100_000])
 def test_other_text_is_not_a_list(text: str) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
         list_in_text(text, "ids")
-    assert str(caught.value) == f"ids: a single text is not a list of ids; {ADVICE}"
+    assert str(caught.value) == f"ids: a single str is not a list. {ADVICE}"
 
 
 @pytest.mark.parametrize("text", ["None", " None\n"])
@@ -116,7 +116,7 @@ def test_the_text_none_is_a_missing_xcom(text: str) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
         list_in_text(text, "ids")
     assert str(caught.value) == (
-        "ids: a single text is not a list of ids (the text 'None': the XCom it was rendered from is missing); " + ADVICE
+        "ids: the XCom that it was rendered from is missing. Return a list upstream, [] for none."
     )
 
 
@@ -130,8 +130,7 @@ def test_a_word_that_is_none_is_refused_with_those_that_are(choices: tuple[str, 
     assert str(caught.value) == f"first_run: 'x{'x' * 78} is not {expected}"
 
 
-@pytest.mark.parametrize(("what", "unit"), [("", ""), ("ids", " ids")])
-def test_a_number_out_of_range_is_refused_with_the_range(what: str, unit: str) -> None:
+def test_a_number_out_of_range_is_refused_with_the_range() -> None:
     with pytest.raises(InvalidArgumentError) as caught:
-        check_count("chunk_size", 10_001, 10_000, what)
-    assert str(caught.value) == f"chunk_size: 10001 is not an integer from 1 to 10,000{unit}"
+        check_count("chunk_size", 10_001, 10_000)
+    assert str(caught.value) == "chunk_size: 10001 is not an integer from 1 to 10,000"

@@ -83,10 +83,10 @@ def test_the_customer_engagement_platform(version: str | None) -> None:
     [
         (
             dialect.MEP,
-            "audience_type: 'ids' is unknown to API 1.0 and 1.1 (platform mep); "
-            "use custom_ids or advertising_ids or install_ids",
+            "audience_type: 'ids' is unknown to API 1.0 and 1.1 (platform mep). "
+            "Use custom_ids or advertising_ids or install_ids.",
         ),
-        (dialect.cep(), "audience_type: 'ids' is unknown to API 2.11 (platform cep); use custom_ids"),
+        (dialect.cep(), "audience_type: 'ids' is unknown to API 2.11 (platform cep). Use custom_ids."),
     ],
     ids=["mep", "cep"],
 )

@@ -97,7 +97,8 @@ def test_a_chunk_is_sent_and_its_receipt_returned() -> None:
 
 
 @pytest.mark.parametrize(
-    "trouble", [LOST, Response(500), Response(503), Response(429), Response(201), Response(200, {}, b"<html>")]
+    "trouble",
+    [LOST, *map(Response, (408, 421, 425, 500, 503)), busy(0), Response(201), Response(200, {}, b"<html>")],
 )
 def test_what_may_pass_is_waited_out_and_the_same_request_sent_again(trouble: Answer) -> None:
     steps = conversation(push(), trouble, trouble, accepted())
@@ -120,7 +121,8 @@ def test_a_busy_service_is_asked_again_when_it_says() -> None:
         (Response(201), False),
         (Response(500), False),
         (Response(502), False),
-        (Response(429), True),
+        # The pace has stopped everyone already, for less time.
+        (Response(429), False),
         (busy(9), True),
         (Response(503), True),
     ],
@@ -145,6 +147,28 @@ def test_after_the_last_attempt_the_last_error_is_raised(trouble: Answer, kind: 
     assert paces(conversation(flow, trouble)) == [UPDATE, 1.0, UPDATE]
     with pytest.raises(kind):
         advance(flow, trouble)
+
+
+def test_a_429_without_a_time_uses_up_no_attempt() -> None:
+    flow = push(Backoff(longest, attempts=2))
+    assert paces(conversation(flow, Response(429), Response(429), LOST, Response(429))) == [
+        *(UPDATE, 6.0, UPDATE, 11.0),
+        *(UPDATE, 1.0, UPDATE, 23.0, UPDATE),
+    ]
+
+
+def test_what_a_429_without_a_time_costs_is_seconds() -> None:
+    flow = push(Backoff(longest, attempts=2, total=20.0))
+    assert paces(conversation(flow, Response(429), Response(429))) == [UPDATE, 6.0, UPDATE, 11.0, UPDATE]
+    with pytest.raises(BatchRateLimitError, match=r"\(after 3 attempts\)"):
+        advance(flow, Response(429))
+
+
+def test_whoever_has_one_attempt_has_it_for_a_429_too() -> None:
+    flow = push(Backoff(longest, attempts=1))
+    next(flow)
+    with pytest.raises(BatchRateLimitError):
+        advance(flow, Response(429))
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 413])

@@ -50,11 +50,21 @@ def test_the_thousandth_attempt_waits_as_long_as_any() -> None:
     assert Backoff(longest, attempts=10**6, longest=60.0)(1000, BUSY, 0.0) == 60.0
 
 
-def test_the_jitter_may_shorten_a_wait_to_nothing() -> None:
-    assert Backoff(none_at_all)(1, BUSY, 0.0) == 0.0
+@pytest.mark.parametrize("asked", [None, 0.0, 0.1])
+def test_no_wait_is_shorter_than_half_a_second(asked: float | None) -> None:
+    assert Backoff(none_at_all)(1, BatchServerError("busy", retry_after=asked), 0.0) == 0.5
 
 
-@pytest.mark.parametrize("error", [BatchConnectionError("x"), BatchProtocolError("x"), BatchRateLimitError("x"), BUSY])
+def test_a_429_without_a_time_waits_as_batch_recommends_and_longer_every_time() -> None:
+    delay, waited, waits = Backoff(longest), 0.0, []
+    while (pause := delay(1, BatchRateLimitError("x"), waited)) is not None:
+        waits.append(pause)
+        waited += pause
+    assert waits == [6, 11, 22, 44, *[65] * 7]
+    assert Backoff(none_at_all)(1, BatchRateLimitError("x"), 0.0) == 5
+
+
+@pytest.mark.parametrize("error", [BatchConnectionError("x"), BatchProtocolError("x"), BUSY])
 def test_what_may_pass_is_tried_again(error: BatchError) -> None:
     assert Backoff(longest)(1, error, 0.0) == 1.0
 
@@ -75,10 +85,12 @@ def test_what_cannot_pass_is_never_tried_again(error: BatchError) -> None:
     assert Backoff(longest)(1, error, 0.0) is None
 
 
-@pytest.mark.parametrize("asked", [0.0, 9.0, 120.0])
+@pytest.mark.parametrize(("asked", "waits"), [(0.0, 2.0), (1.9, 2.0), (9.0, 9.0), (120.0, 120.0)])
 @pytest.mark.parametrize("kind", [BatchRateLimitError, BatchServerError])
-def test_what_batch_asks_for_wins_over_the_jitter(kind: type[BatchAPIError], asked: float) -> None:
-    assert Backoff(longest, longest=60.0)(2, kind("busy", retry_after=asked), 0.0) == asked
+def test_the_longer_one_of_what_batch_asks_for_and_the_own_wait_counts(
+    kind: type[BatchAPIError], asked: float, waits: float
+) -> None:
+    assert Backoff(longest, longest=60.0)(2, kind("busy", retry_after=asked), 0.0) == waits
 
 
 @pytest.mark.parametrize(("waited", "pause"), [(0.0, 9.0), (91.0, 9.0), (91.1, None), (100.0, None)])
@@ -103,7 +115,7 @@ def test_a_wait_is_never_longer_than_its_bounds(
 ) -> None:
     delay = Backoff(lambda bound: bound * share, attempts=10**6, first=first, longest=most, total=600.0)
     pause = delay(attempt, BUSY, waited)
-    assert pause is None or (0 <= pause <= most and waited + pause <= 600.0)
+    assert pause is None or (0.5 <= pause <= max(most, 0.5) and waited + pause <= 600.0)
 
 
 def test_questions_begin_close_together_and_grow_apart_up_to_the_poke_interval() -> None:

@@ -53,7 +53,7 @@ def test_the_sum_of_nothing_is_nothing(caplog: pytest.LogCaptureFixture) -> None
 
 def test_the_first_receipt_is_logged_and_then_one_every_five_seconds(caplog: pytest.LogCaptureFixture) -> None:
     log = Log(caplog)
-    assert log.after(0, receipt(1, 1)) == ["vip: chunk 1 accepted; 1 ids, 1,000 ids/s"]
+    assert log.after(0, receipt(1, 1)) == ["vip: chunk 1 accepted; 1 id, 1,000 ids/s"]
     assert log.after(4.9, receipt(2, 1), receipt(3, 1)) == []
     assert log.after(0.1, receipt(4, 1), receipt(5, 1)) == ["vip: chunk 4 accepted; 4 ids, 1 ids/s"]
     assert log.after(4.9, receipt(6, 1)) == []

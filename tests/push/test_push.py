@@ -70,6 +70,9 @@ class Post:
 class Transport:
     stopped: threading.Event
 
+    def interrupt(self) -> None:
+        self.stopped.set()
+
     def perform(self, effect: object) -> None:
         raise AssertionError("a letter is sent without Batch")
 
@@ -208,15 +211,13 @@ def test_the_caller_is_given_every_receipt_and_the_log_the_first(caplog: pytest.
     given: list[Receipt] = []
     sent = push_by(Post(receipt)).run(letters(5), total=10, on_receipt=given.append)
     assert (sent.added, numbers(given)) == (5, [1, 2, 3, 4, 5])
-    assert [message.partition(",")[0] for message in caplog.messages] == [
-        "letters: chunk 1 accepted; 1 ids of 10 (10%)"
-    ]
+    assert [message.partition(",")[0] for message in caplog.messages] == ["letters: chunk 1 accepted; 1 id of 10 (10%)"]
 
 
 def test_the_log_says_what_an_earlier_try_sent(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     send_all(Memory(delivered(3, "old-1", "old-2", "old-3")))
-    assert caplog.messages[0] == "letters: an earlier try sent 3 chunks; they are skipped"
+    assert caplog.messages[0] == "letters: skipped 3 chunks that an earlier try sent"
 
 
 def test_a_call_that_fails_is_tried_again_as_the_connection_says() -> None:

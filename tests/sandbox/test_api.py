@@ -74,9 +74,22 @@ def test_a_project_over_its_rate_limit_gets_a_429(clock: Clock) -> None:
         assert post(sandbox, "update", change, headers=one).cep_error == (429, "TOO_MANY_REQUESTS")
         assert sandbox.members("vip", "one") == frozenset()
         assert get(sandbox, "list", headers=two).status == 200
-        assert send(sandbox, "GET").status == send(sandbox, "PATCH", VIP, changes(["a"])).status - 1 == 200
         clock.now += 1
         assert post(sandbox, "update", change, headers=one).status == 202
+
+
+def test_an_app_over_its_rate_limit_gets_code_60_until_it_waits(clock: Clock) -> None:
+    with Sandbox(apps=[APP, "other"], requests_per_second=1, rate_limit_wait=5, clock=clock) as sandbox:
+        assert send(sandbox, "PATCH", VIP, changes(["a"])).status == 201
+        for _ in range(3):
+            rejected = send(sandbox, "PATCH", VIP, changes(["b"]))
+            assert rejected.error == (429, 60, "TOO_MANY_REQUESTS")
+            assert "retry-after" not in rejected.headers
+            assert send(sandbox, "GET", "/1.0/other/custom-audience/vip").status == 200
+            clock.now += 4.9
+        clock.now += 0.1
+        assert send(sandbox, "PATCH", VIP, changes(["c"])).status == 201
+        assert sandbox.members("vip") == {"a", "c"}
 
 
 def test_apps_and_projects_share_no_members(sandbox: Sandbox) -> None:

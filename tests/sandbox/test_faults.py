@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 from collections import Counter
 
 import pytest
 
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.sandbox.faults import ANY_CALL, FaultInjector, any_write
-from tests.clock import eventually
+from tests.clock import Clock, eventually
 from tests.sandbox.client import CEP, PHONES, PROJECT, VIP, changes, get, post, send
 
 WRITE = changes(add=["a"])
@@ -25,7 +26,7 @@ def test_each_call_takes_one_fault_and_none_means_the_usual_response(sandbox: Sa
     replies = [send(sandbox, "GET") for _ in range(4)]
     assert [reply.status for reply in replies] == [500, 200, 429, 200]
     assert replies[2].headers["retry-after"] == "7"
-    assert replies[2].content == b""
+    assert replies[2].error == (429, 60, "TOO_MANY_REQUESTS")
     assert [call.fault for call in sandbox.calls] == [True, False, True, False]
 
 
@@ -36,6 +37,7 @@ def test_each_call_takes_one_fault_and_none_means_the_usual_response(sandbox: Sa
         (401, 10, "AUTHENTICATION_INVALID"),
         (403, 12, "API_MISUSE"),
         (404, 20, "ROUTE_NOT_FOUND"),
+        (429, 60, "TOO_MANY_REQUESTS"),
         (500, 1, "SERVER_ERROR"),
         (503, 2, "MAINTENANCE_ERROR"),
     ],
@@ -138,6 +140,38 @@ def test_the_write_happens_before_a_stall(sandbox: Sandbox) -> None:
         send(sandbox, "PATCH", VIP, WRITE, timeout=0.05)
     assert sandbox.members("vip") == {"a"}
     eventually(lambda: sandbox.calls)  # the stall ends with its client
+
+
+@pytest.mark.parametrize("delay", [0, 10])
+def test_a_late_write_is_applied_after_later_ones(clock: Clock, delay: float) -> None:
+    with Sandbox(indexing_delay=delay, clock=clock) as sandbox:
+        sandbox.faults(Fault(late=60), None, Fault(503, after_write=True, late=30))
+        token = send(sandbox, "PATCH", VIP, changes(add=["a", "b"])).json["indexing_token"]
+        assert send(sandbox, "PATCH", VIP, changes(remove=["a"], add=["c"])).status == 201
+        assert send(sandbox, "PATCH", VIP, changes(add=["d"])).status == 503
+        clock.now += delay
+        assert sandbox.members("vip") == {"c"}
+        assert send(sandbox, "GET", f"{VIP}?indexing_token={token}").json["indexing_state"] == "IN_PROGRESS"
+        clock.now += 30
+        assert sandbox.members("vip") == {"c", "d"}
+        clock.now += 30
+        assert sandbox.members("vip") == {"a", "b", "c", "d"}
+        assert send(sandbox, "GET", f"{VIP}?indexing_token={token}").json["indexing_state"] == "APPLIED"
+
+
+def test_a_write_can_be_late_until_a_test_applies_it(sandbox: Sandbox) -> None:
+    sandbox.faults(Fault(late=math.inf), None, Fault(late=5))
+    token = post(sandbox, "update", {"name": "vip", "ids": [{"action": "add", "id": "a"}]}).json["indexing_token"]
+    post(sandbox, "update", {"name": "vip", "ids": [{"action": "remove", "id": "a"}]})
+    send(sandbox, "PATCH", VIP, changes(add=["x"]))
+    assert get(sandbox, "view", name="vip", indexing_token=token).json["indexing_state"] == "IN_PROGRESS"
+    assert sandbox.members("vip", PROJECT) == sandbox.members("vip") == frozenset()
+    sandbox.apply_pending()
+    assert get(sandbox, "view", name="vip", indexing_token=token).json["indexing_state"] == "APPLIED"
+    assert sandbox.members("vip", PROJECT) == {"a"}
+    assert sandbox.members("vip") == {"x"}
+    post(sandbox, "update", {"name": "vip", "ids": [{"action": "remove", "id": "a"}]})  # not late: applied at once
+    assert sandbox.members("vip", PROJECT) == frozenset()
 
 
 def test_the_response_follows_a_short_stall(sandbox: Sandbox) -> None:

@@ -35,6 +35,17 @@ def test_projects_have_a_bucket_each_and_a_clock_set_back_refills_nothing(clock:
     assert admitted(limit, 2) == 0
 
 
+def test_a_request_that_does_not_wait_starts_the_wait_anew(clock: Clock) -> None:
+    limit = RateLimit(1, clock, wait=5)
+    assert admitted(limit, 2) == 1
+    for _ in range(10):
+        clock.now += 4.9
+        assert not limit.admits("one")
+    assert limit.admits("two")
+    clock.now += 5
+    assert admitted(limit, 3) == 1
+
+
 @pytest.mark.parametrize("rate", [0, -1, float("nan")])
 def test_a_rate_is_more_than_zero(clock: Clock, rate: float) -> None:
     with pytest.raises(ValueError, match="more than 0"):

@@ -102,9 +102,42 @@ def test_latency_is_added_to_each_response() -> None:
 
 def test_a_half_sent_request_is_not_a_call(sandbox: Sandbox) -> None:
     with socket.create_connection(("127.0.0.1", sandbox.port)) as client:
-        client.sendall(f"PATCH {VIP} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{".encode())
+        client.sendall(f"PATCH {VIP} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{{".encode())
     assert send(sandbox, "GET").status == 200
     assert [call.method for call in sandbox.calls] == ["GET"]
+
+
+@pytest.mark.parametrize("path", ["/", "/sandbox/state", "/sandbox/members/1", VIP])
+def test_only_its_own_names_are_answered(sandbox: Sandbox, path: str) -> None:
+    own = ["127.0.0.1", "localhost", f"localhost:{sandbox.port}", f"127.0.0.1:{sandbox.port}"]
+    others = ["evil.example", f"evil.example:{sandbox.port}", "localhost.evil.example", "127.0.0.1.evil.example"]
+    assert [send(sandbox, "GET", path, headers={**HEADERS, "Host": host}).status for host in own] == [200] * 4
+    replies = [send(sandbox, "GET", path, headers={**HEADERS, "Host": host}) for host in others]
+    assert [(reply.status, reply.content) for reply in replies] == [(400, b"Invalid host header")] * 4
+    assert len(sandbox.calls) == (4 if path == VIP else 0)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PATCH", VIP, {"type": "custom_ids", "ids": [{"action": "add", "id": "\ud800"}]}),
+        ("PUT", VIP, {"type": "custom_ids", "ids": [{"id": "\udfffx"}]}),
+        ("POST", f"{AUDIENCES}/new", {"type": "custom_ids", "description": "\ud83d"}),
+    ],
+)
+def test_half_a_character_is_rejected(sandbox: Sandbox, method: str, path: str, body: object) -> None:
+    assert send(sandbox, method, path, body).error == (400, 32, "MALFORMED_JSON_BODY")
+    assert sandbox.members("vip") == frozenset()
+    assert send(sandbox, "GET", "/sandbox/state", headers={}).status == 200
+
+
+def test_half_a_character_is_rejected_in_attributes_of_2_x(sandbox: Sandbox) -> None:
+    for attributes in ({"plan": "\ud800"}, {"\udc00": "gold"}, {"plans": ["gold", "\udbff"]}):
+        change = {"name": "vip", "ids": [{"action": "add", "id": "a", "attributes": attributes}]}
+        assert post(sandbox, "update", change).cep_error == (400, "MALFORMED_JSON_BODY")
+    whole = {"name": "vip", "ids": [{"action": "add", "id": "\U0001f600"}]}  # json.dumps escapes it as two halves
+    assert post(sandbox, "update", whole).status == 202
+    assert sandbox.members("vip", PROJECT) == {"\U0001f600"}
 
 
 def test_a_body_can_come_in_pieces(sandbox: Sandbox) -> None:
@@ -138,6 +171,7 @@ def test_a_taken_port_raises_in_the_caller(sandbox: Sandbox) -> None:
         ({"audiences": ["vip", "vip:install_ids"]}, "twice"),
         ({"api_version": "1.0"}, "like 2.11"),
         ({"requests_per_second": 0}, "more than 0"),
+        ({"requests_per_second": 1, "rate_limit_wait": float("nan")}, "0 seconds or more"),
     ],
 )
 def test_wrong_settings_raise_at_once(wrong: dict[str, Any], message: str) -> None:

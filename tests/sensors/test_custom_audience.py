@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -25,11 +26,14 @@ from airflow_provider_batch.exceptions import (
     BatchNotFoundError,
     IndexingError,
     InvalidArgumentError,
+    PushStoppedError,
 )
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.sensors.custom_audience import CustomAudienceIndexingSensor
 from airflow_provider_batch.triggers.custom_audience import CustomAudienceIndexingTrigger, IndexingEvent
+from tests.clock import eventually
+from tests.worker import Store, clear, next_try
 
 PENDING = Fault(200, body={"name": "vip", "indexing_state": "IN_PROGRESS"})
 ODD = "f" * 32
@@ -59,7 +63,6 @@ def asked(batch_sandbox: Sandbox, tokens: list[str]) -> Iterator[Any]:
     [
         lambda tokens: tokens,
         tuple,
-        iter,
         lambda tokens: [tokens[:1], tokens[1:]],
         lambda tokens: [tokens[:1], [], [tokens[1:]]],
         lambda tokens: [*tokens, *tokens],
@@ -67,7 +70,7 @@ def asked(batch_sandbox: Sandbox, tokens: list[str]) -> Iterator[Any]:
         json.dumps,
         lambda tokens: f" {json.dumps([tokens[:2], tokens[2:]])}\n",
     ],
-    ids=["list", "tuple", "iterator", "mapped", "nested", "repeated", "text", "JSON", "mapped JSON"],
+    ids=["list", "tuple", "mapped", "nested", "repeated", "text", "JSON", "mapped JSON"],
 )
 def test_tokens_come_in_many_shapes(shape: Any, tokens: list[str], asked: Any) -> None:
     view = sensor(shape(tokens)).execute({})
@@ -292,5 +295,129 @@ def test_a_copy_does_the_same(copied: Any, tokens: list[str]) -> None:
     assert copied(sensor(tokens)).execute({})["indexing_state"] == "APPLIED"
 
 
+@pytest.mark.parametrize("arguments", [{}, {"silent_fail": True}, {"never_fail": True}, {"soft_fail": True}], ids=repr)
+def test_a_kill_ends_the_pause_between_two_pokes(
+    arguments: dict[str, bool], batch_sandbox: Sandbox, tokens: list[str], asked: Any
+) -> None:
+    batch_sandbox.faults(PENDING)
+    waiting = sensor(tokens, poke_interval=3600, **arguments)
+
+    def kill() -> None:
+        eventually(lambda: asked() == 1)
+        waiting.on_kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(PushStoppedError):
+        waiting.execute({})
+    killer.join()
+    assert asked() == 1
+
+
+@pytest.mark.parametrize("arguments", [{}, {"silent_fail": True}, {"never_fail": True}, {"soft_fail": True}], ids=repr)
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_a_killed_sensor_asks_no_more(
+    deferrable: bool, arguments: dict[str, bool], tokens: list[str], asked: Any
+) -> None:
+    waiting = sensor(tokens, deferrable=deferrable, **arguments)
+    waiting.on_kill()
+    with pytest.raises(PushStoppedError):
+        waiting.execute({})
+    assert asked() == 0
+
+
 def test_a_kill_before_anything_runs_does_no_harm() -> None:
     sensor([ODD], batch_conn_id="no_such_connection").on_kill()
+
+
+# What a rescheduled sensor remembers.
+
+
+@pytest.fixture
+def pokes(context: Any, store: Store) -> Any:
+    return {**context, "task_state_store": store}
+
+
+def poke(tokens: list[str], pokes: Any) -> bool:
+    """One process of a rescheduled sensor; return whether it was the last."""
+    return bool(sensor(tokens, mode="reschedule").poke(pokes))
+
+
+def test_a_rescheduled_sensor_asks_on_where_it_was(
+    batch_sandbox: Sandbox, tokens: list[str], asked: Any, pokes: Any
+) -> None:
+    batch_sandbox.faults(None, PENDING, PENDING, PENDING)
+    assert not poke(tokens, pokes)
+    assert asked() == 2
+    assert not poke(tokens, pokes)
+    assert asked() == 3
+    assert not poke(tokens, next_try(pokes))
+    assert asked() == 4
+    assert poke(tokens, pokes)
+    assert asked() == 6
+
+
+@pytest.mark.parametrize("cleared", [True, False])
+def test_a_cleared_sensor_asks_from_the_start(
+    cleared: bool, batch_sandbox: Sandbox, tokens: list[str], asked: Any, pokes: Any
+) -> None:
+    batch_sandbox.faults(None, PENDING)
+    assert not poke(tokens, pokes)
+    assert poke(tokens, clear(pokes) if cleared else next_try(next_try(pokes)))
+    assert asked() == 2 + 3
+
+
+def test_other_tokens_are_asked_from_the_start(
+    batch_sandbox: Sandbox, tokens: list[str], asked: Any, pokes: Any
+) -> None:
+    batch_sandbox.faults(None, PENDING)
+    assert not poke(tokens, pokes)
+    assert poke(tokens[::-1], pokes)
+    assert asked() == 2 + 3
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    ["text", 7, [], {}, *({"confirmed": value} for value in (..., None, "1", -1, 3, 10**400, 1.0, [1])), {"of": None}],
+    ids=repr,
+)
+def test_a_memory_of_garbage_costs_repetitions(
+    garbage: Any, batch_sandbox: Sandbox, tokens: list[str], asked: Any, pokes: Any
+) -> None:
+    batch_sandbox.faults(None, PENDING)
+    assert not poke(tokens, pokes)
+    kept = pokes["task_state_store"].get("indexing")
+    changed = {**kept, **garbage} if isinstance(garbage, dict) and garbage else garbage
+    if isinstance(changed, dict):
+        changed = {name: value for name, value in changed.items() if value is not ...}
+    pokes["task_state_store"].set("indexing", changed)
+    assert poke(tokens, pokes)
+    assert asked() == 2 + 3
+
+
+@pytest.mark.parametrize("method", ["get", "set"])
+def test_a_memory_that_fails_costs_repetitions(
+    method: str, batch_sandbox: Sandbox, tokens: list[str], asked: Any, pokes: Any
+) -> None:
+    def fail(*arguments: Any) -> None:
+        raise RuntimeError("API_SERVER_ERROR")
+
+    setattr(pokes["task_state_store"], method, fail)
+    batch_sandbox.faults(None, PENDING)
+    assert not poke(tokens, pokes)
+    assert poke(tokens, pokes)
+    assert asked() == 2 + 3
+
+
+# What it logs last.
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_it_says_what_was_confirmed_and_how_many_ids_there_are(
+    deferrable: bool, tokens: list[str], told: Callable[[], str]
+) -> None:
+    sensor(tokens, deferrable=deferrable).execute({})
+    assert told().rstrip().splitlines()[-1].count("vip: 3 writes confirmed; the audience has 3 ids") == 1
+    event = IndexingEvent("finished", "vip", (ODD,), audience={"nb_ids": 1})
+    sensor(tokens).execute_complete({}, event.to_payload())
+    assert "vip: 1 write confirmed; the audience has 1 id" in told()

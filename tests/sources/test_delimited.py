@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import SourceError
-from airflow_provider_batch.protocol.audiences.members import Change, Member
+from airflow_provider_batch.protocol.audiences.members import NO_ACTION, Change, Member
 from airflow_provider_batch.protocol.rows import BadRow
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.files import FileSource
@@ -40,7 +40,9 @@ def test_without_a_header_columns_are_numbered(ids: Any) -> None:
     source = ids("Jane,a\n,b\n", Columns("2"), header=False)
     assert placed(source) == [("a", "ids.csv, line 1"), ("b", "ids.csv, line 2")]
     assert values(ids("a\nb", header=False)) == ["a", "b"]
-    with pytest.raises(SourceError, match=r"ids.csv: there is no column '3'. Choose one of its columns: '1', '2'"):
+    with pytest.raises(
+        SourceError, match=r"there is no column '3'; it has 2 columns.* the columns are called 1 to 2\."
+    ):
         values(ids("Jane,a\n", Columns("3"), header=False))
 
 
@@ -91,9 +93,7 @@ def test_an_invalid_header_fails_the_source(ids: Any) -> None:
 
 
 def test_a_missing_column_is_named(ids: Any) -> None:
-    with pytest.raises(
-        SourceError, match=r"ids.csv: there is no column 'user'. Choose one of its columns: 'id', 'name'"
-    ):
+    with pytest.raises(SourceError, match=r"ids.csv: there is no column 'user'; it has 2 columns. Pass id_column="):
         values(ids("id,name\na,b\n", Columns("user")))
     with pytest.raises(SourceError, match=r"ids.csv: 2 columns could be the id"):
         values(ids("id,name\na,b\n"))
@@ -117,7 +117,7 @@ def test_attributes_tags_and_actions(ids: Any) -> None:
     assert values(ids(content, columns)) == [
         Change("add", Member("a", {"points": "3", "city": "Paris"}, ["vip", "new"])),
         Change("remove", Member("b")),
-        BadRow("the action is neither 'add' nor 'remove'"),
+        BadRow(NO_ACTION),
         Change("add", Member("", None, ["x"])),
     ]
 
@@ -148,3 +148,85 @@ def test_what_csv_writes_is_read(
     (tmp_path / "ids.csv").write_bytes(text.getvalue().encode())
     found = placed(FileSource(tmp_path / "ids.csv", Columns("id"), delimiter=delimiter), size)
     assert found == [(row[1], f"ids.csv, line {line:,}") for row, line in zip(rows, lines, strict=True)]
+
+
+NAME = "id_column= with the name of the id's column"
+NOT_AN_ID = "the only cell of the first line is not the name of an id's column"
+NO_DELIMITER = "the only cell of the first line holds a delimiter"
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        ("id;email\nc-1;a@x.org\n", {}, f"{NOT_AN_ID}. Pass delimiter=';', and {NAME}."),
+        ("id\temail\nc-1\ta@x.org\n", {}, rf"{NOT_AN_ID}. Pass delimiter='\t', and {NAME}."),
+        ("email|id\na@x.org|c-1\n", {}, f"{NOT_AN_ID}. Pass delimiter='|', and {NAME}."),
+        ("id,email\nc-1,a@x.org\n", {"delimiter": ";"}, f"{NOT_AN_ID}. Pass delimiter=',', and {NAME}."),
+        ("c-1;a@x.org\n", {}, f"{NOT_AN_ID}. Pass delimiter=';', and header=False with id_column=1, 2, …."),
+        ("c-1\nc-2\n", {}, f"{NOT_AN_ID}. Pass header=False if the first line is not a header, or {NAME}."),
+        ("a@x.org\n", {}, f"{NOT_AN_ID}. Pass header=False if the first line is not a header, or {NAME}."),
+        ("email\na@x.org\n", {}, f"{NOT_AN_ID}. Pass {NAME}, or header=False if the first line is not a header."),
+        (
+            "sep=;\nid;email\nc-1;a@x.org\n",
+            {},
+            "the first line is neither a header nor an id. Delete Excel's line sep= from the file, and pass "
+            "delimiter=';'.",
+        ),
+        (
+            "sep=;\nc-1\n",
+            {"header": False},
+            "the first line is neither a header nor an id. Delete Excel's line sep= from the file, and pass "
+            "delimiter=';'.",
+        ),
+        (
+            "sep=;\nid;x\nc-1;1\n",
+            {"delimiter": ";", "columns": Columns("id")},
+            "there is no column 'id'; it has 2 columns. Delete Excel's line sep= from the file, and pass "
+            "delimiter=';'.",
+        ),
+        ("id\nc-1\n", {"header": False}, "the first line is a header. Leave out header=False."),
+        (
+            "c-1;a@x.org\n",
+            {"header": False},
+            f"{NO_DELIMITER}. Pass delimiter=';', or id_column=1 if it is part of the ids.",
+        ),
+        (
+            "id;email\nc-1;a@x.org\n",
+            {"columns": Columns("id")},
+            f"there is no column 'id'; it has 1 column. Pass delimiter=';', and {NAME}.",
+        ),
+        (
+            "alice_dupont,Paris\n",
+            {"columns": Columns("id")},
+            f"there is no column 'id'; it has 2 columns. Pass {NAME}, or header=False if the first line is not a "
+            "header.",
+        ),
+        (
+            "c-1,Paris\n",
+            {},
+            "2 columns could be the id, and id_column is not set. Pass header=False if the first line is not a header, "
+            f"or {NAME}.",
+        ),
+        ("id\n".encode("utf-16-le"), {}, f"{NOT_AN_ID}. Pass encoding=: the text looks like UTF-16."),
+    ],
+)
+def test_a_first_line_that_is_no_header_is_refused_with_what_fits_it(
+    ids: Any, content: str | bytes, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SourceError) as caught:
+        values(ids(content, **options))
+    assert str(caught.value) == f"ids.csv: {message}"
+
+
+def test_what_looks_wrong_is_read_if_the_column_is_named(ids: Any) -> None:
+    assert values(ids("email\nx\n", Columns("email"))) == ["x"]
+    assert values(ids("id;email\nc-1\n", Columns("id;email"))) == ["c-1"]
+    assert values(ids("auth0|1\nauth0|2\n", Columns(1), header=False)) == ["auth0|1", "auth0|2"]
+    assert values(ids("Customer ID\nauth0|1\n")) == ["auth0|1"]
+    assert values(ids("a;x\n", Columns(2), header=False, delimiter=";")) == ["x"]
+
+
+def test_control_characters_are_kept_in_their_lines(ids: Any) -> None:
+    source = ids("\ufeffid\na\0\n\ufeffb\n\x07\n\x1a\n\x1f\n", Columns("id"))
+    expected = ["a\0", "\ufeffb", "\x07", "\x1a", "\x1f"]
+    assert placed(source) == [(value, f"ids.csv, line {line}") for line, value in enumerate(expected, 2)]

@@ -12,6 +12,7 @@ import pytest
 from pyarrow import parquet as pq
 
 from airflow_provider_batch.exceptions import InvalidArgumentError, SourceError, SourceUnavailableError
+from airflow_provider_batch.protocol.audiences.members import Member
 from airflow_provider_batch.protocol.rows import BadRow
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.files import FileSource
@@ -21,9 +22,9 @@ from tests.sources.reading import placed, values
 Put = Callable[[str, bytes], None]
 
 
-def parquet(*ids: str) -> bytes:
+def parquet(*ids: str, x: list[Any] | None = None) -> bytes:
     file = io.BytesIO()
-    pq.write_table(pa.table({"ID": list(ids), "x": [1] * len(ids)}), file)
+    pq.write_table(pa.table({"ID": list(ids), "x": x or [1] * len(ids)}), file)
     return file.getvalue()
 
 
@@ -104,6 +105,74 @@ def test_a_missing_file_is_a_transient_error(storage: tuple[Any, Put]) -> None:
             values(FileSource(folder / name))
 
 
+def test_folders_that_hold_no_data_are_left_out(storage: tuple[Any, Put]) -> None:
+    folder, put = storage
+    for name in ("a.txt", "day=1/b.txt", "_day=2/c.txt", "day=3/_temporary/0/x.txt", "_delta_log/y.txt", ".z/z.txt"):
+        put(name, name.encode())
+    assert sorted(map(str, values(FileSource(folder / "**/*.txt")))) == ["_day=2/c.txt", "a.txt", "day=1/b.txt"]
+    assert sorted(map(str, values(FileSource(folder / "*/*.txt")))) == ["_day=2/c.txt", "day=1/b.txt"]
+    assert values(FileSource(folder / "_delta_log/*.txt")) == ["_delta_log/y.txt"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("ids.csv", b"id,x\na,\n\\N,1\n#N/A,\\N\nNULL ,\n"),
+        ("ids.csv.gz", gzip.compress(b"id,x\na,\n\\N,1\n#N/A,\\N\nNULL ,\n", mtime=0)),
+        (
+            "ids.jsonl",
+            b'{"id": "a", "x": null}\n{"id": "\\\\N", "x": "1"}\n{"id": "#N/A", "x": "\\\\N"}\n{"id": "NULL "}\n',
+        ),
+        ("ids.parquet", parquet("a", "\\N", "#N/A", "NULL ", x=[None, "1", "\\N", None])),
+    ],
+)
+def test_texts_that_mean_a_missing_value(storage: tuple[Any, Put], name: str, content: bytes) -> None:
+    folder, put = storage
+    put(name, content)
+    nulls = ["", "\\N", "#N/A"]
+    assert values(FileSource(folder / name, Columns("id"), null_values=nulls)) == ["a", None, None, "NULL "]
+    assert values(FileSource(folder / name, Columns("id", None, ["x"]), null_values=nulls)) == [
+        Member("a"),
+        Member(None, {"x": "1"}),
+        Member(None),
+        Member("NULL "),
+    ]
+    assert values(FileSource(folder / name, Columns("id"))) == ["a", "\\N", "#N/A", "NULL "]
+
+
+def test_missing_values_among_ids_alone(tmp_path: Path) -> None:
+    (tmp_path / "ids.txt").write_text("a\nNULL\n")
+    (tmp_path / "ids.jsonl").write_text('"a"\n"NULL"\n')
+    for name in ("ids.txt", "ids.jsonl"):
+        assert values(FileSource(tmp_path / name, null_values=["NULL"])) == ["a", None]
+    (tmp_path / "ids.jsonl").write_text('"a"\n1.5\n"NULL"\n')
+    assert values(FileSource(tmp_path / "ids.jsonl", null_values=["NULL"])) == ["a", 1.5, None]
+
+
+def test_empty_text_is_missing_unless_the_values_say_otherwise(tmp_path: Path) -> None:
+    (tmp_path / "ids.csv").write_text('id,x\na,\n"",NULL\n')
+    columns = Columns("id", None, ["x"])
+    assert values(FileSource(tmp_path / "ids.csv", columns)) == [Member("a"), Member("", {"x": "NULL"})]
+    assert values(FileSource(tmp_path / "ids.csv", columns, null_values=["NULL"])) == [
+        Member("a", {"x": ""}),
+        Member(""),
+    ]
+
+
+@pytest.mark.parametrize("name", ONE)
+def test_a_file_that_goes_between_listing_and_reading(storage: tuple[Any, Put], name: str, request: Any) -> None:
+    folder, put = storage
+    put(name, ONE[name])
+    source = FileSource(folder / name, Columns("id"))
+    source.check()
+    if str(folder).startswith("s3"):
+        request.getfixturevalue("s3").delete_object(Bucket="bucket", Key=f"{folder.name}/{name}")
+    else:
+        (folder / name).unlink()
+    with pytest.raises(SourceUnavailableError, match=f"{name}: the file cannot be read: "):
+        values(source)
+
+
 def test_a_missing_bucket_is_a_transient_error(s3: Any) -> None:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
@@ -128,8 +197,8 @@ def test_large_files_come_from_s3_in_pieces(s3: Any) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"user\na\n", "there is no column 'id'. Choose one of its columns: 'user'"),
-        (gzip.compress(b"id\na"), "Add .gz to the name of this gzip file"),
+        (b"user\na\n", "there is no column 'id'; it has 1 column"),
+        (gzip.compress(b"id\na", mtime=0), "Add .gz to the name of this gzip file"),
         (b'id,"x\na,1\n', "the rows from here on cannot be separated"),
     ],
 )
@@ -149,7 +218,7 @@ def test_an_unknown_suffix_needs_a_format(tmp_path: Path) -> None:
         with pytest.raises(SourceError, match=f"{name}: {fault}. Pass format=, one of txt, csv, jsonl, parquet."):
             values(FileSource(tmp_path / name))
         assert values(FileSource(tmp_path / name, format="txt")) == ["a"]
-    (tmp_path / "ids.dat.gz").write_bytes(gzip.compress(b"x\na\n"))
+    (tmp_path / "ids.dat.gz").write_bytes(gzip.compress(b"id\na\n"))
     assert values(FileSource(tmp_path / "ids.dat.gz", format="csv")) == ["a"]
 
 
@@ -200,6 +269,8 @@ def test_files_are_closed_when_reading_ends_early(tmp_path: Path) -> None:
         ({"delimiter": ""}, "delimiter: '' is not valid"),
         ({"delimiter": "\n"}, r"delimiter: '.n' is not valid"),
         ({"delimiter": '"'}, "is not valid. Pass one character other than a quote"),
+        ({"null_values": "NULL"}, "null_values: it is not a list of texts"),
+        ({"null_values": [None]}, "null_values: it is not a list of texts"),
         ({"encoding": "utf-9"}, "encoding: 'utf-9' is not a text encoding that Python supports"),
         ({"encoding": "base64"}, "encoding: 'base64' is not a text encoding that Python supports"),
     ],

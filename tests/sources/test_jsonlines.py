@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import SourceError
-from airflow_provider_batch.protocol.audiences.members import Change, Member
+from airflow_provider_batch.protocol.audiences.members import NO_ACTION, Change, Member
 from airflow_provider_batch.protocol.rows import BadRow
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.files import FileSource
@@ -76,7 +76,7 @@ def test_attributes_tags_and_actions(ids: Any) -> None:
     ]
     assert values(ids("\n".join(map(json.dumps, lines)), columns)) == [
         Change("add", Member("a", {"points": 1.5, "seen": ["x"]}, ["vip"])),
-        BadRow("the action is neither 'add' nor 'remove'"),
+        BadRow(NO_ACTION),
         Change("remove", Member("b", {"city": ""}, ["vip", "new"])),
         NOT_AN_OBJECT,
     ]
@@ -84,9 +84,7 @@ def test_attributes_tags_and_actions(ids: Any) -> None:
 
 def test_attributes_may_be_missing_and_ids_may_not(ids: Any) -> None:
     assert values(ids('{"id": "a"}', Columns("id", None, ["x"]))) == [Member("a")]
-    with pytest.raises(
-        SourceError, match=r"ids.jsonl: there is no column 'user'. Choose one of its columns: 'id', 'x'"
-    ):
+    with pytest.raises(SourceError, match=r"ids.jsonl: there is no column 'user'; it has 2 columns"):
         values(ids('{"id": "a"}\n{"x": 1}', Columns("user")))
     with pytest.raises(SourceError, match=r"ids.jsonl: there is no column 'op'"):
         values(ids('{"id": "a"}', Columns("id", "op")))
@@ -150,4 +148,27 @@ def test_what_json_writes_is_read(tmp_path: Path, rows: list[dict[str, Any]], si
     assert placed(FileSource(tmp_path / "ids.ndjson", Columns("id", None, ["x", "y"])), size) == [
         (Member(row["id"], has or None), f"ids.ndjson, line {line}")
         for line, (row, has) in enumerate(zip(rows, attributes, strict=True), 1)
+    ]
+
+
+def test_an_object_keyed_by_id_is_refused_and_no_key_is_quoted(ids: Any) -> None:
+    for content, columns, message in (
+        ('{"c-1": "gold"}', None, "the only key is not called like an id's. Pass id_column= with the id's key."),
+        ('{"c-1": {"x": 1}}\n{"c-2": {}}', None, "2 columns could be the id, and id_column is not set."),
+        ('{"c-1": {"x": 1}}\n{"c-2": {}}', Columns("id"), "there is no column 'id'; it has 2 columns. Check the name."),
+    ):
+        with pytest.raises(SourceError, match=f"^ids.jsonl: {message}") as caught:
+            values(ids(content, columns))
+        assert "c-" not in str(caught.value)
+    lines = '{"id": "a"}\n' * 1000 + '{"c-1": "gold"}'
+    assert values(ids(lines))[-1] == BadRow("the object has no key with the id. Add the id, or drop the line.")
+    assert values(ids('{"c-1": "gold"}', Columns("c-1"))) == ["gold"]
+    assert values(ids('{"1": "a"}', Columns(1))) == ["a"]
+
+
+def test_control_characters_are_kept_in_their_lines(ids: Any) -> None:
+    found = placed(ids('{"id": "a\\u0000"}\n"\\ufeffb"\n\x1f\n\x1a\n\ufeff{"id": "c"}\n', Columns("id")))
+    assert found == [
+        (value, f"ids.jsonl, line {line}")
+        for line, value in enumerate(["a\0", "\ufeffb", NOT_JSON, NOT_JSON, NOT_JSON], 1)
     ]

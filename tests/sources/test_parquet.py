@@ -36,9 +36,13 @@ def ids(tmp_path: Path) -> Any:
         (pa.array(["a", None, "a"]).dictionary_encode(), ["a", None, "a"]),
         (pa.array([1, 2, 3]), ["1", "2", "3"]),
         (pa.array([1, None, 3], pa.uint64()), [1, None, 3]),
-        (pa.array([b"a"]), [b"a"]),
-        (pa.array([1.5]), [1.5]),
-        (pa.array([Decimal("7.00")]), [Decimal("7.00")]),
+        (pa.array([b"a", None, "é".encode()]), ["a", None, "é"]),
+        (pa.array([b"a", None], pa.large_binary()), ["a", None]),
+        (pa.array([b"a", b"a"]).dictionary_encode(), ["a", "a"]),
+        (pa.array([b"a", b"\xff"]), ["a", b"\xff"]),
+        (pa.array([Decimal(7), Decimal(10**37)], pa.decimal128(38, 0)), ["7", "1" + "0" * 37]),
+        (pa.array([Decimal(7), None], pa.decimal128(38, 0)), [7, None]),
+        (pa.array([None], pa.null()), [None]),
     ],
     ids=str,
 )
@@ -68,9 +72,7 @@ def test_attributes_tags_and_actions(ids: Any) -> None:
 
 
 def test_a_missing_column_is_named(ids: Any) -> None:
-    with pytest.raises(
-        SourceError, match=r"ids.parquet: there is no column 'user'. Choose one of its columns: 'id', 'x'"
-    ):
+    with pytest.raises(SourceError, match=r"ids.parquet: there is no column 'user'; it has 2 columns"):
         values(ids({"id": ["a"], "x": [1]}, Columns("user")))
 
 
@@ -120,3 +122,45 @@ def test_a_million_rows_in_one_group_need_little_memory(ids: Any) -> None:
     seen, grown = count_and_growth(source)
     assert seen == 1_000_000
     assert grown < 40 << 20
+
+
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        (pa.array([1.0, None]), "double"),
+        (pa.array([True]), "bool"),
+        (pa.array([Decimal("7.00")]), r"decimal128\(3, 2\)"),
+        (pa.array([1], pa.timestamp("us")), r"timestamp\[us\]"),
+        (pa.array([{"c-1": 1}]), "struct"),
+        (pa.array([["a"]]), "list"),
+        (pa.array([b"0" * 16], pa.binary(16)), r"fixed_size_binary\[16\]"),
+    ],
+    ids=str,
+)
+def test_a_column_whose_values_are_no_ids_is_refused(ids: Any, cells: Any, kind: str) -> None:
+    with pytest.raises(
+        SourceError,
+        match=rf"^ids.parquet: the id's column is of type {kind}, whose values are not valid ids. Write the column as "
+        r"text or as integers, with pandas as astype\('string'\) or astype\('Int64'\).$",
+    ):
+        values(ids({"x": cells}))
+
+
+def test_bytes_of_other_columns_are_text_too(ids: Any) -> None:
+    table = {
+        "id": [b"a"],
+        "do": [b"remove"],
+        "city": ["Köln".encode()],
+        "n": pa.array([Decimal(5)], pa.decimal128(38, 0)),
+    }
+    assert values(ids(table, Columns("id", "do", ["city", "n"]))) == [
+        Change("remove", Member("a", {"city": "Köln", "n": 5}))
+    ]
+
+
+def test_control_characters_are_kept_in_their_rows(ids: Any) -> None:
+    assert placed(ids({"id": ["a\0", "\ufeffb", "\x1a"]})) == [
+        ("a\0", "ids.parquet, row 1"),
+        ("\ufeffb", "ids.parquet, row 2"),
+        ("\x1a", "ids.parquet, row 3"),
+    ]

@@ -49,6 +49,27 @@ def test_a_file_whose_name_looks_like_a_glob_is_found(tmp_path: Path) -> None:
     assert [found.path.name for found in find_files(tmp_path / "ids[1].txt")] == ["ids[1].txt"]
 
 
+def test_folders_that_hold_no_data_are_left_out_below_the_start_of_a_glob(tmp_path: Path) -> None:
+    start = tmp_path / "_work"
+    for name in (
+        "a.csv",
+        "day=1/b.csv",
+        "_day=1/c.csv",
+        "in/_side/x.csv",
+        *(
+            f"{hidden}/x.csv"
+            for hidden in ("_temporary", "_temporary/0", "_delta_log", "_change_data", ".ipynb_checkpoints")
+        ),
+        ".day=1/x.csv",
+        "in/_x.csv",
+    ):
+        (start / name).parent.mkdir(parents=True, exist_ok=True)
+        (start / name).touch()
+    assert [found.path.name for found in find_files(start / "**/*.csv")] == ["c.csv", "a.csv", "b.csv"]
+    assert [found.path.name for found in find_files(start / "*/*.csv")] == ["c.csv", "b.csv"]
+    assert [found.path.name for found in find_files(start / "_temporary/*.csv")] == ["x.csv"]
+
+
 @pytest.mark.parametrize(
     ("path", "message"),
     [
@@ -92,7 +113,7 @@ def test_an_error_names_a_truncated_gzip_file(tmp_path: Path) -> None:
         assert not caught.value.retryable
 
 
-@pytest.mark.parametrize("content", [b"plain text", gzip.compress(b"x" * 1000)[:-8] + b"12345678"])
+@pytest.mark.parametrize("content", [b"plain text", gzip.compress(b"x" * 1000, mtime=0)[:-8] + b"12345678"])
 def test_an_error_names_a_file_that_is_damaged_or_not_gzip(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.gz").write_bytes(content)
     with pytest.raises(SourceError, match=r"a.gz: the file is damaged or not gzip") as caught:
@@ -111,7 +132,7 @@ class Failing:
 
     name = "a.txt"
 
-    def __init__(self, error: OSError) -> None:
+    def __init__(self, error: Exception) -> None:
         self._error = error
 
     def open(self, mode: str, buffering: int) -> None:
@@ -125,9 +146,10 @@ class Failing:
         (OSError("something with a secret"), SourceUnavailableError, "a.txt: the file cannot be read: OSError"),
         (TimeoutError(), SourceUnavailableError, "a.txt: the file cannot be read: TimeoutError"),
         (PermissionError(13, "Forbidden"), SourceError, "a.txt: the file cannot be read: Forbidden"),
+        (RuntimeError("of a cloud"), SourceUnavailableError, "a.txt: the file cannot be read: RuntimeError"),
     ],
 )
-def test_an_error_gives_the_reason_of_the_storage(error: OSError, kind: type[SourceError], message: str) -> None:
+def test_an_error_gives_the_reason_of_the_storage(error: Exception, kind: type[SourceError], message: str) -> None:
     with (
         pytest.raises(SourceError, match=f"^{message}. Check the path and its permissions.$") as caught,
         FoundFile(Failing(error), "a.txt").open(),

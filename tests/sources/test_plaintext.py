@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,34 @@ def test_lines_have_no_other_columns(tmp_path: Path) -> None:
     assert values(FileSource(tmp_path / "ids.txt", Columns("user_id"))) == ["a"]
     with pytest.raises(SourceError, match=r"ids.txt: a txt file holds ids only"):
         values(FileSource(tmp_path / "ids.txt", Columns(action_column="op")))
+
+
+@pytest.mark.parametrize(
+    "first", ["id", " Customer_ID", "id;email", "id|email", "id\temail", "c-1;a@x.org", "c-1,a@x.org"]
+)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_file_that_is_csv_is_refused(tmp_path: Path, first: str, pack: Callable[[bytes], bytes]) -> None:
+    name = "ids.txt" if pack is bytes else "ids.txt.gz"
+    (tmp_path / name).write_bytes(pack(f"\n{first}\nb\n".encode()))
+    with pytest.raises(SourceError) as caught:
+        values(FileSource(tmp_path / name))
+    assert str(caught.value) == (
+        f"{name}: a txt file holds one id per line, but the first line looks like one of a CSV file. Pass "
+        "format='csv', and delimiter= or header=False where they apply."
+    )
+
+
+@pytest.mark.parametrize("first", ["david", "c-1;x", "samlp|okta|jane@x.org", "jane@x.org", "android_id_7"])
+def test_a_first_id_is_none_of_a_header(tmp_path: Path, first: str) -> None:
+    (tmp_path / "ids.txt").write_text(f"{first}\rb,a@x.org\r")
+    assert values(FileSource(tmp_path / "ids.txt")) == [first, "b,a@x.org"]
+
+
+def test_control_characters_are_kept_in_their_lines(tmp_path: Path) -> None:
+    lines = ["\ufeffa", "a\0", "\0", "\x1a", "\x07", "\x0c", "\x1f", "\x85", "\u2028", "\ufeffb"]
+    (tmp_path / "ids.txt").write_text("\n".join(lines), "utf-8")
+    assert placed(FileSource(tmp_path / "ids.txt")) == [
+        (line if number > 1 else "a", f"ids.txt, line {number}") for number, line in enumerate(lines, 1)
+    ]
+    (tmp_path / "ids.txt").write_bytes("a\nb\n".encode("utf-16-le"))
+    assert values(FileSource(tmp_path / "ids.txt")) == ["a\0", "\0b\0", "\0"]

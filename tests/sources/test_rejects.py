@@ -60,6 +60,20 @@ def test_an_error_names_a_file_that_cannot_be_written(tmp_path: Path) -> None:
         rejects.write("line 1", "no id", "a")
 
 
+def test_an_error_names_a_path_below_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with Rejects(tmp_path / "file" / "x") as rejects, pytest.raises(SourceError, match="written: Not a directory"):
+        rejects.write("line 1", "no id", "a")
+
+
+def test_an_error_names_a_bucket_that_is_missing(s3: Any) -> None:
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    rejects = Rejects(ObjectStoragePath("s3://aws_default@nowhere/rejects.jsonl"))
+    with pytest.raises(SourceError, match=r"nowhere/rejects.jsonl: rejected rows cannot be written: "), rejects:
+        rejects.write("line 1", "no id", "a")
+
+
 class Full:
     """A storage that is full when the file is closed."""
 

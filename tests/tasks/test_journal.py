@@ -10,12 +10,20 @@ from airflow_provider_batch.protocol.writes import Receipt
 from airflow_provider_batch.push.parcels import Delivered
 from airflow_provider_batch.tasks.journal import TaskStateJournal
 from tests.clock import Clock
-from tests.worker import Store
+from tests.worker import Store, memory
 
 
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+def first(store: Any, **arguments: Any) -> TaskStateJournal:
+    return TaskStateJournal(memory(store), **arguments)
+
+
+def second(store: Any, **arguments: Any) -> TaskStateJournal:
+    return TaskStateJournal(memory(store, 2), **arguments)
 
 
 def receipt(number: int) -> Receipt:
@@ -32,31 +40,31 @@ def delivered(many: int) -> Delivered:
 
 
 def test_an_empty_store_knows_nothing(store: Store) -> None:
-    assert TaskStateJournal(store).read() is None
+    assert second(store).read() is None
 
 
 @pytest.mark.parametrize("many", [1, 999, 1000, 1001, 2500])
 def test_the_next_try_knows_what_was_noted(many: int, store: Store) -> None:
-    journal = TaskStateJournal(store)
+    journal = first(store)
     note(journal, *range(1, many + 1))
     journal.close()
-    assert TaskStateJournal(store).read() == delivered(many)
+    assert second(store).read() == delivered(many)
 
 
 def test_it_is_written_every_few_seconds_and_not_for_every_chunk(store: Store, clock: Clock) -> None:
-    journal = TaskStateJournal(store, clock)
+    journal = first(store, clock=clock)
     note(journal, *range(1, 101))
     assert store.writes == 0
     clock.now += 5
     note(journal, 101)
-    assert TaskStateJournal(store, clock).read() == delivered(101)
+    assert second(store, clock=clock).read() == delivered(101)
     written = store.writes
     note(journal, *range(102, 200))
     assert store.writes == written
 
 
 def test_closing_twice_writes_once(store: Store) -> None:
-    journal = TaskStateJournal(store)
+    journal = first(store)
     note(journal, 1)
     journal.close()
     written = store.writes
@@ -65,73 +73,176 @@ def test_closing_twice_writes_once(store: Store) -> None:
 
 
 def test_the_next_try_goes_on_where_the_last_one_ended(store: Store) -> None:
-    journal = TaskStateJournal(store)
+    journal = first(store)
     note(journal, *range(1, 1500))
     journal.close()
-    again = TaskStateJournal(store)
+    again = second(store)
     again.read()
     note(again, *range(1500, 2100))
     again.close()
-    assert TaskStateJournal(store).read() == delivered(2099)
+    assert TaskStateJournal(memory(store, 3)).read() == delivered(2099)
 
 
 def test_another_input_replaces_what_was_noted(store: Store) -> None:
-    journal = TaskStateJournal(store)
+    journal = first(store)
     note(journal, *range(1, 1500))
     journal.close()
-    again = TaskStateJournal(store)
+    again = second(store)
     again.read()
     note(again, 1, 2)
     again.close()
-    assert TaskStateJournal(store).read() == delivered(2)
+    assert TaskStateJournal(memory(store, 3)).read() == delivered(2)
 
 
 def test_after_a_success_nothing_is_left(store: Store) -> None:
-    journal = TaskStateJournal(store)
+    journal = first(store)
     note(journal, *range(1, 2500))
     journal.close()
-    TaskStateJournal(store).clear()
+    second(store).clear()
     assert store.values == {}
 
 
 def test_clearing_an_empty_store_is_fine(store: Store) -> None:
-    TaskStateJournal(store).clear()
+    second(store).clear()
     assert store.values == {}
 
 
 def test_a_journal_of_yesterday_is_not_trusted(store: Store, clock: Clock) -> None:
-    journal = TaskStateJournal(store, clock)
+    journal = first(store, clock=clock)
     note(journal, 1)
     journal.close()
     clock.now += 24 * 3600 + 1
-    assert TaskStateJournal(store, clock).read() is None
+    assert second(store, clock=clock).read() is None
 
 
 def test_a_head_without_its_pages_is_not_trusted(store: Store) -> None:
-    journal = TaskStateJournal(store)
+    journal = first(store)
     note(journal, *range(1, 1500))
     journal.close()
     store.delete("push_page_1")
-    assert TaskStateJournal(store).read() is None
+    assert second(store).read() is None
 
 
 def test_ten_thousand_chunks_take_little_in_each_value(store: Store) -> None:
-    journal = TaskStateJournal(store)
+    journal = first(store)
     note(journal, *range(1, 10_001))
     journal.close()
     assert max(map(len, store.values.values())) < 40_000
     assert len(store.values["push"]) < 200
 
 
-def test_a_store_that_fails_does_not_fail_the_push(store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    class Broken(Store):
-        def set(self, key: str, value: Any) -> None:
-            raise OSError("no")
-
-    journal = TaskStateJournal(Broken())
-    note(journal, 1)
+def test_it_is_for_the_next_try_alone(store: Store) -> None:
+    journal = first(store)
+    note(journal, 1, 2)
     journal.close()
-    assert "could not be kept" in caplog.text
+    for try_number, known in [(1, None), (2, delivered(2)), (3, None)]:
+        assert TaskStateJournal(memory(store, try_number)).read() == known
+
+
+def test_a_try_that_sends_nothing_more_hands_it_on(store: Store) -> None:
+    journal = first(store)
+    note(journal, 1, 2)
+    journal.close()
+    again = second(store)
+    assert again.read() == delivered(2)
+    again.close()
+    assert TaskStateJournal(memory(store, 3)).read() == delivered(2)
+    assert second(store).read() is None
+
+
+@pytest.mark.parametrize("since", [(3, 0), (2, 1), (3, 1), ()], ids=["ended", "running", "whole run", "unknown"])
+def test_what_a_task_did_before_it_was_cleared_does_not_count(since: tuple[int, ...], store: Store) -> None:
+    """Airflow raises max_tries, or the run's clear_number, or both."""
+    journal = TaskStateJournal(memory(store, 1, 2, 0))
+    note(journal, 1, 2)
+    journal.close()
+    assert TaskStateJournal(memory(store, 2, *since)).read() is None
+    assert TaskStateJournal(memory(store, 2, 2, 0)).read() == delivered(2)
+
+
+def head(**changed: Any) -> dict[str, Any]:
+    whole = {"chunks": 2, "fingerprint": "digest-2", "at": 1_000_000.0, "try": 1, "cleared": []}
+    return {name: value for name, value in {**whole, **changed}.items() if value is not ...}
+
+
+PAGE = list(delivered(2).indexing_tokens)
+
+
+NO_HEADS: list[Any] = [
+    *("text", 7, 1.5, True, [], [1], {}, {"chunks": 2}),
+    *(head(**{name: ...}) for name in head()),
+    *(head(chunks=value) for value in ("2", 2.0, None, [2], -1, 0, 3, 10**12, 10**400)),
+    *(head(fingerprint=value) for value in (None, 7, ["digest-2"])),
+    *(head(at=value) for value in ("now", None, float("nan"), float("inf"), 1e300, 0.0)),
+    *(head(**{"try": value}) for value in ("1", None, [1], {"a": 1}, 0, 2)),
+    *(head(cleared=value) for value in [None, "", {"a": 1}, [None], 5]),
+]
+NO_PAGES: list[Any] = [
+    *(None, "text", 7, {}, [], PAGE[:1], {"0": PAGE}, [PAGE], 600 * PAGE),
+    *([PAGE[0], value] for value in (None, 7, "", "a b", "None", ["a"], "[]", "x\n", {"a": 1})),
+]
+
+
+@pytest.mark.parametrize(
+    ("key", "garbage"),
+    [*(("push", head) for head in NO_HEADS), *(("push_page_0", page) for page in NO_PAGES)],
+    ids=lambda value: f"{value!r:.60}",
+)
+def test_garbage_is_not_trusted_and_does_no_harm(key: str, garbage: Any, store: Store) -> None:
+    clock = Clock()
+    store.set("push", head())
+    store.set("push_page_0", PAGE)
+    assert second(store, clock=clock).read() == delivered(2)
+    store.set(key, garbage)
+    journal = second(store, clock=clock)
+    assert journal.read() is None
+    note(journal, 1, 2, 3)
+    journal.close()
+    assert TaskStateJournal(memory(store, 3), clock=clock).read() == delivered(3)
+    journal.clear()
+    assert "push" not in store.values
+
+
+class Broken(Store):
+    """A store in which *methods* fail."""
+
+    def __init__(self, *methods: str) -> None:
+        super().__init__()
+        self.asked = 0
+        for method in methods:
+            setattr(self, method, self.fail)
+
+    def fail(self, *arguments: Any, **keywords: Any) -> None:
+        self.asked += 1
+        raise RuntimeError("API_SERVER_ERROR")
+
+
+@pytest.mark.parametrize("methods", [("get",), ("set",), ("delete",), ("get", "set", "delete")], ids=repr)
+def test_a_store_that_fails_costs_a_repetition_and_is_logged_once(
+    methods: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Broken(*methods)
+    journal = first(store)
+    assert journal.read() is None
+    note(journal, 1, 2)
+    journal.close()
+    journal.close()
+    journal.clear()
+    journal.clear()
+    assert store.asked > 1
+    assert caplog.text.count("a retry may repeat calls: RuntimeError") == 1
+    assert second(store).read() is None or methods == ("delete",)
+
+
+def test_what_could_not_be_written_is_written_later(store: Store) -> None:
+    journal = first(store)
+    note(journal, 1)
+    store.set = Broken().fail  # type: ignore[method-assign]
+    journal.close()
+    del store.set
+    note(journal, 2)
+    journal.close()
+    assert second(store).read() == delivered(2)
 
 
 def test_before_airflow_3_3_there_is_no_journal() -> None:

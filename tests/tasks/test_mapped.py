@@ -21,7 +21,7 @@ from airflow_provider_batch.tasks.mapped import check_mapped
 from airflow_provider_batch.transfers.sql_to_custom_audience import SqlToCustomAudienceOperator
 
 MAY_UNDO = "may add an id that another removes"
-ONLY_IDS = "would make its ids the only ones"
+ONLY_IDS = "would remove the ids of the others"
 
 
 def checked(make: Callable[[], Any], first: dict[str, Any], **default_args: Any) -> None:
@@ -154,12 +154,31 @@ def test_arguments_of_an_upstream_task_may_be_anything_that_is_not_fixed() -> No
     def upstream() -> list[dict[str, Any]]:
         return []
 
-    with pytest.raises(InvalidArgumentError, match=r"say so in partial\(\): the mode, or remove_ids=None"):
+    with pytest.raises(InvalidArgumentError, match=r"set that in partial\(\): the mode, or remove_ids=None"):
         checked(lambda: update().expand_kwargs(upstream()), {"add_ids": ["a"]})
     checked(lambda: update(remove_ids=None).expand_kwargs(upstream()), {"add_ids": ["a"]})
-    with pytest.raises(InvalidArgumentError, match=r"say so in partial\(\): the mode"):
-        checked(lambda: sql(None).expand_kwargs(upstream()), {"parameters": SHARDS[0]})
     checked(lambda: sql("add").expand_kwargs(upstream()), {"parameters": SHARDS[0]})
+
+
+def test_the_default_mode_holds_for_the_arguments_of_an_upstream_task_unless_they_have_another() -> None:
+    """The audience and the query of each country, from an upstream task."""
+
+    @task
+    def countries() -> list[dict[str, Any]]:
+        return []
+
+    def make() -> Any:
+        return SqlToCustomAudienceOperator.partial(task_id="push", conn_id="warehouse", sql="SELECT 1").expand_kwargs(
+            countries()
+        )
+
+    given = {"audience_name": "vip_fr", "parameters": {"country": "FR"}}
+    checked(make, given)
+    with pytest.raises(InvalidArgumentError, match="or a connection of its own, pass mapped_by='audience'"):
+        checked(make, {**given, "mode": "remove"})
+    with pytest.raises(InvalidArgumentError, match=ONLY_IDS):
+        checked(make, {**given, "mode": "replace"})
+    checked(make, {**given, "mode": "replace", "mapped_by": "audience"})
 
 
 class Sync(CustomAudienceUpdateOperator):
@@ -180,14 +199,16 @@ def test_ids_that_the_arguments_of_the_mapped_task_do_not_show_count_too() -> No
 def test_a_file_for_the_rejected_rows_of_all_is_refused(mapped_by: str | None, tmp_path: Path) -> None:
     """The last shard to be done would leave its own rows alone in it."""
 
+    skip = {"on_invalid_id": "skip"}
+
     def make(rejects_path: Any) -> Any:
-        return sql("add", rejects_path=rejects_path, mapped_by=mapped_by).expand(parameters=SHARDS)
+        return sql("add", rejects_path=rejects_path, mapped_by=mapped_by, **skip).expand(parameters=SHARDS)
 
     for shared in ("/rejects.jsonl", tmp_path / "rejects.jsonl"):
         with pytest.raises(InvalidArgumentError, match=r"rejects_path: .*\{\{ ti.map_index \}\} in its name"):
             checked(lambda shared=shared: make(shared), {"parameters": SHARDS[0]})  # type: ignore[misc]
     checked(lambda: make("/rejects-{{ ti.map_index }}.jsonl"), {"parameters": SHARDS[0]})
-    checked(lambda: sql("add").expand(rejects_path=["/a.jsonl", "/b.jsonl"]), {"rejects_path": "/a.jsonl"})
+    checked(lambda: sql("add", **skip).expand(rejects_path=["/a.jsonl", "/b.jsonl"]), {"rejects_path": "/a.jsonl"})
 
 
 @pytest.mark.parametrize(("remove", "refused"), [(False, False), (True, True)])
@@ -208,11 +229,6 @@ def test_tasks_in_a_mapped_group_are_mapped(remove: bool, refused: bool) -> None
             checked(make, {})
     else:
         checked(make, {})
-
-
-def test_a_promise_is_one_of_two() -> None:
-    with pytest.raises(ValueError, match="mapped_by: 'ids' is none of id, audience"):
-        CustomAudienceUpdateOperator(task_id="push", audience_name="vip", mapped_by="ids")
 
 
 def test_a_function_in_shards_is_checked_too() -> None:

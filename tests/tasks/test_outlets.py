@@ -200,7 +200,7 @@ def test_a_dry_run_emits_nothing(batch_sandbox: Sandbox, context: Any, events: A
 @pytest.mark.parametrize("operator", [CustomAudienceUpdateOperator, CustomAudienceReplaceOperator])
 def test_an_operator_that_does_not_wait_is_refused_as_the_dag_file_is_read(operator: Any) -> None:
     ids = {"ids": ["a"]} if operator is CustomAudienceReplaceOperator else {"add_ids": ["a"]}
-    with pytest.raises(InvalidArgumentError, match=r"batch://batch_default/vip .* pass wait_for_indexing=True"):
+    with pytest.raises(InvalidArgumentError, match=r"batch://batch_default/vip .* Pass wait_for_indexing=True"):
         operator(task_id="push", audience_name="vip", outlets=[ELSEWHERE, VIP], **ids)
 
 
@@ -228,7 +228,7 @@ def test_an_outlet_of_another_audience_is_refused_as_the_task_starts(
     kind: Any, other: Any, batch_sandbox: Sandbox, context: Any
 ) -> None:
     arguments = {"add_ids": ["a"]} if kind is update else {"indexing_tokens": ["t"]}
-    with pytest.raises(AirflowFailException, match=rf"the event of {other.uri} .* batch://batch_default/vip alone"):
+    with pytest.raises(AirflowFailException, match=rf"the event of {other.uri} .* batch://batch_default/vip only"):
         start(kind(outlets=[ELSEWHERE, VIP, other], **arguments), context)
     assert batch_sandbox.calls == []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from pyarrow import parquet as pq
 from airflow_provider_batch.exceptions import SourceError, SourceUnavailableError
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.transfers.files_to_custom_audience import FilesToCustomAudienceOperator
-from tests.worker import Store
+from tests.worker import Store, next_try
 
 PROJECT = "project_sandbox"
 
@@ -121,6 +122,67 @@ def test_tags_of_install_ids_in_json(context: Any, folder: Path, monkeypatch: py
         assert sandbox.attributes("phones") == {install: {"attributes": {"n": 1}, "tags": ["ios", "x"]}}
 
 
+def test_a_number_names_a_column_of_a_file_without_header(batch_sandbox: Sandbox, context: Any, folder: Path) -> None:
+    push(
+        put(folder, "ids.csv", b"add,auth0|1,x\nadd,c-2,\n"), header=False, id_column=2, mode="actions", action_column=1
+    ).execute(context)
+    assert batch_sandbox.members("vip") == {"auth0|1", "c-2"}
+    error = failure(push(put(folder, "ids.csv", b"c-1,x\n"), header=False, id_column=3), context)
+    assert str(error).startswith("ids.csv: there is no column '3'; it has 2 columns.")
+
+
+def test_no_cell_leaves_the_house_where_the_delimiter_is_another(
+    batch_sandbox: Sandbox, context: Any, folder: Path
+) -> None:
+    for name, header in (("ids.csv", True), ("ids.csv", False), ("ids.txt", True)):
+        error = failure(push(put(folder, name, b"c-1;a@x.org\nc-2;b@x.org\n"), header=header), context)
+        assert "delimiter=" in str(error)
+        assert "c-1" not in str(error)
+    assert batch_sandbox.calls == []
+
+
+def test_texts_that_mean_a_missing_value(batch_sandbox: Sandbox, context: Any, folder: Path) -> None:
+    path = put(folder, "ids.csv", b"id,city\na,NULL\n\\N,Paris\nb,Rome\n")
+    arguments: dict[str, Any] = {
+        "batch_conn_id": "batch_cep",
+        "id_column": "id",
+        "attribute_columns": ["city"],
+        "null_values": ["", r"\N", "NULL"],
+    }
+    error = failure(push(path, **arguments), context)
+    assert "ids.csv, line 3" in str(error)
+    push(path, on_invalid_id="skip", **arguments).execute(context)
+    assert batch_sandbox.attributes("vip", PROJECT) == {
+        "a": {"attributes": {}, "tags": []},
+        "b": {"attributes": {"city": "Rome"}, "tags": []},
+    }
+
+
+@pytest.mark.parametrize("missing", [None, "s3fs"])
+@pytest.mark.parametrize("argument", ["path", "rejects_path", "snapshot_path"])
+def test_a_storage_that_nothing_opens(
+    argument: str,
+    missing: str | None,
+    batch_sandbox: Sandbox,
+    context: Any,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if missing:
+        monkeypatch.setitem(sys.modules, missing, None)
+    path = put(folder, "ids.txt", b"a\n")
+    arguments = {"path": path, argument: "s3://some-bucket/ids.csv" if missing else "foo://some/ids.csv"}
+    if argument == "snapshot_path":
+        arguments["mode"] = "mirror"
+    if argument == "rejects_path":
+        arguments["on_invalid_id"] = "skip"
+    error = failure(push(**arguments), context)
+    assert isinstance(error, SourceError)
+    assert str(error).startswith(f"{arguments[argument]}: this storage cannot be opened: ")
+    assert "s3fs" in str(error)
+    assert batch_sandbox.calls == []
+
+
 # S3
 
 
@@ -162,7 +224,7 @@ def test_a_bucket_that_is_not_there_is_left_to_the_retries(s3: Any, batch_sandbo
     [
         ("rows.csv", b"id\nsecret-1\nsecret-2\n" + b"x" * 129 + b"\n", "rows.csv, line 4"),
         ("rows.csv", b"id,b\nsecret-1,1\nsecret-2\n", "rows.csv, line 3"),
-        ("rows.txt.gz", gzip.compress(b"secret-1\n" + b"x" * 129), "rows.txt.gz, line 2"),
+        ("rows.txt.gz", gzip.compress(b"secret-1\n" + b"x" * 129, mtime=0), "rows.txt.gz, line 2"),
         ("rows.jsonl", b'{"id": "secret-1"}\n{"id": "secret-2"\n', "rows.jsonl, line 2"),
         ("rows.parquet", parquet(id=["secret-1", None]), "rows.parquet, row 2"),
     ],
@@ -180,7 +242,7 @@ def test_a_bad_row_is_named_before_the_first_call(
     assert not (tmp_path / "kept").exists()
 
 
-CUT = gzip.compress(b"id\n" + b"".join(b"secret-%d\n" % number for number in range(50_000)))[:-20_000]
+CUT = gzip.compress(b"id\n" + b"".join(b"secret-%d\n" % number for number in range(50_000)), mtime=0)[:-20_000]
 
 
 @pytest.mark.parametrize("mode", ["add", "replace", "mirror"])
@@ -192,9 +254,9 @@ CUT = gzip.compress(b"id\n" + b"".join(b"secret-%d\n" % number for number in ran
         ("ids.csv.gz", b"id\nsecret-1\n", "the file is damaged or not gzip"),
         ("ids.csv", b"", "the file is empty"),
         ("ids.txt", b"", "the file is empty"),
-        ("ids.csv", b"name\nsecret-1\n", "there is no column 'id'. Choose one of its columns: 'name'."),
-        ("ids.csv", b"secret-1@example.com\n", "Check its column names: 1 found, no plain name among them."),
-        ("ids.parquet", parquet(name=["secret-1"]), "there is no column 'id'. Choose one of its columns: 'name'."),
+        ("ids.csv", b"name\nsecret-1\n", "there is no column 'id'; it has 1 column."),
+        ("ids.csv", b"secret-1@example.com\n", "Pass header=False if the first line is not a header, or id_column="),
+        ("ids.parquet", parquet(name=["secret-1"]), "there is no column 'id'; it has 1 column."),
         ("ids.parquet", parquet(id=["secret-1"])[:-20], "the file is truncated, damaged or not Parquet"),
         ("ids.csv", "id\nsecrét\n".encode("latin-1"), "is not valid utf-8"),
         ("ids.xlsx", b"PK", "the suffix '.xlsx' is unknown"),
@@ -269,7 +331,7 @@ def test_a_retry_sends_what_is_left(
     batch_sandbox.faults(None, None, Fault(503))
     with pytest.raises(Exception, match="accepted 2 chunks"):
         push(path, chunk_size=2, max_concurrency=1).execute(tries)
-    push(path, chunk_size=2, max_concurrency=1).execute(tries)
+    push(path, chunk_size=2, max_concurrency=1).execute(next_try(tries))
     assert sum(call.elements for call in batch_sandbox.calls if call.status == 201) == 10
     assert len(batch_sandbox.members("vip")) == 10
 

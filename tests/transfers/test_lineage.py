@@ -60,7 +60,7 @@ def test_a_database_that_does_not_answer_leaves_the_audience(
     assert inputs(query("SELECT id FROM customers", conn_id="nowhere")) == []
     assert inputs(query("SELECT id FROM customers", conn_id="not_there")) == []
     logged = told()
-    assert "lineage: where the ids come from could not be told" in logged
+    assert "lineage: the source of the ids is unknown" in logged
     assert "pg-secret" not in logged
 
 

@@ -7,9 +7,9 @@ import socket
 import socketserver
 import ssl
 import threading
-from collections.abc import Callable, Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 
@@ -37,6 +37,31 @@ class Torn:
 
     piece: bytes
 
+
+@dataclass(frozen=True)
+class Trickle:
+    """An answer that never ends: *begin*, and then *drop* every so many *seconds*, until the client hangs up."""
+
+    begin: bytes
+    drop: bytes
+    seconds: float = 0.05
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self.begin
+        while True:
+            time.sleep(self.seconds)
+            yield self.drop
+
+
+#: In the places where a client's timeout for one read starts anew with each byte.
+TRICKLES = {
+    "status line": Trickle(b"HTTP/1.1 200 O", b"K"),
+    "header": Trickle(b"HTTP/1.1 200 OK\r\nX-Long: ", b"a"),
+    "headers": Trickle(b"HTTP/1.1 200 OK\r\n", b"X-Long: a\r\n"),
+    "100 Continue": Trickle(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "chunk size": Trickle(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;", b"a"),
+    "body": Trickle(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b" "),
+}
 
 STALL, HANG_UP = Stall(), HangUp()
 Script = bytes | Iterable[bytes] | Callable[[Asked], bytes] | Torn | Stall | HangUp
@@ -133,8 +158,8 @@ def _read(stream: Any) -> Asked | None:
     return Asked(first[0], first[1], headers, stream.read(int(headers.get("content-length", "0"))))
 
 
-def self_signed(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """A server's TLS context with a certificate for 127.0.0.1, and the file to trust it by: nobody does by itself."""
+def self_signed(folder: Any) -> ssl.SSLContext:
+    """A server's TLS context with a certificate for 127.0.0.1 that nobody trusts."""
     import ipaddress
     from datetime import UTC, datetime, timedelta
 
@@ -154,15 +179,13 @@ def self_signed(folder: Path) -> tuple[ssl.SSLContext, Path]:
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
     )
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    path, public = folder / "server.pem", folder / "authority.pem"
-    public.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    path.write_bytes(private + public.read_bytes())
+    path = folder / "server.pem"
+    path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
-    return context, public
+    return context

@@ -35,7 +35,9 @@ def test_a_cancelled_task_ends_what_is_under_way(effect: Request | Sleep, creden
     async def converse(url: str) -> None:
         async with open_transport(credentials(url), timeout=3600, pace=Pace(None)) as transport:
             task = asyncio.ensure_future(transport.perform(effect))
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0)  # it begins
+            while isinstance(effect, Request) and not server.asked:
+                await asyncio.sleep(0.001)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import errno
+import signal
 import threading
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, cast
 
@@ -12,18 +16,24 @@ import pytest
 import requests
 
 from airflow_provider_batch.exceptions import PushStoppedError
+from airflow_provider_batch.protocol.audiences.chunk import Chunk
+from airflow_provider_batch.protocol.flow import Answer
 from airflow_provider_batch.protocol.wire import Request, Response, Sleep
+from airflow_provider_batch.protocol.writes import Parcel, Receipt
+from airflow_provider_batch.push.delivery import deliver
 from airflow_provider_batch.transport.blocking import BlockingTransport, open_session
 from airflow_provider_batch.transport.credentials import Credentials
+from airflow_provider_batch.transport.deadline import Call
 from airflow_provider_batch.transport.pace import Pace
 from tests.transport.conftest import Make
-from tests.transport.servers import REST_KEY, STALL, RawServer, answer
+from tests.transport.servers import REST_KEY, STALL, TRICKLES, RawServer, Script, answer
 
 VIEW = Request("GET", "/1.0/{api_key}/custom-audience/vip")
 
 
-def transport_to(credentials: Credentials, pace: Pace | None = None) -> BlockingTransport:
-    return BlockingTransport(open_session(credentials, timeout=5), credentials, pace or Pace(None), timeout=5)
+def transport_to(credentials: Credentials, pace: Pace | None = None, timeout: float = 5) -> BlockingTransport:
+    session = open_session(credentials, timeout=timeout)
+    return BlockingTransport(session, credentials, pace or Pace(None), timeout=timeout)
 
 
 @pytest.mark.parametrize("given", [{}, {"timeout": None}])
@@ -82,10 +92,71 @@ def test_a_stop_ends_a_wait_of_an_hour(credentials: Make) -> None:
 
 def test_a_stop_ends_the_wait_for_a_turn(credentials: Make) -> None:
     transport = transport_to(credentials("http://127.0.0.1:9"), Pace(0.001))
-    transport._pace.reserve()
+    list(transport._pace.turn())
     threading.Timer(0.01, transport.stopped.set).start()
     with pytest.raises(PushStoppedError):
         transport.perform(VIEW)
+
+
+class TaskTimeoutError(BaseException):
+    """As Airflow's, no Exception, and raised by a signal in the main thread, whatever that does at the moment."""
+
+
+@contextmanager
+def raised_in_the_main_thread(when: Callable[[], bool]) -> Iterator[None]:
+    def raise_it(*_: object) -> None:
+        raise TaskTimeoutError
+
+    def signal_it() -> None:
+        while not when():
+            time.sleep(0.001)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, raise_it)
+    signalling = threading.Thread(target=signal_it)
+    signalling.start()
+    try:
+        with pytest.raises(TaskTimeoutError):
+            yield
+    finally:
+        signalling.join()
+        signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.parametrize("script", [STALL, *TRICKLES.values()], ids=["nothing", *TRICKLES])
+def test_an_exception_of_airflow_ends_a_call_at_once(script: Script, credentials: Make) -> None:
+    with RawServer(script) as server:
+        transport = transport_to(credentials(server.url), timeout=3600)
+        with raised_in_the_main_thread(lambda: len(server.asked) == 1):
+            transport.perform(VIEW)
+    assert not transport._under_way
+
+
+@pytest.mark.parametrize("script", [STALL, *TRICKLES.values()], ids=["nothing", *TRICKLES])
+def test_an_exception_of_airflow_ends_the_calls_of_all_threads_at_once(script: Script, credentials: Make) -> None:
+    answers: list[Answer] = []
+
+    def send(parcel: Parcel[Any]) -> Receipt:
+        answers.append(transport.perform(VIEW))
+        raise PushStoppedError("stopped")
+
+    parcels: list[Parcel[Any]] = [Parcel(Chunk(number, ["a"], []), VIEW, "") for number in range(1, 9)]
+    with RawServer(script) as server:
+        transport = transport_to(credentials(server.url), timeout=3600)
+        with raised_in_the_main_thread(lambda: len(server.asked) == 4):
+            list(deliver(parcels, send, max_concurrency=4, stopped=transport.stopped, interrupt=transport.interrupt))
+    assert [str(given) for given in answers] == ["GET /1.0/{api_key}/custom-audience/vip: no answer: TimeoutError"] * 4
+    assert len(server.asked) == 4
+
+
+def test_a_deadline_ends_no_call_but_its_own(credentials: Make) -> None:
+    with RawServer(answer(200)) as server:
+        transport = transport_to(credentials(server.url))
+        with Call(3600) as over:
+            transport._session.get(server.url)
+        over.end()
+        assert isinstance(transport.perform(VIEW), Response)
+    assert (len(server.asked), server.connections) == (2, 1)
 
 
 def test_many_threads_share_one_transport(credentials: Make) -> None:
@@ -132,13 +203,13 @@ def with_reason(error: BaseException, reason: object) -> BaseException:
         (with_reason(requests.ConnectionError("a"), TimeoutError()), "ConnectionError < TimeoutError"),
         (with_reason(caused(OSError("a"), ValueError("b")), KeyError("c")), "OSError < KeyError"),
         (with_reason(OSError("a"), "not one"), "OSError"),
-        (caused(*(OSError(str(number)) for number in range(9))), " < ".join(["OSError"] * 5)),
+        (caused(*(OSError(str(number)) for number in range(9))), " < ".join(["OSError"] * 6)),
     ],
 )
 def test_what_broke_is_named_as_deep_as_it_is_known(error: BaseException, told: str, credentials: Make) -> None:
     transport = BlockingTransport(cast(Any, Broken(error)), credentials("http://127.0.0.1:9"), Pace(None), timeout=5)
     broken = transport.perform(VIEW)
-    assert str(broken) == f"no answer: GET /1.0/{{api_key}}/custom-audience/vip: {told}"
+    assert str(broken) == f"GET /1.0/{{api_key}}/custom-audience/vip: no answer: {told}"
 
 
 def test_a_stop_says_so(credentials: Make) -> None:

@@ -1,28 +1,57 @@
 from __future__ import annotations
 
+import heapq
+import random
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import pytest
 
+from airflow_provider_batch.protocol.wire import Response
 from airflow_provider_batch.transport.pace import Pace, shared_pace
 from tests.clock import Clock
+
+REFUSED, ACCEPTED = Response(429), Response(201)
+
+
+def first_wait(pace: Pace) -> float:
+    """The seconds until the slot of a call that asks for its turn now."""
+    return next(pace.turn())
+
+
+def sent_at(pace: Pace, clock: Clock, calls: int, late: Callable[[], float]) -> list[float]:
+    """When each of so many calls is sent that ask at once, each waking so late as *late* draws."""
+    waking: list[tuple[float, int, Iterator[float]]] = [(clock.now, number, pace.turn()) for number in range(calls)]
+    sent: list[float] = []
+    while waking:
+        clock.now, number, turn = heapq.heappop(waking)
+        if (wait := next(turn, None)) is None:
+            sent.append(clock.now)
+        else:
+            heapq.heappush(waking, (clock.now + wait + late(), number, turn))
+    return sent
+
+
+def most_in_any_second(times: list[float]) -> int:
+    return max(bisect_left(times, start + 1.0) - number for number, start in enumerate(times))
 
 
 @pytest.mark.parametrize("none", [None, 0])
 def test_without_a_limit_every_turn_is_now(none: float | None) -> None:
     pace = Pace(none, Clock(1000.0))
-    assert [pace.reserve() for _ in range(5)] == [0.0] * 5
+    assert [first_wait(pace) for _ in range(5)] == [0.0] * 5
 
 
 def test_turns_that_are_asked_for_at_once_are_spaced_evenly() -> None:
     pace = Pace(10, Clock(1000.0))
-    waits = [pace.reserve() for _ in range(5)]
+    waits = [first_wait(pace) for _ in range(5)]
     assert waits == pytest.approx([0, 0.104, 0.208, 0.312, 0.416])
 
 
 def test_no_second_sees_more_turns_than_allowed() -> None:
     pace = Pace(3, Clock(1000.0))
-    turns = [pace.reserve() for _ in range(50)]
+    turns = [first_wait(pace) for _ in range(50)]
     for start in turns:
         assert sum(start <= turn <= start + 1 for turn in turns) <= 3
 
@@ -30,24 +59,24 @@ def test_no_second_sees_more_turns_than_allowed() -> None:
 def test_turns_that_were_not_taken_are_not_saved_up() -> None:
     clock = Clock(1000.0)
     pace = Pace(1, clock)
-    pace.reserve()
+    first_wait(pace)
     clock.now += 100
-    assert [pace.reserve(), pace.reserve()] == pytest.approx([0, 1.04])
+    assert [first_wait(pace), first_wait(pace)] == pytest.approx([0, 1.04])
 
 
 def test_a_late_turn_moves_the_next_one() -> None:
     clock = Clock(1000.0)
     pace = Pace(1, clock)
-    pace.reserve()
+    first_wait(pace)
     clock.now += 1.5
-    assert pace.reserve() == 0
+    assert first_wait(pace) == 0
     clock.now += 0.5
-    assert pace.reserve() == pytest.approx(0.54)
+    assert first_wait(pace) == pytest.approx(0.54)
 
 
 def test_less_than_one_a_second_is_possible() -> None:
     pace = Pace(0.5, Clock(1000.0))
-    assert [later - earlier for earlier, later in pairwise(pace.reserve() for _ in range(4))] == pytest.approx(
+    assert [later - earlier for earlier, later in pairwise(first_wait(pace) for _ in range(4))] == pytest.approx(
         [2.08] * 3
     )
 
@@ -58,17 +87,72 @@ def test_all_of_a_process_share_the_pace_of_an_app() -> None:
     assert shared_pace("another app", 5.0) is not pace
 
 
+@pytest.mark.parametrize("limits", [(None, 1.0), (5.0, 1.0), (1.0, 5.0), (1.0, None)])
+def test_two_connections_to_an_app_share_its_pace_and_the_lower_limit(limits: tuple[float | None, ...]) -> None:
+    pace, same = (shared_pace("app", limit) for limit in limits)
+    assert same is pace
+    assert [first_wait(pace), first_wait(pace)] == pytest.approx([0, 1.04], abs=0.01)
+
+
+def test_a_limit_that_comes_later_counts_the_calls_before_it() -> None:
+    clock = Clock(1000.0)
+    pace = Pace(None, clock)
+    list(pace.turn())
+    pace.limit(2)
+    assert len([sent for sent in (next(pace.turn()), next(pace.turn())) if sent == 0]) == 1
+
+
 def test_a_pace_that_nobody_uses_is_forgotten() -> None:
     pace = shared_pace("app", 1.0)
     pace.hold(3600)
     del pace
-    assert shared_pace("app", 1.0).reserve() == 0
+    assert first_wait(shared_pace("app", 1.0)) == 0
 
 
 def test_a_hold_keeps_everybody_back() -> None:
     pace = Pace(None, Clock(1000.0))
     pace.hold(7)
-    assert [pace.reserve(), pace.reserve()] == [7, 7]
+    assert [first_wait(pace), first_wait(pace)] == [7, 7]
+
+
+def after_refusals(number: int, clock: Clock) -> Pace:
+    """A pace whose calls were refused so many times, each as soon as it might send again."""
+    pace = Pace(None, clock)
+    for _ in range(number):
+        pace.adapt(REFUSED)
+        clock.now += 5
+    return pace
+
+
+def test_after_a_429_nobody_sends_for_five_seconds_and_then_one_after_the_other() -> None:
+    clock = Clock(1000.0)
+    pace = Pace(None, clock)
+    pace.adapt(REFUSED)
+    assert [first_wait(pace) for _ in range(3)] == pytest.approx([5, 5.1, 5.2])
+
+
+def test_whoever_had_a_slot_when_another_was_refused_waits_as_well() -> None:
+    clock = Clock(1000.0)
+    pace = Pace(None, clock)
+    waiting = [pace.turn(), pace.turn()]
+    assert [next(turn) for turn in waiting] == [0, 0]
+    pace.adapt(REFUSED)
+    assert [next(turn) for turn in waiting] == pytest.approx([5, 5.1])
+    clock.now += 5.1
+    assert [next(turn, "sent") for turn in waiting] == ["sent", "sent"]
+
+
+@pytest.mark.parametrize("header", ["7", "0", "Wed, 21 Oct 2015 07:28:00 GMT"])
+def test_a_429_that_says_how_long_leaves_the_wait_to_its_call(header: str) -> None:
+    pace = Pace(None, Clock(1000.0))
+    pace.adapt(Response(429, {"retry-after": header}))
+    assert first_wait(pace) == 0
+
+
+def test_a_429_whose_time_cannot_be_read_holds_like_one_without() -> None:
+    pace = Pace(None, Clock(1000.0))
+    pace.adapt(Response(429, {"retry-after": "soon"}))
+    assert first_wait(pace) == 5
 
 
 def test_a_short_hold_does_not_end_a_long_one() -> None:
@@ -77,7 +161,7 @@ def test_a_short_hold_does_not_end_a_long_one() -> None:
     pace.hold(7)
     clock.now += 1
     pace.hold(2)
-    assert pace.reserve() == 6
+    assert first_wait(pace) == 6
 
 
 def test_a_later_hold_lasts_longer() -> None:
@@ -86,44 +170,77 @@ def test_a_later_hold_lasts_longer() -> None:
     pace.hold(7)
     clock.now += 1
     pace.hold(8)
-    assert pace.reserve() == 8
+    assert first_wait(pace) == 8
 
 
 @pytest.mark.parametrize("status", [300, 400, 404, 500, 503])
 def test_what_is_neither_a_success_nor_a_429_teaches_nothing(status: int) -> None:
-    pace = Pace(None, Clock(1000.0))
-    pace.learn(429)
-    pace.learn(429)
+    pace, untaught = (after_refusals(2, Clock(1000.0)) for _ in range(2))
     for _ in range(100):
-        pace.learn(status)
-    assert [pace.reserve(), pace.reserve()] == pytest.approx([0, 0.2])
+        pace.adapt(Response(status))
+    assert [first_wait(pace), first_wait(pace)] == [first_wait(untaught), first_wait(untaught)]
 
 
 def test_a_429_spaces_the_turns_and_successes_close_them_up_again() -> None:
+    pace = after_refusals(3, Clock(1000.0))
+    spacing = 0.1 * (2 * 2 ** (-5 / 30)) ** 2 * 2 ** (-5 / 30)
+    assert [first_wait(pace) for _ in range(3)] == pytest.approx([0, spacing, 2 * spacing])
+    for _ in range(1000):
+        pace.adapt(ACCEPTED)
+    first_wait(pace)
+    assert first_wait(pace) - first_wait(pace) == pytest.approx(0, abs=1e-6)
+
+
+def test_a_burst_that_is_refused_counts_once() -> None:
     clock = Clock(1000.0)
     pace = Pace(None, clock)
-    for _ in range(3):
-        pace.learn(429)
-    assert [pace.reserve() for _ in range(3)] == pytest.approx([0, 0.4, 0.8])
-    for _ in range(1000):
-        pace.learn(201)
-    pace.reserve()
-    assert pace.reserve() - pace.reserve() == pytest.approx(0, abs=1e-6)
+    for _ in range(8):
+        pace.adapt(REFUSED)
+    assert [first_wait(pace) for _ in range(2)] == pytest.approx([5, 5.1])
 
 
 def test_the_learnt_spacing_has_an_end() -> None:
-    pace = Pace(None, Clock(1000.0))
-    for _ in range(100):
-        pace.learn(429)
-    pace.reserve()
-    assert pace.reserve() == pytest.approx(2)
+    pace = after_refusals(100, Clock(1000.0))
+    first_wait(pace)
+    assert first_wait(pace) == pytest.approx(2 * 2 ** (-5 / 30))
 
 
 def test_what_was_learnt_is_forgotten_with_time() -> None:
     clock = Clock(1000.0)
-    pace = Pace(None, clock)
-    for _ in range(100):
-        pace.learn(429)
-    clock.now += 30
-    pace.reserve()
-    assert pace.reserve() == pytest.approx(1)
+    pace = after_refusals(100, clock)
+    clock.now += 25
+    first_wait(pace)
+    assert first_wait(pace) == pytest.approx(1)
+
+
+# Threads that wake late.
+
+
+@pytest.mark.parametrize("rate", [0.5, 1, 2.5, 5, 50])
+@pytest.mark.parametrize("seed", range(5))
+def test_whoever_wakes_late_adds_no_call_to_any_second(rate: float, seed: int) -> None:
+    clock, draw = Clock(1000.0), random.Random(seed)
+    times = sent_at(
+        Pace(rate, clock), clock, 300, lambda: draw.choice([0.0, draw.uniform(0, 0.02), draw.uniform(0, 2)])
+    )
+    assert len(times) == 300
+    assert most_in_any_second(times) <= max(1, -(-rate // 1))
+
+
+def test_a_process_that_stood_still_sends_no_more_than_a_second_holds() -> None:
+    clock = Clock(1000.0)
+    pace = Pace(10, clock)
+    waiting = [pace.turn() for _ in range(100)]
+    slots = [next(turn) for turn in waiting]
+    assert slots[-1] == pytest.approx(99 * 0.104)
+    clock.now += 60
+    waits = [next(turn, None) for turn in waiting]
+    assert waits.count(None) == 10
+    # The others go one after the other, not all together at the end of that second.
+    assert all(later - earlier >= 0.1 for earlier, later in pairwise(wait for wait in waits if wait is not None))
+
+
+def test_waking_a_little_late_costs_no_rate() -> None:
+    clock, draw = Clock(1000.0), random.Random(1)
+    times = sent_at(Pace(50, clock), clock, 501, lambda: draw.uniform(0, 0.02))
+    assert 500 / (times[-1] - times[0]) >= 0.95 * 50

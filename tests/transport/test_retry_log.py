@@ -14,19 +14,19 @@ def test_retries_are_told_every_few_seconds(caplog: pytest.LogCaptureFixture) ->
     log = RetryLog(lambda: now)
     again = Sleep(2.5, retries=BatchRateLimitError("PATCH /path: answered 429"))
     with caplog.at_level(logging.WARNING):
-        log.tell(again)
-        log.tell(again)
+        log.record(again)
+        log.record(again)
         now = 104.9
-        log.tell(again)
+        log.record(again)
         now = 105.0
-        log.tell(again)
+        log.record(again)
     assert caplog.messages == [
-        "PATCH /path: answered 429; trying again in 2.5 s, retry 1",
-        "PATCH /path: answered 429; trying again in 2.5 s, retry 4",
+        "retry 1 in 2.5 s: PATCH /path: answered 429",
+        "retry 4 in 2.5 s: PATCH /path: answered 429",
     ]
 
 
 def test_waits_that_are_none_are_not_told(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
-        RetryLog().tell(Sleep(1))
+        RetryLog().record(Sleep(1))
     assert caplog.messages == []

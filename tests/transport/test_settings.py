@@ -40,8 +40,15 @@ def test_a_wait_is_drawn_between_nothing_and_the_most() -> None:
 
 
 def connected(extra: object = (), **fields: object) -> Settings:
-    given = {"host": None, "port": None, "schema": None, "login": "app-key", "password": "rest-key", **fields}
-    return settings.read_settings(cast(Any, SimpleNamespace(**given)), extra or {})
+    given: dict[str, object] = {
+        "host": None,
+        "port": None,
+        "schema": None,
+        "login": "app-key",
+        "password": "rest-key",
+        "extra": None,
+    }
+    return settings.read_settings(cast(Any, SimpleNamespace(**given | fields)), extra or {})
 
 
 @pytest.mark.parametrize(
@@ -69,13 +76,13 @@ def test_a_platform_has_the_version_that_is_named_or_the_newest() -> None:
     [
         (
             {"api_version": "2.5"},
-            "the connection's extra field 'api_version' is for the platform cep; on mep the audience's type decides: "
-            "1.1 for install_ids, 1.0 for the others",
+            "the connection's extra field 'api_version' is for the platform cep only. Remove it: on mep the audience's "
+            "type selects the version, 1.1 for install_ids and 1.0 for the others.",
         ),
         *(
             (
                 {"platform": "cep", "api_version": wrong},
-                "the connection's extra field 'api_version' must be a version of the audiences' API in quotes, such as "
+                "the connection's extra field 'api_version' must be a version of the audience API in quotes, such as "
                 '"2.11"',
             )
             for wrong in (2.1, "2", "latest", "1.0.0")
@@ -88,20 +95,20 @@ def test_a_platform_has_the_version_that_is_named_or_the_newest() -> None:
             )
             for wrong in ("MEP", "both", 1)
         ),
-        ({"timeout": 0}, "the connection's extra field 'timeout' must be a number above 0"),
+        ({"timeout": 0}, "the connection's extra field 'timeout' must be a number from 0.001 to 86,400"),
         (
             {"dashboard_url": "ftp://a.b"},
             "the connection's extra field 'dashboard_url' must be an address such as https://dashboard.batch.com",
         ),
         (
             {"dashboard_url": "https://a@b.c"},
-            "the connection's extra field 'dashboard_url' must not contain credentials: it is shown",
+            "the connection's extra field 'dashboard_url' is shown, but contains credentials. Remove them.",
         ),
         (
             {"dashboard_url": "https://a.b/app%2Dkey"},
-            "the connection's extra field 'dashboard_url' must not contain a key: it is shown",
+            "the connection's extra field 'dashboard_url' is shown, but contains a key. Remove the key.",
         ),
-        ({"tmeout": 5}, "the connection's extra has an unknown field 'tmeout'; did you mean 'timeout'?"),
+        ({"tmeout": 5}, "the connection's extra has an unknown field 'tmeout'. Did you mean 'timeout'?"),
         (["timeout"], 'the connection\'s extra must be a JSON object such as {"timeout": 30}'),
     ],
 )

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from airflow_provider_batch.exceptions import IndexingError, IndexingTimeoutErro
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.triggers.custom_audience import CustomAudienceIndexingTrigger, IndexingEvent
-from tests.transport.servers import KEY, REST_KEY, STALL, RawServer, answer
+from tests.transport.servers import KEY, REST_KEY, STALL, TRICKLES, RawServer, Trickle, answer, self_signed
 
 ODD = "f" * 32
 PENDING = Fault(200, body={"name": "vip", "indexing_state": "IN_PROGRESS"})
@@ -118,6 +119,48 @@ def test_it_fires_once_when_the_connection_cannot_be_used(monkeypatch: pytest.Mo
     event = only_event(trigger([ODD]))
     assert (event.status, event.retryable) == ("error", False)
     assert "no REST API key" in event.message
+
+
+@pytest.mark.parametrize(
+    ("variable", "extra", "message"),
+    [
+        ("", "{'platform': 'cep'}", "the connection's extra is not valid JSON (line 1, column 2)"),
+        ("SSL_CERT_FILE", "", "the environment variable SSL_CERT_FILE names the certificate authorities '/nowhere'"),
+        ("HTTPS_PROXY", "", "the proxy of the environment variable HTTPS_PROXY cannot be used: it is not an address"),
+    ],
+)
+def test_it_fires_once_when_the_environment_cannot_be_used(
+    variable: str, extra: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "no_proxy", "NO_PROXY", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable or "UNUSED", "/nowhere")
+    connection = {"conn_type": "batch", "login": KEY, "password": REST_KEY, "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", json.dumps(connection))
+    event = only_event(trigger([ODD]))
+    assert (event.status, event.retryable) == ("error", False)
+    assert event.message.startswith(message)
+
+
+def test_a_certificate_that_nobody_vouches_for_is_not_polled_to_the_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RawServer(answer(200), tls=self_signed(tmp_path)) as server:
+        monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", server.connection_json())
+        event = only_event(trigger([ODD], end_time=time.time() + 3600))
+    assert (event.status, event.retryable) == ("error", False)
+    assert "certificate verify failed: self-signed certificate" in event.message
+
+
+@pytest.mark.parametrize("trickle", TRICKLES.values(), ids=TRICKLES)
+def test_an_answer_that_trickles_does_not_outlive_the_deadline(
+    trickle: Trickle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RawServer(trickle) as server:
+        monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", server.connection_json(timeout=0.2))
+        event = only_event(trigger([ODD], end_time=time.time() + 0.3))
+    assert event.status == "timeout"
+    assert "no answer: TimeoutError" in event.message
 
 
 def test_it_fires_once_when_there_is_no_connection() -> None:

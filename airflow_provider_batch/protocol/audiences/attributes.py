@@ -1,4 +1,4 @@
-"""What is known of a member -> JSON in the spelling of one version of the API, or ValueError with the reason."""
+"""Attributes and tags of a member -> the JSON of one version of the API, or ValueError with the reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from airflow_provider_batch.protocol.dialect import MemberRules
 
-#: How a key tells the kind of its value: https://doc.batch.com/developer/api/cep/audiences/update
+#: How a key declares the type of its value: https://doc.batch.com/developer/api/cep/audiences/update
 _TYPED_KEY: Final = re.compile(r"(date|url)\((.+)\)")
 
 #: A scheme and something behind it; an app's own addresses count.
@@ -27,9 +27,9 @@ _KINDS: Final = {"text": "text", "number": "numbers", "date": "dates", "url": "a
 
 def extras(attributes: object, tags: object, rules: MemberRules) -> str:
     """
-    Return what stands beside the id in its JSON object, without braces; empty if there is nothing to say.
+    Return what follows the id in its JSON object, without braces; empty if there is nothing.
 
-    The same attributes give the same text, in whatever order they come: a mirror tells by it what has changed.
+    The same attributes give the same text, in whatever order they come: a mirror compares it to find what has changed.
 
     :raises ValueError: with the reason, for what this version of the API does not take.
     """
@@ -87,7 +87,7 @@ def _kind(declared: str, value: object, name: str) -> str:
     """Return the kind of *value*, which must be the one that its key declares."""
     if isinstance(value, str):
         if declared == "url" and not _ADDRESS.fullmatch(value):
-            raise ValueError(f"attribute {_shown(name)}: its value is no address such as https://…")
+            raise ValueError(f"attribute {_shown(name)}: its value is not a URL such as https://…")
         return declared or "text"
     if isinstance(value, date):  # a datetime is one, too
         kind = "date"
@@ -111,7 +111,7 @@ def _moment(value: Any, zone: str, name: str) -> str:
         try:
             value = datetime.fromisoformat(value)
         except ValueError:
-            raise ValueError(f"attribute {_shown(name)}: its text is no date such as 2026-01-31T12:00:00") from None
+            raise ValueError(f"attribute {_shown(name)}: its text is not a date such as 2026-01-31T12:00:00") from None
     if not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - the zone is written, or not, by the version
     if value.tzinfo is not None:
@@ -128,7 +128,7 @@ def _number(value: Any, name: str) -> str:
     except (OverflowError, ValueError):  # an integer that no float can hold, a signalling NaN
         finite = False
     if not finite:
-        raise ValueError(f"attribute {_shown(name)}: NaN, or more than 1.8e308, is no number in JSON; leave it out")
+        raise ValueError(f"attribute {_shown(name)}: JSON has no NaN and nothing above 1.8e308; leave it out")
     if isinstance(value, Decimal):
         value = int(value) if value == value.to_integral_value() else float(value)
     return float.__repr__(value) if isinstance(value, float) else int.__repr__(value)  # whatever a subclass would print

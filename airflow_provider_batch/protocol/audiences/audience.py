@@ -1,4 +1,4 @@
-"""Audiences as Batch shows them, and what became of a request about one."""
+"""Audiences as Batch shows them, and the results of requests about one."""
 
 from __future__ import annotations
 
@@ -9,32 +9,31 @@ from typing import Any
 
 
 class IndexingState(StrEnum):
-    """How far Batch is with a write: https://doc.batch.com/api/custom-audience/1.0/get/"""
+    """How far Batch has indexed a write: https://doc.batch.com/api/custom-audience/1.0/get/"""
 
     IN_PROGRESS = "IN_PROGRESS"
     APPLIED = "APPLIED"
     #: A later replace took over. Only CEP pages name it; none documents whether the write was ever applied.
     REPLACED = "REPLACED"
-    #: An undocumented state. It is never taken for success.
+    #: An undocumented state, which never counts as success.
     UNKNOWN = "UNKNOWN"
 
     @property
     def finished(self) -> bool:
-        """Whether asking again cannot change the answer."""
+        """Whether the state is final."""
         return self in (IndexingState.APPLIED, IndexingState.REPLACED)
 
 
 @dataclass(frozen=True, slots=True)
 class CustomAudience:
     """
-    An audience as Batch's view or list shows it; a field is None where the answer left it out.
+    An audience as Batch's view or list shows it; a field is None if the answer left it out.
 
-    :param nb_ids: probably the number of ids that were uploaded, not of the users they match: Batch does not document
-        which.
+    :param nb_ids: probably the number of uploaded ids, not of the users that they match: Batch does not document which.
     :param created: in UTC.
     :param updated: in UTC.
     :param indexing_state: None in the lists of the older platform, which do not have it.
-    :param reported_state: Batch's own word for it.
+    :param reported_state: the same state in Batch's own word.
     """
 
     name: str
@@ -48,7 +47,7 @@ class CustomAudience:
 
     @property
     def is_indexed(self) -> bool:
-        """Whether asking again cannot change the state."""
+        """Whether the state is known and final."""
         return self.indexing_state is not None and self.indexing_state.finished
 
     def to_dict(self) -> dict[str, Any]:
@@ -66,7 +65,7 @@ class CustomAudience:
 
 @dataclass(frozen=True, slots=True)
 class AudiencePage:
-    """A part of a list of audiences; ``next_start`` asks for the next part, None if this is the last one."""
+    """One page of a list of audiences; ``next_start`` is where the next page starts, None after the last one."""
 
     audiences: tuple[CustomAudience, ...]
     next_start: int | str | None
@@ -75,10 +74,10 @@ class AudiencePage:
 @dataclass(frozen=True, slots=True)
 class CreatedAudience:
     """
-    The audience exists.
+    An audience that exists now.
 
     :param created: False if it existed before.
-    :param indexing_token: where Batch gave one: the newer platform does, the older one does not.
+    :param indexing_token: if Batch returned one: CEP does, MEP does not.
     :param existing: how the list shows it, if it existed before.
     """
 
@@ -91,7 +90,7 @@ class CreatedAudience:
 
 @dataclass(frozen=True, slots=True)
 class DeletedAudience:
-    """The audience is gone; ``deleted`` is False if it did not exist. Not every version gives an ``indexing_token``."""
+    """An audience that does not exist; ``deleted`` is True if it did before. MEP returns no ``indexing_token``."""
 
     name: str
     deleted: bool
@@ -103,10 +102,10 @@ class IndexingOutcome:
     """
     The end of a wait.
 
-    :param audience: the last view that Batch gave.
+    :param audience: the last view.
     :param pending: tokens that were not confirmed in time.
-    :param replaced: tokens of writes that a later replace took over.
-    :param last_error: why the last question had no answer.
+    :param replaced: tokens of writes that ended in ``REPLACED``.
+    :param last_error: why the last poll failed.
     """
 
     audience: CustomAudience | None

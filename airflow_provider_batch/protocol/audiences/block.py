@@ -10,10 +10,10 @@ from airflow_provider_batch.protocol.rows import Rejection
 
 class Block(list[str]):
     """
-    Ids of one argument, and where they stand in it. It is a list, so that iterating over it costs nothing extra.
+    Ids of one argument, and their places in it. It is a list, so that iterating over it costs nothing extra.
 
     :param positions: counted from 0, one for each id.
-    :param place: what the source calls a position; None for a plain list.
+    :param place: returns the source's name for a position; None for a plain list.
     :param annotated: whether some of the ids are annotated.
     """
 
@@ -32,6 +32,9 @@ class Block(list[str]):
         self.place = place
         self.annotated = annotated
 
+    def __repr__(self) -> str:
+        return f"Block of {len(self)}"
+
     @property
     def removes(self) -> bool:
         """Whether the ids are to be removed."""
@@ -40,15 +43,15 @@ class Block(list[str]):
     def only(self, keep: Callable[[str], bool]) -> Block:
         """Return the ids for which *keep* is true."""
         kept = [(id_, position) for id_, position in zip(self, self.positions, strict=True) if keep(id_)]
-        return Block(
-            (id_ for id_, _ in kept),
-            self.argument,
-            [position for _, position in kept],
-            self.place,
-            annotated=self.annotated,
-        )
+        positions = [position for _, position in kept]
+        place = self.place
+        if place is not None and len(kept) * 8 < len(self):
+            # A place may hold the text of the whole block, and a push keeps one for each block with an id of its own.
+            named = {position: place(position) for position in positions}
+            place = named.__getitem__
+        return Block((id_ for id_, _ in kept), self.argument, positions, place, annotated=self.annotated)
 
     def rejection(self, index: int, reason: str) -> Rejection:
-        """Return the rejection of the id at *index*, by its place in the source and not by its name."""
+        """Return the rejection of the id at *index*, which names its place and not the id."""
         position = self.positions[index]
         return Rejection(self.argument, position, reason, self.place(position) if self.place else "")

@@ -1,58 +1,46 @@
-"""A stream of changes -> the ids to add and those to remove. Of several changes of one id, the last counts."""
+"""
+A stream of changes -> the ids to add and the ids to remove. Of several changes of one id, the last counts.
+
+No page of Batch promises that calls are applied in the order in which they arrive, so an id may be in one call only,
+and its last change is known at the end of the stream. Every id is therefore held, some 200 bytes each.
+"""
 
 from __future__ import annotations
 
-from airflow_provider_batch.protocol.arguments import OnInvalidId
+from typing import Any
+
 from airflow_provider_batch.protocol.audiences.block import Block
 from airflow_provider_batch.protocol.audiences.intake import Intake
 from airflow_provider_batch.protocol.audiences.members import NO_ACTION, REMOVE_IDS, AnnotatedId, Change, normalize
 from airflow_provider_batch.protocol.dialect import MemberRules
-from airflow_provider_batch.protocol.rows import OnRejection
 
 
-def read_changes(
-    changes: object,
-    *,
-    audience_name: str,
-    rules: MemberRules,
-    block_size: int,
-    on_invalid_id: OnInvalidId = "fail",
-    on_rejection: OnRejection | None = None,
-) -> tuple[Intake, Intake]:
+def read_changes(changes: object, *, rules: MemberRules, **how: Any) -> tuple[Intake, Intake]:
     """
     Read all *changes* and return the two sides of the push, which have no id in common.
 
-    No page promises that calls are processed in their order, so that an id may stand in one of them only: every id is
-    held until the last change is read, some 200 bytes each.
-
-    :raises InvalidMemberError: for the first value that is no change of an id, unless such values are skipped.
+    :param how: the other parameters of :class:`Intake`.
+    :raises InvalidMemberError: for the first value that is not a valid change, unless such values are skipped.
     """
-    intake = Intake(
-        changes,
-        "changes",
-        audience_name=audience_name,
-        rules=rules,
-        block_size=block_size,
-        on_invalid_id=on_invalid_id,
-        on_rejection=on_rejection,
-    )
+    intake = Intake(changes, "changes", rules=rules, **how)
     last: dict[str, tuple[str, int, bool]] = {}
     given = 0
-    for position, value, refuse in intake.values():
+    for position, value, place in intake.values():
         given += 1
         try:
             if not isinstance(value, Change):
-                normalize(value, rules)  # says what is wrong with a row that could not be read
-                raise ValueError("there is no action; say add or remove")
+                normalize(value, rules)  # raises the reason if the row could not be read
+                raise ValueError("the value has no action. Pass a Change, or name the action_column.")
             if value.action not in ("add", "remove"):
                 raise ValueError(NO_ACTION)
             id_ = normalize(value.value, rules, removes=value.action == "remove")
-        except ValueError as refusal:
-            refuse(str(refusal))
+        except ValueError as error:
+            intake.reject(position, value, place, str(error))
             continue
+        intake.note_doubt(id_, position, place)
         last[id_] = (id_, position, value.action == "remove")
     intake.duplicates = given - intake.rejected - len(last)
-    removes = Intake((), REMOVE_IDS, audience_name=audience_name, rules=rules, block_size=block_size)
+    removes = Intake((), REMOVE_IDS, rules=rules, **how)
     return intake.holding(_side(last, "add_ids")), removes.holding(_side(last, REMOVE_IDS))
 
 

@@ -1,24 +1,24 @@
 """
 Blocks of ids -> the chunks of a push, one for each call.
 
-What is kept true: an id goes with one action, and at most once. Within one call Batch lets a removal win over an
-addition (https://doc.batch.com/developer/api/mep/custom-audience/1.0/update), but no page promises that calls are
-applied in the order in which they arrive. If an id were in two calls with two actions, chance would decide. So an id to
-add and to remove is removed, and only one chunk has it.
+What is kept true: an id goes with one action, and at most once. Within one call a removal wins over an addition
+(https://doc.batch.com/developer/api/mep/custom-audience/1.0/update), but no page promises that calls are applied in the
+order in which they arrive. If an id were in two calls with two actions, chance would decide. So an id to add and to
+remove is removed, and only one chunk has it.
 
-To know which ids are in both, one side must be in memory: by default the ids to remove, some 150 bytes each, while the
-ids to add flow past them; the removals go last. Only if the removals are a stream and the additions are in memory
-anyhow, it is the other way round. Where one side is empty, as in most pushes, nothing is held but one chunk.
+To find the ids that are on both sides, one side must be in memory: by default the ids to remove, some 150 bytes each,
+while the ids to add flow past them; the removals go last. The sides swap only if the removals are a stream and the
+additions are in memory already. If one side is empty, as in most pushes, nothing is held but one chunk.
 
-No simpler way does it. Sorting both sides would hold both. Sending removals as they come, and additions later, would
-need a wait for the indexing of every removal in between.
+Two simpler ways do not work. Sorting both sides would hold both. Sending the removals as they come and the additions
+later would need a wait for the indexing of every removal in between.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, KeysView, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice
+from itertools import chain, filterfalse, islice
 from typing import Protocol
 
 from airflow_provider_batch.protocol.audiences.block import Block
@@ -32,7 +32,7 @@ class Chunk:
     """
     The ids of one call; numbers count from 1.
 
-    :param origins: the blocks that they were taken from, by which an error names the place of an id.
+    :param origins: the blocks of the ids, from which an error takes the place of an id.
     """
 
     number: int
@@ -53,8 +53,8 @@ class Chunk:
             replace(self, add_ids=adds[middle:], remove_ids=removes[cut:]),
         )
 
-    def of(self, parts: Sequence[Chunk]) -> Chunk:
-        """Return the chunk with only the ids that are in *parts*."""
+    def joined(self, parts: Sequence[Chunk]) -> Chunk:
+        """Return the chunk with only the ids of *parts*."""
         return replace(
             self,
             add_ids=[id_ for part in parts for id_ in part.add_ids],
@@ -80,9 +80,9 @@ class Chunks:
 
     :param adds: the ids to add.
     :param removes: the ids to remove.
-    :param size: ids in one chunk at most.
+    :param size: the most ids in one chunk.
     :param allow_empty: whether no ids at all make one empty chunk, instead of none.
-    :param disjoint: whether no id is in both, as the caller knows; then neither side is held.
+    :param disjoint: whether the caller knows that no id is on both sides; then neither side is held.
     """
 
     def __init__(
@@ -97,32 +97,34 @@ class Chunks:
 
     def check(self) -> None:
         """
-        Read all ids that can be read without using them up.
+        Read all ids that can be read without using them up, then the first ones of those that cannot.
 
         :raises InvalidMemberError: for the first invalid value, unless such values are skipped.
         """
         self._adds.check()
         self._removes.check()
+        self._adds.begin()
+        self._removes.begin()
 
     @property
     def restartable(self) -> bool:
-        """Whether the chunks can be made a second time, from the first one on."""
+        """Whether the chunks can be made again from the first one on, the same or not."""
         return self._adds.restartable and self._removes.restartable
 
     @property
     def rereadable(self) -> bool:
-        """Whether they are then the same."""
+        """Whether the same chunks can be made again."""
         return self._adds.rereadable and self._removes.rereadable
 
     @property
     def total(self) -> int | None:
-        """How many ids there are at most, where that is known before the last one is read."""
+        """The most ids that there are, if that is known before the last one is read."""
         adds, removes = self._adds.total, self._removes.total
         return None if adds is None or removes is None else adds + removes
 
     @property
     def duplicates(self) -> int:
-        """How many values were left out because the same push sends or removes their id already."""
+        """How many values were left out because the push has their id already."""
         return self._duplicates + self._adds.duplicates + self._removes.duplicates
 
     @property
@@ -132,7 +134,7 @@ class Chunks:
 
     @property
     def rejections(self) -> tuple[Rejection, ...]:
-        """The first of them, with position and reason."""
+        """The first of the skipped values, each with position and reason."""
         return (*self._adds.rejections, *self._removes.rejections)
 
     def __iter__(self) -> Iterator[Chunk]:
@@ -140,30 +142,29 @@ class Chunks:
         number = 0
         adding: dict[str, None] = {}
         removing: dict[str, None] = {}
-        origins: tuple[Block, ...] = ()
+        origins: list[Block] = []  # with the ids of the two buckets and no others, however often each was given
         for block in self._one_action_each():
             bucket, older = (removing, adding) if block.removes else (adding, removing)
             if not adding and not removing and len(block) == self._size and len(set(block)) == self._size:
-                # The usual case, a stream of ids without repetitions: each block is a chunk as it is.
+                # The usual case, a stream of ids without repetitions: each block is a chunk as it stands.
                 number += 1
                 adds_only = bucket is adding
                 yield Chunk(number, block if adds_only else (), () if adds_only else block, (block,))
-                origins = ()
+                origins.clear()
                 continue
-            before = len(bucket)
-            bucket.update(dict.fromkeys(block))
-            self._duplicates += before + len(block) - len(bucket)
-            origins += (block,)
+            new = self._new(block, bucket)
+            if new:
+                origins.append(new)
             while len(adding) + len(removing) >= self._size:
                 number += 1
                 first = _take(older, self._size)
                 second = _take(bucket, self._size - len(first))
                 add_ids, remove_ids = (second, first) if bucket is adding else (first, second)
-                yield Chunk(number, add_ids, remove_ids, origins)
-                # What is left comes from the last block: no block is larger than a chunk.
-                origins = (block,)
+                yield Chunk(number, add_ids, remove_ids, tuple(origins))
+                # The ids that are left are of the last block: no block is larger than a chunk.
+                origins = [new]
         if adding or removing or (self._allow_empty and number == 0):
-            yield Chunk(number + 1, list(adding), list(removing), origins)
+            yield Chunk(number + 1, list(adding), list(removing), tuple(origins))
 
     def _one_action_each(self) -> Iterator[Block]:
         adds, removes = self._adds.blocks(), self._removes.blocks()
@@ -175,31 +176,37 @@ class Chunks:
         adds, removes = chain([first_add], adds), chain([first_remove], removes)
         if self._adds.is_held and not self._removes.is_held:
             return self._removes_first(list(adds), removes)
-        held = list(removes)
-        removed = {id_ for block in held for id_ in block}
-        return chain(self._kept(adds, removed), self._once(held, removed))
+        removed: dict[str, None] = {}
+        held = [self._new(block, removed) for block in removes]
+        return chain(self._kept(adds, removed.keys()), filter(None, held))
 
     def _removes_first(self, held: list[Block], removes: Iterator[Block]) -> Iterator[Block]:
         added = {id_ for block in held for id_ in block}
         for block in removes:
             added.difference_update(block)
             yield block
-        # A collection has each id once: what is left of them is not removed by anything.
+        # A collection has each id once, so what is left is not removed by any block.
         for block in held:
             yield self._filtered(block, added.__contains__)
 
-    def _kept(self, adds: Iterator[Block], removed: set[str]) -> Iterator[Block]:
+    def _kept(self, adds: Iterator[Block], removed: KeysView[str]) -> Iterator[Block]:
         for block in adds:
             yield block if removed.isdisjoint(block) else self._filtered(block, lambda id_: id_ not in removed)
 
-    def _once(self, held: list[Block], removed: set[str]) -> Iterator[Block]:
+    def _new(self, block: Block, known: dict[str, None]) -> Block:
+        """Return the ids that are not among the known ones, each once, and add them to these."""
+        unique = dict.fromkeys(block)
+        left = set(filterfalse(known.__contains__, unique))
+        known.update(unique)
+        if len(left) == len(block):
+            return block
+
         def is_first(id_: str) -> bool:
-            if first := id_ in removed:
-                removed.remove(id_)
+            if first := id_ in left:
+                left.remove(id_)
             return first
 
-        # All additions have passed before the first of these is read: the set may be used up.
-        return (self._filtered(block, is_first) for block in held)
+        return self._filtered(block, is_first)
 
     def _filtered(self, block: Block, keep: Callable[[str], bool]) -> Block:
         kept = block.only(keep)
@@ -247,7 +254,7 @@ def _block(ids: Iterator[str], argument: str, start: int, most: int) -> Block:
 
 
 def _take(bucket: dict[str, None], most: int) -> list[str]:
-    """Move the first ids out of *bucket*, at most so many."""
+    """Remove the first *most* ids from *bucket* and return them."""
     taken = list(islice(bucket, most))
     if len(taken) == len(bucket):
         bucket.clear()

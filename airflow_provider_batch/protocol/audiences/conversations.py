@@ -1,10 +1,21 @@
 """
-Conversations about audiences: one verb of the API each, from the first question to the final answer.
+Conversations about audiences: one verb of the API each, from the first request to the final answer.
 
-Two rules of Batch shape them. What Batch answers for an audience that exists already, or does not exist, is not
-documented: the list of audiences decides, before and after a call whose answer leaves it open. And no page promises
-that writes are applied in the order of their arrival: a token says something about its own write only, so every token
-is asked for.
+Existence. Batch does not document what it answers for an audience that exists already, or does not exist. So the list
+of audiences decides, before a call and after one whose answer leaves it open.
+
+The search in a rejected chunk (:func:`write_bisected`). The errors of
+https://doc.batch.com/developer/api/mep/custom-audience/1.0/update name no element, and Batch does not document
+whether one bad element rejects the whole call. Calls of one id each would find it, but a chunk has 10,000. Halves need
+about 2 log2(n) calls for one bad id, 28 for 10,000, and each half without a bad id is written on the way, in any order,
+as a chunk has each id once. A chunk that is rejected for another reason would be halved down to its last id, so the
+number of calls is bounded, and the bound is far lower as long as Batch has accepted nothing.
+
+The wait (:func:`await_indexing`). A token has the state of its own write alone
+(https://doc.batch.com/api/custom-audience/1.0/get/), and no page promises that writes are applied in the order of their
+arrival, so every token is polled. They are polled one after the other: while the first is pending, most others are
+applied, and then need one call each. The deadline ends the wait, not a number of attempts: in an hour, an outage of a
+few minutes is to be expected.
 """
 
 from __future__ import annotations
@@ -29,29 +40,35 @@ from airflow_provider_batch.protocol.audiences.audience import (
 )
 from airflow_provider_batch.protocol.audiences.chunk import Chunk
 from airflow_provider_batch.protocol.dialect import Dialect
-from airflow_provider_batch.protocol.flow import Flow, exchange, exchange_once, no_retry
+from airflow_provider_batch.protocol.flow import Done, Flow, exchange, no_retry, stops_everyone
 from airflow_provider_batch.protocol.limits import MAX_AUDIENCES_PER_PAGE
 from airflow_provider_batch.protocol.retry import Delay, Polling
 from airflow_provider_batch.protocol.rows import Rejection
 from airflow_provider_batch.protocol.wire import Request, Sleep
 
-#: How many calls the search in one rejected chunk may cost. 14 find one id among 10,000; as many of them are rejected.
-_MOST_CALLS_AROUND: Final = 400
+#: The most calls of one search: enough for some 20 bad ids apart from each other among 10,000; and the most before
+#: Batch has accepted any: enough for 15 bad ids at the start of the chunk.
+_MOST_CALLS: Final = 400
 _MOST_CALLS_IN_VAIN: Final = 40
 
-#: Between two questions for a state, in seconds: a poke interval of 0 must not become a storm.
+#: Seconds between two polls at least: a poke interval of 0 must not flood Batch.
 _SHORTEST_PAUSE: Final = 0.1
 
 
 def write(request: Request, delay: Delay) -> Flow[str]:
-    """Send a write and return its indexing token. What is sent again is the very same request."""
+    """Send a write and return its indexing token. Each attempt sends the very same request."""
     return (yield from exchange(request, decode.indexing_token, delay))
+
+
+def may_be_halved(error: BatchRequestError) -> bool:
+    """Whether a chunk with fewer ids may be accepted."""
+    return error.status in (400, 413)
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
     """
-    What became of a chunk that was sent in parts.
+    The result of a chunk that was sent in parts.
 
     :param indexing_tokens: one for each call that Batch accepted.
     :param rejected: the ids that Batch rejects.
@@ -63,19 +80,20 @@ class Written:
     accepted: Chunk | None = None
 
 
-def write_around(
+def write_bisected(
     chunk: Chunk,
     encode_chunk: Callable[[Chunk], Request],
     reject: Callable[[Chunk, str], Rejection],
     delay: Delay,
+    *,
+    send: Callable[[Request, Delay], Flow[str]] = write,
 ) -> Flow[Written]:
     """
-    Send a chunk that Batch has rejected (400) in halves, and their halves, until the rejected ids stand alone.
-
-    Batch does not document whether one bad element makes it reject the whole call. The search ends with Batch's last
-    error if it takes too many calls, or if nothing at all is accepted: then the ids are not the reason.
+    Send a chunk that Batch has rejected (400, 413) in halves, and their halves, until the rejected ids stand alone.
 
     :param reject: called with a chunk of the one id that Batch rejects, and Batch's reason.
+    :param send: sends one write and returns its token.
+    :raises BatchRequestError: the last one, if the search takes too many calls.
     """
     tokens: list[str] = []
     accepted: list[Chunk] = []
@@ -86,20 +104,20 @@ def write_around(
         part = parts.pop()
         calls += 1
         try:
-            tokens.append((yield from write(encode_chunk(part), delay)))
+            tokens.append((yield from send(encode_chunk(part), delay)))
             accepted.append(part)
         except BatchRequestError as error:
-            if error.status != 400 or calls >= (_MOST_CALLS_AROUND if tokens else _MOST_CALLS_IN_VAIN):
+            if not may_be_halved(error) or calls >= (_MOST_CALLS if tokens else _MOST_CALLS_IN_VAIN):
                 raise
             if len(part) > 1:
                 parts.extend(reversed(part.halves()))
             else:
                 rejected.append(reject(part, str(error)))
-    return Written(tuple(tokens), tuple(rejected), chunk.of(accepted) if accepted else None)
+    return Written(tuple(tokens), tuple(rejected), chunk.joined(accepted) if accepted else None)
 
 
 def view(dialect: Dialect, audience_name: str, indexing_token: str | None, delay: Delay) -> Flow[CustomAudience]:
-    """Ask once for the state of the write behind the token; without a token, of the last write."""
+    """Return the audience with the state of the token's write; without a token, of the last write."""
     request = encode.view_custom_audience(dialect, audience_name, indexing_token)
     return (yield from exchange(request, decode.custom_audience, delay))
 
@@ -107,7 +125,7 @@ def view(dialect: Dialect, audience_name: str, indexing_token: str | None, delay
 def page(
     dialect: Dialect, start: int | str | None, delay: Delay, *, limit: int = MAX_AUDIENCES_PER_PAGE
 ) -> Flow[AudiencePage]:
-    """Ask for one page of the list of audiences; without *start* for the first one."""
+    """Return one page of the list of audiences; without *start*, the first one."""
     request = encode.list_custom_audiences(dialect, start, limit=limit)
     return (yield from exchange(request, partial(decode.audience_page, dialect), delay))
 
@@ -116,19 +134,19 @@ def unseen(listed: AudiencePage, seen: set[str]) -> list[CustomAudience]:
     """
     Return the audiences of *listed* that are not in *seen*, and add them to it.
 
-    A list that is read by offset shifts when an audience is created in the meantime.
+    A list that is paged by offset shifts when an audience is created in the meantime.
 
     :raises BatchProtocolError: if there are more pages but this one has nothing new: the list would never end.
     """
     audiences = [audience for audience in listed.audiences if audience.name not in seen]
     seen.update(audience.name for audience in audiences)
     if listed.next_start is not None and not audiences:
-        raise BatchProtocolError("the list of audiences gives the same page again and again")
+        raise BatchProtocolError("the list of audiences repeats a page, although it has more")
     return audiences
 
 
 def find(dialect: Dialect, audience_name: str, delay: Delay) -> Flow[CustomAudience | None]:
-    """Return the audience as the list shows it; None if it is not there."""
+    """Return the audience as the list shows it; None if it does not exist."""
     seen: set[str] = set()
     start: int | str | None = None
     while True:
@@ -140,35 +158,43 @@ def find(dialect: Dialect, audience_name: str, delay: Delay) -> Flow[CustomAudie
             return None
 
 
+def is_missing(dialect: Dialect, audience_name: str) -> Flow[bool]:
+    """Whether the list does not have the audience; False if it cannot be read."""
+    try:
+        return (yield from find(dialect, audience_name, no_retry)) is None
+    except BatchError:
+        return False
+
+
 def create(
     dialect: Dialect, audience_name: str, audience_type: str, description: str | None, delay: Delay
 ) -> Flow[str | None]:
-    """Create an audience that is not there, and return the indexing token if Batch gives one."""
+    """Create an audience that does not exist, and return the indexing token if Batch returns one."""
     request = encode.create_custom_audience(dialect, audience_name, audience_type, description)
 
-    def exists() -> Flow[bool]:
-        return (yield from find(dialect, audience_name, delay)) is not None
+    def exists() -> Flow[Done[str | None] | None]:
+        return Done(None) if (yield from find(dialect, audience_name, delay)) is not None else None
 
-    return (yield from exchange_once(request, decode.optional_indexing_token, exists, delay))
+    return (yield from exchange(request, decode.optional_indexing_token, delay, exists))
 
 
 def delete(dialect: Dialect, audience_name: str, delay: Delay) -> Flow[str | None]:
-    """Delete an audience that is there, and return the indexing token if Batch gives one."""
+    """Delete an audience that exists, and return the indexing token if Batch returns one."""
     request = encode.delete_custom_audience(dialect, audience_name)
 
-    def is_gone() -> Flow[bool]:
-        return (yield from find(dialect, audience_name, delay)) is None
+    def is_gone() -> Flow[Done[str | None] | None]:
+        return Done(None) if (yield from find(dialect, audience_name, delay)) is None else None
 
-    return (yield from exchange_once(request, decode.optional_indexing_token, is_gone, delay))
+    return (yield from exchange(request, decode.optional_indexing_token, delay, is_gone))
 
 
 def await_indexing(
     dialect: Dialect, audience_name: str, indexing_tokens: Sequence[str], polling: Polling
 ) -> Flow[IndexingOutcome]:
     """
-    Ask for one token after the other until it is done, or until the deadline.
+    Poll one token after the other until all are final, or until the deadline.
 
-    Transient errors (no answer, 429, 5xx) are waited out, but never beyond the deadline.
+    After a transient error (no answer, 429, 5xx) the wait goes on.
 
     :param indexing_tokens: one of them may be :data:`~airflow_provider_batch.protocol.audiences.tokens.LAST_WRITE`.
     """
@@ -176,7 +202,7 @@ def await_indexing(
     replaced: list[str] = []
     last_error: str | None = None
     for position, token in enumerate(indexing_tokens):
-        questions = failures = 0
+        polls = failures = 0
         while True:
             failure: BatchError | None = None
             try:
@@ -193,13 +219,13 @@ def await_indexing(
             else:
                 if audience.is_indexed:
                     break
-                questions += 1
-                failures, last_error, pause = 0, None, polling.spacing(questions)
+                polls += 1
+                failures, last_error, pause = 0, None, polling.spacing(polls)
             left = polling.deadline - polling.now()
             if left <= 0:
                 return IndexingOutcome(audience, tuple(indexing_tokens[position:]), tuple(replaced), last_error)
             pause = max(_SHORTEST_PAUSE, polling.spacing(failures) if pause is None else pause)
-            yield Sleep(min(left, pause), retries=failure)
+            yield Sleep(min(left, pause), everyone=stops_everyone(failure), retries=failure)
         if audience.indexing_state is IndexingState.REPLACED:
             replaced.append(token)
     return IndexingOutcome(audience, (), tuple(replaced))
@@ -207,15 +233,17 @@ def await_indexing(
 
 def confirmed(outcome: IndexingOutcome, audience_name: str, seconds: float) -> CustomAudience | None:
     """
-    Return the last view of a wait in which every write was confirmed; None if there was nothing to wait for.
+    Return the last view of a wait that confirmed every write; None if there was nothing to wait for.
 
     :raises IndexingTimeoutError: if *outcome* has writes that were not confirmed within *seconds*.
     """
     if not outcome.pending:
         return outcome.audience
-    state = outcome.last_error or (f"last state {outcome.audience.reported_state}" if outcome.audience else "not asked")
+    state = outcome.last_error or (
+        f"last state {outcome.audience.reported_state}" if outcome.audience else "not polled"
+    )
     raise IndexingTimeoutError(
-        f"{audience_name}: not confirmed after {seconds:,.0f} s: {tokens.named(outcome.pending)}; {state}",
+        f"{audience_name}: not confirmed after {seconds:,.0f} s: {tokens.describe_tokens(outcome.pending)}; {state}",
         audience_name=audience_name,
         indexing_token=outcome.pending[0],
         indexing_tokens=outcome.pending,
@@ -228,7 +256,7 @@ def replaced_warning(replaced: Sequence[str], own_replace: str | None = None) ->
 
     Such a write is finished. Batch does not document whether it was ever applied.
 
-    :param own_replace: the token of a replace of the same run, which may show that state itself: no page rules it out.
+    :param own_replace: the token of a replace of the same run, which may have that state itself: no page rules it out.
     """
     others = [token for token in replaced if token != own_replace]
     return f"a later replace of the audience took over from {len(others)} of the writes waited for" if others else ""

@@ -1,59 +1,61 @@
-"""Answers about audiences -> values. Only what a caller cannot do without must be there."""
+"""Answers about audiences -> values. Only the fields that a caller cannot do without are required."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, TypeGuard
+from typing import Any, Final
 
 from airflow_provider_batch.exceptions import BatchProtocolError
 from airflow_provider_batch.protocol.answers import first, json_object, moment, one_line, typed
 from airflow_provider_batch.protocol.audiences.audience import AudiencePage, CustomAudience, IndexingState
+from airflow_provider_batch.protocol.audiences.tokens import is_token
 from airflow_provider_batch.protocol.dialect import Dialect
 from airflow_provider_batch.protocol.wire import Request, Response
 
 _STATES: Final = {
     "IN_PROGRESS": IndexingState.IN_PROGRESS,
-    # .../cep/audiences/update has IN_PROCESS, .../view has IN_PROGRESS: both are accepted.
+    # The page .../cep/audiences/update has IN_PROCESS, .../view has IN_PROGRESS.
     "IN_PROCESS": IndexingState.IN_PROGRESS,
     "APPLIED": IndexingState.APPLIED,
-    # Only the newer platform documents it; accepted from both.
+    # Only CEP's pages have it; it is accepted from MEP as well.
     "REPLACED": IndexingState.REPLACED,
 }
 
-#: The newer platform's answers have other names for types; an undocumented one is passed on as it is.
+#: CEP's answers name a type in another way than its requests; unknown names are passed on unchanged.
 _TYPES: Final = {"CUSTOM_ID": "custom_ids"}
+
+#: More than there are people; a larger number could not be a float.
+_MOST_IDS: Final = 2**63
 
 
 def indexing_token(response: Response, request: Request) -> str:
-    """Return the indexing token, which the answer to an accepted write must have."""
+    """Return the indexing token, which the answer to an accepted push must have."""
     token = json_object(response, request).get("indexing_token")
-    if not _is_token(token):
+    if not is_token(token):
         raise BatchProtocolError(f"{request.route}: answered {response.status} without an indexing_token")
     return token
 
 
 def optional_indexing_token(response: Response, request: Request) -> str | None:
     """
-    Return the indexing token if there is one: pages do not agree whether creating and deleting have one.
+    Return the indexing token if there is one: Batch's pages disagree on whether a create or delete returns one.
 
-    :raises BatchProtocolError: for anything but JSON, such as the page of a proxy: the call may not have reached Batch.
+    :raises BatchProtocolError: for anything but JSON, such as a proxy's page: the call may not have reached Batch.
     """
-    if not response.body.strip():  # an empty body is documented as well
+    if not response.body.strip():  # which some pages document
         return None
     token = json_object(response, request).get("indexing_token")
-    return token if _is_token(token) else None
-
-
-def _is_token(token: object) -> TypeGuard[str]:
-    return isinstance(token, str) and bool(token.strip()) and token.isprintable()
+    return token if is_token(token) else None
 
 
 def custom_audience(response: Response, request: Request) -> CustomAudience:
-    """Return the audience of a view; only the state is required."""
+    """Return the audience of a view, which must have a state, and no other name."""
     view = json_object(response, request)
     if not isinstance(view.get("indexing_state"), str):
         raise BatchProtocolError(f"{request.route}: answered {response.status} without an indexing_state")
-    return _audience(view, request.audience_name)
+    if (audience := _audience(view, request.audience_name)).name != request.audience_name:
+        raise BatchProtocolError(f"{request.route}: answered {response.status} with another audience")
+    return audience
 
 
 def audience_page(dialect: Dialect, response: Response, request: Request) -> AudiencePage:
@@ -67,28 +69,29 @@ def audience_page(dialect: Dialect, response: Response, request: Request) -> Aud
 
 
 def _cursor(page: Mapping[str, Any], request: Request) -> str | None:
-    """Return the text that the next page is asked for with; None after the last one."""
+    """Return the cursor of the next page; None after the last one."""
     if page.get("has_more") is not True:
         return None
     start = page.get("next_from")
     if not isinstance(start, str | int) or ("from", str(start)) in request.query:
-        raise BatchProtocolError(f"{request.route}: there are more audiences, but not the next_from to ask for them")
+        raise BatchProtocolError(f"{request.route}: answered has_more, but without a next_from for the next page")
     return str(start)
 
 
 def _offset(items: int, request: Request) -> int | None:
-    """Return the number that the next page starts at; a page that is not full is the last one (inferred)."""
+    """Return the offset of the next page; a page that is not full is the last one (inferred)."""
     query = dict(request.query)
     return int(query["from"]) + items if items and items >= int(query["limit"]) else None
 
 
 def _audience(view: Mapping[str, Any], audience_name: str) -> CustomAudience:
     state, kind = typed(view.get("indexing_state"), str), typed(view.get("type"), str)
+    nb_ids = typed(view.get("nb_ids"), int)
     return CustomAudience(
         name=typed(view.get("name"), str) or audience_name,
         type=kind and _TYPES.get(kind, kind),
         description=typed(first(view, "description", "display_name"), str),
-        nb_ids=typed(view.get("nb_ids"), int),
+        nb_ids=nb_ids if nb_ids is None or nb_ids <= _MOST_IDS else None,
         created=moment(view.get("created")),
         updated=moment(view.get("updated")),
         indexing_state=None if state is None else _STATES.get(state, IndexingState.UNKNOWN),

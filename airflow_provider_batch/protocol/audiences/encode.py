@@ -1,4 +1,4 @@
-"""Values -> requests about audiences. Ids end here: whatever comes after holds counts, positions and tokens."""
+"""Values -> requests about audiences. Ids end here: what comes after holds counts, positions and tokens."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ _ESCAPED: Final = bytes(range(0x20)) + b'"\\'
 def create_custom_audience(
     dialect: Dialect, audience_name: str, audience_type: str, description: str | None = None
 ) -> Request:
-    """Ask for a new audience without members."""
+    """Return the request to create an audience without members."""
     fields = {"type": audience_type} | ({} if description is None else {dialect.description: description})
     return _write(dialect.create, audience_name, fields)
 
 
 def update_custom_audience(dialect: Dialect, audience_name: str, audience_type: str, chunk: Chunk) -> Request:
-    """Ask to add and to remove the members of *chunk*."""
+    """Return the request to add and remove the members of *chunk*."""
     parts = (_elements(chunk.add_ids, "add", chunk.annotated), _elements(chunk.remove_ids, "remove", chunk.annotated))
     return _write_members(dialect, dialect.update, audience_name, audience_type, chunk, b",".join(filter(None, parts)))
 
 
 def replace_custom_audience(dialect: Dialect, audience_name: str, audience_type: str, chunk: Chunk) -> Request:
-    """Ask to put the members of *chunk*, which are to be added, in the place of all that are there."""
+    """Return the request to replace all members by those that *chunk* adds."""
     elements = _elements(chunk.add_ids, None, chunk.annotated)
     return _write_members(dialect, dialect.replace, audience_name, audience_type, chunk, elements)
 
 
 def delete_custom_audience(dialect: Dialect, audience_name: str) -> Request:
-    """Ask to delete the whole audience."""
+    """Return the request to delete the audience."""
     return _write(dialect.delete, audience_name, {})
 
 
 def view_custom_audience(dialect: Dialect, audience_name: str, indexing_token: str | None = None) -> Request:
-    """Ask for the audience and the state of the write behind the token; without one, of the last write."""
-    # One old example passes a token alone; the page says that the name is required, so both are always sent.
+    """Return the request for the audience and the state of the token's write; without a token, of the last write."""
+    # CEP requires the name, though one old example of its page passes the token alone.
     named = () if dialect.view.names_audience else (("name", audience_name),)
     query = named if indexing_token is None else (*named, ("indexing_token", indexing_token))
     return _request(dialect.view, audience_name, query=query)
@@ -57,7 +57,7 @@ def view_custom_audience(dialect: Dialect, audience_name: str, indexing_token: s
 def list_custom_audiences(
     dialect: Dialect, start: int | str | None = None, *, limit: int = limits.MAX_AUDIENCES_PER_PAGE
 ) -> Request:
-    """Ask for *limit* audiences from *start* on, which the page before gave; None for the first ones."""
+    """Return the request for *limit* audiences from *start* on, as the page before has it; None for the first page."""
     first = () if dialect.cursor else (("from", "0"),)
     query = first if start is None else (("from", str(start)),)
     return Request(dialect.list.method, dialect.list.path, query=(*query, ("limit", str(limit))))
@@ -67,7 +67,7 @@ def check_write(
     dialect: Dialect, audience_name: object, audience_type: object, chunk_size: object = limits.MAX_IDS_PER_CALL
 ) -> None:
     """
-    Check the arguments that every write of members has.
+    Check the arguments that every push has.
 
     :raises InvalidArgumentError: if one of them breaks a rule.
     """
@@ -82,35 +82,37 @@ def check_audience_name(audience_name: object) -> str:
 
     :raises InvalidArgumentError: if it is not: https://doc.batch.com/api/custom-audience/1.0/create
     """
+    if audience_name == "None":
+        raise InvalidArgumentError("audience_name: 'None' is what a template without a value renders to. Correct it.")
     if not isinstance(audience_name, str) or not limits.AUDIENCE_NAME.fullmatch(audience_name):
         shown = repr(audience_name[:80]) if isinstance(audience_name, str) else type(audience_name).__name__
         raise InvalidArgumentError(
-            f"audience_name: {shown} is not a valid audience name; use {limits.AUDIENCE_NAME_RULE}"
+            f"audience_name: {shown} is not a valid audience name. Use {limits.AUDIENCE_NAME_RULE}."
         )
     return audience_name
 
 
 def check_audience_type(dialect: Dialect, audience_type: object) -> str:
     """
-    Return *audience_type* if this version of the API knows it.
+    Return *audience_type* if this version of the API has it.
 
     :raises InvalidArgumentError: if it does not.
     """
     if not isinstance(audience_type, str) or audience_type not in dialect.audience_types:
         known = " or ".join(dialect.audience_types)
         raise InvalidArgumentError(
-            f"audience_type: {audience_type!r:.80} is unknown to API {dialect.version}; use {known}"
+            f"audience_type: {audience_type!r:.80} is unknown to API {dialect.version}. Use {known}."
         )
     return audience_type
 
 
 def check_chunk_size(dialect: Dialect, chunk_size: object) -> int:
     """
-    Return *chunk_size* if one call can hold so many ids.
+    Return *chunk_size* if one call can hold that many ids.
 
     :raises InvalidArgumentError: if it cannot.
     """
-    return check_count("chunk_size", chunk_size, dialect.max_ids_per_call, "ids, which one call can hold")
+    return check_count("chunk_size", chunk_size, dialect.max_ids_per_call)
 
 
 def _write(endpoint: Endpoint, audience_name: str, fields: Mapping[str, str]) -> Request:
@@ -143,24 +145,24 @@ def _request(
 
 
 def _elements(ids: Sequence[str], action: str | None, annotated: bool) -> bytes:
-    """Write *ids* as JSON objects: joined as they are where no character needs escaping, one by one otherwise."""
+    """Encode *ids* as JSON objects: joined in one go if no character needs escaping, which is far faster."""
     if not ids:
         return b""
     opening = f'{{"action":"{action}","id":' if action else '{"id":'
     if annotated:
-        return ",".join([f"{opening}{encode_basestring(id_)}{_beside(id_)}}}" for id_ in ids]).encode()
+        return ",".join([f"{opening}{encode_basestring(id_)}{_extras(id_)}}}" for id_ in ids]).encode()
     raw = "".join(ids).encode()
     if len(raw.translate(None, _ESCAPED)) == len(raw):
         return b'%b"%b"}' % (opening.encode(), f'"}},{opening}"'.join(ids).encode())
     return b"%b%b}" % (opening.encode(), f"}},{opening}".join(map(encode_basestring, ids)).encode())
 
 
-def _beside(id_: str) -> str:
+def _extras(id_: str) -> str:
     return f",{id_.extras}" if isinstance(id_, AnnotatedId) else ""
 
 
 def _private_texts(chunk: Chunk) -> Iterator[str]:
-    """Yield all that is private about the members: their ids, and the values of their attributes and tags."""
+    """Yield the private texts of the members: their ids, and the values of their attributes and tags."""
     for id_ in chain(chunk.add_ids, chunk.remove_ids):
         yield id_
         if isinstance(id_, AnnotatedId):

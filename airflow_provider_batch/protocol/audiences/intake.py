@@ -1,43 +1,48 @@
 """
 One whole argument (``add_ids``, ``remove_ids`` or ``ids``) -> blocks of checked ids.
 
-How early a bad value is found, and how much memory that takes, depends on what is given. A collection is in memory
-already: it is checked, and freed of repetitions, before the first call. What can be read twice (a file) is read once
-only to be checked. What can be read only once (a generator, a query) is checked as it flows and never held.
+How early an invalid value is found, and at what cost in memory, depends on the kind of argument. A collection is in
+memory already: it is checked and deduplicated before the first call. What can be read twice (a file) is read once just
+to be checked. What can be read only once (a generator, a query) is checked as it flows and never held; its first block
+is read before the first call.
 """
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Final, TypeVar
 
-from airflow_provider_batch.exceptions import InvalidArgumentError
+from airflow_provider_batch.exceptions import InvalidArgumentError, counted
 from airflow_provider_batch.protocol.arguments import OnInvalidId, check_choice, list_in_text
 from airflow_provider_batch.protocol.audiences.block import Block
-from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS, AnnotatedId, are_ids, normalize
+from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS, AnnotatedId, are_ids, doubt, normalize
 from airflow_provider_batch.protocol.dialect import MemberRules
 from airflow_provider_batch.protocol.rows import NAMED_REJECTIONS, OnRejection, Place, Rejection, Rows
 
 T = TypeVar("T")
 
-#: Kinds of values that can be iterated, but not into ids.
+#: Types that can be iterated, but not into ids.
 _NOT_IDS: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
-    (Mapping, "a dict is not a list of ids; pass one of its values, or list(ids) of its keys"),
-    ((bytes, bytearray, memoryview), "bytes are not a list of ids; decode and split them first"),
+    (Mapping, "a dict is not a list of ids. Pass one of its values, or list(…) of its keys."),
+    ((bytes, bytearray, memoryview), "bytes are not a list of ids. Decode and split them first."),
 )
+_SKIP: Final = "Or pass on_invalid_id='skip'."
 
 
 class Intake:
     """
-    The values of one argument on their way in. It counts what it leaves out while its blocks are read.
+    The values of one argument. While its blocks are read, it counts the values that it leaves out.
 
-    :param value: an iterable of raw values, a source (which has ``blocks``), the text of a list, or None.
+    :param value: an iterable of raw values, a source (which has ``blocks``), a list as text, or None.
     :param audience_name: for errors about single values.
-    :param rules: what the version of the API allows for a member.
-    :param block_size: values in one block at most.
+    :param rules: what the version of the API accepts for a member.
+    :param block_size: the most values in one block.
     :param on_rejection: called with each value that is skipped.
+    :param checkpoint: called for each block of values; what it raises ends the reading.
+    :param on_doubt: called once for each kind of valid ids that may be mistakes, with their number and first place.
     """
 
     def __init__(
@@ -50,6 +55,8 @@ class Intake:
         block_size: int,
         on_invalid_id: OnInvalidId = "fail",
         on_rejection: OnRejection | None = None,
+        checkpoint: Callable[[], None] | None = None,
+        on_doubt: Callable[[str], object] | None = None,
     ) -> None:
         self.argument = argument
         self._audience_name = audience_name
@@ -61,18 +68,23 @@ class Intake:
         check_choice("on_invalid_id", on_invalid_id)
         self._skip = on_invalid_id == "skip"
         self._on_rejection = on_rejection
+        self._checkpoint = checkpoint
+        self._on_doubt = on_doubt
+        self._doubts: Counter[str] = Counter()
+        self._first_doubts: dict[str, str] = {}
         self._values = _iterable(value, argument)
+        self._begun: Iterator[Block] | None = None
         self._ids: Block | None = None
         self._checked: int | None = None
 
     @property
     def rereadable(self) -> bool:
-        """Whether the same values can be read a second time; a source declares it."""
+        """Whether the same values can be read again; a source declares it."""
         return self.is_held or getattr(self._values, "rereadable", not isinstance(self._values, Iterator))
 
     @property
     def restartable(self) -> bool:
-        """Whether it can be read again from the start, even if the values may then differ, as those of a query."""
+        """Whether it can be read again from the start, even if other values may come, as from a query."""
         return self.rereadable or getattr(self._values, "restartable", False)
 
     @property
@@ -82,12 +94,12 @@ class Intake:
 
     @property
     def total(self) -> int | None:
-        """How many ids there are, where that is known before the last one is read."""
+        """How many ids there are, if that is known before the last one is read."""
         return self._checked if self._ids is None else len(self._ids)
 
     def check(self) -> None:
         """
-        Read all values once, where that does not use them up.
+        Read all values once, if that does not use them up.
 
         :raises InvalidMemberError: for the first invalid value, unless such values are skipped.
         """
@@ -98,30 +110,38 @@ class Intake:
         elif self.rereadable and not self._skip:
             self._checked = sum(map(len, self._normalized()))
 
+    def begin(self) -> None:
+        """
+        Read the first ids of what :meth:`check` did not read; :meth:`blocks` then starts with these.
+
+        :raises InvalidMemberError: as :meth:`check`.
+        """
+        if self.total is None:
+            blocks = self._normalized()
+            first = next(filter(None, blocks), None)
+            self._begun = chain(filter(None, [first]), blocks)
+            if first is None:
+                self._checked = 0
+
     def hold(self) -> None:
         """
         Read all values and keep each id once, so that their number is known.
 
         :raises InvalidMemberError: as :meth:`check`.
         """
-        if not self.is_held:
-            self.rejected = 0
-            self.rejections.clear()
-            self._ids = self._unique()
-
-    def _unique(self) -> Block:
-        blocks = list(self._normalized())
-        given = [id_ for block in blocks for id_ in block]
-        positions = [position for block in blocks for position in block.positions]
-        # Read backwards, so that the first of several places is kept.
-        places = dict(zip(reversed(given), reversed(positions), strict=True))
-        self.duplicates = len(given) - len(places)
-        unique = dict.fromkeys(given)
-        annotated = any(block.annotated for block in blocks)
-        return Block(unique, self.argument, [places[id_] for id_ in unique], annotated=annotated)
+        if self.is_held:
+            return
+        places: dict[str, int] = {}
+        given, annotated = 0, False
+        for block in self._read_blocks():
+            deque(map(places.setdefault, block, block.positions), maxlen=0)  # the first of several places wins
+            given += len(block)
+            annotated |= block.annotated
+        self.duplicates = given - len(places)
+        self._ids = Block(places, self.argument, list(places.values()), annotated=annotated)
 
     def blocks(self) -> Iterator[Block]:
-        """Yield the ids in order, no block empty; a collection's ids once each, a stream's as they come."""
+        """Yield the ids in order, without empty blocks; a collection's once each, a stream's as they come."""
         if self._ids is not None:
             for start in range(0, len(self._ids), self._block_size):
                 part = slice(start, start + self._block_size)
@@ -129,31 +149,44 @@ class Intake:
                 yield Block(self._ids[part], self.argument, positions, annotated=self._ids.annotated)
             return
         seen = 0
-        self.rejected = 0
-        self.rejections.clear()
-        for block in self._normalized():
+        for block in self._read_blocks():
             seen += len(block)
             if block:
                 yield block
         if self._checked not in (None, seen):
             raise InvalidArgumentError(
-                f"{self.argument}: yielded {self._checked:,} ids when it was checked but {seen:,} when it was sent; "
-                "pass a list, or an iterable that yields the same values every time"
+                f"{self.argument}: yielded {counted(self._checked or 0, 'id')} when it was checked but {seen:,} when "
+                "it was sent. Pass a list, or an iterable that yields the same values every time."
             )
 
+    def _read_blocks(self) -> Iterator[Block]:
+        """Return all blocks, those that were read already among them."""
+        begun, self._begun = self._begun, None
+        return self._normalized() if begun is None else begun
+
     def _normalized(self) -> Iterator[Block]:
+        self.rejected = 0
+        self.rejections.clear()
+        self._doubts.clear()
         start = 0
         for values, place in self._read():
             if are_ids(values, self._rules.max_id_length):
                 yield Block(values, self.argument, range(start, start + len(values)), place)
             else:
-                looked_at = dict(self._look(values, start, place))
-                annotated = AnnotatedId in set(map(type, looked_at.values()))
-                yield Block(looked_at.values(), self.argument, list(looked_at), place, annotated=annotated)
+                ids = dict(self._check_each(values, start, place))
+                annotated = AnnotatedId in set(map(type, ids.values()))
+                yield Block(ids.values(), self.argument, list(ids), place, annotated=annotated)
             start += len(values)
+        self._report_doubts()
 
     def _read(self) -> Iterator[tuple[list[object], Place | None]]:
-        """Yield the values block by block, and what a source calls their positions."""
+        """Yield the values block by block, and the function that names their positions."""
+        for part in self._parts():
+            if self._checkpoint is not None:
+                self._checkpoint()
+            yield part
+
+    def _parts(self) -> Iterator[tuple[list[object], Place | None]]:
         blocks: Callable[[int], Iterator[Rows]] | None = getattr(self._values, "blocks", None)
         if blocks is None:
             for values in in_blocks(self._values, self._block_size):
@@ -164,36 +197,55 @@ class Intake:
             yield rows.values, partial(_placed, rows.place, start)
             start += len(rows.values)
 
-    def values(self) -> Iterator[tuple[int, object, Callable[[str], None]]]:
-        """Yield every raw value with its position, and a function that rejects it for a reason."""
+    def values(self) -> Iterator[tuple[int, object, Place | None]]:
+        """Yield each raw value with its position, and the function that names it."""
         start = 0
         for values, place in self._read():
             for position, value in enumerate(values, start):
-                yield position, value, partial(self._reject, position, value, place)
+                yield position, value, place
             start += len(values)
+        self._report_doubts()
 
     def holding(self, ids: Block) -> Intake:
-        """Return this intake with *ids*, each there once, in place of its values."""
+        """Return this intake with the unique *ids* in place of its values."""
         self._ids = ids
         return self
 
-    def _look(self, values: list[object], start: int, place: Place | None) -> Iterator[tuple[int, str]]:
+    def _check_each(self, values: list[object], start: int, place: Place | None) -> Iterator[tuple[int, str]]:
         removes = self.argument == REMOVE_IDS
         for position, value in enumerate(values, start):
             try:
-                yield position, normalize(value, self._rules, removes=removes)
+                id_ = normalize(value, self._rules, removes=removes)
             except ValueError as error:
-                self._reject(position, value, place, str(error))
+                self.reject(position, value, place, str(error))
+            else:
+                self.note_doubt(id_, position, place)
+                yield position, id_
 
-    def _reject(self, position: int, value: object, place: Place | None, reason: str) -> None:
+    def reject(self, position: int, value: object, place: Place | None, reason: str) -> None:
+        """Skip and count an invalid value, or raise its error."""
         rejection = Rejection(self.argument, position, reason, place(position) if place else "")
         if not self._skip:
-            raise rejection.error(self._audience_name)
+            raise rejection.error(self._audience_name, _SKIP)
         self.rejected += 1
         if len(self.rejections) < NAMED_REJECTIONS:
             self.rejections.append(rejection)
         if self._on_rejection is not None:
             self._on_rejection(rejection, value)
+
+    def note_doubt(self, id_: str, position: int, place: Place | None) -> None:
+        """Count a valid id if it may be a mistake."""
+        if kind := doubt(id_):
+            if not self._doubts[kind]:
+                where = Rejection(self.argument, position, kind, place(position) if place else "").where
+                self._first_doubts[kind] = where
+            self._doubts[kind] += 1
+
+    def _report_doubts(self) -> None:
+        if (on_doubt := self._on_doubt) is not None:
+            self._on_doubt = None
+            for kind, count in self._doubts.items():
+                on_doubt(f"{self._audience_name}: {kind}: {count:,}, the first at {self._first_doubts[kind]}")
 
 
 def _placed(place: Place, start: int, position: int) -> str:
@@ -210,7 +262,7 @@ def in_blocks(values: Iterable[T], size: int) -> Iterator[list[T]]:
 def _iterable(value: object, argument: str) -> Iterable[object]:
     if value is None:
         return ()
-    if isinstance(value, Iterable) and hasattr(value, "blocks"):  # one of our sources, which has checked its arguments
+    if isinstance(value, Iterable) and hasattr(value, "blocks"):  # a source, which has checked its arguments
         return value
     if isinstance(value, str):
         return list_in_text(value, argument)
@@ -219,11 +271,13 @@ def _iterable(value: object, argument: str) -> Iterable[object]:
             raise InvalidArgumentError(f"{argument}: {reason}")
     if hasattr(value, "readline"):
         raise InvalidArgumentError(
-            f"{argument}: the lines of a file end in a line break; pass (line.rstrip('\\n') for line in file)"
+            f"{argument}: the lines of an open file end in line breaks. Pass (line.rstrip('\\n') for line in file)."
         )
-    # A data frame: iterating it yields the names of its columns. (A database result has a method `columns`.)
+    # A data frame, which would yield the names of its columns. (A database result has a method `columns`.)
     if not callable(getattr(value, "columns", callable)):
-        raise InvalidArgumentError(f"{argument}: a table is not a list of ids; pass its id column, e.g. frame['id']")
+        raise InvalidArgumentError(
+            f"{argument}: a table is not a list of ids. Pass its id column, such as frame['id']."
+        )
     if not isinstance(value, Iterable):
-        raise InvalidArgumentError(f"{argument}: {type(value).__name__} is not a list of ids; pass a list of str")
+        raise InvalidArgumentError(f"{argument}: {type(value).__name__} is not a list of ids. Pass a list of str.")
     return value

@@ -1,16 +1,18 @@
 """
-Members: what a DAG author may pass for one, and the checked id that is made of it.
+Members: the values that a DAG author can pass, and the checked id in each.
 
-A raw value becomes one id, or a ValueError with the reason. Ids are never trimmed or folded: Batch's are case- and
-whitespace-sensitive (https://doc.batch.com/ios/custom-data/customid/).
+A raw value becomes one id, or a ValueError with the reason and the remedy. Ids are never folded, and trimmed on request
+only: Batch's are case- and whitespace-sensitive (https://doc.batch.com/ios/custom-data/customid/).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Final, Literal, TypeGuard
 from uuid import UUID
 
@@ -19,37 +21,57 @@ from airflow_provider_batch.protocol.dialect import MemberRules
 from airflow_provider_batch.protocol.rows import BadRow
 
 #: Why a change with any other action is rejected.
-NO_ACTION: Final = "the action is neither 'add' nor 'remove'"
+NO_ACTION: Final = "the action is neither 'add' nor 'remove'. Correct the row, or the action_column."
 
 #: The argument whose ids are removed from the audience; those of every other argument are added.
 REMOVE_IDS: Final = "remove_ids"
 
 _REMEDIES: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
-    (type(None), "None is not a valid id; drop rows without an id, e.g. WHERE id IS NOT NULL"),
-    (bool, "a bool is not a valid id; pass the id itself"),
-    (float, "a float is not a valid id (1e6 and 1000000.0 are different texts); convert it to int or str first"),
-    (Decimal, "a Decimal is not a valid id (7 and 7.00 are different texts); convert it to int or str first"),
-    ((bytes, bytearray, memoryview), "bytes are not a valid id; decode them to str first"),
-    (Mapping, "a dict without the field id is not a member; pass the value of its id field"),
+    (bool, "a bool is not a valid id. Pass the id itself."),
+    # A column of integers with a NULL among them is one of floats in pandas.
+    (
+        Real,
+        "a float is not a valid id, as 1e6 and 1000000.0 are different texts. Drop missing values and convert the rest "
+        "to int (pandas: s.dropna().astype('int64')).",
+    ),
+    (Decimal, "a Decimal is not a valid id, as 7 and 7.00 are different texts. Convert it to int."),
+    ((bytes, bytearray, memoryview), "bytes are not a valid id. Decode them to str."),
+    (Mapping, "the dict has no field id. Name that field, or pass the id alone."),
 )
 
 _TEXTS: Final = (str, bytes, bytearray, memoryview)
 _MEMBER_FIELDS: Final = {"id", "attributes", "tags"}
 
-#: More than any id has, and fewer than Python refuses to print.
+#: The NULLs of Python, pandas and numpy, by the names of their types: neither need be installed. NaN has no type.
+_NULLS: Final = {"NoneType": "None", "NAType": "NA", "NaTType": "NaT", "MaskedConstant": "masked"}
+
+#: Never part of an id: control characters (category Cc), line separators, byte order marks, and lone surrogates.
+_FOREIGN: Final = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
+_ASCII_CONTROLS: Final = (*map(chr, range(0x20)), "\x7f")
+_NAMES: Final = {"\0": "NUL", "\a": "BEL", "\t": "a tab", "\n": "a line break", "\r": "a carriage return", "\x1a": "^Z"}
+_KINDS: Final = {"\u2028": "a line separator", "\u2029": "a paragraph separator", "\ufeff": "a byte order mark"}
+
+#: Texts that other programs write for a value that is missing, or that could not be computed.
+_NO_VALUES: Final = frozenset(
+    ("nan", "NaN", "NAN", "NaT", "<NA>", "NA", "N/A", "#N/A", "None", "NULL", "null", "Null", "(null)", "\\N", "nil")
+) | {"undefined", "#REF!", "#NAME?", "#NUM!", "#NULL!", "#VALUE!", "#DIV/0!"}
+_LONGEST_NO_VALUE: Final = max(map(len, _NO_VALUES))
+#: A number that a spreadsheet or a float has rounded; and a part of it that can be searched for in linear time.
+_ROUNDED: Final = re.compile(r"-?\d[\d.,]*[eE]\+\d+")
+_EXPONENT: Final = re.compile(r"[\d.,][eE]\+\d")
+
+#: More than any id has, and fewer than Python's limit for printing an int.
 _MOST_DIGITS: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
     """
-    An id, and what Batch should know about it in one audience.
-
-    Without attributes and tags a Member is the same as its id alone.
+    An id with attributes and tags in one audience. Without them, it is the same as the id alone.
 
     :param attributes: names and values (str, int, float, Decimal, datetime, date, and lists of them where arrays are
-        allowed), for the versions of the API that take them.
-    :param tags: likewise.
+        allowed), for the versions of the API that accept them.
+    :param tags: for the versions of the API that accept them.
     """
 
     id: object = field(repr=False)
@@ -67,9 +89,7 @@ class Change:
 
 class AnnotatedId(str):
     """
-    A checked id, and what is sent beside it.
-
-    It equals its id alone: an id is in an audience once, whatever is known about it.
+    A checked id with its attributes and tags. It equals the id alone, as an audience has each id once.
 
     :param extras: the JSON of its attributes and tags, without the braces around it.
     """
@@ -82,6 +102,9 @@ class AnnotatedId(str):
         self.extras = extras
         return self
 
+    def __repr__(self) -> str:
+        return "AnnotatedId()"
+
 
 def normalize(value: object, rules: MemberRules, *, removes: bool = False) -> str:
     """
@@ -90,51 +113,75 @@ def normalize(value: object, rules: MemberRules, *, removes: bool = False) -> st
     A :class:`Member`, or a dict with its fields, becomes an annotated id if it has attributes or tags.
 
     :param removes: whether the id is to be removed from the audience.
-    :raises ValueError: for everything else, with reason and remedy, but without the value.
+    :raises ValueError: for everything else, with the reason and the remedy, but without the value.
     """
     if isinstance(value, BadRow):
         raise ValueError(value.reason)
     if isinstance(value, Sequence) and not isinstance(value, _TEXTS):
         if len(value) != 1:
-            raise ValueError(f"a row of {len(value)} columns is not a valid id; select the id column alone")
+            raise ValueError(_row_fault(value))
         value = value[0]
     if isinstance(value, Mapping) and "id" in value:
         if not value.keys() <= _MEMBER_FIELDS:
-            raise ValueError("a member has only the fields id, attributes and tags; move other fields into attributes")
+            raise ValueError("a member has only the fields id, attributes and tags. Move other fields into attributes.")
         raw_id, attributes, tags = value["id"], value.get("attributes"), value.get("tags")
     elif isinstance(value, Member):
         raw_id, attributes, tags = value.id, value.attributes, value.tags
     else:
-        return _id(value, rules.max_id_length)
-    id_ = _id(raw_id, rules.max_id_length)
-    beside = extras(attributes, tags, rules)
-    if beside and removes:
-        # Documented for 2.x; the page of 1.1 is silent, and they would have no use.
-        raise ValueError("attributes and tags go with an id to add only; remove by the id alone")
-    return AnnotatedId(id_, beside) if beside else id_
+        return _id(value, rules)
+    id_ = _id(raw_id, rules)
+    annotation = extras(attributes, tags, rules)
+    if annotation and removes:
+        # Documented for 2.x only; in 1.1 they would be useless.
+        raise ValueError("an id to remove cannot have attributes or tags. Pass the id alone.")
+    return AnnotatedId(id_, annotation) if annotation else id_
 
 
 def are_ids(values: list[object], max_length: int) -> TypeGuard[list[str]]:
     """
-    Return whether :func:`normalize` would return every one of *values* as it is.
+    Return whether :func:`normalize` would certainly return every one of *values* unchanged, none of them doubtful.
 
-    A few passes at the speed of C over the whole block, where a look at each value would take ten times as long.
-    False only means that each value must be looked at: it may still be valid.
+    A few passes at the speed of C over the whole block; a check of each value would take ten times as long. After
+    False, each value must be checked: all may still be valid.
     """
     try:
-        text = "".join(values)  # type: ignore[arg-type]  # a TypeError is an answer, too
-        text.encode()  # a lone surrogate cannot be sent as UTF-8
-    except (TypeError, UnicodeEncodeError):
+        text = "".join(values)  # type: ignore[arg-type]  # a TypeError is a result, too
+    except TypeError:
         return False
-    if not all(values) or max(map(len, values), default=0) > max_length:  # type: ignore[arg-type]  # all are str by now
+    texts: list[str] = values  # type: ignore[assignment]  # all are str by now
+    lengths = set(map(len, texts)) or {1}
+    if not 0 < min(lengths) <= max(lengths) <= max_length:
         return False
-    # An id of nothing but whitespace needs whitespace somewhere; most blocks have none at all.
-    return text.split(None, 1) == [text] or all(map(str.strip, values))  # type: ignore[arg-type]  # all are str
+    # Printable text has no foreign character, and no whitespace but blanks. In ASCII, 33 searches for one character
+    # each take a fifth of the time of isprintable.
+    printable = not any(map(text.__contains__, _ASCII_CONTROLS)) if text.isascii() else text.isprintable()
+    if not printable and _FOREIGN.search(text):
+        return False
+    if (" " in text or not printable) and list(map(str.strip, texts)) != texts:
+        return False
+    has = text.__contains__
+    # Each of them has one of these letters, which are found faster than the words.
+    if min(lengths) <= _LONGEST_NO_VALUE and any(map(has, "Nn#")) and not _NO_VALUES.isdisjoint(texts):
+        return False
+    return not (has("+") and any(map(has, "eE")) and _EXPONENT.search(text))
 
 
-def _id(value: object, max_length: int) -> str:
-    id_ = value if isinstance(value, str) else _text(value, max_length)
-    if reason := _unfit(id_, max_length):
+def doubt(id_: str) -> str | None:
+    """Return which kind of likely mistakes a valid id belongs to; None if it belongs to none."""
+    if id_ in _NO_VALUES:
+        return "ids that look like missing values, such as nan or NULL (sent as they are)"
+    if _ROUNDED.fullmatch(id_):
+        return "ids that look like rounded numbers, such as 1.2E+15 (sent as they are)"
+    if id_ != id_.strip():
+        return "ids with blanks around them (sent as they are; trim_ids=True removes the blanks)"
+    return None
+
+
+def _id(value: object, rules: MemberRules) -> str:
+    id_ = value if isinstance(value, str) else _text(value, rules.max_id_length)
+    if rules.trims:
+        id_ = id_.strip()
+    if reason := _fault(id_, rules.max_id_length):
         raise ValueError(reason)
     return id_
 
@@ -147,27 +194,54 @@ def _text(value: object, max_length: int) -> str:
     number = int(value)
     most = min(max_length, _MOST_DIGITS)
     if number.bit_length() > 4 * most:
-        raise ValueError(f"an integer of more than {most} digits is not a valid id; hash it")
+        raise ValueError(f"an integer of more than {most} digits is not a valid id. Hash it.")
     return str(number)
 
 
-def _unfit(value: str, max_length: int) -> str | None:
+def _fault(value: str, max_length: int) -> str | None:
     if not value.strip():
-        return "empty or blank text is not a valid id; drop such rows"
+        return f"the id is {'blank' if value else 'empty'}. Drop the row."
+    if foreign := _FOREIGN.search(value):
+        return _foreign_fault(value, foreign[0])
     if len(value) > max_length:
-        return f"{len(value):,} characters exceed the {max_length} that Batch allows; shorten or hash the id"
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return "a lone surrogate cannot be sent as UTF-8; decode the source with the right encoding"
+        return (
+            f"the id has {len(value):,} characters, more than the {max_length} that Batch accepts. Shorten or hash it."
+        )
+    return None
+
+
+def _foreign_fault(value: str, character: str) -> str:
+    if "\ud800" <= character <= "\udfff":
+        return "the id has a lone surrogate, which UTF-8 cannot encode. Read the source with the right encoding."
+    name = _NAMES.get(character, f"U+{ord(character):04X} ({_KINDS.get(character, 'a control character')})")
+    if _FOREIGN.search(value.strip()):
+        return f"the id contains {name}. Read the source with the right encoding, or remove the character."
+    return f"the id begins or ends with {name}. Strip it, or pass trim_ids=True."
+
+
+def _row_fault(row: Sequence[object]) -> str:
+    if not isinstance(row, list):
+        return f"a row of {len(row)} columns is not a valid id. Select the id column alone."
+    return (
+        f"a list of {len(row)} values is not a valid id. If it is a row, select the id column alone. If it is a list "
+        "of ids, join the lists, in a template with | sum(start=[]), or push each of them in a task of its own."
+    )
+
+
+def _missing(value: object) -> str | None:
+    """Return the name of a NULL of Python, pandas or numpy; None for any other value."""
+    with suppress(Exception):  # of a comparison that has no bool, such as that of arrays
+        return _NULLS.get(type(value).__name__) or ("NaN" if value != value else None)
     return None
 
 
 def _remedy(value: object) -> str:
+    if name := _missing(value):
+        return f"the id is missing ({name}). Drop the row." + ("" if value is None else " In pandas: s.dropna().")
     for kinds, remedy in _REMEDIES:
         if isinstance(value, kinds):
             return remedy
     kind = type(value).__name__
-    if hasattr(value, "__getitem__"):  # such as a database driver's row: its text would not be an id
-        return f"a value of type {kind} is not a valid id; pass what is in it, e.g. row[0]"
-    return f"a value of type {kind} is not a valid id; convert it to str first"
+    if hasattr(value, "__getitem__"):  # such as a database driver's row, whose str is not the id
+        return f"a value of type {kind} is not a valid id. Pass the id in it, such as row[0]."
+    return f"a value of type {kind} is not a valid id. Convert it to str."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from airflow_provider_batch.exceptions import TooManyRejectedError
+from airflow_provider_batch.exceptions import TooManyRejectedError, counted
 from airflow_provider_batch.protocol.arguments import most
 from airflow_provider_batch.protocol.audiences.chunk import CheckedChunks, Chunks
 from airflow_provider_batch.protocol.audiences.writes import AudienceWrites
@@ -21,7 +21,7 @@ class PushResult:
     :param indexing_tokens: one for each call, in the order of the chunks.
     :param added: ids that were sent to be added.
     :param removed: ids that were sent to be removed.
-    :param duplicates: values that were given again, or to be added although they are removed.
+    :param duplicates: values that were repeated, or that were to be added and are removed.
     :param rejected: values that were skipped because they are invalid, and ids that Batch rejected.
     :param rejections: the first of them, by position and reason.
     :param seconds: the duration of the push.
@@ -61,8 +61,8 @@ class PushResult:
         allowed = most(max_rejected, self.given)
         if allowed is not None and self.rejected > allowed:
             raise TooManyRejectedError(
-                f"{self.audience_name}: {self.rejected:,} of {self.given:,} values were rejected, more than "
-                f"max_rejected={max_rejected}; the others were sent. First: {self.summary()['rejections'][0]}"
+                f"{self.audience_name}: {self.rejected:,} of {counted(self.given, 'value')} were rejected, more than "
+                f"max_rejected={max_rejected}. The others were sent. The first: {self.summary()['rejections'][0]}"
             )
 
     def counts(self) -> dict[str, Any]:
@@ -90,10 +90,10 @@ class PushResult:
 @dataclass(frozen=True, slots=True)
 class MirrorResult(PushResult):
     """
-    What a run of a mirror did; ``removed`` counts ids that are no longer among the given ones.
+    What a run of a mirror did; ``removed`` counts ids that are no longer given.
 
-    :param unchanged: ids that were not sent, since Batch has them.
-    :param members: how many the audience has, according to what this and earlier runs sent.
+    :param unchanged: ids that were not sent, as Batch has them.
+    :param members: how many members the audience has, by what this and earlier runs sent.
     :param replaced: whether the audience was replaced as a whole.
     """
 
@@ -109,7 +109,7 @@ class MirrorResult(PushResult):
     def summary(self) -> dict[str, Any]:
         """Return the counts in JSON's types, without ids and tokens."""
         more = {"unchanged": self.unchanged, "members": self.members, "replaced": self.replaced}
-        return PushResult.summary(self) | more  # a class with slots has no super() of no arguments
+        return PushResult.summary(self) | more  # super() without arguments fails in a class with slots
 
 
 R = TypeVar("R", bound=PushResult)

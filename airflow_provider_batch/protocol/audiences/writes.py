@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from airflow_provider_batch.exceptions import BatchRequestError
-from airflow_provider_batch.protocol.arguments import OnInvalidId, OnRejectedChunk
+from airflow_provider_batch.protocol.arguments import OnInvalidId, OnRejectedChunk, check_switch
 from airflow_provider_batch.protocol.audiences import encode
 from airflow_provider_batch.protocol.audiences.chunk import Chunk
 from airflow_provider_batch.protocol.audiences.conversations import (
     Written,
     await_indexing,
     confirmed,
+    is_missing,
+    may_be_halved,
     write,
-    write_around,
+    write_bisected,
 )
 from airflow_provider_batch.protocol.audiences.intake import Intake
 from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS
@@ -32,9 +34,10 @@ class AudienceWrites:
     """
     The writes of one push to one audience.
 
-    :param replaces: whether the first chunk takes the place of all members. One call replaces them by at most 10,000,
-        and a second replace would wipe the first, so the other chunks are added. They must wait until the replace is
-        applied: no page promises that writes are applied in order, and it would wipe them.
+    :param replaces: whether the first chunk replaces all members. One call takes at most 10,000, and a second replace
+        would wipe the first, so the other chunks are added. They wait until the replace is applied: no page promises
+        that writes are applied in order, and a later replace would wipe them.
+    :param on_token: called with the token of each call that Batch accepts, as soon as it is received.
     """
 
     dialect: Dialect
@@ -45,21 +48,31 @@ class AudienceWrites:
     on_rejection: OnRejection | None = None
     replaces: bool = False
     patience: Patience = field(default_factory=Patience)
+    on_token: Callable[[str], None] | None = None
 
     @property
     def first_alone(self) -> bool:
         """Whether the first chunk must be applied before any other is sent."""
         return self.replaces
 
-    def intake(self, on_invalid_id: OnInvalidId = "fail") -> partial[Intake]:
-        """Return what checks the values of one argument."""
+    def intake(
+        self,
+        on_invalid_id: OnInvalidId = "fail",
+        trim_ids: bool = False,
+        on_doubt: Callable[[str], object] | None = None,
+        checkpoint: Callable[[], None] | None = None,
+    ) -> partial[Intake]:
+        """Return the function that checks the values of one argument; *checkpoint* may end that."""
+        check_switch("trim_ids", trim_ids)
         return partial(
             Intake,
             audience_name=self.audience_name,
-            rules=self.dialect.members,
+            rules=replace(self.dialect.members, trims=trim_ids),
             block_size=self.chunk_size,
             on_invalid_id=on_invalid_id,
             on_rejection=self.on_rejection,
+            on_doubt=on_doubt,
+            checkpoint=checkpoint,
         )
 
     def encode(self, chunk: Chunk) -> Request:
@@ -69,21 +82,32 @@ class AudienceWrites:
         return self._update(chunk)
 
     def send(self, parcel: Parcel[Chunk], delay: Delay) -> Flow[Receipt]:
-        """Send *parcel*; if Batch rejects it and that is asked for, send it in parts around the rejected ids."""
+        """
+        Send *parcel*; with ``bisect``, and if Batch rejects it, send it in parts that leave out the rejected ids.
+
+        A replace that is too large (413) stays as large after that search.
+        """
         try:
-            return _receipt(parcel, (yield from write(parcel.request, delay)))
+            return _receipt(parcel, (yield from self._write(parcel.request, delay)))
         except BatchRequestError as error:
-            # A replace by nothing has no ids that could be rejected.
-            if error.status != 400 or self.on_rejected_chunk != "bisect" or not len(parcel.chunk):
+            if error.status == 400 and (yield from is_missing(self.dialect, self.audience_name)):
+                error.args = (
+                    f"{error.args[0].rstrip('.')}. The audience does not exist: create_if_missing=True creates it.",
+                )
+                raise
+            too_large = error.status == 413 and self._is_replace(parcel.chunk)
+            # A replace without ids has none that could be rejected.
+            if too_large or not may_be_halved(error) or self.on_rejected_chunk != "bisect" or not len(parcel.chunk):
                 raise
             rejection = error
-        # The search always adds, since every replace would wipe the part before it.
-        written: Written = yield from write_around(parcel.chunk, self._update, self._reject, delay)
+        # The search always updates: each replace would wipe the part before it.
+        written: Written = yield from write_bisected(parcel.chunk, self._update, self._reject, delay, send=self._write)
         if not self._is_replace(parcel.chunk):
             return _receipt(parcel, *written.indexing_tokens, rejected=written.rejected)
         if not written.accepted:
             raise rejection
-        return _receipt(parcel, (yield from write(self.encode(written.accepted), delay)), rejected=written.rejected)
+        token = yield from self._write(self.encode(written.accepted), delay)
+        return _receipt(parcel, token, rejected=written.rejected)
 
     def recall(self, parcel: Parcel[Chunk], indexing_token: str) -> Receipt:
         """Return the receipt of a parcel that an earlier try has sent."""
@@ -95,8 +119,14 @@ class AudienceWrites:
         confirmed(outcome, self.audience_name, self.patience.timeout)
         if not outcome.replaced:
             return ""
-        # No page rules out that a replace shows this state although no other has replaced it.
+        # No page rules out that a replace has this state without another replace.
         return "Batch reports that a later replace took over; the other ids are added to its members"
+
+    def _write(self, request: Request, delay: Delay) -> Flow[str]:
+        token = yield from write(request, delay)
+        if self.on_token is not None:
+            self.on_token(token)
+        return token
 
     def _is_replace(self, chunk: Chunk) -> bool:
         return self.replaces and chunk.number == 1
@@ -105,7 +135,7 @@ class AudienceWrites:
         return encode.update_custom_audience(self.dialect, self.audience_name, self.audience_type, chunk)
 
     def _reject(self, chunk: Chunk, reason: str) -> Rejection:
-        """Notify of the one id of *chunk*, which Batch rejects."""
+        """Notify the caller that Batch rejects the one id of *chunk*."""
         rejection = chunk.rejection(reason)
         if self.on_rejection is not None:
             self.on_rejection(rejection, *chunk.add_ids, *chunk.remove_ids)
@@ -113,7 +143,7 @@ class AudienceWrites:
 
 
 def planned(chunks: Iterable[Chunk], clock: Callable[[], float]) -> Sent:
-    """Return the sum of what a push of *chunks* would send, without sending it."""
+    """Return the sum of a push of *chunks* that is not sent."""
     started, added, removed, calls = clock(), 0, 0, 0
     for chunk in chunks:
         added += len(chunk.add_ids)

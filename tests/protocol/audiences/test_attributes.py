@@ -201,11 +201,11 @@ def test_attributes_are_written_alike_in_whatever_order_they_come(rules: MemberR
         ({"a": UUID(int=0)}, "attribute 'a': a value of type UUID is none"),
         ({"a": Opaque()}, "attribute 'a': a value of type Opaque is none"),
         ({"a": timedelta(1)}, "attribute 'a': a value of type timedelta is none"),
-        ({"date(a)": SECRET}, "attribute 'date(a)': its text is no date"),
-        ({"date(a)": ""}, "attribute 'date(a)': its text is no date"),
+        ({"date(a)": SECRET}, "attribute 'date(a)': its text is not a date"),
+        ({"date(a)": ""}, "attribute 'date(a)': its text is not a date"),
         ({"date(a)": 1767225600}, "attribute 'date(a)': its key asks for another type than int"),
-        ({"url(a)": SECRET}, "attribute 'url(a)': its value is no address"),
-        ({"url(a)": f"https://{SECRET} b"}, "attribute 'url(a)': its value is no address"),
+        ({"url(a)": SECRET}, "attribute 'url(a)': its value is not a URL"),
+        ({"url(a)": f"https://{SECRET} b"}, "attribute 'url(a)': its value is not a URL"),
         ({"url(a)": date(2026, 1, 1)}, "attribute 'url(a)': its key asks for another type than date"),
         ({"url(a)": 5}, "attribute 'url(a)': its key asks for another type than int"),
         ({"seen": date(2026, 1, 1), "date(seen)": date(2026, 1, 1)}, "is given twice; its key is 'date(seen)'"),
@@ -240,11 +240,11 @@ def test_what_the_api_does_not_take_is_refused_with_a_reason(given: object, reas
     ids=["nan", "inf", "-inf", "Decimal nan", "signalling nan", "Decimal inf", "Decimal", "integer", "long integer"],
 )
 def test_a_number_that_json_does_not_have_is_refused(number: object, rules: MemberRules) -> None:
-    assert "attribute 'a': NaN, or more than 1.8e308, is no number in JSON" in refusal({"a": number}, rules)
+    assert "attribute 'a': JSON has no NaN and nothing above 1.8e308" in refusal({"a": number}, rules)
 
 
 def test_a_number_in_an_array_is_looked_at_like_any() -> None:
-    assert "is no number in JSON" in refusal({"a": [1, float("nan")]})
+    assert "JSON has no NaN" in refusal({"a": [1, float("nan")]})
 
 
 @BOTH

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from functools import partial
 from itertools import count
 
@@ -11,10 +12,13 @@ from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import InvalidMemberError
 from airflow_provider_batch.protocol.arguments import OnInvalidId
+from airflow_provider_batch.protocol.audiences import encode
 from airflow_provider_batch.protocol.audiences.chunk import CheckedChunks, Chunk, Chunks
 from airflow_provider_batch.protocol.audiences.intake import Intake
 from airflow_provider_batch.protocol.audiences.members import AnnotatedId, Member
 from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1
+from airflow_provider_batch.protocol.rows import Rows
+from airflow_provider_batch.protocol.writes import Parcel
 
 from .metered import Metered
 
@@ -364,7 +368,7 @@ def test_halves_of_a_chunk_keep_what_stands_beside_their_ids(adds: list[object],
         assert [pair for half in halves for pair in told(half.add_ids)] == told(chunk.add_ids)
         assert [pair for half in halves for pair in told(half.remove_ids)] == told(chunk.remove_ids)
         assert all(half.annotated is chunk.annotated for half in halves)
-        whole = chunk.of(halves)
+        whole = chunk.joined(halves)
         assert (told(whole.add_ids), told(whole.remove_ids)) == (told(chunk.add_ids), told(chunk.remove_ids))
         assert whole.annotated is chunk.annotated
 
@@ -419,6 +423,80 @@ def test_checked_ids_keep_what_stands_beside_them() -> None:
     assert getattr(first.add_ids[1], "extras", None) == '"tags":["x"]'
 
 
+def held_by(made: Iterable[Chunk]) -> int:
+    """Push, and return the most bytes that were in use at once."""
+    tracemalloc.start()
+    try:
+        for _ in made:
+            pass
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def repeated(values: int, ids: int) -> Iterator[str]:
+    """As many values of as many ids, no value the same object as another."""
+    return (f"customer-{number % ids}" for number in range(values))
+
+
+@pytest.mark.parametrize("side", ["add_ids", "remove_ids", "both"])
+def test_a_stream_of_repeated_ids_is_not_held(side: str) -> None:
+    def memory(values: int) -> int:
+        adds = repeated(values, 900) if side != "remove_ids" else None
+        removes = repeated(values, 950) if side != "add_ids" else None
+        return held_by(chunks(adds, removes, size=1_000))
+
+    assert memory(100_000) < 2 * memory(10_000)
+
+
+@pytest.mark.parametrize("share", [1, 200])
+def test_blocks_with_few_new_ids_are_not_held(share: int) -> None:
+    """A thousand blocks, each with some ids that no other has; the rest is repeated."""
+    sizes: list[int] = []
+
+    def blocks() -> Iterator[str]:
+        for number in range(1_000 // share):
+            yield from (f"new-{number}-{each}" for each in range(share))
+            yield from (f"old-{each}" for each in range(1_000 - share))
+
+    for chunk in chunks(blocks(), size=10_000):
+        sizes.append(sum(map(len, chunk.origins)))
+        assert set(chunk.add_ids) <= {id_ for block in chunk.origins for id_ in block}
+    assert sizes == [1_000 + 1_000 - share]
+
+
+def test_an_id_of_a_block_with_few_new_ids_keeps_its_place() -> None:
+    named: list[int] = []
+
+    class Source:
+        def __iter__(self) -> Iterator[object]:
+            return iter(())
+
+        def blocks(self, size: int) -> Iterator[Rows]:
+            def place(number: int) -> str:
+                named.append(number)
+                return f"line {number + 1}"
+
+            yield Rows(list("a" * 20), place)
+            yield Rows(list("a" * 19 + "b"), place)
+
+    (chunk,) = chunks(Source(), size=20)
+    (origin,) = [block for block in chunk.origins if "b" in block]
+    assert (origin, origin.positions) == (["b"], [39])
+    assert named == [0, 19]
+    assert replace(chunk, add_ids=["b"]).rejection("no").where == "add_ids[39] (line 20)"
+
+
+def test_what_is_inside_prints_no_ids() -> None:
+    (chunk,) = chunks(["SECRET", Member("SECRET-2")], ["SECRET-3"])
+    shown = [
+        chunk,
+        list(chunk.origins),
+        Parcel(chunk, encode.update_custom_audience(MEP_1_0, "vip", "custom_ids", chunk), "f"),
+    ]
+    assert "SECRET" not in repr(shown)
+
+
 def test_the_halves_of_a_chunk_are_cut_across_both_actions() -> None:
     def cut(adds: str, removes: str) -> list[tuple[str, str]]:
         return [("".join(half.add_ids), "".join(half.remove_ids)) for half in Chunk(1, adds, removes).halves()]
@@ -431,5 +509,5 @@ def test_the_halves_of_a_chunk_are_cut_across_both_actions() -> None:
 
 def test_a_chunk_of_some_of_its_parts_has_no_other_ids() -> None:
     whole = Chunk(7, ["a", "b", "c"], ["x", "y", "z"])
-    some = whole.of([Chunk(7, ["a"], ["x"]), Chunk(7, ["c"], ["z"])])
+    some = whole.joined([Chunk(7, ["a"], ["x"]), Chunk(7, ["c"], ["z"])])
     assert (some.number, some.add_ids, some.remove_ids) == (7, ["a", "c"], ["x", "z"])

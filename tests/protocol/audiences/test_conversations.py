@@ -210,7 +210,7 @@ def test_when_the_tries_are_used_up_it_looks_a_last_time(done: bool, verb: Verb)
 
 
 def test_used_up_by_a_busy_service_it_does_not_look() -> None:
-    service = Service(CEP, writes=[(Response(429), False)] * 3)
+    service = Service(CEP, writes=[(Response(429, {"retry-after": "1"}), False)] * 3)
     with pytest.raises(BatchRateLimitError):
         create(service)
     assert service.steps == ["write", "sleep", "write", "sleep", "write"]
@@ -301,13 +301,13 @@ def endless(dialect: Dialect) -> Callable[[Effect], Answer]:
 
 @EVERY
 def test_a_list_that_never_ends_is_an_error(dialect: Dialect) -> None:
-    with pytest.raises(BatchProtocolError, match=r"^the list of audiences gives the same page again and again$"):
+    with pytest.raises(BatchProtocolError, match="repeats a page"):
         flow.run(conversations.find(dialect, "vip", flow.no_retry), endless(dialect))
 
 
 def test_a_cursor_that_stays_is_an_error() -> None:
     stuck = Response(200, {}, b'{"audiences": [{"name": "a"}], "has_more": true, "next_from": "x"}')
-    with pytest.raises(BatchProtocolError, match="not the next_from"):
+    with pytest.raises(BatchProtocolError, match="without a next_from"):
         flow.run(conversations.find(CEP, "vip", flow.no_retry), lambda _: stuck)
 
 
@@ -401,7 +401,7 @@ def test_a_wait_in_which_everything_was_confirmed_gives_the_last_view() -> None:
 @pytest.mark.parametrize(
     ("state", "last_error", "message"),
     [
-        (None, None, "not asked"),
+        (None, None, "not polled"),
         ("ODD", None, "last state ODD"),
         ("ODD", "answered 503", "answered 503"),
     ],

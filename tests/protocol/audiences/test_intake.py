@@ -5,7 +5,7 @@ import io
 import json
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
@@ -51,6 +51,53 @@ class Repeatable:
     def __iter__(self) -> Iterator[object]:
         self.readings += 1
         yield from self.values
+
+
+@pytest.mark.parametrize("make", [list, iter, lambda values: Repeatable(*values)])
+@pytest.mark.parametrize("held", [False, True])
+def test_ids_that_may_be_mistakes_are_reported_once_by_number_and_first_place(
+    make: Callable[[list[object]], Any], held: bool
+) -> None:
+    doubts: list[str] = []
+    given = make(["a", "b ", "c", "nan", " d", Member(" e"), "NULL", "1.5E+7", "f"])
+    made = Intake(given, "ids", audience_name="vip", rules=MEP_1_1.members, block_size=3, on_doubt=doubts.append)
+    made.check()
+    made.begin()
+    if held:
+        made.hold()
+    assert [id_ for block in made.blocks() for id_ in block] == [
+        "a",
+        "b ",
+        "c",
+        "nan",
+        " d",
+        " e",
+        "NULL",
+        "1.5E+7",
+        "f",
+    ]
+    assert doubts == [
+        "vip: ids with blanks around them (sent as they are; trim_ids=True removes the blanks): 3, the first at ids[1]",
+        "vip: ids that look like missing values, such as nan or NULL (sent as they are): 2, the first at ids[3]",
+        "vip: ids that look like rounded numbers, such as 1.2E+15 (sent as they are): 1, the first at ids[7]",
+    ]
+
+
+def test_the_first_ids_of_a_stream_are_read_once_and_early() -> None:
+    source = Metered([None, "", "", "a", "b", "c", "d", "e"])
+    made = checked(source, on_invalid_id="skip")
+    assert source.read == 0
+    made.begin()
+    assert (source.read, made.total, made.rejected) == (6, None, 3)
+    assert list(made.blocks()) == [["a", "b", "c"], ["d", "e"]]
+    assert (made.rejected, [each.position for each in made.rejections]) == (3, [0, 1, 2])
+
+
+def test_a_stream_without_ids_is_known_to_be_empty_once_it_began() -> None:
+    made = checked(iter(()))
+    made.begin()
+    assert made.total == 0
+    assert list(made.blocks()) == []
 
 
 class Shared:
@@ -111,18 +158,18 @@ def frame() -> object:
 @pytest.mark.parametrize(
     ("value", "remedy"),
     [
-        ({"a": 1}, "pass one of its values, or list(ids) of its keys"),
-        (MappingProxyType({"a": 1}), "pass one of its values, or list(ids) of its keys"),
-        (b"ab", "decode and split them first"),
-        (bytearray(b"ab"), "decode and split them first"),
-        (memoryview(b"ab"), "decode and split them first"),
-        (io.StringIO("a\nb\n"), "pass (line.rstrip('\\n') for line in file)"),
-        (io.BytesIO(b"a\nb\n"), "pass (line.rstrip('\\n') for line in file)"),
-        (frame(), "pass its id column, e.g. frame['id']"),
-        (42, "pass a list of str"),
-        (1.5, "pass a list of str"),
-        (True, "pass a list of str"),
-        (object(), "pass a list of str"),
+        ({"a": 1}, "Pass one of its values, or list(…) of its keys."),
+        (MappingProxyType({"a": 1}), "Pass one of its values, or list(…) of its keys."),
+        (b"ab", "Decode and split them first."),
+        (bytearray(b"ab"), "Decode and split them first."),
+        (memoryview(b"ab"), "Decode and split them first."),
+        (io.StringIO("a\nb\n"), "Pass (line.rstrip('\\n') for line in file)."),
+        (io.BytesIO(b"a\nb\n"), "Pass (line.rstrip('\\n') for line in file)."),
+        (frame(), "Pass its id column, such as frame['id']."),
+        (42, "Pass a list of str."),
+        (1.5, "Pass a list of str."),
+        (True, "Pass a list of str."),
+        (object(), "Pass a list of str."),
     ],
 )
 def test_a_whole_argument_that_is_no_list_of_ids_is_refused_with_a_remedy(value: object, remedy: str) -> None:
@@ -146,20 +193,20 @@ def test_a_named_temporary_file_is_refused() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "a", "None", "a,b", "{{ ids }}", "{'a': 1}", "('a', 'b')", '"a"', "42", "null", "[", "['a'", "[a, b]", "[]]"],
+    ["", "a", "a,b", "{{ ids }}", "{'a': 1}", "('a', 'b')", '"a"', "42", "null", "[", "['a'", "[a, b]", "[]]"],
 )
 def test_a_single_text_is_refused_with_advice(text: str) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
         intake(text)
-    assert str(caught.value).startswith("add_ids: a single text is not a list of ids")
+    assert str(caught.value).startswith("add_ids: a single str is not a list")
     assert str(caught.value).endswith(
-        "pass the upstream task's .output, or set render_template_as_native_obj=True on the DAG"
+        "Pass the upstream task's .output, or set render_template_as_native_obj=True on the DAG."
     )
 
 
 @pytest.mark.parametrize("text", ["None", " None\n"])
 def test_the_text_none_is_explained_by_a_missing_xcom(text: str) -> None:
-    with pytest.raises(InvalidArgumentError, match="the XCom it was rendered from is missing"):
+    with pytest.raises(InvalidArgumentError, match="the XCom that it was rendered from is missing"):
         intake(text)
 
 
@@ -182,7 +229,7 @@ def test_text_that_only_begins_like_a_list_is_refused(text: str) -> None:
 
 
 def test_a_list_in_text_is_checked_like_any_list() -> None:
-    with pytest.raises(InvalidMemberError, match=r"^vip: add_ids\[1\]: None is not a valid id"):
+    with pytest.raises(InvalidMemberError, match=r"^vip: add_ids\[1\]: the id is missing"):
         checked('["a", null]')
 
 
@@ -303,9 +350,9 @@ def test_skipped_values_are_counted_and_left_out(make: Any) -> None:
 def test_skipped_values_are_named_by_place_and_reason(make: Any) -> None:
     given = checked(make(["a", None, "b", "c", ""]), on_invalid_id="skip")
     list(given.blocks())
-    assert [(r.argument, r.position, r.reason.partition(";")[0]) for r in given.rejections] == [
-        ("add_ids", 1, "None is not a valid id"),
-        ("add_ids", 4, "empty or blank text is not a valid id"),
+    assert [(r.argument, r.position, r.reason) for r in given.rejections] == [
+        ("add_ids", 1, "the id is missing (None). Drop the row."),
+        ("add_ids", 4, "the id is empty. Drop the row."),
     ]
 
 
@@ -390,7 +437,7 @@ def test_every_slice_of_a_collection_keeps_what_stands_beside_its_ids() -> None:
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [
-        (Member(None, {"a": 1}), "None is not a valid id"),
+        (Member(None, {"a": 1}), "the id is missing (None). Drop the row."),
         (Member("a", {"vip": True}), "attribute 'vip': a value of type bool is none"),
         ({"id": "a", "plan": SECRET}, "a member has only the fields id, attributes and tags"),
     ],
@@ -424,7 +471,7 @@ def test_ids_to_remove_have_nothing_beside_them() -> None:
     values = [Member("a"), Member("b", {"n": 1})]
     rules = cep().dialects[0].members
     with pytest.raises(
-        InvalidMemberError, match=r"^vip: remove_ids\[1\]: attributes and tags go with an id to add only"
+        InvalidMemberError, match=r"^vip: remove_ids\[1\]: an id to remove cannot have attributes or tags"
     ):
         list(Intake(values, "remove_ids", audience_name="vip", rules=rules, block_size=3).blocks())
 

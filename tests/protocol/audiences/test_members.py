@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import namedtuple
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from enum import IntEnum, StrEnum
+from fractions import Fraction
+from typing import Any
 from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_batch.protocol.audiences.members import AnnotatedId, Member, are_ids, normalize
+from airflow_provider_batch.protocol.audiences.members import AnnotatedId, Change, Member, are_ids, doubt, normalize
 from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1, MemberRules, cep
 
 steady = settings(max_examples=150, deadline=None, derandomize=True)
@@ -55,7 +59,7 @@ def refusal(value: object) -> ValueError:
 
 
 @pytest.mark.parametrize(
-    "text", ["a", " a ", "A b", "Zoé", "ゾエ", "😀", 'a"\\b', "a\n", "\u200b", "x" * 128, "😀" * 128]
+    "text", ["a", " a ", "A b", "Zoé", "ゾエ", "😀", 'a"\\b', "a\u00a0b", "\u200b", "x" * 128, "😀" * 128]
 )
 def test_text_is_kept_as_it_is(text: str) -> None:
     assert read(text) == text
@@ -84,35 +88,34 @@ def test_whole_numbers_and_rows_of_one_column_become_text(value: object, id_: st
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        (None, "None is not a valid id; drop rows without an id"),
-        (True, "a bool is not a valid id; pass the id itself"),
-        (False, "a bool is not a valid id; pass the id itself"),
+        (None, "the id is missing (None). Drop the row."),
+        (True, "a bool is not a valid id. Pass the id itself"),
+        (False, "a bool is not a valid id. Pass the id itself"),
         (1.0, "a float is not a valid id"),
-        (float("nan"), "a float is not a valid id"),
-        (b"a", "bytes are not a valid id; decode them"),
-        ({"name": "a"}, "a dict without the field id is not a member"),
-        ("", "empty or blank text is not a valid id; drop such rows"),
-        (" \t\n\u00a0\u2003", "empty or blank text is not a valid id; drop such rows"),
-        ("x" * 129, "129 characters exceed the 128 that Batch allows; shorten or hash"),
-        ("é" * 129, "129 characters exceed the 128"),
-        (10**128, "129 characters exceed the 128"),
-        (-(10**127), "129 characters exceed the 128"),
-        ((), "a row of 0 columns is not a valid id; select the id column alone"),
-        (("a", "b"), "a row of 2 columns is not a valid id; select the id column alone"),
-        (["a", "b", "c"], "a row of 3 columns is not a valid id"),
+        (1e22, "convert the rest to int (pandas: s.dropna().astype('int64'))."),
+        (Fraction(1, 2), "a float is not a valid id"),
+        (b"a", "bytes are not a valid id. Decode them"),
+        ({"name": "a"}, "the dict has no field id"),
+        ("", "the id is empty. Drop the row."),
+        (" \t\n\u00a0\u2003", "the id is blank. Drop the row."),
+        ("x" * 129, "the id has 129 characters, more than the 128 that Batch accepts. Shorten or hash"),
+        ("é" * 129, "the id has 129 characters, more than the 128"),
+        (10**128, "the id has 129 characters, more than the 128"),
+        (-(10**127), "the id has 129 characters, more than the 128"),
+        ((), "a row of 0 columns is not a valid id. Select the id column alone"),
+        (("a", "b"), "a row of 2 columns is not a valid id. Select the id column alone"),
+        (["a", "b", "c"], "a list of 3 values is not a valid id. If it is a row, select the id column alone."),
+        (["a", "b"], "If it is a list of ids, join the lists, in a template with | sum(start=[]), or push each"),
         (Pair("a", 1), "a row of 2 columns is not a valid id"),
-        ((None,), "None is not a valid id"),
+        ((None,), "the id is missing (None). Drop the row."),
         ((True,), "a bool is not a valid id"),
         ((("a",),), "a value of type tuple is not a valid id"),
-        ("a\ud800", "a lone surrogate cannot be sent as UTF-8; decode the source"),
-        ("\udc00", "a lone surrogate cannot be sent as UTF-8; decode the source"),
-        (
-            Decimal(1),
-            "a Decimal is not a valid id (7 and 7.00 are different texts); convert it to int or str first",
-        ),
+        ("a\ud800", "the id has a lone surrogate, which UTF-8 cannot encode. Read the source"),
+        ("\udc00", "the id has a lone surrogate, which UTF-8 cannot encode. Read the source"),
+        (Decimal(1), "a Decimal is not a valid id, as 7 and 7.00 are different texts. Convert it to int."),
         ({"a"}, "a value of type set is not a valid id"),
-        (Opaque(), "a value of type Opaque is not a valid id; convert it to str first"),
-        (DriverRow(), "a value of type DriverRow is not a valid id; pass what is in it, e.g. row[0]"),
+        (Opaque(), "a value of type Opaque is not a valid id. Convert it to str."),
+        (DriverRow(), "a value of type DriverRow is not a valid id. Pass the id in it, such as row[0]."),
     ],
 )
 def test_anything_else_is_refused_with_a_reason_and_a_remedy(value: object, reason: str) -> None:
@@ -120,12 +123,12 @@ def test_anything_else_is_refused_with_a_reason_and_a_remedy(value: object, reas
 
 
 def test_a_number_that_python_does_not_print_is_too_long() -> None:
-    assert str(refusal(10**100_000)) == "an integer of more than 128 digits is not a valid id; hash it"
+    assert str(refusal(10**100_000)) == "an integer of more than 128 digits is not a valid id. Hash it."
 
 
 def test_where_ids_may_be_of_any_length_numbers_have_an_end() -> None:
     assert normalize(2**4000 - 1, CEP.members) == str(2**4000 - 1)
-    with pytest.raises(ValueError, match=r"^an integer of more than 1000 digits is not a valid id; hash it$"):
+    with pytest.raises(ValueError, match=r"^an integer of more than 1000 digits is not a valid id. Hash it.$"):
         normalize(2**4000, CEP.members)
 
 
@@ -152,6 +155,8 @@ anything = st.one_of(
     st.text(max_size=3),
     st.text(alphabet=" \t\u3000a", max_size=3),
     st.text(alphabet="a\ud800", max_size=3),
+    st.text(alphabet="a\0\x0e\x1b\x7f\x85\xad\u2028\ufeff", max_size=3),
+    st.sampled_from(["nan", "None", "1.5E+7", "nano", "#REF!", "\\N"]),
     st.text(alphabet="ab", min_size=7, max_size=9),
     st.integers(-5, 5),
     st.none(),
@@ -163,9 +168,10 @@ anything = st.one_of(
 
 def is_an_id_already(value: object) -> bool:
     try:
-        return normalize(value, MemberRules("1.0", 8)) is value
+        id_ = normalize(value, MemberRules("1.0", 8))
     except ValueError:
         return False
+    return id_ is value and doubt(id_) is None
 
 
 @steady
@@ -178,6 +184,103 @@ def test_the_quick_look_at_a_block_agrees_with_the_look_at_each_value(values: li
 @given(st.lists(st.text(alphabet="ab \u00a0", max_size=9), max_size=6))
 def test_the_quick_look_agrees_on_blanks_and_lengths(values: list[object]) -> None:
     assert are_ids(values, 8) == all(map(is_an_id_already, values))
+
+
+# What is never part of an id.
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("c\0-\x001\0", "the id contains NUL. Read the source with the right encoding, or remove the character."),
+        ("c-1\0\0", "the id contains NUL."),
+        ("c-1\x1a", "the id contains ^Z."),
+        ("\ac-1", "the id contains BEL."),
+        ("c-1\n", "the id begins or ends with a line break. Strip it, or pass trim_ids=True."),
+        ("c-1\r\n", "the id begins or ends with a carriage return. Strip it"),
+        ("\tc-1", "the id begins or ends with a tab. Strip it"),
+        ("c\t1", "the id contains a tab. Read the source"),
+        ("\ufeffc-1", "the id contains U+FEFF (a byte order mark). Read the source"),
+        ("c-1\u2028", "the id begins or ends with U+2028 (a line separator). Strip it"),
+        ("c\u20291", "the id contains U+2029 (a paragraph separator)."),
+        ("c\x851", "the id contains U+0085 (a control character)."),
+        ("c-1\x7f", "the id contains U+007F (a control character)."),
+    ],
+)
+@pytest.mark.parametrize("wrap", [str, Member, lambda text: [text], lambda text: {"id": text}])
+def test_a_character_that_is_never_part_of_an_id_is_named(text: str, reason: str, wrap: Callable[..., object]) -> None:
+    assert reason in str(refusal(wrap(text)))
+    assert not are_ids(["a", text], 128)
+
+
+def test_every_control_character_is_rejected_and_no_other_character_is() -> None:
+    """Unicode's category Cc, the separators of lines, the byte order mark and the surrogates, of all there are."""
+    rejected = [char for char in map(chr, range(0x110000)) if not are_ids([f"a{char}a"], 8)]
+    categories = {"Cc", "Zl", "Zp", "Cs"}
+    assert rejected == [c for c in map(chr, range(0x110000)) if unicodedata.category(c) in categories or c == "\ufeff"]
+
+
+# What is missing.
+
+
+class NAType:
+    """As pandas.NA: nothing is equal or unequal to it."""
+
+    def __ne__(self, other: object) -> Any:
+        return self
+
+    def __bool__(self) -> bool:
+        raise TypeError("boolean value of NA is ambiguous")
+
+
+class NaTType:
+    def __ne__(self, other: object) -> bool:
+        return True
+
+
+class float32:
+    """As numpy's nan in a type that is no float."""
+
+    def __ne__(self, other: object) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [(float("nan"), "NaN"), (Decimal("nan"), "NaN"), (NAType(), "NA"), (NaTType(), "NaT"), (float32(), "NaN")],
+)
+def test_what_is_missing_is_to_be_dropped_and_not_to_be_converted(value: object, name: str) -> None:
+    expected = f"the id is missing ({name}). Drop the row. In pandas: s.dropna()."
+    assert [str(refusal(each)) for each in (value, (value,), {"id": value})] == [expected] * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        *((text, "missing values") for text in ("nan", "NaN", "<NA>", "None", "NULL", "null", "#REF!", "#N/A", "\\N")),
+        *((text, "rounded numbers") for text in ("1.23457E+15", "1e+16", "-1,5E+7")),
+        *((text, "blanks around") for text in (" a", "a ", "\u00a0a", "a\u3000")),
+    ],
+)
+def test_an_id_that_is_likely_a_mistake_is_valid_and_noticed(text: str, kind: str) -> None:
+    assert read(text) == text
+    assert kind in (doubt(text) or "")
+    assert not are_ids(["a", text], 128)
+
+
+@pytest.mark.parametrize("text", ["Nan Goldin", "nano", "NULL-1", "+336+12", "jane+1e+x@example.org", "a b", "12E5"])
+def test_an_id_that_only_resembles_one_is_not(text: str) -> None:
+    assert doubt(text) is None
+
+
+def test_blanks_are_removed_on_request() -> None:
+    rules = replace(MEP_1_1.members, trims=True)
+    given = [" a", "a\r\n", "\u00a0a\t", Member(" a "), {"id": "a "}, (" a",), "a"]
+    assert [normalize(value, rules) for value in given] == ["a"] * 7
+    annotated = normalize(Member(" a ", tags=[" t "]), rules)
+    assert (annotated, annotated.extras) == ("a", '"tags":[" t "]')  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="the id is empty"):
+        normalize(" \n", rules)
 
 
 # Members.
@@ -219,10 +322,10 @@ def test_an_annotated_id_is_equal_to_its_id() -> None:
     ("value", "reason"),
     [
         ({"id": SECRET, "name": SECRET}, "a member has only the fields id, attributes and tags"),
-        ({"attributes": {"a": SECRET}}, "a dict without the field id is not a member"),
-        ({"id": None, "attributes": {"a": SECRET}}, "None is not a valid id"),
-        ({"id": "", "attributes": {"a": SECRET}}, "empty or blank text is not a valid id"),
-        ({"id": {"id": SECRET}}, "a dict without the field id is not a member"),
+        ({"attributes": {"a": SECRET}}, "the dict has no field id"),
+        ({"id": None, "attributes": {"a": SECRET}}, "the id is missing (None). Drop the row."),
+        ({"id": "", "attributes": {"a": SECRET}}, "the id is empty. Drop the row."),
+        ({"id": {"id": SECRET}}, "the dict has no field id"),
         (Member(Member(SECRET)), "a value of type Member is not a valid id"),
         (Member(True), "a bool is not a valid id"),
         (Member("a", {"vip": True}), "a value of type bool is none"),
@@ -244,12 +347,14 @@ def test_other_fields_belong_into_attributes() -> None:
 
 def test_a_member_does_not_print_itself() -> None:
     assert repr(Member(SECRET, {"a": SECRET}, [SECRET])) == "Member()"
+    assert repr([AnnotatedId(SECRET, f'"tags":["{SECRET}"]')]) == "[AnnotatedId()]"
+    assert repr(Change("add", SECRET)) == "Change(action='add')"
 
 
 @pytest.mark.parametrize("rules", [MEP_1_1.members, CEP.members], ids=["1.1", "2.x"])
 def test_an_id_is_removed_by_itself_alone(rules: MemberRules) -> None:
     assert member(Member("a", {"plan": None}), rules, removes=True) == ("a", None)
-    with pytest.raises(ValueError, match="attributes and tags go with an id to add only; remove by the id alone"):
+    with pytest.raises(ValueError, match="an id to remove cannot have attributes or tags"):
         member(Member("a", {"plan": "gold"}), rules, removes=True)
 
 
@@ -258,7 +363,7 @@ def test_a_long_id_is_a_matter_of_one_zero(rules: MemberRules) -> None:
     assert member("i" * 1_000, rules) == ("i" * 1_000, None)
     assert are_ids(["i" * 1_000], rules.max_id_length)
     assert member(Member(10**500, {"a": 1}), rules)[0] == str(10**500)
-    with pytest.raises(ValueError, match="exceed the 128"):
+    with pytest.raises(ValueError, match="more than the 128"):
         member("i" * 129, MEP_1_0.members)
 
 

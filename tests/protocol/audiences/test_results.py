@@ -88,8 +88,8 @@ def test_more_than_so_many_may_not(max_rejected: float) -> None:
     with pytest.raises(TooManyRejectedError) as caught:
         result().check_rejected(max_rejected)
     assert str(caught.value) == (
-        f"vip: 4 of 1,234 values were rejected, more than max_rejected={max_rejected}; the others were sent. "
-        "First: ids[3] (line 4): empty"
+        f"vip: 4 of 1,234 values were rejected, more than max_rejected={max_rejected}. The others were sent. "
+        "The first: ids[3] (line 4): empty"
     )
 
 

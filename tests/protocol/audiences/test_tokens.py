@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
-from airflow_provider_batch.protocol.audiences.tokens import LAST_WRITE, named, read_indexing_tokens
+from airflow_provider_batch.protocol.audiences.tokens import LAST_WRITE, describe_tokens, read_indexing_tokens
 
 
 class Lazy(Sequence[list[str]]):
@@ -57,7 +57,7 @@ def test_tokens_are_read_each_once_and_in_their_order(value: object, tokens: lis
 )
 def test_a_missing_xcom_does_not_pass_for_done(value: object) -> None:
     with pytest.raises(
-        InvalidArgumentError, match=r"^indexing_tokens: a missing XCom is no indexing token; pass the out"
+        InvalidArgumentError, match=r"^indexing_tokens: a missing XCom is not an indexing token\. Pass the out"
     ):
         read_indexing_tokens(value)
 
@@ -76,13 +76,13 @@ def test_what_is_no_token_is_refused(value: object, kind: str) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
         read_indexing_tokens(value)
     assert str(caught.value) == (
-        f"indexing_tokens: {kind} is no indexing token; pass the output of the task that pushed the ids"
+        f"indexing_tokens: {kind} is not an indexing token. Pass the output of the task that pushed the ids."
     )
 
 
 @pytest.mark.parametrize("value", ["[", "['t0'", "[t0]", "[" * 100_000])
 def test_text_that_only_begins_like_a_list_is_refused(value: str) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"^indexing_tokens: a single text is not a list"):
+    with pytest.raises(InvalidArgumentError, match=r"^indexing_tokens: a single str is not a list"):
         read_indexing_tokens(value)
 
 
@@ -96,8 +96,8 @@ def test_text_that_only_begins_like_a_list_is_refused(value: str) -> None:
     ],
 )
 def test_of_many_tokens_the_first_five_are_named(many: int, text: str) -> None:
-    assert named([f"t{number}" for number in range(many)]) == text
+    assert describe_tokens([f"t{number}" for number in range(many)]) == text
 
 
 def test_the_last_write_has_no_token_to_name() -> None:
-    assert named([LAST_WRITE]) == "the last write"
+    assert describe_tokens([LAST_WRITE]) == "the last write"

@@ -1,0 +1,94 @@
+"""
+Ends a call of requests from another thread: at its deadline, or when the task is interrupted.
+
+A socket's timeout starts anew with every byte. A server that sends one now and then would hold a call for ever: in a
+header, in the size of a chunk, with one ``100 Continue`` after the other. So a timer shuts the call's connection down,
+which wakes whoever reads or writes there, whether in plain, in TLS, or in TLS within a proxy's TLS.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from contextlib import suppress
+from typing import Any, Self
+
+_under_way = threading.local()
+
+
+class Call:
+    """
+    The call that this thread makes inside of ``with``.
+
+    :param seconds: the most that it may take in all.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.ended = False
+        self._line: socket.socket | None = None
+        self._lock = threading.Lock()
+        self._timer = threading.Timer(seconds, self.end)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        _under_way.call = self
+        self._timer.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        _under_way.call = None
+        self._timer.cancel()
+        self._hold(None)
+
+    def end(self) -> None:
+        """End the call now, from any thread."""
+        with self._lock:
+            self.ended = True
+            self._shut_down()
+
+    def hold(self, connected: socket.socket) -> None:
+        """Note that the call uses this connection."""
+        # A duplicate, as TLS takes the descriptor away from its socket, and the last bytes are read from a closed one.
+        self._hold(socket.socket(fileno=os.dup(connected.fileno())))
+
+    def _hold(self, line: socket.socket | None) -> None:
+        with self._lock:
+            if self._line is not None:
+                self._line.close()
+            self._line = line
+            if self.ended:
+                self._shut_down()
+
+    def _shut_down(self) -> None:
+        if self._line is not None:
+            with suppress(OSError):  # the other side may have been quicker
+                self._line.shutdown(socket.SHUT_RDWR)
+
+
+def make_reachable(pools: Any) -> None:
+    """Make each connection that urllib3's *pools* will open known to the call that uses it."""
+    pools = {}
+    for scheme, pool in pools.pool_classes_by_scheme.items():
+        connection = type("Connection", (_Reachable, pool.ConnectionCls), {})
+        pools[scheme] = type(pool.__name__, (pool,), {"ConnectionCls": connection})
+    pools.pool_classes_by_scheme = pools
+
+
+class _Reachable:
+    sock: Any
+
+    def _new_conn(self) -> Any:
+        connected = super()._new_conn()  # type: ignore[misc]  # mixed into urllib3's connections
+        _hold(connected)
+        return connected
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        if self.sock is not None:
+            _hold(self.sock)
+        super().request(*args, **kwargs)  # type: ignore[misc]
+
+
+def _hold(connected: Any) -> None:
+    if (call := getattr(_under_way, "call", None)) is not None:
+        call.hold(connected)

@@ -1,0 +1,366 @@
+"""The environment of a company's network: each situation ends alike on both transports."""
+
+from __future__ import annotations
+
+import base64
+import ssl
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from airflow_provider_batch.exceptions import BatchConfigurationError, BatchConnectionError
+from airflow_provider_batch.protocol.wire import Request, Response
+from airflow_provider_batch.transport.environment import Proxy, proxy_to, trusted
+from tests.transport.conftest import Converse, Make
+from tests.transport.proxies import ConnectProxy
+from tests.transport.servers import KEY, TRICKLES, RawServer, answer, self_signed
+
+VIEW = Request("GET", "/1.0/{api_key}/custom-audience/vip")
+NO_ANSWER = "GET /1.0/{api_key}/custom-audience/vip: no answer: "
+VARIABLES = [
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy"),
+    *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+]
+LOGIN = "Basic " + base64.b64encode("käthe:p@ss/w#rd".encode()).decode()
+QUOTED_LOGIN = "k%C3%A4the:p%40ss%2Fw%23rd"
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment without any variable about the network."""
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> ssl.SSLContext:
+    return self_signed(tmp_path)
+
+
+@pytest.fixture
+def authority(tls: ssl.SSLContext, tmp_path: Path) -> str:
+    return str(tmp_path / "server.pem")
+
+
+@pytest.fixture
+def server(tls: ssl.SSLContext) -> Iterator[RawServer]:
+    with RawServer(answer(200, {}), tls=tls) as server:
+        yield server
+
+
+def proxied(proxy: ConnectProxy, login: str = "") -> str:
+    scheme, _, authority = proxy.url.partition("//")
+    return f"{scheme}//{login}{'@' if login else ''}{authority}"
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_a_file_of_authorities_is_trusted(
+    variable: str,
+    server: RawServer,
+    authority: str,
+    converse: Converse,
+    credentials: Make,
+    environment: pytest.MonkeyPatch,
+) -> None:
+    environment.setenv(variable, authority)
+    (given,) = converse(credentials(server.url), VIEW)
+    assert isinstance(given, Response)
+    assert given.status == 200
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR"])
+@pytest.mark.parametrize("folders", ["{}", "/nowhere:{}"])
+def test_a_folder_of_authorities_is_trusted(
+    variable: str,
+    folders: str,
+    server: RawServer,
+    authority: str,
+    tmp_path: Path,
+    converse: Converse,
+    credentials: Make,
+    environment: pytest.MonkeyPatch,
+) -> None:
+    from cryptography import x509
+
+    folder = tmp_path / "authorities"
+    folder.mkdir()
+    certificate = x509.load_pem_x509_certificate(Path(authority).read_bytes())
+    hashed = _subject_hash(certificate)
+    (folder / f"{hashed}.0").write_bytes(Path(authority).read_bytes())
+    environment.setenv(variable, folders.format(folder))
+    (given,) = converse(credentials(server.url), VIEW)
+    assert isinstance(given, Response)
+
+
+def _subject_hash(certificate: object) -> str:
+    """The name that OpenSSL looks up; for any other, it would have to be installed."""
+    import hashlib
+    import struct
+
+    # The hash is of the canonical encoding: lower case, UTF8String, without the outer SEQUENCE.
+    name = b"127.0.0.1"
+    oid = bytes.fromhex("0603550403")
+    value = b"\x0c" + bytes([len(name)]) + name
+    attribute = b"\x30" + bytes([len(oid) + len(value)]) + oid + value
+    canonical = b"\x31" + bytes([len(attribute)]) + attribute
+    return f"{struct.unpack('<I', hashlib.sha1(canonical).digest()[:4])[0]:08x}"
+
+
+@pytest.mark.parametrize("proxy_speaks_tls", [False, True], ids=["plain proxy", "proxy behind TLS"])
+@pytest.mark.parametrize("login", ["", LOGIN], ids=["without login", "with login"])
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
+def test_a_proxy_is_used(
+    variable: str,
+    login: str,
+    proxy_speaks_tls: bool,
+    server: RawServer,
+    tls: ssl.SSLContext,
+    authority: str,
+    converse: Converse,
+    credentials: Make,
+    environment: pytest.MonkeyPatch,
+) -> None:
+    environment.setenv("REQUESTS_CA_BUNDLE", authority)
+    with ConnectProxy(server.url, login=login, tls=tls if proxy_speaks_tls else None) as proxy:
+        environment.setenv(variable, proxied(proxy, QUOTED_LOGIN if login else ""))
+        given = converse(credentials(server.url), VIEW, VIEW)
+        assert [one.status for one in given if isinstance(one, Response)] == [200, 200]
+        assert proxy.asked == [f"CONNECT {server.url.removeprefix('https://')}"]
+        assert "proxy-authorization" not in server.asked[0].headers
+
+
+@pytest.mark.parametrize("proxy_speaks_tls", [False, True], ids=["plain proxy", "proxy behind TLS"])
+@pytest.mark.parametrize(
+    ("refusal", "login", "reason", "retryable"),
+    [
+        ("", LOGIN, "407 Proxy Authentication Required. Check user and password in HTTPS_PROXY.", False),
+        ("403 No way", "", "403 Forbidden. The proxy must allow CONNECT to Batch's host.", False),
+        ("502 Oops", "", "502 Bad Gateway.", True),
+        ("503 Oops", "", "503 Service Unavailable.", True),
+        ("470 Odd", "", "470.", False),
+    ],
+)
+def test_the_status_of_a_proxy_is_in_the_message(
+    refusal: str,
+    login: str,
+    reason: str,
+    retryable: bool,
+    proxy_speaks_tls: bool,
+    server: RawServer,
+    tls: ssl.SSLContext,
+    authority: str,
+    converse: Converse,
+    credentials: Make,
+    environment: pytest.MonkeyPatch,
+) -> None:
+    environment.setenv("REQUESTS_CA_BUNDLE", authority)
+    with ConnectProxy(server.url, refusal=refusal, login=login, tls=tls if proxy_speaks_tls else None) as proxy:
+        environment.setenv("HTTPS_PROXY", proxied(proxy, "user:wrong-password"))
+        (error,) = converse(credentials(server.url), VIEW)
+    assert isinstance(error, BatchConnectionError)
+    assert str(error) == f"{NO_ANSWER}the proxy answered {reason}"
+    assert error.retryable is retryable
+    assert server.asked == []
+
+
+@pytest.mark.parametrize("through", ["no proxy", "plain proxy", "proxy behind TLS"])
+def test_an_authority_that_is_not_the_right_one_is_named_and_not_retried(
+    through: str,
+    server: RawServer,
+    tls: ssl.SSLContext,
+    converse: Converse,
+    credentials: Make,
+    environment: pytest.MonkeyPatch,
+) -> None:
+    with ConnectProxy(server.url, tls=tls if through == "proxy behind TLS" else None) as proxy:
+        if through != "no proxy":
+            environment.setenv("HTTPS_PROXY", proxy.url)
+        (error,) = converse(credentials(server.url), VIEW)
+    assert isinstance(error, BatchConnectionError)
+    assert str(error) == (
+        f"{NO_ANSWER}certificate verify failed: self-signed certificate. If a proxy or firewall opens TLS, set "
+        "REQUESTS_CA_BUNDLE to a file with your company's certificate authority."
+    )
+    assert not error.retryable
+    assert server.asked == []
+
+
+def test_a_certificate_for_another_host_is_named(
+    server: RawServer, authority: str, converse: Converse, credentials: Make, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("REQUESTS_CA_BUNDLE", authority)
+    (error,) = converse(credentials(server.url.replace("127.0.0.1", "localhost")), VIEW)
+    assert "certificate verify failed: Hostname mismatch, certificate is not valid for 'localhost'. " in str(error)
+
+
+@pytest.mark.parametrize("proxy_speaks_tls", [False, True], ids=["plain proxy", "proxy behind TLS"])
+@pytest.mark.parametrize("where", ["proxy", "server"])
+def test_a_trickle_through_a_proxy_ends_at_the_deadline(
+    where: str,
+    proxy_speaks_tls: bool,
+    tls: ssl.SSLContext,
+    authority: str,
+    converse: Converse,
+    credentials: Make,
+    environment: pytest.MonkeyPatch,
+) -> None:
+    environment.setenv("REQUESTS_CA_BUNDLE", authority)
+    proxy_tls = tls if proxy_speaks_tls else None
+    with (
+        RawServer(TRICKLES["header"], tls=tls) as server,
+        RawServer(TRICKLES["header"], tls=proxy_tls) as trickling_proxy,
+        ConnectProxy(server.url, tls=proxy_tls) as honest_proxy,
+    ):
+        environment.setenv("HTTPS_PROXY", trickling_proxy.url if where == "proxy" else honest_proxy.url)
+        (error,) = converse(credentials(server.url), VIEW, timeout=0.5)
+    assert str(error) == f"{NO_ANSWER}TimeoutError"
+
+
+_UNUSABLE: Mapping[str, tuple[dict[str, str], str]] = {
+    "no file": ({"SSL_CERT_FILE": "/nowhere/ca.pem"}, "SSL_CERT_FILE .*'/nowhere/ca.pem'.*: No such file or directory"),
+    "no folder": ({"SSL_CERT_DIR": "/nowhere"}, "SSL_CERT_DIR .*'/nowhere'.*: No such file or directory"),
+    "no certificate": ({"CURL_CA_BUNDLE": __file__}, "CURL_CA_BUNDLE .*: it holds no certificate in PEM format"),
+    "the first": ({"REQUESTS_CA_BUNDLE": "/nowhere", "SSL_CERT_FILE": __file__}, "REQUESTS_CA_BUNDLE .*'/nowhere'"),
+    "scheme": (
+        {"HTTPS_PROXY": "ftp://u:s3cret@a.example"},
+        "HTTPS_PROXY .*: its scheme is unknown. Use http:",
+    ),
+    "port": ({"https_proxy": "http://u:s3cret@a.example:http"}, "variable https_proxy .*: it is not an address"),
+    "port 0": ({"https_proxy": "http://u:s3cret@a.example:0"}, "variable https_proxy .*: it is not an address"),
+    "high port": ({"ALL_PROXY": "a.example:99999"}, "variable ALL_PROXY .*: it is not an address"),
+    "password": ({"HTTPS_PROXY": "http://u:s3cret#1@a.example:3128"}, "HTTPS_PROXY .*percent-encode"),
+    "no host": ({"HTTPS_PROXY": "http://"}, "HTTPS_PROXY .*: it is not an address"),
+    "blank": ({"HTTPS_PROXY": "http://a b:3128"}, "HTTPS_PROXY .*: it is not an address"),
+    "bracket": ({"HTTPS_PROXY": "http://[::1"}, "HTTPS_PROXY .*: it is not an address"),
+    "SOCKS": ({"ALL_PROXY": "socks5://u:s3cret@a.example"}, "ALL_PROXY .*: it is a SOCKS proxy, for which a package"),
+    "SOCKS by name": ({"ALL_PROXY": "socks5h://a.example:1080"}, "ALL_PROXY .*: it is a SOCKS proxy, for which"),
+}
+
+
+@pytest.mark.parametrize(("variables", "message"), _UNUSABLE.values(), ids=_UNUSABLE)
+def test_what_cannot_work_fails_at_once_and_names_the_variable(
+    variables: dict[str, str],
+    message: str,
+    converse: Converse,
+    credentials: Make,
+    environment: pytest.MonkeyPatch,
+) -> None:
+    for name, value in variables.items():
+        environment.setenv(name, value)
+    environment.setattr("airflow_provider_batch.transport.environment.find_spec", lambda name: None)
+    with pytest.raises(BatchConfigurationError, match=message) as caught:
+        converse(credentials("https://api.batch.com"), VIEW)
+    assert not caught.value.retryable
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    # Without https there is no proxy and no certificate: only this machine is reached.
+    with RawServer(answer(200, {})) as local:
+        (given,) = converse(credentials(local.url), VIEW)
+    assert isinstance(given, Response)
+
+
+def test_an_authority_that_comes_later_is_read_then(
+    authority: str, server: RawServer, converse: Converse, credentials: Make, environment: pytest.MonkeyPatch
+) -> None:
+    later = Path(authority).with_name("later.pem")
+    environment.setenv("SSL_CERT_FILE", str(later))
+    with pytest.raises(BatchConfigurationError):
+        converse(credentials(server.url), VIEW)
+    later.write_bytes(Path(authority).read_bytes())
+    (given,) = converse(credentials(server.url), VIEW)
+    assert isinstance(given, Response)
+
+
+@pytest.mark.parametrize(
+    ("variables", "url"),
+    [
+        ({}, None),
+        ({"HTTPS_PROXY": "http://a:1"}, "http://a:1"),
+        ({"HTTPS_PROXY": " http://a:1/\n"}, "http://a:1"),
+        ({"HTTPS_PROXY": "a:1"}, "http://a:1"),
+        ({"HTTPS_PROXY": "u:p@a:1"}, "http://a:1"),
+        ({"HTTPS_PROXY": "HTTPS://a"}, "https://a"),
+        ({"HTTPS_PROXY": "http://[::1]:3128"}, "http://[::1]:3128"),
+        ({"HTTPS_PROXY": "http://a:1", "https_proxy": "http://b:1"}, "http://b:1"),
+        ({"HTTPS_PROXY": "http://a:1", "https_proxy": ""}, None),
+        ({"HTTPS_PROXY": "http://a:1", "ALL_PROXY": "http://b:1"}, "http://a:1"),
+        ({"ALL_PROXY": "http://b:1"}, "http://b:1"),
+        ({"HTTP_PROXY": "http://a:1", "http_proxy": "http://a:1"}, None),
+    ],
+)
+def test_which_variable_names_the_proxy(
+    variables: dict[str, str], url: str | None, environment: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        environment.setenv(name, value)
+    proxy = proxy_to("https://api.batch.com", socks_package="socks")
+    assert (proxy.url if proxy else None) == url
+
+
+@pytest.mark.parametrize("package", ["socks", "socksio"])
+def test_a_socks_proxy_keeps_its_login(package: str, environment: pytest.MonkeyPatch) -> None:
+    environment.setattr("airflow_provider_batch.transport.environment.find_spec", lambda name: name == package)
+    environment.setenv("ALL_PROXY", "socks5://u:p@a:1080")
+    assert proxy_to("https://api.batch.com", socks_package=package) == Proxy("socks5://u:p@a:1080", {})
+
+
+@pytest.mark.parametrize("variable", ["NO_PROXY", "no_proxy"])
+@pytest.mark.parametrize(
+    ("exempt", "host", "is_exempt"),
+    [
+        ("*", "api.batch.com", True),
+        ("api.batch.com", "api.batch.com", True),
+        ("API.Batch.com", "api.batch.com", True),
+        ("api.batch.com", "API.batch.com", True),
+        ("api.batch.com", "api.batch.com.", True),
+        ("batch.com", "api.batch.com", True),
+        (".batch.com", "api.batch.com", True),
+        ("*.batch.com", "api.batch.com", True),
+        ("localhost, 10.0.0.0/8,.batch.com", "api.batch.com", True),
+        ("https://api.batch.com", "api.batch.com", True),
+        ("api.batch.com:443", "api.batch.com", True),
+        ("api.batch.com:443", "api.batch.com:8443", False),
+        ("api.batch.com:8443", "api.batch.com:8443", True),
+        ("batch.com", "notbatch.com", False),
+        ("com", "batch.org", False),
+        ("", "api.batch.com", False),
+        (".", "api.batch.com", False),
+        ("10.0.0.0/8", "10.1.2.3", True),
+        ("10.0.0.5/8", "10.1.2.3", True),
+        ("10.0.0.0/8", "11.1.2.3", False),
+        ("10.1.2.3", "10.1.2.3", True),
+        ("10.1.2.3:8443", "10.1.2.3", False),
+        ("10.0.0.0/99", "10.1.2.3", False),
+        ("fd00::/8", "[fd00::1]", True),
+        ("fd00::1", "[fd00::1]", True),
+        ("[fd00::1]:8443", "[fd00::1]:8443", True),
+        ("[fd00::1]:8443", "[fd00::1]", False),
+        ("10.0.0.0/8", "[fd00::1]", False),
+    ],
+)
+def test_who_is_reached_without_the_proxy(
+    variable: str, exempt: str, host: str, is_exempt: bool, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    environment.setenv(variable, exempt)
+    assert (proxy_to(f"https://{host}", socks_package="socks") is None) is is_exempt
+
+
+def test_a_proxy_is_not_printed(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("HTTPS_PROXY", "http://user:s3cret@proxy.example:3128")
+    assert repr(proxy_to("https://api.batch.com", socks_package="socks")) == "Proxy()"
+
+
+def test_without_a_variable_the_public_authorities_are_trusted() -> None:
+    assert trusted("https://api.batch.com").cert_store_stats()["x509_ca"] > 50
+
+
+def test_the_app_key_is_not_in_the_message_of_a_proxy(
+    server: RawServer, converse: Converse, credentials: Make, environment: pytest.MonkeyPatch
+) -> None:
+    with ConnectProxy(server.url, refusal=f"502 {KEY}") as proxy:
+        environment.setenv("HTTPS_PROXY", proxy.url)
+        (error,) = converse(credentials(server.url), VIEW)
+    assert str(error) == f"{NO_ANSWER}the proxy answered 502 Bad Gateway."
