@@ -66,13 +66,13 @@ class Call:
                 self._line.shutdown(socket.SHUT_RDWR)
 
 
-def make_reachable(pools: Any) -> None:
-    """Make each connection that urllib3's *pools* will open known to the call that uses it."""
+def make_reachable(opener: Any) -> None:
+    """Make each connection that *opener*, a pool manager of urllib3, will open known to the call that uses it."""
     pools = {}
-    for scheme, pool in pools.pool_classes_by_scheme.items():
+    for scheme, pool in opener.pool_classes_by_scheme.items():
         connection = type("Connection", (_Reachable, pool.ConnectionCls), {})
         pools[scheme] = type(pool.__name__, (pool,), {"ConnectionCls": connection})
-    pools.pool_classes_by_scheme = pools
+    opener.pool_classes_by_scheme = pools
 
 
 class _Reachable:

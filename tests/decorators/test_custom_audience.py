@@ -262,8 +262,8 @@ def test_the_context_and_arguments_by_name(batch_sandbox: Sandbox, context: Any)
 def test_texts_that_may_be_ids_are_not_shown(given: Any, batch_sandbox: Sandbox, context: Any) -> None:
     got: list[Any] = []
 
-    def ids(*args: Any, named: Any) -> list[str]:
-        got.extend([*args, named])
+    def ids(first: Any, second: Any, named: Any) -> list[str]:
+        got.extend([first, second, named])
         return []
 
     with dag() as its_dag:
