@@ -438,11 +438,13 @@ def test_a_retry_of_a_replace_with_another_set_replaces_again(sandbox: Sandbox, 
 
 
 def test_a_retry_sends_what_its_first_try_has_not(sandbox: Sandbox, clock: Clock, tmp_path: Path) -> None:
-    arguments: dict[str, Any] = {"chunk_size": 1, "max_concurrency": 1, "journal": TaskStateJournal(Store())}
+    store = Store()
+    arguments: dict[str, Any] = {"chunk_size": 1, "max_concurrency": 1}
     sandbox.faults(None, None, Fault(503))
     with pytest.raises(BatchServerError):
-        mirror(tmp_path, ["a", "b", "c", "d"], **arguments)
-    result = mirror(tmp_path, ["a", "b", "c", "d"], **arguments)
+        mirror(tmp_path, ["a", "b", "c", "d"], **arguments, journal=TaskStateJournal(memory(store)))
+    clock.now += 10
+    result = mirror(tmp_path, ["a", "b", "c", "d"], **arguments, journal=TaskStateJournal(memory(store, 2)))
     assert (result.added, result.earlier_calls) == (4, 2)
     assert sent(sandbox) == [{"a"}, {"b"}, {"c"}, {"d"}]
 

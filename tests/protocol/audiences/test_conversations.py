@@ -521,25 +521,3 @@ def test_questions_never_become_a_storm() -> None:
     wait.delay = 0.0
     wait.outcome()
     assert [sleep.seconds for sleep in wait.sleeps] == [0.1]
-
-
-def test_the_waits_of_a_write_that_is_looked_after_are_summed_up() -> None:
-    asked: list[float] = []
-    retries: list[str] = []
-
-    def delay(attempt: int, error: BatchError, waited: float) -> float | None:
-        asked.append(waited)
-        return 2.0 * attempt if attempt < 4 else None
-
-    service = Service(CEP, "other", writes=[(Response(429), False)] * 4)
-
-    def perform(effect: Effect) -> Answer:
-        if isinstance(effect, Sleep):
-            retries.append(str(effect.retries))
-        return service(effect)
-
-    with pytest.raises(BatchRateLimitError):
-        flow.run(conversations.create(CEP, "vip", "custom_ids", None, delay), perform)
-    assert asked == [0.0, 2.0, 6.0, 12.0]
-    assert len(retries) == 3
-    assert all(text.startswith("POST /2.11/audiences/create: answered 429") for text in retries)

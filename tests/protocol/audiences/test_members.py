@@ -341,7 +341,7 @@ def test_a_member_that_is_none_is_refused_without_being_shown(value: object, rea
 
 def test_other_fields_belong_into_attributes() -> None:
     assert str(refusal({"id": "a", "name": "Zoe"})) == (
-        "a member has only the fields id, attributes and tags; move other fields into attributes"
+        "a member has only the fields id, attributes and tags. Move other fields into attributes."
     )
 
 
