@@ -45,12 +45,13 @@ def test_after_a_wait_that_timed_out(whole_airflow: WholeAirflow) -> None:
 
 
 def test_while_it_pushes(whole_airflow: WholeAirflow) -> None:
-    with Sandbox(latency=2.0) as sandbox:
+    with Sandbox() as sandbox:
+        # The last two calls have no answer until Airflow has ended the task.
+        sandbox.faults(*BEFORE, *[None] * (CHUNKS - 2), *[Fault(stall=60.0)] * 2)
         run = whole_airflow.run("push_after_delete", "running", sandbox)
-        wait_until(lambda: accepted(sandbox) == CHUNKS - 2)  # the journal is written every five seconds
+        wait_until(lambda: accepted(sandbox) >= CHUNKS - 2)
         run.clear()
         assert run.wait() == "success", whole_airflow.logs(run)[-8000:]
-        assert run.seen["push"][-2:] == ["running", "success"]
         assert accepted(sandbox) >= CHUNKS - 2 + CHUNKS
         assert sandbox.members("vip") == IDS
 
