@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any, BinaryIO, Final
 
 from airflow_provider_batch.exceptions import SourceError
+from airflow_provider_batch.protocol.audiences.intake import in_blocks
 from airflow_provider_batch.protocol.rows import BadRow, Rows
 from airflow_provider_batch.sources.columns import ID_NAME, Columns, Selection, find_column, has_column, without
 from airflow_provider_batch.sources.paths import FoundFile
@@ -20,6 +21,7 @@ from airflow_provider_batch.sources.plaintext import (
     split_lines,
     without_blank,
 )
+from airflow_provider_batch.sources.source import FEW
 
 #: Lines from which the keys of the objects are collected.
 _SAMPLE: Final = 1_000
@@ -50,7 +52,10 @@ class JsonLinesFile:
     def blocks(self, size: int) -> Iterator[Rows]:
         """Yield the values of the lines in blocks of at most *size*; blank lines are left out."""
         for lines, place in blocks_of_lines(self._text, size, self._name):
-            yield Rows(self._values(parse_lines(lines)), place)
+            values: list[object] = []
+            for few in in_blocks(lines, FEW):
+                values += self._values(parse_lines(few))
+            yield Rows(values, place)
 
     def _values(self, rows: list[object]) -> list[object]:
         if self._selection.only_id and set(map(type, rows)) <= {str, int, type(None)}:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, BinaryIO, Final, TypeVar
 
 from airflow_provider_batch.exceptions import SourceError
-from airflow_provider_batch.protocol.rows import Rows
+from airflow_provider_batch.protocol.rows import Numbered, Rows
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.paths import FoundFile, unreadable
 from airflow_provider_batch.sources.plaintext import READ_SIZE, TextOptions
@@ -60,12 +60,12 @@ class ParquetFile:
         """Yield the rows in blocks of at most *size*."""
         wanted = [self._names[position] for position in self._selection.keys]
         slices = self._file.iter_batches(size, columns=wanted, use_threads=False)
-        before = 0
+        first = 1
         while (part := self._run(lambda: next(slices, None))) is not None:
             values = self._selection.values(partial(self._cells, part))
             if values:
-                yield Rows(values, partial(_row_place, self._name, before))
-            before += len(values)
+                yield Rows(values, Numbered(f"{self._name}, row ", range(first, first + len(values))))
+            first += len(values)
 
     def _cells(self, part: Any, position: int) -> list[object]:
         column = part.column(part.schema.get_field_index(self._names[position]))
@@ -98,7 +98,3 @@ def _decoded(cell: Any) -> object:
         return None if cell is None else cell.decode()
     except UnicodeDecodeError:
         return cell
-
-
-def _row_place(name: str, before: int, number: int) -> str:
-    return f"{name}, row {before + number + 1:,}"
