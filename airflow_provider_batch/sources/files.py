@@ -14,7 +14,7 @@ from airflow_provider_batch.sources.jsonlines import JsonLinesFile
 from airflow_provider_batch.sources.parquet import ParquetFile
 from airflow_provider_batch.sources.paths import FoundFile, find_files
 from airflow_provider_batch.sources.plaintext import LinesFile, TextOptions
-from airflow_provider_batch.sources.source import Source
+from airflow_provider_batch.sources.source import FEW, Source
 
 #: Bytes that are read to check a file's header.
 _HEADER_SIZE: Final = 1 << 16
@@ -111,6 +111,7 @@ class FileSource(Source):
         :raises SourceError: if a file cannot be read.
         """
         self.check()
+        size = size if self._columns.only_id else min(size, FEW)
         for found, format_ in self._files or ():
             with found.open() as file:
                 yield from format_(found, file, self._options, self._columns).blocks(size)
