@@ -48,7 +48,7 @@ class Rows:
     """
     Consecutive values of a source.
 
-    :param place: where the n-th of *values* stands, counted from 0.
+    :param place: where the n-th of *values* stands, counted from 0; it is pickled, unless the source is read only once.
     """
 
     values: list[object] = field(repr=False)

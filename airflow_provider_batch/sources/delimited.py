@@ -15,7 +15,7 @@ from airflow_provider_batch.exceptions import SourceError, counted
 from airflow_provider_batch.protocol.rows import BadRow, Rows, with_more
 from airflow_provider_batch.sources.columns import HEADER, ID_NAME, Columns, Selection, cells
 from airflow_provider_batch.sources.paths import FoundFile
-from airflow_provider_batch.sources.plaintext import READ_SIZE, TextOptions, in_lines, pieces
+from airflow_provider_batch.sources.plaintext import TextOptions, in_lines, pieces
 from airflow_provider_batch.sources.source import FEW
 
 #: Excel's first line, which may be split by the delimiter that it names.
@@ -30,11 +30,9 @@ _EXCEL: Final = re.compile(r"\s*sep=(.?)\s*", re.IGNORECASE | re.DOTALL)
 class CsvFile:
     """The rows of one CSV file, whose header is read at once; without a header its columns are called 1, 2, …"""
 
-    def __init__(
-        self, found: FoundFile, file: BinaryIO, options: TextOptions, columns: Columns, read_size: int = READ_SIZE
-    ) -> None:
+    def __init__(self, found: FoundFile, file: BinaryIO, options: TextOptions, columns: Columns) -> None:
         self._name = found.name
-        text = pieces(found, file, options.encoding, read_size)
+        text = pieces(found, file, options.encoding)
         lines = chain.from_iterable(StringIO(piece, newline="") for piece in text)
         # Strict: otherwise a quote that is never closed would silently swallow the rows that follow.
         self._reader = csv.reader(lines, delimiter=options.delimiter, strict=True)

@@ -14,7 +14,6 @@ from airflow_provider_batch.protocol.rows import BadRow, Rows
 from airflow_provider_batch.sources.columns import ID_NAME, Columns, Selection, find_column, has_column, without
 from airflow_provider_batch.sources.paths import FoundFile
 from airflow_provider_batch.sources.plaintext import (
-    READ_SIZE,
     TextOptions,
     blocks_of_lines,
     pieces,
@@ -34,11 +33,9 @@ _ESCAPED: Final = r"\u0000"
 class JsonLinesFile:
     """The values of one file of JSON lines; the keys of its first objects are read at once."""
 
-    def __init__(
-        self, found: FoundFile, file: BinaryIO, options: TextOptions, columns: Columns, read_size: int = READ_SIZE
-    ) -> None:
+    def __init__(self, found: FoundFile, file: BinaryIO, options: TextOptions, columns: Columns) -> None:
         self._name = found.name
-        text = pieces(found, file, options.encoding, read_size)
+        text = pieces(found, file, options.encoding)
         first = next(text, "")
         #: Whether the file has no text at all.
         self.empty = not first

@@ -11,7 +11,7 @@ from airflow_provider_batch.exceptions import SourceError
 from airflow_provider_batch.protocol.rows import Numbered, Rows
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.paths import FoundFile, unreadable
-from airflow_provider_batch.sources.plaintext import READ_SIZE, TextOptions
+from airflow_provider_batch.sources.plaintext import TextOptions
 
 T = TypeVar("T")
 
@@ -32,10 +32,7 @@ class ParquetFile:
 
     empty = False
 
-    def __init__(
-        self, found: FoundFile, file: BinaryIO, options: TextOptions, columns: Columns, read_size: int = READ_SIZE
-    ) -> None:
-        del read_size
+    def __init__(self, found: FoundFile, file: BinaryIO, options: TextOptions, columns: Columns) -> None:
         self._name = found.name
         if found.gzipped:
             raise SourceError(f"{self._name}: a Parquet file cannot be read through gzip. Decompress it.")

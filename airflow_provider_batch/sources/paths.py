@@ -36,14 +36,13 @@ class FoundFile:
         return dot + suffix if dot else ""
 
     @contextmanager
-    def open(self, read_ahead: int = _READ_AHEAD) -> Iterator[BinaryIO]:
+    def open(self) -> Iterator[BinaryIO]:
         """
         Open the file for reading; gzip is decompressed.
 
-        :param read_ahead: bytes to request from an object storage at once.
         :raises SourceError: if the file cannot be opened.
         """
-        stored = self._run(lambda: self.path.open("rb", buffering=read_ahead))
+        stored = self._run(lambda: self.path.open("rb", buffering=_READ_AHEAD))
         try:
             yield self._decompressed(stored) if self.gzipped else stored
         finally:

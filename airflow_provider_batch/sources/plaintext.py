@@ -16,7 +16,7 @@ from airflow_provider_batch.sources.columns import HEADER, Columns, without
 from airflow_provider_batch.sources.paths import FoundFile
 
 #: Bytes that are read and decoded at once.
-READ_SIZE: Final = 1 << 20
+_READ_SIZE: Final = 1 << 20
 #: Characters; a binary file, or a cell or object that is never closed, must not fill the memory.
 _LONGEST_LINE: Final = 16 << 20
 _GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -37,7 +37,7 @@ class TextOptions:
 # Reading is one piece ahead of decoding, because two decisions depend on whether a piece is the last one: only then is
 # an incomplete character at its end an error, and only then does the text behind the last line break go out with the
 # piece instead of waiting for the next one. So memory holds two pieces and one line, whatever the size of the file.
-def pieces(found: FoundFile, file: BinaryIO, encoding: str, size: int = READ_SIZE) -> Iterator[str]:
+def pieces(found: FoundFile, file: BinaryIO, encoding: str, size: int = _READ_SIZE) -> Iterator[str]:
     """
     Yield the text of *file* in pieces of about *size* bytes; each has whole lines, none is empty, a BOM is dropped.
 
@@ -117,16 +117,14 @@ def _is_not_blank(line: str) -> bool:
 class LinesFile:
     """A file with one id per line, taken as it is; blank lines are left out."""
 
-    def __init__(
-        self, found: FoundFile, file: BinaryIO, options: TextOptions, columns: Columns, read_size: int = READ_SIZE
-    ) -> None:
+    def __init__(self, found: FoundFile, file: BinaryIO, options: TextOptions, columns: Columns) -> None:
         self._name = found.name
         if not columns.only_id:
             raise SourceError(
                 f"{self._name}: a txt file holds ids only, without actions, attributes or tags. Pass format= if the "
                 "file has another format."
             )
-        text = pieces(found, file, options.encoding, read_size)
+        text = pieces(found, file, options.encoding)
         first = next(text, "")
         #: Whether the file has no text at all.
         self.empty = not first
