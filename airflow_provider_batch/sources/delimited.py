@@ -14,7 +14,7 @@ from typing import BinaryIO, Final
 from airflow_provider_batch.exceptions import SourceError, counted
 from airflow_provider_batch.protocol.rows import BadRow, Rows, with_more
 from airflow_provider_batch.sources.columns import HEADER, ID_NAME, Columns, Selection, cells
-from airflow_provider_batch.sources.paths import FoundFile
+from airflow_provider_batch.sources.paths import READ_AHEAD, FoundFile
 from airflow_provider_batch.sources.plaintext import TextOptions, in_lines, pieces
 from airflow_provider_batch.sources.source import FEW
 
@@ -29,6 +29,8 @@ _EXCEL: Final = re.compile(r"\s*sep=(.?)\s*", re.IGNORECASE | re.DOTALL)
 # that counting continues behind it.
 class CsvFile:
     """The rows of one CSV file, whose header is read at once; without a header its columns are called 1, 2, …"""
+
+    read_ahead = READ_AHEAD
 
     def __init__(self, found: FoundFile, file: BinaryIO, options: TextOptions, columns: Columns) -> None:
         self._name = found.name

@@ -30,6 +30,9 @@ class OpenedFile(Protocol):
 class Format(Protocol):
     """The constructor of an :class:`OpenedFile`."""
 
+    #: Bytes to request from an object storage beyond what is read.
+    read_ahead: int
+
     def __call__(self, found: FoundFile, file: BinaryIO, options: TextOptions, columns: Columns, /) -> OpenedFile:
         """Read and check the header."""
 
@@ -93,7 +96,7 @@ class FileSource(Source):
         are_empty = True
         size = size if self._columns.only_id else min(size, FEW)
         for found, format_ in self._files:
-            with found.open() as file:
+            with found.open(format_.read_ahead) as file:
                 opened = format_(found, file, self._options, self._columns)
                 are_empty = are_empty and opened.empty
                 yield from opened.blocks(size)

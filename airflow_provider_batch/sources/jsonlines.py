@@ -12,7 +12,7 @@ from airflow_provider_batch.exceptions import SourceError
 from airflow_provider_batch.protocol.audiences.intake import in_blocks
 from airflow_provider_batch.protocol.rows import BadRow, Rows
 from airflow_provider_batch.sources.columns import ID_NAME, Columns, Selection, find_column, has_column, without
-from airflow_provider_batch.sources.paths import FoundFile
+from airflow_provider_batch.sources.paths import READ_AHEAD, FoundFile
 from airflow_provider_batch.sources.plaintext import (
     TextOptions,
     blocks_of_lines,
@@ -32,6 +32,8 @@ _ESCAPED: Final = r"\u0000"
 
 class JsonLinesFile:
     """The values of one file of JSON lines; the keys of its first objects are read at once."""
+
+    read_ahead = READ_AHEAD
 
     def __init__(self, found: FoundFile, file: BinaryIO, options: TextOptions, columns: Columns) -> None:
         self._name = found.name

@@ -15,7 +15,9 @@ from airflow_provider_batch.sources.plaintext import TextOptions
 
 T = TypeVar("T")
 
-_BUFFER: Final = 1 << 20
+#: Bytes that are requested at once, over all selected columns.
+_BUFFERS: Final = 8 << 20
+_SMALLEST_BUFFER: Final = 1 << 18
 
 #: Types of text without saying so, as Impala and older writers use them.
 _BYTES: Final = {"binary", "large_binary", "binary_view"}
@@ -31,6 +33,8 @@ class ParquetFile:
     """The rows of one Parquet file, whose schema is read at once."""
 
     empty = False
+    #: Next to nothing: the columns are read in turn, each through a buffer of its own, and lie far apart.
+    read_ahead = 1 << 10
 
     def __init__(self, found: FoundFile, file: BinaryIO, options: TextOptions, columns: Columns) -> None:
         self._name = found.name
@@ -42,11 +46,15 @@ class ParquetFile:
             raise SourceError(
                 f"{self._name}: Parquet needs pyarrow. Run pip install 'airflow-provider-batch[parquet]'."
             ) from error
-        # Through a small buffer; pre-buffering would load the selected columns of a whole row group into memory.
-        self._file: Any = self._run(lambda: Opened(file, buffer_size=_BUFFER, pre_buffer=False))
-        self._names: list[str] = self._file.schema_arrow.names
+        self._file: Any = self._run(lambda: Opened(file))
+        schema = self._file.schema_arrow
+        self._names: list[str] = schema.names
         self._selection = columns.select(self._names, self._name, nulls=options.nulls - {""})
-        kind = str(self._file.schema_arrow.types[self._selection.id])
+        # Through small buffers; pre-buffering would load the selected columns of a whole row group into memory.
+        buffer = max(_SMALLEST_BUFFER, _BUFFERS // len(self._selection.keys))
+        metadata = self._file.metadata
+        self._file = self._run(lambda: Opened(file, metadata=metadata, buffer_size=buffer, pre_buffer=False))
+        kind = str(schema.types[self._selection.id])
         if not _ID_TYPE.fullmatch(kind):
             raise SourceError(
                 f"{self._name}: the id's column is of type {kind.partition('<')[0]}, whose values are not valid ids. "

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Final
 from airflow_provider_batch.exceptions import SourceError
 from airflow_provider_batch.protocol.rows import Numbered, Rows
 from airflow_provider_batch.sources.columns import HEADER, Columns, without
-from airflow_provider_batch.sources.paths import FoundFile
+from airflow_provider_batch.sources.paths import READ_AHEAD, FoundFile
 
 #: Bytes that are read and decoded at once.
 _READ_SIZE: Final = 1 << 20
@@ -116,6 +116,8 @@ def _is_not_blank(line: str) -> bool:
 
 class LinesFile:
     """A file with one id per line, taken as it is; blank lines are left out."""
+
+    read_ahead = READ_AHEAD
 
     def __init__(self, found: FoundFile, file: BinaryIO, options: TextOptions, columns: Columns) -> None:
         self._name = found.name
