@@ -161,7 +161,7 @@ class Intake:
     def _read_blocks(self) -> Iterable[Block]:
         """Return all blocks, those that were read already among them."""
         if self._aside is not None:
-            return self._aside
+            return self._watched(self._aside)
         begun, self._begun = self._begun, None
         return self._normalized() if begun is None else begun
 
@@ -189,7 +189,10 @@ class Intake:
 
     def _read(self) -> Iterator[tuple[list[object], Place | None]]:
         """Yield the values block by block, and the function that names their positions."""
-        for part in self._parts():
+        return self._watched(self._parts())
+
+    def _watched(self, parts: Iterable[T]) -> Iterator[T]:
+        for part in parts:
             if self._checkpoint is not None:
                 self._checkpoint()
             yield part

@@ -333,6 +333,26 @@ def test_the_ids_of_a_repeatable_iterable_are_put_aside_once_they_are_checked() 
     assert list(made.blocks()) == [["1", "b", "c"]]
 
 
+def test_ids_that_were_put_aside_are_read_only_as_long_as_nobody_stops_it() -> None:
+    class Stopped(Exception):
+        pass
+
+    looks = iter([None, None, None, Stopped])
+
+    def checkpoint() -> None:
+        if (error := next(looks)) is not None:
+            raise error
+
+    made = Intake(
+        Repeatable(*"abcd"), "ids", audience_name="vip", rules=MEP_1_0.members, block_size=2, checkpoint=checkpoint
+    )
+    made.check()
+    blocks = made.blocks()
+    assert next(blocks) == ["a", "b"]
+    with pytest.raises(Stopped):
+        next(blocks)
+
+
 def test_a_repeatable_iterable_knows_its_total_after_the_check() -> None:
     assert checked(Repeatable("a", "b", "a")).total == 3
 
