@@ -92,9 +92,9 @@ class BatchHook(AudienceHook):
 
         See https://doc.batch.com/developer/api/mep/custom-audience/1.0/update and
         https://doc.batch.com/developer/api/cep/audiences/update. An id to add and to remove is
-        removed; a repeated id is sent once (from a generator: once a chunk). What is in memory, or can be read twice,
-        is checked before the first call; a generator is checked as it flows and never held, and its first chunk is read
-        before anything is created.
+        removed; a repeated id is sent once (from a generator: once a chunk). What is in memory, or can be read again,
+        is read once and checked before the first call; a generator is checked as it flows and never held, and its first
+        chunk is read before anything is created.
 
         :param audience_name: an existing audience: letters, digits, ``_`` and ``-``, at most 255.
         :param add_ids: ids to add (at most 128 characters in API 1.0): str, int, rows of one column, or
@@ -345,9 +345,7 @@ class BatchHook(AudienceHook):
         return AudienceWrites(dialect, audience_name, audience_type, chunk_size, on_rejected_chunk, notify)
 
     @contextmanager
-    def _intake(
-        self, writes: AudienceWrites, on_invalid_id: OnInvalidId, trim_ids: bool
-    ) -> Iterator[partial[Intake]]:
+    def _intake(self, writes: AudienceWrites, on_invalid_id: OnInvalidId, trim_ids: bool) -> Iterator[partial[Intake]]:
         from airflow_provider_batch.sources.id_file import id_files
 
         with id_files() as put_aside:

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import os
 import pickle
+from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from tempfile import SpooledTemporaryFile, gettempdir
-from typing import Any, Final
+from typing import Final
 
 from airflow_provider_batch.exceptions import SourceError
 from airflow_provider_batch.protocol.audiences.block import Block
@@ -51,8 +52,9 @@ class IdFile:
     """Blocks of checked ids, which each iteration reads from the first one on."""
 
     def __init__(self, in_memory: int = _IN_MEMORY) -> None:
-        self._file = SpooledTemporaryFile(in_memory)
+        self._file = SpooledTemporaryFile(in_memory)  # noqa: SIM115  # it lasts as long as this object
         self._size = 0
+        self._starts = array("Q")
 
     def write(self, block: Block) -> None:
         """
@@ -69,6 +71,7 @@ class IdFile:
             self._file.flush()
         except OSError as error:
             raise _no_room(error) from None
+        self._starts.append(self._size)
         self._size += len(content)
 
     def close(self) -> None:
@@ -76,12 +79,10 @@ class IdFile:
         self._file.close()
 
     def __iter__(self) -> Iterator[Block]:
-        at = 0
-        while at < self._size:
-            self._file.seek(at)
+        for start in self._starts:
+            self._file.seek(start)
             # Nobody but this process has ever had access to the file.
             text, argument, positions, place, annotated = pickle.load(self._file)  # noqa: S301
-            at = self._file.tell()
             lines = text.split("\n")
             yield Block(map(_id, lines) if annotated else lines, argument, positions, place, annotated=annotated)
 
@@ -96,7 +97,7 @@ def _id(line: str) -> str:
 
 
 def _no_room(error: OSError) -> SourceError:
-    reason: Any = os.strerror(error.errno) if error.errno else type(error).__name__
+    reason = os.strerror(error.errno) if error.errno else type(error).__name__
     return SourceError(
         f"{gettempdir()}: the ids, which are checked before the first call, cannot be put aside there: {reason}. Free "
         "space on that disk, or set TMPDIR to a folder on a larger one."

@@ -244,7 +244,8 @@ def test_every_byte_is_downloaded_once(
     if mode == "mirror":
         arguments = {**arguments, "snapshot_path": str(tmp_path / "kept")}
     operator = push(f"s3://aws_default@bucket/{tmp_path.name}/*", id_column="id", mode=mode, **arguments)
-    operator.execute({**context, "task_state_store": store})
+    tries: Any = {**context, "task_state_store": store}
+    operator.execute(tries)
     assert {key: s3_sent[f"/bucket/{key}"] for key in bodies} == {key: len(body) for key, body in bodies.items()}
     assert ("first" in batch_sandbox.members("vip")) is (mode != "remove")
 
