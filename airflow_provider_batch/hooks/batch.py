@@ -26,6 +26,7 @@ from airflow_provider_batch.hooks.xcoms import concatenated
 
 if TYPE_CHECKING:
     from airflow_provider_batch.mirror.plan import Mirror
+    from airflow_provider_batch.mirror.status import MirrorStatus
     from airflow_provider_batch.protocol.arguments import FirstRun, OnDrift, OnInvalidId, OnRejectedChunk
     from airflow_provider_batch.protocol.audiences.audience import CreatedAudience
     from airflow_provider_batch.protocol.audiences.chunk import Chunks
@@ -315,6 +316,32 @@ class BatchHook(AudienceHook):
         if on_drift == "fail":
             raise DriftError(f"{audience_name}: {message}")
         self.log.warning("%s: %s", audience_name, message)
+
+    def inspect_mirror(
+        self,
+        audience_name: str,
+        *,
+        snapshot_path: Any,
+        audience_type: str = "custom_ids",
+        ids: Iterable[object] | str | None = (),
+    ) -> MirrorStatus:
+        """
+        Return what is known of a mirror: what it sent last, when, what is uncertain; and whether *ids* are among it.
+
+        It reads the snapshot alone: Batch reports how many ids an audience has, but not which ones.
+
+        :param ids: the ids to look up; same forms as ``add_ids`` of :meth:`update_custom_audience`.
+        :raises InvalidMemberError: if one of them is not valid, so that it cannot have been sent.
+        :raises SnapshotError: if the snapshot is damaged, or of another audience.
+        :raises MirrorConflictError: if a run changed the snapshot while it was read.
+        """
+        from airflow_provider_batch.mirror.status import read_status
+
+        writes = self._writes(audience_name, audience_type)
+        mirror = self._mirror(writes, snapshot_path)
+        blocks = self._intake(writes, "fail", False)(concatenated(ids), "ids").blocks()
+        wanted = [id_ for block in blocks for id_ in block]
+        return read_status(mirror.folder, wanted, now=mirror.clock(), target=mirror.target)
 
     def _window(self, max_concurrency: int | None) -> int:
         """Return how many calls may be in flight: the argument, or else the connection's value."""
