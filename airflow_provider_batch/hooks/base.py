@@ -66,7 +66,7 @@ class BatchBaseHook(BaseHook):
         :raises PushStoppedError: if the hook is stopped before they are over.
         """
         if self._stopped.is_set() or (seconds > 0 and self._stopped.wait(seconds)):
-            raise PushStoppedError("stopped before the next call")
+            raise PushStoppedError
 
     def _ask(self, flow: Flow[R]) -> R:
         with self._line() as line:
