@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -185,7 +185,8 @@ class BlockingTransport:
         address = self._session.prepare_request(requests.Request("GET", self._credentials.base_url))
         adapter = self._session.get_adapter(self._credentials.base_url)
         assert isinstance(adapter, HTTPAdapter)  # noqa: S101 - for mypy: the session has no other
-        return adapter.get_connection_with_tls_context(address, True, proxies=self._session.proxies)
+        connections: Any = adapter.get_connection_with_tls_context(address, True, proxies=self._session.proxies)
+        return cast(HTTPConnectionPool, connections)
 
     def _send(self, request: Request) -> Answer:
         with Call(self._timeout) as call:

@@ -55,7 +55,7 @@ class Credentials:
         return self.base_url.rstrip("/") + self._path(request)
 
     def target(self, request: Request) -> str:
-        """Return path and query of the URL of *request*; the path holds what :meth:`url` says."""
+        """Return path and query of the URL of *request*; as secret as that."""
         path = urlsplit(self.base_url).path.rstrip("/") + self._path(request)
         return f"{path}?{urlencode(request.query)}" if request.query else path
 

@@ -19,7 +19,7 @@ _under_way = threading.local()
 
 
 class _Deadlines:
-    """One thread that ends the calls of a process in time: a timer of its own for each would cost as much as the call."""
+    """One thread that ends all calls in time: a timer of its own for each would cost as much CPU as the call."""
 
     def __init__(self) -> None:
         self.start_over()
