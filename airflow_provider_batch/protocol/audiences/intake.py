@@ -14,12 +14,12 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain, islice
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.protocol.arguments import OnInvalidId, check_choice, list_in_text
 from airflow_provider_batch.protocol.audiences.block import Block
-from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS, AnnotatedId, are_ids, doubt, normalize
+from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS, AnnotatedId, doubt, joined, normalize
 from airflow_provider_batch.protocol.dialect import MemberRules
 from airflow_provider_batch.protocol.rows import NAMED_REJECTIONS, OnRejection, Place, Rejection, Rows
 
@@ -140,21 +140,22 @@ class Intake:
         if self.is_held:
             return
         places: dict[str, int] = {}
-        given, annotated = 0, False
+        given, annotated, plain = 0, False, True
         for block in self._read_blocks():
             deque(map(places.setdefault, block, block.positions), maxlen=0)  # the first of several places wins
             given += len(block)
             annotated |= block.annotated
+            plain &= block.plain
         self.duplicates = given - len(places)
-        self._ids = Block(places, self.argument, list(places.values()), annotated=annotated)
+        self._ids = Block(places, self.argument, list(places.values()), annotated=annotated, plain=plain)
 
     def blocks(self) -> Iterator[Block]:
         """Yield the ids in order, without empty blocks; a collection's once each, a stream's as they come."""
         if self._ids is not None:
             for start in range(0, len(self._ids), self._block_size):
                 part = slice(start, start + self._block_size)
-                positions = self._ids.positions[part]
-                yield Block(self._ids[part], self.argument, positions, annotated=self._ids.annotated)
+                ids, positions, held = self._ids[part], self._ids.positions[part], self._ids
+                yield Block(ids, self.argument, positions, annotated=held.annotated, plain=held.plain)
             return
         yield from filter(None, self._read_blocks())
 
@@ -178,8 +179,10 @@ class Intake:
         self._doubts.clear()
         start = 0
         for values, place in self._read():
-            if are_ids(values, self._rules.max_id_length):
-                yield Block(values, self.argument, range(start, start + len(values)), place)
+            if (text := joined(values, self._rules.max_id_length)) is not None:
+                positions = range(start, start + len(values))
+                plain = '"' not in text and "\\" not in text
+                yield Block(cast(list[str], values), self.argument, positions, place, plain=plain)
             else:
                 ids = dict(self._check_each(values, start, place))
                 annotated = AnnotatedId in set(map(type, ids.values()))

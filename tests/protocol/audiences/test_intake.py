@@ -450,6 +450,27 @@ def test_ids_without_anything_beside_them_are_not_looked_at_twice(make: Any) -> 
     assert [type(id_) for id_ in block] == [str, str, str]
 
 
+@pytest.mark.parametrize("make", [list, iter])
+@pytest.mark.parametrize(
+    ("values", "plain"),
+    [
+        (["a", "é"], True),
+        (["a", 'b"'], False),
+        (["a", "b\\"], False),
+        (["a", 1], False),
+        ([Member("a", {"n": 1})], False),
+    ],
+)
+def test_ids_are_plain_if_they_are_known_to_stand_in_json_as_they_are(
+    make: Any, values: list[object], plain: bool
+) -> None:
+    assert [block.plain for block in blocks(make(values))] == [plain]
+
+
+def test_one_block_that_is_not_plain_makes_all_of_a_collection_not_plain() -> None:
+    assert not any(block.plain for block in blocks([*"abcd", '"', *"efgh"]))
+
+
 def test_of_several_members_with_one_id_the_first_counts() -> None:
     (block,) = blocks([known("a", "first"), "a", known("a", "last"), "b", known("b", "late")])
     assert [(id_, beside(id_)) for id_ in block] == [("a", '"attributes":{"plan":"first"}'), ("b", None)]
