@@ -100,6 +100,24 @@ def check_mapped(operator: Any, context: Context) -> None:
     )
 
 
+def were_skipped(task_id: str, field: str, context: Context) -> bool:
+    """
+    Return whether all tasks whose results the *field* of this task holds were skipped, or there was nothing to map.
+
+    Then they have pushed nothing. Airflow has no result of theirs, as of tasks that have failed.
+    """
+    from airflow.providers.common.compat.sdk import XComArg
+
+    given = getattr(context["dag"].get_task(task_id), field, None)
+    before = {operator.task_id for operator, _ in XComArg.iter_xcom_references(given)}
+    ti: Any = context["ti"]
+    if hasattr(ti, "get_task_states"):
+        states = ti.get_task_states(dag_id=ti.dag_id, task_ids=sorted(before), run_ids=[ti.run_id])[ti.run_id].values()
+    else:  # Airflow 2
+        states = [each.state for each in context["dag_run"].get_task_instances() if each.task_id in before]
+    return bool(before) and set(states) == {"skipped"}
+
+
 def _are_distinct(values: Any) -> bool:
     """Return whether no two are equal; unknown values, of an upstream task, count as distinct."""
     return not isinstance(values, list | tuple) or all(value not in values[:at] for at, value in enumerate(values))
