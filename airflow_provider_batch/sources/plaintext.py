@@ -142,7 +142,7 @@ class LinesFile:
 def _check_first_line(line: str, name: str) -> None:
     """Raise if *line* is a header or Excel's, or has several cells with an e-mail address among them."""
     is_header = EXCEL.fullmatch(line) or any(map(HEADER.fullmatch, re.split(r'[,;|\t"]', line)))
-    if is_header or ("@" in line and re.search(r"[,;|\t]", line)):
+    if is_header or ("@" in line and re.search(r"[,;\t]", line)):
         raise SourceError(
             f"{name}: a txt file holds one id per line, but the first line looks like one of a CSV file. Pass "
             "format='csv', and delimiter= or header=False where they apply."

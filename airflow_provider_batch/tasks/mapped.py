@@ -108,14 +108,18 @@ def were_skipped(task_id: str, field: str, context: Context) -> bool:
     """
     from airflow.providers.common.compat.sdk import XComArg
 
-    given = getattr(context["dag"].get_task(task_id), field, None)
+    dag = context.get("dag")
+    given = getattr(dag.get_task(task_id), field, None) if dag else None
     before = {operator.task_id for operator, _ in XComArg.iter_xcom_references(given)}
+    if not before:
+        return False
     ti: Any = context["ti"]
     if hasattr(ti, "get_task_states"):
-        states = ti.get_task_states(dag_id=ti.dag_id, task_ids=sorted(before), run_ids=[ti.run_id])[ti.run_id].values()
+        found = ti.get_task_states(dag_id=ti.dag_id, task_ids=sorted(before), run_ids=[ti.run_id])
+        states = list(found.get(ti.run_id, {}).values())
     else:  # Airflow 2
         states = [each.state for each in context["dag_run"].get_task_instances() if each.task_id in before]
-    return bool(before) and set(states) == {"skipped"}
+    return set(states) == {"skipped"}
 
 
 def _are_distinct(values: Any) -> bool:
