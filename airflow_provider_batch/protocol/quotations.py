@@ -30,7 +30,7 @@ _SHORT: Final = 4
 _SHOWN: Final = 6
 _MARKS: Final = ("..", "**")  # an ellipsis is three dots once it is normalised
 #: Or it shows at least that much of any part, in quotes or as a word that no language has.
-_QUOTED: Final = re.compile(r"(?<=['\"`\u2018\u201c«<(\[])[^'\"`\u2019\u201d»>)\]]{6,}")
+_QUOTED: Final = re.compile(r"(?<=['\"`\u2018\u201c\u00ab<(\[])[^'\"`\u2019\u201d\u00bb>)\]]{6,}")
 _WORD: Final = re.compile(r"[^\s\"`<>()\[\]{}=|,;:]{6,}")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{2,}")
 _URL_SAFE: Final = str.maketrans("-_", "+/")
@@ -71,7 +71,7 @@ def _parts(reading: str) -> Iterator[str]:
     """Yield what *reading* has in quotes, and its words with digits or signs."""
     yield from _QUOTED.findall(reading)
     for found in _WORD.findall(reading):
-        word = found.strip(".!?…'\u2018\u2019\u201c\u201d«»")
+        word = found.strip(".!?…'\u2018\u2019\u201c\u201d\u00ab\u00bb")
         if len(word) >= _SHOWN and not word.isalpha():
             yield word
 

@@ -157,7 +157,7 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator, takes=Airfl
         try:
             return read_indexing_tokens(self.indexing_tokens)
         except InvalidArgumentError:
-            # The one case in which a missing XCom is no mistake; ``trigger_rule`` has let the sensor start.
+            # Only then can a missing XCom be meant: ``trigger_rule`` has let the sensor start nonetheless.
             if not were_skipped(self.task_id, "indexing_tokens", context):
                 raise
             return []

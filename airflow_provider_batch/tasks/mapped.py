@@ -117,8 +117,9 @@ def were_skipped(task_id: str, field: str, context: Context) -> bool:
     if hasattr(ti, "get_task_states"):
         found = ti.get_task_states(dag_id=ti.dag_id, task_ids=sorted(before), run_ids=[ti.run_id])
         states = list(found.get(ti.run_id, {}).values())
-    else:  # Airflow 2
-        states = [each.state for each in context["dag_run"].get_task_instances() if each.task_id in before]
+    else:
+        run: Any = context["dag_run"]  # of Airflow 2
+        states = [each.state for each in run.get_task_instances() if each.task_id in before]
     return set(states) == {"skipped"}
 
 

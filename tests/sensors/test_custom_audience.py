@@ -340,7 +340,7 @@ def waiting_for(*states: str, known_to_ti: bool) -> Any:
     with DAG("skipped", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None) as dag:
         push = CustomAudienceUpdateOperator.partial(task_id="push", audience_name="vip").expand(add_ids=[["a"], ["b"]])
         waiting = sensor(push.output, trigger_rule="none_failed")
-    sensor_in_task = copy.copy(waiting)
+    sensor_in_task: Any = copy.copy(waiting)
     sensor_in_task.indexing_tokens = None
     ti: Any = SimpleNamespace(dag_id="skipped", run_id="run", try_number=1, max_tries=0)
     instances = [SimpleNamespace(task_id="push", state=state) for state in states]
