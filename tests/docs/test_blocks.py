@@ -21,7 +21,7 @@ from packaging.version import Version
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.sandbox import Sandbox
 from tests.dags.test_example_dags import load
-from tests.docs.pages import PAGES, ROOT, Block, blocks
+from tests.docs.pages import PAGES, ROOT, Block, blocks, written_here
 
 BLOCKS = blocks()
 
@@ -99,6 +99,12 @@ def check_sandbox(command: str, folder: Path) -> None:
         server.wait(timeout=20)
 
 
+def check_status(command: str, folder: Path) -> None:
+    BatchHook().mirror_custom_audience("vip", ["customer-1001"], snapshot_path=data_in(folder) / "batch-snapshots")
+    printed = shell(command.replace("/data", str(data_in(folder))))
+    assert "customer-1001: in the last set" in printed
+
+
 def check_export(command: str, folder: Path) -> None:
     (name,) = re.findall(r"AIRFLOW_CONN_(\w+)=", command)
     exported = shell(f'{command}\nprintf %s "$AIRFLOW_CONN_{name}"')
@@ -131,6 +137,7 @@ def check_make(command: str, folder: Path) -> None:
 COMMANDS: dict[str, Check] = {
     "pip install ": check_install,
     "python -m airflow_provider_batch.sandbox": check_sandbox,
+    "python -m airflow_provider_batch.mirror ": check_status,
     "export AIRFLOW_CONN_": check_export,
     "airflow dags test ": check_dag,
     "airflow dags unpause ": check_dag,
@@ -206,8 +213,9 @@ def test_a_block_does_what_it_says(block: Block, sandbox: Sandbox, tmp_path: Pat
 
 
 def test_no_page_has_code_that_is_not_run() -> None:
-    fences = sum(len(re.findall(r"^ *```\w+$", page.read_text("utf-8"), re.MULTILINE)) for page in PAGES)
-    texts = sum(page.read_text("utf-8").count("\n```text\n") for page in PAGES)
+    pages = [written_here(page.read_text("utf-8")) for page in PAGES]
+    fences = sum(len(re.findall(r"^ *```\w+$", page, re.MULTILINE)) for page in pages)
+    texts = sum(page.count("\n```text\n") for page in pages)
     assert fences == len(BLOCKS) + texts
 
 
