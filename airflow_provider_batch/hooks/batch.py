@@ -417,9 +417,12 @@ class BatchHook(AudienceHook):
             journal = journal if chunks.rereadable or (chunks.restartable and not writes.replaces) else None
             # What an earlier try sent after a replace may stay only if the whole set is the same.
             series = digest(chunks, writes) if journal is not None and writes.replaces else ""
-            with self._line() as line:
-                push = Push(line, writes, writes.audience_name, window)
-                sent = push.run(chunks, total=chunks.total, journal=journal, series=series)
+            try:
+                with self._line() as line:
+                    push = Push(line, writes, writes.audience_name, window)
+                    sent = push.run(chunks, total=chunks.total, journal=journal, series=series)
+            finally:
+                chunks.report_doubts()
             result = result_of(PushResult, writes, chunks, sent)
         self._report(result)
         return result

@@ -145,9 +145,10 @@ def check(task: Any, parameters: Mapping[str, Parameter], given: Mapping[str, An
 
 def check_not_one_pass(name: str, value: object) -> None:
     """Check that *value* can be read repeatedly: of a generator, a DAG's stored form would have the address."""
-    if isinstance(value, Iterator):
+    inside = set(map(type, value)) if isinstance(value, list | tuple) else set()
+    if kind := next((kind for kind in (type(value), *inside) if issubclass(kind, Iterator)), None):
         raise InvalidArgumentError(
-            f"{name}: a {type(value).__name__} can be read only once, and a DAG file is parsed again and again. Pass a "
+            f"{name}: a {kind.__name__} can be read only once, and a DAG file is parsed again and again. Pass a "
             "list or an upstream task's output, or yield the values in a @task.custom_audience function."
         )
 
