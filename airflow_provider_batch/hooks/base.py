@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
-from airflow_provider_batch.exceptions import PushStoppedError
+from airflow_provider_batch.exceptions import InvalidArgumentError, PushStoppedError
 from airflow_provider_batch.protocol.flow import Flow
 from airflow_provider_batch.push.line import Line
 from airflow_provider_batch.transport.pace import Pace
@@ -66,6 +66,17 @@ class BatchBaseHook(BaseHook):
         """
         if self._stopped.is_set() or (seconds > 0 and self._stopped.wait(seconds)):
             raise PushStoppedError("stopped before the next call")
+
+    def _version_of(self, name: str, what: str) -> str:
+        """Return the version of the API of the platform *name*, which must be the connection's."""
+        platform = self._settings.credentials.platform
+        if platform.name != name:
+            full = {"cep": "Customer", "mep": "Mobile"}[name]
+            raise InvalidArgumentError(
+                f"batch_conn_id: only the {full} Engagement Platform has {what}, but the platform of the connection "
+                f"{self.batch_conn_id!r} is {platform.name}. Use a connection with platform {name}."
+            )
+        return platform.dialects[0].version
 
     def _ask(self, flow: Flow[R]) -> R:
         with self._line() as line:

@@ -20,7 +20,9 @@ from airflow_provider_batch.exceptions import (
     counted,
 )
 from airflow_provider_batch.hooks.audiences import AudienceHook
+from airflow_provider_batch.hooks.exports import ExportHook
 from airflow_provider_batch.hooks.lineage import report_audience
+from airflow_provider_batch.hooks.statistics import StatisticsHook
 from airflow_provider_batch.hooks.xcoms import concatenated
 from airflow_provider_batch.mirror.guards import Limits, check_not_empty, check_shrink, drift
 from airflow_provider_batch.mirror.plan import Mirror
@@ -51,9 +53,9 @@ from airflow_provider_batch.push.push import Push, digest
 from airflow_provider_batch.transport import MAX_CONNECTIONS
 
 
-class BatchHook(AudienceHook):
+class BatchHook(AudienceHook, ExportHook, StatisticsHook):
     """
-    Batch's audiences: create, fill, view, list and delete them, and wait for their indexing.
+    Batch's audiences: create, fill, view, list and delete them, and wait for their indexing; exports; statistics.
 
     The connection (type ``batch``) stands for one app of the Mobile Engagement Platform (login: its Batch API key), or,
     with ``platform`` = ``cep`` in extra, for one project of the Customer Engagement Platform (login: its project key).
