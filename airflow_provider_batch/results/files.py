@@ -14,6 +14,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
@@ -71,7 +72,7 @@ class ResultFolder:
         """Delete files, if they exist."""
         for name in names:
             with suppress(FileNotFoundError):
-                self._run(lambda name=name: self._fs.rm_file(self.path(name).path), FileNotFoundError)
+                self._run(partial(self._fs.rm_file, self.path(name).path), FileNotFoundError)
 
     @contextmanager
     def opened(self, name: str) -> Iterator[IO[bytes]]:
