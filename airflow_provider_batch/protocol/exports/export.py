@@ -113,8 +113,7 @@ class ExportQuery:
         """Identifies the query, so that a retry takes up an export of the same one only."""
         return hashlib.sha256(json.dumps(self.body()).encode()).hexdigest()
 
-    def _identifiers(self) -> list[str] | None:
+    def _identifiers(self) -> list[str]:
+        given = list(self.identifiers or ())
         # Of the types with a period, no page was seen whose request has identifiers: only a caller's own are sent.
-        if not self.is_snapshot and self.identifiers is not None and tuple(self.identifiers) == DEFAULT_IDENTIFIERS:
-            return None
-        return (self.identifiers and list(self.identifiers)) or None
+        return [] if given == list(DEFAULT_IDENTIFIERS) and not self.is_snapshot else given
