@@ -13,7 +13,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 from airflow_provider_batch.exceptions import BatchError, BatchProtocolError, PushStoppedError
 from airflow_provider_batch.protocol.exports import conversations
@@ -52,7 +52,7 @@ class Parts:
         :raises BatchProtocolError: if it does not hold records.
         """
         with tempfile.TemporaryFile() as spool:
-            received = self._download(file, spool)  # type: ignore[arg-type]  # it has all methods that are called
+            received = self._download(file, spool)
             yield received, _records(spool, f"part {file.number}")
 
     def _download(self, file: ExportFile, spool: BinaryIO) -> int:
@@ -98,7 +98,7 @@ def _records(spool: BinaryIO, name: str) -> Iterator[tuple[str, dict[str, Any]]]
 
 
 @contextmanager
-def _content(spool: BinaryIO) -> Iterator[IO[bytes]]:
+def _content(spool: BinaryIO) -> Iterator[BinaryIO | gzip.GzipFile]:
     """Yield the content of the file; gzip is decompressed, as Batch does not document a compression."""
     is_compressed = _is_compressed(spool)
     spool.seek(0)

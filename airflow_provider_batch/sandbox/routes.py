@@ -89,14 +89,14 @@ def route_of(request: ApiRequest) -> Route:
         case ["", version, resource, word] if (request.method, f"{resource}/{word}") in _CEP_READS and (
             CEP_VERSION.fullmatch(version)
         ):
-            verb = f"{resource}/{word}"
-            return Route("cep", version, verb, request.headers.get("x-batch-project", ""), "", f"/{version}/{verb}")
+            read = f"{resource}/{word}"
+            return Route("cep", version, read, request.headers.get("x-batch-project", ""), "", f"/{version}/{read}")
         case ["", "1.1", key, resource, word, *names] if (request.method, f"{resource}/{word}") in _MEP_READS and (
             key and len(names) == (word == "stats") and all(names)
         ):
-            verb = f"{resource}/{word}"
-            path = f"/1.1/{{api_key}}/{verb}" + ("/{name}" if names else "")
-            return Route("mep", "1.1", verb, unquote(key), unquote(names[0]) if names else "", path)
+            read = f"{resource}/{word}"
+            path = f"/1.1/{{api_key}}/{read}" + ("/{name}" if names else "")
+            return Route("mep", "1.1", read, unquote(key), unquote(names[0]) if names else "", path)
         case ["", version, *_] if CEP_VERSION.fullmatch(version):
             return Route("cep", version, None, "", "", UNKNOWN_ROUTE)
     return Route("mep", "", None, "", "", UNKNOWN_ROUTE)

@@ -37,10 +37,8 @@ def _files(view: Mapping[str, Any], request: Request) -> tuple[ExportFile, ...]:
     listed = [] if files is None else files
     if not isinstance(listed, list) or not all(isinstance(each, dict) and _is_id(each.get("id")) for each in listed):
         raise BatchProtocolError(f"{request.route}: the export is done, but its files have no ids")
-    places = [typed(each.get("part"), int) for each in listed]
-    if None not in places and len(set(places)) == len(places):
-        listed = [each for _, each in sorted(zip(places, listed, strict=True), key=lambda pair: pair[0])]
-    return tuple(ExportFile(each["id"], number, typed(each.get("size"), int)) for number, each in enumerate(listed, 1))
+    ordered = sorted(listed, key=lambda each: typed(each.get("part"), int) or 0)
+    return tuple(ExportFile(each["id"], number, typed(each.get("size"), int)) for number, each in enumerate(ordered, 1))
 
 
 def _is_id(value: object) -> bool:
