@@ -63,7 +63,8 @@ class Api:
             body = operation.perform(self.state) if perform else None
             if isinstance(body, Redirect):
                 return ApiResponse(operation.status, b"", {"Location": body.location})
-            return ApiResponse(operation.status, json.dumps(body or {}).encode(), JSON_HEADERS, adds, removes)
+            content = json.dumps({} if body is None else body).encode()
+            return ApiResponse(operation.status, content, JSON_HEADERS, adds, removes)
         except Rejected as rejection:
             status, content = self.error_format(route.platform).encode(rejection.error, rejection.reason)
             return ApiResponse(status, content, JSON_HEADERS, adds, removes, rejection.reason)

@@ -108,6 +108,8 @@ class Downloader:
                             raise TimeoutError
                     finally:
                         self._is_ended = call.ended
+            except BatchConnectionError as error:
+                failure = no_answer(_ROUTE, TimeoutError()) if self._is_ended else error
             except BatchError:
                 raise
             except (requests.RequestException, HTTPError, OSError) as error:
