@@ -6,14 +6,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batch.hooks.base import BatchBaseHook
-from airflow_provider_batch.protocol.arguments import ExportType
-from airflow_provider_batch.protocol.exports import conversations
-from airflow_provider_batch.protocol.exports.export import DEFAULT_IDENTIFIERS, Export, ExportFile, ExportQuery
-from airflow_provider_batch.protocol.pages import unseen
-from airflow_provider_batch.protocol.retry import Patience
+
+if TYPE_CHECKING:
+    from airflow_provider_batch.protocol.arguments import ExportType
+    from airflow_provider_batch.protocol.exports.export import Export, ExportFile, ExportQuery
 
 
 class ExportHook(BatchBaseHook):
@@ -24,7 +23,7 @@ class ExportHook(BatchBaseHook):
         export_type: ExportType = "attributes",
         *,
         attributes: Sequence[str] | None = None,
-        identifiers: Sequence[str] | None = DEFAULT_IDENTIFIERS,
+        identifiers: Sequence[str] | None = ("custom_id",),
         segment: str | None = None,
         events: Sequence[str] | None = None,
         channels: Sequence[str] | None = None,
@@ -43,6 +42,8 @@ class ExportHook(BatchBaseHook):
         :raises ExportFailedError: if Batch reports ERROR.
         :raises ExportTimeoutError: if the export is not done in time.
         """
+        from airflow_provider_batch.protocol.exports.export import ExportQuery
+
         query = ExportQuery(export_type, attributes, identifiers, segment, events, channels, since, until)
         export_id = self.request_export(query)
         export = self.wait_for_export(export_id, poke_interval=poke_interval, timeout=export_timeout)
@@ -57,6 +58,9 @@ class ExportHook(BatchBaseHook):
 
         See https://doc.batch.com/developer/api/cep/exports/list.
         """
+        from airflow_provider_batch.protocol.exports import conversations
+        from airflow_provider_batch.protocol.pages import unseen
+
         version = self._exports_version()
         seen: set[str] = set()
         start: str | None = None
@@ -72,6 +76,8 @@ class ExportHook(BatchBaseHook):
 
         :param query: what it shall hold.
         """
+        from airflow_provider_batch.protocol.exports import conversations
+
         export_id = self._ask(conversations.request(self._exports_version(), query, self._settings.backoff))
         self.log.info("%s: requested", export_id)
         return export_id
@@ -84,6 +90,8 @@ class ExportHook(BatchBaseHook):
 
         :param export_id: what :meth:`request_export` returned.
         """
+        from airflow_provider_batch.protocol.exports import conversations
+
         return self._ask(conversations.view(self._exports_version(), export_id, self._settings.backoff))
 
     def wait_for_export(self, export_id: str, *, poke_interval: float = 30.0, timeout: float = 3600.0) -> Export:
@@ -96,6 +104,9 @@ class ExportHook(BatchBaseHook):
         :raises ExportFailedError: if Batch reports ERROR.
         :raises ExportTimeoutError: if it is not done in time.
         """
+        from airflow_provider_batch.protocol.exports import conversations
+        from airflow_provider_batch.protocol.retry import Patience
+
         version = self._exports_version()
         started = time.monotonic()
         with self._line() as line:

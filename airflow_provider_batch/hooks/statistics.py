@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batch.exceptions import counted
 from airflow_provider_batch.hooks.base import BatchBaseHook
-from airflow_provider_batch.protocol.arguments import OnMissing, check_choice, check_names
-from airflow_provider_batch.protocol.limits import STATISTICS_CALLS_PER_MINUTE
-from airflow_provider_batch.protocol.statistics.period import Period
-from airflow_provider_batch.protocol.statistics.subjects import CAMPAIGNS, ORCHESTRATIONS, TRANSACTIONAL, Subject
 
 if TYPE_CHECKING:
+    from airflow_provider_batch.protocol.arguments import OnMissing
+    from airflow_provider_batch.protocol.statistics.subjects import Subject
     from airflow_provider_batch.results.statistics import Figures, Reading
 
 #: A filter: one value, or several.
@@ -121,6 +118,8 @@ class StatisticsHook(BatchBaseHook):
         :param reading: what to read, such as :meth:`orchestrations_reading` returns.
         :param known: the keys of those to leave out.
         """
+        from airflow_provider_batch.protocol.limits import STATISTICS_CALLS_PER_MINUTE
+
         if reading.subject.platform == "mep" and self._settings.requests_per_second is None:
             self._pace.limit(STATISTICS_CALLS_PER_MINUTE / 60)
         with self._line() as line:
@@ -136,10 +135,13 @@ class StatisticsHook(BatchBaseHook):
         channels: Filter = None,
     ) -> Reading:
         """Return what :meth:`orchestration_stats` reads."""
+        from airflow_provider_batch.protocol.statistics.period import Period
+        from airflow_provider_batch.protocol.statistics.subjects import ORCHESTRATIONS
+
         filters = {"status": _values("status", status), "type": _values("type", type)}
         filters["channels"] = _values("channels", channels)
-        return replace(
-            self._reading(ORCHESTRATIONS),
+        return self._reading(
+            ORCHESTRATIONS,
             filters=tuple((name, value) for name, values in filters.items() for value in values),
             period=Period.of(since, until, _today()),
         )
@@ -153,9 +155,12 @@ class StatisticsHook(BatchBaseHook):
         from_api: bool | None = None,
     ) -> Reading:
         """Return what :meth:`campaign_stats` reads."""
+        from airflow_provider_batch.protocol.statistics.period import Period
+        from airflow_provider_batch.protocol.statistics.subjects import CAMPAIGNS
+
         switches = {"live": live, "from_api": from_api}
-        return replace(
-            self._reading(CAMPAIGNS),
+        return self._reading(
+            CAMPAIGNS,
             filters=tuple((name, str(value).lower()) for name, value in switches.items() if value is not None),
             period=Period.of(since, until, _today(), months=None) if since or until else None,
         )
@@ -164,21 +169,24 @@ class StatisticsHook(BatchBaseHook):
         self, group_ids: Sequence[str], since: date | str | None = None, until: date | str | None = None
     ) -> Reading:
         """Return what :meth:`transactional_stats` reads."""
+        from airflow_provider_batch.protocol.statistics.period import Period
+        from airflow_provider_batch.protocol.statistics.subjects import TRANSACTIONAL
         from airflow_provider_batch.results.statistics import check_keys
 
         keys = check_keys("group_ids", group_ids)
-        return replace(self._reading(TRANSACTIONAL), keys=keys, period=Period.of(since, until, _today()))
+        return self._reading(TRANSACTIONAL, keys=keys, period=Period.of(since, until, _today()))
 
-    def _reading(self, subject: Subject) -> Reading:
-        # Imported here, as what reads and writes files is needed by few tasks.
+    def _reading(self, subject: Subject, **arguments: Any) -> Reading:
         from airflow_provider_batch.results.statistics import Reading
 
-        return Reading(subject, self._version_of(subject.platform, f"statistics of {subject.name}"))
+        version = self._version_of(subject.platform, f"statistics of {subject.name}")
+        return Reading(subject, version, **arguments)
 
     def _listed(self, reading: Reading) -> Iterator[dict[str, Any]]:
         yield from map(dict, reading.entries(self._ask, self._settings.backoff))
 
     def _lines(self, reading: Reading, on_missing: OnMissing) -> Iterator[dict[str, Any]]:
+        from airflow_provider_batch.protocol.arguments import check_choice
         from airflow_provider_batch.results.statistics import check_missing
 
         check_choice("on_missing", on_missing)
@@ -196,6 +204,8 @@ class StatisticsHook(BatchBaseHook):
 
 
 def _values(name: str, given: Filter) -> Sequence[str]:
+    from airflow_provider_batch.protocol.arguments import check_names
+
     values = [given] if isinstance(given, str) else given
     check_names(name, values)
     return values or ()

@@ -62,11 +62,8 @@ def test_what_is_missing_is_refused(query: str, sandbox: Sandbox) -> None:
 def test_the_list_has_filters_and_pages(sandbox: Sandbox) -> None:
     sandbox.add_orchestrations(9)
     page = cep(sandbox, "list?status=running&status=completed&type=campaign&limit=3").json
-    assert ({each["type"] for each in page["orchestrations"]}, page["count"], page["has_more"]) == (
-        {"campaign"},
-        4,
-        True,
-    )
+    assert {each["type"] for each in page["orchestrations"]} == {"campaign"}
+    assert (page["count"], page["has_more"]) == (4, True)
     rest = cep(sandbox, f"list?type=campaign&limit=3&from={page['next_from']}").json
     assert (len(rest["orchestrations"]), rest["has_more"]) == (1, False)
     for query in ("status=new", "type=all", "channels=fax", "limit=0", "name=x"):
