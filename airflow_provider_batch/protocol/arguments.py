@@ -194,6 +194,18 @@ def check_switch(name: str, value: object) -> None:
         raise InvalidArgumentError(f"{name}: {value!r:.80} is neither True nor False")
 
 
+def check_optional_switch(name: str, value: object) -> None:
+    """Check that *value* is True, False or None."""
+    if value is not None:
+        check_switch(name, value)
+
+
+def check_compression(name: str, value: object) -> None:
+    """Check that *value* is a compression, or None for none."""
+    if value is not None:
+        check_choice(name, value)
+
+
 def list_in_text(text: str, argument: str) -> list[object]:
     """
     Return the list that a Jinja template without native rendering turned into *text*.

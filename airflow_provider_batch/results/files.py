@@ -24,6 +24,11 @@ T = TypeVar("T")
 
 _BUFFER: Final = 1 << 17
 
+#: The ending of files that do not have their names yet.
+_TEMPORARY: Final = ".tmp"
+_HIDDEN: Final = re.compile(r"\..+\.tmp")
+_ANY: Final = re.compile(r".*")
+
 
 class ResultFolder:
     """
@@ -61,12 +66,22 @@ class ResultFolder:
             self._run(lambda: self._fs.makedirs(self._path.path, exist_ok=True))
             self._run(lambda: self._fs.put_file(str(source), target))
 
+    def staged(self) -> list[str]:
+        """Return the names that the staged files are going to have."""
+        return [name[1 : -len(_TEMPORARY)] for name in self.find(_HIDDEN)]
+
     def publish(self, names: Iterable[str], replaced: Iterable[str] = ()) -> None:
-        """Give staged files their names, and then delete the files of an earlier result that are *replaced*."""
-        names = list(names)
-        for name in names:
+        """
+        Give staged files their names, and then delete the files of an earlier result that are *replaced*.
+
+        A try before may have begun with it: those that are not staged have their names.
+        """
+        names = set(names)
+        for name in sorted(names.intersection(self.staged())):
             self._move(self.path(hidden(name)).path, self.path(name).path)
-        self.delete(set(replaced) - set(names))
+        if missing := names.difference(self.find(_ANY)):
+            raise ResultError(f"{self._path}: {sorted(missing)[0]} has disappeared. Run the task again.")
+        self.delete(set(replaced) - names)
 
     def delete(self, names: Iterable[str]) -> None:
         """Delete files, if they exist."""
@@ -104,7 +119,7 @@ class ResultFolder:
 
 def hidden(name: str) -> str:
     """Return the name of a file that is not complete yet; those that read folders leave such names out."""
-    return f".{name}.tmp"
+    return f".{name}{_TEMPORARY}"
 
 
 @contextmanager

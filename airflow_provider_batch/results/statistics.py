@@ -64,7 +64,7 @@ class Reading:
     filters: Filters = ()
     keys: Sequence[str] | None = None
     period: Period | None = None
-    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC), compare=False)
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC), repr=False, compare=False)
 
     def entries(self, ask: Callable[[Any], Any], delay: Any) -> Iterator[Entry]:
         """Yield what the list has; each page is requested when it is needed."""

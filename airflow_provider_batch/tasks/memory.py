@@ -92,3 +92,10 @@ class Memory:
         if not self._has_failed:
             log.warning("Airflow's state store does not work, so a retry may repeat calls: %s", type(error).__name__)
         self._has_failed = True
+
+
+def may_go_on(context: Context, error: BaseException) -> bool:
+    """Whether another try may follow that goes on with what this one has kept."""
+    ti: Any = context.get("ti")
+    has_tries = Memory.of(context) is not None and ti.try_number <= (ti.max_tries or 0)
+    return has_tries and getattr(error, "retryable", True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +15,8 @@ from airflow_provider_batch.protocol.arguments import check_choice, check_names
 
 #: The identifiers of an export unless the caller names others.
 DEFAULT_IDENTIFIERS: Final = ("custom_id",)
+
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 class ExportState(StrEnum):
@@ -102,8 +105,8 @@ class ExportQuery:
             "identifiers": self._identifiers(),
             "events": self.events and list(self.events),
             "channels": self.channels and list(self.channels),
-            "from": self.since,
-            "to": self.until,
+            "from": _moment(self.since),
+            "to": _moment(self.until),
             "filter": {"segment": self.segment} if self.segment else None,
         }
         return {name: value for name, value in fields.items() if value}
@@ -117,3 +120,8 @@ class ExportQuery:
         given = list(self.identifiers or ())
         # Of the types with a period, no page was seen whose request has identifiers: only a caller's own are sent.
         return [] if given == list(DEFAULT_IDENTIFIERS) and not self.is_snapshot else given
+
+
+def _moment(text: str | None) -> str | None:
+    """Return a moment as Batch takes it; a day, such as ``{{ ds }}`` yields, begins in UTC."""
+    return f"{text}T00:00:00Z" if text and _DAY.fullmatch(text) else text
