@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 #: The key of what was read in the state store of the task instance.
 _KEY: Final = "statistics"
 
-#: The most rows that are returned: an XCom is no place for more.
+#: The most rows that are returned: an XCom must not hold more.
 _MOST_ROWS: Final = 10_000
 
 #: The endings of a path that is a file, and not a folder.

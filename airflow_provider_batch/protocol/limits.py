@@ -38,8 +38,8 @@ MAX_EXPORT_FILE_SIZE: Final = 100_000_000
 #: longest window, https://doc.batch.com/developer/api/mep/transactional/stats
 STATISTICS_MONTHS: Final = 6
 
-#: Calls a minute for the statistics of the Mobile Engagement Platform. Batch documents a 429 without a figure
-#: (https://doc.batch.com/developer/api/mep/campaigns/get); those who read them every day allow themselves so many.
+#: Calls a minute for the statistics of the Mobile Engagement Platform: what those allow themselves who read them daily.
+#: Batch documents a 429 without a figure: https://doc.batch.com/developer/api/mep/campaigns/get
 STATISTICS_CALLS_PER_MINUTE: Final = 60
 
 #: The newest version seen of https://doc.batch.com/developer/api/cep/audiences/update, and the form of any version.

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from airflow_provider_batch.operators.parameters import RowsParameters
 from airflow_provider_batch.protocol.arguments import FileFormat, read_switch
-from airflow_provider_batch.tasks.files import file_dataset
 from airflow_provider_batch.tasks.storage import storage_path
 from airflow_provider_batch.transfers.rows import RowsToCustomAudienceOperator
 
@@ -81,6 +80,8 @@ class FilesToCustomAudienceOperator(RowsToCustomAudienceOperator, takes=RowsPara
     def openlineage_inputs(self) -> list[Any]:
         """Return the path, named as OpenLineage names files."""
         from airflow.providers.common.compat.openlineage.facet import Dataset
+
+        from airflow_provider_batch.tasks.files import file_dataset
 
         namespace, name = file_dataset(storage_path(self.path, self.path_conn_id))
         return [Dataset(namespace=namespace, name=name)]

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from airflow_provider_batch.protocol.dialect import MEP_1_1
+
 _LIVE_KEYS: Final = (
     "Batch has statistics for Live API keys only: check that the connection's login is the app's Live key, not its Dev "
     "or SDK key, and its password the REST API key of the same company."
@@ -77,9 +79,9 @@ CAMPAIGNS: Final = Subject(
     name="campaigns",
     noun="campaign",
     platform="mep",
-    list_path="/1.1/{api_key}/campaigns/list",
+    list_path=f"/{MEP_1_1.version}/{{api_key}}/campaigns/list",
     key="campaign_token",
-    stats_path="/1.1/{api_key}/campaigns/stats/{key}",
+    stats_path=f"/{MEP_1_1.version}/{{api_key}}/campaigns/stats/{{key}}",
     days="detail",
     remedies=_MEP_REMEDIES,
 )
@@ -90,7 +92,7 @@ TRANSACTIONAL: Final = Subject(
     noun="group",
     platform="mep",
     key="group_id",
-    stats_path="/1.1/{api_key}/transactional/stats/{key}",
+    stats_path=f"/{MEP_1_1.version}/{{api_key}}/transactional/stats/{{key}}",
     period=("since", "until"),
     is_open=True,
     days="detail",
