@@ -164,7 +164,7 @@ def send(sandbox: Sandbox, app: str, asked: dict[str, Any]) -> tuple[int, Any, d
 
 def known(sandbox: Sandbox, app: str, case: dict[str, Any]) -> dict[str, Any]:
     """The request, about what this sandbox has."""
-    asked = case["request"]
+    asked: dict[str, Any] = case["request"]
     if case.get("verbatim"):
         return asked
     headers = {"Authorization": "Bearer {rest_api_key}", "X-Batch-Project": "{project_key}"}

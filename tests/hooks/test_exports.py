@@ -92,7 +92,7 @@ def test_an_export_that_takes_too_long_is_an_error(monkeypatch: pytest.MonkeyPat
 def test_the_older_platform_has_no_exports(batch_sandbox: Sandbox) -> None:
     for read in (BatchHook().export_profiles, BatchHook().list_exports):
         with pytest.raises(InvalidArgumentError, match="only the Customer Engagement Platform has exports"):
-            next(read())  # type: ignore[operator]  # both are generators
+            next(read())
     assert batch_sandbox.calls == []
 
 

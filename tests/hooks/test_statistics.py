@@ -172,9 +172,9 @@ def test_figures_of_campaigns_are_those_of_the_period(mep: BatchHook) -> None:
 def test_a_dev_key_is_told_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     with Sandbox(apps=["DEV-app"]) as sandbox:
         hook = connect(sandbox, monkeypatch, requests_per_second=1000)
-        for read in (hook.campaign_stats, lambda: hook.transactional_stats(["welcome"])):
+        for rows in (hook.campaign_stats(), hook.transactional_stats(["welcome"])):
             with pytest.raises(BatchAuthenticationError, match="statistics for Live API keys only"):
-                list(read())
+                list(rows)
 
 
 def test_groups_are_read_by_their_names(batch_sandbox: Sandbox, mep: BatchHook) -> None:

@@ -320,7 +320,7 @@ def test_the_wait_may_be_in_the_triggerer(
 ) -> None:
     import asyncio
 
-    context = tries if with_store else {**tries, "task_state_store": None}
+    context: Any = tries if with_store else {**tries, "task_state_store": None}
     deferred = defer(export(str(tmp_path), deferrable=True, poke_interval=5), context)
     assert isinstance(deferred.trigger, ProfilesExportTrigger)
     path, arguments = deferred.trigger.serialize()
