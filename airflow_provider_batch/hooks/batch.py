@@ -21,7 +21,9 @@ from airflow_provider_batch.exceptions import (
     counted,
 )
 from airflow_provider_batch.hooks.audiences import AudienceHook
+from airflow_provider_batch.hooks.exports import ExportHook
 from airflow_provider_batch.hooks.lineage import report_audience
+from airflow_provider_batch.hooks.statistics import StatisticsHook
 from airflow_provider_batch.hooks.xcoms import concatenated
 
 if TYPE_CHECKING:
@@ -37,9 +39,9 @@ if TYPE_CHECKING:
     from airflow_provider_batch.push.parcels import Journal
 
 
-class BatchHook(AudienceHook):
+class BatchHook(AudienceHook, ExportHook, StatisticsHook):
     """
-    Batch's audiences: create, fill, view, list and delete them, and wait for their indexing.
+    Batch's audiences: create, fill, view, list and delete them, and wait for their indexing; exports; statistics.
 
     The connection (type ``batch``) stands for one app of the Mobile Engagement Platform (login: its Batch API key), or,
     with ``platform`` = ``cep`` in extra, for one project of the Customer Engagement Platform (login: its project key).

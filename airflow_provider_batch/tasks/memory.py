@@ -119,3 +119,10 @@ def _tasks_before(task: Any, ti: Any) -> str:
     ended = [each for each in ti.get_task_breadcrumbs(ti.dag_id, ti.run_id) if each["task_id"] in before]
     took = sorted((each["task_id"], each["map_index"], str(each["duration"])) for each in ended)
     return hashlib.sha256(json.dumps(took).encode()).hexdigest()
+
+
+def may_go_on(context: Context, error: BaseException) -> bool:
+    """Whether another try may follow that goes on with what this one has kept."""
+    ti: Any = context.get("ti")
+    has_tries = Memory.of(context) is not None and ti.try_number <= (ti.max_tries or 0)
+    return has_tries and getattr(error, "retryable", True)
