@@ -90,7 +90,7 @@ class Session:
         row = f"({values.replace('{}', self.dialect.placeholder)})"
         for start in range(0, len(rows), _INSERTED):
             part = rows[start : start + _INSERTED]
-            statement = f"INSERT INTO {table} VALUES {', '.join([row] * len(part))}"  # noqa: S608 - our own names
+            statement = f"INSERT INTO {table} VALUES {', '.join([row] * len(part))}"
             self.execute(statement, [value for each in part for value in each])
 
     def close(self) -> None:

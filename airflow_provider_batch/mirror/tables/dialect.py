@@ -76,7 +76,7 @@ DIALECTS: Final = {
             length=f"CHAR_LENGTH({_MYSQL_TEXT})",
             quote="`",
             create="CREATE TABLE {} (KEY (id)) AS",
-            string="CAST({} AS CHAR(1000))",
+            string="CAST({} AS CHAR(1000) CHARACTER SET utf8mb4)",
             integer="CAST({} AS SIGNED)",
             moment="CAST({} AS DATETIME)",
             head=" (state LONGTEXT CHARACTER SET utf8mb4)",
@@ -167,8 +167,8 @@ def dialect_of(connection: Any) -> Dialect:
     if name is None:
         known = ", ".join(f"{each.name} (experimental)" if each.is_experimental else each.name for each in _known())
         raise SnapshotError(
-            f"snapshot_schema: a connection of {modules[0]} is not supported; supported are {known}. Pass snapshot_path "
-            "instead, which works with every database."
+            f"snapshot_schema: a connection of {modules[0]} is not supported; supported are {known}. Pass "
+            "snapshot_path instead, which works with every database."
         )
     return DIALECTS[name]
 

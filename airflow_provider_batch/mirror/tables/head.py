@@ -9,10 +9,10 @@ and an answer can be lost.
 The steps are pure functions from one state to the next. A step is done again on the state that is found then, if
 another one came in between: one that needs the claim fails if somebody else has it by now.
 
-- An id passes for unchanged only if it is in the snapshot with equal attributes, and in the table of no try that counts.
+- An id passes for unchanged only if it is in the snapshot with equal attributes, and in no table of a try that counts.
 - No call is made before the run's own try is noted, with a table that holds all earlier uncertain ids.
-- A try that has ended is covered by that. One that has not (it was killed, or overtaken) may go on sending for a moment:
-  it is an *echo*, and counts for one more generation.
+- A try that has ended is covered by that. One that has not (it was killed, or overtaken) may go on sending for a
+  moment: it is an *echo*, and counts for one more generation.
 - Every table is noted in ``trash`` before it is made, so no catalogue is needed to find what a dead run has left. It is
   dropped once the head does not name it, and again later, as a CREATE can be applied after its client has died.
 """
@@ -52,13 +52,15 @@ class Change:
     A committed run whose changes are not in the log yet.
 
     :param changes: the table of its changes.
-    :param refused: the table of the ids that were not valid, or that Batch rejected; None if there were none.
+    :param refused: the table of the ids that are not valid by more than their length; None if there were none.
+    :param rejected: the table of the ids that Batch rejected; None if there were none.
     """
 
     at: float
     run: str
     changes: str
     refused: str | None = None
+    rejected: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ class State:
         """The tables that this state needs."""
         tables = {self.base, self.net, *map(table_of, self.tries)}
         return {name for name in tables if name} | {
-            name for change in self.unlogged for name in (change.changes, change.refused) if name
+            name for change in self.unlogged for name in (change.changes, change.refused, change.rejected) if name
         }
 
 
@@ -222,6 +224,12 @@ def overtaken(state: State, pending: Pending, tokens: Iterable[str], table: str,
     """Note what a run that another one has overtaken may have sent; it has ended by now."""
     own = Unfinished(name_of(state.generation, table), pending, tuple(tokens), has_ended=True)
     return replace(state, tries=(*state.tries, own), trash=_noted(state, [table], now))
+
+
+def logged(state: State, changes: Iterable[Change]) -> State:
+    """Forget those changes that are in the log by now."""
+    done = set(changes)
+    return replace(state, unlogged=tuple(change for change in state.unlogged if change not in done))
 
 
 def cleaned(state: State, dropped: Iterable[str], now: float) -> State:

@@ -65,13 +65,7 @@ def quoted(name: str, dialect: Dialect) -> str:
 
 
 class Statements:
-    """
-    The statements for one query.
-
-    :param known: SELECT of ids and attributes that were sent; None without a snapshot.
-    :param uncertain: SELECTs of ids that may have been sent.
-    :param is_same_shape: whether what is known has the attributes of the query.
-    """
+    """The statements for one query."""
 
     def __init__(self, dialect: Dialect, query: Query) -> None:
         self._dialect = dialect
@@ -99,15 +93,16 @@ class Statements:
             "WHERE w.place = 1"
         )
 
-    def known(self, base: str | None, net: str | None) -> str | None:
+    def known(self, base: str | None, net: str | None, *, with_attributes: bool = True) -> str | None:
         """Return the query for what was sent: the base, with the later changes in place of its own rows."""
         if base is None:
             return None
+        ours, later = (self._columns("b."), self._columns("e.")) if with_attributes else ("", "")
         if net is None:
-            return f"SELECT b.id{self._columns('b.')} FROM {base} b"
+            return f"SELECT b.id{ours} FROM {base} b"
         return (
-            f"SELECT b.id{self._columns('b.')} FROM {base} b LEFT JOIN {net} e ON e.id = b.id WHERE e.op IS NULL "
-            f"UNION ALL SELECT e.id{self._columns('e.')} FROM {net} e WHERE e.op = '+'"
+            f"SELECT b.id{ours} FROM {base} b LEFT JOIN {net} e ON e.id = b.id WHERE e.op IS NULL "
+            f"UNION ALL SELECT e.id{later} FROM {net} e WHERE e.op = '+'"
         )
 
     def changes(self, today: str, known: str | None, uncertain: Sequence[str], *, same_shape: bool = True) -> str:
@@ -115,15 +110,22 @@ class Statements:
         Return the query for all that is not simply unchanged.
 
         Its columns are ``id``, ``n`` (how often it is in the source), ``o`` (whether it was sent), ``u`` (whether it
-        is uncertain), ``op``, and the attributes. ``op`` is ``+`` to add, ``-`` to remove, ``=`` unchanged but repeated,
-        and ``!`` not a valid id.
+        is uncertain), ``op``, and the attributes. ``op`` is ``+`` to add, ``-`` to remove, ``=`` unchanged but
+        repeated, and ``!`` not a valid id.
+
+        :param today: the query for what the source has.
+        :param known: that for what was sent; None without a snapshot.
+        :param uncertain: those for the ids that may have been sent since.
+        :param same_shape: whether what is known has the attributes of the source.
         """
         old = known or f"SELECT x.id{self._columns('x.')} FROM ({today}) x WHERE 1 = 0"
         ctes = f"WITH t AS (\n{today}\n), s AS (\n{old}\n)"
         if uncertain:
             ctes += f", u AS (\n{' UNION '.join(f'SELECT y.id FROM ({each}) y' for each in uncertain)}\n)"
-        main = self._joined(bool(uncertain), same_shape) if self._dialect.full_join else self._halves(
-            bool(uncertain), same_shape
+        main = (
+            self._joined(bool(uncertain), same_shape)
+            if self._dialect.full_join
+            else self._halves(bool(uncertain), same_shape)
         )
         if uncertain:
             main += (
@@ -162,18 +164,20 @@ class Statements:
     def _differs(self, same_shape: bool) -> str:
         if not same_shape:
             return " OR 1 = 1"
-        pairs = [(self._dialect.same.format(f"t.{name}"), self._dialect.same.format(f"s.{name}")) for name in self._names]
+        same = self._dialect.same.format
+        pairs = [(same(f"t.{name}"), same(f"s.{name}")) for name in self._names]
         nulls = [f"(t.{name} IS NULL AND s.{name} IS NULL)" for name in self._names]
         return "".join(
             f" OR CASE WHEN {ours} = {theirs} OR {null} THEN 0 ELSE 1 END = 1"
             for (ours, theirs), null in zip(pairs, nulls, strict=True)
         )
 
-    def read(self, relation: str) -> str:
-        """Return the query for what is not unchanged, in order."""
+    def read(self, relation: str, *, repeated: bool = False) -> str:
+        """Return the query for what is not unchanged, in order; with *repeated*, and for what is but is repeated."""
+        where = "" if repeated else "WHERE d.op <> '=' "
         return (
             f"SELECT {self._text('d.id')} AS id, d.n, d.o, d.u, d.op{self._columns('d.')} FROM {relation} d "
-            "WHERE d.op <> '=' ORDER BY d.id"
+            f"{where}ORDER BY d.id"
         )
 
     def repeated(self, relation: str) -> str:
