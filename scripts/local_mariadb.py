@@ -37,14 +37,20 @@ def running_mariadb(install: str, serve: str) -> Iterator[Path]:
     server = None
     try:
         subprocess.run(
-            [install, "--no-defaults", f"--datadir={data}", "--auth-root-authentication-method=normal"]
-            + ["--skip-test-db", f"--tmpdir={folder}"],
+            [
+                *(install, "--no-defaults", f"--datadir={data}", f"--tmpdir={folder}"),
+                *("--auth-root-authentication-method=normal", "--skip-test-db"),
+            ],
             check=True,
             **options,
         )
         server = subprocess.Popen(
-            [serve, "--no-defaults", f"--datadir={data}", f"--socket={socket}", "--skip-networking"]
-            + [f"--tmpdir={folder}", f"--pid-file={folder / 'pid'}", "--innodb-flush-log-at-trx-commit=0"],
+            [
+                *(serve, "--no-defaults", f"--datadir={data}", f"--socket={socket}", f"--tmpdir={folder}"),
+                *("--skip-networking", f"--pid-file={folder / 'pid'}"),
+                # What is in it need not survive the machine.
+                *("--innodb-flush-log-at-trx-commit=0", "--innodb-flush-method=nosync", "--innodb-doublewrite=OFF"),
+            ],
             # In a new session, so that Ctrl+C reaches only the caller, which then stops the server in order.
             **options,
             start_new_session=True,

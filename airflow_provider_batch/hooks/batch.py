@@ -251,7 +251,7 @@ class BatchHook(AudienceHook):
         :param snapshot_schema: instead of *snapshot_path*: a schema for tables with the snapshot, in the database that
             the ids come from. They are compared there, and only what changed is read. *ids* is then a
             :class:`~airflow_provider_batch.sources.sql.SqlSource`.
-        :param keep_changes: with *snapshot_schema*: for how many days a table keeps the changes of each run; 0 for none.
+        :param keep_changes: with *snapshot_schema*: for how many days a table keeps each run's changes; 0 for none.
         :param first_run: without a snapshot: ``add`` keeps the members that Batch has already, ``replace`` does not.
         :param full_refresh: replace the whole audience and start a new snapshot.
         :param is_sorted: whether the ids ascend in the order of their code points, which is checked; for a folder.

@@ -127,14 +127,15 @@ def settle(task: Any, parameters: Mapping[str, Parameter], given: Mapping[str, A
         settled["wait_for_indexing"] = settled["mode"] == "mirror"
     settled |= {name: defaults[name] for name in inherited if _without_effect(task, parameters, settled, name)}
     check(task, parameters, settled)
-    _check_needed(settled)
+    _check_needed(task, settled)
     return settled
 
 
-def _check_needed(settled: Mapping[str, Any]) -> None:
+def _check_needed(task: Any, settled: Mapping[str, Any]) -> None:
     mode = settled.get("mode")
     names = [name for name in _NEEDED.get(str(mode), ()) if name in settled]
-    given = [name for name in names if settled[name] is not None]
+    # The constructor of a subclass has kept what this one does not take.
+    given = [name for name in _NEEDED.get(str(mode), ()) if settled.get(name, getattr(task, name, None)) is not None]
     if names and not given:
         raise InvalidArgumentError(f"{names[0]}: mode={mode!r} needs one. Pass {' or '.join(names)}.")
     if len(given) > 1:

@@ -66,6 +66,7 @@ class MortalStore:
 
 def mortal(operation: Any, lives: Lives) -> Any:
     """The operation, before and after which a life is taken."""
+
     def called(*arguments: Any, **named: Any) -> Any:
         lives.take()
         result = operation(*arguments, **named)

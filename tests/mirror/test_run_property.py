@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import BatchError, MirrorConflictError
 from airflow_provider_batch.hooks.batch import BatchHook
+from airflow_provider_batch.mirror.tables import mirror
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.tasks.journal import TaskStateJournal
 from tests.mirror.folders import Killed
@@ -84,7 +85,9 @@ steps = st.lists(
 class History:
     """Runs of one mirror, and what they may have done by all that is known from outside."""
 
-    def __init__(self, sandbox: Sandbox, place: FolderStore | TableStore, *, first_run: Any, with_journal: bool) -> None:
+    def __init__(
+        self, sandbox: Sandbox, place: FolderStore | TableStore, *, first_run: Any, with_journal: bool
+    ) -> None:
         self.sandbox = sandbox
         self.hook = BatchHook("batch_mirrored")
         self.place = place
@@ -203,6 +206,7 @@ def hold(
     first_run: str,
     with_journal: bool,
     there: bool,
+    largest_net: float,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Check that whatever happens in *steps*, the audience is the last set that succeeded."""
@@ -210,6 +214,7 @@ def hold(
         connection = json.loads(sandbox.connection_json(PROJECT))
         connection["extra"]["max_attempts"] = 1
         monkeypatch.setenv("AIRFLOW_CONN_BATCH_MIRRORED", json.dumps(connection))
+        monkeypatch.setattr(mirror, "LARGEST_NET", largest_net)
         if there:
             BatchHook("batch_mirrored").update_custom_audience("vip", add_ids=["a", "x", "y"])
         history = History(sandbox, place, first_run=first_run, with_journal=with_journal)
@@ -233,6 +238,7 @@ HISTORIES = {
     "first_run": st.sampled_from(["add", "replace"]),
     "with_journal": st.booleans(),
     "there": st.booleans(),
+    "largest_net": st.sampled_from([mirror.LARGEST_NET, 5.0]),
 }
 
 
@@ -262,7 +268,9 @@ def test_so_it_is_in_duckdb(monkeypatch: pytest.MonkeyPatch, **history: Any) -> 
 
 @examples(10)
 @given(**HISTORIES)
-def test_so_it_is_in_postgresql(tables_in_postgresql: Connections, monkeypatch: pytest.MonkeyPatch, **history: Any) -> None:
+def test_so_it_is_in_postgresql(
+    tables_in_postgresql: Connections, monkeypatch: pytest.MonkeyPatch, **history: Any
+) -> None:
     hold(TableStore(tables_in_postgresql), monkeypatch=monkeypatch, **history)
 
 

@@ -16,6 +16,7 @@ from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from airflow_provider_batch.exceptions import SourceError
 from airflow_provider_batch.mirror.diff import Counts
 from airflow_provider_batch.mirror.lines import as_lines, id_part, line_of, text_of
 from airflow_provider_batch.mirror.spool import LineFile
@@ -52,10 +53,19 @@ class Row(NamedTuple):
         return cls(id_, int(times), bool(known), bool(uncertain), op)
 
     def settled(self, is_valid: bool) -> str:
-        """Return what is to be done, now that it is known whether the id is valid."""
-        if self.op not in "+!" or is_valid:
-            return self.op if self.op not in "+!" else "+"
-        return "-" if self.op == "+" and (self.known or self.uncertain) else "!"
+        """
+        Return what is to be done, now that it is known whether the id is valid.
+
+        :raises SourceError: if it is, but the database cannot hold it.
+        """
+        if self.op == "!" and is_valid:
+            raise SourceError(
+                "the query has an id with more characters than an indexed column of its database can hold. Pass "
+                "snapshot_path instead of snapshot_schema."
+            )
+        if self.op == "+" and not is_valid:
+            return "-" if self.known or self.uncertain else "!"
+        return self.op
 
 
 class ChangedRows(Source):
@@ -104,7 +114,7 @@ def _place(before: int, number: int) -> str:
 
 
 class Refused(NamedTuple):
-    """An id of which this package has found the contrary of what the database has; and why it is not valid."""
+    """An id to add that is not valid: what is done instead, and why."""
 
     id: str
     op: str
@@ -159,7 +169,7 @@ class ChangeFiles:
             if op == "-":
                 removed.append(line_of(str(row.id)))
             if op != row.op:
-                self.refused.append(Refused(str(row.id), op, "" if op == "+" else _reason(value, rules)))
+                self.refused.append(Refused(str(row.id), op, _reason(value, rules)))
         self._write(self.removes, removed)
 
     def _count(self, row: Row, op: str) -> None:

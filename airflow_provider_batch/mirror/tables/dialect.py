@@ -19,7 +19,7 @@ from airflow_provider_batch.exceptions import SnapshotError
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """
-    The values of one database; ``{}`` stands for an expression, ``{most}`` for the length that no valid id exceeds.
+    The values of one database; ``{}`` stands for an expression, ``{most}`` for the length that no id may exceed.
 
     :param key: an id as a value that compares by its bytes.
     :param text: such a value as text.
@@ -31,6 +31,7 @@ class Dialect:
     :param integer: a number, as a column of large integers.
     :param moment: a text such as ``2026-01-31 12:00:00``, as a point in time.
     :param head: declarations of the columns of the head, for a database that makes their types of their first values.
+    :param longest: the characters of the longest id that a table of ids can hold.
     :param full_join: whether it has FULL JOIN. Where not, the query is staged, so that it is read once.
     :param commits: whether its connections can commit.
     :param placeholder: where a statement takes a parameter.
@@ -48,6 +49,7 @@ class Dialect:
     integer: str = "CAST({} AS BIGINT)"
     moment: str = "CAST({} AS TIMESTAMP)"
     head: str = ""
+    longest: int = 1_000_000
     full_join: bool = True
     commits: bool = True
     placeholder: str = "%s"
@@ -68,7 +70,7 @@ DIALECTS: Final = {
         ),
         Dialect(
             # Under utf8mb4_bin, blanks at the end do not count. An index needs a key of limited length: longer ids are
-            # cut, and stay longer than a valid one.
+            # cut, and stay too long.
             "mysql",
             key=f"CAST(LEFT({_MYSQL_TEXT}, {{most}} + 1) AS BINARY)",
             text=_MYSQL_TEXT,
@@ -80,6 +82,7 @@ DIALECTS: Final = {
             integer="CAST({} AS SIGNED)",
             moment="CAST({} AS DATETIME)",
             head=" (state LONGTEXT CHARACTER SET utf8mb4)",
+            longest=700,
             full_join=False,
             is_experimental=False,
         ),
@@ -128,6 +131,7 @@ DIALECTS: Final = {
             text="LEFT({0}, LEN({0}) - 1)",
             same="CAST({} AS VARCHAR(65535)) || '.'",
             length="LEN({})",
+            longest=250,
             string="CAST({} AS VARCHAR(65535))",
         ),
         Dialect(

@@ -117,7 +117,7 @@ class Keeper:
         return None
 
     def confirm(self, session: Session, generation: int) -> None:
-        """Note that Batch has indexed what was sent for *generation*; this is no step, and needs no claim."""
+        """Note that Batch has indexed what was sent for *generation*; it needs no claim, and is not a step."""
         session.execute(
             f"UPDATE {self.table(session, 'head')} SET confirmed = {generation} WHERE generation = {generation}"
         )

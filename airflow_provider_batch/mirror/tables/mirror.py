@@ -56,8 +56,8 @@ log = logging.getLogger(__name__)
 LOOK_INTERVAL: Final = 10.0
 
 #: The base is made anew when it is older, in seconds, or when a larger share of it has changed since.
-_OLDEST_BASE: Final = 7 * 24 * 3600.0
-_LARGEST_NET: Final = 0.1
+OLDEST_BASE: Final = 7 * 24 * 3600.0
+LARGEST_NET: Final = 0.1
 
 #: Rows that are fetched at once.
 _FETCHED: Final = 10_000
@@ -294,7 +294,7 @@ class TableRun:
         selection = source.columns.select([name for name, _ in names], "the query")
         others = [key for key in selection.keys if key != selection.id]
         self.columns = tuple(names[key] for key in others)
-        most = self.mirror.rules.max_id_length
+        most = min(self.mirror.rules.max_id_length, session.dialect.longest)
         self.query = Query(sql, names[selection.id][0], tuple(name for name, _ in self.columns), most)
         self.statements = Statements(session.dialect, self.query)
         self.shape = _digest(sql, self.query.id, *self.query.others)
@@ -420,8 +420,8 @@ class TablePlan:
         base, net = run.snapshot(session)
         new = replace(state, target=mirror.target, members=files.counts.given, columns=run.columns, shape=run.shape)
         now, moved = mirror.clock(), files.counts.adds + files.counts.removes
-        is_large = state.net_count + moved > _LARGEST_NET * state.base_count
-        if base is None or is_large or run.columns != state.columns or now - state.based_at > _OLDEST_BASE:
+        is_large = state.net_count + moved > LARGEST_NET * state.base_count
+        if base is None or is_large or run.columns != state.columns or now - state.based_at > OLDEST_BASE:
             name = f"b{run.nonce}"
             run.extend(session, name)
             known = statements.known(base, net) if run.columns == state.columns else None

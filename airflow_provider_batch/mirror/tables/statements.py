@@ -28,7 +28,7 @@ class Query:
 
     :param id: the name of the column with the ids.
     :param others: the names of the columns with attributes and tags.
-    :param most: the characters of the longest valid id.
+    :param most: the characters that an id may have.
     """
 
     sql: str
@@ -190,14 +190,13 @@ class Statements:
 
     def corrected(self, changes: str, refused: str) -> str:
         """
-        Return the query for the changes, with what is a valid id as this package has found it.
+        Return the query for the changes, without those ids to add that this package does not accept.
 
-        :param refused: the table of ids of which it is the other way round.
+        :param refused: the table of these ids, with what is to be done instead.
         """
         return (
-            "SELECT d.id, d.n, d.o, d.u, CASE WHEN x.id IS NULL THEN d.op WHEN d.op = '!' THEN '+' "
-            f"WHEN d.o = 1 OR d.u = 1 THEN '-' ELSE '!' END AS op{self._columns('d.')} "
-            f"FROM {changes} d LEFT JOIN {refused} x ON x.id = d.id"
+            "SELECT d.id, d.n, d.o, d.u, CASE WHEN x.op IS NULL THEN d.op ELSE x.op END AS op"
+            f"{self._columns('d.')} FROM {changes} d LEFT JOIN {refused} x ON x.id = d.id"
         )
 
     def new_base(self, changes: str, known: str | None) -> str:
