@@ -169,13 +169,18 @@ def _class_names(error: Exception) -> set[str]:
 # PostgreSQL's 22P02 is 'invalid input syntax for type integer: "jane@…"'. By PEP 249 the latter are DataError and
 # IntegrityError, but drivers choose among its classes freely, and so do servers among the SQLSTATEs that are not listed
 # above. So only messages known to be of the first kind are repeated; of the others, their class and number.
-def source_error(error: Exception, what: str = _SOURCE) -> SourceError:
-    """Return the error that stands for a driver's; *what* failed with it."""
+def source_error(error: Exception, what: str = _SOURCE, *, reads_rows: bool = True) -> SourceError:
+    """
+    Return the error that stands for a driver's.
+
+    :param what: what failed with it.
+    :param reads_rows: whether the statement has to do with rows of a user, which the message may quote.
+    """
     number = _number(error)
     message = (str(error).strip().splitlines() or [""])[0][:_LONGEST_MESSAGE]
-    is_safe = _is_safe(error, message)
+    is_safe = not reads_rows or _is_safe(error, message)
     if is_safe:
-        detail = f": {message}"
+        detail = f": {message}" if message else ""
     else:
         detail = (
             ". Its message is not shown, because it may quote a row: check the connection, the query and its "

@@ -26,7 +26,7 @@ def tables_in_duckdb() -> Iterator[Connections]:
 @pytest.fixture
 def tables_in_postgresql(postgres_server: str) -> Connections:
     """A schema of its own, emptied by each user."""
-    import psycopg2
+    import psycopg2  # type: ignore[import-untyped]
 
     def connect() -> Any:
         return psycopg2.connect(host=postgres_server, user="airflow", dbname="postgres")
@@ -56,7 +56,7 @@ def tables_in_mariadb(mariadb_server: str) -> Connections:
         return pymysql.connect(unix_socket=mariadb_server, user="root", database="mysql", charset="utf8mb4")
 
     connections = Connections(connect, "pymysql", "analytics_batch")
-    connections.run("DROP DATABASE IF EXISTS analytics_batch", "CREATE DATABASE analytics_batch")
+    connections.run("DROP DATABASE IF EXISTS analytics_batch", "CREATE DATABASE analytics_batch CHARACTER SET utf8mb4")
     return connections
 
 

@@ -23,7 +23,10 @@ from airflow_provider_batch.sources.sql import open_cursor, source_error, state_
 
 R = TypeVar("R")
 
-_ABSENT: Final = re.compile(r"no such table|does ?n[o']t exist|not found|TABLE_OR_VIEW_NOT_FOUND", re.IGNORECASE)
+_ABSENT: Final = re.compile(
+    r"no such table|\b(table|relation|object)\b.*(does not|doesn't) exist|not found: table|TABLE_OR_VIEW_NOT_FOUND",
+    re.IGNORECASE,
+)
 _ABSENT_STATES: Final = {"42P01", "42S02"}
 
 #: Rows of values in one INSERT.
@@ -41,19 +44,24 @@ class Session:
         self._connection = connection
         self.dialect: Dialect = dialect_of(connection)
 
-    def execute(self, sql: str, parameters: Any = None, *, what: str = "a statement of the mirror") -> None:
+    def execute(
+        self, sql: str, parameters: Any = None, *, what: str = "a statement of the mirror", reads_rows: bool = True
+    ) -> None:
         """
         Execute a statement and commit.
 
         :param what: what fails if it does, for the error.
+        :param reads_rows: whether it has to do with rows, which the driver's message may quote.
         :raises SourceError: if it fails; whether it was applied is then unknown.
         """
-        with self._committed(what) as cursor:
+        with self._committed(what, reads_rows) as cursor:
             cursor.execute(sql, *_given(parameters))
 
-    def rows(self, sql: str, parameters: Any = None) -> list[Sequence[Any]]:
-        """Return the few rows of a query."""
-        with self._committed("a query of the mirror") as cursor:
+    def rows(
+        self, sql: str, parameters: Any = None, *, what: str = "a query of the mirror", reads_rows: bool = True
+    ) -> list[Sequence[Any]]:
+        """Return the few rows of a query; for the arguments, see :meth:`execute`."""
+        with self._committed(what, reads_rows) as cursor:
             cursor.execute(sql, *_given(parameters))
             return list(cursor.fetchall())
 
@@ -99,10 +107,10 @@ class Session:
             self._connection.close()
 
     @contextmanager
-    def _committed(self, what: str) -> Iterator[Any]:
+    def _committed(self, what: str, reads_rows: bool = True) -> Iterator[Any]:
         cursor = _driven(lambda: _client_cursor(self._connection), what)
         try:
-            with _explained(what):
+            with _explained(what, reads_rows):
                 yield cursor
                 self._end()
         except BaseException:
@@ -166,7 +174,7 @@ def _driven(operation: Callable[[], R], what: str) -> R:
 
 
 @contextmanager
-def _explained(what: str) -> Iterator[None]:
+def _explained(what: str, reads_rows: bool = True) -> Iterator[None]:
     """Turn an error of the driver into one that quotes no row."""
     try:
         yield
@@ -174,8 +182,9 @@ def _explained(what: str) -> Iterator[None]:
     except SourceError:
         raise
     except Exception as error:  # noqa: BLE001 - not even drivers keep to the errors of PEP 249
-        found = source_error(error, what)
-        if state_of(error) in _ABSENT_STATES or _ABSENT.search(str(error)):
+        found = source_error(error, what, reads_rows=reads_rows)
+        state = state_of(error)
+        if state in _ABSENT_STATES or (not state and _ABSENT.search(str(error))):
             found = AbsentTableError(*found.args)
     # Raised outside the except block: there, the driver's error would become its context, and may quote a row.
     raise found

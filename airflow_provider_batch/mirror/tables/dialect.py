@@ -19,7 +19,7 @@ from airflow_provider_batch.exceptions import SnapshotError
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """
-    The values of one database; ``{}`` stands for an expression, ``{most}`` for the length that no id may exceed.
+    The values of one database; ``{}`` stands for an expression.
 
     :param key: an id as a value that compares by its bytes.
     :param text: such a value as text.
@@ -57,6 +57,8 @@ class Dialect:
 
 
 _MYSQL_TEXT: Final = "CONVERT({} USING utf8mb4)"
+#: An index of InnoDB has at most 3072 bytes, and a character at most four.
+_LONGEST_KEY: Final = 700
 
 DIALECTS: Final = {
     dialect.name: dialect
@@ -72,7 +74,7 @@ DIALECTS: Final = {
             # Under utf8mb4_bin, blanks at the end do not count. An index needs a key of limited length: longer ids are
             # cut, and stay too long.
             "mysql",
-            key=f"CAST(LEFT({_MYSQL_TEXT}, {{most}} + 1) AS BINARY)",
+            key=f"CAST(LEFT({_MYSQL_TEXT}, {_LONGEST_KEY} + 1) AS BINARY)",
             text=_MYSQL_TEXT,
             same=f"CAST({_MYSQL_TEXT} AS BINARY)",
             length=f"CHAR_LENGTH({_MYSQL_TEXT})",
@@ -82,7 +84,7 @@ DIALECTS: Final = {
             integer="CAST({} AS SIGNED)",
             moment="CAST({} AS DATETIME)",
             head=" (state LONGTEXT CHARACTER SET utf8mb4)",
-            longest=700,
+            longest=_LONGEST_KEY,
             full_join=False,
             is_experimental=False,
         ),

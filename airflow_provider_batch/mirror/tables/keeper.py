@@ -43,14 +43,16 @@ class Keeper:
         """
         table = self.table(session, "head")
         try:
-            rows = session.rows(f"SELECT format, version, nonce, confirmed, state FROM {table}")
+            rows = session.rows(
+                f"SELECT format, version, nonce, confirmed, state FROM {table}", what="SELECT", reads_rows=False
+            )
         except (AbsentTableError, SourceUnavailableError) as error:
             if isinstance(error, AbsentTableError):
                 return None
             raise
         except SourceError as error:
             raise SnapshotError(
-                f"{table} cannot be read as the head of a mirror: {error}. Grant SELECT on it; or, if it is not a "
+                f"{table} cannot be read as the head of a mirror: {str(error).rstrip('.')}. Grant SELECT on it; or, if it is not a "
                 "table of this package, pass another snapshot_schema."
             ) from None
         if len(rows) != 1:
@@ -67,7 +69,8 @@ class Keeper:
             return head
         fault: SourceError | None = None
         try:
-            session.execute(self._creation(session), what=f"CREATE TABLE in the schema {self.schema}")
+            what = f"CREATE TABLE in the schema {self.schema}"
+            session.execute(self._creation(session), what=what, reads_rows=False)
         except SourceError as error:
             fault = error  # another run may have made it at the same moment
         if head := self.read(session, starts_anew=starts_anew):
@@ -75,7 +78,7 @@ class Keeper:
         if isinstance(fault, SourceUnavailableError):
             raise fault
         raise SnapshotError(
-            f"{fault or 'the head could not be found again'}. The connection needs a schema of that name, USAGE of it, "
+            f"{str(fault or 'the head could not be found again').rstrip('.')}. The connection needs a schema of that name, USAGE of it, "
             "and the right to create tables in it (CREATE)."
         )
 

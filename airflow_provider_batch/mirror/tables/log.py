@@ -51,9 +51,7 @@ class ChangeLog:
             self._forget(session, now)
             return self._keeper.change(session, partial(logged, changes=changes))
         except (SourceError, SnapshotError, MirrorConflictError) as error:
-            log.warning(
-                "the changes could not be appended to the log of %s; the next run does: %s", self._keeper, error
-            )
+            log.warning("the log of %s could not be written; the next run does it: %s", self._keeper, error)
             return head
 
     def _append(self, session: Session, change: Change) -> None:

@@ -305,7 +305,8 @@ class TableRun:
     def _check_casts(self, session: Session, parameters: Any) -> None:
         """Check for some rows that the database makes the same text of an id as this package makes of its value."""
         for raw, text in session.rows(self.statements.cast(), parameters):
-            if isinstance(raw, bool) or not isinstance(raw, str | int | UUID) or str(raw) != text:
+            is_text = isinstance(raw, str | int | UUID) and not isinstance(raw, bool)
+            if not is_text or str(raw)[: self.query.most] != text[: self.query.most]:
                 raise SourceError(
                     f"the query: the column {self.query.id!r} has values of type {type(raw).__name__}, of which the "
                     "database makes another text than this package. Cast it to text in the query."

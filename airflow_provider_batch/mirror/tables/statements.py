@@ -118,7 +118,10 @@ class Statements:
         :param uncertain: those for the ids that may have been sent since.
         :param same_shape: whether what is known has the attributes of the source.
         """
-        old = known or f"SELECT x.id{self._columns('x.')} FROM ({today}) x WHERE 1 = 0"
+        if known is None and not uncertain:
+            op = f"CASE WHEN {self._is_bad('t.id')} THEN '!' ELSE '+' END"
+            return f"SELECT t.id, t.n, 0 AS o, 0 AS u, {op} AS op{self._columns('t.')} FROM (\n{today}\n) t"
+        old = known or f"SELECT t.id{self._columns('t.')} FROM t WHERE 1 = 0"
         ctes = f"WITH t AS (\n{today}\n), s AS (\n{old}\n)"
         if uncertain:
             ctes += f", u AS (\n{' UNION '.join(f'SELECT y.id FROM ({each}) y' for each in uncertain)}\n)"
@@ -157,9 +160,12 @@ class Statements:
         )
 
     def _op(self, is_uncertain: str, differs: str) -> str:
-        text = self._text("t.id")
-        is_bad = f"t.id IS NULL OR {text} = '' OR {self._dialect.length.format(text)} > {self._query.most}"
+        is_bad = self._is_bad("t.id")
         return f"CASE WHEN {is_bad} THEN '!' WHEN s.id IS NULL OR {is_uncertain}{differs} THEN '+' ELSE '=' END"
+
+    def _is_bad(self, id_: str) -> str:
+        text = self._text(id_)
+        return f"{id_} IS NULL OR {text} = '' OR {self._dialect.length.format(text)} > {self._query.most}"
 
     def _differs(self, same_shape: bool) -> str:
         if not same_shape:
@@ -232,7 +238,7 @@ class Statements:
         return f"SELECT d.id FROM {changes} d WHERE d.op IN ('+', '-')"
 
     def _key(self, expression: str) -> str:
-        return self._dialect.key.replace("{most}", str(self._query.most)).replace("{}", expression)
+        return self._dialect.key.replace("{}", expression)
 
     def _text(self, expression: str) -> str:
         return self._dialect.text.replace("{0}", expression).replace("{}", expression)
