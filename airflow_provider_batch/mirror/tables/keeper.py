@@ -46,14 +46,14 @@ class Keeper:
             rows = session.rows(
                 f"SELECT format, version, nonce, confirmed, state FROM {table}", what="SELECT", reads_rows=False
             )
-        except (AbsentTableError, SourceUnavailableError) as error:
-            if isinstance(error, AbsentTableError):
-                return None
+        except AbsentTableError:
+            return None
+        except SourceUnavailableError:
             raise
         except SourceError as error:
             raise SnapshotError(
-                f"{table} cannot be read as the head of a mirror: {str(error).rstrip('.')}. Grant SELECT on it; or, if it is not a "
-                "table of this package, pass another snapshot_schema."
+                f"{table} cannot be read as the head of a mirror: {_reason(error)}. Grant SELECT on it; or, if it is "
+                "not a table of this package, pass another snapshot_schema."
             ) from None
         if len(rows) != 1:
             raise SnapshotError(f"{table} has {len(rows):,} rows instead of one. Drop it to start a new snapshot.")
@@ -78,8 +78,8 @@ class Keeper:
         if isinstance(fault, SourceUnavailableError):
             raise fault
         raise SnapshotError(
-            f"{str(fault or 'the head could not be found again').rstrip('.')}. The connection needs a schema of that name, USAGE of it, "
-            "and the right to create tables in it (CREATE)."
+            f"{_reason(fault)}. The connection needs a schema of that name, USAGE of it, and the right to make tables "
+            "in it (CREATE)."
         )
 
     def change(self, session: Session, step: Callable[[State], State], *, starts_anew: bool = False) -> Head:
@@ -172,3 +172,7 @@ def _columns(state: State) -> dict[str, object]:
         "net": state.net or "",
         "state": state.to_json(),
     }
+
+
+def _reason(fault: SourceError | None) -> str:
+    return str(fault or "the head could not be found again").rstrip(".")
