@@ -67,7 +67,7 @@ def test_each_mode(
 def test_a_backfill_does_not_undo_todays_audience(mode: Any, tmp_path: Path) -> None:
     operator = push(["x"], mode=mode, snapshot_path=tmp_path if mode == "mirror" else None)
     backfill, today = (SimpleNamespace(run_type=DagRunType(each)) for each in ("backfill", "scheduled"))
-    with pytest.raises(AirflowSkipException, match="^vip: in a backfill, mode='.*trigger a new DAG run.$"):
+    with pytest.raises(AirflowSkipException, match=r"^vip: in a backfill, mode='.*trigger a new DAG run.$"):
         operator.pre_execute({"dag_run": backfill})
     operator.pre_execute({"dag_run": today})
 
