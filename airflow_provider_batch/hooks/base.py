@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, TypeVar
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
 from airflow_provider_batch.exceptions import PushStoppedError
-from airflow_provider_batch.protocol.flow import Flow
-from airflow_provider_batch.push.line import Line
-from airflow_provider_batch.transport.pace import Pace
-from airflow_provider_batch.transport.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     import requests
+
+    from airflow_provider_batch.protocol.flow import Flow
+    from airflow_provider_batch.push.line import Line
+    from airflow_provider_batch.transport.pace import Pace
+    from airflow_provider_batch.transport.settings import Settings
 
 R = TypeVar("R")
 
@@ -65,7 +66,7 @@ class BatchBaseHook(BaseHook):
         :raises PushStoppedError: if the hook is stopped before they are over.
         """
         if self._stopped.is_set() or (seconds > 0 and self._stopped.wait(seconds)):
-            raise PushStoppedError("stopped before the next call")
+            raise PushStoppedError
 
     def _ask(self, flow: Flow[R]) -> R:
         with self._line() as line:
@@ -73,7 +74,8 @@ class BatchBaseHook(BaseHook):
 
     @contextmanager
     def _line(self) -> Iterator[Line]:
-        # requests is imported here: to import it with the hook would cost every DAG file 100 ms.
+        # Imported here, as is requests: with the hook, they would cost everybody who imports that 100 ms.
+        from airflow_provider_batch.push.line import Line
         from airflow_provider_batch.transport.blocking import BlockingTransport
 
         settings = self._settings
@@ -87,6 +89,8 @@ class BatchBaseHook(BaseHook):
 
     @cached_property
     def _settings(self) -> Settings:
+        from airflow_provider_batch.transport.settings import read_settings
+
         connection = self.get_connection(self.batch_conn_id)
         # Airflow masks passwords by itself; here the login is a key as well.
         mask_secret(connection.login)

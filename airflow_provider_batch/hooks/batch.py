@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow_provider_batch import get_provider_info
@@ -22,33 +23,18 @@ from airflow_provider_batch.exceptions import (
 from airflow_provider_batch.hooks.audiences import AudienceHook
 from airflow_provider_batch.hooks.lineage import report_audience
 from airflow_provider_batch.hooks.xcoms import concatenated
-from airflow_provider_batch.mirror.guards import Limits, check_not_empty, check_shrink, drift
-from airflow_provider_batch.mirror.plan import Mirror
-from airflow_provider_batch.mirror.run import MirrorRun
-from airflow_provider_batch.mirror.snapshot import Target
-from airflow_provider_batch.protocol.arguments import (
-    FirstRun,
-    OnDrift,
-    OnInvalidId,
-    OnRejectedChunk,
-    check_choice,
-    check_count,
-    check_limit,
-)
-from airflow_provider_batch.protocol.audiences import encode
-from airflow_provider_batch.protocol.audiences.audience import CreatedAudience
-from airflow_provider_batch.protocol.audiences.changes import read_changes
-from airflow_provider_batch.protocol.audiences.chunk import Chunks
-from airflow_provider_batch.protocol.audiences.intake import Intake
-from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS
-from airflow_provider_batch.protocol.audiences.results import MirrorResult, PushResult, result_of
-from airflow_provider_batch.protocol.audiences.writes import AudienceWrites, planned
-from airflow_provider_batch.protocol.limits import MAX_IDS_PER_CALL
-from airflow_provider_batch.protocol.retry import Patience
-from airflow_provider_batch.protocol.rows import OnRejection, Rejection
-from airflow_provider_batch.push.parcels import Journal
-from airflow_provider_batch.push.push import Push, digest
-from airflow_provider_batch.transport import MAX_CONNECTIONS
+
+if TYPE_CHECKING:
+    from airflow_provider_batch.mirror.plan import Mirror
+    from airflow_provider_batch.mirror.status import MirrorStatus
+    from airflow_provider_batch.protocol.arguments import FirstRun, OnDrift, OnInvalidId, OnRejectedChunk
+    from airflow_provider_batch.protocol.audiences.audience import CreatedAudience
+    from airflow_provider_batch.protocol.audiences.chunk import Chunks
+    from airflow_provider_batch.protocol.audiences.intake import Intake
+    from airflow_provider_batch.protocol.audiences.results import MirrorResult, PushResult
+    from airflow_provider_batch.protocol.audiences.writes import AudienceWrites
+    from airflow_provider_batch.protocol.rows import OnRejection, Rejection
+    from airflow_provider_batch.push.parcels import Journal
 
 
 class BatchHook(AudienceHook):
@@ -107,9 +93,9 @@ class BatchHook(AudienceHook):
 
         See https://doc.batch.com/developer/api/mep/custom-audience/1.0/update and
         https://doc.batch.com/developer/api/cep/audiences/update. An id to add and to remove is
-        removed; a repeated id is sent once (from a generator: once a chunk). What is in memory, or can be read twice,
-        is checked before the first call; a generator is checked as it flows and never held, and its first chunk is read
-        before anything is created.
+        removed; a repeated id is sent once (from a generator: once a chunk). What is in memory, or can be read again,
+        is read once and checked before the first call; a generator is checked as it flows and never held, and its first
+        chunk is read before anything is created.
 
         :param audience_name: an existing audience: letters, digits, ``_`` and ``-``, at most 255.
         :param add_ids: ids to add (at most 128 characters in API 1.0): str, int, rows of one column, or
@@ -137,20 +123,24 @@ class BatchHook(AudienceHook):
         :raises BatchAPIError: if Batch rejects a chunk, or fails at every attempt.
         :raises BatchConnectionError: if Batch does not answer any attempt.
         """
+        from airflow_provider_batch.protocol.audiences.changes import read_changes
+        from airflow_provider_batch.protocol.audiences.chunk import Chunks
+        from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS
+
         window = self._window(max_concurrency)
         writes = self._writes(audience_name, audience_type, chunk_size, on_rejected_chunk, on_rejection)
-        intake = self._intake(writes, on_invalid_id, trim_ids)
-        if changes is None:
-            adds, removes = intake(concatenated(add_ids), "add_ids"), intake(concatenated(remove_ids), REMOVE_IDS)
-        elif add_ids or remove_ids:
+        if changes is not None and (add_ids or remove_ids):
             raise InvalidArgumentError("changes: passed together with add_ids or remove_ids. Pass one or the other.")
-        else:
-            adds, removes = read_changes(changes, **intake.keywords)
-        chunks = Chunks(adds, removes, size=chunk_size, disjoint=changes is not None)
-        chunks.check()
-        if create_if_missing and not dry_run:
-            self._create_if_missing(writes)
-        return self._push(writes, chunks, window, journal, dry_run)
+        with self._intake(writes, on_invalid_id, trim_ids) as intake:
+            if changes is None:
+                adds, removes = intake(concatenated(add_ids), "add_ids"), intake(concatenated(remove_ids), REMOVE_IDS)
+            else:
+                adds, removes = read_changes(changes, **intake.keywords)
+            chunks = Chunks(adds, removes, size=chunk_size, disjoint=changes is not None)
+            chunks.check()
+            if create_if_missing and not dry_run:
+                self._create_if_missing(writes)
+            return self._push(writes, chunks, window, journal, dry_run)
 
     def replace_custom_audience(
         self,
@@ -192,6 +182,12 @@ class BatchHook(AudienceHook):
         :raises GuardError: if *max_shrink* forbids so few ids; nothing was sent.
         :raises IndexingTimeoutError: if the first call was not applied in time; the others were not sent.
         """
+        from airflow_provider_batch.mirror.guards import check_not_empty
+        from airflow_provider_batch.protocol.arguments import check_limit
+        from airflow_provider_batch.protocol.audiences.chunk import Chunks
+        from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS
+        from airflow_provider_batch.protocol.retry import Patience
+
         window = self._window(max_concurrency)
         writes = replace(
             self._writes(audience_name, audience_type, chunk_size, on_rejected_chunk, on_rejection),
@@ -199,18 +195,18 @@ class BatchHook(AudienceHook):
             patience=Patience(poke_interval, indexing_timeout),
         )
         check_limit(max_shrink, "max_shrink")
-        intake = self._intake(writes, on_invalid_id, trim_ids)
-        members = intake(concatenated(ids), "ids")
-        chunks = Chunks(members, intake((), REMOVE_IDS), size=chunk_size, allow_empty=allow_empty)
-        chunks.check()
-        if max_shrink is not None:
-            members.hold()
-        if chunks.total is not None:
-            check_not_empty(audience_name, chunks.total, allow_empty=allow_empty)
-        is_new = create_if_missing and not dry_run and self._create_if_missing(writes)
-        if max_shrink is not None and not (is_new or (create_if_missing and dry_run and self._is_missing(writes))):
-            self._check_shrink(writes, chunks.total or 0, max_shrink)
-        result = self._push(writes, chunks, window, journal, dry_run)
+        with self._intake(writes, on_invalid_id, trim_ids) as intake:
+            members = intake(concatenated(ids), "ids")
+            chunks = Chunks(members, intake((), REMOVE_IDS), size=chunk_size, allow_empty=allow_empty)
+            chunks.check()
+            if max_shrink is not None:
+                members.hold()
+            if chunks.total is not None:
+                check_not_empty(audience_name, chunks.total, allow_empty=allow_empty)
+            is_new = create_if_missing and not dry_run and self._create_if_missing(writes)
+            if max_shrink is not None and not (is_new or (create_if_missing and dry_run and self._is_missing(writes))):
+                self._check_shrink(writes, chunks.total or 0, max_shrink)
+            result = self._push(writes, chunks, window, journal, dry_run)
         # An empty stream shows that only at its end; then nothing was sent.
         check_not_empty(audience_name, result.calls, allow_empty=False)
         return result
@@ -263,6 +259,10 @@ class BatchHook(AudienceHook):
         :raises SnapshotError: if the snapshot is damaged, or of another audience.
         :raises GuardError: if a limit forbids the changes; nothing was sent.
         """
+        from airflow_provider_batch.mirror.guards import Limits
+        from airflow_provider_batch.mirror.run import MirrorRun
+        from airflow_provider_batch.protocol.retry import Patience
+
         window = self._window(max_concurrency)
         writes = replace(
             self._writes(audience_name, audience_type, chunk_size, on_rejected_chunk, on_rejection),
@@ -270,10 +270,10 @@ class BatchHook(AudienceHook):
         )
         limits = Limits(max_shrink, max_changes, allow_empty)
         mirror = self._mirror(writes, snapshot_path)
-        with self._line() as line:
+        with self._line() as line, self._intake(writes, on_invalid_id, trim_ids) as intake:
             run = MirrorRun(line, writes, mirror, window, owner, is_sorted, first_run, full_refresh, limits)
             result = run.run(
-                self._intake(writes, on_invalid_id, trim_ids)(concatenated(ids), "ids"),
+                intake(concatenated(ids), "ids"),
                 journal=journal,
                 prepare=partial(self._create_if_missing, writes) if create_if_missing else None,
                 dry_run=dry_run,
@@ -299,6 +299,9 @@ class BatchHook(AudienceHook):
         :param on_drift: ``warn``, ``fail`` or ``ignore`` if the snapshot has another number.
         :raises DriftError: if it has, and ``on_drift`` is ``fail``.
         """
+        from airflow_provider_batch.mirror.guards import drift
+        from airflow_provider_batch.protocol.arguments import check_choice
+
         check_choice("on_drift", on_drift)
         size = self._mirror(self._writes(audience_name, audience_type), snapshot_path).confirm(indexing_tokens)
         if size is None:
@@ -314,8 +317,37 @@ class BatchHook(AudienceHook):
             raise DriftError(f"{audience_name}: {message}")
         self.log.warning("%s: %s", audience_name, message)
 
+    def inspect_mirror(
+        self,
+        audience_name: str,
+        *,
+        snapshot_path: Any,
+        audience_type: str = "custom_ids",
+        ids: Iterable[object] | str | None = (),
+    ) -> MirrorStatus:
+        """
+        Return what is known of a mirror: what it sent last, when, what is uncertain; and whether *ids* are among it.
+
+        It reads the snapshot alone: Batch reports how many ids an audience has, but not which ones.
+
+        :param ids: the ids to look up; same forms as ``add_ids`` of :meth:`update_custom_audience`.
+        :raises InvalidMemberError: if one of them is not valid, so that it cannot have been sent.
+        :raises SnapshotError: if the snapshot is damaged, or of another audience.
+        :raises MirrorConflictError: if a run changed the snapshot while it was read.
+        """
+        from airflow_provider_batch.mirror.status import read_status
+
+        writes = self._writes(audience_name, audience_type)
+        mirror = self._mirror(writes, snapshot_path)
+        with self._intake(writes, "fail", False) as intake:
+            wanted = [id_ for block in intake(concatenated(ids), "ids").blocks() for id_ in block]
+        return read_status(mirror.folder, wanted, now=mirror.clock(), target=mirror.target)
+
     def _window(self, max_concurrency: int | None) -> int:
         """Return how many calls may be in flight: the argument, or else the connection's value."""
+        from airflow_provider_batch.protocol.arguments import check_count
+        from airflow_provider_batch.transport import MAX_CONNECTIONS
+
         if max_concurrency is None:
             return self._settings.max_concurrency
         return check_count("max_concurrency", max_concurrency, MAX_CONNECTIONS)
@@ -324,19 +356,27 @@ class BatchHook(AudienceHook):
         self,
         audience_name: str,
         audience_type: str,
-        chunk_size: int = MAX_IDS_PER_CALL,
+        chunk_size: int = 10_000,
         on_rejected_chunk: OnRejectedChunk = "fail",
         on_rejection: OnRejection | None = None,
     ) -> AudienceWrites:
         """Check all arguments of a push except its ids."""
+        from airflow_provider_batch.protocol.arguments import check_choice
+        from airflow_provider_batch.protocol.audiences import encode
+        from airflow_provider_batch.protocol.audiences.writes import AudienceWrites
+
         dialect = self._settings.dialect(audience_type)
         encode.check_write(dialect, audience_name, audience_type, chunk_size)
         check_choice("on_rejected_chunk", on_rejected_chunk)
         notify = one_at_a_time(on_rejection) if on_rejection else None
         return AudienceWrites(dialect, audience_name, audience_type, chunk_size, on_rejected_chunk, notify)
 
-    def _intake(self, writes: AudienceWrites, on_invalid_id: OnInvalidId, trim_ids: bool) -> partial[Intake]:
-        return writes.intake(on_invalid_id, trim_ids, partial(self.log.warning, "%s"), self.pause)
+    @contextmanager
+    def _intake(self, writes: AudienceWrites, on_invalid_id: OnInvalidId, trim_ids: bool) -> Iterator[partial[Intake]]:
+        from airflow_provider_batch.sources.id_file import id_files
+
+        with id_files() as put_aside:
+            yield writes.intake(on_invalid_id, trim_ids, partial(self.log.warning, "%s"), self.pause, put_aside)
 
     def _is_missing(self, writes: AudienceWrites) -> bool:
         return self._find(writes.dialect, writes.audience_name) is None
@@ -357,12 +397,19 @@ class BatchHook(AudienceHook):
             self.log.info("%s: Batch does not report whether the audience is ready: %s", created.name, error)
 
     def _mirror(self, writes: AudienceWrites, snapshot_path: Any) -> Mirror:
+        from airflow_provider_batch.mirror.plan import Mirror
+        from airflow_provider_batch.mirror.snapshot import Target
+
         target = Target(writes.audience_name, writes.audience_type, self._settings.credentials.digest)
         return Mirror(snapshot_path / _file_name(self.batch_conn_id) / writes.audience_name, target)
 
     def _push(
         self, writes: AudienceWrites, chunks: Chunks, window: int, journal: Journal | None, dry_run: bool
     ) -> PushResult:
+        from airflow_provider_batch.protocol.audiences.results import PushResult, result_of
+        from airflow_provider_batch.protocol.audiences.writes import planned
+        from airflow_provider_batch.push.push import Push, digest
+
         if dry_run:
             result = result_of(PushResult, writes, chunks, planned(chunks, time.monotonic))
         else:
@@ -378,6 +425,8 @@ class BatchHook(AudienceHook):
         return result
 
     def _check_shrink(self, writes: AudienceWrites, given: int, max_shrink: float) -> None:
+        from airflow_provider_batch.mirror.guards import check_shrink
+
         name = writes.audience_name
         there = self.get_custom_audience(name, audience_type=writes.audience_type).nb_ids
         if there is None:
@@ -385,6 +434,8 @@ class BatchHook(AudienceHook):
         check_shrink(name, there, given, max_shrink, whose="the audience")
 
     def _report(self, result: PushResult) -> None:
+        from airflow_provider_batch.protocol.audiences.results import MirrorResult
+
         if result.calls and result.planned_calls is None:
             report_audience(self, result.audience_name)
         is_dry_run = result.planned_calls is not None
