@@ -3,19 +3,18 @@ The download of a file from the address that Batch redirects to: a host that is 
 
 What is kept true: neither a key nor a header of ours leaves for it, and nobody logs the address, which opens the file
 for everyone who has it. It comes from an answer, so it is not trusted: only https, and no address inside the company's
-network, where a worker can reach what an outsider cannot. That is checked on the connection itself, once it is open and
-before anything is sent, as a name may resolve to another address by then. Two exceptions: where Batch itself is on the
+network, where a worker can reach what an outsider cannot. That is checked right before the connection is opened, of the
+very address that it leads to, as a name may resolve to another one by then. Two exceptions: where Batch itself is on the
 loopback, as a sandbox is, its files may be there too; and they may be on the very host that the connection names.
 """
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -159,16 +158,10 @@ class _Transfer(Call):
         super().__init__(_LONGEST)
         self._is_allowed = is_allowed
 
-    def hold(self, connected: socket.socket) -> None:
-        """Check where the connection leads, before anything is sent."""
-        if self._is_allowed is not None and not self._is_allowed(_peer(connected)):
+    def check(self, address: str) -> None:
+        """Check where the connection is going to lead."""
+        if self._is_allowed is not None and not self._is_allowed(address.partition("%")[0]):
             raise _unsafe("it leads into this network")
-        super().hold(connected)
-
-
-def _peer(connected: Any) -> str:
-    peer: str = connected.getpeername()[0]
-    return peer.partition("%")[0]
 
 
 def _is_public(host: str) -> bool:
