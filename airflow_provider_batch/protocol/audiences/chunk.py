@@ -111,6 +111,11 @@ class Chunks:
         self._adds.begin()
         self._removes.begin()
 
+    def report_doubts(self) -> None:
+        """Report the ids so far that may be mistakes, if that was not done at the end of all."""
+        self._adds.report_doubts()
+        self._removes.report_doubts()
+
     @property
     def restartable(self) -> bool:
         """Whether the chunks can be made again from the first one on, the same or not."""

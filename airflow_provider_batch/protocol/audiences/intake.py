@@ -203,7 +203,7 @@ class Intake:
                 has_members = AnnotatedId in set(map(type, checked.values()))
                 yield Block(checked.values(), self.argument, list(checked), place, annotated=has_members)
             start += len(values)
-        self._report_doubts()
+        self.report_doubts()
 
     def _read(self) -> Iterator[tuple[list[object], Place | None]]:
         """Yield the values block by block, and the function that names their positions."""
@@ -233,7 +233,7 @@ class Intake:
             for position, value in enumerate(values, start):
                 yield position, value, place
             start += len(values)
-        self._report_doubts()
+        self.report_doubts()
 
     def holding(self, ids: Block) -> Intake:
         """Return this intake with the unique *ids* in place of its values."""
@@ -270,7 +270,8 @@ class Intake:
                 self._first_doubts[kind] = where
             self._doubts[kind] += 1
 
-    def _report_doubts(self) -> None:
+    def report_doubts(self) -> None:
+        """Report the ids so far that may be mistakes; a second time does nothing."""
         if (on_doubt := self._on_doubt) is not None:
             self._on_doubt = None
             for kind, count in self._doubts.items():

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import repeat
 from numbers import Integral, Real
+from operator import index
 from typing import Final, Literal, TypeGuard, cast
 from uuid import UUID
 
@@ -224,7 +225,10 @@ def _text(value: object, max_length: int) -> str:
         return str(value)
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise ValueError(_remedy(value))
-    number = int(value)
+    try:
+        number = index(value)
+    except TypeError:  # numpy's durations call themselves integers
+        raise ValueError(_remedy(value)) from None
     most = min(max_length, _MOST_DIGITS)
     if number.bit_length() > 4 * most:
         raise ValueError(f"an integer of more than {most} digits is not a valid id. Hash it.")

@@ -8,6 +8,7 @@ from dataclasses import replace
 from decimal import Decimal
 from enum import IntEnum, StrEnum
 from fractions import Fraction
+from numbers import Integral
 from typing import Any
 from uuid import UUID
 
@@ -252,6 +253,20 @@ class float32:
 def test_what_is_missing_is_to_be_dropped_and_not_to_be_converted(value: object, name: str) -> None:
     expected = f"the id is missing ({name}). Drop the row. In pandas: s.dropna()."
     assert [str(refusal(each)) for each in (value, (value,), {"id": value})] == [expected] * 3
+
+
+class timedelta64:
+    """As numpy's durations: by their class an integer, but no number."""
+
+    def __int__(self) -> int:
+        return 5
+
+
+Integral.register(timedelta64)
+
+
+def test_what_only_calls_itself_an_integer_is_no_id() -> None:
+    assert "is not a valid id" in str(refusal(timedelta64()))
 
 
 @pytest.mark.parametrize(
