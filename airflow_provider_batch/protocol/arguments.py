@@ -70,6 +70,12 @@ def check_count(name: str, value: object, most: int) -> int:
     return value
 
 
+def check_days(name: str, value: object) -> None:
+    """Check that *value* is a number of days."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise InvalidArgumentError(f"{name}: {value!r:.80} is not a number of days. Pass an int, 0 for none.")
+
+
 def check_limit(limit: object, name: str) -> None:
     """
     Check that *limit* is a count (int), a share of a whole (float) or None.

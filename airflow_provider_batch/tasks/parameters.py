@@ -32,6 +32,7 @@ USES: Final[tuple[tuple[tuple[str, ...], dict[str, tuple[object, ...]]], ...]] =
     (("allow_empty",), {"mode": ("replace", "mirror"), "format": (None, *CHOICES["format"])}),
     (("max_shrink",), {"mode": ("replace", "mirror")}),
     (("snapshot_path", "first_run", "full_refresh", "is_sorted", "max_changes", "on_drift"), {"mode": ("mirror",)}),
+    (("snapshot_schema", "keep_changes"), {"mode": ("mirror",)}),
     (("rejects_path", "max_rejected"), {"on_invalid_id": ("skip",), "on_rejected_chunk": ("bisect",)}),
     (("deferrable", "on_drift"), {"wait_for_indexing": (True,)}),
     # A replace and a mirror also wait between two of their calls.
@@ -40,8 +41,11 @@ USES: Final[tuple[tuple[tuple[str, ...], dict[str, tuple[object, ...]]], ...]] =
     (("encoding",), {"format": (None, "txt", "csv", "jsonl")}),
 )
 _LIMITED: Final = frozenset(name for names, _ in USES for name in names)
-#: The parameter that a mode needs.
-_NEEDED: Final = {"snapshot_path": "mirror", "action_column": "actions"}
+#: The parameters of which a mode needs one, and no more.
+_NEEDED: Final = {"mirror": ("snapshot_path", "snapshot_schema"), "actions": ("action_column",)}
+#: What has no effect with a snapshot in tables, and what has none without.
+_OF_FOLDERS: Final = {"is_sorted": "the database sorts", "trim_ids": "trim them in the query"}
+_OF_TABLES: Final = ("keep_changes",)
 #: The modes of Airflow's sensors, which ``default_args`` may name.
 _SENSOR_MODES: Final = ("poke", "reschedule")
 
@@ -64,6 +68,7 @@ CHECKS: Final[dict[str, Callable[[str, Any], object]]] = {
     **dict.fromkeys(("attributes", "identifiers", "events"), arguments.check_names),
     **dict.fromkeys(("live", "from_api"), arguments.check_optional_switch),
     "compression": arguments.check_compression,
+    "keep_changes": arguments.check_days,
     "chunk_size": partial(arguments.check_count, most=MAX_IDS_PER_CALL),
     "max_concurrency": _check_calls,
     **dict.fromkeys(("id_column", "action_column", "tags_column"), arguments.check_column),
@@ -125,10 +130,26 @@ def settle(task: Any, parameters: Mapping[str, Parameter], given: Mapping[str, A
         settled["wait_for_indexing"] = settled["mode"] == "mirror"
     settled |= {name: defaults[name] for name in inherited if _without_effect(task, parameters, settled, name)}
     check(task, parameters, settled)
-    for name, mode in _NEEDED.items():
-        if settled.get("mode") == mode and settled.get(name, mode) is None:
-            raise InvalidArgumentError(f"{name}: mode={mode!r} needs one. Pass {name}.")
+    _check_needed(task, settled)
     return settled
+
+
+def _check_needed(task: Any, settled: Mapping[str, Any]) -> None:
+    mode = settled.get("mode")
+    names = [name for name in _NEEDED.get(str(mode), ()) if name in settled]
+    # The constructor of a subclass has kept what this one does not take.
+    given = [name for name in _NEEDED.get(str(mode), ()) if settled.get(name, getattr(task, name, None)) is not None]
+    if names and not given:
+        raise InvalidArgumentError(f"{names[0]}: mode={mode!r} needs one. Pass {' or '.join(names)}.")
+    if len(given) > 1:
+        raise InvalidArgumentError(f"{given[1]}: passed together with {given[0]}. Pass one of them.")
+    if settled.get("snapshot_schema") is None:
+        if without := [name for name in _OF_TABLES if settled.get(name)]:
+            raise InvalidArgumentError(f"{without[0]}: has no effect without snapshot_schema. Drop it.")
+        return
+    for name, reason in _OF_FOLDERS.items():
+        if settled.get(name):
+            raise InvalidArgumentError(f"{name}: has no effect with snapshot_schema; {reason}. Drop it.")
 
 
 def check(task: Any, parameters: Mapping[str, Parameter], given: Mapping[str, Any]) -> None:
