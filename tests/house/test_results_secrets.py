@@ -98,7 +98,7 @@ def test_statistics_tell_no_key(
         kind: Any = CampaignStatsOperator if platform == "mep" else OrchestrationStatsOperator
         operator = kind(task_id="stats")
         try:
-            assert operator.execute(tries) == []
+            assert operator.execute({**context, "task_state_store": store}) == []
             assert status == 200
         except Exception as error:  # noqa: BLE001 - each of them is looked at
             assert status != 200
