@@ -43,7 +43,7 @@ from airflow_provider_batch.transport.retry_log import RetryLog
 #: Seconds of a wait after which its watch is called.
 _WATCH_INTERVAL: Final = 30.0
 
-#: Seconds that a call has left when the task is told to stop: Airflow 3 kills its process after five.
+#: Seconds that a call has left when the task is killed: Airflow 3 kills its process after five.
 _LAST_SECONDS: Final = 3.0
 
 
