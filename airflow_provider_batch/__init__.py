@@ -23,7 +23,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-batch",
         "name": "Batch",
-        "description": "Push ids to `Batch <https://batch.com/>`__ custom audiences; bring back exports and statistics.",
+        "description": "Push ids to `Batch <https://batch.com/>`__ audiences; bring exports and statistics back.",
         "versions": [__version__],
         "integrations": [
             {
