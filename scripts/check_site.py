@@ -1,8 +1,8 @@
 """
 Check a built site, for `make docs`.
 
-No page may load a font, a script, a style sheet or a picture from another host, and the API reference must contain all
-methods of the hook and all errors.
+No page may load a font, a script, a style sheet or a picture from another host, the API reference must contain all
+methods of the hook and all errors, and llms.txt the text of every page.
 """
 
 from __future__ import annotations
@@ -46,8 +46,16 @@ def public() -> set[str]:
     return errors | {f"{BatchHook.__module__}.BatchHook.{name}" for name in methods - settings}
 
 
+def titles(pages: Path) -> list[str]:
+    """Return the first line of every page in the folder *pages*."""
+    return [path.read_text("utf-8").partition("\n")[0] for path in sorted(pages.glob("*.md"))]
+
+
 def main(folder: str) -> None:
-    """Check the reference, and every page and style sheet in *folder*."""
+    """Check the reference, llms.txt, and every page and style sheet in *folder*."""
+    text = Path(folder, "llms.txt").read_text("utf-8").splitlines()
+    if absent := [title for title in titles(Path(__file__).parent.parent / "docs") if title not in text]:
+        sys.exit(f"llms.txt lacks these pages: {', '.join(absent)}")
     if missing := sorted(public() - documented(Path(folder, "objects.inv").read_bytes())):
         sys.exit(f"these names are missing in the API reference: {', '.join(missing)}")
     for path in sorted(Path(folder).rglob("*")):

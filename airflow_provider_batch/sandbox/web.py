@@ -165,8 +165,10 @@ async def serve(app: Starlette, listener: socket.socket, ready: Future[Callable[
     uvicorn's `Server` is not used, because it polls for its end and waits for open calls.
     """
     loop, leave = asyncio.get_running_loop(), asyncio.Event()
-    config, state = Config(app, log_config=None, log_level=None, lifespan="off", ws="none"), ServerState()
+    # Idle connections outlast the usual intervals between two polls, so that no client finds its own closed.
+    config = Config(app, log_config=None, log_level=None, lifespan="off", ws="none", timeout_keep_alive=120)
     config.load()
+    state = ServerState()
     server = await loop.create_server(lambda: Connection(config, state, {}), sock=listener)
     ready.set_result(partial(loop.call_soon_threadsafe, leave.set))
     await leave.wait()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import zlib
 
 import pytest
-from check_site import documented, loaded_from_elsewhere, public
+from check_site import documented, loaded_from_elsewhere, public, titles
+
+from tests.docs.pages import DOCS
 
 
 @pytest.mark.parametrize(
@@ -43,3 +45,7 @@ def test_what_hooks_inherit_of_ours_is_public_and_what_is_airflows_is_not() -> N
     hook = "airflow_provider_batch.hooks.batch.BatchHook"
     assert {f"{hook}.stop", f"{hook}.update_custom_audience"} <= public()
     assert not {f"{hook}.get_hook", f"{hook}.conn_type"} & public()
+
+
+def test_every_page_begins_with_its_title() -> None:
+    assert [title for title in titles(DOCS) if not title.startswith("# ")] == []
