@@ -183,13 +183,9 @@ def _unsafe(reason: str) -> BatchProtocolError:
 
 
 def _refused(status: int) -> ExportError:
-    error = ExportError(f"{_ROUTE}: answered {status}. Its address may have expired.")
-    error.retryable = True
-    return error
+    return ExportError(f"{_ROUTE}: answered {status}. Its address may have expired.")
 
 
 def wrong_size(received: str, announced: int) -> ExportError:
     """Return the error for a file of another size than Batch reports."""
-    error = ExportError(f"{_ROUTE}: it has {received} bytes, but Batch reports {announced:,}.")
-    error.retryable = True
-    return error
+    return ExportError(f"{_ROUTE}: it has {received} bytes, but Batch reports {announced:,}.")
