@@ -223,6 +223,8 @@ def test_the_readme_has_no_link_that_a_package_index_cannot_follow() -> None:
 def test_the_project_names_its_repository_once() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert [name for name, url in project["urls"].items() if not url.startswith(REPOSITORY)] == []
+    files = [re.sub(rf"{REPOSITORY}/(?:blob|tree)/main/", "", url) for url in project["urls"].values()]
+    assert [file for file in files if "://" not in file and not (ROOT / file).exists()] == []
     others = {
         url
         for page in PAGES

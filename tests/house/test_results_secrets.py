@@ -64,9 +64,10 @@ def test_an_export_tells_nothing(
     with RawServer(FILES[name]) as storage, RawServer(serve) as server:
         location = f"{storage.url}/storage-path?signature=signature-of-it"
         monkeypatch.setenv("AIRFLOW_CONN_BATCH_CEP", server.connection_json(platform="cep", max_attempts=2))
-        operator: Any = ProfilesExportOperator(task_id="export", path=str(tmp_path / "out"), batch_conn_id="batch_cep")
+        tries: Any = {**context, "task_state_store": store}
+        operator = ProfilesExportOperator(task_id="export", path=str(tmp_path / "out"), batch_conn_id="batch_cep")
         try:
-            heard.append(repr(operator.execute({**context, "task_state_store": store})))
+            heard.append(repr(operator.execute(tries)))
             assert name in ("good", "odd headers")
         except Exception as error:  # noqa: BLE001 - each of them is looked at
             assert name != "good"
