@@ -23,11 +23,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-batch",
         "name": "Batch",
-<<<<<<< HEAD
-        "description": "Push ids to `Batch <https://batch.com/>`__ audiences; bring exports and statistics back.",
-=======
         "description": "Push ids to `Batch <https://batch.com/>`__ custom audiences; get exports and statistics.",
->>>>>>> main
         "versions": [__version__],
         "integrations": [
             {
