@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -23,7 +23,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-batch",
         "name": "Batch",
-        "description": "Push ids to `Batch <https://batch.com/>`__ custom audiences and wait until they are indexed.",
+        "description": "Push ids to `Batch <https://batch.com/>`__ custom audiences; get exports and statistics.",
         "versions": [__version__],
         "integrations": [
             {
@@ -34,13 +34,26 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "hooks": [{"integration-name": "Batch", "python-modules": ["airflow_provider_batch.hooks.batch"]}],
         "operators": [
-            {"integration-name": "Batch", "python-modules": ["airflow_provider_batch.operators.custom_audience"]}
+            {
+                "integration-name": "Batch",
+                "python-modules": [
+                    "airflow_provider_batch.operators.custom_audience",
+                    "airflow_provider_batch.operators.exports",
+                    "airflow_provider_batch.operators.statistics",
+                ],
+            }
         ],
         "sensors": [
             {"integration-name": "Batch", "python-modules": ["airflow_provider_batch.sensors.custom_audience"]}
         ],
         "triggers": [
-            {"integration-name": "Batch", "python-modules": ["airflow_provider_batch.triggers.custom_audience"]}
+            {
+                "integration-name": "Batch",
+                "python-modules": [
+                    "airflow_provider_batch.triggers.custom_audience",
+                    "airflow_provider_batch.triggers.exports",
+                ],
+            }
         ],
         "transfers": [
             {

@@ -80,9 +80,10 @@ class Run:
             time.sleep(0.5)
         raise AssertionError(f"the run did not end: {self.seen}")
 
-    def clear(self, *tasks: str) -> None:
+    def clear(self, *tasks: str, reset_dag_runs: bool = True) -> None:
         """Clear *tasks*, or without any the whole run, whatever their state, so that they run again."""
-        body: dict[str, Any] = {"dry_run": False, "dag_run_id": self.name, "only_failed": False, "reset_dag_runs": True}
+        body: dict[str, Any] = {"dry_run": False, "dag_run_id": self.name, "only_failed": False}
+        body["reset_dag_runs"] = reset_dag_runs
         ask(f"{self._dag}/clearTaskInstances", body | ({"task_ids": list(tasks)} if tasks else {}))
 
     def mark_failed(self, task: str) -> None:
@@ -95,7 +96,11 @@ class Run:
 
 def add_connection(url: str, name: str, connection: str) -> None:
     """Add *connection*, given as JSON, to Airflow under the id *name*."""
-    ask(f"{url}/api/{VERSION}/connections", {"connection_id": name, **json.loads(connection)})
+    fields = json.loads(connection)
+    ask(
+        f"{url}/api/{VERSION}/connections",
+        {"connection_id": name, **fields, "extra": json.dumps(fields.get("extra", {}))},
+    )
 
 
 def ask(url: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:

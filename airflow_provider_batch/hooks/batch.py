@@ -20,7 +20,9 @@ from airflow_provider_batch.exceptions import (
     counted,
 )
 from airflow_provider_batch.hooks.audiences import AudienceHook
+from airflow_provider_batch.hooks.exports import ExportHook
 from airflow_provider_batch.hooks.lineage import report_audience
+from airflow_provider_batch.hooks.statistics import StatisticsHook
 from airflow_provider_batch.hooks.stores import check_one_store, folder_mirror, table_mirror
 from airflow_provider_batch.hooks.xcoms import concatenated
 
@@ -38,9 +40,9 @@ if TYPE_CHECKING:
     from airflow_provider_batch.push.parcels import Journal
 
 
-class BatchHook(AudienceHook):
+class BatchHook(AudienceHook, ExportHook, StatisticsHook):
     """
-    Batch's audiences: create, fill, view, list and delete them, and wait for their indexing.
+    Batch's audiences: create, fill, view, list and delete them, and wait for their indexing; exports; statistics.
 
     The connection (type ``batch``) stands for one app of the Mobile Engagement Platform (login: its Batch API key), or,
     with ``platform`` = ``cep`` in extra, for one project of the Customer Engagement Platform (login: its project key).
@@ -445,9 +447,12 @@ class BatchHook(AudienceHook):
             journal = journal if chunks.rereadable or (chunks.restartable and not writes.replaces) else None
             # What an earlier try sent after a replace may stay only if the whole set is the same.
             series = digest(chunks, writes) if journal is not None and writes.replaces else ""
-            with self._line() as line:
-                push = Push(line, writes, writes.audience_name, window)
-                sent = push.run(chunks, total=chunks.total, journal=journal, series=series)
+            try:
+                with self._line() as line:
+                    push = Push(line, writes, writes.audience_name, window)
+                    sent = push.run(chunks, total=chunks.total, journal=journal, series=series)
+            finally:
+                chunks.report_doubts()
             result = result_of(PushResult, writes, chunks, sent)
         self._report(result)
         return result

@@ -23,10 +23,19 @@ _SOURCE: Final = "the query"
 #: Classes that are transient: a lost connection, a rollback by the database, resources, an intervention, the system.
 _TRANSIENT_STATES: Final = {"08", "40", "53", "55", "57", "58"}
 _DENIED: Final = "42501"
+#: MySQL's drivers have one class for these and for most errors about values. 2000 to 2999 are those of the connection:
+#: https://dev.mysql.com/doc/mysql-errors/8.4/en/client-error-reference.html
+_TRANSIENT_MYSQL: Final = {
+    *(1037, 1038, 1040, 1041, 1047, 1053, 1152, 1158, 1159, 1160, 1161, 1184, 1203, 1205, 1213, 1226, 1317, 1927),
+    *(3024, 4031, *range(2000, 3000)),
+}
+#: SQLite's primary codes for a lock, memory, an interruption, the disk: https://www.sqlite.org/rescode.html
+_TRANSIENT_SQLITE: Final = {5, 6, 7, 9, 10, 13, 14, 15}
 
 # Errors whose messages are about the query, and quote nothing but names in it: its syntax, a table, column or function
 # that is missing or ambiguous, a missing permission.
 _SAFE_STATES: Final = {"42601", "42P01", "42703", "42702", "42803", "42883", "3F000"}
+_MYSQL: Final = {"MySQLdb", "pymysql", "mysql"}
 #: https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html
 _SAFE_MYSQL: Final = {1044, 1045, 1046, 1049, 1052, 1054, 1055, 1064, 1140, 1142, 1143, 1146, 1227, 1305, 1370}
 _SAFE_DUCKDB: Final = {"ParserException", "CatalogException", "BinderException", "PermissionException"}
@@ -213,9 +222,13 @@ def _number(error: Exception) -> str:
     return f"error {first}" if type(first) is int else ""
 
 
+def _driver(error: Exception) -> str:
+    return type(error).__module__.partition(".")[0]
+
+
 def _is_safe(error: Exception, message: str) -> bool:
-    driver = type(error).__module__.partition(".")[0]
-    if driver in ("MySQLdb", "pymysql", "mysql"):
+    driver = _driver(error)
+    if driver in _MYSQL:
         return bool(_SAFE_MYSQL.intersection(error.args[:1]))
     if driver in ("duckdb", "_duckdb"):
         return type(error).__name__ in _SAFE_DUCKDB
@@ -227,10 +240,13 @@ def _is_safe(error: Exception, message: str) -> bool:
 
 
 def _is_transient(error: Exception) -> bool:
+    first = error.args[0] if error.args else None
+    if _driver(error) in _MYSQL and isinstance(first, int) and first:
+        return first in _TRANSIENT_MYSQL
     if state := state_of(error):
         return state[:2] in _TRANSIENT_STATES
-    if getattr(error, "sqlite_errorcode", None) == _SQLITE_ERROR:
-        return False
+    if _driver(error) == "sqlite3":  # without a number: text that is not UTF-8
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF in _TRANSIENT_SQLITE
     if not is_driver_error(error):  # one of the network, unless it is Python's about parameters or bytes
         return not isinstance(error, TypeError | ValueError | LookupError)
     return not {"OperationalError", "InterfaceError"}.isdisjoint(_class_names(error))

@@ -60,11 +60,14 @@ def _check_calls(name: str, calls: object) -> None:
 CHECKS: Final[dict[str, Callable[[str, Any], object]]] = {
     **dict.fromkeys(CHOICES, arguments.check_choice),
     **dict.fromkeys(("skip_on_empty", "create_if_missing", "wait_for_indexing", "trim_ids"), arguments.check_switch),
-    **dict.fromkeys(("deferrable", "dry_run", "is_sorted", "header"), arguments.check_switch),
+    **dict.fromkeys(("deferrable", "dry_run", "is_sorted", "header", "overwrite"), arguments.check_switch),
     **dict.fromkeys(("allow_empty", "full_refresh"), arguments.read_switch),
     **dict.fromkeys(("max_shrink", "max_changes"), lambda name, limit: arguments.read_limit(limit, name)),
     "max_rejected": lambda name, limit: arguments.check_limit(limit, name),
-    **dict.fromkeys(("poke_interval", "indexing_timeout"), arguments.read_seconds),
+    **dict.fromkeys(("poke_interval", "indexing_timeout", "export_timeout"), arguments.read_seconds),
+    **dict.fromkeys(("attributes", "identifiers", "events"), arguments.check_names),
+    **dict.fromkeys(("live", "from_api"), arguments.check_optional_switch),
+    "compression": arguments.check_compression,
     "keep_changes": arguments.check_days,
     "chunk_size": partial(arguments.check_count, most=MAX_IDS_PER_CALL),
     "max_concurrency": _check_calls,
@@ -166,9 +169,10 @@ def check(task: Any, parameters: Mapping[str, Parameter], given: Mapping[str, An
 
 def check_not_one_pass(name: str, value: object) -> None:
     """Check that *value* can be read repeatedly: of a generator, a DAG's stored form would have the address."""
-    if isinstance(value, Iterator):
+    inside = set(map(type, value)) if isinstance(value, list | tuple) else set()
+    if kind := next((kind for kind in (type(value), *inside) if issubclass(kind, Iterator)), None):
         raise InvalidArgumentError(
-            f"{name}: a {type(value).__name__} can be read only once, and a DAG file is parsed again and again. Pass a "
+            f"{name}: a {kind.__name__} can be read only once, and a DAG file is parsed again and again. Pass a "
             "list or an upstream task's output, or yield the values in a @task.custom_audience function."
         )
 
@@ -184,6 +188,8 @@ def _without_effect(task: Any, parameters: Mapping[str, Parameter], given: Mappi
         known = [other for other in use if other in parameters or hasattr(task, other)]
         others = {other: given.get(other, getattr(task, other, None)) for other in known}
         if any((other in parameters and other not in given) or value in use[other] for other, value in others.items()):
+            continue
+        if not others:  # the task has none of them
             continue
         now = " and ".join(f"{other}={value!r}" for other, value in others.items())
         then = " or ".join(f"{other}={value!r}" for other in others for value in use[other])
