@@ -8,7 +8,8 @@ a source that claims to be sorted is checked while it is read. Of several lines 
 Up to a million lines are sorted in memory. More are sorted by DuckDB, which spills to disk; files that are sorted apart
 and merged in Python would take a step of Python for every line. DuckDB compares text byte by byte, and the bytes of
 UTF-8 sort as code points do. It reads and writes the lines as CSV of one column, with control characters that no line
-contains as delimiter and quote. Its sorting is not stable, so lines with attributes are numbered.
+contains as delimiter and quote. Its sorting is not stable, so lines with attributes are numbered. It compares the first
+bytes of two texts far faster than those that follow, so what all lines begin with is left out while it sorts.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 from operator import lt
 from pathlib import Path
 from typing import Any, Final
@@ -110,15 +111,17 @@ def in_order(
         sort(first)
         yield from map(lines_with_text, in_blocks(first, BLOCK_SIZE))
         return
-    numbers = _LineNumbers()
+    numbers, prefix = _LineNumbers(), _Prefix()
     source, target = folder / "unsorted.txt", folder / "sorted.txt"
     with closing(LineFile(source)) as file:
         # A line that is skipped: DuckDB would take U+FEFF at the start of the file for a byte order mark.
         file.write(["-"])
         for block in chain(map(lines_with_text, in_blocks(first, BLOCK_SIZE)), blocks):
-            file.write_text(numbers.insert(block), len(block.lines))
+            text = numbers.insert(block)
+            prefix.narrow(text, len(block.lines))
+            file.write_text(text, len(block.lines))
     del first
-    _sort(source, target, folder, memory_limit)
+    _sort(source, target, folder, memory_limit, prefix.text or "")
     source.unlink()
     with target.open("rb") as content:
         # DuckDB quotes a line that other readers might take for a comment.
@@ -156,7 +159,22 @@ class _LineNumbers:
         return lines_with_text([SEPARATOR.join((id_, *rest[1:])) for id_, *rest in parts])
 
 
-def _sort(source: Path, target: Path, folder: Path, memory_limit: str) -> None:
+class _Prefix:
+    """What all lines begin with."""
+
+    def __init__(self) -> None:
+        self.text: str | None = None
+
+    def narrow(self, text: bytes, count: int) -> None:
+        """Take a *text* of so many lines into account."""
+        if self.text is None or (b"\n" + text).count(b"\n" + self.text.encode()) < count:
+            lines = lines_in(text)
+            known = [] if self.text is None else [self.text]
+            columns = zip(min(lines), max(lines), *known, strict=False)
+            self.text = "".join(column[0] for column in takewhile(lambda column: len(set(column)) == 1, columns))
+
+
+def _sort(source: Path, target: Path, folder: Path, memory_limit: str, prefix: str) -> None:
     try:
         import duckdb
     except ImportError:
@@ -175,13 +193,13 @@ def _sort(source: Path, target: Path, folder: Path, memory_limit: str) -> None:
     )
     form = f"FORMAT csv, HEADER false, DELIMITER '{_DELIMITER}', QUOTE '{_QUOTE}', ESCAPE '{_QUOTE}', NULLSTR '{_NULL}'"
     query = (
-        f"COPY (SELECT line FROM read_csv({_quoted(source)}, {columns}) ORDER BY line) "  # noqa: S608 - our own paths
-        f"TO {_quoted(target)} ({form})"
+        f"COPY (SELECT ? || rest FROM (SELECT substr(line, ?) AS rest FROM read_csv({_quoted(source)}, {columns}) "  # noqa: S608 - our own paths
+        f"ORDER BY rest)) TO {_quoted(target)} ({form})"
     )
 
     def sort(threads: int) -> None:
         with duckdb.connect(":memory:", config={**settings, "threads": threads}) as connection:
-            connection.execute(query)
+            connection.execute(query, [prefix, len(prefix) + 1])
 
     try:
         try:

@@ -130,6 +130,20 @@ def test_duckdb_sorts_as_python_does(tmp_path_factory: pytest.TempPathFactory, g
     assert list(map(told, spilled)) == list(map(told, held)) == list(map(told, sorted(given_ids)))
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    prefix=st.sampled_from(["", "user-", "it's \"e\u0301😀", "a\x02*"]),
+    rests=st.lists(st.tuples(st.sampled_from(["", "ab", "ac", "b"]), IDS), min_size=1, max_size=30),
+    size=st.integers(1, 9),
+)
+def test_what_all_lines_begin_with_is_kept(
+    tmp_path_factory: pytest.TempPathFactory, prefix: str, rests: list[tuple[str, str]], size: int
+) -> None:
+    lines = [prefix, *(prefix + start + line_of(rest) for start, rest in rests)][not prefix :]
+    spilled = in_order(parted(lines, size), tmp_path_factory.mktemp("spilled"), in_memory=0)
+    assert [line for block in spilled for line in block.lines] == sorted(lines)
+
+
 def test_nothing_is_sorted_to_nothing(tmp_path: Path) -> None:
     assert list(in_order([], tmp_path)) == []
     assert list(in_order([], tmp_path, in_memory=-1)) == []
