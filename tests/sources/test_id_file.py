@@ -35,7 +35,8 @@ def block(values: list[str]) -> Block:
     numbers = array("Q", range(2, 2 + 3 * len(values), 3))
     positions = range(5, 5 + len(values))
     place = partial(_moved, Numbered("ids.csv, line ", numbers), 5)
-    return Block(values, "remove_ids", positions, place, annotated=any(isinstance(id_, AnnotatedId) for id_ in values))
+    annotated = any(isinstance(id_, AnnotatedId) for id_ in values)
+    return Block(values, "remove_ids", positions, place, annotated=annotated, plain=len(values) == 3)
 
 
 def _moved(place: Numbered, start: int, position: int) -> str:
@@ -50,6 +51,7 @@ def seen(blocks: Any) -> list[Any]:
             list(one.positions),
             [one.place(position) for position in one.positions],
             one.annotated,
+            one.plain,
         )
         for one in blocks
     ]
