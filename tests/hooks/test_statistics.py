@@ -97,12 +97,14 @@ def test_figures_grow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_120_orchestrations_and_a_rate_limit_in_the_middle(batch_sandbox: Sandbox, cep: BatchHook) -> None:
     batch_sandbox.add_orchestrations(117)
-    batch_sandbox.faults(*[None] * 62, Fault(429, headers=SOON), Fault(429, headers=SOON))
+    batch_sandbox.faults(*[None] * 62, Fault(429), Fault(429, headers=SOON))
     rows = list(cep.orchestration_stats(since=TODAY, until=TODAY))
     assert len({row["id"] for row in rows}) == 120
     assert len(rows) == 120 + 2 * 40  # every third has two versions
     assert [call.status for call in batch_sandbox.calls].count(429) == 2
     assert len(batch_sandbox.calls) == 2 + 120 + 2
+    limited = next(place for place, call in enumerate(batch_sandbox.calls) if call.status == 429)
+    assert batch_sandbox.calls[limited + 1].at - batch_sandbox.calls[limited].at >= 5.0
 
 
 def test_one_that_is_missing_is_an_error_after_all_others(batch_sandbox: Sandbox, cep: BatchHook) -> None:
