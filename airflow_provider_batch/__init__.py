@@ -23,7 +23,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-batch",
         "name": "Batch",
-        "description": "Push ids to `Batch <https://batch.com/>`__ custom audiences and wait until they are indexed.",
+        "description": "Push ids to `Batch <https://batch.com/>`__ custom audiences; get exports and statistics.",
         "versions": [__version__],
         "integrations": [
             {
