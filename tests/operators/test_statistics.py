@@ -145,13 +145,13 @@ def test_a_retry_goes_on_where_the_try_before_ended(
     batch_sandbox: Sandbox, tries: Any, store: Store, tmp_path: Path
 ) -> None:
     batch_sandbox.add_orchestrations(57)
-    batch_sandbox.faults(*[None] * 41, *[Fault(500)] * 3)
+    batch_sandbox.faults(*[None] * 41, *[Fault(500)] * 5)
     with pytest.raises(BatchServerError):
         orchestrations(str(tmp_path)).execute(tries)
     assert names(tmp_path) == [f".orchestration_stats.jsonl.gz.{number:06}.tmp" for number in range(2)]
     assert json.loads(store.values["statistics"])["pieces"] == 2
     before = asked(batch_sandbox, "stats")
-    assert before == 43
+    assert before == 45
     orchestrations(str(tmp_path)).execute(next_try(tries))
     assert asked(batch_sandbox, "stats") == before + 20
     assert names(tmp_path) == ["orchestration_stats.jsonl.gz"]
