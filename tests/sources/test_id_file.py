@@ -182,10 +182,11 @@ def test_members_of_a_file_keep_their_attributes_and_places(tmp_path: Path) -> N
         made.check()
         blocks = list(made.blocks())
     assert [len(one) for one in blocks] == [600, 400]
-    assert [(id_, beside, one.place(position)) for one in blocks for id_, beside, position in placed_ids(one)] == [
+    assert [each for one in blocks for each in placed_ids(one)] == [
         (f"id-{n}", '"attributes":{"city":"Paris"}', f"ids.csv, line {2 + 2 * n:,}") for n in range(1_000)
     ]
 
 
-def placed_ids(one: Block) -> Iterator[tuple[str, str, int]]:
-    return zip(one.texts(), one.annotations or (), one.positions, strict=True)
+def placed_ids(one: Block) -> Iterator[tuple[str, str, str]]:
+    assert one.place is not None
+    return zip(one.texts(), one.annotations or (), map(one.place, one.positions), strict=True)
