@@ -7,12 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
+from urllib.parse import quote
 
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
 from airflow_provider_batch.exceptions import PushStoppedError
+from airflow_provider_batch.protocol.arguments import check_count
 from airflow_provider_batch.protocol.flow import Flow
+from airflow_provider_batch.protocol.rows import OnRejection, Rejection
 from airflow_provider_batch.push.line import Line
+from airflow_provider_batch.transport import MAX_CONNECTIONS
 from airflow_provider_batch.transport.pace import Pace
 from airflow_provider_batch.transport.settings import Settings, read_settings
 
@@ -67,6 +71,12 @@ class BatchBaseHook(BaseHook):
         if self._stopped.is_set() or (seconds > 0 and self._stopped.wait(seconds)):
             raise PushStoppedError("stopped before the next call")
 
+    def _window(self, max_concurrency: int | None) -> int:
+        """Return how many calls may be in flight: the argument, or else the connection's value."""
+        if max_concurrency is None:
+            return self._settings.max_concurrency
+        return check_count("max_concurrency", max_concurrency, MAX_CONNECTIONS)
+
     def _ask(self, flow: Flow[R]) -> R:
         with self._line() as line:
             return line.ask(flow)
@@ -103,3 +113,19 @@ class BatchBaseHook(BaseHook):
     def _pace(self) -> Pace:
         # Kept for the life of the hook: the process shares a pace only as long as it is referenced.
         return self._settings.pace
+
+
+def one_at_a_time(on_rejection: OnRejection) -> OnRejection:
+    """Return *on_rejection* under a lock, as several threads may call it at once."""
+    lock = threading.Lock()
+
+    def notify(rejection: Rejection, value: object) -> None:
+        with lock:
+            on_rejection(rejection, value)
+
+    return notify
+
+
+def file_name(text: str) -> str:
+    """Return *text* in a form that can name a folder."""
+    return quote(text, safe=" ").replace(".", "%2E")

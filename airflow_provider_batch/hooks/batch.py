@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
-from urllib.parse import quote
 
 from airflow_provider_batch import get_provider_info
 from airflow_provider_batch.exceptions import (
@@ -20,7 +18,9 @@ from airflow_provider_batch.exceptions import (
     counted,
 )
 from airflow_provider_batch.hooks.audiences import AudienceHook
+from airflow_provider_batch.hooks.base import file_name, one_at_a_time
 from airflow_provider_batch.hooks.lineage import report_audience
+from airflow_provider_batch.hooks.profiles import ProfileHook
 from airflow_provider_batch.hooks.xcoms import concatenated
 from airflow_provider_batch.mirror.guards import Limits, check_not_empty, check_shrink, drift
 from airflow_provider_batch.mirror.plan import Mirror
@@ -32,7 +32,6 @@ from airflow_provider_batch.protocol.arguments import (
     OnInvalidId,
     OnRejectedChunk,
     check_choice,
-    check_count,
     check_limit,
 )
 from airflow_provider_batch.protocol.audiences import encode
@@ -45,13 +44,12 @@ from airflow_provider_batch.protocol.audiences.results import MirrorResult, Push
 from airflow_provider_batch.protocol.audiences.writes import AudienceWrites, planned
 from airflow_provider_batch.protocol.limits import MAX_IDS_PER_CALL
 from airflow_provider_batch.protocol.retry import Patience
-from airflow_provider_batch.protocol.rows import OnRejection, Rejection
+from airflow_provider_batch.protocol.rows import OnRejection
 from airflow_provider_batch.push.parcels import Journal
 from airflow_provider_batch.push.push import Push, digest
-from airflow_provider_batch.transport import MAX_CONNECTIONS
 
 
-class BatchHook(AudienceHook):
+class BatchHook(AudienceHook, ProfileHook):
     """
     Batch's audiences: create, fill, view, list and delete them, and wait for their indexing.
 
@@ -314,12 +312,6 @@ class BatchHook(AudienceHook):
             raise DriftError(f"{audience_name}: {message}")
         self.log.warning("%s: %s", audience_name, message)
 
-    def _window(self, max_concurrency: int | None) -> int:
-        """Return how many calls may be in flight: the argument, or else the connection's value."""
-        if max_concurrency is None:
-            return self._settings.max_concurrency
-        return check_count("max_concurrency", max_concurrency, MAX_CONNECTIONS)
-
     def _writes(
         self,
         audience_name: str,
@@ -358,7 +350,7 @@ class BatchHook(AudienceHook):
 
     def _mirror(self, writes: AudienceWrites, snapshot_path: Any) -> Mirror:
         target = Target(writes.audience_name, writes.audience_type, self._settings.credentials.digest)
-        return Mirror(snapshot_path / _file_name(self.batch_conn_id) / writes.audience_name, target)
+        return Mirror(snapshot_path / file_name(self.batch_conn_id) / writes.audience_name, target)
 
     def _push(
         self, writes: AudienceWrites, chunks: Chunks, window: int, journal: Journal | None, dry_run: bool
@@ -404,22 +396,6 @@ class BatchHook(AudienceHook):
         )
         for rejection in result.rejections:
             self.log.warning("skipped %s: %s", rejection.where, rejection.reason)
-
-
-def one_at_a_time(on_rejection: OnRejection) -> OnRejection:
-    """Return *on_rejection* under a lock, as several threads may call it at once."""
-    lock = threading.Lock()
-
-    def notify(rejection: Rejection, value: object) -> None:
-        with lock:
-            on_rejection(rejection, value)
-
-    return notify
-
-
-def _file_name(text: str) -> str:
-    """Return *text* in a form that can name a folder."""
-    return quote(text, safe=" ").replace(".", "%2E")
 
 
 def _declared_form() -> dict[str, Any]:

@@ -11,7 +11,7 @@ from airflow_provider_batch.sandbox.names import AUDIENCE_NAME
 from airflow_provider_batch.sandbox.request import ApiRequest
 
 Platform = Literal["mep", "cep"]
-Verb = Literal["create", "update", "replace", "view", "list", "delete"]
+Verb = Literal["create", "update", "replace", "view", "list", "delete", "profile update", "profile mass update"]
 
 CEP_VERSION = re.compile(r"2\.[0-9]{1,3}")
 UNKNOWN_ROUTE = "unknown route"
@@ -32,6 +32,10 @@ _CEP_VERBS: dict[tuple[str, str], Verb] = {
     ("GET", "view"): "view",
     ("GET", "list"): "list",
     ("POST", "remove"): "delete",
+}
+_PROFILE_VERBS: dict[tuple[str, str], Verb] = {
+    ("POST", "update"): "profile update",
+    ("POST", "mass-update"): "profile mass update",
 }
 
 
@@ -54,11 +58,16 @@ class Route:
     label: str
 
     @property
+    def is_of_profiles(self) -> bool:
+        """Whether it writes profiles."""
+        return self.verb in _PROFILE_VERBS.values()
+
+    @property
     def token_status(self) -> int | None:
         """The HTTP status of an accepted write that returns an indexing token; None for other routes."""
         if self.platform == "mep":
             return 201 if self.verb in {"update", "replace"} else None
-        return None if self.verb in {None, "view", "list"} else 202
+        return None if self.verb in {None, "view", "list"} or self.is_of_profiles else 202
 
 
 def route_of(request: ApiRequest) -> Route:
@@ -68,9 +77,9 @@ def route_of(request: ApiRequest) -> Route:
             name = unquote(names[0]) if names else ""
             verb = _MEP_VERBS.get((request.method, len(names)))
             return Route("mep", version, verb, unquote(key), name, _mep_label(version, name))
-        case ["", version, "audiences", word] if CEP_VERSION.fullmatch(version):
-            verb = _CEP_VERBS.get((request.method, word))
-            label = f"/{version}/audiences/{word}" if verb else UNKNOWN_ROUTE
+        case ["", version, ("audiences" | "profiles") as room, word] if CEP_VERSION.fullmatch(version):
+            verb = (_CEP_VERBS if room == "audiences" else _PROFILE_VERBS).get((request.method, word))
+            label = f"/{version}/{room}/{word}" if verb else UNKNOWN_ROUTE
             return Route("cep", version, verb, request.headers.get("x-batch-project", ""), "", label)
         case ["", version, *_] if CEP_VERSION.fullmatch(version):
             return Route("cep", version, None, "", "", UNKNOWN_ROUTE)

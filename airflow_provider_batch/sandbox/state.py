@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from itertools import chain, count, islice
-from typing import Literal
+from typing import Any, Literal
 
 from airflow_provider_batch.sandbox.audience import Audience, AudienceFacts, Change, Traits, Write
 from airflow_provider_batch.sandbox.errors import UnknownAudience, malformed
 from airflow_provider_batch.sandbox.names import ALL_TYPES, CEP_TYPES, parse_audience
+from airflow_provider_batch.sandbox.profile import Profiles
 
 IndexingOrder = Literal["sent", "random"]
 
@@ -41,6 +42,7 @@ class State:
         self.apps, self.projects = tuple(apps), tuple(projects)
         # Undocumented: whether 1.0 and 1.1 share the audience names of an app. In the sandbox they do.
         self._audiences: dict[str, dict[str, Audience]] = {key: {} for key in (*self.apps, *self.projects)}
+        self._profiles = {project: Profiles() for project in self.projects}
         self._numbers = count(1)
         self._delay = indexing_delay
         self.late = 0.0  # seconds added to the delay of the next write
@@ -133,6 +135,26 @@ class State:
                 if audience.number == number:
                     return dict(islice(reversed(audience.apply_due(now).members.items()), most))
         return {}
+
+    def write_profile(self, key: str, custom_id: str, attributes: Mapping[str, Any], most: int) -> bool:
+        """Set and delete attributes of a profile of the project *key*; return False if there would be too many."""
+        with self._lock:
+            return self._profiles[key].write(custom_id, attributes, most)
+
+    def profiles(self, key: str) -> dict[str, dict[str, Any]]:
+        """Return the profiles of the project *key* with their attributes."""
+        with self._lock:
+            return self._profiles[key].content()
+
+    def profile_counts(self) -> list[int]:
+        """Return how many profiles each project has, in their order."""
+        with self._lock:
+            return [len(profiles) for profiles in self._profiles.values()]
+
+    def newest_profiles(self, number: int, most: int = 200) -> dict[str, dict[str, Any]]:
+        """Return the *most* profiles that the project with *number*, from 0, got last; none if it is unknown."""
+        with self._lock:
+            return self._profiles[self.projects[number]].newest(most) if number < len(self.projects) else {}
 
     def _all(self) -> Iterator[Audience]:
         return chain.from_iterable(audiences.values() for audiences in self._audiences.values())

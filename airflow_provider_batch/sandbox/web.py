@@ -27,7 +27,7 @@ from uvicorn.server import ServerState
 from airflow_provider_batch.sandbox.api import Api, ApiResponse
 from airflow_provider_batch.sandbox.calls import Call, CallLog, shortened
 from airflow_provider_batch.sandbox.faults import Fault, FaultInjector
-from airflow_provider_batch.sandbox.page import page_content, page_members
+from airflow_provider_batch.sandbox.page import page_content, page_members, page_profiles
 from airflow_provider_batch.sandbox.request import ApiRequest
 from airflow_provider_batch.sandbox.routes import route_of
 from airflow_provider_batch.sandbox.state import State
@@ -133,7 +133,16 @@ def application(endpoint: Endpoint, state: State, log: CallLog) -> Starlette:
         shown = page_content(state, log) if number is None else page_members(state, number)
         return JSONResponse(shown, headers={"Cache-Control": "no-store"})
 
-    own = [Route("/", page), Route("/sandbox/state", content), Route("/sandbox/members/{number:int}", content)]
+    async def profiles(request: Request) -> Response:
+        shown = page_profiles(state, request.path_params["number"])
+        return JSONResponse(shown, headers={"Cache-Control": "no-store"})
+
+    own = [
+        Route("/", page),
+        Route("/sandbox/state", content),
+        Route("/sandbox/members/{number:int}", content),
+        Route("/sandbox/profiles/{number:int}", profiles),
+    ]
     # A mounted app gets every method, so Starlette rejects no request of Batch's routes itself.
     # Another site can point its own name at this machine (DNS rebinding); its pages must not read what is here.
     own_names = Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])

@@ -169,7 +169,7 @@ class Intake:
         self.rejections.clear()
         self._doubts.clear()
         start = 0
-        for values, place in self._read():
+        for values, place in self.read():
             if are_ids(values, self._rules.max_id_length):
                 yield Block(values, self.argument, range(start, start + len(values)), place)
             else:
@@ -179,7 +179,7 @@ class Intake:
             start += len(values)
         self._report_doubts()
 
-    def _read(self) -> Iterator[tuple[list[object], Place | None]]:
+    def read(self) -> Iterator[tuple[list[object], Place | None]]:
         """Yield the values block by block, and the function that names their positions."""
         for part in self._parts():
             if self._checkpoint is not None:
@@ -200,7 +200,7 @@ class Intake:
     def values(self) -> Iterator[tuple[int, object, Place | None]]:
         """Yield each raw value with its position, and the function that names it."""
         start = 0
-        for values, place in self._read():
+        for values, place in self.read():
             for position, value in enumerate(values, start):
                 yield position, value, place
             start += len(values)
