@@ -38,7 +38,7 @@ MAKEFLAGS += --jobs=2 --output-sync=target
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-newest test-oldest browser-test screenshots lint docs parameters matrix mutants release-check bench airflow cluster-demo cluster-test cluster-bench \
+.PHONY: help demo test test-newest test-oldest browser-test screenshots lint docs pages parameters matrix mutants release-check bench airflow cluster-demo cluster-test cluster-bench \
 	servers pins clean
 
 help: ## show this list
@@ -82,6 +82,9 @@ docs: $(VENV)/installed ## build the documentation into .docs/; a warning is an 
 	@$(VENV)/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs .docs
 	@AIRFLOW_HOME=$(CURDIR)/.airflow/docs $(VENV)/bin/python scripts/check_site.py .docs
 	@echo "==> open .docs/index.html"
+
+pages: parameters ## write the code of the example DAGs, and the names in the reference, into README and docs/ anew
+	@$(VENV)/bin/python scripts/write_pages.py
 
 parameters: $(VENV)/installed ## write the table of parameters and modes in docs/parameters.md anew
 	@$(VENV)/bin/python scripts/parameter_table.py docs/parameters.md

@@ -176,6 +176,9 @@ class PushStoppedError(BatchError):
 
     retryable = True
 
+    def __init__(self, message: str = "stopped before the next call") -> None:
+        super().__init__(message)
+
 
 class MirrorError(BatchError):
     """An audience cannot be mirrored."""

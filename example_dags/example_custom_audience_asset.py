@@ -16,7 +16,10 @@ VIP = custom_audience_asset("vip")
 NEWSLETTER = custom_audience_asset("newsletter")
 
 with DAG(
-    "example_custom_audience_asset", start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), schedule=None, catchup=False
+    "example_custom_audience_asset",
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    schedule=None,
+    catchup=False,
 ) as audiences:
     # This operator waits for indexing, so it can have the audience as its outlet.
     CustomAudienceUpdateOperator(

@@ -7,13 +7,13 @@ from airflow.providers.common.compat.sdk import DAG
 
 from airflow_provider_batch.transfers.files_to_custom_audience import FilesToCustomAudienceOperator
 
+# [START howto_custom_audience_files]
 with DAG(
     "example_custom_audience_files",
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     schedule=None,
     catchup=False,
 ) as dag:
-    # [START howto_custom_audience_files]
     FilesToCustomAudienceOperator(
         task_id="push",
         # In object storage: s3://my_aws_connection@bucket/segments/*.csv.gz
@@ -28,4 +28,4 @@ with DAG(
         wait_for_indexing=True,
         poke_interval=5,
     )
-    # [END howto_custom_audience_files]
+# [END howto_custom_audience_files]

@@ -13,6 +13,7 @@ from airflow_provider_batch.operators.custom_audience import (
 )
 from airflow_provider_batch.sensors.custom_audience import CustomAudienceIndexingSensor
 
+# [START howto_custom_audience_lifecycle]
 with DAG(
     "example_custom_audience_lifecycle",
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
@@ -24,16 +25,22 @@ with DAG(
     def winners() -> list[str]:
         return ["customer-3001", "customer-3002", "customer-3003"]
 
-    # [START howto_custom_audience_lifecycle]
     create = CustomAudienceCreateOperator(
-        task_id="create", audience_name="winners", description="Winners of the week", if_exists="skip"
+        task_id="create",
+        audience_name="winners",
+        description="Winners of the week",
+        if_exists="skip",
     )
     replace = CustomAudienceReplaceOperator(task_id="replace", audience_name="winners", ids=winners(), max_shrink=0.5)
     indexed = CustomAudienceIndexingSensor(
-        task_id="indexed", audience_name="winners", indexing_tokens=replace.output, poke_interval=5, timeout=1800
+        task_id="indexed",
+        audience_name="winners",
+        indexing_tokens=replace.output,
+        poke_interval=5,
+        timeout=1800,
     )
     audiences = CustomAudienceListOperator(task_id="audiences")
     delete = CustomAudienceDeleteOperator(task_id="delete", audience_name="winners", if_missing="skip")
 
     create >> replace >> indexed >> audiences >> delete
-    # [END howto_custom_audience_lifecycle]
+# [END howto_custom_audience_lifecycle]

@@ -7,6 +7,7 @@ from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_batch.operators.custom_audience import CustomAudienceUpdateOperator
 
+# [START howto_custom_audience_platforms]
 with DAG(
     "example_custom_audience_platforms",
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
@@ -18,9 +19,8 @@ with DAG(
     def big_spenders() -> list[str]:
         return ["customer-1001", "customer-1002", "customer-1003"]
 
-    # [START howto_custom_audience_platforms]
-    # batch_default is an app of the Mobile Engagement Platform. batch_cep is a project of the Customer Engagement
-    # Platform: its extra is {"platform": "cep"}, its login is the project's key.
+    # batch_default is an app of the Mobile Engagement Platform. batch_cep is a project of the
+    # Customer Engagement Platform: its extra is {"platform": "cep"}, its login the project's key.
     CustomAudienceUpdateOperator.partial(
         task_id="update",
         audience_name="vip",
@@ -29,4 +29,4 @@ with DAG(
         wait_for_indexing=True,
         poke_interval=5,
     ).expand(batch_conn_id=["batch_default", "batch_cep"])
-    # [END howto_custom_audience_platforms]
+# [END howto_custom_audience_platforms]

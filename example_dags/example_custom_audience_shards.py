@@ -9,6 +9,7 @@ from airflow_provider_batch.sensors.custom_audience import CustomAudienceIndexin
 from airflow_provider_batch.transfers.files_to_custom_audience import FilesToCustomAudienceOperator
 from airflow_provider_batch.transfers.sql_to_custom_audience import SqlToCustomAudienceOperator
 
+# [START howto_custom_audience_shards]
 SHARDS = 4
 
 with DAG(
@@ -18,9 +19,8 @@ with DAG(
     catchup=False,
     params={"folder": "/data/segments"},
 ) as dag:
-    # [START howto_custom_audience_shards]
-    # Each task reads every fourth customer. Without abs(), negative numbers would be in no shard. (:shard is a
-    # placeholder for SQLite; your driver may need %(shard)s.)
+    # Each task reads every fourth customer. Without abs(), negative numbers would be in no shard.
+    # (:shard is a placeholder for SQLite; your driver may need %(shard)s.)
     customers = SqlToCustomAudienceOperator.partial(
         task_id="customers",
         conn_id="warehouse",
@@ -41,4 +41,4 @@ with DAG(
         deferrable=True,
         poke_interval=5,
     )
-    # [END howto_custom_audience_shards]
+# [END howto_custom_audience_shards]

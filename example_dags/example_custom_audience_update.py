@@ -10,7 +10,10 @@ from airflow_provider_batch.sensors.custom_audience import CustomAudienceIndexin
 
 # [START howto_custom_audience_update]
 with DAG(
-    "example_custom_audience_update", start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), schedule=None, catchup=False
+    "example_custom_audience_update",
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    schedule=None,
+    catchup=False,
 ) as dag:
 
     @task(show_return_value_in_logs=False)

@@ -7,8 +7,12 @@ from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_batch.operators.custom_audience import CustomAudienceUpdateOperator
 
+# [START howto_custom_audience_wait]
 with DAG(
-    "example_custom_audience_wait", start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), schedule=None, catchup=False
+    "example_custom_audience_wait",
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    schedule=None,
+    catchup=False,
 ) as dag:
 
     @task(show_return_value_in_logs=False)
@@ -21,9 +25,8 @@ with DAG(
 
     @task
     def report(summary: dict[str, object]) -> None:
-        print(f"added: {summary['added']}, removed: {summary['removed']}, duplicates: {summary['duplicates']}")
+        print(f"{summary['added']} added, {summary['removed']} removed")
 
-    # [START howto_custom_audience_wait]
     update = CustomAudienceUpdateOperator(
         task_id="update",
         audience_name="newsletter",
@@ -34,5 +37,5 @@ with DAG(
         poke_interval=5,
         indexing_timeout=1800,
     )
-    # [END howto_custom_audience_wait]
     report(update.output["summary"])
+# [END howto_custom_audience_wait]

@@ -1,9 +1,14 @@
-"""Audiences as a whole: create, view, list and delete them, and wait for their indexing."""
+"""
+Audiences as a whole: create, view, list and delete them, and wait for their indexing.
+
+What a verb needs is imported when it is called: Airflow imports hooks in processes that never call one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
@@ -17,17 +22,17 @@ from airflow_provider_batch.exceptions import (
     InvalidArgumentError,
 )
 from airflow_provider_batch.hooks.base import BatchBaseHook
-from airflow_provider_batch.protocol import flow
-from airflow_provider_batch.protocol.arguments import IfExists, IfMissing, check_choice
-from airflow_provider_batch.protocol.audiences import conversations, encode
-from airflow_provider_batch.protocol.audiences.audience import (
-    CreatedAudience,
-    CustomAudience,
-    DeletedAudience,
-    IndexingOutcome,
-)
-from airflow_provider_batch.protocol.dialect import Dialect
-from airflow_provider_batch.protocol.retry import Patience
+
+if TYPE_CHECKING:
+    from airflow_provider_batch.protocol.arguments import IfExists, IfMissing
+    from airflow_provider_batch.protocol.audiences.audience import (
+        CreatedAudience,
+        CustomAudience,
+        DeletedAudience,
+        IndexingOutcome,
+    )
+    from airflow_provider_batch.protocol.dialect import Dialect
+    from airflow_provider_batch.protocol.retry import Patience
 
 
 class AudienceHook(BatchBaseHook):
@@ -56,6 +61,10 @@ class AudienceHook(BatchBaseHook):
         :raises AudienceExistsError: if it exists and ``if_exists`` is ``fail``.
         :raises InvalidArgumentError: if an argument breaks a documented rule, or the audience has another type.
         """
+        from airflow_provider_batch.protocol.arguments import check_choice
+        from airflow_provider_batch.protocol.audiences import conversations, encode
+        from airflow_provider_batch.protocol.audiences.audience import CreatedAudience
+
         check_choice("if_exists", if_exists)
         dialect = self._settings.dialect(audience_type)
         encode.check_audience_name(audience_name)
@@ -97,6 +106,10 @@ class AudienceHook(BatchBaseHook):
         :param if_missing: ``fail``, or ``skip`` to succeed if the audience does not exist.
         :raises AudienceMissingError: if it does not exist and ``if_missing`` is ``fail``.
         """
+        from airflow_provider_batch.protocol.arguments import check_choice
+        from airflow_provider_batch.protocol.audiences import conversations, encode
+        from airflow_provider_batch.protocol.audiences.audience import DeletedAudience
+
         check_choice("if_missing", if_missing)
         dialect = self._settings.dialect(audience_type)
         encode.check_audience_name(audience_name)
@@ -126,6 +139,8 @@ class AudienceHook(BatchBaseHook):
         :param audience_type: on the Mobile Engagement Platform, selects the version whose list is read: 1.1 for
             ``install_ids``, 1.0 for the others.
         """
+        from airflow_provider_batch.protocol.audiences import conversations
+
         settings = self._settings
         dialect = settings.dialect(audience_type)
         seen: set[str] = set()
@@ -148,6 +163,8 @@ class AudienceHook(BatchBaseHook):
         :raises BatchAPIError: if Batch rejects the call, or if all attempts fail.
         :raises BatchConnectionError: if no attempt reaches Batch.
         """
+        from airflow_provider_batch.protocol.audiences import conversations
+
         settings = self._settings
         return self._ask(
             conversations.view(settings.dialect(audience_type), audience_name, indexing_token, settings.backoff)
@@ -171,6 +188,9 @@ class AudienceHook(BatchBaseHook):
         :param own_replace: the token of a replace of the same run, for which ``REPLACED`` needs no warning.
         :raises IndexingTimeoutError: if tokens are not confirmed by then.
         """
+        from airflow_provider_batch.protocol.audiences import conversations
+        from airflow_provider_batch.protocol.retry import Patience
+
         outcome = self._await_indexing(
             audience_name, indexing_tokens, audience_type, Patience(poke_interval, timeout), own_replace
         )
@@ -189,6 +209,8 @@ class AudienceHook(BatchBaseHook):
 
         A transient error (no answer, 429, 5xx) leaves its token unconfirmed, with the reason in ``last_error``.
         """
+        from airflow_provider_batch.protocol.retry import Patience
+
         outcome = self._await_indexing(audience_name, indexing_tokens, audience_type, Patience(0.0, 0.0), own_replace)
         if outcome.last_error:
             self.log.warning("%s", outcome.last_error)
@@ -196,6 +218,9 @@ class AudienceHook(BatchBaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """List one audience of the app or project, which needs both keys and changes nothing."""
+        from airflow_provider_batch.protocol import flow
+        from airflow_provider_batch.protocol.audiences import conversations
+
         try:
             self._ask(conversations.page(self._settings.dialect("custom_ids"), None, flow.no_retry, limit=1))
         except BatchProtocolError as error:
@@ -205,6 +230,8 @@ class AudienceHook(BatchBaseHook):
         return True, "Batch accepted both keys"
 
     def _find(self, dialect: Dialect, audience_name: str) -> CustomAudience | None:
+        from airflow_provider_batch.protocol.audiences import conversations
+
         return self._ask(conversations.find(dialect, audience_name, self._settings.backoff))
 
     def _await_indexing(
@@ -215,6 +242,8 @@ class AudienceHook(BatchBaseHook):
         patience: Patience,
         own_replace: str | None,
     ) -> IndexingOutcome:
+        from airflow_provider_batch.protocol.audiences import conversations
+
         dialect = self._settings.dialect(audience_type)
         with self._line() as line:
             outcome = line.wait(

@@ -12,16 +12,15 @@ from urllib.parse import quote
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
 from airflow_provider_batch.exceptions import PushStoppedError
-from airflow_provider_batch.protocol.arguments import check_count
-from airflow_provider_batch.protocol.flow import Flow
-from airflow_provider_batch.protocol.rows import OnRejection, Rejection
-from airflow_provider_batch.push.line import Line
-from airflow_provider_batch.transport import MAX_CONNECTIONS
-from airflow_provider_batch.transport.pace import Pace
-from airflow_provider_batch.transport.settings import Settings, read_settings
 
 if TYPE_CHECKING:
     import requests
+
+    from airflow_provider_batch.protocol.flow import Flow
+    from airflow_provider_batch.protocol.rows import OnRejection, Rejection
+    from airflow_provider_batch.push.line import Line
+    from airflow_provider_batch.transport.pace import Pace
+    from airflow_provider_batch.transport.settings import Settings
 
 R = TypeVar("R")
 
@@ -69,10 +68,13 @@ class BatchBaseHook(BaseHook):
         :raises PushStoppedError: if the hook is stopped before they are over.
         """
         if self._stopped.is_set() or (seconds > 0 and self._stopped.wait(seconds)):
-            raise PushStoppedError("stopped before the next call")
+            raise PushStoppedError
 
     def _window(self, max_concurrency: int | None) -> int:
         """Return how many calls may be in flight: the argument, or else the connection's value."""
+        from airflow_provider_batch.protocol.arguments import check_count
+        from airflow_provider_batch.transport import MAX_CONNECTIONS
+
         if max_concurrency is None:
             return self._settings.max_concurrency
         return check_count("max_concurrency", max_concurrency, MAX_CONNECTIONS)
@@ -83,7 +85,8 @@ class BatchBaseHook(BaseHook):
 
     @contextmanager
     def _line(self) -> Iterator[Line]:
-        # requests is imported here: to import it with the hook would cost every DAG file 100 ms.
+        # Imported here, as is requests: with the hook, they would cost everybody who imports that 100 ms.
+        from airflow_provider_batch.push.line import Line
         from airflow_provider_batch.transport.blocking import BlockingTransport
 
         settings = self._settings
@@ -97,6 +100,8 @@ class BatchBaseHook(BaseHook):
 
     @cached_property
     def _settings(self) -> Settings:
+        from airflow_provider_batch.transport.settings import read_settings
+
         connection = self.get_connection(self.batch_conn_id)
         # Airflow masks passwords by itself; here the login is a key as well.
         mask_secret(connection.login)

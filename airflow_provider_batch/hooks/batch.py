@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batch import get_provider_info
 from airflow_provider_batch.exceptions import (
@@ -22,31 +22,17 @@ from airflow_provider_batch.hooks.base import file_name, one_at_a_time
 from airflow_provider_batch.hooks.lineage import report_audience
 from airflow_provider_batch.hooks.profiles import ProfileHook
 from airflow_provider_batch.hooks.xcoms import concatenated
-from airflow_provider_batch.mirror.guards import Limits, check_not_empty, check_shrink, drift
-from airflow_provider_batch.mirror.plan import Mirror
-from airflow_provider_batch.mirror.run import MirrorRun
-from airflow_provider_batch.mirror.snapshot import Target
-from airflow_provider_batch.protocol.arguments import (
-    FirstRun,
-    OnDrift,
-    OnInvalidId,
-    OnRejectedChunk,
-    check_choice,
-    check_limit,
-)
-from airflow_provider_batch.protocol.audiences import encode
-from airflow_provider_batch.protocol.audiences.audience import CreatedAudience
-from airflow_provider_batch.protocol.audiences.changes import read_changes
-from airflow_provider_batch.protocol.audiences.chunk import Chunks
-from airflow_provider_batch.protocol.audiences.intake import Intake
-from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS
-from airflow_provider_batch.protocol.audiences.results import MirrorResult, PushResult, result_of
-from airflow_provider_batch.protocol.audiences.writes import AudienceWrites, planned
-from airflow_provider_batch.protocol.limits import MAX_IDS_PER_CALL
-from airflow_provider_batch.protocol.retry import Patience
-from airflow_provider_batch.protocol.rows import OnRejection
-from airflow_provider_batch.push.parcels import Journal
-from airflow_provider_batch.push.push import Push, digest
+
+if TYPE_CHECKING:
+    from airflow_provider_batch.mirror.plan import Mirror
+    from airflow_provider_batch.protocol.arguments import FirstRun, OnDrift, OnInvalidId, OnRejectedChunk
+    from airflow_provider_batch.protocol.audiences.audience import CreatedAudience
+    from airflow_provider_batch.protocol.audiences.chunk import Chunks
+    from airflow_provider_batch.protocol.audiences.intake import Intake
+    from airflow_provider_batch.protocol.audiences.results import MirrorResult, PushResult
+    from airflow_provider_batch.protocol.audiences.writes import AudienceWrites
+    from airflow_provider_batch.protocol.rows import OnRejection
+    from airflow_provider_batch.push.parcels import Journal
 
 
 class BatchHook(AudienceHook, ProfileHook):
@@ -135,6 +121,10 @@ class BatchHook(AudienceHook, ProfileHook):
         :raises BatchAPIError: if Batch rejects a chunk, or fails at every attempt.
         :raises BatchConnectionError: if Batch does not answer any attempt.
         """
+        from airflow_provider_batch.protocol.audiences.changes import read_changes
+        from airflow_provider_batch.protocol.audiences.chunk import Chunks
+        from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS
+
         window = self._window(max_concurrency)
         writes = self._writes(audience_name, audience_type, chunk_size, on_rejected_chunk, on_rejection)
         intake = self._intake(writes, on_invalid_id, trim_ids)
@@ -190,6 +180,12 @@ class BatchHook(AudienceHook, ProfileHook):
         :raises GuardError: if *max_shrink* forbids so few ids; nothing was sent.
         :raises IndexingTimeoutError: if the first call was not applied in time; the others were not sent.
         """
+        from airflow_provider_batch.mirror.guards import check_not_empty
+        from airflow_provider_batch.protocol.arguments import check_limit
+        from airflow_provider_batch.protocol.audiences.chunk import Chunks
+        from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS
+        from airflow_provider_batch.protocol.retry import Patience
+
         window = self._window(max_concurrency)
         writes = replace(
             self._writes(audience_name, audience_type, chunk_size, on_rejected_chunk, on_rejection),
@@ -261,6 +257,10 @@ class BatchHook(AudienceHook, ProfileHook):
         :raises SnapshotError: if the snapshot is damaged, or of another audience.
         :raises GuardError: if a limit forbids the changes; nothing was sent.
         """
+        from airflow_provider_batch.mirror.guards import Limits
+        from airflow_provider_batch.mirror.run import MirrorRun
+        from airflow_provider_batch.protocol.retry import Patience
+
         window = self._window(max_concurrency)
         writes = replace(
             self._writes(audience_name, audience_type, chunk_size, on_rejected_chunk, on_rejection),
@@ -297,6 +297,9 @@ class BatchHook(AudienceHook, ProfileHook):
         :param on_drift: ``warn``, ``fail`` or ``ignore`` if the snapshot has another number.
         :raises DriftError: if it has, and ``on_drift`` is ``fail``.
         """
+        from airflow_provider_batch.mirror.guards import drift
+        from airflow_provider_batch.protocol.arguments import check_choice
+
         check_choice("on_drift", on_drift)
         size = self._mirror(self._writes(audience_name, audience_type), snapshot_path).confirm(indexing_tokens)
         if size is None:
@@ -316,11 +319,15 @@ class BatchHook(AudienceHook, ProfileHook):
         self,
         audience_name: str,
         audience_type: str,
-        chunk_size: int = MAX_IDS_PER_CALL,
+        chunk_size: int = 10_000,
         on_rejected_chunk: OnRejectedChunk = "fail",
         on_rejection: OnRejection | None = None,
     ) -> AudienceWrites:
         """Check all arguments of a push except its ids."""
+        from airflow_provider_batch.protocol.arguments import check_choice
+        from airflow_provider_batch.protocol.audiences import encode
+        from airflow_provider_batch.protocol.audiences.writes import AudienceWrites
+
         dialect = self._settings.dialect(audience_type)
         encode.check_write(dialect, audience_name, audience_type, chunk_size)
         check_choice("on_rejected_chunk", on_rejected_chunk)
@@ -349,12 +356,19 @@ class BatchHook(AudienceHook, ProfileHook):
             self.log.info("%s: Batch does not report whether the audience is ready: %s", created.name, error)
 
     def _mirror(self, writes: AudienceWrites, snapshot_path: Any) -> Mirror:
+        from airflow_provider_batch.mirror.plan import Mirror
+        from airflow_provider_batch.mirror.snapshot import Target
+
         target = Target(writes.audience_name, writes.audience_type, self._settings.credentials.digest)
         return Mirror(snapshot_path / file_name(self.batch_conn_id) / writes.audience_name, target)
 
     def _push(
         self, writes: AudienceWrites, chunks: Chunks, window: int, journal: Journal | None, dry_run: bool
     ) -> PushResult:
+        from airflow_provider_batch.protocol.audiences.results import PushResult, result_of
+        from airflow_provider_batch.protocol.audiences.writes import planned
+        from airflow_provider_batch.push.push import Push, digest
+
         if dry_run:
             result = result_of(PushResult, writes, chunks, planned(chunks, time.monotonic))
         else:
@@ -370,6 +384,8 @@ class BatchHook(AudienceHook, ProfileHook):
         return result
 
     def _check_shrink(self, writes: AudienceWrites, given: int, max_shrink: float) -> None:
+        from airflow_provider_batch.mirror.guards import check_shrink
+
         name = writes.audience_name
         there = self.get_custom_audience(name, audience_type=writes.audience_type).nb_ids
         if there is None:
@@ -377,6 +393,8 @@ class BatchHook(AudienceHook, ProfileHook):
         check_shrink(name, there, given, max_shrink, whose="the audience")
 
     def _report(self, result: PushResult) -> None:
+        from airflow_provider_batch.protocol.audiences.results import MirrorResult
+
         if result.calls and result.planned_calls is None:
             report_audience(self, result.audience_name)
         is_dry_run = result.planned_calls is not None

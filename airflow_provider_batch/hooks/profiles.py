@@ -2,54 +2,25 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batch.exceptions import counted
-from airflow_provider_batch.hooks.base import BatchBaseHook, one_at_a_time
+from airflow_provider_batch.hooks.base import BatchBaseHook, file_name, one_at_a_time
 from airflow_provider_batch.hooks.lineage import report_profiles
 from airflow_provider_batch.hooks.xcoms import concatenated
-from airflow_provider_batch.protocol.arguments import Nulls, OnInvalidId, RouteName, check_choice, check_count
-from airflow_provider_batch.protocol.dialect import ProfileRoute
-from airflow_provider_batch.protocol.limits import MAX_PROFILES_PER_MASS_UPDATE, MAX_PROFILES_PER_UPDATE
-from airflow_provider_batch.protocol.profiles.intake import Places, ProfileIntake
-from airflow_provider_batch.protocol.profiles.results import ProfilesResult, push_name
-from airflow_provider_batch.protocol.profiles.writes import ProfileChunk, ProfileWrites, row_of
-from airflow_provider_batch.protocol.rows import NAMED_REJECTIONS, OnRejection, Rejection
-from airflow_provider_batch.protocol.writes import Sent
-from airflow_provider_batch.push.parcels import Journal
-from airflow_provider_batch.push.push import Push
-from airflow_provider_batch.push.spool import Spool
 
-#: The most profiles that route="auto" sends over the route for few: it takes them in a burst.
-_FEW: Final = 1_000
+if TYPE_CHECKING:
+    from airflow_provider_batch.mirror.profile_push import ProfilePush
+    from airflow_provider_batch.protocol.arguments import Nulls, OnGone, OnInvalidId, RouteName
+    from airflow_provider_batch.protocol.profiles.intake import ProfileIntake
+    from airflow_provider_batch.protocol.profiles.results import ProfilesMirrorResult, ProfilesResult
+    from airflow_provider_batch.protocol.rows import OnRejection
+    from airflow_provider_batch.push.line import Line
+    from airflow_provider_batch.push.parcels import Journal
 
-
-class _Calls(NamedTuple):
-    """Over which route, and in chunks of which size."""
-
-    route: ProfileRoute
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Chunks:
-    """The chunks of one push; they can be read again and again."""
-
-    spool: Spool
-    places: Places = field(default_factory=Places)
-    size: int = MAX_PROFILES_PER_MASS_UPDATE
-
-    def __iter__(self) -> Iterator[ProfileChunk]:
-        for number, (numbers, lines) in enumerate(self.spool.blocks(self.size), 1):
-            yield ProfileChunk(number, lines, partial(self._rejection, numbers))
-
-    def _rejection(self, numbers: Sequence[int], index: int, reason: str) -> Rejection:
-        return self.places.rejection(numbers[index], reason)
+#: The folder of the profiles in a connection's; no audience can have this name.
+_FOLDER = "profiles.attributes"
 
 
 class ProfileHook(BatchBaseHook):
@@ -97,10 +68,102 @@ class ProfileHook(BatchBaseHook):
         :raises BatchAPIError: if Batch rejects a call, or fails at every attempt.
         :raises BatchConnectionError: if Batch does not answer any attempt.
         """
-        window = self._window(max_concurrency)
-        self._check_calls(route, chunk_size)
         notify = one_at_a_time(on_rejection) if on_rejection else None
-        intake = ProfileIntake(
+        self._check_calls(route, chunk_size)
+        intake = self._profiles(profiles, id_column, attribute_columns, nulls, on_invalid_id, notify)
+        with self._line() as line:
+            push = self._profile_push(line, max_concurrency, route, chunk_size, notify)
+            result = push.run(intake, journal=journal, dry_run=dry_run)
+        self._report_profiles(result)
+        return result
+
+    def mirror_profiles(
+        self,
+        profiles: Iterable[object] | str | None,
+        *,
+        snapshot_path: Any,
+        on_gone: OnGone = "keep",
+        full_refresh: bool = False,
+        allow_empty: bool = False,
+        max_shrink: float | None = None,
+        max_changes: float | None = None,
+        owner: str = "a program",
+        route: RouteName = "auto",
+        chunk_size: int | None = None,
+        max_concurrency: int | None = None,
+        on_invalid_id: OnInvalidId = "fail",
+        nulls: Nulls = "keep",
+        on_rejection: OnRejection | None = None,
+        journal: Journal | None = None,
+        dry_run: bool = False,
+        id_column: str = "custom_id",
+        attribute_columns: Sequence[str | int] | Mapping[str | int, str] | None = None,
+    ) -> ProfilesMirrorResult:
+        """
+        Set attributes of those profiles whose rows differ from what was sent before.
+
+        What earlier runs sent is read from a snapshot, which holds a digest of the attributes of each profile and no
+        values. It advances once Batch has accepted every call. For the arguments not described here, see
+        :meth:`update_profiles`.
+
+        :param snapshot_path: a folder (:class:`pathlib.Path` or Airflow's ``ObjectStoragePath``) for the snapshot of
+            this table; another table, with other attributes, needs another folder.
+        :param on_gone: ``keep`` to leave a profile as it is whose row has gone, ``clear`` to delete every attribute
+            from it that this mirror has ever sent to any profile.
+        :param full_refresh: send every row, and start a new snapshot.
+        :param allow_empty: whether there may be no rows at all.
+        :param max_shrink: how much fewer profiles there may be: a share of the last ones (float), or a count (int).
+        :param max_changes: how many profiles may be sent: a share of the last ones (float), or a count (int); not
+            checked in a first run.
+        :param owner: identifies the run to concurrent ones; the same for all tries of one task.
+        :raises MirrorConflictError: if another run uses the same snapshot.
+        :raises SnapshotError: if the snapshot is damaged, or of another project.
+        :raises GuardError: if a limit forbids the changes; nothing was sent.
+        """
+        from airflow_provider_batch.mirror.guards import Limits
+        from airflow_provider_batch.mirror.plan import Mirror
+        from airflow_provider_batch.mirror.profile_run import ProfileMirrorRun
+        from airflow_provider_batch.mirror.snapshot import Target
+        from airflow_provider_batch.protocol.arguments import check_choice
+
+        notify = one_at_a_time(on_rejection) if on_rejection else None
+        self._check_calls(route, chunk_size)
+        check_choice("on_gone", on_gone)
+        limits = Limits(max_shrink, max_changes, allow_empty)
+        intake = self._profiles(profiles, id_column, attribute_columns, nulls, on_invalid_id, notify)
+        target = Target(_FOLDER, "custom_ids", self._settings.credentials.digest)
+        mirror = Mirror(snapshot_path / file_name(self.batch_conn_id) / _FOLDER, target)
+        with self._line() as line:
+            push = self._profile_push(line, max_concurrency, route, chunk_size, notify)
+            run = ProfileMirrorRun(push, mirror, owner, on_gone, full_refresh, limits)
+            result = run.run(intake, journal=journal, dry_run=dry_run)
+        self._report_profiles(result)
+        return result
+
+    def _check_calls(self, route: RouteName, chunk_size: int | None) -> None:
+        """Check the arguments of the calls before anything is read."""
+        from airflow_provider_batch.protocol.arguments import check_choice, check_count
+        from airflow_provider_batch.protocol.limits import MAX_PROFILES_PER_MASS_UPDATE, MAX_PROFILES_PER_UPDATE
+
+        check_choice("route", route)
+        self._settings.profile_route("update")
+        if chunk_size is not None:
+            most = MAX_PROFILES_PER_UPDATE if route == "update" else MAX_PROFILES_PER_MASS_UPDATE
+            check_count("chunk_size", chunk_size, most)
+
+    def _profiles(
+        self,
+        profiles: object,
+        id_column: str,
+        attribute_columns: Sequence[str | int] | Mapping[str | int, str] | None,
+        nulls: Nulls,
+        on_invalid_id: OnInvalidId,
+        notify: OnRejection | None,
+    ) -> ProfileIntake:
+        from airflow_provider_batch.protocol.profiles.intake import ProfileIntake
+        from airflow_provider_batch.protocol.profiles.results import push_name
+
+        return ProfileIntake(
             concatenated(profiles),
             name=push_name(self.batch_conn_id),
             id_column=id_column,
@@ -110,86 +173,41 @@ class ProfileHook(BatchBaseHook):
             on_rejection=notify,
             checkpoint=self.pause,
         )
-        with self._spooled(intake) as (spool, places):
-            calls = self._calls(route, chunk_size, len(spool))
-            chunks = _Chunks(spool, places, calls.size)
-            sent = (
-                _planned(chunks)
-                if dry_run
-                else self._push_profiles(ProfileWrites(calls.route, notify), chunks, window, journal)
-            )
-        result = _result(self.batch_conn_id, calls.route, intake, spool.duplicates, sent)
-        self._report_profiles(result)
-        return result
 
-    def _check_calls(self, route: RouteName, chunk_size: int | None) -> None:
-        """Check the arguments of the calls before anything is read."""
-        check_choice("route", route)
-        self._settings.profile_route("update")
-        if chunk_size is not None:
-            most = MAX_PROFILES_PER_UPDATE if route == "update" else MAX_PROFILES_PER_MASS_UPDATE
-            check_count("chunk_size", chunk_size, most)
+    def _profile_push(
+        self,
+        line: Line,
+        max_concurrency: int | None,
+        route: RouteName,
+        chunk_size: int | None,
+        notify: OnRejection | None,
+    ) -> ProfilePush:
+        from airflow_provider_batch.mirror.profile_push import ProfilePush
 
-    def _calls(self, route: RouteName, chunk_size: int | None, profiles: int) -> _Calls:
-        name = route if route != "auto" else "mass-update" if profiles > _FEW else "update"
-        chosen = self._settings.profile_route(name)
-        return _Calls(chosen, min(chunk_size or chosen.most, chosen.most))
-
-    @contextmanager
-    def _spooled(self, intake: ProfileIntake) -> Iterator[tuple[Spool, Places]]:
-        """Read all profiles, each once."""
-        places = Places()
-        with Spool(lambda line: row_of(line)["custom_id"]) as spool:
-            for block in intake.blocks():
-                places.add(spool.written, block)
-                spool.write(block.ids, block.text)
-            spool.settle()
-            yield spool, places
-
-    def _push_profiles(self, writes: ProfileWrites, chunks: _Chunks, window: int, journal: Journal | None) -> Sent:
-        with self._line() as line:
-            return Push(line, writes, push_name(self.batch_conn_id), window).run(
-                chunks, total=len(chunks.spool), journal=journal
-            )
+        return ProfilePush(line, self.batch_conn_id, self._window(max_concurrency), route, chunk_size, notify)
 
     def _report_profiles(self, result: ProfilesResult) -> None:
+        from airflow_provider_batch.protocol.profiles.results import ProfilesMirrorResult
+
         if result.calls and not result.dry_run:
             report_profiles(self)
-        earlier = f", {result.earlier_calls:,} of them in an earlier try," if result.earlier_calls else ""
+        counts = [
+            f"{result.accepted:,} {'to send' if result.dry_run else 'accepted'}",
+            counted(result.duplicates, "duplicate"),
+        ]
+        if isinstance(result, ProfilesMirrorResult):
+            counts[1:1] = [f"{result.cleared:,} {'to clear' if result.dry_run else 'cleared'}"]
+            counts[2:2] = [f"{result.unchanged:,} unchanged"]
         self.log.info(
-            "%s%s: %s, %s rejected in %s%s and %.1f s",
+            "%s%s: %s, %s rejected in %s (%s)%s and %.1f s",
             "dry run, nothing is sent: " if result.dry_run else "",
             result.name,
-            f"{result.accepted:,} {'to send' if result.dry_run else 'accepted'}, "
-            + counted(result.duplicates, "duplicate"),
+            ", ".join(counts),
             f"{result.rejected:,}",
-            f"{counted(result.calls, 'call')} ({result.route})",
-            earlier,
+            counted(result.calls, "call"),
+            result.route,
+            f", {result.earlier_calls:,} of them in an earlier try," if result.earlier_calls else "",
             result.seconds,
         )
         for rejection in result.rejections:
             self.log.warning("rejected %s: %s", rejection.where, rejection.reason)
-
-
-def _planned(chunks: Iterable[ProfileChunk]) -> Sent:
-    """Return the sum of a push that is not sent."""
-    started = time.monotonic()
-    sizes = [len(chunk.lines) for chunk in chunks]
-    return Sent(sum(sizes), seconds=time.monotonic() - started, planned_calls=len(sizes))
-
-
-def _result(
-    batch_conn_id: str, route: ProfileRoute, intake: ProfileIntake, duplicates: int, sent: Sent
-) -> ProfilesResult:
-    return ProfilesResult(
-        batch_conn_id=batch_conn_id,
-        route=route.name,
-        accepted=sent.added,
-        duplicates=duplicates,
-        rejected=intake.rejected + len(sent.rejections),
-        rejections=(*intake.rejections, *sent.rejections)[:NAMED_REJECTIONS],
-        calls=len(sent.indexing_tokens) if sent.planned_calls is None else sent.planned_calls,
-        seconds=sent.seconds,
-        earlier_calls=sent.earlier_calls,
-        dry_run=sent.planned_calls is not None,
-    )

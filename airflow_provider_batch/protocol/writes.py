@@ -7,7 +7,6 @@ defines how a chunk becomes a call and what Batch's answer means.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -115,7 +114,3 @@ class Sent:
     seconds: float = 0.0
     earlier_calls: int = 0
     planned_calls: int | None = None
-
-
-#: Called with each receipt, in the order of the chunks.
-OnReceipt = Callable[[Receipt], None]

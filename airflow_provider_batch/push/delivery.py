@@ -44,7 +44,7 @@ def deliver(
 
     def guarded(parcel: AnyParcel) -> Receipt:
         if stopped.is_set():
-            raise PushStoppedError("stopped before the next call")
+            raise PushStoppedError
         try:
             receipt = send(parcel)
         except BaseException as error:

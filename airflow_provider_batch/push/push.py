@@ -10,7 +10,7 @@ from itertools import chain, islice
 from typing import Generic
 
 from airflow_provider_batch.exceptions import BatchError, counted
-from airflow_provider_batch.protocol.writes import C, OnReceipt, Parcel, Receipt, Sent, Writes
+from airflow_provider_batch.protocol.writes import C, Parcel, Receipt, Sent, Writes
 from airflow_provider_batch.push.delivery import deliver
 from airflow_provider_batch.push.line import Line
 from airflow_provider_batch.push.parcels import Journal, Parcels, pack, resumed
@@ -39,7 +39,6 @@ class Push(Generic[C]):
         total: int | None = None,
         journal: Journal | None = None,
         series: str = "",
-        on_receipt: OnReceipt | None = None,
     ) -> Sent:
         """
         Send all *chunks* except those that *journal* has as delivered.
@@ -47,7 +46,6 @@ class Push(Generic[C]):
         :param chunks: read again from the start if *journal* has others.
         :param total: the most records that there are, if that is known.
         :param series: part of the fingerprints, for pushes of the same chunks that must not count for each other.
-        :param on_receipt: called with each receipt, in the order of the chunks.
         """
         progress = Progress(self.line.log, self.name, total)
         recipient = self.line.settings.credentials.digest + series if journal is not None else None
@@ -55,8 +53,6 @@ class Push(Generic[C]):
         with closing(self._receipts(partial(pack, chunks, self.writes, recipient), journal)) as receipts:
             for receipt in receipts:
                 progress.count(receipt)
-                if on_receipt is not None:
-                    on_receipt(receipt)
         return progress.sent()
 
     def _receipts(self, parcels: Parcels[C], journal: Journal | None) -> Generator[Receipt, None, None]:

@@ -12,9 +12,10 @@ of the others, the keys themselves are compared.
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 from tempfile import SpooledTemporaryFile
 from typing import Final, Self
 
@@ -36,6 +37,7 @@ class Spool:
         self._key = key
         self._file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - it is closed with the spool
         self._hashes = array("q")
+        self._order = array("q")  # the numbers of the records in the order of their hashes, once that is needed
         self._replaced: frozenset[int] = frozenset()
 
     def __enter__(self) -> Self:
@@ -88,6 +90,15 @@ class Spool:
         while block := list(islice(kept, size)):
             numbers, texts = zip(*block, strict=True)
             yield numbers, list(texts)
+
+    def number_of(self, key: str) -> int | None:
+        """Return the number of the record with *key*; None if there is none."""
+        at = self._hashes.__getitem__
+        if not self._order:
+            self._order = array("q", sorted(range(self.written), key=at))
+        first = bisect_left(self._order, hash(key), key=at)
+        found = takewhile(lambda number: at(number) == hash(key), islice(self._order, first, None))
+        return next((number for number in found if number not in self._replaced), None)
 
     def _lines(self) -> Iterator[bytes]:
         self._file.seek(0)

@@ -172,7 +172,7 @@ class BlockingTransport:
             seconds -= _WATCH_INTERVAL
             self._watch()
         if self.stopped.wait(seconds) if seconds > 0 else self.stopped.is_set():
-            raise PushStoppedError("stopped before the next call")
+            raise PushStoppedError
 
     def _send(self, request: Request) -> Answer:
         with Call(self._timeout) as call:

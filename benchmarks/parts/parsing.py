@@ -5,10 +5,12 @@ from __future__ import annotations
 from statistics import median
 from typing import Any, Final
 
-from benchmarks.report import Part, Table, count
+from benchmarks.report import Goal, Part, Table, count
 from benchmarks.stage import OURS, PEERS, Broken, run
 
 _ROUNDS: Final = 3
+#: The most that the import of our hook may cost, as a share of HttpHook's.
+_SHARE_WANTED: Final = 0.2
 _MODULES: Final = {
     "CustomAudienceUpdateOperator": "airflow_provider_batch.operators.custom_audience",
     "CustomAudienceIndexingSensor": "airflow_provider_batch.sensors.custom_audience",
@@ -38,6 +40,7 @@ def measure() -> Part:
                 [_row(n, figures[n], broken.get(n)) for n in _MODULES],
             )
         ],
+        [_goal(figures["BatchHook"], figures["HttpHook"])],
     )
 
 
@@ -46,3 +49,11 @@ def _row(name: str, runs: list[dict[str, Any]], broken: str | None) -> list[str]
         return [name, broken, "", ""]
     wall = median(run["wall"] for run in runs)
     return [name, f"{wall * 1000:.1f}", count(runs[0]["modules"]), ", ".join(runs[0]["libraries"]) or "-"]
+
+
+def _goal(ours: list[dict[str, Any]], peer: list[dict[str, Any]]) -> Goal:
+    text = f"importing BatchHook takes at most {_SHARE_WANTED} of the time of HttpHook"
+    if not (ours and peer):
+        return Goal(text, "not measured", False, "one of them cannot be imported")
+    share = median(run["wall"] for run in ours) / median(run["wall"] for run in peer)
+    return Goal(text, f"{share:.2f}", share <= _SHARE_WANTED, f"it adds {ours[0]['modules']} modules")

@@ -50,7 +50,7 @@ def rejection(index: int, reason: str) -> Rejection:
 
 def parcel_of(case: dict[str, Any]) -> tuple[ProfileWrites, Parcel[ProfileChunk]]:
     """The call that the client makes of the rows of *case*."""
-    _, lines = table_of(case["rows"], "custom_id", None).encoded(clears=True)
+    _, lines, _ = table_of(case["rows"], "custom_id", None).encoded(clears=True)
     writes = ProfileWrites(route_of(case))
     chunk = ProfileChunk(1, [line.encode() for line in lines], rejection)
     return writes, Parcel(chunk, writes.encode(chunk), "")

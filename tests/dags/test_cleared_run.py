@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import local_airflow
 import pytest
 
 from airflow_provider_batch.sandbox import Fault, Sandbox
@@ -44,10 +45,14 @@ def test_after_a_wait_that_timed_out(whole_airflow: WholeAirflow) -> None:
         wait_until(lambda: sandbox.members("vip") == IDS)
 
 
+@pytest.mark.skipif(
+    local_airflow.AIRFLOW_2,
+    reason="Airflow 2 lets a running task that is cleared go on, or fails it",
+)
 def test_while_it_pushes(whole_airflow: WholeAirflow) -> None:
     with Sandbox() as sandbox:
-        # The last two calls have no answer until Airflow has ended the task.
-        sandbox.faults(*BEFORE, *[None] * (CHUNKS - 2), *[Fault(stall=60.0)] * 2)
+        # The call after these has no answer until Airflow has ended the task.
+        sandbox.faults(*BEFORE, *[None] * (CHUNKS - 2), Fault(stall=60.0))
         run = whole_airflow.run("push_after_delete", "running", sandbox)
         wait_until(lambda: accepted(sandbox) >= CHUNKS - 2)
         run.clear()

@@ -9,17 +9,18 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Final
 
+from write_pages import CODE
+
 ROOT: Final = Path(__file__).parent.parent.parent
 README: Final = ROOT / "README.md"
 DOCS: Final = ROOT / "docs"
 
-#: Every page that somebody has written; what it takes from the code by a directive is not a part of its text.
+#: Every page that somebody has written.
 PAGES: Final = (README, *sorted(DOCS.glob("*.md")))
 
 _BLOCK: Final = re.compile(
     r"^( *)```(\w+)\n(.*?)^\1```$(?:\n *<!-- (then|from Airflow)[: ](.*?) -->$)?", re.MULTILINE | re.DOTALL
 )
-_DIRECTIVE: Final = re.compile(r"^( *(`{3,}|:{3,}))\{([\w-]+)\} ?(.*?)\n(.*?)^\1$", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -42,31 +43,16 @@ class Block:
         return f"{self.page.name}:{self.line}"
 
 
-@dataclass(frozen=True)
-class Snippet:
-    """A part of a file, shown between two of its marks."""
-
-    page: Path
-    file: Path
-    options: dict[str, str]
-
-    @property
-    def text(self) -> str:
-        """What is shown; fails where a mark is gone."""
-        text = self.file.read_text("utf-8")
-        for option, part in (("start-after", 2), ("end-before", 0)):
-            if mark := self.options.get(option, "").strip("\"'"):
-                assert mark in text, f"{self.page.name}: {self.file.name} has no {mark}"
-                text = text.partition(mark)[part]
-        return text
-
-
 def blocks() -> list[Block]:
-    """Return the blocks of all pages in a language that can be run or read; plain text is none."""
+    """
+    Return the blocks of all pages in a language that can be run or read; plain text is none.
+
+    The code of an example DAG is none either: the tests of the example DAGs run it.
+    """
     return [
         Block(page, text.count("\n", 0, found.start()) + 1, found[2], dedent(found[3]), **_comment(found))
         for page in PAGES
-        for text in [page.read_text("utf-8")]
+        for text in [written_here(page.read_text("utf-8"))]
         for found in _BLOCK.finditer(text)
         if found[2] != "text"
     ]
@@ -76,13 +62,9 @@ def _comment(block: re.Match[str]) -> dict[str, str]:
     return {{"then": "then", "from Airflow": "since"}[block[4]]: block[5].strip()} if block[4] else {}
 
 
-def snippets() -> Iterator[Snippet]:
-    """Yield what the pages take from other files, word by word."""
-    for page in PAGES:
-        for found in _DIRECTIVE.finditer(page.read_text("utf-8")):
-            if found[3] in ("literalinclude", "include"):
-                options = dict(re.findall(r"^ *:([\w-]+): ?(.*)$", found[5], re.MULTILINE))
-                yield Snippet(page, (page.parent / found[4]).resolve(), options)
+def written_here(text: str) -> str:
+    """Return the page *text* without the code of example DAGs; its other lines keep their numbers."""
+    return CODE.sub(lambda found: "\n" * found[0].count("\n"), text)
 
 
 def links() -> Iterator[tuple[Path, str]]:
@@ -97,6 +79,5 @@ def named() -> set[str]:
     text = "\n".join(page.read_text("utf-8") for page in PAGES if page != README)
     shown = [found[3] for found in _BLOCK.finditer(text)]
     shown += re.findall(r"`([^`\n]+)`", _BLOCK.sub("", text))
-    shown += [part.text for part in snippets() if part.file.suffix == ".py"]
     words = {word for part in shown for word in re.findall(r"[A-Za-z_][\w.-]*|\d[\d,.]*", part)}
     return words | {word.rpartition(".")[2] for word in words}

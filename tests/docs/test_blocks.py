@@ -21,7 +21,7 @@ from packaging.version import Version
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.sandbox import Sandbox
 from tests.dags.test_example_dags import load
-from tests.docs.pages import PAGES, ROOT, Block, blocks
+from tests.docs.pages import PAGES, ROOT, Block, blocks, written_here
 
 BLOCKS = blocks()
 
@@ -206,8 +206,9 @@ def test_a_block_does_what_it_says(block: Block, sandbox: Sandbox, tmp_path: Pat
 
 
 def test_no_page_has_code_that_is_not_run() -> None:
-    fences = sum(len(re.findall(r"^ *```\w+$", page.read_text("utf-8"), re.MULTILINE)) for page in PAGES)
-    texts = sum(page.read_text("utf-8").count("\n```text\n") for page in PAGES)
+    pages = [written_here(page.read_text("utf-8")) for page in PAGES]
+    fences = sum(len(re.findall(r"^ *```\w+$", page, re.MULTILINE)) for page in pages)
+    texts = sum(page.count("\n```text\n") for page in pages)
     assert fences == len(BLOCKS) + texts
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from write_pages import CODE
 
 from airflow_provider_batch import exceptions, get_provider_info
 from airflow_provider_batch.assets.custom_audience import custom_audience_asset
@@ -32,7 +33,7 @@ from airflow_provider_batch.retries import batch_retry_policy
 from airflow_provider_batch.sandbox import Sandbox
 from airflow_provider_batch.triggers.custom_audience import CustomAudienceIndexingTrigger
 from tests.conftest import EXAMPLE_DAGS
-from tests.docs.pages import DOCS, README, ROOT, links, named, snippets
+from tests.docs.pages import DOCS, PAGES, README, ROOT, links, named
 
 NAMED = named()
 PROVIDER = get_provider_info()
@@ -205,8 +206,7 @@ def test_what_a_page_links_to_is_there(page: Path, target: str) -> None:
 
 
 def test_every_marked_part_of_an_example_dag_is_on_a_page() -> None:
-    parts = [part for part in snippets() if part.file.parent == EXAMPLE_DAGS and part.text.strip()]
-    shown = {part.options["start-after"].strip("\"'[]").removeprefix("START ") for part in parts}
+    shown = {found["part"] for page in PAGES for found in CODE.finditer(page.read_text("utf-8"))}
     marked = {
         mark for path in EXAMPLE_DAGS.glob("*.py") for mark in re.findall(r"\[START (\w+)\]", path.read_text("utf-8"))
     }

@@ -60,6 +60,13 @@ def test_importing_what_a_dag_file_imports_loads_no_http_client(module: str, mos
     assert len(added) <= most_of_ours + 6, added
 
 
+def test_importing_the_hook_loads_the_hooks_and_the_errors_alone() -> None:
+    ours = [
+        name for name in added_by("airflow_provider_batch.hooks.batch") if name.startswith("airflow_provider_batch.")
+    ]
+    assert [name for name in ours if ".hooks" not in name] == ["airflow_provider_batch.exceptions"]
+
+
 def test_the_errors_and_the_declaration_need_the_standard_library_alone() -> None:
     program = "import sys, airflow_provider_batch.exceptions; print(*{name.partition('.')[0] for name in sys.modules})"
     environment = {**os.environ, "PYTHONPATH": str(Path(airflow_provider_batch.__file__).parent.parent)}

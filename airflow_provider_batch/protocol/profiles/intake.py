@@ -58,6 +58,8 @@ class ProfileIntake:
     ) -> None:
         check_choice("nulls", nulls)
         _check_rows(profiles)
+        #: The keys of all attributes that were read with a value.
+        self.keys: set[str] = set()
         self._id_column = id_column
         self._chosen = chosen_keys(attribute_columns)
         self._clears = nulls == "clear"
@@ -97,13 +99,14 @@ class ProfileIntake:
         if not rows:
             return
         try:
-            ids, lines = table_of(rows, self._id_column, self._chosen).encoded(clears=self._clears)
+            ids, lines, keys = table_of(rows, self._id_column, self._chosen).encoded(clears=self._clears)
             text = "\n".join([*lines, ""]).encode()
         except UnicodeEncodeError:
             reason = "an attribute has a lone surrogate; decode the source with the right encoding"
         except ValueError as error:
             reason = str(error)
         else:
+            self.keys |= keys
             yield Encoded(start, ids, text, place)
             return
         if len(rows) == 1:

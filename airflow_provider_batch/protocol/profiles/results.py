@@ -64,3 +64,28 @@ class ProfilesResult(Outcome):
             "calls": self.calls,
             "seconds": round(self.seconds, 3),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class ProfilesMirrorResult(ProfilesResult):
+    """
+    What a run did that sends only what differs.
+
+    :param unchanged: rows that were not sent, as Batch has them.
+    :param cleared: profiles whose rows have gone, and whose attributes were deleted.
+    :param profiles: how many profiles had a row.
+    """
+
+    unchanged: int = 0
+    cleared: int = 0
+    profiles: int = 0
+
+    @property
+    def given(self) -> int:
+        """How many rows there were."""
+        return self.accepted + self.unchanged + self.duplicates + self.rejected
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts in JSON's types, without ids and values."""
+        more = {"unchanged": self.unchanged, "cleared": self.cleared, "profiles": self.profiles}
+        return ProfilesResult.summary(self) | more  # super() without arguments fails in a class with slots

@@ -11,7 +11,8 @@ there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import chain, repeat
@@ -82,9 +83,9 @@ class Table(Sequence[Profile]):
         cells = {key: cells[at] for key, cells in self.columns.items()}
         return Profile(self.ids[at], {key: cell for key, cell in cells.items() if cell is not ABSENT})
 
-    def encoded(self, *, clears: bool) -> tuple[list[str], list[str]]:
+    def encoded(self, *, clears: bool) -> tuple[list[str], list[str], set[str]]:
         """
-        Return the checked ids, and a line of JSON for each profile.
+        Return the checked ids, a line of JSON for each profile, and the keys of all attributes that have a value.
 
         :param clears: whether a missing value is sent as null, which deletes the attribute, instead of left out.
         :raises ValueError: with the reason, if one of the rows is not valid.
@@ -92,22 +93,29 @@ class Table(Sequence[Profile]):
         ids = self.ids if are_ids(self.ids, NO_LIMIT) else [_id(value) for value in self.ids]
         heads = list(map(encode_basestring, ids))
         columns = [_column(key, cells, clears=clears) for key, cells in sorted(self.columns.items())]
+        keys = set[str]().union(*(column.keys for column in columns))
         if all(column.key for column in columns):
             before = [HEAD, *(f'{"," if at else MIDDLE}"{column.key}":' for at, column in enumerate(columns))]
             texts = (heads, *(column.texts for column in columns))
             parts = chain.from_iterable(zip(map(repeat, before), texts, strict=True))
-            return ids, list(map("".join, zip(*parts, repeat(END if columns else MIDDLE + END), strict=False)))
+            return ids, list(map("".join, zip(*parts, repeat(END if columns else MIDDLE + END), strict=False))), keys
         rows = zip(*(column.parts() for column in columns), strict=True)
-        return ids, [
+        lines = [
             f"{HEAD}{head}{MIDDLE}{','.join(filter(None, parts))}{END}" for head, parts in zip(heads, rows, strict=True)
         ]
+        return ids, lines, keys
 
 
 class _Column(NamedTuple):
-    """The values of one attribute; without a *key* each has its own, and those that are not sent are empty."""
+    """
+    The values of one attribute; without a *key* each has its own, and those that are not sent are empty.
+
+    :param keys: the keys of all that have a value.
+    """
 
     key: str
     texts: list[str]
+    keys: set[str]
 
     def parts(self) -> list[str]:
         return [f'"{self.key}":{text}' for text in self.texts] if self.key else self.texts
@@ -121,14 +129,35 @@ def _column(key: str, cells: list[Any], *, clears: bool) -> _Column:
         raise ValueError(f"attribute {key!r}: {error}") from None
     dates = set() if kind else {each for each in set(map(type, cells)) if issubclass(each, date)}
     if None not in texts and not (dates and dates != set(map(type, cells))):
-        return _Column(f"date({key})" if dates else key, texts)  # type: ignore[arg-type]  # none of them is None
-    parts = []
+        own = f"date({key})" if dates else key
+        return _Column(own, texts, {own})  # type: ignore[arg-type]  # none of them is None
+    parts, keys = [], set()
     for cell, text in zip(cells, texts, strict=True):
         if text is not None:
-            parts.append(f'"{f"date({key})" if type(cell) in dates else key}":{text}')
+            own = f"date({key})" if type(cell) in dates else key
+            keys.add(own)
+            parts.append(f'"{own}":{text}')
         else:
             parts.append(f'"{key}":null' if clears and cell is not ABSENT else "")
-    return _Column("", parts)
+    return _Column("", parts, keys)
+
+
+def split(line: bytes) -> tuple[str, str]:
+    """Return the id in a profile's line, and the field with its attributes."""
+    # Inside the id, every quote is escaped.
+    head, _, rest = line.decode().partition('"},"')
+    id_ = head[len(HEAD) + 1 :]
+    return json.loads(f'"{id_}"') if "\\" in id_ else id_, f'"{rest.rstrip()[:-1]}'
+
+
+def joined(id_: str, attributes: str) -> bytes:
+    """Return the line of a profile from its id and the field with its attributes."""
+    return f"{HEAD}{encode_basestring(id_)}}},{attributes}}}".encode()
+
+
+def nulls(keys: Iterable[str]) -> str:
+    """Return the field that deletes these attributes."""
+    return f'"attributes":{{{",".join(f"{encode_basestring(key)}:null" for key in sorted(keys))}}}'
 
 
 def table_of(rows: Sequence[Any], id_column: str, chosen: Mapping[str, str] | None) -> Table:

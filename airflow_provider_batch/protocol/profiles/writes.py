@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import groupby
-from operator import attrgetter
+from types import MappingProxyType
 from typing import Any, Final
 
 from airflow_provider_batch.protocol.dialect import ProfileRoute
@@ -36,11 +35,13 @@ class ProfileChunk:
 
     :param lines: the JSON of each.
     :param rejection: returns the rejection of the profile at an index, with a reason.
+    :param cleared: how many of them, from the last on, are profiles whose rows have gone.
     """
 
     number: int
     lines: Sequence[bytes] = field(repr=False)
     rejection: Callable[[int, str], Rejection] = field(repr=False, compare=False)
+    cleared: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +72,11 @@ class ProfileWrites:
     def send(self, parcel: Parcel[ProfileChunk], delay: Delay) -> Flow[Receipt]:
         """Send *parcel* until Batch accepts it, and notify the caller of what it refuses in part."""
         errors = yield from exchange(parcel.request, partial_errors, delay)
-        by_index = attrgetter("index")
-        known = sorted((error for error in errors if error.index is not None), key=by_index)
-        rejected = [self._reject(parcel.chunk, index, list(found)) for index, found in groupby(known, by_index)]
-        if len(known) < len(errors):
-            rejected.append(parcel.chunk.rejection(0, _NO_PLACE))
-        return _receipt(parcel, tuple(rejected))
+        found: dict[int, list[PartialError]] = {}
+        for error in errors:
+            found.setdefault(error.index or 0, []).append(error)
+        rejected = {index: self._reject(parcel.chunk, index, found[index]) for index in sorted(found)}
+        return _receipt(parcel, rejected)
 
     def recall(self, parcel: Parcel[ProfileChunk], indexing_token: str) -> Receipt:
         """Return the receipt of a parcel that an earlier try has sent."""
@@ -89,7 +89,8 @@ class ProfileWrites:
 
     def _reject(self, chunk: ProfileChunk, index: int, errors: list[PartialError]) -> Rejection:
         row = row_of(chunk.lines[index])
-        rejection = chunk.rejection(index, "; ".join(_reason(error, row) for error in errors[:_MOST_ERRORS]))
+        reasons = [_NO_PLACE if error.index is None else _reason(error, row) for error in errors[:_MOST_ERRORS]]
+        rejection = chunk.rejection(index, "; ".join(reasons))
         if self.on_rejection is not None:
             self.on_rejection(rejection, row)
         return rejection
@@ -110,9 +111,21 @@ def _reason(error: PartialError, row: dict[str, Any]) -> str:
     return ": ".join(words) or _NO_REASON
 
 
-def _receipt(parcel: Parcel[ProfileChunk], rejected: tuple[Rejection, ...] = (), *, earlier: bool = False) -> Receipt:
-    accepted = max(0, len(parcel.chunk.lines) - len(rejected))
-    return Receipt(parcel.number, accepted, 0, (ACCEPTED,), parcel.fingerprint, rejected, earlier)
+def _receipt(
+    parcel: Parcel[ProfileChunk], rejected: Mapping[int, Rejection] = MappingProxyType({}), *, earlier: bool = False
+) -> Receipt:
+    chunk = parcel.chunk
+    given = len(chunk.lines) - chunk.cleared
+    refused = sum(index < given for index in rejected)
+    return Receipt(
+        parcel.number,
+        given - refused,
+        chunk.cleared - (len(rejected) - refused),
+        (ACCEPTED,),
+        parcel.fingerprint,
+        tuple(rejected.values()),
+        earlier,
+    )
 
 
 def _all_private_texts(lines: Sequence[bytes]) -> Iterator[str]:
