@@ -206,12 +206,13 @@ def _profile_routes(version: str) -> tuple[ProfileRoute, ...]:
             "update",
             Endpoint("POST", f"{routes}/update"),
             limits.MAX_PROFILES_PER_UPDATE,
-            limits.UPDATE_QUOTA,
+            # As many as a burst has, in the time that they take without one: that keeps both of its limits.
+            Quota(limits.PROFILES_IN_A_BURST, limits.PROFILES_IN_A_BURST / limits.PROFILES_PER_SECOND),
         ),
         ProfileRoute(
             "mass-update",
             Endpoint("POST", f"{routes}/mass-update"),
             limits.MAX_PROFILES_PER_MASS_UPDATE,
-            limits.MASS_UPDATE_QUOTA,
+            Quota(limits.MASS_PROFILES_PER_SECOND),
         ),
     )

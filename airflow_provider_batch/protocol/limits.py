@@ -40,7 +40,8 @@ AUDIENCE_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,255}", re.ASCII)
 AUDIENCE_NAME_RULE: Final = "1 to 255 letters a-z A-Z, digits, '_' or '-'"
 
 #: Profiles in one call of each route, "or the API call will be rejected":
-#: https://doc.batch.com/developer/api/cep/profiles/update and .../mass-update-profile
+#: https://doc.batch.com/developer/api/cep/profiles/update and
+#: https://doc.batch.com/developer/api/cep/profiles/mass-update-profile
 MAX_PROFILES_PER_UPDATE: Final = 200
 MAX_PROFILES_PER_MASS_UPDATE: Final = 10_000
 
@@ -57,11 +58,11 @@ class Quota:
     seconds: float = 1.0
 
 
-#: 300 custom ids a second and 1,000 in a burst, or 10,000 a second and no burst: see
-#: https://doc.batch.com/developer/api/cep/profiles and .../profiles/mass-update-profile. As many as a burst has, in the
-#: time that they take without one, keep both of the first limits.
-UPDATE_QUOTA: Final = Quota(1_000, 1_000 / 300)
-MASS_UPDATE_QUOTA: Final = Quota(10_000)
+#: Custom ids a second over update, and in a burst; and over mass-update, which has none:
+#: https://doc.batch.com/developer/api/cep/profiles and https://doc.batch.com/developer/api/cep/profiles/mass-update-profile
+PROFILES_PER_SECOND: Final = 300
+PROFILES_IN_A_BURST: Final = 1_000
+MASS_PROFILES_PER_SECOND: Final = 10_000
 
 #: The key of a profile's attribute: a name, which may declare its type, or one of Batch's own, which begin with ``$``:
 #: https://doc.batch.com/developer/api/cep/profiles/update

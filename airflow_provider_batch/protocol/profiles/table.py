@@ -64,7 +64,7 @@ class Table(Sequence[Profile]):
     Profiles by columns.
 
     :param ids: as they came, not yet checked.
-    :param columns: the cells of each attribute, by its key.
+    :param columns: the cells of each attribute, by its name; by its key once it is encoded.
     """
 
     ids: list[Any] = field(repr=False)
@@ -168,7 +168,7 @@ def table_of(rows: Sequence[Any], id_column: str, chosen: Mapping[str, str] | No
     :raises ValueError: with the reason, if one of the rows has another form.
     """
     if isinstance(rows, Table):
-        return rows
+        return Table(rows.ids, keyed(rows.columns, chosen))
     if (cells := _uniform(rows)) is not None and id_column in cells:
         return Table(cells.pop(id_column), keyed(cells, chosen))
     pairs = [_split(row, id_column) for row in rows]

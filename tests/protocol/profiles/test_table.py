@@ -136,7 +136,7 @@ def test_a_table_gives_its_rows_and_parts() -> None:
     assert table[0] == Profile("a", {"x": 1})
     assert table[1] == Profile("b", {})  # what a row does not have stays absent
     assert list(table[1:]) == [Profile("b", {})]
-    assert table_of(table, "custom_id", None) is table
+    assert table_of(table, "custom_id", {"x": "y"}) == Table(["a", "b"], {"y": table.columns["x"]})
     assert Table(["a"], {}).encoded(clears=True)[0] == ["a"]
 
 
