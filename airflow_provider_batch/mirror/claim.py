@@ -170,6 +170,14 @@ class Claim:
         )
 
 
+def read_owner(folder: Folder, now: float) -> str | None:
+    """Return who is at work on a mirror; None if nobody is, or if the claim has expired."""
+    chain = _read_chain(folder)
+    if not chain or chain[-1][1].seen(folder).has_expired(now):
+        return None
+    return chain[-1][1].owner
+
+
 def release_claim_of(folder: Folder, owner: str) -> None:
     """Delete the claim that a killed try of *owner* left."""
     chain = _read_chain(folder)

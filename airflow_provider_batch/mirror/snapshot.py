@@ -39,6 +39,7 @@ import secrets
 import shutil
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from heapq import merge
 from itertools import chain, groupby
@@ -135,6 +136,11 @@ class Unfinished:
     indexing_tokens: tuple[str, ...] = ()
     has_ended: bool = False
 
+    @property
+    def is_rejection(self) -> bool:
+        """Whether its ids are those that Batch rejected, which nobody is sending any more."""
+        return not self.pending.owner
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -213,10 +219,11 @@ def conflict(folder: Folder) -> MirrorConflictError:
     )
 
 
-def read_state(folder: Folder, target: Target, *, starts_anew: bool) -> State:
+def read_state(folder: Folder, target: Target | None, *, starts_anew: bool = False) -> State:
     """
     Read the state of an audience's mirror.
 
+    :param target: what the snapshot has to be of; None for anything.
     :param starts_anew: the snapshot will not be used, so it may be damaged.
     :raises SnapshotError: if it is damaged, of another audience, or newer than this package.
     """
@@ -234,6 +241,22 @@ def read_state(folder: Folder, target: Target, *, starts_anew: bool) -> State:
         if not starts_anew:
             raise
         return State(head_name, None, _unused_generation(names), ignored=frozenset(pending))
+
+
+def read_earlier_heads(folder: Folder, head: Head) -> list[Head]:
+    """Return the heads before *head* whose files are kept and can be read, the newest first."""
+    names = folder.list_files()
+    heads = []
+    for name in sorted(filter(_HEAD.fullmatch, names), reverse=True):
+        with suppress(SnapshotError, MirrorConflictError):
+            if name < head.name and (earlier := _parse_head(folder, name, head.target)).snapshot in names:
+                heads.append(earlier)
+    return heads
+
+
+def is_snapshot_folder(folder: Folder) -> bool:
+    """Whether runs of a mirror have written to *folder*."""
+    return any(_newest_head([name]) or _PENDING.fullmatch(name) for name in folder.list_files())
 
 
 def read_snapshot(folder: Folder, head: Head) -> Iterator[list[str]]:
@@ -257,14 +280,19 @@ def read_pending_ids(folder: Folder, state: State) -> Iterator[list[str]]:
 
     :raises SnapshotError: if they cannot be read.
     """
-    files = [_read_ids(folder, one) for one in state.unfinished]
+    files = [read_unfinished_ids(folder, one) for one in state.unfinished]
     if len(files) < 2:
         return chain.from_iterable(files)
     lines = merge(*map(chain.from_iterable, files))
     return in_blocks((line for line, _ in groupby(lines)), BLOCK_SIZE)
 
 
-def _read_ids(folder: Folder, unfinished: Unfinished) -> Iterator[list[str]]:
+def read_unfinished_ids(folder: Folder, unfinished: Unfinished) -> Iterator[list[str]]:
+    """
+    Yield the lines of one pending file.
+
+    :raises SnapshotError: at the latest after the last block, if they are not what was written.
+    """
     count = -1  # the first line is the Pending
     for lines, _ in _read_gzip(folder, unfinished.name):
         yield lines[1:] if count < 0 else lines
@@ -353,7 +381,7 @@ def _unused_generation(names: Iterable[str]) -> int:
     return 1 + max((int(found[1]) for found in matches if found), default=0)
 
 
-def _parse_head(folder: Folder, name: str, target: Target) -> Head:
+def _parse_head(folder: Folder, name: str, target: Target | None) -> Head:
     content = folder.read(name)
     if content is None:  # two other runs have ended since the files were listed
         raise conflict(folder)
@@ -372,7 +400,7 @@ def _parse_head(folder: Folder, name: str, target: Target) -> Head:
             raise ValueError
     except _UNPARSABLE:
         raise _damaged(folder, name, "the file cannot be read") from None
-    if theirs != target:
+    if target is not None and theirs != target:
         raise SnapshotError(
             f"{folder} holds the snapshot of {_difference(theirs, target)}. Pass another snapshot_path; or, {_REMEDY}"
         )

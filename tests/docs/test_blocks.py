@@ -99,6 +99,12 @@ def check_sandbox(command: str, folder: Path) -> None:
         server.wait(timeout=20)
 
 
+def check_status(command: str, folder: Path) -> None:
+    BatchHook().mirror_custom_audience("vip", ["customer-1001"], snapshot_path=data_in(folder) / "batch-snapshots")
+    printed = shell(command.replace("/data", str(data_in(folder))))
+    assert "customer-1001: in the last set" in printed
+
+
 def check_export(command: str, folder: Path) -> None:
     (name,) = re.findall(r"AIRFLOW_CONN_(\w+)=", command)
     exported = shell(f'{command}\nprintf %s "$AIRFLOW_CONN_{name}"')
@@ -131,6 +137,7 @@ def check_make(command: str, folder: Path) -> None:
 COMMANDS: dict[str, Check] = {
     "pip install ": check_install,
     "python -m airflow_provider_batch.sandbox": check_sandbox,
+    "python -m airflow_provider_batch.mirror ": check_status,
     "export AIRFLOW_CONN_": check_export,
     "airflow dags test ": check_dag,
     "airflow dags unpause ": check_dag,

@@ -18,6 +18,7 @@ from airflow_provider_batch import exceptions, get_provider_info
 from airflow_provider_batch.assets.custom_audience import custom_audience_asset
 from airflow_provider_batch.decorators.custom_audience import CustomAudienceDecoratedOperator
 from airflow_provider_batch.hooks.batch import BatchHook
+from airflow_provider_batch.mirror.status import Generation, IdStatus, MirrorStatus
 from airflow_provider_batch.protocol import limits
 from airflow_provider_batch.protocol.audiences.audience import (
     CreatedAudience,
@@ -44,6 +45,9 @@ VALUES = (
     Change,
     PushResult,
     MirrorResult,
+    MirrorStatus,
+    Generation,
+    IdStatus,
     Rejection,
     CustomAudience,
     IndexingState,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -22,6 +24,7 @@ from airflow_provider_batch.exceptions import (
     GuardError,
     IndexingTimeoutError,
     InvalidArgumentError,
+    InvalidMemberError,
     MirrorConflictError,
     PushStoppedError,
     SnapshotError,
@@ -573,3 +576,32 @@ def test_a_stop_ends_the_comparison_with_the_last_run(
         hook.mirror_custom_audience("vip", ["a", "b"], snapshot_path=tmp_path)
     assert sandbox.calls == []
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
+
+
+# What it knows of itself
+
+
+def test_the_hook_inspects_its_mirror(sandbox: Sandbox, tmp_path: Path) -> None:
+    mirror(tmp_path, ["a", 7])
+    calls = len(sandbox.calls)
+    status = BatchHook().inspect_mirror("vip", snapshot_path=tmp_path, ids=["a", 7, "x"])
+    assert (status.audience_name, status.generations[0].size, status.is_confirmed) == ("vip", 2, False)
+    assert {id_: known.generations for id_, known in status.ids.items()} == {"a": (1,), "7": (1,), "x": ()}
+    with pytest.raises(InvalidMemberError, match="the id is empty"):
+        BatchHook().inspect_mirror("vip", snapshot_path=tmp_path, ids=["a", ""])
+    with pytest.raises(SnapshotError, match="an audience of another type"):
+        BatchHook().inspect_mirror("vip", snapshot_path=tmp_path, audience_type="install_ids")
+    assert len(sandbox.calls) == calls
+
+
+def test_a_mirror_in_an_object_store_is_inspected_by_its_connection(sandbox: Sandbox, s3: Any) -> None:
+    path = "s3://aws_default@bucket/snapshots"
+    mirror(ObjectStoragePath(path), ["a"])
+    arguments = [path, "--audience", "vip", "--id", "a", "--id", "b"]
+    done = subprocess.run(
+        [sys.executable, "-m", "airflow_provider_batch.mirror", *arguments], capture_output=True, text=True, check=True
+    )
+    lines = done.stdout.splitlines()
+    assert (lines[0], len(lines)) == ("batch_default, vip", 5)
+    assert lines[3].startswith("  a: in the last set, since generation 1, ")
+    assert lines[4].startswith("  b: not in the last set, nor in any that is kept")

@@ -22,7 +22,8 @@ from typing import Any, Final, NamedTuple, overload
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.protocol.arguments import check_attribute_columns
-from airflow_provider_batch.protocol.audiences.members import are_ids, normalize
+from airflow_provider_batch.protocol.audiences.members import joined as joined_ids
+from airflow_provider_batch.protocol.audiences.members import normalize
 from airflow_provider_batch.protocol.dialect import MemberRules
 from airflow_provider_batch.protocol.limits import NO_LIMIT
 from airflow_provider_batch.protocol.profiles.names import NEVER_SENT, declared, folded, key_of
@@ -90,7 +91,7 @@ class Table(Sequence[Profile]):
         :param clears: whether a missing value is sent as null, which deletes the attribute, instead of left out.
         :raises ValueError: with the reason, if one of the rows is not valid.
         """
-        ids = self.ids if are_ids(self.ids, NO_LIMIT) else [_id(value) for value in self.ids]
+        ids = [_id(value) for value in self.ids] if joined_ids(self.ids, NO_LIMIT) is None else self.ids
         heads = list(map(encode_basestring, ids))
         columns = [_column(key, cells, clears=clears) for key, cells in sorted(self.columns.items())]
         keys = set[str]().union(*(column.keys for column in columns))
