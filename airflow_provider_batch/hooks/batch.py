@@ -317,8 +317,6 @@ class BatchHook(AudienceHook, ProfileHook):
             raise DriftError(f"{audience_name}: {message}")
         self.log.warning("%s: %s", audience_name, message)
 
-<<<<<<< HEAD
-=======
     def inspect_mirror(
         self,
         audience_name: str,
@@ -345,16 +343,6 @@ class BatchHook(AudienceHook, ProfileHook):
         wanted = [id_ for block in blocks for id_ in block]
         return read_status(mirror.folder, wanted, now=mirror.clock(), target=mirror.target)
 
-    def _window(self, max_concurrency: int | None) -> int:
-        """Return how many calls may be in flight: the argument, or else the connection's value."""
-        from airflow_provider_batch.protocol.arguments import check_count
-        from airflow_provider_batch.transport import MAX_CONNECTIONS
-
-        if max_concurrency is None:
-            return self._settings.max_concurrency
-        return check_count("max_concurrency", max_concurrency, MAX_CONNECTIONS)
-
->>>>>>> main
     def _writes(
         self,
         audience_name: str,

@@ -178,17 +178,11 @@ class Intake:
         self.rejections.clear()
         self._doubts.clear()
         start = 0
-<<<<<<< HEAD
-        for values, place in self.read():
-            if are_ids(values, self._rules.max_id_length):
-                yield Block(values, self.argument, range(start, start + len(values)), place)
-=======
         for values, place in self.read():
             if (text := joined(values, self._rules.max_id_length)) is not None:
                 positions = range(start, start + len(values))
                 plain = '"' not in text and "\\" not in text
                 yield Block(cast(list[str], values), self.argument, positions, place, plain=plain)
->>>>>>> main
             else:
                 ids = dict(self._check_each(values, start, place))
                 annotated = AnnotatedId in set(map(type, ids.values()))
