@@ -1,4 +1,4 @@
-"""Airflow provider for Batch's audience APIs (https://doc.batch.com/developer/api)."""
+"""Airflow provider for Batch's APIs of audiences and profiles (https://doc.batch.com/developer/api)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-batch",
         "name": "Batch",
-        "description": "Push ids to `Batch <https://batch.com/>`__ custom audiences and wait until they are indexed.",
+        "description": "Push ids to `Batch <https://batch.com/>`__ custom audiences, and attributes to its profiles.",
         "versions": [__version__],
         "integrations": [
             {
@@ -34,7 +34,13 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "hooks": [{"integration-name": "Batch", "python-modules": ["airflow_provider_batch.hooks.batch"]}],
         "operators": [
-            {"integration-name": "Batch", "python-modules": ["airflow_provider_batch.operators.custom_audience"]}
+            {
+                "integration-name": "Batch",
+                "python-modules": [
+                    "airflow_provider_batch.operators.custom_audience",
+                    "airflow_provider_batch.operators.profiles",
+                ],
+            }
         ],
         "sensors": [
             {"integration-name": "Batch", "python-modules": ["airflow_provider_batch.sensors.custom_audience"]}
@@ -44,21 +50,22 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "transfers": [
             {
-                "source-integration-name": "SQL",
+                "source-integration-name": source,
                 "target-integration-name": "Batch",
-                "python-module": "airflow_provider_batch.transfers.sql_to_custom_audience",
-            },
-            {
-                "source-integration-name": "Files",
-                "target-integration-name": "Batch",
-                "python-module": "airflow_provider_batch.transfers.files_to_custom_audience",
-            },
+                "python-module": f"airflow_provider_batch.transfers.{source.lower()}_to_{target}",
+            }
+            for target in ("custom_audience", "profiles")
+            for source in ("SQL", "Files")
         ],
         "task-decorators": [
             {
                 "name": "custom_audience",
                 "class-name": "airflow_provider_batch.decorators.custom_audience.custom_audience_task",
-            }
+            },
+            {
+                "name": "batch_profiles",
+                "class-name": "airflow_provider_batch.decorators.profiles.batch_profiles_task",
+            },
         ],
         # For Airflow 3 and Airflow 2.
         "asset-uris": [dict(audiences)],

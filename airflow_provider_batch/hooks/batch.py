@@ -339,8 +339,8 @@ class BatchHook(AudienceHook, ProfileHook):
 
         writes = self._writes(audience_name, audience_type)
         mirror = self._mirror(writes, snapshot_path)
-        blocks = self._intake(writes, "fail", False)(concatenated(ids), "ids").blocks()
-        wanted = [id_ for block in blocks for id_ in block]
+        with self._intake(writes, "fail", False) as intake:
+            wanted = [id_ for block in intake(concatenated(ids), "ids").blocks() for id_ in block]
         return read_status(mirror.folder, wanted, now=mirror.clock(), target=mirror.target)
 
     def _writes(

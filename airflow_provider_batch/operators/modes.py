@@ -112,7 +112,7 @@ class SourcePushOperator(PushOperator, takes=SourceParameters):
                 full_refresh=read_switch("full_refresh", self.full_refresh),
                 is_sorted=self.is_sorted,
                 max_changes=read_limit(self.max_changes, "max_changes"),
-                owner=_owner(context),
+                owner=owner_of(context),
                 **common,
             )
 
@@ -129,7 +129,7 @@ class SourcePushOperator(PushOperator, takes=SourceParameters):
             )
 
 
-def _owner(context: Context) -> str:
+def owner_of(context: Context) -> str:
     """Name the task instance, whichever try it is."""
     ti = context.get("ti")
     if ti is None:

@@ -52,6 +52,10 @@ class ProfilesResult(Outcome):
         """How many rows there were."""
         return self.accepted + self.duplicates + self.rejected
 
+    def counts(self) -> dict[str, Any]:
+        """Return the counts alone, in JSON's types."""
+        return {name: value for name, value in self.summary().items() if name not in ("rejections", "seconds")}
+
     def summary(self) -> dict[str, Any]:
         """Return the counts in JSON's types, without ids and values."""
         return {
