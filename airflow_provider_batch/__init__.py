@@ -38,6 +38,8 @@ def get_provider_info() -> dict[str, Any]:
                 "integration-name": "Batch",
                 "python-modules": [
                     "airflow_provider_batch.operators.custom_audience",
+                    "airflow_provider_batch.operators.exports",
+                    "airflow_provider_batch.operators.statistics",
                     "airflow_provider_batch.operators.profiles",
                 ],
             }
@@ -46,7 +48,13 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": "Batch", "python-modules": ["airflow_provider_batch.sensors.custom_audience"]}
         ],
         "triggers": [
-            {"integration-name": "Batch", "python-modules": ["airflow_provider_batch.triggers.custom_audience"]}
+            {
+                "integration-name": "Batch",
+                "python-modules": [
+                    "airflow_provider_batch.triggers.custom_audience",
+                    "airflow_provider_batch.triggers.exports",
+                ],
+            }
         ],
         "transfers": [
             {

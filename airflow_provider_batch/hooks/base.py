@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import quote
 
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
-from airflow_provider_batch.exceptions import PushStoppedError
+from airflow_provider_batch.exceptions import InvalidArgumentError, PushStoppedError
 
 if TYPE_CHECKING:
     import requests
@@ -79,6 +78,17 @@ class BatchBaseHook(BaseHook):
             return self._settings.max_concurrency
         return check_count("max_concurrency", max_concurrency, MAX_CONNECTIONS)
 
+    def _version_of(self, name: str, what: str) -> str:
+        """Return the version of the API of the platform *name*, which must be the connection's."""
+        platform = self._settings.credentials.platform
+        if platform.name != name:
+            full = {"cep": "Customer", "mep": "Mobile"}[name]
+            raise InvalidArgumentError(
+                f"batch_conn_id: only the {full} Engagement Platform has {what}, but the platform of the connection "
+                f"{self.batch_conn_id!r} is {platform.name}. Use a connection with platform {name}."
+            )
+        return platform.dialects[0].version
+
     def _ask(self, flow: Flow[R]) -> R:
         with self._line() as line:
             return line.ask(flow)
@@ -129,8 +139,3 @@ def one_at_a_time(on_rejection: OnRejection) -> OnRejection:
             on_rejection(rejection, value)
 
     return notify
-
-
-def file_name(text: str) -> str:
-    """Return *text* in a form that can name a folder."""
-    return quote(text, safe=" ").replace(".", "%2E")

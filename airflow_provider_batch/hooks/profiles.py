@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batch.exceptions import counted
-from airflow_provider_batch.hooks.base import BatchBaseHook, file_name, one_at_a_time
+from airflow_provider_batch.hooks.base import BatchBaseHook, one_at_a_time
 from airflow_provider_batch.hooks.lineage import report_profiles
+from airflow_provider_batch.hooks.stores import folder_mirror
 from airflow_provider_batch.hooks.xcoms import concatenated
 
 if TYPE_CHECKING:
@@ -121,7 +122,6 @@ class ProfileHook(BatchBaseHook):
         :raises GuardError: if a limit forbids the changes; nothing was sent.
         """
         from airflow_provider_batch.mirror.guards import Limits
-        from airflow_provider_batch.mirror.plan import Mirror
         from airflow_provider_batch.mirror.profile_run import ProfileMirrorRun
         from airflow_provider_batch.mirror.snapshot import Target
         from airflow_provider_batch.protocol.arguments import check_choice
@@ -132,7 +132,7 @@ class ProfileHook(BatchBaseHook):
         limits = Limits(max_shrink, max_changes, allow_empty)
         intake = self._profiles(profiles, id_column, attribute_columns, nulls, on_invalid_id, notify)
         target = Target(_FOLDER, "custom_ids", self._settings.credentials.digest)
-        mirror = Mirror(snapshot_path / file_name(self.batch_conn_id) / _FOLDER, target)
+        mirror = folder_mirror(self.batch_conn_id, target, snapshot_path)
         with self._line() as line:
             push = self._profile_push(line, max_concurrency, route, chunk_size, notify)
             run = ProfileMirrorRun(push, mirror, owner, on_gone, full_refresh, limits)

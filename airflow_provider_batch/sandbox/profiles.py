@@ -21,7 +21,7 @@ from airflow_provider_batch.sandbox.routes import Route
 from airflow_provider_batch.sandbox.state import State
 
 #: The most entries of a call, by its route: https://doc.batch.com/developer/api/cep/profiles/update and .../mass-update
-MAX_ENTRIES = {"profile update": 200, "profile mass update": 10_000}
+MAX_ENTRIES = {"profiles/update": 200, "profiles/mass-update": 10_000}
 
 # Undocumented: these two are known from third parties.
 LONGEST_TEXT = 300

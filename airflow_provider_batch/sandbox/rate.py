@@ -51,7 +51,7 @@ class ProfileLimits:
 
     def admits(self, key: str, verb: str, ids: int) -> bool:
         """Count a call of the project *key*; return False, and do not count it, if it has too many ids."""
-        return (self._admits_mass if verb == "profile mass update" else self._admits_few)(key, ids, self._clock())
+        return (self._admits_mass if verb == "profiles/mass-update" else self._admits_few)(key, ids, self._clock())
 
     def _admits_mass(self, key: str, ids: int, now: float) -> bool:
         recent = self._recent.setdefault(key, deque())

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
-from airflow_provider_batch.operators.parameters import RowsParameters
+from airflow_provider_batch.operators.parameters import QueryParameters, RowsParameters
 from airflow_provider_batch.transfers.query import QueryRows
 from airflow_provider_batch.transfers.rows import RowsToCustomAudienceOperator
 
 
-class SqlToCustomAudienceOperator(QueryRows, RowsToCustomAudienceOperator, takes=RowsParameters):
+class SqlToCustomAudienceOperator(QueryRows, RowsToCustomAudienceOperator, takes=QueryParameters):
     """
     Push what a query returns to a custom audience of Batch, row by row and never held.
 
@@ -25,7 +25,10 @@ class SqlToCustomAudienceOperator(QueryRows, RowsToCustomAudienceOperator, takes
     :param hook_params: passed on to the database's hook.
     """
 
-    template_fields: Sequence[str] = ("sql", "conn_id", "parameters", *RowsToCustomAudienceOperator.template_fields)
+    template_fields: Sequence[str] = (
+        *("sql", "conn_id", "parameters", "snapshot_schema"),
+        *RowsToCustomAudienceOperator.template_fields,
+    )
 
     def __init__(
         self,
@@ -34,10 +37,26 @@ class SqlToCustomAudienceOperator(QueryRows, RowsToCustomAudienceOperator, takes
         conn_id: str,
         parameters: Iterable[Any] | Mapping[str, Any] | None = None,
         hook_params: Mapping[str, Any] | None = None,
-        **kwargs: Unpack[RowsParameters],
+        **kwargs: Unpack[QueryParameters],
     ) -> None:
         self.sql = sql
         self.conn_id = conn_id
         self.parameters = parameters
         self.hook_params = hook_params
-        super().__init__(**kwargs)
+        self.snapshot_schema = kwargs.pop("snapshot_schema")
+        self.keep_changes = kwargs.pop("keep_changes")
+        super().__init__(**cast(RowsParameters, kwargs))
+
+    def snapshot_arguments(self) -> dict[str, Any]:
+        """Return the hook's arguments that choose where a mirror keeps its snapshot."""
+        if not self.snapshot_schema:
+            return super().snapshot_arguments()
+        return {"snapshot_schema": self.snapshot_schema, "keep_changes": self.keep_changes}
+
+    def confirmation_arguments(self) -> dict[str, Any]:
+        """Return those that find it again."""
+        from airflow_provider_batch.transfers.databases import database_hook
+
+        if not self.snapshot_schema:
+            return super().confirmation_arguments()
+        return {"snapshot_schema": self.snapshot_schema, "database": database_hook(self.conn_id, self.hook_params)}

@@ -141,7 +141,7 @@ class Places:
 def _check_rows(profiles: object) -> None:
     if isinstance(profiles, Mapping):
         raise InvalidArgumentError(f"{PROFILES}: a single dict is not a list of profiles. Pass a list of dicts.")
-    if not callable(getattr(profiles, "columns", callable)):
+    if not hasattr(profiles, "blocks") and not callable(getattr(profiles, "columns", callable)):
         raise InvalidArgumentError(
             f"{PROFILES}: a data frame yields the names of its columns. Pass its rows, frame.to_dict('records')."
         )
