@@ -98,3 +98,11 @@ def task_journal(context: Context) -> TaskStateJournal | None:
     from airflow_provider_batch.tasks.journal import TaskStateJournal
 
     return TaskStateJournal.of(context)
+
+
+def owner_of(context: Context) -> str:
+    """Name the task instance, whichever try it is."""
+    ti = context.get("ti")
+    if ti is None:
+        return "a task without a name"
+    return f"{ti.dag_id}/{ti.run_id}/{ti.task_id}" + (f"[{ti.map_index}]" if getattr(ti, "map_index", -1) >= 0 else "")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
+from airflow_provider_batch.operators.counted_push import owner_of
 from airflow_provider_batch.operators.parameters import PushParameters, SourceParameters
 from airflow_provider_batch.operators.push import PushOperator
 from airflow_provider_batch.operators.rejects import rejects_file
@@ -135,11 +136,3 @@ class SourcePushOperator(PushOperator, takes=SourceParameters):
                 nb_ids=audience["nb_ids"] if audience else None,
                 on_drift=self.on_drift,
             )
-
-
-def owner_of(context: Context) -> str:
-    """Name the task instance, whichever try it is."""
-    ti = context.get("ti")
-    if ti is None:
-        return "a task without a name"
-    return f"{ti.dag_id}/{ti.run_id}/{ti.task_id}" + (f"[{ti.map_index}]" if getattr(ti, "map_index", -1) >= 0 else "")

@@ -8,8 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Unpack, cast, get_args
 
 from airflow_provider_batch.assets.custom_audience import PROFILES
-from airflow_provider_batch.operators.counted_push import CountedPush, task_journal
-from airflow_provider_batch.operators.modes import owner_of
+from airflow_provider_batch.operators.counted_push import CountedPush, owner_of, task_journal
 from airflow_provider_batch.operators.profile_parameters import ProfileParameters
 from airflow_provider_batch.operators.rejects import rejects_file
 from airflow_provider_batch.protocol.arguments import ProfileMode, read_limit, read_switch
