@@ -191,3 +191,8 @@ def with_uncertain(old: Iterable[list[str]], pending: Iterable[list[str]]) -> It
         yield marked + block[at:]
     for rest in in_blocks(ids if next_id is None else chain([next_id], ids), BLOCK_SIZE):
         yield [id_ + _UNCERTAIN_NEW for id_ in rest]
+
+
+def as_uncertain(block: list[str]) -> list[str]:
+    """Return the lines of a snapshot as those of ids that an unfinished try may have sent."""
+    return [id_ + _UNCERTAIN for id_ in id_parts(block)]

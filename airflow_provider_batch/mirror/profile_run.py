@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -78,7 +79,7 @@ class ProfileMirrorRun:
 
     :param owner: identifies this run to others; the same in all tries of one task.
     :param on_gone: what becomes of the attributes of a profile whose row has gone.
-    :param full_refresh: send every row, whatever the snapshot holds.
+    :param full_refresh: send every row, whatever the snapshot holds; it may be damaged.
     """
 
     push: ProfilePush
@@ -93,10 +94,7 @@ class ProfileMirrorRun:
     ) -> ProfilesMirrorResult:
         """Send what differs from what was sent before."""
         line = self.push.line
-        with (
-            self.push.spooled(intake) as spooled,
-            self.mirror.plan(_lines(spooled), full_refresh=self.full_refresh, checkpoint=line.check) as plan,
-        ):
+        with self.push.spooled(intake) as spooled, self._plan(spooled) as plan:
             self._check(plan)
             names = _Names(self.mirror.folder)
             keys = names.sent | _by_name(intake.keys)
@@ -122,6 +120,22 @@ class ProfileMirrorRun:
                 profiles=plan.counts.given,
             )
 
+    @contextmanager
+    def _plan(self, spooled: Spooled) -> Iterator[Plan]:
+        """Compare the profiles with the snapshot, from which a full refresh knows the rows that have gone."""
+        check = self.push.line.check
+        with ExitStack() as stack:
+            try:
+                plan = self.mirror.plan(_lines(spooled), resends=self.full_refresh, checkpoint=check)
+                found = stack.enter_context(plan)
+            except SnapshotError as error:
+                if not self.full_refresh:
+                    raise
+                self.push.line.log.warning("%s", error)
+                plan = self.mirror.plan(_lines(spooled), full_refresh=True, checkpoint=check)
+                found = stack.enter_context(plan)
+            yield found
+
     def _send(self, route: ProfileRoute, changes: _Changes, transaction: Transaction, journal: Journal | None) -> Sent:
         rejected: list[str] = []
 
@@ -145,7 +159,7 @@ class ProfileMirrorRun:
         if plan.before is None:
             return
         check_shrink(name, plan.before, counts.given, self.limits.max_shrink)
-        if not plan.replaces:
+        if not (plan.replaces or self.full_refresh):
             removes = counts.removes if self.on_gone == "clear" else 0
             check_changes(name, plan.before, counts.adds, removes, self.limits.max_changes)
 

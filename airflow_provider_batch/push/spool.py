@@ -6,7 +6,7 @@ between calls, so that a later call could not correct an earlier one. Which reco
 the source, so the records wait in a temporary file, which has no name and goes with its process.
 
 Memory holds 8 bytes for each record, the hash of its key. Hashes that occur once, nearly all, need no further look;
-of the others, the keys themselves are compared.
+of the others, the keys themselves are compared. Of a source that is sorted by its keys, not even the hashes are.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice, takewhile
+from operator import lt
 from tempfile import SpooledTemporaryFile
 from typing import Final, Self
 
@@ -37,6 +38,7 @@ class Spool:
         self._key = key
         self._file = SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - it is closed with the spool
         self._hashes = array("q")
+        self._ascends, self._last = True, ""
         self._order = array("q")  # the numbers of the records in the order of their hashes, once that is needed
         self._replaced: frozenset[int] = frozenset()
 
@@ -61,13 +63,15 @@ class Spool:
 
     def write(self, keys: Sequence[str], text: bytes) -> None:
         """Append records: the key of each, and a line for each in *text*."""
+        if self._ascends and keys:
+            self._ascends = self._last < keys[0] and all(map(lt, keys, islice(keys, 1, None)))
+            self._last = keys[-1]
         self._hashes.extend(map(hash, keys))
         self._file.write(text)
 
     def settle(self) -> None:
         """Find the records that a later one of the same key replaces."""
-        repeated = _repeated(self._hashes)
-        if not repeated:
+        if self._ascends or not (repeated := _repeated(self._hashes)):
             return
         last: dict[object, int] = {}
         replaced = []

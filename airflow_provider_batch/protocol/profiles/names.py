@@ -9,6 +9,7 @@ here, so that one table serves both.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from airflow_provider_batch.protocol.limits import ATTRIBUTE_KEY, ATTRIBUTE_NAME_RULE
@@ -27,6 +28,7 @@ def folded(name: str) -> str:
     return name.lower() if name.isupper() else name
 
 
+@lru_cache(1_024)
 def key_of(name: object, *, literal: bool = False) -> str:
     """
     Return the key of the attribute that the column *name* holds.
@@ -45,6 +47,7 @@ def key_of(name: object, *, literal: bool = False) -> str:
     return key
 
 
+@lru_cache(1_024)
 def declared(key: str) -> tuple[str, str]:
     """Return the type that *key* declares, or an empty text, and the name alone."""
     found = _TYPED.fullmatch(key)
