@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Unpack, cast, get_args
 
+from airflow.providers.common.compat.sdk import AirflowSkipException
+
 from airflow_provider_batch.assets.custom_audience import PROFILES
 from airflow_provider_batch.operators.counted_push import CountedPush, owner_of, task_journal
 from airflow_provider_batch.operators.profile_parameters import ProfileParameters
@@ -31,7 +33,7 @@ class ProfilesPushOperator(CountedPush, takes=ProfileParameters):
     ``update`` sends every row. ``changed`` sends those that differ from what its last run sent, by a snapshot under
     ``snapshot_path``: of each profile it has the id, and a digest of the attributes. The snapshot moves on when every
     call was accepted; a run that dies half-way leaves a note of what it may have sent, and the next run sends it again.
-    Of two runs at once, one fails.
+    Of two runs at once, one fails. In a backfill, the task is skipped.
 
     In both modes all rows are read and checked before the first call, and of several rows of one profile the last
     counts. Batch reports nothing about profiles after it has accepted them, so there is nothing to wait for.
@@ -97,8 +99,14 @@ class ProfilesPushOperator(CountedPush, takes=ProfileParameters):
         return ProfileColumns(self.id_column, attribute_columns=self.attribute_columns)
 
     def pre_execute(self, context: Context) -> None:
-        """Refuse mapped tasks that take the profiles of another one for gone."""
+        """Skip a backfill that would undo today's attributes, and refuse mapped tasks that undo each other's."""
         super().pre_execute(context)
+        run = context.get("dag_run")
+        if self.mode == "changed" and run is not None and run.run_type == "backfill":
+            raise AirflowSkipException(
+                f"{self.recipient}: in a backfill, mode='changed' could give profiles the attributes of an earlier day. "
+                "To send today's, trigger a new DAG run."
+            )
         if getattr(context.get("ti"), "map_index", -1) >= 0:
             from airflow_provider_batch.tasks.mapped import check_mapped_profiles
 

@@ -75,6 +75,9 @@ class Reading:
         start: str | None = None
         while True:
             page = ask(conversations.page(self.subject, self.version, start, self.filters, delay))
+            # Without a cursor, nothing but a page without news shows the end: pages may be shorter than asked for.
+            if not self.subject.listed and all(entry.get(self.subject.key) in seen for entry in page.entries):
+                return
             yield from unseen(page, self.subject.key, seen)
             if (start := page.next_start) is None:
                 return
@@ -123,13 +126,12 @@ def check_missing(subject: Subject, missing: Sequence[Figures]) -> None:
         return
     named = "; ".join(f"{each.key}: {each.failure}" for each in missing[:_NAMED])
     more = f"; and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""
-    error = StatisticsMissingError(
+    raise StatisticsMissingError(
         f"the statistics of {counted(len(missing), subject.noun)} cannot be read; all others were. Pass "
         f"on_missing='skip' to go on without. {named}{more}",
         missing=tuple(each.key for each in missing),
+        retryable=any(each.failure is not None and each.failure.retryable for each in missing),
     )
-    error.retryable = any(each.failure is not None and each.failure.retryable for each in missing)
-    raise error
 
 
 def check_keys(name: str, keys: Any) -> list[str]:

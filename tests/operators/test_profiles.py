@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pendulum
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, AirflowSkipException
+from airflow.utils.types import DagRunType
 
 from airflow_provider_batch.decorators.profiles import ProfilesDecoratedOperator, batch_profiles_task
 from airflow_provider_batch.exceptions import (
@@ -355,6 +357,15 @@ def test_the_snapshot_has_no_values(sandbox: Sandbox, warehouse: Fill, context: 
     assert b"jane" in content
     assert b"secret" not in content
     assert {path.stat().st_mode & 0o077 for path in files} == {0}
+
+
+def test_a_backfill_does_not_undo_todays_attributes(context: Any, tmp_path: Path) -> None:
+    backfill, today = (SimpleNamespace(run_type=DagRunType(each)) for each in ("backfill", "scheduled"))
+    changed = update([row("a")], mode="changed", snapshot_path=str(tmp_path))
+    with pytest.raises(AirflowSkipException, match=r"^profiles of batch_cep: in a backfill, mode='changed' could give"):
+        changed.pre_execute({**context, "dag_run": backfill})
+    changed.pre_execute({**context, "dag_run": today})
+    update([row("a")]).pre_execute({**context, "dag_run": backfill})
 
 
 # Parameters

@@ -14,6 +14,7 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, BaseOperator, BaseSensorOperator, TaskGroup
 
 from airflow_provider_batch.decorators.custom_audience import CustomAudienceDecoratedOperator, custom_audience_task
+from airflow_provider_batch.decorators.profiles import ProfilesDecoratedOperator
 from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.operators.custom_audience import (
     CustomAudienceCreateOperator,
@@ -23,13 +24,16 @@ from airflow_provider_batch.operators.custom_audience import (
     CustomAudienceReplaceOperator,
     CustomAudienceUpdateOperator,
 )
+from airflow_provider_batch.operators.profiles import ProfilesUpdateOperator
 from airflow_provider_batch.protocol.arguments import CHOICES
 from airflow_provider_batch.sensors.custom_audience import CustomAudienceIndexingSensor
 from airflow_provider_batch.sources.files import FORMATS
 from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments, SensorArguments
 from airflow_provider_batch.tasks.parameters import CHECKS, USES
 from airflow_provider_batch.transfers.files_to_custom_audience import FilesToCustomAudienceOperator
+from airflow_provider_batch.transfers.files_to_profiles import FilesToProfilesOperator
 from airflow_provider_batch.transfers.sql_to_custom_audience import SqlToCustomAudienceOperator
+from airflow_provider_batch.transfers.sql_to_profiles import SqlToProfilesOperator
 
 Make = Callable[..., Any]
 
@@ -359,6 +363,12 @@ def test_what_the_task_says_itself_is_refused_all_the_same() -> None:
 
 # Shown
 
+PROFILES: list[Any] = [
+    ProfilesUpdateOperator,
+    SqlToProfilesOperator,
+    FilesToProfilesOperator,
+    ProfilesDecoratedOperator,
+]
 OPERATORS: list[Any] = [
     CustomAudienceCreateOperator,
     CustomAudienceDeleteOperator,
@@ -370,6 +380,7 @@ OPERATORS: list[Any] = [
     FilesToCustomAudienceOperator,
     CustomAudienceDecoratedOperator,
     CustomAudienceIndexingSensor,
+    *PROFILES,
 ]
 
 
