@@ -104,7 +104,7 @@ class ProfilesPushOperator(CountedPush, takes=ProfileParameters):
         run = context.get("dag_run")
         if self.mode == "changed" and run is not None and run.run_type == "backfill":
             raise AirflowSkipException(
-                f"{self.recipient}: in a backfill, mode='changed' could give profiles the attributes of an earlier day. "
+                f"{self.recipient}: in a backfill, mode='changed' could give profiles an earlier day's attributes. "
                 "To send today's, trigger a new DAG run."
             )
         if getattr(context.get("ti"), "map_index", -1) >= 0:
