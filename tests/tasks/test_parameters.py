@@ -24,7 +24,13 @@ from airflow_provider_batch.operators.custom_audience import (
     CustomAudienceReplaceOperator,
     CustomAudienceUpdateOperator,
 )
+from airflow_provider_batch.operators.exports import ProfilesExportOperator
 from airflow_provider_batch.operators.profiles import ProfilesUpdateOperator
+from airflow_provider_batch.operators.statistics import (
+    CampaignStatsOperator,
+    OrchestrationStatsOperator,
+    TransactionalStatsOperator,
+)
 from airflow_provider_batch.protocol.arguments import CHOICES
 from airflow_provider_batch.sensors.custom_audience import CustomAudienceIndexingSensor
 from airflow_provider_batch.sources.files import FORMATS
@@ -381,6 +387,10 @@ OPERATORS: list[Any] = [
     CustomAudienceDecoratedOperator,
     CustomAudienceIndexingSensor,
     *PROFILES,
+    ProfilesExportOperator,
+    OrchestrationStatsOperator,
+    CampaignStatsOperator,
+    TransactionalStatsOperator,
 ]
 
 
