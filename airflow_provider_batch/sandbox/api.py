@@ -87,8 +87,9 @@ class Api:
         return mep.read(request, route) if route.platform == "mep" else cep.read(request, route)
 
     def _read_profiles(self, request: ApiRequest, route: Route) -> Operation:
+        arrived = self.profile_limits.clock() if self.profile_limits else 0.0  # reading many profiles takes a while
         operation = profiles.read(request, route)
-        if self.profile_limits and not self.profile_limits.admits(route.key, route.verb or "", operation.adds):
+        if self.profile_limits and not self.profile_limits.admits(route.key, route.verb or "", operation.adds, arrived):
             raise Rejected(
                 ApiError.TOO_MANY_REQUESTS, "the project writes more profiles than the route takes in a time"
             )

@@ -45,13 +45,13 @@ class ProfileLimits:
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+        self.clock = clock
         self._recent: dict[str, deque[tuple[float, int]]] = {}
         self._buckets: dict[str, tuple[float, float]] = {}
 
-    def admits(self, key: str, verb: str, ids: int) -> bool:
+    def admits(self, key: str, verb: str, ids: int, arrived: float) -> bool:
         """Count a call of the project *key*; return False, and do not count it, if it has too many ids."""
-        return (self._admits_mass if verb == "profiles/mass-update" else self._admits_few)(key, ids, self._clock())
+        return (self._admits_mass if verb == "profiles/mass-update" else self._admits_few)(key, ids, arrived)
 
     def _admits_mass(self, key: str, ids: int, now: float) -> bool:
         recent = self._recent.setdefault(key, deque())

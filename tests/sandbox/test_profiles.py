@@ -157,7 +157,7 @@ def test_mass_update_takes_so_many_ids_in_any_second() -> None:
     limits = ProfileLimits(clock)
 
     def admits(ids: int, key: str = "a") -> bool:
-        return limits.admits(key, "profiles/mass-update", ids)
+        return limits.admits(key, "profiles/mass-update", ids, clock())
 
     assert [admits(4_000), admits(6_000), admits(1)] == [True, True, False]
     assert admits(10_000, "b")
@@ -172,7 +172,7 @@ def test_update_takes_a_burst_and_then_so_many_ids_a_second() -> None:
     limits = ProfileLimits(clock)
 
     def admits(ids: int) -> bool:
-        return limits.admits("a", "profiles/update", ids)
+        return limits.admits("a", "profiles/update", ids, clock())
 
     assert [admits(200) for _ in range(6)] == [True] * 5 + [False]
     clock.now += 0.5

@@ -59,7 +59,7 @@ def test_profiles_of_any_kind_are_read(profiles: object) -> None:
     assert read(profiles)[1] == ["a", "b"]
 
 
-@pytest.mark.parametrize("nothing", [None, [], (), Source()], ids=repr)
+@pytest.mark.parametrize("nothing", [None, [], (), Source()], ids=["none", "list", "tuple", "source"])
 def test_nothing_is_nothing(nothing: object) -> None:
     assert read(nothing)[1] == []
 
