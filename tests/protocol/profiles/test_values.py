@@ -66,7 +66,9 @@ def test_a_value_becomes_json_of_its_type(value: object, text: str) -> None:
     assert one(value) == text
 
 
-@pytest.mark.parametrize("missing", [None, float("nan"), Decimal("NaN"), ABSENT], ids=["none", "nan", "decimal", "absent"])
+@pytest.mark.parametrize(
+    "missing", [None, float("nan"), Decimal("NaN"), ABSENT], ids=["none", "nan", "decimal", "absent"]
+)
 def test_a_missing_value_has_no_text(missing: object) -> None:
     assert one(missing) is None
     assert encoded(["a", missing], "") == ['"a"', None]
