@@ -19,7 +19,7 @@ from benchmarks.stage import ROOT, Broken, run
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from local_airflow import free_port
-from local_postgres import postgres_folder, running_postgres  # noqa: E402
+from local_postgres import postgres_folder, running_postgres
 
 #: For a quick run: WAREHOUSE_IDS=500000.
 _IDS: Final = int(os.environ.get("WAREHOUSE_IDS", "5_000_000"))

@@ -328,10 +328,19 @@ def test_only_what_changed_is_written_until_it_is_a_tenth(
         assert (state["base_count"], state["net_count"]) == (b, e)
         assert (state["base"] == base) is (gone < 3)
         assert sandbox.members("vip") == {*ids[gone:]} | ({"new"} if gone == 2 else set())
-    monkeypatch.setattr(tables_mirror, "OLDEST_BASE", -1.0)
     fill(connections, [(each,) for each in ids[4:]])
     mirror(connections)
-    assert connections.head()["base_count"] == 36  # type: ignore[index]
+    assert connections.head()["net_count"] == 1  # type: ignore[index]
+    monkeypatch.setattr(tables_mirror, "OLDEST_BASE", -1.0)
+    # What left does not stay in an old base for long, even if nothing changes any more.
+    assert mirror(connections).unchanged == 36
+    state = connections.head()
+    assert state is not None
+    assert (state["base_count"], state["net"], state["generation"]) == (36, None, 5)
+    assert ours(connections) == ["b", "head"]
+    fill(connections, [(each,) for each in ids[5:]])
+    mirror(connections)
+    assert connections.head()["base_count"] == 35  # type: ignore[index]
     assert ours(connections) == ["b", "head"]
 
 

@@ -171,6 +171,7 @@ class TableRun:
         self.changes = f"d{self.nonce}"
         self.has_begun = False
         self.is_released = False
+        self.is_settled = False
         self.statements: Statements
         self.query: Query
         self.columns: tuple[tuple[str, str], ...] = ()
@@ -221,6 +222,7 @@ class TableRun:
         counts, before = files.counts, self.state.members if not replaces else None
         counts.unchanged = (before or 0) - files.known_moves
         counts.given += counts.unchanged
+        self.is_settled = before is not None and not (counts.adds or counts.removes)
 
     def update(self, session: Session, step: Callable[[State], State]) -> Head:
         """Change the head by a step that needs the claim."""
@@ -282,11 +284,24 @@ class TableRun:
         mirror = self.mirror
         try:
             with mirror.database.session() as session:
+                self._renew_base(session)
                 head = mirror.keeper.change(session, partial(steps.released, claim=self.claim))
                 if not self.has_begun:  # otherwise its UPDATE may still be applied
                     self.sweep(session, head.state)
         except (SourceError, SnapshotError, MirrorConflictError) as error:
             log.warning("the claim on a mirror could not be released and will expire: %s", type(error).__name__)
+
+    def _renew_base(self, session: Session) -> None:
+        """Make an old base anew although nothing changed, so that it does not keep what left for long."""
+        state, now = self.state, self.mirror.clock()
+        if not self.is_settled or state.net is None or now - state.based_at <= OLDEST_BASE:
+            return
+        name, table = f"b{self.nonce}", partial(self.mirror.keeper.table, session)
+        self.extend(session, name)
+        known = self.statements.known(*self.snapshot(session))
+        made = self.create(session, name, self.statements.new_base(table(self.changes), known))
+        step = partial(steps.rebased, claim=self.claim, base=name, count=_count(session, made), now=now)
+        self.update(session, step)
 
     def _prepare(self, session: Session, source: SqlSource) -> Selection[int]:
         sql = bare(source.sql)
