@@ -44,12 +44,12 @@ from dataclasses import asdict, dataclass, replace
 from heapq import merge
 from itertools import chain, groupby
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError
 from airflow_provider_batch.mirror.folder import Folder, open_private
-from airflow_provider_batch.mirror.lines import BLOCK_SIZE, text_of
-from airflow_provider_batch.mirror.spool import read_lines
+from airflow_provider_batch.mirror.lines import BLOCK_SIZE, lines_in, text_of
+from airflow_provider_batch.mirror.spool import read_texts
 from airflow_provider_batch.protocol.audiences.intake import in_blocks
 
 _FORMAT: Final = 2
@@ -236,11 +236,24 @@ def read_state(folder: Folder, target: Target | None, *, starts_anew: bool = Fal
         is_confirmed = _confirmed_name(generation) in names
         settled = frozenset(head.settled if head else ())
         unfinished = tuple(_read_unfinished(folder, name) for name in pending if name not in settled)
+        # What Batch rejects is noted right before the head is written.
+        after_a_head = [one.name for one in unfinished if one.pending.owner]
+        after_a_head += filter(_CONFIRMED.fullmatch, names)
+        newest = max((int(name[:8]) for name in after_a_head), default=0)
+        if newest > generation:
+            _raise_lost(folder, newest, head_name)
         return State(head_name, head, generation, unfinished, settled, is_confirmed)
     except SnapshotError:
         if not starts_anew:
             raise
         return State(head_name, None, _unused_generation(names), ignored=frozenset(pending))
+
+
+def _raise_lost(folder: Folder, generation: int, head_name: str | None) -> NoReturn:
+    """Raise the error for a head that is missing, as it was deleted by somebody else."""
+    if _newest_head(folder.list_files()) != head_name:  # no: another run has ended since the files were listed
+        raise conflict(folder)
+    raise _damaged(folder, f"{generation:08d}.head.json", "the file is missing, but others of its run are there")
 
 
 def read_earlier_heads(folder: Folder, head: Head) -> list[Head]:
@@ -259,17 +272,17 @@ def is_snapshot_folder(folder: Folder) -> bool:
     return any(_newest_head([name]) or _PENDING.fullmatch(name) for name in folder.list_files())
 
 
-def read_snapshot(folder: Folder, head: Head) -> Iterator[list[str]]:
+def read_snapshot(folder: Folder, head: Head) -> Iterator[bytes]:
     """
-    Yield the lines of the snapshot in blocks.
+    Yield the text of the snapshot in parts of whole lines.
 
     :raises SnapshotError: at the latest after the last block, if they are not what was written.
     """
     digest, count = hashlib.sha256(), 0
-    for lines, text in _read_gzip(folder, head.snapshot):
-        digest.update(text.encode())
-        count += len(lines)
-        yield lines
+    for text in _read_gzip(folder, head.snapshot):
+        digest.update(text)
+        count += text.count(b"\n")
+        yield text
     if (count, digest.hexdigest()) != (head.count, head.sha256):
         raise _damaged(folder, head.snapshot, "the content is not what was written")
 
@@ -294,7 +307,8 @@ def read_unfinished_ids(folder: Folder, unfinished: Unfinished) -> Iterator[list
     :raises SnapshotError: at the latest after the last block, if they are not what was written.
     """
     count = -1  # the first line is the Pending
-    for lines, _ in _read_gzip(folder, unfinished.name):
+    for text in _read_gzip(folder, unfinished.name):
+        lines = lines_in(text)
         yield lines[1:] if count < 0 else lines
         count += len(lines)
     if count != unfinished.pending.count:
@@ -450,10 +464,13 @@ def _read_unfinished(folder: Folder, name: str) -> Unfinished:
         return Unfinished(name, pending, (), not pending.owner)
 
 
-def _read_gzip(folder: Folder, name: str) -> Iterator[tuple[list[str], str]]:
+def _read_gzip(folder: Folder, name: str) -> Iterator[bytes]:
+    """Yield the text of a file in parts of whole lines, which are valid UTF-8."""
     try:
         with folder.open(name) as file, gzip.open(file, "rb") as content:
-            yield from read_lines(content)  # type: ignore[arg-type]  # a reader of bytes
+            for text in read_texts(content):  # type: ignore[arg-type]  # a reader of bytes
+                text.decode()
+                yield text
     except FileNotFoundError:
         raise _damaged(folder, name, "the file is missing") from None
     except _UNREADABLE:

@@ -21,7 +21,7 @@ from airflow_provider_batch.protocol.arguments import Compression, ExportType, l
 from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments
 from airflow_provider_batch.tasks.batch import BatchTask
 from airflow_provider_batch.tasks.failure import fail_without_retry
-from airflow_provider_batch.tasks.files import WrittenFile, files_lineage, report_files
+from airflow_provider_batch.tasks.files import WrittenFile, check_own_path, files_lineage, report_files
 from airflow_provider_batch.tasks.memory import Memory, may_go_on
 from airflow_provider_batch.tasks.storage import storage_path
 
@@ -118,6 +118,7 @@ class ProfilesExportOperator(BatchTask, takes=AirflowArguments):
         """Ask for the export, or take up the one of the try before, and bring it back."""
         memory = Memory.of(context)
         with fail_without_retry():
+            check_own_path(context)
             query, folder = self._query(), self._folder()
             note = self._take_up(memory, query)
             if not note:
@@ -251,12 +252,10 @@ class ProfilesExportOperator(BatchTask, takes=AirflowArguments):
         parts: dict[str, list[int]] = {**note.get("parts", {})}
         try:
             for file, name in names.items():
-                if file.id not in parts or not (name in staged or note.get("complete")):
+                if file.id not in parts or name not in staged:
                     parts[file.id] = self._bring_part(file, name, folder)
                     if memory is not None:
                         memory.keep(_KEY, {**note, "parts": parts})
-            if memory is not None:  # from here on, some may have their names already
-                memory.keep(_KEY, {**note, "parts": parts, "complete": True})
             folder.publish(names.values(), replaced=folder.find(self._names()))
         except BaseException as error:
             if not may_go_on(context, error):
@@ -266,13 +265,8 @@ class ProfilesExportOperator(BatchTask, takes=AirflowArguments):
         return self._report(context, folder, {names[file]: parts[file.id] for file in export.files}, note)
 
     def _bring_part(self, file: Any, name: str, folder: ResultFolder) -> list[int]:
-        from airflow_provider_batch.results.files import local_lines
-
-        with (
-            self.hook.open_part(file) as (size, records),
-            local_lines((text for text, _ in records), self.compression) as (path, rows),
-        ):
-            folder.stage(name, path)
+        with self.hook.open_part(file) as (size, records):
+            rows = folder.stage(name, (text for text, _ in records), self.compression)
         self.log.info("part %d: %s, %s", file.number, counted(rows, "row"), counted(size, "byte"))
         return [rows, size]
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from airflow_provider_batch.results.files import ResultFolder, local_lines
+from airflow_provider_batch.results.files import ResultFolder
 from airflow_provider_batch.results.statistics import Figures
 
 #: How many are in one piece: at 60 calls a minute, less than half a minute of reading.
@@ -25,7 +25,7 @@ class Pieces:
     The pieces of one file.
 
     :param name: of the file.
-    :param count: how many pieces an earlier try has left; others that are there are deleted.
+    :param count: how many pieces an earlier try has left; if one of them is gone, all that are there are deleted.
     """
 
     def __init__(self, folder: ResultFolder, name: str, count: int = 0) -> None:
@@ -37,13 +37,13 @@ class Pieces:
         #: The keys of all that was read.
         self.keys: set[str] = set()
         self.rows = 0
-        if count:
+        if {self._piece(number) for number in range(count)} <= set(folder.staged()):
             for number in range(count):
                 for key, rows in self._read(number):
                     self.keys.add(key)
                     self.rows += len(rows)
             self.count = count
-        else:
+        if not self.count:
             self.delete()
 
     def add(self, figures: Figures) -> bool:
@@ -58,8 +58,7 @@ class Pieces:
         if not self._held:
             return False
         texts = (json.dumps([each.key, each.lines], ensure_ascii=False) for each in self._held)
-        with local_lines(texts, None) as (path, _):
-            self._folder.stage(self._piece(self.count), path)
+        self._folder.stage(self._piece(self.count), texts)
         self._held = []
         self.count += 1
         return True
@@ -73,8 +72,7 @@ class Pieces:
             for _, rows in self._read(number)
             for row in rows
         )
-        with local_lines(lines, compression) as (path, _):
-            self._folder.stage(self._name, path)
+        self._folder.stage(self._name, lines, compression)
         self._folder.publish([self._name])
         self.delete()
 
