@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
-from itertools import chain, repeat
+from itertools import chain, compress, repeat
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -88,13 +88,13 @@ class ChangedRows(Source):
         self._rows: Iterable[list[Sequence[Any]]] = ()
         self._selection: Selection[int] = Selection(id=0)
         self._others: list[Sequence[Any]] = []
-        self._taken: list[tuple[Sequence[Any], object]] = []
+        self._taken: list[Pair] = []
 
     def open(self, rows: Iterable[list[Sequence[Any]]], selection: Selection[int]) -> None:
         """Set what is read: blocks of rows, and where the id and its attributes are in them."""
         self._rows, self._selection = rows, selection
 
-    def taken(self) -> tuple[list[tuple[Sequence[Any], object]], list[Sequence[Any]]]:
+    def taken(self) -> tuple[list[Pair], list[Sequence[Any]]]:
         """Return the rows that were read since the last time, each with its value; then those to keep or to remove."""
         taken, others = self._taken, self._others
         self._taken, self._others = [], []
@@ -146,6 +146,8 @@ class ChangeFiles:
         self.counts = Counts()
         self.refused: list[Refused] = []
         self.known_moves = 0
+        #: Rows whose values the checks have, but have not answered yet.
+        self._open: list[Pair] = []
         self._digest = hashlib.sha256()
 
     @property
@@ -157,19 +159,18 @@ class ChangeFiles:
         """
         Write what is to be sent.
 
-        :param blocks: what the checks make of the values of *changed*.
+        :param blocks: what the checks make of the values of *changed*: some are left out, the others keep their order.
         """
         last = ""
         for block in blocks:
-            ids = set(block)
-            self._settle(changed, ids, rules)
-            lines = [line for each in as_lines([block]) for line in each]
-            if len(ids) < len(block) or block[0] == last:
-                earlier = [last, *block]
-                lines = [line for line, id_, before in zip(lines, block, earlier, strict=False) if id_ != before]
-            self._write(self.adds, lines)
+            ids, lines = list(block), [line for each in as_lines([block]) for line in each]
+            if len(set(ids)) < len(ids) or ids[0] == last:
+                first = [id_ != before for id_, before in zip(ids, [last, *ids], strict=False)]
+                ids, lines = list(compress(ids, first)), list(compress(lines, first))
             last = block[-1]
-        self._settle(changed, set(), rules)
+            self._write(self.adds, lines)
+            self._settle(changed, ids, rules)
+        self._settle(changed, None, rules)
 
     def close(self) -> None:
         """Write what is buffered."""
@@ -177,23 +178,42 @@ class ChangeFiles:
             for file in (self.adds, self.removes):
                 stack.callback(file.close)
 
-    def _settle(self, changed: ChangedRows, valid: set[str], rules: MemberRules) -> None:
+    def _settle(self, changed: ChangedRows, valid: list[str] | None, rules: MemberRules) -> None:
+        """
+        Count the rows up to the last valid id.
+
+        :param valid: the next ids that passed the checks; None if there are no more.
+        """
         taken, others = changed.taken()
-        removed: list[str] = []
-        if all(row[_OP] == "+" and row[0] in valid for row, _ in taken):
-            self._count_all([row for row, _ in taken])
-        else:
-            for each, value in taken:
-                row = Row.of(each)
-                op = row.settled(row.id in valid)
-                self._count(op, row.known, row.uncertain, row.times, 1)
-                if op == "-":
-                    removed.append(line_of(str(row.id)))
-                if op != row.op:
-                    self.refused.append(Refused(str(row.id), op, _reason(value, rules)))
+        self._open += taken
+        removed = [line_of(row[0]) for row in others if row[_OP] == "-"]
         self._count_all(others)
-        removed += [line_of(row[0]) for row in others if row[_OP] == "-"]
+        whole = [row for row, _ in self._open[: len(valid or ())]]
+        if valid and [row[0] for row in whole] == valid and all(row[_OP] == "+" for row in whole):
+            self._count_all(whole)
+            del self._open[: len(whole)]
+        else:
+            removed += self._settle_each(valid, rules)
         self._write(self.removes, removed)
+
+    def _settle_each(self, valid: list[str] | None, rules: MemberRules) -> list[str]:
+        """Count one row after the other, and return the lines of those to remove."""
+        removed, found, done = [], 0, 0
+        for each, value in self._open:
+            row = Row.of(each)
+            is_valid = valid is not None and row.id == valid[found]
+            found += is_valid
+            op = row.settled(is_valid)
+            self._count(op, row.known, row.uncertain, row.times, 1)
+            if op == "-":
+                removed.append(line_of(str(row.id)))
+            if op != row.op:
+                self.refused.append(Refused(str(row.id), op, _reason(value, rules)))
+            done += 1
+            if valid is not None and found == len(valid):
+                break
+        del self._open[:done]
+        return removed
 
     def _count_all(self, rows: list[Sequence[Any]]) -> None:
         times = Counter[tuple[Any, ...]]()
