@@ -192,7 +192,7 @@ class ChangeFiles:
         if valid and [row[0] for row in whole] == valid and all(row[_OP] == "+" for row in whole):
             self._count_all(whole)
             del self._open[: len(whole)]
-        else:
+        elif valid != []:  # repetitions alone
             removed += self._settle_each(valid, rules)
         self._write(self.removes, removed)
 
