@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,9 @@ from airflow_provider_batch.sources.columns import Selection
 RULES = MEP_1_0.members
 
 
-def filled(folder: Path, rows: list[tuple[Any, ...]], fetched: int, block_size: int) -> ChangeFiles:
+def filled(folder: Path, rows: Sequence[Sequence[Any]], fetched: int, block_size: int) -> ChangeFiles:
     changed, files = ChangedRows(), ChangeFiles(folder)
-    changed.open([rows[start : start + fetched] for start in range(0, len(rows), fetched)], Selection(id=0))
+    changed.open([list(rows[start : start + fetched]) for start in range(0, len(rows), fetched)], Selection(id=0))
     ids = Intake(changed, "ids", audience_name="vip", rules=RULES, block_size=block_size, on_invalid_id="skip")
     files.fill(ids.blocks(), changed, RULES)
     files.close()
