@@ -75,7 +75,7 @@ class ProfileHook(BatchBaseHook):
         with self._line() as line:
             push = self._profile_push(line, max_concurrency, route, chunk_size, notify)
             result = push.run(intake, journal=journal, dry_run=dry_run)
-        self._report_profiles(result)
+        self._report_profiles(result, intake.unseen)
         return result
 
     def mirror_profiles(
@@ -137,7 +137,7 @@ class ProfileHook(BatchBaseHook):
             push = self._profile_push(line, max_concurrency, route, chunk_size, notify)
             run = ProfileMirrorRun(push, mirror, owner, on_gone, full_refresh, limits)
             result = run.run(intake, journal=journal, dry_run=dry_run)
-        self._report_profiles(result)
+        self._report_profiles(result, intake.unseen)
         return result
 
     def _check_calls(self, route: RouteName, chunk_size: int | None) -> None:
@@ -186,7 +186,7 @@ class ProfileHook(BatchBaseHook):
 
         return ProfilePush(line, self.batch_conn_id, self._window(max_concurrency), route, chunk_size, notify)
 
-    def _report_profiles(self, result: ProfilesResult) -> None:
+    def _report_profiles(self, result: ProfilesResult, unseen: Sequence[str]) -> None:
         from airflow_provider_batch.protocol.profiles.results import ProfilesMirrorResult
 
         if result.calls and not result.dry_run:
@@ -209,5 +209,7 @@ class ProfileHook(BatchBaseHook):
             f", {result.earlier_calls:,} of them in an earlier try," if result.earlier_calls else "",
             result.seconds,
         )
+        if unseen and result.given > result.rejected:
+            self.log.warning("attribute_columns: no row has a field %s; check the names", ", ".join(map(repr, unseen)))
         for rejection in result.rejections:
             self.log.warning("rejected %s: %s", rejection.where, rejection.reason)

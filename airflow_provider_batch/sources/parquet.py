@@ -76,6 +76,10 @@ class ParquetFile:
         column = part.column(part.schema.get_field_index(self._names[position]))
         if hasattr(column, "dictionary_decode"):  # to_pylist on the dictionary takes twenty times as long
             column = column.dictionary_decode()
+        if str(column.type).startswith("timestamp[ns"):  # Python's own have microseconds
+            import pyarrow
+
+            column = column.cast(pyarrow.timestamp("us", column.type.tz), safe=False)
         cells: list[object] = self._run(column.to_pylist)
         kind = str(column.type)
         if kind.startswith("decimal") and column.type.scale == 0:  # integers, as Snowflake writes them
@@ -88,7 +92,7 @@ class ParquetFile:
 
         try:
             return operation()
-        except (ArrowException, UnicodeDecodeError) as error:
+        except (ArrowException, UnicodeDecodeError, OverflowError) as error:
             kind = type(error).__name__
         except Exception as error:
             if type(error) is not OSError or error.errno is not None:  # Arrow's for a damaged file has no number

@@ -204,6 +204,14 @@ def test_what_batch_refuses_in_part_is_told_by_place_and_attribute(
     assert not [private for private in ("jane", "secret", "customer-") if private in text]
 
 
+def test_a_chosen_column_that_no_row_has_is_told(hook: BatchHook, told: Callable[[], str]) -> None:
+    given = [{"custom_id": "a", "plan": "gold"}, {"custom_id": "b", "score": 7}]
+    hook.update_profiles(given, attribute_columns=["plan", "score"])
+    assert "no row has" not in told()
+    hook.update_profiles(given, attribute_columns=["plan", "scroe"])
+    assert "attribute_columns: no row has a field 'scroe'; check the names" in told()
+
+
 def test_a_dry_run_checks_and_counts_and_sends_nothing(hook: BatchHook, sandbox: Sandbox) -> None:
     result = hook.update_profiles([*rows(300), *rows(1)], dry_run=True)
     assert sandbox.calls == []

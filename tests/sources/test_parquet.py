@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import sys
 from collections import Counter
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,21 @@ def ids(tmp_path: Path) -> Any:
 )
 def test_a_column_of_any_type_is_read(ids: Any, cells: Any, expected: list[object]) -> None:
     assert values(ids({"x": cells})) == expected
+
+
+def test_moments_in_nanoseconds_are_those_of_python(ids: Any) -> None:
+    cells = pa.array([1_769_860_800_123_456_789, None], pa.timestamp("ns", "UTC"))
+    columns = Columns("id", attribute_columns=["at"])
+    moment = datetime(2026, 1, 31, 12, 0, 0, 123_456, tzinfo=UTC)
+    first, second = values(ids({"id": ["a", "b"], "at": cells}, columns))
+    assert (first, type(first.attributes["at"])) == (Member("a", {"at": moment}), datetime)
+    assert second == Member("b")
+
+
+def test_a_moment_that_python_cannot_hold_fails_for_good(ids: Any) -> None:
+    source = ids({"id": ["a"], "at": pa.array([2**62], pa.timestamp("us"))}, Columns("id", attribute_columns=["at"]))
+    with pytest.raises(SourceError, match="OverflowError"):
+        values(source)
 
 
 def test_rows_are_counted_over_row_groups(ids: Any) -> None:

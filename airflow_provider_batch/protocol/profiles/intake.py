@@ -62,6 +62,7 @@ class ProfileIntake:
         self.keys: set[str] = set()
         self._id_column = id_column
         self._chosen = chosen_keys(attribute_columns)
+        self._unseen = self._chosen or {}
         self._clears = nulls == "clear"
         self._intake = Intake(
             profiles,
@@ -84,6 +85,11 @@ class ProfileIntake:
         """The first of them."""
         return tuple(self._intake.rejections)
 
+    @property
+    def unseen(self) -> list[str]:
+        """The chosen columns that no row had."""
+        return list(self._unseen)
+
     def blocks(self) -> Iterator[Encoded]:
         """
         Yield the encoded profiles in order, without empty blocks.
@@ -99,7 +105,8 @@ class ProfileIntake:
         if not rows:
             return
         try:
-            ids, lines, keys = table_of(rows, self._id_column, self._chosen).encoded(clears=self._clears)
+            table = table_of(rows, self._id_column, self._chosen)
+            ids, lines, keys = table.encoded(clears=self._clears)
             text = "\n".join([*lines, ""]).encode()
         except UnicodeEncodeError:
             reason = "an attribute has a lone surrogate; decode the source with the right encoding"
@@ -107,6 +114,7 @@ class ProfileIntake:
             reason = str(error)
         else:
             self.keys |= keys
+            self._unseen = {column: key for column, key in self._unseen.items() if key not in table.columns}
             yield Encoded(start, ids, text, place)
             return
         if len(rows) == 1:

@@ -19,8 +19,9 @@ NEVER_SENT: Final = "last_updated_at"
 
 _FORMS: Final = {"date": "date({})", "url": "url({})", "batch": "${}"}
 _TYPED: Final = re.compile(r"(date|url)\((.+)\)")
-#: What a reason shows of a name.
+#: What a reason shows of a name; and any other may be an e-mail address or a number: a value in place of a name.
 _LONGEST: Final = 80
+_SHOWN: Final = re.compile(r"[^\d+@][^@]*")
 
 
 def folded(name: str) -> str:
@@ -40,8 +41,12 @@ def key_of(name: object, *, literal: bool = False) -> str:
         raise ValueError(f"the name of an attribute must be text, not {type(name).__name__}")
     key = name if literal else _form(folded(name))
     if not ATTRIBUTE_KEY.fullmatch(key):
+        is_shown = _SHOWN.fullmatch(name)
+        shown = (
+            f"attribute {name[:_LONGEST]!r}" if is_shown else f"an attribute with a name of {len(name):,} characters"
+        )
         raise ValueError(
-            f"attribute {name[:_LONGEST]!r}: Batch accepts names of {ATTRIBUTE_NAME_RULE}, also in date(…) and url(…). "
+            f"{shown}: Batch accepts names of {ATTRIBUTE_NAME_RULE}, also in date(…) and url(…). "
             "Rename it, or map it with attribute_columns."
         )
     return key

@@ -130,6 +130,8 @@ def _column(key: str, cells: list[Any], *, clears: bool) -> _Column:
     except ValueError as error:
         raise ValueError(f"attribute {key!r}: {error}") from None
     dates = set() if kind else {each for each in set(map(type, cells)) if issubclass(each, date)}
+    if dates and key.startswith("$"):
+        raise ValueError(f"attribute {key!r}: none of Batch's own attributes is a date. Pass text.")
     if None not in texts and not (dates and dates != set(map(type, cells))):
         own = f"date({key})" if dates else key
         return _Column(own, texts, {own})  # type: ignore[arg-type]  # none of them is None

@@ -50,6 +50,12 @@ def test_a_reason_shows_the_beginning_of_a_long_name() -> None:
         key_of("Y" * 81, literal=True)
 
 
+@pytest.mark.parametrize("name", ["jane@example.com", "+33 6 12 34 56 78", "1001-a"])
+def test_a_reason_does_not_show_what_may_be_a_value(name: str) -> None:
+    with pytest.raises(ValueError, match=f"^an attribute with a name of {len(name)} characters: Batch accepts"):
+        key_of(name)
+
+
 @pytest.mark.parametrize(
     ("key", "parts"),
     [("date(x)", ("date", "x")), ("url(x)", ("url", "x")), ("x", ("", "x")), ("$region", ("", "$region"))],

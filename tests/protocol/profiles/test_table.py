@@ -129,6 +129,10 @@ def test_a_choice_that_is_not_valid_is_refused(chosen: Any, reason: str) -> None
         ({"custom_id": ["a"]}, "a list is not a valid id"),
         ({"custom_id": 1.5}, "a float is not a valid id"),
         ({"custom_id": "a", "Plan": 1}, "attribute 'Plan': Batch accepts names"),
+        (
+            {"custom_id": "a", "batch__language": date(2026, 1, 31)},
+            r"'\$language': none of Batch's own attributes is a date",
+        ),
         ({"custom_id": "a", 7: 1}, "must be text, not int"),
         ({"custom_id": "a", "x": {"y": 1}}, "attribute 'x': a dict may only have"),
         ({"custom_id": "a", "x": 1, "date__x": None}, "attribute 'x' is given twice"),
