@@ -17,6 +17,7 @@ PARTS: Final = (
     "push",
     "encoding",
     "members",
+    "profiles",
     "memory",
     "transfers",
     "rate",

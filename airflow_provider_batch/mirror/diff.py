@@ -240,3 +240,8 @@ def with_uncertain(old: Iterable[bytes], pending: Iterable[list[str]]) -> Iterat
         yield text_of(marked + block[at:]).encode()
     for rest in in_blocks(ids if next_id is None else chain([next_id], ids), BLOCK_SIZE):
         yield text_of([id_ + _UNCERTAIN_NEW for id_ in rest]).encode()
+
+
+def as_uncertain(part: bytes) -> bytes:
+    """Return lines of a snapshot as those of ids that an unfinished try may have sent."""
+    return text_of([id_ + _UNCERTAIN for id_ in id_parts(lines_in(part))]).encode()

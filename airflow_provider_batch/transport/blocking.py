@@ -179,7 +179,7 @@ class BlockingTransport:
                 self._pace.hold(effect.seconds)
             self._sleep(effect.seconds)
             return None
-        for seconds in self._pace.turn():
+        for seconds in self._pace.turn(effect.quota, effect.ids):
             self._sleep(seconds)
         self._watch()
         return self._send(effect)
