@@ -21,6 +21,7 @@ from airflow_provider_batch.exceptions import (
 )
 from airflow_provider_batch.hooks.audiences import AudienceHook
 from airflow_provider_batch.hooks.lineage import report_audience
+from airflow_provider_batch.hooks.metrics import report_drift, report_push
 from airflow_provider_batch.hooks.xcoms import concatenated
 
 if TYPE_CHECKING:
@@ -269,7 +270,7 @@ class BatchHook(AudienceHook):
         )
         limits = Limits(max_shrink, max_changes, allow_empty)
         mirror = self._mirror(writes, snapshot_path)
-        with self._line() as line:
+        with self._line(audience_name) as line:
             run = MirrorRun(line, writes, mirror, window, owner, is_sorted, first_run, full_refresh, limits)
             result = run.run(
                 self._intake(writes, on_invalid_id, trim_ids)(concatenated(ids), "ids"),
@@ -310,7 +311,10 @@ class BatchHook(AudienceHook):
             return
         if nb_ids is None:
             nb_ids = self.get_custom_audience(audience_name, audience_type=audience_type).nb_ids
-        if (message := drift(nb_ids, *size)) is None:
+        message = drift(nb_ids, *size)
+        if nb_ids is not None:
+            report_drift(self.batch_conn_id, audience_name, abs(nb_ids - size.ids) if message else 0)
+        if message is None:
             return
         if on_drift == "fail":
             raise DriftError(f"{audience_name}: {message}")
@@ -412,7 +416,7 @@ class BatchHook(AudienceHook):
             journal = journal if chunks.rereadable or (chunks.restartable and not writes.replaces) else None
             # What an earlier try sent after a replace may stay only if the whole set is the same.
             series = digest(chunks, writes) if journal is not None and writes.replaces else ""
-            with self._line() as line:
+            with self._line(writes.audience_name) as line:
                 push = Push(line, writes, writes.audience_name, window)
                 sent = push.run(chunks, total=chunks.total, journal=journal, series=series)
             result = result_of(PushResult, writes, chunks, sent)
@@ -434,6 +438,8 @@ class BatchHook(AudienceHook):
         if result.calls and result.planned_calls is None:
             report_audience(self, result.audience_name)
         is_dry_run = result.planned_calls is not None
+        if not is_dry_run:
+            report_push(self.batch_conn_id, result)
         added, removed = ("to add", "to remove") if is_dry_run else ("added", "removed")
         earlier = f", {result.earlier_calls:,} of them in an earlier try," if result.earlier_calls else ""
         self.log.info(

@@ -143,6 +143,7 @@ class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> list[str]:
         """Return the tokens, now that the trigger has seen them confirmed."""
+        from airflow_provider_batch.hooks.metrics import report_indexed
         from airflow_provider_batch.triggers.custom_audience import IndexingEvent
 
         journal = _journal(context)
@@ -151,6 +152,8 @@ class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
             indexed.raise_unless_finished()
             if indexed.warning:
                 self.log.warning("%s: %s", self.audience_name, indexed.warning)
+            if indexed.audience is not None:
+                report_indexed(self.batch_conn_id, self.audience_name, indexed.audience["nb_ids"], indexed.seconds)
             self.indexed(indexed.own_tokens, indexed.audience)
         if journal is not None:
             journal.clear()
@@ -191,7 +194,10 @@ class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
                 timeout=self.indexing_timeout,
                 own_replace=own_replace,
             )
+        from airflow_provider_batch.hooks.metrics import report_indexed
+
         # Deferring costs two starts of a worker: view the state once before.
+        start_time = time.time()
         checked = self.hook.check_indexing(
             self.audience_name, indexing_tokens, audience_type=self.audience_type, own_replace=own_replace
         )
@@ -200,11 +206,14 @@ class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
                 self,
                 indexing_tokens,
                 confirmed=len(indexing_tokens) - len(checked.pending),
-                start_time=time.time(),
+                start_time=start_time,
                 timeout=self.indexing_timeout,
                 own_replace=own_replace,
                 counts=self._counts,
             )
+        if checked.audience is not None:
+            seconds = time.time() - start_time
+            report_indexed(self.batch_conn_id, self.audience_name, checked.audience.nb_ids, seconds)
         return checked.audience
 
 

@@ -33,7 +33,7 @@ class IndexingEvent:
 
     ``finished``: every token is confirmed, ``audience`` is the last view. ``timeout``: those in ``pending`` are not.
     ``error``: the wait failed for the reason in ``message``, ``retryable`` if it was transient. ``counts`` is what the
-    task had pushed before the wait.
+    task had pushed before the wait, ``seconds`` how long it took.
     """
 
     status: Literal["finished", "timeout", "error"]
@@ -45,6 +45,7 @@ class IndexingEvent:
     warning: str = ""
     retryable: bool = False
     counts: dict[str, Any] | None = None
+    seconds: float | None = None
 
     @classmethod
     def from_payload(cls, payload: dict[str, Any]) -> IndexingEvent:
@@ -181,4 +182,7 @@ class CustomAudienceIndexingTrigger(BaseTrigger):
         return self._event("finished", audience=audience.to_dict() if audience else None, warning=warning)
 
     def _event(self, status: Literal["finished", "timeout", "error"], **facts: Any) -> IndexingEvent:
-        return IndexingEvent(status, self.audience_name, tuple(self.indexing_tokens), counts=self.counts, **facts)
+        seconds = time.time() - self.start_time
+        return IndexingEvent(
+            status, self.audience_name, tuple(self.indexing_tokens), counts=self.counts, seconds=seconds, **facts
+        )

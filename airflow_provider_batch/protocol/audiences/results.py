@@ -27,6 +27,7 @@ class PushResult:
     :param seconds: the duration of the push.
     :param earlier_calls: how many of the calls an earlier try of the task made.
     :param planned_calls: of a dry run, how many calls it would have made.
+    :param rejected_by_batch: how many of the rejected ones Batch rejected.
     """
 
     audience_name: str
@@ -40,6 +41,7 @@ class PushResult:
     seconds: float
     earlier_calls: int = 0
     planned_calls: int | None = None
+    rejected_by_batch: int = 0
 
     @property
     def calls(self) -> int:
@@ -129,5 +131,6 @@ def result_of(kind: type[R], writes: AudienceWrites, chunks: Chunks | CheckedChu
         seconds=sent.seconds,
         earlier_calls=sent.earlier_calls,
         planned_calls=sent.planned_calls,
+        rejected_by_batch=len(sent.rejections),
         **more,
     )
