@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,16 +51,36 @@ def sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return SqliteHook()
 
 
+#: The bytes of each object that an S3 of our own has sent.
+_SENT: Counter[str] = Counter()
+
+
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
     """The address of an S3 of our own."""
     from moto.server import ThreadedMotoServer
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server: Any = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
+    application = server._server.app
+
+    def counting(environ: Any, start_response: Any) -> Iterator[bytes]:
+        for part in application(environ, start_response):
+            if environ["REQUEST_METHOD"] == "GET":
+                _SENT[environ["PATH_INFO"]] += len(part)
+            yield part
+
+    server._server.app = counting
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
     server.stop()
+
+
+@pytest.fixture
+def s3_sent(s3: Any) -> Counter[str]:
+    """The bytes of each object, such as ``/bucket/key``, that S3 sends from now on."""
+    _SENT.clear()
+    return _SENT
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -93,9 +94,9 @@ class BatchHook(AudienceHook):
 
         See https://doc.batch.com/developer/api/mep/custom-audience/1.0/update and
         https://doc.batch.com/developer/api/cep/audiences/update. An id to add and to remove is
-        removed; a repeated id is sent once (from a generator: once a chunk). What is in memory, or can be read twice,
-        is checked before the first call; a generator is checked as it flows and never held, and its first chunk is read
-        before anything is created.
+        removed; a repeated id is sent once (from a generator: once a chunk). What is in memory, or can be read again,
+        is read once and checked before the first call; a generator is checked as it flows and never held, and its first
+        chunk is read before anything is created.
 
         :param audience_name: an existing audience: letters, digits, ``_`` and ``-``, at most 255.
         :param add_ids: ids to add (at most 128 characters in API 1.0): str, int, rows of one column, or
@@ -129,18 +130,18 @@ class BatchHook(AudienceHook):
 
         window = self._window(max_concurrency)
         writes = self._writes(audience_name, audience_type, chunk_size, on_rejected_chunk, on_rejection)
-        intake = self._intake(writes, on_invalid_id, trim_ids)
-        if changes is None:
-            adds, removes = intake(concatenated(add_ids), "add_ids"), intake(concatenated(remove_ids), REMOVE_IDS)
-        elif add_ids or remove_ids:
+        if changes is not None and (add_ids or remove_ids):
             raise InvalidArgumentError("changes: passed together with add_ids or remove_ids. Pass one or the other.")
-        else:
-            adds, removes = read_changes(changes, **intake.keywords)
-        chunks = Chunks(adds, removes, size=chunk_size, disjoint=changes is not None)
-        chunks.check()
-        if create_if_missing and not dry_run:
-            self._create_if_missing(writes)
-        return self._push(writes, chunks, window, journal, dry_run)
+        with self._intake(writes, on_invalid_id, trim_ids) as intake:
+            if changes is None:
+                adds, removes = intake(concatenated(add_ids), "add_ids"), intake(concatenated(remove_ids), REMOVE_IDS)
+            else:
+                adds, removes = read_changes(changes, **intake.keywords)
+            chunks = Chunks(adds, removes, size=chunk_size, disjoint=changes is not None)
+            chunks.check()
+            if create_if_missing and not dry_run:
+                self._create_if_missing(writes)
+            return self._push(writes, chunks, window, journal, dry_run)
 
     def replace_custom_audience(
         self,
@@ -195,18 +196,18 @@ class BatchHook(AudienceHook):
             patience=Patience(poke_interval, indexing_timeout),
         )
         check_limit(max_shrink, "max_shrink")
-        intake = self._intake(writes, on_invalid_id, trim_ids)
-        members = intake(concatenated(ids), "ids")
-        chunks = Chunks(members, intake((), REMOVE_IDS), size=chunk_size, allow_empty=allow_empty)
-        chunks.check()
-        if max_shrink is not None:
-            members.hold()
-        if chunks.total is not None:
-            check_not_empty(audience_name, chunks.total, allow_empty=allow_empty)
-        is_new = create_if_missing and not dry_run and self._create_if_missing(writes)
-        if max_shrink is not None and not (is_new or (create_if_missing and dry_run and self._is_missing(writes))):
-            self._check_shrink(writes, chunks.total or 0, max_shrink)
-        result = self._push(writes, chunks, window, journal, dry_run)
+        with self._intake(writes, on_invalid_id, trim_ids) as intake:
+            members = intake(concatenated(ids), "ids")
+            chunks = Chunks(members, intake((), REMOVE_IDS), size=chunk_size, allow_empty=allow_empty)
+            chunks.check()
+            if max_shrink is not None:
+                members.hold()
+            if chunks.total is not None:
+                check_not_empty(audience_name, chunks.total, allow_empty=allow_empty)
+            is_new = create_if_missing and not dry_run and self._create_if_missing(writes)
+            if max_shrink is not None and not (is_new or (create_if_missing and dry_run and self._is_missing(writes))):
+                self._check_shrink(writes, chunks.total or 0, max_shrink)
+            result = self._push(writes, chunks, window, journal, dry_run)
         # An empty stream shows that only at its end; then nothing was sent.
         check_not_empty(audience_name, result.calls, allow_empty=False)
         return result
@@ -270,10 +271,10 @@ class BatchHook(AudienceHook):
         )
         limits = Limits(max_shrink, max_changes, allow_empty)
         mirror = self._mirror(writes, snapshot_path)
-        with self._line(audience_name) as line:
+        with self._line(audience_name) as line, self._intake(writes, on_invalid_id, trim_ids) as intake:
             run = MirrorRun(line, writes, mirror, window, owner, is_sorted, first_run, full_refresh, limits)
             result = run.run(
-                self._intake(writes, on_invalid_id, trim_ids)(concatenated(ids), "ids"),
+                intake(concatenated(ids), "ids"),
                 journal=journal,
                 prepare=partial(self._create_if_missing, writes) if create_if_missing else None,
                 dry_run=dry_run,
@@ -342,8 +343,8 @@ class BatchHook(AudienceHook):
 
         writes = self._writes(audience_name, audience_type)
         mirror = self._mirror(writes, snapshot_path)
-        blocks = self._intake(writes, "fail", False)(concatenated(ids), "ids").blocks()
-        wanted = [id_ for block in blocks for id_ in block]
+        with self._intake(writes, "fail", False) as intake:
+            wanted = [id_ for block in intake(concatenated(ids), "ids").blocks() for id_ in block]
         return read_status(mirror.folder, wanted, now=mirror.clock(), target=mirror.target)
 
     def _window(self, max_concurrency: int | None) -> int:
@@ -374,8 +375,12 @@ class BatchHook(AudienceHook):
         notify = one_at_a_time(on_rejection) if on_rejection else None
         return AudienceWrites(dialect, audience_name, audience_type, chunk_size, on_rejected_chunk, notify)
 
-    def _intake(self, writes: AudienceWrites, on_invalid_id: OnInvalidId, trim_ids: bool) -> partial[Intake]:
-        return writes.intake(on_invalid_id, trim_ids, partial(self.log.warning, "%s"), self.pause)
+    @contextmanager
+    def _intake(self, writes: AudienceWrites, on_invalid_id: OnInvalidId, trim_ids: bool) -> Iterator[partial[Intake]]:
+        from airflow_provider_batch.sources.id_file import id_files
+
+        with id_files() as put_aside:
+            yield writes.intake(on_invalid_id, trim_ids, partial(self.log.warning, "%s"), self.pause, put_aside)
 
     def _is_missing(self, writes: AudienceWrites) -> bool:
         return self._find(writes.dialect, writes.audience_name) is None

@@ -8,8 +8,11 @@ belongs to one, the audience; never an id of a member, of which there are too ma
 from __future__ import annotations
 
 import logging
+import sys
+from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from airflow_provider_batch.protocol.audiences.results import PushResult
@@ -17,27 +20,30 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+#: Seconds for which a collector of OpenTelemetry may hold up a task, see :func:`_flush`.
+_FLUSH_TIMEOUT: Final = 2.0
+
 
 def report_traffic(conn_id: str, traffic: Traffic, audience_name: str | None) -> None:
     """Report the calls of one piece of work, whether it succeeded or not; nothing if it made none."""
     if not traffic.attempts:
         return
-    metrics = _Metrics(conn_id, audience_name)
-    metrics.count(calls=traffic.calls, attempts=traffic.attempts, rate_limited=traffic.rate_limited)
-    metrics.time("pace_wait", traffic.pace_seconds)
+    with _Metrics(conn_id, audience_name) as metrics:
+        metrics.count(calls=traffic.calls, attempts=traffic.attempts, rate_limited=traffic.rate_limited)
+        metrics.time("pace_wait", traffic.pace_seconds)
 
 
 def report_push(conn_id: str, result: PushResult) -> None:
     """Report what became of the values of one push."""
-    _Metrics(conn_id, result.audience_name).count(
-        **{
-            "ids.added": result.added,
-            "ids.removed": result.removed,
-            "ids.unchanged": getattr(result, "unchanged", 0),  # only a mirror's result has it
-            "ids.invalid": result.rejected - result.rejected_by_batch,
-            "ids.rejected": result.rejected_by_batch,
-        }
-    )
+    counts = {
+        "ids.added": result.added,
+        "ids.removed": result.removed,
+        "ids.unchanged": getattr(result, "unchanged", 0),  # only a mirror's result has it
+        "ids.invalid": result.rejected - result.rejected_by_batch,
+        "ids.rejected": result.rejected_by_batch,
+    }
+    with _Metrics(conn_id, result.audience_name) as metrics:
+        metrics.count(**counts)
 
 
 def report_indexed(conn_id: str, audience_name: str, nb_ids: int | None, seconds: float | None) -> None:
@@ -47,11 +53,11 @@ def report_indexed(conn_id: str, audience_name: str, nb_ids: int | None, seconds
     :param nb_ids: how many ids the audience has, by its last view.
     :param seconds: how long the wait took; either is None if it is not known.
     """
-    metrics = _Metrics(conn_id, audience_name)
-    if seconds is not None:
-        metrics.time("indexing_wait", seconds)
-    if nb_ids is not None:
-        metrics.gauge("audience.size", nb_ids)
+    with _Metrics(conn_id, audience_name) as metrics:
+        if seconds is not None:
+            metrics.time("indexing_wait", seconds)
+        if nb_ids is not None:
+            metrics.gauge("audience.size", nb_ids)
 
 
 def report_drift(conn_id: str, audience_name: str, ids: int) -> None:
@@ -60,7 +66,8 @@ def report_drift(conn_id: str, audience_name: str, ids: int) -> None:
 
     :param ids: at least 0, as StatsD takes a negative gauge for a change of the last one.
     """
-    _Metrics(conn_id, audience_name).gauge("audience.drift", ids)
+    with _Metrics(conn_id, audience_name) as metrics:
+        metrics.gauge("audience.drift", ids)
 
 
 class _Metrics:
@@ -68,6 +75,12 @@ class _Metrics:
 
     def __init__(self, conn_id: str, audience_name: str | None) -> None:
         self._tags = {"conn_id": conn_id} | ({"audience": audience_name} if audience_name else {})
+
+    def __enter__(self) -> _Metrics:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _flush()
 
     def count(self, **counts: int) -> None:
         for name, count in counts.items():
@@ -81,9 +94,27 @@ class _Metrics:
 
     def _send(self, kind: str, name: str, value: Any) -> None:
         try:
-            # Of Airflow 3's task SDK, or of Airflow 2: a worker sets up no other one.
+            # That of Airflow 3's task SDK, or of Airflow 2: a worker sets up no other one.
             from airflow.providers.common.compat.sdk import Stats
 
             getattr(Stats, kind)(f"batch.{name}", value, tags=self._tags)
         except Exception as error:  # noqa: BLE001 - of any client for metrics
             _log.warning("the metric batch.%s could not be sent: %s", name, type(error).__name__)
+
+
+def _flush() -> None:
+    """Send what OpenTelemetry has collected: before 3.1, Airflow ends the process of a task without that."""
+    from airflow.providers.common.compat.version_compat import AIRFLOW_V_3_1_PLUS
+
+    telemetry = sys.modules.get("opentelemetry.metrics")
+    flush = getattr(telemetry.get_meter_provider(), "force_flush", None) if telemetry else None
+    if flush is None or AIRFLOW_V_3_1_PLUS:
+        return
+
+    def flush_quietly() -> None:
+        with suppress(Exception):  # the exporter has logged it
+            flush()
+
+    thread = Thread(target=flush_quietly, daemon=True)
+    thread.start()
+    thread.join(_FLUSH_TIMEOUT)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,11 +17,38 @@ NAMED_REJECTIONS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
+class Numbered:
+    """
+    The places of values whose lines or rows are numbered: the numbers alone, without what stands there.
+
+    :param before: what precedes the number, such as ``ids.csv, line ``.
+    :param numbers: one for each value; a range where they have no gap.
+    """
+
+    before: str
+    numbers: Sequence[int]
+
+    def __call__(self, position: int) -> str:
+        return f"{self.before}{self.numbers[position]:,}"
+
+
+def with_more(numbers: Sequence[int], more: Sequence[int]) -> Sequence[int]:
+    """Return *numbers* and then *more*, as a range if both are one."""
+    if not numbers:
+        return more
+    if isinstance(numbers, range) and isinstance(more, range) and numbers.stop == more.start:
+        return range(numbers.start, more.stop)
+    joined = numbers if isinstance(numbers, array) else array("Q", numbers)
+    joined.extend(more)
+    return joined
+
+
+@dataclass(frozen=True, slots=True)
 class Rows:
     """
     Consecutive values of a source.
 
-    :param place: where the n-th of *values* stands, counted from 0.
+    :param place: where the n-th of *values* stands, counted from 0; it is pickled, unless the source is read only once.
     """
 
     values: list[object] = field(repr=False)

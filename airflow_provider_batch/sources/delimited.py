@@ -4,35 +4,37 @@ from __future__ import annotations
 
 import csv
 import re
+from array import array
 from collections.abc import Iterator, Sequence
 from functools import partial
 from io import StringIO
-from itertools import accumulate, chain, islice
+from itertools import accumulate, chain, compress, islice
 from typing import BinaryIO, Final
 
 from airflow_provider_batch.exceptions import SourceError, counted
-from airflow_provider_batch.protocol.rows import BadRow, Rows
+from airflow_provider_batch.protocol.rows import BadRow, Rows, with_more
 from airflow_provider_batch.sources.columns import HEADER, ID_NAME, Columns, Selection, cells
-from airflow_provider_batch.sources.paths import FoundFile
-from airflow_provider_batch.sources.plaintext import READ_SIZE, LineLookup, TextOptions, line_place, pieces
+from airflow_provider_batch.sources.paths import READ_AHEAD, FoundFile
+from airflow_provider_batch.sources.plaintext import TextOptions, in_lines, pieces
+from airflow_provider_batch.sources.source import FEW
 
 #: Excel's first line, which may be split by the delimiter that it names.
 _EXCEL: Final = re.compile(r"\s*sep=(.?)\s*", re.IGNORECASE | re.DOTALL)
 
 
 # Line numbers. A row spans one line and one more for each break in its quoted cells; a blank line is a row without
-# cells. Counting this for every row takes about as long as parsing it, so a block is read at once and its lines are
-# counted only when a place is needed: from ``_lines_before``, which is csv's own line_num at the end of the block
-# before. Where a block has as many lines as rows, no row spans two, and the n-th row is on the n-th line. After a row
-# that csv cannot parse, line_num is still exact, so that counting continues behind it.
+# cells. Counting this for every row takes about as long as parsing it, so the lines of a few rows are counted together:
+# from ``_lines_before``, which is csv's own line_num at the end of the rows before. If there are as many lines as rows,
+# no row spans two, and the n-th row is on the n-th line. After a row that csv cannot parse, line_num is still exact, so
+# that counting continues behind it.
 class CsvFile:
     """The rows of one CSV file, whose header is read at once; without a header its columns are called 1, 2, …"""
 
-    def __init__(
-        self, found: FoundFile, file: BinaryIO, options: TextOptions, columns: Columns, read_size: int = READ_SIZE
-    ) -> None:
+    read_ahead = READ_AHEAD
+
+    def __init__(self, found: FoundFile, file: BinaryIO, options: TextOptions, columns: Columns) -> None:
         self._name = found.name
-        text = pieces(found, file, options.encoding, read_size)
+        text = pieces(found, file, options.encoding)
         lines = chain.from_iterable(StringIO(piece, newline="") for piece in text)
         # Strict: otherwise a quote that is never closed would silently swallow the rows that follow.
         self._reader = csv.reader(lines, delimiter=options.delimiter, strict=True)
@@ -59,20 +61,31 @@ class CsvFile:
     def blocks(self, size: int) -> Iterator[Rows]:
         """Yield the rows below the header in blocks of at most *size*."""
         while self._selection is not None:
-            rows, fault = self._take(size)
-            if rows and (block := self._block(rows, self._selection)).values:
-                yield block
-            if fault:
-                yield Rows([BadRow(fault)], partial(line_place, self._name, self._line_after(rows)))
-            elif not rows:
+            values, lines = self._block(size, self._selection)
+            if not values:
                 return
+            yield Rows(values, in_lines(self._name, lines))
+
+    def _block(self, size: int, selection: Selection[int]) -> tuple[list[object], Sequence[int]]:
+        """Return the values of the next rows, and the line on which each begins; nothing at the end."""
+        values: list[object] = []
+        lines: Sequence[int] = ()
+        rows, fault = None, None
+        while len(values) < size and (rows is None or rows or fault):
+            rows, fault = self._take(min(FEW, size - len(values)))
+            values += self._values(rows, selection)
+            lines = with_more(lines, self._line_numbers(rows))
+            if fault:
+                values.append(BadRow(fault))
+                lines = with_more(lines, [self._line_after(rows)])
             self._lines_before = self._reader.line_num
+        return values, lines
 
     def _first_row(self) -> list[str]:
         while True:
             rows, fault = self._take(1)
             if fault:
-                raise SourceError(f"{line_place(self._name, self._line_after(rows))}: {fault}")
+                raise SourceError(f"{self._name}, line {self._line_after(rows):,}: {fault}")
             if not rows or rows[0]:
                 return rows[0] if rows else []
             self._lines_before += 1
@@ -89,21 +102,23 @@ class CsvFile:
         if "expected after" in reason:  # csv drops the rest of this line and continues with the next one
             return rows, "text follows the closing quote of a cell. Double each quote inside a quoted cell."
         raise SourceError(
-            f"{line_place(self._name, self._line_after(rows))}: the rows from here on cannot be separated ({reason}). "
+            f"{self._name}, line {self._line_after(rows):,}: the rows from here on cannot be separated ({reason}). "
             "Check that every quote is closed."
         )
 
     def _line_after(self, rows: list[list[str]]) -> int:
         return self._lines_before + sum(map(_lines_in, rows)) + 1
 
-    def _block(self, rows: list[list[str]], selection: Selection[int]) -> Rows:
+    def _values(self, rows: list[list[str]], selection: Selection[int]) -> list[object]:
         if set(map(len, rows)) == {self._width}:
-            values = selection.values(partial(cells, rows))
-            if self._reader.line_num - self._lines_before == len(rows):
-                return Rows(values, partial(line_place, self._name, self._lines_before + 1))
-        else:
-            values = [self._value(row, selection) for row in rows if row]
-        return Rows(values, LineLookup(self._name, partial(_line_numbers, self._lines_before + 1, rows)))
+            return selection.values(partial(cells, rows))
+        return [self._value(row, selection) for row in rows if row]
+
+    def _line_numbers(self, rows: list[list[str]]) -> Sequence[int]:
+        first = self._lines_before + 1
+        if self._reader.line_num - self._lines_before == len(rows) and all(rows):
+            return range(first, first + len(rows))
+        return _line_numbers(first, rows)
 
     def _value(self, row: list[str], selection: Selection[int]) -> object:
         if len(row) < self._width or any(row[self._width :]):
@@ -156,11 +171,12 @@ def _delimiter_in(first: Sequence[str]) -> str | None:
     return next((sign for sign in ";\t|," if len(first) == 1 and sign in first[0]), None)
 
 
-def _line_numbers(first: int, rows: Sequence[Sequence[str]]) -> list[int]:
+def _line_numbers(first: int, rows: Sequence[Sequence[str]]) -> Sequence[int]:
     """Return the number of the line on which each row begins; blank rows are left out, but counted."""
     numbers = accumulate(map(_lines_in, rows), initial=first)
-    return [number for number, row in zip(numbers, rows, strict=False) if row]
+    return array("Q", compress(numbers, rows))
 
 
 def _lines_in(row: Sequence[str]) -> int:
-    return 1 + sum(cell.count("\n") + cell.count("\r") - cell.count("\r\n") for cell in row)
+    text = "\0".join(row)
+    return 1 + text.count("\n") + text.count("\r") - text.count("\r\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, BinaryIO, Final, Protocol
 
 from airflow_provider_batch.exceptions import SourceError
@@ -14,10 +15,7 @@ from airflow_provider_batch.sources.jsonlines import JsonLinesFile
 from airflow_provider_batch.sources.parquet import ParquetFile
 from airflow_provider_batch.sources.paths import FoundFile, find_files
 from airflow_provider_batch.sources.plaintext import LinesFile, TextOptions
-from airflow_provider_batch.sources.source import Source
-
-#: Bytes that are read to check a file's header.
-_HEADER_SIZE: Final = 1 << 16
+from airflow_provider_batch.sources.source import FEW, Source
 
 
 class OpenedFile(Protocol):
@@ -30,11 +28,12 @@ class OpenedFile(Protocol):
 
 
 class Format(Protocol):
-    """The constructor of an :class:`OpenedFile`; *read_size* is the number of bytes to read at once."""
+    """The constructor of an :class:`OpenedFile`."""
 
-    def __call__(
-        self, found: FoundFile, file: BinaryIO, options: TextOptions, columns: Columns, read_size: int = ..., /
-    ) -> OpenedFile:
+    #: Bytes to request from an object storage beyond what is read.
+    read_ahead: int
+
+    def __call__(self, found: FoundFile, file: BinaryIO, options: TextOptions, columns: Columns, /) -> OpenedFile:
         """Read and check the header."""
 
 
@@ -51,8 +50,7 @@ class FileSource(Source):
     """
     The rows of a file, of the files in a folder, or of those that match a glob; files are read in order of their names.
 
-    The files are listed once, and every header is checked before the first value is yielded. An empty file among
-    others counts as a part without rows.
+    The files are listed once. An empty file among others counts as a part without rows.
 
     :param path: a pathlib.Path, or a path with the same methods, such as Airflow's ObjectStoragePath.
     :param columns: the columns to read; by default the only one. A txt file holds ids only.
@@ -88,36 +86,28 @@ class FileSource(Source):
         self._format = None if format is None else FORMATS[format]
         self._options = TextOptions(header, delimiter, encoding, frozenset(null_values))
         self._allow_empty = allow_empty
-        self._files: list[tuple[FoundFile, Format]] | None = None
-
-    def check(self) -> None:
-        """
-        Find the files and check the header of each, on the first call only.
-
-        :raises SourceError: if there is no file, or one does not have its format or lacks a column.
-        """
-        if self._files is None:
-            files = [(found, self._format or _format_of(found)) for found in find_files(self._path)]
-            filled = sum(not self._is_empty(found, format_) for found, format_ in files)
-            if not filled and not self._allow_empty:
-                fault = "the file is empty" if len(files) == 1 else "all files are empty"
-                raise SourceError(f"{self._path}: {fault}. Check their export, or pass allow_empty=True.")
-            self._files = files
 
     def blocks(self, size: int) -> Iterator[Rows]:
         """
         Yield the values of all files in blocks of at most *size*; no block spans two files.
 
-        :raises SourceError: if a file cannot be read.
+        :raises SourceError: if there is no file, if one cannot be read or lacks a column, and at the end if all are
+            empty.
         """
-        self.check()
-        for found, format_ in self._files or ():
-            with found.open() as file:
-                yield from format_(found, file, self._options, self._columns).blocks(size)
+        are_empty = True
+        size = size if self._columns.only_id else min(size, FEW)
+        for found, format_ in self._files:
+            with found.open(format_.read_ahead) as file:
+                opened = format_(found, file, self._options, self._columns)
+                are_empty = are_empty and opened.empty
+                yield from opened.blocks(size)
+        if are_empty and not self._allow_empty:
+            fault = "the file is empty" if len(self._files) == 1 else "all files are empty"
+            raise SourceError(f"{self._path}: {fault}. Check their export, or pass allow_empty=True.")
 
-    def _is_empty(self, found: FoundFile, format_: Format) -> bool:
-        with found.open(_HEADER_SIZE) as file:
-            return format_(found, file, self._options, self._columns, _HEADER_SIZE).empty
+    @cached_property
+    def _files(self) -> list[tuple[FoundFile, Format]]:
+        return [(found, self._format or _format_of(found)) for found in find_files(self._path)]
 
 
 def _format_of(found: FoundFile) -> Format:

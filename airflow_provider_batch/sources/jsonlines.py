@@ -9,17 +9,18 @@ from itertools import chain
 from typing import Any, BinaryIO, Final
 
 from airflow_provider_batch.exceptions import SourceError
+from airflow_provider_batch.protocol.audiences.intake import in_blocks
 from airflow_provider_batch.protocol.rows import BadRow, Rows
 from airflow_provider_batch.sources.columns import ID_NAME, Columns, Selection, find_column, has_column, without
-from airflow_provider_batch.sources.paths import FoundFile
+from airflow_provider_batch.sources.paths import READ_AHEAD, FoundFile
 from airflow_provider_batch.sources.plaintext import (
-    READ_SIZE,
     TextOptions,
     blocks_of_lines,
     pieces,
     split_lines,
     without_blank,
 )
+from airflow_provider_batch.sources.source import FEW
 
 #: Lines from which the keys of the objects are collected.
 _SAMPLE: Final = 1_000
@@ -32,11 +33,11 @@ _ESCAPED: Final = r"\u0000"
 class JsonLinesFile:
     """The values of one file of JSON lines; the keys of its first objects are read at once."""
 
-    def __init__(
-        self, found: FoundFile, file: BinaryIO, options: TextOptions, columns: Columns, read_size: int = READ_SIZE
-    ) -> None:
+    read_ahead = READ_AHEAD
+
+    def __init__(self, found: FoundFile, file: BinaryIO, options: TextOptions, columns: Columns) -> None:
         self._name = found.name
-        text = pieces(found, file, options.encoding, read_size)
+        text = pieces(found, file, options.encoding)
         first = next(text, "")
         #: Whether the file has no text at all.
         self.empty = not first
@@ -50,7 +51,10 @@ class JsonLinesFile:
     def blocks(self, size: int) -> Iterator[Rows]:
         """Yield the values of the lines in blocks of at most *size*; blank lines are left out."""
         for lines, place in blocks_of_lines(self._text, size, self._name):
-            yield Rows(self._values(parse_lines(lines)), place)
+            values: list[object] = []
+            for few in in_blocks(lines, FEW):
+                values += self._values(parse_lines(few))
+            yield Rows(values, place)
 
     def _values(self, rows: list[object]) -> list[object]:
         if self._selection.only_id and set(map(type, rows)) <= {str, int, type(None)}:

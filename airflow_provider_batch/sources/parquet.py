@@ -8,14 +8,16 @@ from functools import partial
 from typing import Any, BinaryIO, Final, TypeVar
 
 from airflow_provider_batch.exceptions import SourceError
-from airflow_provider_batch.protocol.rows import Rows
+from airflow_provider_batch.protocol.rows import Numbered, Rows
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.paths import FoundFile, unreadable
-from airflow_provider_batch.sources.plaintext import READ_SIZE, TextOptions
+from airflow_provider_batch.sources.plaintext import TextOptions
 
 T = TypeVar("T")
 
-_BUFFER: Final = 1 << 20
+#: Bytes that are requested at once, over all selected columns.
+_BUFFERS: Final = 8 << 20
+_SMALLEST_BUFFER: Final = 1 << 18
 
 #: Types of text without saying so, as Impala and older writers use them.
 _BYTES: Final = {"binary", "large_binary", "binary_view"}
@@ -31,11 +33,10 @@ class ParquetFile:
     """The rows of one Parquet file, whose schema is read at once."""
 
     empty = False
+    #: Next to nothing: the columns are read in turn, each through a buffer of its own, and lie far apart.
+    read_ahead = 1 << 10
 
-    def __init__(
-        self, found: FoundFile, file: BinaryIO, options: TextOptions, columns: Columns, read_size: int = READ_SIZE
-    ) -> None:
-        del read_size
+    def __init__(self, found: FoundFile, file: BinaryIO, options: TextOptions, columns: Columns) -> None:
         self._name = found.name
         if found.gzipped:
             raise SourceError(f"{self._name}: a Parquet file cannot be read through gzip. Decompress it.")
@@ -45,11 +46,15 @@ class ParquetFile:
             raise SourceError(
                 f"{self._name}: Parquet needs pyarrow. Run pip install 'airflow-provider-batch[parquet]'."
             ) from error
-        # Through a small buffer; pre-buffering would load the selected columns of a whole row group into memory.
-        self._file: Any = self._run(lambda: Opened(file, buffer_size=_BUFFER, pre_buffer=False))
-        self._names: list[str] = self._file.schema_arrow.names
+        self._file: Any = self._run(lambda: Opened(file))
+        schema = self._file.schema_arrow
+        self._names: list[str] = schema.names
         self._selection = columns.select(self._names, self._name, nulls=options.nulls - {""})
-        kind = str(self._file.schema_arrow.types[self._selection.id])
+        # Through small buffers; pre-buffering would load the selected columns of a whole row group into memory.
+        buffer = max(_SMALLEST_BUFFER, _BUFFERS // len(self._selection.keys))
+        metadata = self._file.metadata
+        self._file = self._run(lambda: Opened(file, metadata=metadata, buffer_size=buffer, pre_buffer=False))
+        kind = str(schema.types[self._selection.id])
         if not _ID_TYPE.fullmatch(kind):
             raise SourceError(
                 f"{self._name}: the id's column is of type {kind.partition('<')[0]}, whose values are not valid ids. "
@@ -60,12 +65,12 @@ class ParquetFile:
         """Yield the rows in blocks of at most *size*."""
         wanted = [self._names[position] for position in self._selection.keys]
         slices = self._file.iter_batches(size, columns=wanted, use_threads=False)
-        before = 0
+        first = 1
         while (part := self._run(lambda: next(slices, None))) is not None:
             values = self._selection.values(partial(self._cells, part))
             if values:
-                yield Rows(values, partial(_row_place, self._name, before))
-            before += len(values)
+                yield Rows(values, Numbered(f"{self._name}, row ", range(first, first + len(values))))
+            first += len(values)
 
     def _cells(self, part: Any, position: int) -> list[object]:
         column = part.column(part.schema.get_field_index(self._names[position]))
@@ -98,7 +103,3 @@ def _decoded(cell: Any) -> object:
         return None if cell is None else cell.decode()
     except UnicodeDecodeError:
         return cell
-
-
-def _row_place(name: str, before: int, number: int) -> str:
-    return f"{name}, row {before + number + 1:,}"

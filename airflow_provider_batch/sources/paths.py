@@ -15,7 +15,7 @@ from airflow_provider_batch.exceptions import SourceError, SourceUnavailableErro
 T = TypeVar("T")
 
 #: Bytes to request from a storage at once. The default for S3 is 50 MB, and two such pieces are held in memory.
-_READ_AHEAD: Final = 8 << 20
+READ_AHEAD: Final = 8 << 20
 _BUFFER: Final = 1 << 17
 _GLOB: Final = frozenset("*?[")
 
@@ -36,11 +36,11 @@ class FoundFile:
         return dot + suffix if dot else ""
 
     @contextmanager
-    def open(self, read_ahead: int = _READ_AHEAD) -> Iterator[BinaryIO]:
+    def open(self, read_ahead: int = READ_AHEAD) -> Iterator[BinaryIO]:
         """
         Open the file for reading; gzip is decompressed.
 
-        :param read_ahead: bytes to request from an object storage at once.
+        :param read_ahead: bytes to request from an object storage beyond what is read.
         :raises SourceError: if the file cannot be opened.
         """
         stored = self._run(lambda: self.path.open("rb", buffering=read_ahead))

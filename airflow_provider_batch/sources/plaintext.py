@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from array import array
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
-from functools import cache, partial
 from itertools import chain
 from typing import Any, BinaryIO, Final
 
 from airflow_provider_batch.exceptions import SourceError
-from airflow_provider_batch.protocol.rows import Rows
+from airflow_provider_batch.protocol.rows import Numbered, Rows
 from airflow_provider_batch.sources.columns import HEADER, Columns, without
-from airflow_provider_batch.sources.paths import FoundFile
+from airflow_provider_batch.sources.paths import READ_AHEAD, FoundFile
 
 #: Bytes that are read and decoded at once.
-READ_SIZE: Final = 1 << 20
+_READ_SIZE: Final = 1 << 20
 #: Characters; a binary file, or a cell or object that is never closed, must not fill the memory.
 _LONGEST_LINE: Final = 16 << 20
 _GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -37,7 +37,7 @@ class TextOptions:
 # Reading is one piece ahead of decoding, because two decisions depend on whether a piece is the last one: only then is
 # an incomplete character at its end an error, and only then does the text behind the last line break go out with the
 # piece instead of waiting for the next one. So memory holds two pieces and one line, whatever the size of the file.
-def pieces(found: FoundFile, file: BinaryIO, encoding: str, size: int = READ_SIZE) -> Iterator[str]:
+def pieces(found: FoundFile, file: BinaryIO, encoding: str, size: int = _READ_SIZE) -> Iterator[str]:
     """
     Yield the text of *file* in pieces of about *size* bytes; each has whole lines, none is empty, a BOM is dropped.
 
@@ -76,37 +76,38 @@ def without_blank(lines: list[str]) -> list[Any]:
     return list(filter(_is_not_blank, lines)) if any(map(str.isspace, lines)) else list(filter(None, lines))
 
 
-def line_place(name: str, first: int, number: int = 0) -> str:
-    """Return the place of line *first* + *number* in the file *name*."""
-    return f"{name}, line {first + number:,}"
+def in_lines(name: str, numbers: Sequence[int]) -> Numbered:
+    """Return the places of values that stand in lines of the file *name*."""
+    return Numbered(f"{name}, line ", numbers)
 
 
-class LineLookup:
-    """Maps the n-th value of a block to the place of its line; *find_lines* runs on the first call only."""
-
-    def __init__(self, name: str, find_lines: Callable[[], Sequence[int]]) -> None:
-        self._name = name
-        self._lines = cache(find_lines)
-
-    def __call__(self, number: int) -> str:
-        return line_place(self._name, self._lines()[number])
-
-
-def blocks_of_lines(text: Iterable[str], size: int, name: str) -> Iterator[tuple[list[Any], LineLookup]]:
+def blocks_of_lines(text: Iterable[str], size: int, name: str) -> Iterator[tuple[list[Any], Numbered]]:
     """Yield the lines of the file *name* that are not blank, at most *size* at once, with their places."""
-    before = 0
+    first = 1
+    for part in _parts_of_lines(text, size):
+        if not_blank := without_blank(part):
+            yield not_blank, in_lines(name, _line_numbers(first, part, len(not_blank)))
+        first += len(part)
+
+
+def _parts_of_lines(text: Iterable[str], size: int) -> Iterator[list[str]]:
+    # Full to the last part of all, so that each can be sent as it is.
+    lines: list[str] = []
     for piece in text:
-        lines = split_lines(piece)
-        for start in range(0, len(lines), size):
-            part = lines[start : start + size]
-            if not_blank := without_blank(part):
-                yield not_blank, LineLookup(name, partial(_line_numbers, before + start + 1, part))
-        before += len(lines)
+        lines += split_lines(piece)
+        full = len(lines) - len(lines) % size
+        for start in range(0, full, size):
+            yield lines[start : start + size]
+        del lines[:full]
+    if lines:
+        yield lines
 
 
-def _line_numbers(first: int, lines: Sequence[str]) -> list[int]:
-    """Return the numbers of those *lines* that are not blank; the first has the number *first*."""
-    return [number for number, line in enumerate(lines, first) if _is_not_blank(line)]
+def _line_numbers(first: int, lines: Sequence[str], not_blank: int) -> Sequence[int]:
+    """Return the numbers of the *lines* that are not blank, of which there are so many; the first has *first*."""
+    if not_blank == len(lines):
+        return range(first, first + len(lines))
+    return array("Q", (number for number, line in enumerate(lines, first) if _is_not_blank(line)))
 
 
 def _is_not_blank(line: str) -> bool:
@@ -116,16 +117,16 @@ def _is_not_blank(line: str) -> bool:
 class LinesFile:
     """A file with one id per line, taken as it is; blank lines are left out."""
 
-    def __init__(
-        self, found: FoundFile, file: BinaryIO, options: TextOptions, columns: Columns, read_size: int = READ_SIZE
-    ) -> None:
+    read_ahead = READ_AHEAD
+
+    def __init__(self, found: FoundFile, file: BinaryIO, options: TextOptions, columns: Columns) -> None:
         self._name = found.name
         if not columns.only_id:
             raise SourceError(
                 f"{self._name}: a txt file holds ids only, without actions, attributes or tags. Pass format= if the "
                 "file has another format."
             )
-        text = pieces(found, file, options.encoding, read_size)
+        text = pieces(found, file, options.encoding)
         first = next(text, "")
         #: Whether the file has no text at all.
         self.empty = not first
@@ -186,6 +187,6 @@ class _Decoder:
         is_gzip = bytes_before == 0 and error.object.startswith(_GZIP_MAGIC)
         remedy = "Add .gz to the name of this gzip file." if is_gzip else "Pass the file's encoding with encoding=."
         return SourceError(
-            f"{line_place(self._found.name, line)}: byte {bytes_before + error.start + 1:,} is not valid "
+            f"{self._found.name}, line {line:,}: byte {bytes_before + error.start + 1:,} is not valid "
             f"{self._encoding}. {remedy}"
         )

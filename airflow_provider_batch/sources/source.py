@@ -10,6 +10,10 @@ from airflow_provider_batch.protocol.rows import Rows
 
 _BLOCK: Final = 10_000
 
+#: Rows, and members with attributes, that are held at once. Python counts the containers that are alive: from 700 new
+#: ones on, it searches for garbage, and in a process with Airflow that soon means all objects of Airflow.
+FEW: Final = 200
+
 
 class Source(ABC):
     """

@@ -11,9 +11,10 @@ from typing import Any, Final
 from uuid import uuid4
 
 from airflow_provider_batch.exceptions import SourceError, SourceUnavailableError
+from airflow_provider_batch.protocol.audiences.intake import in_blocks
 from airflow_provider_batch.protocol.rows import Rows
 from airflow_provider_batch.sources.columns import Columns, Selection, cells
-from airflow_provider_batch.sources.source import Source
+from airflow_provider_batch.sources.source import FEW, Source
 
 #: What errors and places call the source.
 _SOURCE: Final = "the query"
@@ -91,8 +92,9 @@ def _blocks(cursor: Any, columns: Columns, size: int) -> Iterator[Rows]:
             return
         if isinstance(rows[0], Mapping):  # the connection is set to return rows as dicts
             rows = _by_name(rows, _column_names(cursor))
-        yield Rows(selection.values(partial(cells, rows)), partial(_place, rows_before))
-        rows_before += len(rows)
+        for few in [rows] if selection.only_id else in_blocks(rows, FEW):
+            yield Rows(selection.values(partial(cells, few)), partial(_place, rows_before))
+            rows_before += len(few)
 
 
 def _by_name(rows: list[Mapping[str, object]], names: list[str]) -> list[list[object]]:

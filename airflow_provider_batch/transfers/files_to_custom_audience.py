@@ -21,8 +21,8 @@ class FilesToCustomAudienceOperator(RowsToCustomAudienceOperator, takes=RowsPara
     """
     Push the ids in files to a custom audience of Batch, row by row and never held.
 
-    The files are read twice, so that every row is checked before the first call (except with
-    ``on_invalid_id="skip"``). An error names the file and the line of a bad row. Returns tokens and summary as
+    The files are read once. Every row is checked before the first call; meanwhile, the ids are put aside in a local
+    temporary file. An error names the file and the line of a bad row. Returns tokens and summary as
     :class:`~airflow_provider_batch.operators.custom_audience.CustomAudienceUpdateOperator`.
 
     :param path: a file, a folder, or a glob such as ``s3://bucket/segments/part-*.csv.gz``; local, or any storage that

@@ -14,7 +14,7 @@ import json
 import re
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from airflow_provider_batch.exceptions import BatchConfigurationError
 from airflow_provider_batch.protocol.dialect import MEP, Platform
@@ -52,7 +52,15 @@ class Credentials:
 
     def url(self, request: Request) -> str:
         """Return the URL of *request*; on MEP it holds the app's key and must not be logged."""
-        return self.base_url.rstrip("/") + request.path.replace("{api_key}", quote(self.api_key, safe=""))
+        return self.base_url.rstrip("/") + self._path(request)
+
+    def target(self, request: Request) -> str:
+        """Return path and query of the URL of *request*; as secret as that."""
+        path = urlsplit(self.base_url).path.rstrip("/") + self._path(request)
+        return f"{path}?{urlencode(request.query)}" if request.query else path
+
+    def _path(self, request: Request) -> str:
+        return request.path.replace("{api_key}", quote(self.api_key, safe=""))
 
     @property
     def headers(self) -> dict[str, str]:

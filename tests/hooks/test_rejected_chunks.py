@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from airflow_provider_batch.exceptions import BatchRequestError, TooManyRejected
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.protocol.audiences.results import PushResult
 from airflow_provider_batch.protocol.rows import Rejection
+from airflow_provider_batch.sources.columns import Columns
+from airflow_provider_batch.sources.files import FileSource
 from tests.transport.servers import Asked, RawServer, answer
 
 
@@ -86,6 +89,17 @@ def test_positions_are_those_of_the_argument_whatever_was_left_out(choosy: Choos
     result = push(add_ids=["a", "a", None, "bad-x", "b"], remove_ids=["b", "c", "bad-y", "c"], on_invalid_id="skip")
     assert sorted(places(result)) == [("add_ids", 2), ("add_ids", 3), ("remove_ids", 2)]
     assert (result.added, result.removed, result.duplicates, result.rejected) == (1, 2, 3, 3)
+
+
+def test_an_id_from_a_file_has_the_place_of_its_line(choosy: Choosy, server: RawServer, tmp_path: Path) -> None:
+    rows = [f'id-{n},"two\nlines"' if n not in (3, 17, 42) else f"bad-{n},x" for n in range(50)]
+    (tmp_path / "ids.csv").write_text("id,x\n\n" + "\n".join(rows))
+    result = push(add_ids=FileSource(tmp_path / "ids.csv", Columns("id")), chunk_size=20)
+    assert [(each.position, each.place) for each in result.rejections] == [
+        (3, "ids.csv, line 9"),
+        (17, "ids.csv, line 36"),
+        (42, "ids.csv, line 85"),
+    ]
 
 
 def test_one_bad_id_among_ten_thousand_costs_a_few_calls(choosy: Choosy, server: RawServer) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import sys
+from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -164,3 +165,19 @@ def test_control_characters_are_kept_in_their_rows(ids: Any) -> None:
         ("\ufeffb", "ids.parquet, row 2"),
         ("\x1a", "ids.parquet, row 3"),
     ]
+
+
+def test_of_a_file_in_s3_the_selected_columns_are_downloaded(s3: Any, s3_sent: Counter[str], tmp_path: Path) -> None:
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+    numbers = range(500_000)
+    others = [f"{number * 2654435761 % 2**32:08x}" for number in numbers]
+    columns = {"x": others, "id": [f"customer-{number:011d}" for number in numbers], "y": others[::-1], "z": others}
+    pq.write_table(pa.table(columns), tmp_path / "whole.parquet")
+    pq.write_table(pa.table({"id": columns["id"], "y": columns["y"]}), tmp_path / "selected.parquet")
+    whole, selected = ((tmp_path / name).stat().st_size for name in ("whole.parquet", "selected.parquet"))
+    s3.upload_file(str(tmp_path / "whole.parquet"), "bucket", f"{tmp_path.name}.parquet")
+    path = ObjectStoragePath(f"s3://aws_default@bucket/{tmp_path.name}.parquet")
+    assert len(values(FileSource(path, Columns("id", None, ["y"])))) == 500_000
+    footer = 1 << 16  # as much of the end is read at first
+    assert selected < s3_sent[f"/bucket/{tmp_path.name}.parquet"] < selected + 2 * footer < whole / 2

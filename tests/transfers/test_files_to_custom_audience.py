@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, ObjectStor
 from pyarrow import parquet as pq
 
 from airflow_provider_batch.exceptions import SourceError, SourceUnavailableError
+from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.transfers.files_to_custom_audience import FilesToCustomAudienceOperator
 from tests.worker import Store, next_try
@@ -207,6 +209,60 @@ def test_files_rejects_and_snapshots_in_s3(mode: str, s3: Any, batch_sandbox: Sa
         assert context["ti"].pushed["summary"]["unchanged"] == 3
         keys = [found["Key"] for found in s3.list_objects_v2(Bucket="bucket", Prefix="kept")["Contents"]]
         assert {key.rpartition("/")[0] for key in keys} == {"kept/batch_default/vip"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "arguments"),
+    [
+        ("add", {}),
+        ("add", {"on_invalid_id": "skip"}),
+        ("remove", {}),
+        ("actions", {"action_column": "op"}),
+        ("replace", {"poke_interval": 0.1}),
+        ("replace", {"poke_interval": 0.1, "max_shrink": 1.0}),
+        ("mirror", {"poke_interval": 0.1}),
+    ],
+)
+def test_every_byte_is_downloaded_once(
+    mode: str,
+    arguments: dict[str, Any],
+    s3: Any,
+    s3_sent: Counter[str],
+    batch_sandbox: Sandbox,
+    context: Any,
+    store: Store,
+    tmp_path: Path,
+) -> None:
+    header, end = ("id,x,op", ",add\n") if mode == "actions" else ("id,x", "\n")
+    rows = "".join(f"customer-{number:011d},{number * 2654435761 % 2**32:08x}{end}" for number in range(200_000))
+    bodies = {
+        f"{tmp_path.name}/1.csv": f"{header}\n{rows * 2}".encode(),  # more than is read ahead
+        f"{tmp_path.name}/2.csv.gz": gzip.compress(f"{header}\nfirst,1{end}{rows}".encode(), 1),
+    }
+    for key, body in bodies.items():
+        s3.put_object(Bucket="bucket", Key=key, Body=body)
+    if mode == "mirror":
+        arguments = {**arguments, "snapshot_path": str(tmp_path / "kept")}
+    operator = push(f"s3://aws_default@bucket/{tmp_path.name}/*", id_column="id", mode=mode, **arguments)
+    tries: Any = {**context, "task_state_store": store}
+    operator.execute(tries)
+    assert {key: s3_sent[f"/bucket/{key}"] for key in bodies} == {key: len(body) for key, body in bodies.items()}
+    assert ("first" in batch_sandbox.members("vip")) is (mode != "remove")
+
+
+def test_a_file_that_changes_after_it_was_checked_is_sent_as_it_was(
+    batch_sandbox: Sandbox, context: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = put(folder, "ids.csv", b"id\na\nb\n")
+    create = BatchHook.create_custom_audience
+
+    def change(hook: BatchHook, *arguments: Any, **more: Any) -> Any:
+        put(folder, "ids.csv", b"id\nc\n")
+        return create(hook, *arguments, **more)
+
+    monkeypatch.setattr(BatchHook, "create_custom_audience", change)
+    push(path, create_if_missing=True).execute(context)
+    assert batch_sandbox.members("vip") == {"a", "b"}
 
 
 def test_a_bucket_that_is_not_there_is_left_to_the_retries(s3: Any, batch_sandbox: Sandbox, context: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import threading
 import time
@@ -159,6 +160,24 @@ def test_a_deadline_ends_no_call_but_its_own(credentials: Make) -> None:
     assert (len(server.asked), server.connections) == (2, 1)
 
 
+def test_the_shortest_deadline_comes_first_whichever_call_began_first(credentials: Make) -> None:
+    with RawServer(STALL) as server, Call(3600) as long:
+        transport = transport_to(credentials(server.url), timeout=0.1)
+        given = transport.perform(VIEW)
+    assert str(given) == "GET /1.0/{api_key}/custom-audience/vip: no answer: TimeoutError"
+    assert not long.ended
+
+
+def test_a_forked_process_keeps_its_own_deadlines(credentials: Make) -> None:
+    with RawServer(STALL) as server, Call(3600):
+        transport = transport_to(credentials(server.url), timeout=0.1)
+        child = os.fork()
+        if not child:  # pragma: no cover - in the child
+            signal.alarm(20)
+            os._exit("TimeoutError" not in str(transport.perform(VIEW)))
+        assert os.waitpid(child, 0)[1] == 0
+
+
 def test_many_threads_share_one_transport(credentials: Make) -> None:
     with RawServer(answer(200, {"a": 1})) as server:
         transport = transport_to(credentials(server.url))
@@ -170,12 +189,12 @@ def test_many_threads_share_one_transport(credentials: Make) -> None:
 
 
 class Broken:
-    """A session whose every request ends in an error."""
+    """A session whose every request ends in an error, even the first step of it."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
-    def request(self, *_: object, **__: object) -> requests.Response:
+    def prepare_request(self, *_: object) -> requests.PreparedRequest:
         raise self.error
 
 

@@ -15,6 +15,7 @@ class Block(list[str]):
     :param positions: counted from 0, one for each id.
     :param place: returns the source's name for a position; None for a plain list.
     :param annotated: whether some of the ids are annotated.
+    :param plain: whether it is known that none is annotated, and that none has a character that JSON escapes.
     """
 
     def __init__(
@@ -25,12 +26,14 @@ class Block(list[str]):
         place: Callable[[int], str] | None = None,
         *,
         annotated: bool = False,
+        plain: bool = False,
     ) -> None:
         super().__init__(ids)
         self.argument = argument
         self.positions = positions
         self.place = place
         self.annotated = annotated
+        self.plain = plain
 
     def __repr__(self) -> str:
         return f"Block of {len(self)}"
@@ -49,7 +52,8 @@ class Block(list[str]):
             # A place may hold the text of the whole block, and a push keeps one for each block with an id of its own.
             named = {position: place(position) for position in positions}
             place = named.__getitem__
-        return Block((id_ for id_, _ in kept), self.argument, positions, place, annotated=self.annotated)
+        ids = (id_ for id_, _ in kept)
+        return Block(ids, self.argument, positions, place, annotated=self.annotated, plain=self.plain)
 
     def rejection(self, index: int, reason: str) -> Rejection:
         """Return the rejection of the id at *index*, which names its place and not the id."""

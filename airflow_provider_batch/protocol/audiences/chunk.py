@@ -73,6 +73,11 @@ class Chunk:
         """Whether some of the ids may be annotated."""
         return any(block.annotated for block in self.origins)
 
+    @property
+    def plain(self) -> bool:
+        """Whether it is known that no id is annotated or needs escaping."""
+        return bool(self.origins) and all(block.plain for block in self.origins)
+
 
 class Chunks:
     """

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from json.encoder import encode_basestring
-from typing import Final
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.protocol import limits
@@ -16,9 +15,6 @@ from airflow_provider_batch.protocol.audiences.chunk import Chunk
 from airflow_provider_batch.protocol.audiences.members import AnnotatedId
 from airflow_provider_batch.protocol.dialect import Dialect, Endpoint
 from airflow_provider_batch.protocol.wire import Request
-
-#: The bytes that JSON forbids inside a string: control characters, the quote and the backslash.
-_ESCAPED: Final = bytes(range(0x20)) + b'"\\'
 
 
 def create_custom_audience(
@@ -31,14 +27,14 @@ def create_custom_audience(
 
 def update_custom_audience(dialect: Dialect, audience_name: str, audience_type: str, chunk: Chunk) -> Request:
     """Return the request to add and remove the members of *chunk*."""
-    parts = (_elements(chunk.add_ids, "add", chunk.annotated), _elements(chunk.remove_ids, "remove", chunk.annotated))
-    return _write_members(dialect, dialect.update, audience_name, audience_type, chunk, b",".join(filter(None, parts)))
+    members = (("add", chunk.add_ids), ("remove", chunk.remove_ids))
+    return _write_members(dialect, dialect.update, audience_name, audience_type, chunk, members)
 
 
 def replace_custom_audience(dialect: Dialect, audience_name: str, audience_type: str, chunk: Chunk) -> Request:
     """Return the request to replace all members by those that *chunk* adds."""
-    elements = _elements(chunk.add_ids, None, chunk.annotated)
-    return _write_members(dialect, dialect.replace, audience_name, audience_type, chunk, elements)
+    members = ((None, chunk.add_ids),)
+    return _write_members(dialect, dialect.replace, audience_name, audience_type, chunk, members)
 
 
 def delete_custom_audience(dialect: Dialect, audience_name: str) -> Request:
@@ -121,14 +117,25 @@ def _write(endpoint: Endpoint, audience_name: str, fields: Mapping[str, str]) ->
 
 
 def _write_members(
-    dialect: Dialect, endpoint: Endpoint, audience_name: str, audience_type: str, chunk: Chunk, elements: bytes
+    dialect: Dialect,
+    endpoint: Endpoint,
+    audience_name: str,
+    audience_type: str,
+    chunk: Chunk,
+    members: Iterable[tuple[str | None, Sequence[str]]],
 ) -> Request:
     fields = {} if endpoint.names_audience else {"name": audience_name}
     if dialect.typed_writes:
         fields["type"] = audience_type
     head = "".join(f"{json.dumps(name)}:{json.dumps(value)}," for name, value in fields.items())
-    body = b'{%b"ids":[%b]}' % (head.encode(), elements)
-    return _request(endpoint, audience_name, body=body, private=partial(_private_texts, chunk))
+    # What stands before and after the ids is joined with them: a text of half a megabyte is not copied once more.
+    before, after = f'{{{head}"ids":[', "]}"
+    given = [(action, ids) for action, ids in members if ids]
+    if len(given) == 1:
+        body = _elements(*given[0], chunk, before, after)
+    else:
+        body = f"{before}{','.join(_elements(action, ids, chunk) for action, ids in given)}{after}"
+    return _request(endpoint, audience_name, body=body.encode(), private=partial(_private_texts, chunk))
 
 
 def _request(
@@ -144,17 +151,25 @@ def _request(
     return Request(endpoint.method, path, query, body, private, audience_name)
 
 
-def _elements(ids: Sequence[str], action: str | None, annotated: bool) -> bytes:
+def _elements(action: str | None, ids: Sequence[str], chunk: Chunk, before: str = "", after: str = "") -> str:
     """Encode *ids* as JSON objects: joined in one go if no character needs escaping, which is far faster."""
-    if not ids:
-        return b""
     opening = f'{{"action":"{action}","id":' if action else '{"id":'
-    if annotated:
-        return ",".join([f"{opening}{encode_basestring(id_)}{_extras(id_)}}}" for id_ in ids]).encode()
-    raw = "".join(ids).encode()
-    if len(raw.translate(None, _ESCAPED)) == len(raw):
-        return b'%b"%b"}' % (opening.encode(), f'"}},{opening}"'.join(ids).encode())
-    return b"%b%b}" % (opening.encode(), f"}},{opening}".join(map(encode_basestring, ids)).encode())
+    if chunk.annotated:
+        texts = [f"{encode_basestring(id_)}{_extras(id_)}" for id_ in ids]
+        quote = ""
+    elif chunk.plain or not _needs_escaping("".join(ids)):
+        texts = list(ids)
+        quote = '"'
+    else:
+        texts = list(map(encode_basestring, ids))
+        quote = ""
+    texts[0] = f"{before}{opening}{quote}{texts[0]}"
+    texts[-1] += f"{quote}}}{after}"
+    return f"{quote}}},{opening}{quote}".join(texts)
+
+
+def _needs_escaping(text: str) -> bool:
+    return len(encode_basestring(text)) > len(text) + 2
 
 
 def _extras(id_: str) -> str:

@@ -1,10 +1,11 @@
 """
 One whole argument (``add_ids``, ``remove_ids`` or ``ids``) -> blocks of checked ids.
 
-How early an invalid value is found, and at what cost in memory, depends on the kind of argument. A collection is in
-memory already: it is checked and deduplicated before the first call. What can be read twice (a file) is read once just
-to be checked. What can be read only once (a generator, a query) is checked as it flows and never held; its first block
-is read before the first call.
+How early an invalid value is found, and at what cost, depends on the kind of argument. A collection is in memory
+already: it is checked and deduplicated before the first call. What is whole from the start (a file) is checked whole
+before the first call, and its ids are put aside meanwhile: to read it twice would be to download it twice, and it may
+change in between. What is made while it is read (a generator, a query) is checked as it flows and never held; its first
+block is read before the first call.
 """
 
 from __future__ import annotations
@@ -13,16 +14,19 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain, islice
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
-from airflow_provider_batch.exceptions import InvalidArgumentError, counted
+from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.protocol.arguments import OnInvalidId, check_choice, list_in_text
 from airflow_provider_batch.protocol.audiences.block import Block
-from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS, AnnotatedId, are_ids, doubt, normalize
+from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS, AnnotatedId, doubt, joined, normalize
 from airflow_provider_batch.protocol.dialect import MemberRules
 from airflow_provider_batch.protocol.rows import NAMED_REJECTIONS, OnRejection, Place, Rejection, Rows
 
 T = TypeVar("T")
+
+#: Puts blocks of ids aside, and returns them in a form that can be read repeatedly.
+PutAside = Callable[[Iterator[Block]], Iterable[Block]]
 
 #: Types that can be iterated, but not into ids.
 _NOT_IDS: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
@@ -43,6 +47,7 @@ class Intake:
     :param on_rejection: called with each value that is skipped.
     :param checkpoint: called for each block of values; what it raises ends the reading.
     :param on_doubt: called once for each kind of valid ids that may be mistakes, with their number and first place.
+    :param put_aside: keeps the checked ids of what can be read again, so that it is read once; by default in memory.
     """
 
     def __init__(
@@ -57,6 +62,7 @@ class Intake:
         on_rejection: OnRejection | None = None,
         checkpoint: Callable[[], None] | None = None,
         on_doubt: Callable[[str], object] | None = None,
+        put_aside: PutAside = list,
     ) -> None:
         self.argument = argument
         self._audience_name = audience_name
@@ -70,11 +76,13 @@ class Intake:
         self._on_rejection = on_rejection
         self._checkpoint = checkpoint
         self._on_doubt = on_doubt
+        self._put_aside = put_aside
         self._doubts: Counter[str] = Counter()
         self._first_doubts: dict[str, str] = {}
         self._values = _iterable(value, argument)
         self._begun: Iterator[Block] | None = None
         self._ids: Block | None = None
+        self._aside: Iterable[Block] | None = None
         self._checked: int | None = None
 
     @property
@@ -103,12 +111,12 @@ class Intake:
 
         :raises InvalidMemberError: for the first invalid value, unless such values are skipped.
         """
-        if self.is_held:
+        if self.total is not None:
             return
         if isinstance(self._values, Collection):
             self.hold()
-        elif self.rereadable and not self._skip:
-            self._checked = sum(map(len, self._normalized()))
+        elif self.rereadable:
+            self._aside = self._put_aside(self._counted())
 
     def begin(self) -> None:
         """
@@ -132,37 +140,38 @@ class Intake:
         if self.is_held:
             return
         places: dict[str, int] = {}
-        given, annotated = 0, False
+        given, annotated, plain = 0, False, True
         for block in self._read_blocks():
             deque(map(places.setdefault, block, block.positions), maxlen=0)  # the first of several places wins
             given += len(block)
             annotated |= block.annotated
+            plain &= block.plain
         self.duplicates = given - len(places)
-        self._ids = Block(places, self.argument, list(places.values()), annotated=annotated)
+        self._ids = Block(places, self.argument, list(places.values()), annotated=annotated, plain=plain)
 
     def blocks(self) -> Iterator[Block]:
         """Yield the ids in order, without empty blocks; a collection's once each, a stream's as they come."""
         if self._ids is not None:
             for start in range(0, len(self._ids), self._block_size):
                 part = slice(start, start + self._block_size)
-                positions = self._ids.positions[part]
-                yield Block(self._ids[part], self.argument, positions, annotated=self._ids.annotated)
+                ids, positions, held = self._ids[part], self._ids.positions[part], self._ids
+                yield Block(ids, self.argument, positions, annotated=held.annotated, plain=held.plain)
             return
-        seen = 0
-        for block in self._read_blocks():
-            seen += len(block)
-            if block:
-                yield block
-        if self._checked not in (None, seen):
-            raise InvalidArgumentError(
-                f"{self.argument}: yielded {counted(self._checked or 0, 'id')} when it was checked but {seen:,} when "
-                "it was sent. Pass a list, or an iterable that yields the same values every time."
-            )
+        yield from filter(None, self._read_blocks())
 
-    def _read_blocks(self) -> Iterator[Block]:
+    def _read_blocks(self) -> Iterable[Block]:
         """Return all blocks, those that were read already among them."""
+        if self._aside is not None:
+            return self._watched(self._aside)
         begun, self._begun = self._begun, None
         return self._normalized() if begun is None else begun
+
+    def _counted(self) -> Iterator[Block]:
+        checked = 0
+        for block in self._normalized():
+            checked += len(block)
+            yield block
+        self._checked = checked
 
     def _normalized(self) -> Iterator[Block]:
         self.rejected = 0
@@ -170,8 +179,10 @@ class Intake:
         self._doubts.clear()
         start = 0
         for values, place in self._read():
-            if are_ids(values, self._rules.max_id_length):
-                yield Block(values, self.argument, range(start, start + len(values)), place)
+            if (text := joined(values, self._rules.max_id_length)) is not None:
+                positions = range(start, start + len(values))
+                plain = '"' not in text and "\\" not in text
+                yield Block(cast(list[str], values), self.argument, positions, place, plain=plain)
             else:
                 ids = dict(self._check_each(values, start, place))
                 annotated = AnnotatedId in set(map(type, ids.values()))
@@ -181,7 +192,10 @@ class Intake:
 
     def _read(self) -> Iterator[tuple[list[object], Place | None]]:
         """Yield the values block by block, and the function that names their positions."""
-        for part in self._parts():
+        return self._watched(self._parts())
+
+    def _watched(self, parts: Iterable[T]) -> Iterator[T]:
+        for part in parts:
             if self._checkpoint is not None:
                 self._checkpoint()
             yield part

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from numbers import Integral, Real
-from typing import Final, Literal, TypeGuard
+from typing import Final, Literal
 from uuid import UUID
 
 from airflow_provider_batch.protocol.audiences.attributes import extras
@@ -137,33 +137,33 @@ def normalize(value: object, rules: MemberRules, *, removes: bool = False) -> st
     return AnnotatedId(id_, annotation) if annotation else id_
 
 
-def are_ids(values: list[object], max_length: int) -> TypeGuard[list[str]]:
+def joined(values: list[object], max_length: int) -> str | None:
     """
-    Return whether :func:`normalize` would certainly return every one of *values* unchanged, none of them doubtful.
+    Return *values* as one text if :func:`normalize` would certainly return each unchanged, none of them doubtful.
 
     A few passes at the speed of C over the whole block; a check of each value would take ten times as long. After
-    False, each value must be checked: all may still be valid.
+    None, each value must be checked: all may still be valid.
     """
     try:
         text = "".join(values)  # type: ignore[arg-type]  # a TypeError is a result, too
     except TypeError:
-        return False
+        return None
     texts: list[str] = values  # type: ignore[assignment]  # all are str by now
     lengths = set(map(len, texts)) or {1}
     if not 0 < min(lengths) <= max(lengths) <= max_length:
-        return False
+        return None
     # Printable text has no foreign character, and no whitespace but blanks. In ASCII, 33 searches for one character
     # each take a fifth of the time of isprintable.
     printable = not any(map(text.__contains__, _ASCII_CONTROLS)) if text.isascii() else text.isprintable()
     if not printable and _FOREIGN.search(text):
-        return False
+        return None
     if (" " in text or not printable) and list(map(str.strip, texts)) != texts:
-        return False
+        return None
     has = text.__contains__
     # Each of them has one of these letters, which are found faster than the words.
     if min(lengths) <= _LONGEST_NO_VALUE and any(map(has, "Nn#")) and not _NO_VALUES.isdisjoint(texts):
-        return False
-    return not (has("+") and any(map(has, "eE")) and _EXPONENT.search(text))
+        return None
+    return None if has("+") and any(map(has, "eE")) and _EXPONENT.search(text) else text
 
 
 def doubt(id_: str) -> str | None:

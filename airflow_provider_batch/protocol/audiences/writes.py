@@ -19,7 +19,7 @@ from airflow_provider_batch.protocol.audiences.conversations import (
     write,
     write_bisected,
 )
-from airflow_provider_batch.protocol.audiences.intake import Intake
+from airflow_provider_batch.protocol.audiences.intake import Intake, PutAside
 from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS
 from airflow_provider_batch.protocol.dialect import Dialect
 from airflow_provider_batch.protocol.flow import Flow
@@ -61,6 +61,7 @@ class AudienceWrites:
         trim_ids: bool = False,
         on_doubt: Callable[[str], object] | None = None,
         checkpoint: Callable[[], None] | None = None,
+        put_aside: PutAside = list,
     ) -> partial[Intake]:
         """Return the function that checks the values of one argument; *checkpoint* may end that."""
         check_switch("trim_ids", trim_ids)
@@ -73,6 +74,7 @@ class AudienceWrites:
             on_rejection=self.on_rejection,
             on_doubt=on_doubt,
             checkpoint=checkpoint,
+            put_aside=put_aside,
         )
 
     def encode(self, chunk: Chunk) -> Request:

@@ -5,9 +5,15 @@ from airflow_provider_batch.protocol.rows import Rejection
 
 
 def test_what_is_left_of_a_block_keeps_its_places() -> None:
-    block = Block(["a", "b", "c"], "remove_ids", [3, 5, 9], "line {}".format, annotated=True)
+    block = Block(["a", "b", "c"], "remove_ids", [3, 5, 9], "line {}".format, annotated=True, plain=True)
     left = block.only(lambda id_: id_ != "b")
-    assert (list(left), list(left.positions), left.removes, left.annotated) == (["a", "c"], [3, 9], True, True)
+    assert (list(left), list(left.positions), left.removes, left.annotated, left.plain) == (
+        ["a", "c"],
+        [3, 9],
+        True,
+        True,
+        True,
+    )
     assert left.rejection(1, "no") == Rejection("remove_ids", 9, "no", "line 9")
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from airflow_provider_batch.exceptions import InvalidMemberError
 from airflow_provider_batch.protocol.arguments import OnInvalidId
 from airflow_provider_batch.protocol.audiences import encode
+from airflow_provider_batch.protocol.audiences.block import Block
 from airflow_provider_batch.protocol.audiences.chunk import CheckedChunks, Chunk, Chunks
 from airflow_provider_batch.protocol.audiences.intake import Intake
 from airflow_provider_batch.protocol.audiences.members import AnnotatedId, Member
@@ -376,6 +377,13 @@ def test_halves_of_a_chunk_keep_what_stands_beside_their_ids(adds: list[object],
 def test_plain_ids_are_never_called_annotated() -> None:
     given = [str(number) for number in range(9)]
     assert not any(chunk.annotated for chunk in members_chunks(given, iter("xyz"), 4))
+
+
+def test_a_chunk_is_plain_only_if_all_of_its_blocks_are() -> None:
+    plain, other = Block("a", "add_ids", [0], plain=True), Block('"', "add_ids", [1])
+    assert Chunk(1, ["a"], [], (plain, plain)).plain
+    assert not Chunk(1, ["a", '"'], [], (plain, other)).plain
+    assert not Chunk(1, ['"'], []).plain
 
 
 def test_nothing_may_be_one_empty_chunk() -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import pytest
 from hypothesis import example, given, settings
@@ -9,8 +11,9 @@ from hypothesis import strategies as st
 from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.protocol.audiences import encode
 from airflow_provider_batch.protocol.audiences.block import Block
-from airflow_provider_batch.protocol.audiences.chunk import Chunk
-from airflow_provider_batch.protocol.audiences.members import AnnotatedId
+from airflow_provider_batch.protocol.audiences.chunk import Chunk, Chunks
+from airflow_provider_batch.protocol.audiences.intake import Intake
+from airflow_provider_batch.protocol.audiences.members import AnnotatedId, Member
 from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1, Dialect, cep
 from airflow_provider_batch.protocol.wire import Request, Response
 
@@ -303,6 +306,27 @@ def test_members_are_written_as_the_naive_structure(adds: list[str], removes: li
     ]
     replace = encode.replace_custom_audience(dialect, "vip", TYPES[dialect.version], annotated(adds))
     assert json.loads(body(replace).decode())["ids"] == [naive_member(id_, None) for id_ in adds]
+
+
+awkward = st.text('ab"\\é ', min_size=1, max_size=4).filter(lambda text: text == text.strip())
+mixed = st.lists(
+    st.one_of(awkward, st.integers(0, 99), st.builds(lambda id_: Member(id_, {"n": 1}), awkward)), max_size=9
+)
+
+
+@steady
+@given(mixed, mixed, st.integers(1, 5), st.sampled_from([list, iter]))
+def test_what_the_intake_knows_of_its_ids_changes_nothing_in_the_body(
+    adds: list[object], removes: list[object], size: int, make: Callable[[list[object]], Iterable[object]]
+) -> None:
+    intake = partial(Intake, audience_name="vip", rules=MEP_1_1.members, block_size=size)
+    ids_to_remove = [value for value in removes if not isinstance(value, Member)]
+    for chunk in Chunks(intake(make(adds), "add_ids"), intake(make(ids_to_remove), "remove_ids"), size=size):
+        update = encode.update_custom_audience(MEP_1_1, "vip", "install_ids", chunk)
+        assert json.loads(body(update).decode())["ids"] == [
+            *(naive_member(id_, "add") for id_ in chunk.add_ids),
+            *(naive_member(id_, "remove") for id_ in chunk.remove_ids),
+        ]
 
 
 @EVERY

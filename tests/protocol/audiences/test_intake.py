@@ -303,10 +303,54 @@ def test_ids_that_differ_in_case_or_spaces_are_two() -> None:
     assert ids(["a", "A", " a"]) == ["a", "A", " a"]
 
 
-def test_a_repeatable_iterable_is_read_once_to_check_and_once_to_send() -> None:
-    given = Repeatable("a", "b")
-    ids(given)
-    assert given.readings == 2
+def test_a_repeatable_iterable_is_read_once_however_often_its_ids_are_sent() -> None:
+    given = Repeatable("a", "b", "c", "d")
+    made = checked(given)
+    made.check()
+    for _ in range(2):
+        assert list(made.blocks()) == [["a", "b", "c"], ["d"]]
+    assert given.readings == 1
+
+
+def test_the_ids_of_a_repeatable_iterable_are_put_aside_once_they_are_checked() -> None:
+    aside: list[Block] = []
+
+    def put_aside(blocks: Iterator[Block]) -> list[Block]:
+        aside.extend(blocks)
+        return aside[:1]
+
+    made = Intake(
+        Repeatable(1, "b", "c", ("d",)),
+        "ids",
+        audience_name="vip",
+        rules=MEP_1_0.members,
+        block_size=3,
+        put_aside=put_aside,
+    )
+    made.check()
+    assert aside == [["1", "b", "c"], ["d"]]
+    assert made.total == 4
+    assert list(made.blocks()) == [["1", "b", "c"]]
+
+
+def test_ids_that_were_put_aside_are_read_only_as_long_as_nobody_stops_it() -> None:
+    class Stopped(Exception):
+        pass
+
+    looks = iter([None, None, None, Stopped])
+
+    def checkpoint() -> None:
+        if (error := next(looks)) is not None:
+            raise error
+
+    made = Intake(
+        Repeatable(*"abcd"), "ids", audience_name="vip", rules=MEP_1_0.members, block_size=2, checkpoint=checkpoint
+    )
+    made.check()
+    blocks = made.blocks()
+    assert next(blocks) == ["a", "b"]
+    with pytest.raises(Stopped):
+        next(blocks)
 
 
 def test_a_repeatable_iterable_knows_its_total_after_the_check() -> None:
@@ -319,24 +363,10 @@ def test_a_one_pass_iterator_does_not_know_its_total() -> None:
 
 def test_a_repeatable_iterable_whose_bad_values_are_skipped_is_read_once() -> None:
     given = Repeatable("a", None)
-    list(checked(given, on_invalid_id="skip").blocks())
-    assert given.readings == 1
-
-
-class Shrinking:
-    """Gives one value less to everyone who asks."""
-
-    def __init__(self) -> None:
-        self.left = 5
-
-    def __iter__(self) -> Iterator[object]:
-        self.left -= 1
-        yield from map(str, range(self.left))
-
-
-def test_an_iterable_that_changes_between_check_and_sending_is_refused() -> None:
-    with pytest.raises(InvalidArgumentError, match="yielded 4 ids when it was checked but 3 when it was sent"):
-        ids(Shrinking())
+    made = checked(given, on_invalid_id="skip")
+    assert [rejection.position for rejection in made.rejections] == [1]
+    assert list(made.blocks()) == [["a"]]
+    assert (given.readings, made.rejected) == (1, 1)
 
 
 @pytest.mark.parametrize("make", [list, iter, lambda values: Repeatable(*values)])
@@ -418,6 +448,27 @@ def test_ids_without_anything_beside_them_are_not_looked_at_twice(make: Any) -> 
     (block,) = blocks(make(["a", Member("b"), {"id": "c"}]))
     assert not block.annotated
     assert [type(id_) for id_ in block] == [str, str, str]
+
+
+@pytest.mark.parametrize("make", [list, iter])
+@pytest.mark.parametrize(
+    ("values", "plain"),
+    [
+        (["a", "é"], True),
+        (["a", 'b"'], False),
+        (["a", "b\\"], False),
+        (["a", 1], False),
+        ([Member("a", {"n": 1})], False),
+    ],
+)
+def test_ids_are_plain_if_they_are_known_to_stand_in_json_as_they_are(
+    make: Any, values: list[object], plain: bool
+) -> None:
+    assert [block.plain for block in blocks(make(values))] == [plain]
+
+
+def test_one_block_that_is_not_plain_makes_all_of_a_collection_not_plain() -> None:
+    assert not any(block.plain for block in blocks([*"abcd", '"', *"efgh"]))
 
 
 def test_of_several_members_with_one_id_the_first_counts() -> None:
