@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.configuration import conf
 from packaging.version import Version
 
 from airflow_provider_batch.hooks.batch import BatchHook
@@ -116,6 +117,14 @@ def check_export(command: str, folder: Path) -> None:
         assert json.loads(exported)["conn_type"]
 
 
+def check_metrics(command: str, folder: Path) -> None:
+    """Check that Airflow has these settings; the others are OpenTelemetry's own."""
+    known = conf.configuration_description["metrics"]["options"]
+    names = re.findall(r"^export (?:AIRFLOW__METRICS__|OTEL_)(\w+)=\S+$", command, re.MULTILINE)
+    assert len(names) == len(command.splitlines())
+    assert [name for name in names if f"METRICS__{name}=" in command and name.lower() not in known] == []
+
+
 def check_command(command: str, folder: Path) -> None:
     shell(command)
 
@@ -139,6 +148,7 @@ COMMANDS: dict[str, Check] = {
     "python -m airflow_provider_batch.sandbox": check_sandbox,
     "python -m airflow_provider_batch.mirror ": check_status,
     "export AIRFLOW_CONN_": check_export,
+    "export AIRFLOW__METRICS__": check_metrics,
     "airflow dags test ": check_dag,
     "airflow dags unpause ": check_dag,
     "airflow dags trigger ": check_dag,
