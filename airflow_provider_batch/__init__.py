@@ -34,13 +34,26 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "hooks": [{"integration-name": "Batch", "python-modules": ["airflow_provider_batch.hooks.batch"]}],
         "operators": [
-            {"integration-name": "Batch", "python-modules": ["airflow_provider_batch.operators.custom_audience"]}
+            {
+                "integration-name": "Batch",
+                "python-modules": [
+                    "airflow_provider_batch.operators.custom_audience",
+                    "airflow_provider_batch.operators.exports",
+                    "airflow_provider_batch.operators.statistics",
+                ],
+            }
         ],
         "sensors": [
             {"integration-name": "Batch", "python-modules": ["airflow_provider_batch.sensors.custom_audience"]}
         ],
         "triggers": [
-            {"integration-name": "Batch", "python-modules": ["airflow_provider_batch.triggers.custom_audience"]}
+            {
+                "integration-name": "Batch",
+                "python-modules": [
+                    "airflow_provider_batch.triggers.custom_audience",
+                    "airflow_provider_batch.triggers.exports",
+                ],
+            }
         ],
         "transfers": [
             {

@@ -27,6 +27,12 @@ The errors of this package, by their cause and by whether a retry can help.
     │   ├── SnapshotError               the snapshot of the last run cannot be read or used
     │   ├── MirrorConflictError         another run of the mirror is active, or finished first; retryable
     │   └── DriftError                  Batch and the snapshot differ in their number of ids
+    ├── ResultError                     what was asked for cannot be brought back
+    │   ├── ResultExistsError           files are there already, and may not be replaced
+    │   ├── StatisticsMissingError      some of the statistics cannot be read; .missing
+    │   └── ExportError                 an export is not available; .export_id
+    │       ├── ExportFailedError       Batch reports ERROR; retryable
+    │       └── ExportTimeoutError      it is not done in time; retryable
     └── IndexingError                   the state of a write is unknown; .audience_name .indexing_token
         └── IndexingTimeoutError        Batch did not confirm it in time; retryable; .indexing_tokens
 
@@ -223,6 +229,43 @@ class IndexingTimeoutError(IndexingError):
         super().__init__(message, audience_name=audience_name, indexing_token=indexing_token)
         #: All tokens without confirmation; ``indexing_token`` is the first of them.
         self.indexing_tokens = indexing_tokens
+
+
+class ResultError(BatchError):
+    """What Batch was asked for cannot be brought back, or not be stored; no half result is left."""
+
+
+class ResultExistsError(ResultError):
+    """Files of an earlier result are there, and the caller has not allowed to replace them."""
+
+
+class StatisticsMissingError(ResultError):
+    """The statistics of some cannot be read; all others were."""
+
+    def __init__(self, message: str, *, missing: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        #: The ids of those that are missing.
+        self.missing = missing
+
+
+class ExportError(ResultError):
+    """An export of Batch is not available."""
+
+    def __init__(self, message: str, *, export_id: str = "") -> None:
+        super().__init__(message)
+        self.export_id = export_id
+
+
+class ExportFailedError(ExportError):
+    """Batch reports that an export has failed; another request may succeed."""
+
+    retryable = True
+
+
+class ExportTimeoutError(ExportError):
+    """An export is not done before the deadline; it may be later."""
+
+    retryable = True
 
 
 _BEFORE_ANY_CALL = (SourceError, InvalidArgumentError)

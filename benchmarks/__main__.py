@@ -13,7 +13,7 @@ from typing import Final
 from benchmarks.report import Part, cluster_document, document, halves
 
 #: In the order of the report; each is a module of benchmarks.parts.
-PARTS: Final = ("push", "encoding", "memory", "transfers", "rate", "waits", "parsing", "resume", "mirror")
+PARTS: Final = ("push", "encoding", "members", "memory", "transfers", "rate", "waits", "parsing", "resume", "mirror")
 
 #: The parts that need a cluster; they are the second half of the report.
 CLUSTER_PARTS: Final = ("scaling", "estimate")

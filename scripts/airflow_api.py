@@ -80,9 +80,10 @@ class Run:
             time.sleep(0.5)
         raise AssertionError(f"the run did not end: {self.seen}")
 
-    def clear(self, *tasks: str) -> None:
+    def clear(self, *tasks: str, reset_dag_runs: bool = True) -> None:
         """Clear *tasks*, or without any the whole run, whatever their state, so that they run again."""
-        body: dict[str, Any] = {"dry_run": False, "dag_run_id": self.name, "only_failed": False, "reset_dag_runs": True}
+        body: dict[str, Any] = {"dry_run": False, "dag_run_id": self.name, "only_failed": False}
+        body["reset_dag_runs"] = reset_dag_runs
         ask(f"{self._dag}/clearTaskInstances", body | ({"task_ids": list(tasks)} if tasks else {}))
 
     def mark_failed(self, task: str) -> None:

@@ -59,6 +59,7 @@ def environment(home: Path, dags: Path, sandbox: Sandbox, port: int | None = Non
         "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(home / "warehouse.db")}),
         "AIRFLOW_VAR_SEGMENTS": str(home / "segments"),
         "AIRFLOW_VAR_BATCH_SNAPSHOTS": str(home / "snapshots"),
+        "AIRFLOW_VAR_BATCH_RESULTS": str(home / "results"),
     }
     if port is not None:
         ours |= {

@@ -9,16 +9,26 @@ from typing import Final
 
 from airflow_provider_batch.protocol.arguments import CHOICES
 from airflow_provider_batch.tasks.parameters import USES
-from airflow_provider_batch.transfers.rows import RowsToCustomAudienceOperator
+from airflow_provider_batch.transfers.sql_to_custom_audience import SqlToCustomAudienceOperator
 
 BEGIN: Final = "<!-- begin of the generated table: make parameters -->"
+#: What selects the column, and what is the source.
+_APART: Final = ("mode", "sql", "conn_id", "parameters", "hook_params")
+#: What is not for all operators with a mode, or not with all other parameters.
+_ONLY: Final = {
+    "snapshot_path": "no `snapshot_schema`",
+    "is_sorted": "no `snapshot_schema`",
+    "trim_ids": "no `snapshot_schema`",
+    "snapshot_schema": "a query, and no `snapshot_path`",
+    "keep_changes": "`snapshot_schema`",
+}
 END: Final = "<!-- end of the generated table -->"
 
 
 def table() -> str:
     """Return the table as Markdown."""
-    parameters = inspect.signature(RowsToCustomAudienceOperator).parameters.values()
-    named = [each for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY and each.name != "mode"]
+    parameters = inspect.signature(SqlToCustomAudienceOperator).parameters.values()
+    named = [each for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY and each.name not in _APART]
     modes = CHOICES["mode"]
     head = ["parameter", "default", *(f"`{mode}`" for mode in modes), "if"]
     rows = [
@@ -57,7 +67,7 @@ def _if(name: str) -> str:
     others = {
         f"`{other}={value!r}`": None for use in _uses(name) for other in use for value in use[other] if other != "mode"
     }
-    return " or ".join(others)
+    return " or ".join(others) or _ONLY.get(name, "")
 
 
 def main(path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
-from airflow_provider_batch.exceptions import PushStoppedError
+from airflow_provider_batch.exceptions import InvalidArgumentError, PushStoppedError
 from airflow_provider_batch.hooks.metrics import report_traffic
 
 if TYPE_CHECKING:
@@ -68,6 +68,17 @@ class BatchBaseHook(BaseHook):
         """
         if self._stopped.is_set() or (seconds > 0 and self._stopped.wait(seconds)):
             raise PushStoppedError
+
+    def _version_of(self, name: str, what: str) -> str:
+        """Return the version of the API of the platform *name*, which must be the connection's."""
+        platform = self._settings.credentials.platform
+        if platform.name != name:
+            full = {"cep": "Customer", "mep": "Mobile"}[name]
+            raise InvalidArgumentError(
+                f"batch_conn_id: only the {full} Engagement Platform has {what}, but the platform of the connection "
+                f"{self.batch_conn_id!r} is {platform.name}. Use a connection with platform {name}."
+            )
+        return platform.dialects[0].version
 
     def _ask(self, flow: Flow[R], audience_name: str | None = None) -> R:
         with self._line(audience_name) as line:

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from airflow_provider_batch import get_provider_info
 from airflow_provider_batch.exceptions import (
@@ -21,13 +20,17 @@ from airflow_provider_batch.exceptions import (
     counted,
 )
 from airflow_provider_batch.hooks.audiences import AudienceHook
+from airflow_provider_batch.hooks.exports import ExportHook
 from airflow_provider_batch.hooks.lineage import report_audience
 from airflow_provider_batch.hooks.metrics import report_drift, report_push
+from airflow_provider_batch.hooks.statistics import StatisticsHook
+from airflow_provider_batch.hooks.stores import check_one_store, folder_mirror, table_mirror
 from airflow_provider_batch.hooks.xcoms import concatenated
 
 if TYPE_CHECKING:
-    from airflow_provider_batch.mirror.plan import Mirror
+    from airflow_provider_batch.mirror.snapshot import Target
     from airflow_provider_batch.mirror.status import MirrorStatus
+    from airflow_provider_batch.mirror.store import Store
     from airflow_provider_batch.protocol.arguments import FirstRun, OnDrift, OnInvalidId, OnRejectedChunk
     from airflow_provider_batch.protocol.audiences.audience import CreatedAudience
     from airflow_provider_batch.protocol.audiences.chunk import Chunks
@@ -38,9 +41,9 @@ if TYPE_CHECKING:
     from airflow_provider_batch.push.parcels import Journal
 
 
-class BatchHook(AudienceHook):
+class BatchHook(AudienceHook, ExportHook, StatisticsHook):
     """
-    Batch's audiences: create, fill, view, list and delete them, and wait for their indexing.
+    Batch's audiences: create, fill, view, list and delete them, and wait for their indexing; exports; statistics.
 
     The connection (type ``batch``) stands for one app of the Mobile Engagement Platform (login: its Batch API key), or,
     with ``platform`` = ``cep`` in extra, for one project of the Customer Engagement Platform (login: its project key).
@@ -217,7 +220,9 @@ class BatchHook(AudienceHook):
         audience_name: str,
         ids: Iterable[object] | str | None,
         *,
-        snapshot_path: Any,
+        snapshot_path: Any = None,
+        snapshot_schema: str | None = None,
+        keep_changes: int = 0,
         audience_type: str = "custom_ids",
         chunk_size: int = 10_000,
         max_concurrency: int | None = None,
@@ -248,9 +253,13 @@ class BatchHook(AudienceHook):
         :param ids: same forms as ``add_ids`` there.
         :param snapshot_path: a folder (:class:`pathlib.Path` or Airflow's ``ObjectStoragePath``) for the snapshots of
             all audiences; each has a folder of its own in it.
+        :param snapshot_schema: instead of *snapshot_path*: a schema for tables with the snapshot, in the database that
+            the ids come from. They are compared there, and only what changed is read. *ids* is then a
+            :class:`~airflow_provider_batch.sources.sql.SqlSource`.
+        :param keep_changes: with *snapshot_schema*: for how many days a table keeps each run's changes; 0 for none.
         :param first_run: without a snapshot: ``add`` keeps the members that Batch has already, ``replace`` does not.
         :param full_refresh: replace the whole audience and start a new snapshot.
-        :param is_sorted: whether the ids ascend in the order of their code points, which is checked.
+        :param is_sorted: whether the ids ascend in the order of their code points, which is checked; for a folder.
         :param allow_empty: whether no ids at all may remove all members.
         :param max_shrink: how much smaller the set may get: a share of the last one (float), or a count (int).
         :param max_changes: how many ids may be sent: a share of the last set (float), or a count (int); not checked in
@@ -270,11 +279,22 @@ class BatchHook(AudienceHook):
             patience=Patience(poke_interval, indexing_timeout),
         )
         limits = Limits(max_shrink, max_changes, allow_empty)
-        mirror = self._mirror(writes, snapshot_path)
+        check_one_store(snapshot_path, snapshot_schema)
+        target, values = self._target(writes), concatenated(ids)
+        store: Store
+        if snapshot_schema:
+            if trim_ids:
+                raise InvalidArgumentError("trim_ids: the database compares the ids. Trim them in the query.")
+            database, rules = getattr(ids, "hook", None), writes.dialect.members
+            run_of = {"source": ids, "owner": owner, "is_dry_run": dry_run, "keep_changes": keep_changes}
+            store = tables = table_mirror(self.batch_conn_id, target, snapshot_schema, rules, database, **run_of)
+            values = tables.changed
+        else:
+            store = folder_mirror(self.batch_conn_id, target, snapshot_path)
         with self._line(audience_name) as line, self._intake(writes, on_invalid_id, trim_ids) as intake:
-            run = MirrorRun(line, writes, mirror, window, owner, is_sorted, first_run, full_refresh, limits)
+            run = MirrorRun(line, writes, store, window, owner, is_sorted, first_run, full_refresh, limits)
             result = run.run(
-                intake(concatenated(ids), "ids"),
+                intake(values, "ids"),
                 journal=journal,
                 prepare=partial(self._create_if_missing, writes) if create_if_missing else None,
                 dry_run=dry_run,
@@ -286,7 +306,9 @@ class BatchHook(AudienceHook):
         self,
         audience_name: str,
         *,
-        snapshot_path: Any,
+        snapshot_path: Any = None,
+        snapshot_schema: str | None = None,
+        database: Any = None,
         audience_type: str = "custom_ids",
         indexing_tokens: Sequence[str] | None = None,
         nb_ids: int | None = None,
@@ -295,6 +317,8 @@ class BatchHook(AudienceHook):
         """
         Note that the writes of a mirror's last run are indexed, and compare the numbers of ids.
 
+        :param snapshot_path: as in :meth:`mirror_custom_audience`, like *snapshot_schema*.
+        :param database: with *snapshot_schema*: the hook of its database.
         :param indexing_tokens: those that are indexed; nothing is done if another run has sent something since.
         :param nb_ids: how many ids Batch has, from the view of the last token; None to request the view.
         :param on_drift: ``warn``, ``fail`` or ``ignore`` if the snapshot has another number.
@@ -304,7 +328,15 @@ class BatchHook(AudienceHook):
         from airflow_provider_batch.protocol.arguments import check_choice
 
         check_choice("on_drift", on_drift)
-        size = self._mirror(self._writes(audience_name, audience_type), snapshot_path).confirm(indexing_tokens)
+        check_one_store(snapshot_path, snapshot_schema)
+        writes = self._writes(audience_name, audience_type)
+        target, rules = self._target(writes), writes.dialect.members
+        store: Store = (
+            table_mirror(self.batch_conn_id, target, snapshot_schema, rules, database)
+            if snapshot_schema
+            else folder_mirror(self.batch_conn_id, target, snapshot_path)
+        )
+        size = store.confirm(indexing_tokens)
         if size is None:
             self.log.info("%s: not confirmed, as another run has sent ids since", audience_name)
             return
@@ -342,7 +374,7 @@ class BatchHook(AudienceHook):
         from airflow_provider_batch.mirror.status import read_status
 
         writes = self._writes(audience_name, audience_type)
-        mirror = self._mirror(writes, snapshot_path)
+        mirror = folder_mirror(self.batch_conn_id, self._target(writes), snapshot_path)
         with self._intake(writes, "fail", False) as intake:
             wanted = [id_ for block in intake(concatenated(ids), "ids").blocks() for id_ in block]
         return read_status(mirror.folder, wanted, now=mirror.clock(), target=mirror.target)
@@ -400,12 +432,10 @@ class BatchHook(AudienceHook):
             # By the pages of 2.2 and 2.3, a view accepts the token of an update or a replace only.
             self.log.info("%s: Batch does not report whether the audience is ready: %s", created.name, error)
 
-    def _mirror(self, writes: AudienceWrites, snapshot_path: Any) -> Mirror:
-        from airflow_provider_batch.mirror.plan import Mirror
+    def _target(self, writes: AudienceWrites) -> Target:
         from airflow_provider_batch.mirror.snapshot import Target
 
-        target = Target(writes.audience_name, writes.audience_type, self._settings.credentials.digest)
-        return Mirror(snapshot_path / _file_name(self.batch_conn_id) / writes.audience_name, target)
+        return Target(writes.audience_name, writes.audience_type, self._settings.credentials.digest)
 
     def _push(
         self, writes: AudienceWrites, chunks: Chunks, window: int, journal: Journal | None, dry_run: bool
@@ -421,9 +451,12 @@ class BatchHook(AudienceHook):
             journal = journal if chunks.rereadable or (chunks.restartable and not writes.replaces) else None
             # What an earlier try sent after a replace may stay only if the whole set is the same.
             series = digest(chunks, writes) if journal is not None and writes.replaces else ""
-            with self._line(writes.audience_name) as line:
-                push = Push(line, writes, writes.audience_name, window)
-                sent = push.run(chunks, total=chunks.total, journal=journal, series=series)
+            try:
+                with self._line(writes.audience_name) as line:
+                    push = Push(line, writes, writes.audience_name, window)
+                    sent = push.run(chunks, total=chunks.total, journal=journal, series=series)
+            finally:
+                chunks.report_doubts()
             result = result_of(PushResult, writes, chunks, sent)
         self._report(result)
         return result
@@ -472,11 +505,6 @@ def one_at_a_time(on_rejection: OnRejection) -> OnRejection:
             on_rejection(rejection, value)
 
     return notify
-
-
-def _file_name(text: str) -> str:
-    """Return *text* in a form that can name a folder."""
-    return quote(text, safe=" ").replace(".", "%2E")
 
 
 def _declared_form() -> dict[str, Any]:

@@ -25,6 +25,18 @@ def report_audience(hook: BatchBaseHook, audience_name: str) -> None:
         hook.log.warning("%s: lineage could not be reported: %s", audience_name, type(error).__name__)
 
 
+def report_file(hook: BatchBaseHook, uri: str) -> None:
+    """Report that the file at *uri* was written; an error here does not fail the task, as the file is there."""
+    try:
+        if not _is_read():
+            return
+        from airflow.providers.common.compat.lineage.hook import get_hook_lineage_collector
+
+        get_hook_lineage_collector().add_output_asset(context=hook, uri=uri)
+    except Exception as error:  # noqa: BLE001 - as above
+        hook.log.warning("%s: lineage could not be reported: %s", uri, type(error).__name__)
+
+
 def _is_read() -> bool:
     # Checked first: even a collector that collects nothing imports every provider's assets, for a second or two.
     try:

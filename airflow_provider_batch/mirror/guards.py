@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from airflow_provider_batch.exceptions import EmptySetError, GuardError, counted
+from airflow_provider_batch.mirror.diff import Counts
 from airflow_provider_batch.protocol.arguments import check_limit, most
 
 _IF_INTENDED = "Nothing was sent. If the numbers are as intended, run once with a higher limit."
@@ -28,6 +29,22 @@ class Limits:
     def __post_init__(self) -> None:
         check_limit(self.max_shrink, "max_shrink")
         check_limit(self.max_changes, "max_changes")
+
+
+def check_all(audience_name: str, counts: Counts, before: int | None, limits: Limits, *, replaces: bool) -> None:
+    """
+    Check that a new set does not look like a mistake.
+
+    :param before: how many ids the last set has; None without one.
+    :param replaces: the audience is replaced, to which ``max_changes`` does not apply.
+    :raises GuardError: if it does; the error gives the numbers.
+    """
+    check_not_empty(audience_name, counts.given, allow_empty=limits.allow_empty)
+    if before is None:
+        return
+    check_shrink(audience_name, before, counts.given, limits.max_shrink)
+    if not replaces:
+        check_changes(audience_name, before, counts.adds, counts.removes, limits.max_changes)
 
 
 def check_not_empty(audience_name: str, given: int, *, allow_empty: bool) -> None:

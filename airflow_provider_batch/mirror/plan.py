@@ -33,31 +33,25 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError
 from airflow_provider_batch.mirror import snapshot
-from airflow_provider_batch.mirror.claim import Claim
+from airflow_provider_batch.mirror.claim import Claim, release_claim_of
 from airflow_provider_batch.mirror.diff import Counts, SortedBlock, differences, with_uncertain
 from airflow_provider_batch.mirror.folder import Folder, folder_at
-from airflow_provider_batch.mirror.guards import Limits, check_changes, check_not_empty, check_shrink
+from airflow_provider_batch.mirror.guards import Limits, check_all
 from airflow_provider_batch.mirror.lines import as_lines, line_of, text_of
 from airflow_provider_batch.mirror.order import ascending, in_order
 from airflow_provider_batch.mirror.snapshot import Head, State, Target
 from airflow_provider_batch.mirror.spool import CompressedFile, LineFile, private_folder
+from airflow_provider_batch.mirror.store import SnapshotSize
 from airflow_provider_batch.protocol.arguments import FirstRun, check_choice
 
 log = logging.getLogger(__name__)
 
 #: Seconds between two notes of the tokens that a run has received: a killed one loses no more than those.
 _NOTE_INTERVAL: Final = 10.0
-
-
-class SnapshotSize(NamedTuple):
-    """The number of ids in a snapshot, and the number of ids that Batch may have or not."""
-
-    ids: int
-    uncertain: int
 
 
 class Mirror:
@@ -121,6 +115,10 @@ class Mirror:
         elif indexing_tokens or not state.is_confirmed:
             return None
         return SnapshotSize(state.head.count, state.uncertain)
+
+    def release(self, owner: str) -> None:
+        """Give back the claim that a killed try of *owner* left."""
+        release_claim_of(self.folder, owner)
 
     def _old_lines(self, state: State) -> Iterator[list[str]]:
         old = () if state.head is None else snapshot.read_snapshot(self.folder, state.head)
@@ -212,13 +210,7 @@ class Plan:
         :param limits: ``max_changes`` does not apply to a plan that replaces the audience.
         :raises GuardError: if it does; the error gives the numbers.
         """
-        name = self._mirror.target.audience
-        check_not_empty(name, self.counts.given, allow_empty=limits.allow_empty)
-        if self.before is None:
-            return
-        check_shrink(name, self.before, self.counts.given, limits.max_shrink)
-        if not self.replaces:
-            check_changes(name, self.before, self.counts.adds, self.counts.removes, limits.max_changes)
+        check_all(self._mirror.target.audience, self.counts, self.before, limits, replaces=self.replaces)
 
     @contextmanager
     def begin(self, owner: str) -> Iterator[Transaction]:

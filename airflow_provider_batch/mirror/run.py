@@ -9,9 +9,8 @@ from functools import partial
 from typing import Any
 
 from airflow_provider_batch.exceptions import BatchNotFoundError, BatchRequestError
-from airflow_provider_batch.mirror.claim import release_claim_of
 from airflow_provider_batch.mirror.guards import Limits
-from airflow_provider_batch.mirror.plan import Mirror, Plan
+from airflow_provider_batch.mirror.store import Plan, Store
 from airflow_provider_batch.protocol.arguments import FirstRun
 from airflow_provider_batch.protocol.audiences.audience import IndexingOutcome
 from airflow_provider_batch.protocol.audiences.chunk import CheckedChunks
@@ -34,12 +33,12 @@ class MirrorRun:
 
     :param max_concurrency: calls in flight at most.
     :param owner: identifies this run to others; the same in all tries of one task.
-    :param is_sorted: see :meth:`.Mirror.plan`, as for ``first_run`` and ``full_refresh``.
+    :param is_sorted: see :meth:`.Store.plan`, as for ``first_run`` and ``full_refresh``.
     """
 
     line: Line
     writes: AudienceWrites
-    mirror: Mirror
+    mirror: Store
     max_concurrency: int
     owner: str
     is_sorted: bool = False
@@ -82,7 +81,7 @@ class MirrorRun:
 
     def _send_nothing(self, plan: Plan) -> Sent:
         """Return the unconfirmed tokens of the last run: if this is its retry, the wait for them goes on."""
-        release_claim_of(self.mirror.folder, self.owner)  # that of a killed try
+        self.mirror.release(self.owner)
         tokens = plan.unconfirmed_tokens
         if tokens and self._await_tokens(tokens, 0.0) is None:
             self.mirror.confirm(tokens)

@@ -107,7 +107,7 @@ class SourcePushOperator(PushOperator, takes=SourceParameters):
             return self.hook.mirror_custom_audience(
                 self.audience_name,
                 values,
-                snapshot_path=storage_path(self.snapshot_path),
+                **self.snapshot_arguments(),
                 first_run=self.first_run,
                 full_refresh=read_switch("full_refresh", self.full_refresh),
                 is_sorted=self.is_sorted,
@@ -116,12 +116,20 @@ class SourcePushOperator(PushOperator, takes=SourceParameters):
                 **common,
             )
 
+    def snapshot_arguments(self) -> dict[str, Any]:
+        """Return the hook's arguments that choose where a mirror keeps its snapshot."""
+        return {"snapshot_path": storage_path(self.snapshot_path)}
+
+    def confirmation_arguments(self) -> dict[str, Any]:
+        """Return those that find it again."""
+        return self.snapshot_arguments()
+
     def indexed(self, indexing_tokens: Sequence[str], audience: dict[str, Any] | None) -> None:
         """Note it for the next run of a mirror, and compare the numbers of ids."""
         if self.mode == "mirror":
             self.hook.confirm_mirror(
                 self.audience_name,
-                snapshot_path=storage_path(self.snapshot_path),
+                **self.confirmation_arguments(),
                 audience_type=self.audience_type,
                 indexing_tokens=indexing_tokens,
                 nb_ids=audience["nb_ids"] if audience else None,

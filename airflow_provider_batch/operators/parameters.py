@@ -135,3 +135,18 @@ class RowsParameters(SourceParameters, total=False):
     action_column: Annotated[str | int | None, None]
     attribute_columns: Annotated[Sequence[str | int] | Mapping[str | int, str] | None, None]
     tags_column: Annotated[str | int | None, None]
+
+
+class QueryParameters(RowsParameters, total=False):
+    """
+    The further parameters of an operator that pushes the rows of a query.
+
+    :param snapshot_schema: mode ``mirror``, instead of ``snapshot_path``: a schema of the query's database, such as
+        ``analytics_batch`` or ``catalog.schema``, in which the connection may create tables. The snapshot is kept and
+        compared there, and only what changed is read. (templated)
+    :param keep_changes: with ``snapshot_schema``: for how many days a table there keeps who entered, left or was
+        rejected in each run; 0 for no such table.
+    """
+
+    snapshot_schema: Annotated[str | None, None]
+    keep_changes: Annotated[int, 0]

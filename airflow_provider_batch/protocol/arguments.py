@@ -23,6 +23,9 @@ OnDrift = Literal["warn", "fail", "ignore"]
 Mode = Literal["add", "remove", "actions", "replace", "mirror"]
 MappedBy = Literal["id", "audience"]
 FileFormat = Literal["txt", "csv", "jsonl", "parquet"]
+ExportType = Literal["attributes", "events", "reachability"]
+Compression = Literal["gzip"]
+OnMissing = Literal["fail", "skip"]
 
 #: The values that each of these parameters accepts.
 CHOICES: Final[dict[str, tuple[str, ...]]] = {
@@ -35,6 +38,9 @@ CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "mode": get_args(Mode),
     "mapped_by": get_args(MappedBy),
     "format": get_args(FileFormat),
+    "export_type": get_args(ExportType),
+    "compression": get_args(Compression),
+    "on_missing": get_args(OnMissing),
 }
 
 _NATIVE_ADVICE: Final = "Pass the upstream task's .output, or set render_template_as_native_obj=True on the DAG."
@@ -62,6 +68,12 @@ def check_count(name: str, value: object, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
         raise InvalidArgumentError(f"{name}: {value!r:.80} is not an integer from 1 to {most:,}")
     return value
+
+
+def check_days(name: str, value: object) -> None:
+    """Check that *value* is a number of days."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise InvalidArgumentError(f"{name}: {value!r:.80} is not a number of days. Pass an int, 0 for none.")
 
 
 def check_limit(limit: object, name: str) -> None:
@@ -132,6 +144,16 @@ def check_attribute_columns(name: str, given: object) -> None:
         raise InvalidArgumentError(f"{name}: the attribute {duplicates[0]!r} is named twice. Name each attribute once.")
 
 
+def check_names(name: str, names: object) -> None:
+    """Check that *names* is a list of texts, none of them empty, or None."""
+    if names is None:
+        return
+    if isinstance(names, str) or not isinstance(names, Collection):
+        raise InvalidArgumentError(f"{name}: a single {type(names).__name__} is not a list. Pass a list of str.")
+    if not all(isinstance(each, str) and each for each in names):
+        raise InvalidArgumentError(f"{name}: an entry is empty or not text. Pass a list of str.")
+
+
 def check_column(name: str, column: object) -> None:
     """Check that *column* is the name of a column, or its number where columns have none."""
     if column is not None and (isinstance(column, bool) or not isinstance(column, str | int)):
@@ -176,6 +198,18 @@ def check_switch(name: str, value: object) -> None:
     """Check that *value* is True or False."""
     if not isinstance(value, bool):
         raise InvalidArgumentError(f"{name}: {value!r:.80} is neither True nor False")
+
+
+def check_optional_switch(name: str, value: object) -> None:
+    """Check that *value* is True, False or None."""
+    if value is not None:
+        check_switch(name, value)
+
+
+def check_compression(name: str, value: object) -> None:
+    """Check that *value* is a compression, or None for none."""
+    if value is not None:
+        check_choice(name, value)
 
 
 def list_in_text(text: str, argument: str) -> list[object]:

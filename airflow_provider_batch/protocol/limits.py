@@ -27,6 +27,21 @@ MAX_AUDIENCES_PER_PAGE: Final = 100
 #: https://doc.batch.com/developer/api/mep/campaigns/get
 RATE_LIMIT_WAIT: Final = 5.0
 
+#: Entries in one answer of the other lists: https://doc.batch.com/developer/api/cep/exports/list,
+#: https://doc.batch.com/developer/api/cep/orchestrations/list and https://doc.batch.com/developer/api/mep/campaigns/list
+MAX_ENTRIES_PER_PAGE: Final = 100
+
+#: Bytes of one file of an export: https://doc.batch.com/developer/api/cep/exports/view
+MAX_EXPORT_FILE_SIZE: Final = 100_000_000
+
+#: Months for which Batch has statistics: https://doc.batch.com/developer/api/cep/orchestrations/stats and, as the
+#: longest window, https://doc.batch.com/developer/api/mep/transactional/stats
+STATISTICS_MONTHS: Final = 6
+
+#: Calls a minute for the statistics of the Mobile Engagement Platform: what those allow themselves who read them daily.
+#: Batch documents a 429 without a figure: https://doc.batch.com/developer/api/mep/campaigns/get
+STATISTICS_CALLS_PER_MINUTE: Final = 60
+
 #: The newest version seen of https://doc.batch.com/developer/api/cep/audiences/update, and the form of any version.
 NEWEST_CEP_VERSION: Final = "2.11"
 CEP_VERSION: Final = re.compile(r"2\.[0-9]{1,3}", re.ASCII)

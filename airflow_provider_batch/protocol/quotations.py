@@ -29,6 +29,9 @@ _SHORT: Final = 4
 #: A shortened text shows at least that much of its beginning or end, and a mark for the rest.
 _SHOWN: Final = 6
 _MARKS: Final = ("..", "**")  # an ellipsis is three dots once it is normalised
+#: Or it shows at least that much of any part, in quotes or as a word that no language has.
+_QUOTED: Final = re.compile(r"(?<=['\"`\u2018\u201c\u00ab<(\[])[^'\"`\u2019\u201d\u00bb>)\]]{6,}")
+_WORD: Final = re.compile(r"[^\s\"`<>()\[\]{}=|,;:]{6,}")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{2,}")
 _URL_SAFE: Final = str.maketrans("-_", "+/")
 _HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2}){3,}")
@@ -44,6 +47,7 @@ def quotes(text: str, private: Iterable[str]) -> bool:
     ends = [reading.rstrip(" .,;:!?'\")]}>") for reading in readings]
     whole = "\n".join([*readings, *(_plain(part) for reading in raw for part in _decoded(reading))])
     shortened = any(mark in whole for mark in _MARKS)
+    parts = {part for reading in readings for part in _parts(reading)}
 
     def has(one: str) -> bool:
         plain = _plain(one)
@@ -53,12 +57,23 @@ def quotes(text: str, private: Iterable[str]) -> bool:
             return bool(plain) and not plain.isalnum() and any(plain in reading for reading in readings)
         if plain in whole:
             return True
+        if any(part in plain for part in parts):
+            return True
         beginning, end = plain[:_SHOWN], plain[-_SHOWN:]
         if len(plain) <= _SHOWN or (beginning not in whole and end not in whole):
             return False
         return shortened or any(beginning in text and plain.startswith(text[text.rfind(beginning) :]) for text in ends)
 
     return any(map(has, private))
+
+
+def _parts(reading: str) -> Iterator[str]:
+    """Yield what *reading* has in quotes, and its words with digits or signs."""
+    yield from _QUOTED.findall(reading)
+    for found in _WORD.findall(reading):
+        word = found.strip(".!?…'\u2018\u2019\u201c\u201d\u00ab\u00bb")
+        if len(word) >= _SHOWN and not word.isalpha():
+            yield word
 
 
 def _plain(text: str) -> str:

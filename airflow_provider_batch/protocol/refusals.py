@@ -43,13 +43,13 @@ _WITHHELD: Final = "Batch's text is withheld, as it quotes an id, an attribute o
 
 def raise_for_status(response: Response, request: Request) -> None:
     """
-    Check that the status is 2xx: Batch's pages disagree on which one.
+    Check that the status is 2xx: Batch's pages disagree on which one. Of a request for an address, it may be 3xx.
 
     :raises BatchAPIError: if it is not; the status selects the subclass.
     """
     if response.status < 200:  # such as 103, which precedes the final answer
         raise BatchProtocolError(f"{request.route}: answered {response.status}, which is not a final status")
-    if not 200 <= response.status < 300:
+    if not 200 <= response.status < (400 if request.redirects else 300):
         raise _api_error(response, request)
 
 
@@ -69,7 +69,7 @@ def _api_error(response: Response, request: Request) -> BatchAPIError:
         f"Batch requires a wait of {wait:,.0f} s" if wait else "",
     ]
     what = "; ".join(filter(None, facts))
-    remedy = _remedy(response.status)
+    remedy = request.remedies.get(response.status) or _remedy(response.status)
     error = _error_class(response.status)(
         f"{what.rstrip('.')}. {remedy}" if remedy else what,
         status=response.status,

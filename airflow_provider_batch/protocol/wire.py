@@ -17,6 +17,8 @@ class Request:
     :param private: returns every private text in the body, such as ids. It is called only to redact an error: most
         calls succeed.
     :param audience_name: the audience of the call, wherever its name stands in it.
+    :param redirects: whether a redirect is the documented answer. It is never followed with our keys.
+    :param remedies: what to do about a status, where the general advice is about audiences.
     """
 
     method: str
@@ -25,6 +27,8 @@ class Request:
     body: bytes | None = field(default=None, repr=False)
     private: Callable[[], Iterable[str]] = field(default=tuple, repr=False, compare=False)
     audience_name: str = field(default="", repr=False, compare=False)
+    redirects: bool = field(default=False, repr=False, compare=False)
+    remedies: Mapping[int, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def route(self) -> str:
@@ -37,13 +41,13 @@ class Response:
     """
     Any answer of a server.
 
-    :param headers: with names in lower case.
+    :param headers: with names in lower case; the address in a redirect is as good as a key.
     :param body: cut at the transport's limit.
     :param received_at: seconds since the epoch, for a ``Retry-After`` that is a date.
     """
 
     status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
     received_at: float = 0.0
 

@@ -6,15 +6,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from airflow_provider_batch.sandbox import cep, mep
+from airflow_provider_batch.sandbox import cep, exports, mep, statistics
 from airflow_provider_batch.sandbox.errors import CEP_ERRORS, ApiError, ErrorFormat, ErrorKeys, Rejected
 from airflow_provider_batch.sandbox.rate import RateLimit
-from airflow_provider_batch.sandbox.request import ApiRequest, Operation
+from airflow_provider_batch.sandbox.request import ApiRequest, Operation, Redirect
 from airflow_provider_batch.sandbox.routes import Platform, Route, route_of
 from airflow_provider_batch.sandbox.state import State
 
 JSON_HEADERS: Mapping[str, str] = {"Content-Type": "application/json"}
 CEP_DEFAULT_VERSION = "2.11"
+
+#: What is not about audiences.
+_READERS = {**exports.READERS, **statistics.READERS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,10 @@ class Api:
             adds, removes = operation.adds, operation.removes
             self.state.late = late
             body = operation.perform(self.state) if perform else None
-            return ApiResponse(operation.status, json.dumps(body or {}).encode(), JSON_HEADERS, adds, removes)
+            if isinstance(body, Redirect):
+                return ApiResponse(operation.status, b"", {"Location": body.location})
+            content = json.dumps({} if body is None else body).encode()
+            return ApiResponse(operation.status, content, JSON_HEADERS, adds, removes)
         except Rejected as rejection:
             status, content = self.error_format(route.platform).encode(rejection.error, rejection.reason)
             return ApiResponse(status, content, JSON_HEADERS, adds, removes, rejection.reason)
@@ -72,6 +78,8 @@ class Api:
         self._check_keys(request, route)
         if self.rate_limit and not self.rate_limit.admits(route.key):
             raise Rejected(ApiError.TOO_MANY_REQUESTS, "the app or project exceeds its rate limit, or did not wait")
+        if reader := _READERS.get(route.verb):
+            return reader(request, route)
         return mep.read(request, route) if route.platform == "mep" else cep.read(request, route)
 
     def _check_keys(self, request: ApiRequest, route: Route) -> None:

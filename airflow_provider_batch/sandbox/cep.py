@@ -7,17 +7,16 @@ Only the first part of each page was read.
 
 from __future__ import annotations
 
-import base64
-import re
 import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 from airflow_provider_batch.sandbox import parameters
 from airflow_provider_batch.sandbox.attributes import cep_attributes
 from airflow_provider_batch.sandbox.audience import NO_TRAITS, AudienceFacts, Change, Traits
+from airflow_provider_batch.sandbox.cursor import cursor, number_in
 from airflow_provider_batch.sandbox.errors import UnknownAudience, malformed
 from airflow_provider_batch.sandbox.names import AUDIENCE_NAME, CEP_TYPES, NAME_RULE
 from airflow_provider_batch.sandbox.request import ApiRequest, Operation
@@ -119,35 +118,13 @@ def _view(request: ApiRequest, project: str) -> Operation:
 def _list(request: ApiRequest, project: str) -> Operation:
     query = parameters.query(request, {"from", "limit"})
     limit = parameters.page_limit(query)
-    below = _number_in(query["from"]) if "from" in query else None
+    below = number_in(query["from"]) if "from" in query else None
 
     def perform(state: State) -> object:
         # Undocumented: the order. The sandbox lists the newest creation first, as 1.0 does.
-        listed = state.listed(project)
-        rest = [item for item in listed if below is None or item[0] < below]
-        page: dict[str, object] = {"audiences": [_encoded(view) for _, view in rest[:limit]]}
-        if below is None:
-            page["count"] = len(listed)  # Undocumented: what is counted. The sandbox counts all audiences.
-        page["has_more"] = len(rest) > limit
-        if len(rest) > limit:
-            # Undocumented: next_from on the last page. The sandbox leaves it out.
-            page["next_from"] = _cursor(rest[limit - 1][0])
-        return page
+        return cursor("audiences", [(number, _encoded(view)) for number, view in state.listed(project)], below, limit)
 
     return Operation(200, perform)
-
-
-def _cursor(number: int) -> str:
-    # The number of the last audience on the page, and not its position, so that a new audience shifts no later page.
-    return base64.urlsafe_b64encode(f"below {number}".encode()).decode()
-
-
-def _number_in(cursor: str) -> int:
-    with suppress(ValueError):
-        if number := re.fullmatch(rb"below ([0-9]{1,9})", base64.urlsafe_b64decode(cursor.encode())):
-            return int(number[1])
-    # Undocumented: the error for a cursor that no page returned.
-    raise malformed("from must be the next_from of an earlier page")
 
 
 def _encoded(view: AudienceFacts) -> dict[str, object]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from airflow_provider_batch.sandbox.state import State
+if TYPE_CHECKING:
+    from airflow_provider_batch.sandbox.state import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +22,19 @@ class ApiRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Redirect:
+    """The body of a response that has none, but a ``Location``."""
+
+    location: str
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """
     What a valid request asks for, the status of its response, and how many ids it adds and removes.
 
-    :param perform: carries the operation out and returns the body of the response; None stands for an empty object.
+    :param perform: carries the operation out and returns the body of the response, or a :class:`Redirect`; None stands
+        for an empty object.
     """
 
     status: int

@@ -7,7 +7,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any, Self, get_args
 
@@ -43,6 +43,8 @@ class Sandbox:
     :param rate_limit_wait: seconds after a 429 in which the next request of that app or project gets a 429 too, which
         starts the wait anew; Batch recommends to wait for 5.
     :param latency: seconds added to each response.
+    :param export_delay: seconds until an export of profiles is done.
+    :param rows_per_part: the most records in one file of an export.
     :param indexing_delay: seconds until a write is applied.
     :param indexing_order: ``sent`` to apply writes in order, ``random`` to apply each at any time within the delay.
     :param replaced_states: whether writes before an applied replace show ``REPLACED``; by default only in projects, as
@@ -66,6 +68,8 @@ class Sandbox:
         requests_per_second: float | None = None,
         rate_limit_wait: float = 0.0,
         latency: float = 0.0,
+        export_delay: float = 0.0,
+        rows_per_part: int = 1000,
         indexing_delay: float = 0.0,
         indexing_order: IndexingOrder = "sent",
         replaced_states: bool | None = None,
@@ -84,8 +88,10 @@ class Sandbox:
             raise ValueError("an audience is given twice; give each name once, with one type")
         if api_version is not None and not CEP_VERSION.fullmatch(api_version):
             raise ValueError(f"api_version must look like {CEP_DEFAULT_VERSION}")
-        if not (latency >= 0 and indexing_delay >= 0):  # this form rejects NaN too
-            raise ValueError("latency and indexing_delay must be 0 seconds or more")
+        if not (latency >= 0 and indexing_delay >= 0 and export_delay >= 0):  # this form rejects NaN too
+            raise ValueError("latency, indexing_delay and export_delay must be 0 seconds or more")
+        if rows_per_part < 1:
+            raise ValueError("rows_per_part must be 1 or more")
         if indexing_order not in get_args(IndexingOrder):
             raise ValueError("indexing_order must be sent or random")
         self.port = port
@@ -102,6 +108,8 @@ class Sandbox:
             indexing_order=indexing_order,
             seed=seed,
             replaced_states=replaced_states,
+            export_delay=export_delay,
+            rows_per_part=rows_per_part,
         )
         limit = None if requests_per_second is None else RateLimit(requests_per_second, clock, rate_limit_wait)
         self._api = Api(self._state, rest_api_key, error_keys, api_version, limit)
@@ -189,6 +197,43 @@ class Sandbox:
     def apply_pending(self) -> None:
         """Apply every accepted write now, whatever its delay."""
         self._state.apply_pending()
+
+    def export_records(self, records: Iterable[Mapping[str, Any]], project: str | None = None) -> None:
+        """
+        Set what all further exports of a project hold; by default, one record for each member of its audiences.
+
+        :param records: one dict each.
+        :param project: the key of a project; None for the first one. The same in the methods below.
+        """
+        self._state.exports.records[self._project(project)] = list(records)
+
+    def fail_exports(self, count: int = 1) -> None:
+        """Let the next *count* exports end in ERROR."""
+        self._state.exports.failing = count
+
+    def expire_addresses(self) -> None:
+        """Let all addresses of files expire now, instead of after 20 minutes."""
+        self._state.exports.expire_addresses()
+
+    @property
+    def leaks(self) -> int:
+        """How many requests for a file came with a key, or with a header of this provider."""
+        return self._state.exports.leaks
+
+    def add_orchestrations(self, count: int, project: str | None = None) -> list[str]:
+        """Add orchestrations that have statistics, and return their ids."""
+        return self._state.statistics.add(self._project(project), count)
+
+    def add_campaigns(self, count: int, app: str | None = None) -> list[str]:
+        """Add campaigns that have statistics, and return their tokens."""
+        return self._state.statistics.add(self._key(app), count)
+
+    def forget_statistics(self, key: str) -> None:
+        """Let the statistics of an orchestration or campaign be unknown, although it is in its list."""
+        self._state.statistics.forget(key)
+
+    def _project(self, project: str | None) -> str:
+        return self._state.projects[0] if project is None else project
 
     def _key(self, app: str | None) -> str:
         return self._state.apps[0] if app is None else app

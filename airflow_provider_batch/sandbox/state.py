@@ -10,7 +10,9 @@ from typing import Literal
 
 from airflow_provider_batch.sandbox.audience import Audience, AudienceFacts, Change, Traits, Write
 from airflow_provider_batch.sandbox.errors import UnknownAudience, malformed
+from airflow_provider_batch.sandbox.exports import Exports
 from airflow_provider_batch.sandbox.names import ALL_TYPES, CEP_TYPES, parse_audience
+from airflow_provider_batch.sandbox.statistics import Statistics
 
 IndexingOrder = Literal["sent", "random"]
 
@@ -37,7 +39,10 @@ class State:
         indexing_order: IndexingOrder = "sent",
         seed: int | None = None,
         replaced_states: bool | None = None,
+        export_delay: float = 0.0,
+        rows_per_part: int = 1000,
     ) -> None:
+        self.clock = clock
         self.apps, self.projects = tuple(apps), tuple(projects)
         # Undocumented: whether 1.0 and 1.1 share the audience names of an app. In the sandbox they do.
         self._audiences: dict[str, dict[str, Audience]] = {key: {} for key in (*self.apps, *self.projects)}
@@ -49,6 +54,8 @@ class State:
         self._random = random.Random(seed)
         self._clock = clock
         self._lock = threading.Lock()
+        self.exports = Exports(self.projects, clock, export_delay, rows_per_part)
+        self.statistics = Statistics(self.apps, self.projects, clock)
         for name, audience_type in map(parse_audience, audiences):
             for key in (*self.apps, *(self.projects if audience_type in CEP_TYPES else ())):
                 self.create(key, name, audience_type, "")
@@ -124,6 +131,17 @@ class State:
         now = self._clock()
         with self._lock:
             return dict(self._audience(key, name, ALL_TYPES).apply_due(now).members)
+
+    def profiles(self, project: str) -> list[dict[str, object]]:
+        """Return the records of an export: one for each member of the project's audiences."""
+        # Undocumented: the form of a record.
+        now = self._clock()
+        known: dict[str, dict[str, object]] = {}
+        with self._lock:
+            for audience in self._audiences[project].values():
+                for member, traits in audience.apply_due(now).members.items():
+                    known.setdefault(member, {}).update(traits.attributes)
+        return [{"custom_id": member, "attributes": attributes} for member, attributes in known.items()]
 
     def newest(self, number: int, most: int = 200) -> dict[str, Traits]:
         """Return the *most* members that the audience with *number* got last, the last first; none if it is unknown."""

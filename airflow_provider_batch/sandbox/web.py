@@ -133,7 +133,13 @@ def application(endpoint: Endpoint, state: State, log: CallLog) -> Starlette:
         shown = page_content(state, log) if number is None else page_members(state, number)
         return JSONResponse(shown, headers={"Cache-Control": "no-store"})
 
+    async def file(request: Request) -> Response:
+        status, found = state.exports.fetch(request.path_params["secret"], dict(request.headers))
+        return Response(found, status, media_type="application/json" if status == 200 else "application/xml")
+
     own = [Route("/", page), Route("/sandbox/state", content), Route("/sandbox/members/{number:int}", content)]
+    # The files of an export are not served by the API: no key belongs there, and no fault applies.
+    own.append(Route("/sandbox/files/{secret}", file))
     # A mounted app gets every method, so Starlette rejects no request of Batch's routes itself.
     # Another site can point its own name at this machine (DNS rebinding); its pages must not read what is here.
     own_names = Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])

@@ -16,13 +16,14 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_provider_batch.exceptions import IndexingTimeoutError, counted
+from airflow_provider_batch.exceptions import IndexingTimeoutError, InvalidArgumentError, counted
 from airflow_provider_batch.protocol.arguments import CHOICES
 from airflow_provider_batch.protocol.audiences.tokens import LAST_WRITE, describe_tokens, read_indexing_tokens
 from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments, SensorArguments
 from airflow_provider_batch.tasks.audience import AudienceTask
 from airflow_provider_batch.tasks.deferral import defer_until_indexed
 from airflow_provider_batch.tasks.failure import fail_without_retry
+from airflow_provider_batch.tasks.mapped import were_skipped
 from airflow_provider_batch.tasks.memory import Memory
 from airflow_provider_batch.tasks.outlets import awaited, emit_outlet_events
 
@@ -101,7 +102,7 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator, takes=Airfl
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll the tokens that are not yet confirmed, up to the first that still is not."""
         with fail_without_retry():
-            self._tokens = tokens = awaited(self, read_indexing_tokens(self.indexing_tokens))
+            self._tokens = tokens = awaited(self, self._read_tokens(context))
             if self._confirmed is None:
                 self._confirmed = self._load_progress(context, tokens)
             outcome = self.hook.check_indexing(
@@ -157,6 +158,15 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator, takes=Airfl
             return interval
         self.hook.pause(interval)
         return 0.0
+
+    def _read_tokens(self, context: Context) -> list[str]:
+        try:
+            return read_indexing_tokens(self.indexing_tokens)
+        except InvalidArgumentError:
+            # Only then can a missing XCom be meant: ``trigger_rule`` has let the sensor start nonetheless.
+            if not were_skipped(self.task_id, "indexing_tokens", context):
+                raise
+            return []
 
     def _poke_or_defer(self, context: Context) -> Any:
         start_time = time.time()

@@ -23,6 +23,9 @@ ID_NAME: Final = re.compile(r"\s*(ids|[^\W\d_]*id|[\w .-]*[ _.-]ids?)\s*", re.IG
 #: What is a header even where ids are expected.
 HEADER: Final = re.compile(r"\s*((custom|customer|user|member|install|advertising)[ _]?)?ids?\s*", re.IGNORECASE)
 
+#: Excel's first line, which may be split by the delimiter that it names.
+EXCEL: Final = re.compile(r"\s*sep=(.?)\s*", re.IGNORECASE | re.DOTALL)
+
 
 @dataclass(frozen=True, slots=True)
 class Columns:

@@ -9,17 +9,14 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from io import StringIO
 from itertools import accumulate, chain, compress, islice
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 from airflow_provider_batch.exceptions import SourceError, counted
 from airflow_provider_batch.protocol.rows import BadRow, Rows, with_more
-from airflow_provider_batch.sources.columns import HEADER, ID_NAME, Columns, Selection, cells
+from airflow_provider_batch.sources.columns import EXCEL, HEADER, ID_NAME, Columns, Selection, cells
 from airflow_provider_batch.sources.paths import READ_AHEAD, FoundFile
 from airflow_provider_batch.sources.plaintext import TextOptions, in_lines, pieces
 from airflow_provider_batch.sources.source import FEW
-
-#: Excel's first line, which may be split by the delimiter that it names.
-_EXCEL: Final = re.compile(r"\s*sep=(.?)\s*", re.IGNORECASE | re.DOTALL)
 
 
 # Line numbers. A row spans one line and one more for each break in its quoted cells; a blank line is a row without
@@ -132,7 +129,7 @@ class CsvFile:
 # is taken for. No message quotes a cell, which may be an id.
 def _fault(first: Sequence[str], id_: int, options: TextOptions, *, guessed: bool) -> str | None:
     """Return why the *first* row of a file contradicts its options; *id_* is the position of the id."""
-    if _EXCEL.fullmatch("".join(first)):
+    if EXCEL.fullmatch("".join(first)):
         return "the first line is neither a header nor an id"
     if not options.header:
         if HEADER.fullmatch(first[id_]):
@@ -146,7 +143,7 @@ def _fault(first: Sequence[str], id_: int, options: TextOptions, *, guessed: boo
 def _remedy(first: Sequence[str], options: TextOptions) -> str:
     """Return what helps with a file by what its *first* row looks like."""
     line = options.delimiter.join(first)
-    if excel := _EXCEL.fullmatch("".join(first)):
+    if excel := EXCEL.fullmatch("".join(first)):
         return f"Delete Excel's line sep= from the file, and pass delimiter={excel[1] or options.delimiter!r}."
     if "\0" in line:
         return "Pass encoding=: the text looks like UTF-16."

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Final
 
 from airflow_provider_batch.exceptions import SourceError
 from airflow_provider_batch.protocol.rows import Numbered, Rows
-from airflow_provider_batch.sources.columns import HEADER, Columns, without
+from airflow_provider_batch.sources.columns import EXCEL, HEADER, Columns, without
 from airflow_provider_batch.sources.paths import READ_AHEAD, FoundFile
 
 #: Bytes that are read and decoded at once.
@@ -141,8 +141,9 @@ class LinesFile:
 
 
 def _check_first_line(line: str, name: str) -> None:
-    """Raise if *line* is a header, or has several cells with an e-mail address among them."""
-    if any(map(HEADER.fullmatch, re.split(r"[,;|\t]", line))) or ("@" in line and re.search(r"[,;\t]", line)):
+    """Raise if *line* is a header or Excel's, or has several cells with an e-mail address among them."""
+    is_header = EXCEL.fullmatch(line) or any(map(HEADER.fullmatch, re.split(r'[,;|\t"]', line)))
+    if is_header or ("@" in line and re.search(r"[,;\t]", line)):
         raise SourceError(
             f"{name}: a txt file holds one id per line, but the first line looks like one of a CSV file. Pass "
             "format='csv', and delimiter= or header=False where they apply."

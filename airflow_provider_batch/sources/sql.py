@@ -23,10 +23,19 @@ _SOURCE: Final = "the query"
 #: Classes that are transient: a lost connection, a rollback by the database, resources, an intervention, the system.
 _TRANSIENT_STATES: Final = {"08", "40", "53", "55", "57", "58"}
 _DENIED: Final = "42501"
+#: MySQL's drivers have one class for these and for most errors about values. 2000 to 2999 are those of the connection:
+#: https://dev.mysql.com/doc/mysql-errors/8.4/en/client-error-reference.html
+_TRANSIENT_MYSQL: Final = {
+    *(1037, 1038, 1040, 1041, 1047, 1053, 1152, 1158, 1159, 1160, 1161, 1184, 1203, 1205, 1213, 1226, 1317, 1927),
+    *(3024, 4031, *range(2000, 3000)),
+}
+#: SQLite's primary codes for a lock, memory, an interruption, the disk: https://www.sqlite.org/rescode.html
+_TRANSIENT_SQLITE: Final = {5, 6, 7, 9, 10, 13, 14, 15}
 
 # Errors whose messages are about the query, and quote nothing but names in it: its syntax, a table, column or function
 # that is missing or ambiguous, a missing permission.
 _SAFE_STATES: Final = {"42601", "42P01", "42703", "42702", "42803", "42883", "3F000"}
+_MYSQL: Final = {"MySQLdb", "pymysql", "mysql"}
 #: https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html
 _SAFE_MYSQL: Final = {1044, 1045, 1046, 1049, 1052, 1054, 1055, 1064, 1140, 1142, 1143, 1146, 1227, 1305, 1370}
 _SAFE_DUCKDB: Final = {"ParserException", "CatalogException", "BinderException", "PermissionException"}
@@ -53,10 +62,10 @@ class SqlSource(Source):
     restartable = True
 
     def __init__(self, hook: Any, sql: str, parameters: Any = None, columns: Columns | None = None) -> None:
-        self._hook = hook
-        self._sql = sql
-        self._parameters = parameters
-        self._columns = columns or Columns()
+        self.hook = hook
+        self.sql = sql
+        self.parameters = parameters
+        self.columns = columns or Columns()
 
     def blocks(self, size: int) -> Iterator[Rows]:
         """
@@ -64,15 +73,15 @@ class SqlSource(Source):
 
         :raises SourceError: if the query fails, returns no rows, or lacks a column.
         """
-        connection = _run(self._hook.get_conn, _is_driver_error)
+        connection = _run(self.hook.get_conn, is_driver_error)
         close = [connection.close]
         try:
-            cursor, cursor_first = _run(lambda: _open_cursor(connection), _is_driver_error)
+            cursor, cursor_first = _run(lambda: open_cursor(connection), is_driver_error)
             close.insert(0 if cursor_first else 1, cursor.close)
             with suppress(AttributeError):
                 cursor.arraysize = size  # some drivers fetch so many rows at once, whatever fetchmany requests
-            _run(lambda: cursor.execute(self._sql, *(() if self._parameters is None else (self._parameters,))))
-            yield from _blocks(cursor, self._columns, size)
+            _run(lambda: cursor.execute(self.sql, *(() if self.parameters is None else (self.parameters,))))
+            yield from _blocks(cursor, self.columns, size)
         finally:
             for function in close:
                 with suppress(Exception):  # the rows have been read, or another error is on its way
@@ -120,7 +129,7 @@ def _column_names(cursor: Any) -> list[str]:
 # Most drivers read a whole result into the worker's memory on execute. With a server-side cursor it comes in parts:
 # psycopg and psycopg2 open one if it has a name, and only in a transaction; MySQL's drivers have a class of cursors,
 # whose close reads all remaining rows unless the connection is closed first. Other drivers get a plain cursor.
-def _open_cursor(connection: Any) -> tuple[Any, bool]:
+def open_cursor(connection: Any) -> tuple[Any, bool]:
     """Open a cursor, server-side if possible; return it, and whether to close it before the connection."""
     driver = type(connection).__module__.partition(".")[0]
     if driver in ("psycopg", "psycopg2"):
@@ -153,12 +162,13 @@ def _run(operation: Callable[[], Any], is_covered: Callable[[Exception], bool] =
     except Exception as error:  # the errors of drivers have their names in common, but no base class
         if not is_covered(error):
             raise
-        source_error = _source_error(error)
+        found = source_error(error)
     # Raised outside the except block: there, the driver's error would become its context, and may quote a row.
-    raise source_error
+    raise found
 
 
-def _is_driver_error(error: Exception) -> bool:
+def is_driver_error(error: Exception) -> bool:
+    """Whether the error is one of the DB-API's."""
     return not {"DatabaseError", "InterfaceError"}.isdisjoint(_class_names(error))
 
 
@@ -170,12 +180,18 @@ def _class_names(error: Exception) -> set[str]:
 # PostgreSQL's 22P02 is 'invalid input syntax for type integer: "jane@…"'. By PEP 249 the latter are DataError and
 # IntegrityError, but drivers choose among its classes freely, and so do servers among the SQLSTATEs that are not listed
 # above. So only messages known to be of the first kind are repeated; of the others, their class and number.
-def _source_error(error: Exception) -> SourceError:
+def source_error(error: Exception, what: str = _SOURCE, *, reads_rows: bool = True) -> SourceError:
+    """
+    Return the error that stands for a driver's.
+
+    :param what: what failed with it.
+    :param reads_rows: whether the statement has to do with rows of a user, which the message may quote.
+    """
     number = _number(error)
     message = (str(error).strip().splitlines() or [""])[0][:_LONGEST_MESSAGE]
-    is_safe = _is_safe(error, message)
+    is_safe = not reads_rows or _is_safe(error, message)
     if is_safe:
-        detail = f": {message}"
+        detail = f": {message}" if message else ""
     else:
         detail = (
             ". Its message is not shown, because it may quote a row: check the connection, the query and its "
@@ -183,10 +199,10 @@ def _source_error(error: Exception) -> SourceError:
         )
     kind = type(error).__name__ + (f", {number}" if number else "")
     error_class = SourceUnavailableError if _is_transient(error) and not is_safe else SourceError
-    return error_class(f"{_SOURCE} failed ({kind}){detail}")
+    return error_class(f"{what} failed ({kind}){detail}")
 
 
-def _state(error: Exception) -> str:
+def state_of(error: Exception) -> str:
     """Return the SQLSTATE; empty if there is none."""
     first = error.args[0] if error.args else None
     if isinstance(first, Mapping):  # pg8000, redshift_connector: the fields of the answer
@@ -198,32 +214,39 @@ def _state(error: Exception) -> str:
 
 def _number(error: Exception) -> str:
     """Return what the driver calls the error beside its class; empty if that is not known."""
-    if state := _state(error):
+    if state := state_of(error):
         return f"SQLSTATE {state}"
     if name := getattr(error, "sqlite_errorname", None):
         return str(name)
-    first = error.args[0] if error.args and _is_driver_error(error) else None
+    first = error.args[0] if error.args and is_driver_error(error) else None
     return f"error {first}" if type(first) is int else ""
 
 
+def _driver(error: Exception) -> str:
+    return type(error).__module__.partition(".")[0]
+
+
 def _is_safe(error: Exception, message: str) -> bool:
-    driver = type(error).__module__.partition(".")[0]
-    if driver in ("MySQLdb", "pymysql", "mysql"):
+    driver = _driver(error)
+    if driver in _MYSQL:
         return bool(_SAFE_MYSQL.intersection(error.args[:1]))
     if driver in ("duckdb", "_duckdb"):
         return type(error).__name__ in _SAFE_DUCKDB
     if getattr(error, "sqlite_errorcode", None) == _SQLITE_ERROR:
         return bool(_SAFE_SQLITE.fullmatch(message))
     # PostgreSQL raises some of these about values (to_tsquery, regclass), but then names no place in the query.
-    state = _state(error) if driver in ("psycopg", "psycopg2") else ""
+    state = state_of(error) if driver in ("psycopg", "psycopg2") else ""
     return state == _DENIED or (state in _SAFE_STATES and error.diag.statement_position is not None)  # type: ignore[attr-defined]
 
 
 def _is_transient(error: Exception) -> bool:
-    if state := _state(error):
+    first = error.args[0] if error.args else None
+    if _driver(error) in _MYSQL and isinstance(first, int) and first:
+        return first in _TRANSIENT_MYSQL
+    if state := state_of(error):
         return state[:2] in _TRANSIENT_STATES
-    if getattr(error, "sqlite_errorcode", None) == _SQLITE_ERROR:
-        return False
-    if not _is_driver_error(error):  # one of the network, unless it is Python's about parameters or bytes
+    if _driver(error) == "sqlite3":  # without a number: text that is not UTF-8
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF in _TRANSIENT_SQLITE
+    if not is_driver_error(error):  # one of the network, unless it is Python's about parameters or bytes
         return not isinstance(error, TypeError | ValueError | LookupError)
     return not {"OperationalError", "InterfaceError"}.isdisjoint(_class_names(error))

@@ -100,6 +100,29 @@ def check_mapped(operator: Any, context: Context) -> None:
     )
 
 
+def were_skipped(task_id: str, field: str, context: Context) -> bool:
+    """
+    Return whether all tasks whose results the *field* of this task holds were skipped, or there was nothing to map.
+
+    Then they have pushed nothing. Airflow has no result of theirs, as of tasks that have failed.
+    """
+    from airflow.providers.common.compat.sdk import XComArg
+
+    dag = context.get("dag")
+    given = getattr(dag.get_task(task_id), field, None) if dag else None
+    before = {operator.task_id for operator, _ in XComArg.iter_xcom_references(given)}
+    if not before:
+        return False
+    ti: Any = context["ti"]
+    if hasattr(ti, "get_task_states"):
+        found = ti.get_task_states(dag_id=ti.dag_id, task_ids=sorted(before), run_ids=[ti.run_id])
+        states = list(found.get(ti.run_id, {}).values())
+    else:
+        run: Any = context["dag_run"]  # of Airflow 2
+        states = [each.state for each in run.get_task_instances() if each.task_id in before]
+    return set(states) == {"skipped"}
+
+
 def _are_distinct(values: Any) -> bool:
     """Return whether no two are equal; unknown values, of an upstream task, count as distinct."""
     return not isinstance(values, list | tuple) or all(value not in values[:at] for at, value in enumerate(values))

@@ -5,14 +5,20 @@ What is kept true: only Airflow's own next try of the same task instance uses wh
 than that: a person who clears the task may have cleared tasks before it too, which do anything to the audience in
 between. Airflow raises ``max_tries`` of each task instance that is cleared
 (``airflow.models.taskinstance.clear_task_instances``), but not that of one that is running; and, with either, the
-``clear_number`` of the DAG run. So a note has all three numbers.
+``clear_number`` of the DAG run, except for a request with ``reset_dag_runs=False``. So a note has all three numbers,
+and how long each task before this one took, to the microsecond: one that has run again took another time.
 
 The store is a convenience: what it cannot do costs a repetition, never a push. None of the methods raises.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
+import secrets
+from collections.abc import Callable
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -31,13 +37,15 @@ class Memory:
 
     :param store: Airflow's ``task_state_store``.
     :param try_number: the number of the try.
-    :param cleared: numbers that change when somebody clears the task.
+    :param numbers: some that change when somebody clears the task.
+    :param before: returns a text that changes when a task before this one runs again.
     """
 
-    def __init__(self, store: Any, try_number: int, cleared: list[int | None]) -> None:
+    def __init__(self, store: Any, try_number: int, numbers: list[int | None], before: Callable[[], str] = str) -> None:
         self._store = store
         self._try_number = try_number
-        self._cleared = cleared
+        self._numbers = numbers
+        self._before = before
         self._has_failed = False
 
     @classmethod
@@ -46,7 +54,8 @@ class Memory:
         store, ti = context.get("task_state_store"), context.get("ti")
         if store is None or ti is None:
             return None
-        return cls(store, ti.try_number, [ti.max_tries, getattr(context.get("dag_run"), "clear_number", None)])
+        numbers = [ti.max_tries, getattr(context.get("dag_run"), "clear_number", None)]
+        return cls(store, ti.try_number, numbers, partial(_tasks_before, context.get("task"), ti))
 
     def recall(self, key: str, *, same_try: bool = False) -> dict[str, Any]:
         """
@@ -88,7 +97,32 @@ class Memory:
         except Exception as error:  # noqa: BLE001
             self._failed(error)
 
+    @cached_property
+    def _cleared(self) -> list[int | str | None]:
+        try:
+            return [*self._numbers, *filter(None, [self._before()])]
+        except Exception as error:  # noqa: BLE001
+            self._failed(error)
+            return [secrets.token_hex(8)]  # which no other try has
+
     def _failed(self, error: Exception) -> None:
         if not self._has_failed:
             log.warning("Airflow's state store does not work, so a retry may repeat calls: %s", type(error).__name__)
         self._has_failed = True
+
+
+def _tasks_before(task: Any, ti: Any) -> str:
+    """Return a digest of what ran before this task, in its DAG run."""
+    before = set() if task is None else task.get_flat_relative_ids(upstream=True)
+    if not before:
+        return ""
+    ended = [each for each in ti.get_task_breadcrumbs(ti.dag_id, ti.run_id) if each["task_id"] in before]
+    took = sorted((each["task_id"], each["map_index"], str(each["duration"])) for each in ended)
+    return hashlib.sha256(json.dumps(took).encode()).hexdigest()
+
+
+def may_go_on(context: Context, error: BaseException) -> bool:
+    """Whether another try may follow that goes on with what this one has kept."""
+    ti: Any = context.get("ti")
+    has_tries = Memory.of(context) is not None and ti.try_number <= (ti.max_tries or 0)
+    return has_tries and getattr(error, "retryable", True)

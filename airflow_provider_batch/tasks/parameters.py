@@ -32,6 +32,7 @@ USES: Final[tuple[tuple[tuple[str, ...], dict[str, tuple[object, ...]]], ...]] =
     (("allow_empty",), {"mode": ("replace", "mirror"), "format": (None, *CHOICES["format"])}),
     (("max_shrink",), {"mode": ("replace", "mirror")}),
     (("snapshot_path", "first_run", "full_refresh", "is_sorted", "max_changes", "on_drift"), {"mode": ("mirror",)}),
+    (("snapshot_schema", "keep_changes"), {"mode": ("mirror",)}),
     (("rejects_path", "max_rejected"), {"on_invalid_id": ("skip",), "on_rejected_chunk": ("bisect",)}),
     (("deferrable", "on_drift"), {"wait_for_indexing": (True,)}),
     # A replace and a mirror also wait between two of their calls.
@@ -40,8 +41,11 @@ USES: Final[tuple[tuple[tuple[str, ...], dict[str, tuple[object, ...]]], ...]] =
     (("encoding",), {"format": (None, "txt", "csv", "jsonl")}),
 )
 _LIMITED: Final = frozenset(name for names, _ in USES for name in names)
-#: The parameter that a mode needs.
-_NEEDED: Final = {"snapshot_path": "mirror", "action_column": "actions"}
+#: The parameters of which a mode needs one, and no more.
+_NEEDED: Final = {"mirror": ("snapshot_path", "snapshot_schema"), "actions": ("action_column",)}
+#: What has no effect with a snapshot in tables, and what has none without.
+_OF_FOLDERS: Final = {"is_sorted": "the database sorts", "trim_ids": "trim them in the query"}
+_OF_TABLES: Final = ("keep_changes",)
 #: The modes of Airflow's sensors, which ``default_args`` may name.
 _SENSOR_MODES: Final = ("poke", "reschedule")
 
@@ -56,11 +60,15 @@ def _check_calls(name: str, calls: object) -> None:
 CHECKS: Final[dict[str, Callable[[str, Any], object]]] = {
     **dict.fromkeys(CHOICES, arguments.check_choice),
     **dict.fromkeys(("skip_on_empty", "create_if_missing", "wait_for_indexing", "trim_ids"), arguments.check_switch),
-    **dict.fromkeys(("deferrable", "dry_run", "is_sorted", "header"), arguments.check_switch),
+    **dict.fromkeys(("deferrable", "dry_run", "is_sorted", "header", "overwrite"), arguments.check_switch),
     **dict.fromkeys(("allow_empty", "full_refresh"), arguments.read_switch),
     **dict.fromkeys(("max_shrink", "max_changes"), lambda name, limit: arguments.read_limit(limit, name)),
     "max_rejected": lambda name, limit: arguments.check_limit(limit, name),
-    **dict.fromkeys(("poke_interval", "indexing_timeout"), arguments.read_seconds),
+    **dict.fromkeys(("poke_interval", "indexing_timeout", "export_timeout"), arguments.read_seconds),
+    **dict.fromkeys(("attributes", "identifiers", "events"), arguments.check_names),
+    **dict.fromkeys(("live", "from_api"), arguments.check_optional_switch),
+    "compression": arguments.check_compression,
+    "keep_changes": arguments.check_days,
     "chunk_size": partial(arguments.check_count, most=MAX_IDS_PER_CALL),
     "max_concurrency": _check_calls,
     **dict.fromkeys(("id_column", "action_column", "tags_column"), arguments.check_column),
@@ -122,10 +130,26 @@ def settle(task: Any, parameters: Mapping[str, Parameter], given: Mapping[str, A
         settled["wait_for_indexing"] = settled["mode"] == "mirror"
     settled |= {name: defaults[name] for name in inherited if _without_effect(task, parameters, settled, name)}
     check(task, parameters, settled)
-    for name, mode in _NEEDED.items():
-        if settled.get("mode") == mode and settled.get(name, mode) is None:
-            raise InvalidArgumentError(f"{name}: mode={mode!r} needs one. Pass {name}.")
+    _check_needed(task, settled)
     return settled
+
+
+def _check_needed(task: Any, settled: Mapping[str, Any]) -> None:
+    mode = settled.get("mode")
+    names = [name for name in _NEEDED.get(str(mode), ()) if name in settled]
+    # The constructor of a subclass has kept what this one does not take.
+    given = [name for name in _NEEDED.get(str(mode), ()) if settled.get(name, getattr(task, name, None)) is not None]
+    if names and not given:
+        raise InvalidArgumentError(f"{names[0]}: mode={mode!r} needs one. Pass {' or '.join(names)}.")
+    if len(given) > 1:
+        raise InvalidArgumentError(f"{given[1]}: passed together with {given[0]}. Pass one of them.")
+    if settled.get("snapshot_schema") is None:
+        if without := [name for name in _OF_TABLES if settled.get(name)]:
+            raise InvalidArgumentError(f"{without[0]}: has no effect without snapshot_schema. Drop it.")
+        return
+    for name, reason in _OF_FOLDERS.items():
+        if settled.get(name):
+            raise InvalidArgumentError(f"{name}: has no effect with snapshot_schema; {reason}. Drop it.")
 
 
 def check(task: Any, parameters: Mapping[str, Parameter], given: Mapping[str, Any]) -> None:
@@ -145,9 +169,10 @@ def check(task: Any, parameters: Mapping[str, Parameter], given: Mapping[str, An
 
 def check_not_one_pass(name: str, value: object) -> None:
     """Check that *value* can be read repeatedly: of a generator, a DAG's stored form would have the address."""
-    if isinstance(value, Iterator):
+    inside = set(map(type, value)) if isinstance(value, list | tuple) else set()
+    if kind := next((kind for kind in (type(value), *inside) if issubclass(kind, Iterator)), None):
         raise InvalidArgumentError(
-            f"{name}: a {type(value).__name__} can be read only once, and a DAG file is parsed again and again. Pass a "
+            f"{name}: a {kind.__name__} can be read only once, and a DAG file is parsed again and again. Pass a "
             "list or an upstream task's output, or yield the values in a @task.custom_audience function."
         )
 
@@ -163,6 +188,8 @@ def _without_effect(task: Any, parameters: Mapping[str, Parameter], given: Mappi
         known = [other for other in use if other in parameters or hasattr(task, other)]
         others = {other: given.get(other, getattr(task, other, None)) for other in known}
         if any((other in parameters and other not in given) or value in use[other] for other, value in others.items()):
+            continue
+        if not others:  # the task has none of them
             continue
         now = " and ".join(f"{other}={value!r}" for other, value in others.items())
         then = " or ".join(f"{other}={value!r}" for other in others for value in use[other])

@@ -78,10 +78,10 @@ class FilesToCustomAudienceOperator(RowsToCustomAudienceOperator, takes=RowsPara
         )
 
     def openlineage_inputs(self) -> list[Any]:
-        """Return the path, named as OpenLineage names files: https://openlineage.io/docs/spec/naming"""
+        """Return the path, named as OpenLineage names files."""
         from airflow.providers.common.compat.openlineage.facet import Dataset
 
-        path = storage_path(self.path, self.path_conn_id)
-        if path.protocol in ("", "file"):
-            return [Dataset(namespace="file", name=path.path)]
-        return [Dataset(namespace=f"{path.protocol}://{path.bucket.rpartition('@')[2]}", name=path.key or "/")]
+        from airflow_provider_batch.tasks.files import file_dataset
+
+        namespace, name = file_dataset(storage_path(self.path, self.path_conn_id))
+        return [Dataset(namespace=namespace, name=name)]

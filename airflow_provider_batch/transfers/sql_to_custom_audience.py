@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack, cast
 
-from airflow_provider_batch.operators.parameters import RowsParameters
+from airflow_provider_batch.operators.parameters import QueryParameters, RowsParameters
 from airflow_provider_batch.transfers.rows import RowsToCustomAudienceOperator
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _PLACEHOLDER: Final = re.compile(r"%%|%(?:\(\w+\))?[sbt]")
 
 
-class SqlToCustomAudienceOperator(RowsToCustomAudienceOperator, takes=RowsParameters):
+class SqlToCustomAudienceOperator(RowsToCustomAudienceOperator, takes=QueryParameters):
     """
     Push what a query returns to a custom audience of Batch, row by row and never held.
 
@@ -34,7 +34,10 @@ class SqlToCustomAudienceOperator(RowsToCustomAudienceOperator, takes=RowsParame
     :param hook_params: passed on to the database's hook.
     """
 
-    template_fields: Sequence[str] = ("sql", "conn_id", "parameters", *RowsToCustomAudienceOperator.template_fields)
+    template_fields: Sequence[str] = (
+        *("sql", "conn_id", "parameters", "snapshot_schema"),
+        *RowsToCustomAudienceOperator.template_fields,
+    )
     template_ext: Sequence[str] = (".sql",)
     template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "parameters": "json"}
 
@@ -45,13 +48,15 @@ class SqlToCustomAudienceOperator(RowsToCustomAudienceOperator, takes=RowsParame
         conn_id: str,
         parameters: Iterable[Any] | Mapping[str, Any] | None = None,
         hook_params: Mapping[str, Any] | None = None,
-        **kwargs: Unpack[RowsParameters],
+        **kwargs: Unpack[QueryParameters],
     ) -> None:
         self.sql = sql
         self.conn_id = conn_id
         self.parameters = parameters
         self.hook_params = hook_params
-        super().__init__(**kwargs)
+        self.snapshot_schema = kwargs.pop("snapshot_schema")
+        self.keep_changes = kwargs.pop("keep_changes")
+        super().__init__(**cast(RowsParameters, kwargs))
 
     # Airflow reads every templated text that ends in .sql as a file. Here only the query can be one.
 
@@ -82,6 +87,20 @@ class SqlToCustomAudienceOperator(RowsToCustomAudienceOperator, takes=RowsParame
             self.parameters,
             self.columns(),
         )
+
+    def snapshot_arguments(self) -> dict[str, Any]:
+        """Return the hook's arguments that choose where a mirror keeps its snapshot."""
+        if not self.snapshot_schema:
+            return super().snapshot_arguments()
+        return {"snapshot_schema": self.snapshot_schema, "keep_changes": self.keep_changes}
+
+    def confirmation_arguments(self) -> dict[str, Any]:
+        """Return those that find it again."""
+        from airflow_provider_batch.transfers.databases import database_hook
+
+        if not self.snapshot_schema:
+            return super().confirmation_arguments()
+        return {"snapshot_schema": self.snapshot_schema, "database": database_hook(self.conn_id, self.hook_params)}
 
     def openlineage_inputs(self) -> list[Any]:
         """Return the tables that the query reads, as far as its database's hook and OpenLineage's parser find them."""

@@ -97,18 +97,28 @@ def open_session(credentials: Credentials, *, timeout: float) -> requests.Sessio
     :param timeout: seconds to wait for a connection, and for each part of an answer.
     :raises BatchConfigurationError: if the environment's proxy or certificate authorities cannot be used.
     """
-    private_logs.install()
-    trusted = environment.trusted(credentials.base_url)
-    proxy = environment.proxy_to(credentials.base_url, socks_package="socks")
-    session = _Session(timeout)
+    session = bare_session(credentials.base_url, timeout=timeout)
     session.headers.update(credentials.headers)
+    return session
+
+
+def bare_session(address: str, *, timeout: float) -> requests.Session:
+    """
+    Return a session for the scheme and host of *address*, without the credentials.
+
+    :raises BatchConfigurationError: as :func:`open_session`.
+    """
+    private_logs.install()
+    trusted = environment.trusted(address)
+    proxy = environment.proxy_to(address, socks_package="socks")
+    session = _Session(timeout)
     session.trust_env = False
     session.proxies = {"https": proxy.url} if proxy else {}
     # No cookies: they are not part of the API, and threads must not share a jar.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     # Only the scheme that was checked: with an https address, no plain http at all.
     session.adapters.clear()
-    session.mount(credentials.base_url.partition("//")[0] + "//", _Adapter(trusted, proxy))
+    session.mount(address.partition("//")[0] + "//", _Adapter(trusted, proxy))
     return session
 
 

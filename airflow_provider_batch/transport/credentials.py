@@ -118,13 +118,14 @@ def _check_base_url(base_url: str) -> None:
         )
     if parts.username is not None or "?" in base_url or "#" in base_url:
         raise BatchConfigurationError("the connection's host must not have a user, query or fragment. Remove them.")
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise BatchConfigurationError(
             f"the connection's host would send the keys to {host} unencrypted. Use https; http is for loopback only."
         )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether *host* is this machine itself."""
     if host == "localhost":
         return True
     try:

@@ -3,7 +3,11 @@ Ends a call of requests from another thread: at its deadline, or when the task i
 
 A socket's timeout starts anew with every byte. A server that sends one now and then would hold a call for ever: in a
 header, in the size of a chunk, with one ``100 Continue`` after the other. So a thread shuts the call's connection down,
-which wakes whoever reads or writes there, whether in plain, in TLS, or in TLS within a proxy's TLS.
+which wakes whoever connects, reads or writes there, whether in plain, in TLS, or in TLS within a proxy's TLS.
+
+So that it is known while it connects, the connection is opened here: urllib3 would, besides, wait for its timeout at
+each of the host's addresses. Only a SOCKS proxy is connected to by its own package, and a name is looked up by the
+system, which has time limits of its own.
 """
 
 from __future__ import annotations
@@ -14,6 +18,9 @@ import threading
 import time
 from contextlib import suppress
 from typing import Any, Self
+
+from urllib3.exceptions import NameResolutionError, NewConnectionError
+from urllib3.util.connection import allowed_gai_family
 
 _under_way = threading.local()
 
@@ -127,9 +134,17 @@ class _Reachable:
     sock: Any
 
     def _new_conn(self) -> Any:
-        connected = super()._new_conn()  # type: ignore[misc]  # mixed into urllib3's connections
-        _hold(connected)
-        return connected
+        call: Call | None = getattr(_under_way, "call", None)
+        if call is None or hasattr(self, "_socks_options"):
+            connected = super()._new_conn()  # type: ignore[misc]  # mixed into urllib3's connections
+            _hold(connected)
+            return connected
+        try:
+            return _connected(call, self)
+        except (socket.gaierror, UnicodeError) as error:
+            raise NameResolutionError(self.host, self, error) from error  # type: ignore[attr-defined, arg-type]
+        except OSError as error:
+            raise NewConnectionError(self, "not connected") from error  # type: ignore[arg-type]
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         if self.sock is not None:
@@ -140,3 +155,26 @@ class _Reachable:
 def _hold(connected: Any) -> None:
     if (call := getattr(_under_way, "call", None)) is not None:
         call.hold(connected)
+
+
+def _connected(call: Call, opened: Any) -> socket.socket:
+    """Return a connection to the first of the host's addresses that accepts one before the call ends."""
+    failure = OSError("the host has no address")
+    family = allowed_gai_family()
+    for address in socket.getaddrinfo(opened._dns_host.strip("[]"), opened.port, family, socket.SOCK_STREAM):
+        line = socket.socket(*address[:3])
+        try:
+            for option in opened.socket_options or ():
+                line.setsockopt(*option)
+            line.settimeout(opened.timeout)
+            call.hold(line)
+            line.connect(address[4])
+            if not call.ended:
+                return line
+            failure = TimeoutError()
+        except OSError as error:
+            failure = error
+        line.close()
+        if call.ended:
+            break
+    raise failure

@@ -61,5 +61,17 @@ def test_while_it_pushes(whole_airflow: WholeAirflow) -> None:
         assert sandbox.members("vip") == IDS
 
 
+def test_when_only_the_tasks_before_it_are_cleared(whole_airflow: WholeAirflow) -> None:
+    """By a request that leaves the number alone that Airflow raises when a run is cleared."""
+    with Sandbox() as sandbox:
+        sandbox.faults(*BEFORE, *[None] * 3, *[DOWN] * ATTEMPTS)
+        run = whole_airflow.run("retry_after_delete", "before", sandbox)
+        run.wait_for("push", "up_for_retry")
+        run.clear("delete", "create", reset_dag_runs=False)
+        assert run.wait() == "success", whole_airflow.logs(run)[-8000:]
+        assert accepted(sandbox) == 3 + CHUNKS
+        assert sandbox.members("vip") == IDS
+
+
 def accepted(sandbox: Sandbox) -> int:
     return sum(call.method == "PATCH" and call.status == 201 for call in sandbox.calls)

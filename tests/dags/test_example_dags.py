@@ -181,7 +181,12 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     local_airflow.put_sources(tmp_path)
     with Sandbox() as any_sandbox:
         env = local_airflow.environment(tmp_path, EXAMPLE_DAGS, any_sandbox)
-    for name in ("AIRFLOW_CONN_WAREHOUSE", "AIRFLOW_VAR_SEGMENTS", "AIRFLOW_VAR_BATCH_SNAPSHOTS"):
+    for name in (
+        "AIRFLOW_CONN_WAREHOUSE",
+        "AIRFLOW_VAR_SEGMENTS",
+        "AIRFLOW_VAR_BATCH_SNAPSHOTS",
+        "AIRFLOW_VAR_BATCH_RESULTS",
+    ):
         monkeypatch.setenv(name, env[name])
     return tmp_path
 
@@ -217,3 +222,47 @@ def test_example_custom_audience_taskflow(sandbox: Sandbox) -> None:
 
     assert len(sandbox.members("vip", APPS[0])) == 25
     assert "customer-" not in stored(dag_run, "lottery_winners")
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    """What the files in *folder* have."""
+    return [
+        json.loads(line)
+        for path in sorted(folder.iterdir())
+        for line in gzip.decompress(path.read_bytes()).splitlines()
+    ]
+
+
+def test_example_profiles_export(sandbox: Sandbox, sources: Path) -> None:
+    sandbox.export_records([{"custom_id": "customer-1001"}, {"custom_id": "customer-1002"}], PROJECT)
+    dag_run = run("example_profiles_export")
+
+    paths = xcom(dag_run, "export")
+    (day,) = (sources / "results" / "profiles").iterdir()
+    assert [Path(path.removeprefix("file://")) for path in paths] == [day / "attributes-00001.jsonl.gz"]
+    assert lines(day) == [{"custom_id": "customer-1001"}, {"custom_id": "customer-1002"}]
+    assert "customer-1001" not in stored(dag_run, "export")
+
+
+def test_example_statistics(sandbox: Sandbox, sources: Path) -> None:
+    """A second run replaces the rows of the first."""
+    for _ in range(2):
+        dag_run = run("example_statistics")
+        with closing(sqlite3.connect(sources / "warehouse.db")) as warehouse:
+            rows = warehouse.execute("SELECT id, date, version, sent, all_fields FROM orchestration_stats").fetchall()
+    (path,) = (sources / "results" / "statistics").iterdir()
+    found = lines(path.parent)
+    assert [(row["id"], row["date"], row["version"], row["sent"]) for row in found] == [row[:4] for row in rows]
+    assert [json.loads(row[4]) for row in rows] == found
+    assert xcom(dag_run, "load") == len(rows) == 7 * (3 + 2)
+
+
+def test_example_campaign_statistics(sandbox: Sandbox, sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for app in APPS[:2]:
+        connection = {**json.loads(sandbox.connection_json(app)), "extra": {"requests_per_second": 100}}
+        monkeypatch.setenv(f"AIRFLOW_CONN_BATCH_{app.removeprefix('sandbox-').upper()}", json.dumps(connection))
+    run("example_campaign_statistics")
+
+    for app in ("ios", "android"):
+        assert len(lines(sources / "results" / "campaigns" / app)) == 3
+        assert [row["group_id"] for row in lines(sources / "results" / "transactional" / app)] == ["welcome", "receipt"]

@@ -171,6 +171,18 @@ def test_ids_that_may_be_mistakes_are_sent_and_warned_of_once(
         assert max(place.count(warning) for place in places) == 1
 
 
+def test_ids_that_may_be_mistakes_are_warned_of_if_the_push_breaks_off(
+    hook: BatchHook, batch_sandbox: Sandbox, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch_sandbox.faults(None, Fault(403))
+    many = (" b" if number == 1 else f"id-{number}" for number in range(1_000))
+    with pytest.raises(BatchAuthenticationError):
+        hook.update_custom_audience("vip", add_ids=many, chunk_size=2, max_concurrency=1)
+    warning = "vip: ids with blanks around them (sent as they are; trim_ids=True removes the blanks): 1, the first at"
+    assert max(place.count(warning) for place in (caplog.text, capsys.readouterr().out)) == 1
+    assert next(many)  # it was not read to its end
+
+
 def test_trim_ids_is_a_switch(hook: BatchHook) -> None:
     with pytest.raises(InvalidArgumentError, match="trim_ids: 'False' is neither True nor False"):
         hook.update_custom_audience("vip", add_ids=["a"], trim_ids="False")  # type: ignore[arg-type]

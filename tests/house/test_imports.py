@@ -49,6 +49,8 @@ def added_by(module: str) -> list[str]:
         ("airflow_provider_batch.transfers.sql_to_custom_audience", 24),
         ("airflow_provider_batch.transfers.files_to_custom_audience", 24),
         ("airflow_provider_batch.decorators.custom_audience", 23),
+        ("airflow_provider_batch.operators.exports", 18),
+        ("airflow_provider_batch.operators.statistics", 18),
     ],
 )
 def test_importing_what_a_dag_file_imports_loads_no_http_client(module: str, most_of_ours: int) -> None:

@@ -20,6 +20,7 @@ CLEAN = (
     "tasks",
     "sensors",
     "mirror",
+    "results",
     "sources",
     "exceptions",
     "operators",

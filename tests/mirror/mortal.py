@@ -46,7 +46,7 @@ class MortalPath:
         return str(self._path.name)
 
     def __getattr__(self, name: str) -> Any:
-        return _mortal(getattr(self._path, name), self._lives)
+        return mortal(getattr(self._path, name), self._lives)
 
 
 class MortalStore:
@@ -61,10 +61,12 @@ class MortalStore:
         self._fs.invalidate_cache()
 
     def __getattr__(self, name: str) -> Any:
-        return _mortal(getattr(self._fs, name), self._lives)
+        return mortal(getattr(self._fs, name), self._lives)
 
 
-def _mortal(operation: Any, lives: Lives) -> Any:
+def mortal(operation: Any, lives: Lives) -> Any:
+    """The operation, before and after which a life is taken."""
+
     def called(*arguments: Any, **named: Any) -> Any:
         lives.take()
         result = operation(*arguments, **named)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -12,10 +14,12 @@ from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import BatchError, MirrorConflictError
 from airflow_provider_batch.hooks.batch import BatchHook
+from airflow_provider_batch.mirror.tables import mirror
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.tasks.journal import TaskStateJournal
-from tests.mirror.folders import Killed, memory_path
-from tests.mirror.mortal import Lives, MortalPath
+from tests.mirror.folders import Killed
+from tests.mirror.mortal import Lives
+from tests.mirror.stores import Connections, FolderStore, TableStore, duckdb_connections, sqlite_connections
 from tests.worker import Store, memory
 
 PROJECT = "project_sandbox"
@@ -70,7 +74,7 @@ steps = st.lists(
         members=st.dictionaries(st.sampled_from("abcdefg"), st.integers(0, 1), max_size=7),
         retry=st.booleans(),
         faults=st.lists(st.none() | st.sampled_from(FAULTS), max_size=5),
-        lives=st.none() | st.integers(0, 50),
+        lives=st.none() | st.integers(0, 120),
         full_refresh=st.sampled_from([False, False, False, True]),
         is_sorted=st.booleans(),
     ),
@@ -81,10 +85,12 @@ steps = st.lists(
 class History:
     """Runs of one mirror, and what they may have done by all that is known from outside."""
 
-    def __init__(self, sandbox: Sandbox, *, first_run: Any, with_journal: bool) -> None:
+    def __init__(
+        self, sandbox: Sandbox, place: FolderStore | TableStore, *, first_run: Any, with_journal: bool
+    ) -> None:
         self.sandbox = sandbox
         self.hook = BatchHook("batch_mirrored")
-        self.path = memory_path()
+        self.place = place
         self.known = Known(foreign=set(sandbox.members("vip", PROJECT)))
         self.first_run = first_run
         self.with_journal = with_journal
@@ -107,7 +113,7 @@ class History:
         try:
             result = self._mirror(step, journal, refused)
         except (BatchError, Killed) as error:
-            self.failed, self.locked = True, self._has_claim()
+            self.failed, self.locked = True, self.place.has_claim()
             sent = self._sent(before)
             # A replace that failed leaves nothing certain.
             assert self._replaced(before) or sent <= touched
@@ -148,18 +154,20 @@ class History:
                 self.hook.test_connection()
 
     def _run(self, step: Step, journal: Any, refused: list[Any]) -> Any:
-        ids = sorted(step.members) if step.is_sorted else step.members
+        lives = Lives(step.lives)
+        is_sorted = step.is_sorted and self.place.is_sorted
+        members = dict(sorted(step.members.items())) if is_sorted else step.members
         return self.hook.mirror_custom_audience(
             "vip",
-            [{"id": id_, "attributes": {"n": step.members[id_]}} for id_ in ids],
-            snapshot_path=MortalPath(self.path, Lives(step.lives)),
+            self.place.source(members, lives),
+            **self.place.place(lives),
             chunk_size=2,
             max_concurrency=2,
             on_rejected_chunk="bisect",
             on_rejection=lambda rejection, id_: refused.append(id_),
             first_run=self.first_run,
             full_refresh=step.full_refresh,
-            is_sorted=step.is_sorted,
+            is_sorted=is_sorted,
             allow_empty=True,
             owner=f"run {self.owner}",
             poke_interval=0.1,
@@ -172,20 +180,13 @@ class History:
         with pytest.raises(MirrorConflictError):
             self.hook.mirror_custom_audience(
                 "vip",
-                ["z"],
-                snapshot_path=self.path,
+                self.place.source({"z": 0}, Lives(None)),
+                **self.place.place(Lives(None)),
                 first_run=self.first_run,
                 full_refresh=step.full_refresh,
                 owner="another",
             )
         assert not self._sent(before)
-
-    def _has_claim(self) -> bool:
-        return any(path.name == "claim.json" for path in self._files())  # those behind it lead nowhere
-
-    def _files(self) -> list[Any]:
-        folder = self.path / "batch_mirrored" / "vip"
-        return list(folder.iterdir()) if folder.exists() else []
 
     def _bodies(self, before: int) -> list[tuple[str, Any]]:
         calls = self.sandbox.calls
@@ -199,18 +200,24 @@ class History:
         return any("replace" in route for route, _ in self._bodies(before))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps=steps, first_run=st.sampled_from(["add", "replace"]), with_journal=st.booleans(), there=st.booleans())
-def test_the_audience_is_the_last_set_that_succeeded(
-    steps: list[Step], first_run: str, with_journal: bool, there: bool, monkeypatch: pytest.MonkeyPatch
+def hold(
+    place: FolderStore | TableStore,
+    steps: list[Step],
+    first_run: str,
+    with_journal: bool,
+    there: bool,
+    largest_net: float,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Check that whatever happens in *steps*, the audience is the last set that succeeded."""
     with Sandbox(keep_bodies=True) as sandbox:
         connection = json.loads(sandbox.connection_json(PROJECT))
         connection["extra"]["max_attempts"] = 1
         monkeypatch.setenv("AIRFLOW_CONN_BATCH_MIRRORED", json.dumps(connection))
+        monkeypatch.setattr(mirror, "LARGEST_NET", largest_net)
         if there:
             BatchHook("batch_mirrored").update_custom_audience("vip", add_ids=["a", "x", "y"])
-        history = History(sandbox, first_run=first_run, with_journal=with_journal)
+        history = History(sandbox, place, first_run=first_run, with_journal=with_journal)
         for step in steps:
             if history.go(step) and not history.known.uncertain:
                 history.check(step.members)
@@ -224,3 +231,50 @@ def test_the_audience_is_the_last_set_that_succeeded(
         before = len(sandbox.calls)
         assert history.go(last)
         assert not history._sent(before)
+
+
+HISTORIES = {
+    "steps": steps,
+    "first_run": st.sampled_from(["add", "replace"]),
+    "with_journal": st.booleans(),
+    "there": st.booleans(),
+    "largest_net": st.sampled_from([mirror.LARGEST_NET, 5.0]),
+}
+
+
+def examples(number: int) -> settings:
+    return settings(max_examples=number, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@examples(40)
+@given(**HISTORIES)
+def test_the_audience_is_the_last_set_that_succeeded(monkeypatch: pytest.MonkeyPatch, **history: Any) -> None:
+    hold(FolderStore(), monkeypatch=monkeypatch, **history)
+
+
+@examples(40)
+@given(**HISTORIES)
+def test_so_it_is_with_tables_in_sqlite(monkeypatch: pytest.MonkeyPatch, **history: Any) -> None:
+    with TemporaryDirectory() as folder:
+        hold(TableStore(sqlite_connections(Path(folder) / "db")), monkeypatch=monkeypatch, **history)
+
+
+@examples(20)
+@given(**HISTORIES)
+def test_so_it_is_in_duckdb(monkeypatch: pytest.MonkeyPatch, **history: Any) -> None:
+    with duckdb_connections() as connections:
+        hold(TableStore(connections), monkeypatch=monkeypatch, **history)
+
+
+@examples(10)
+@given(**HISTORIES)
+def test_so_it_is_in_postgresql(
+    tables_in_postgresql: Connections, monkeypatch: pytest.MonkeyPatch, **history: Any
+) -> None:
+    hold(TableStore(tables_in_postgresql), monkeypatch=monkeypatch, **history)
+
+
+@examples(10)
+@given(**HISTORIES)
+def test_so_it_is_in_mariadb(tables_in_mariadb: Connections, monkeypatch: pytest.MonkeyPatch, **history: Any) -> None:
+    hold(TableStore(tables_in_mariadb), monkeypatch=monkeypatch, **history)

@@ -433,7 +433,14 @@ def test_a_generator_is_shown_without_being_read(batch_sandbox: Sandbox, context
 
 
 @pytest.mark.parametrize(
-    ("given", "kind"), [((each for each in "ab"), "generator"), (map(str, [1]), "map"), (iter(["a"]), "list_iterator")]
+    ("given", "kind"),
+    [
+        ((each for each in "ab"), "generator"),
+        (map(str, [1]), "map"),
+        (iter(["a"]), "list_iterator"),
+        (["a", iter(["b"])], "list_iterator"),
+        ((["a"], (each for each in "b")), "generator"),
+    ],
 )
 @pytest.mark.parametrize("field", ["add_ids", "remove_ids"])
 def test_what_can_be_read_only_once_is_refused_in_a_dag_file(given: Any, kind: str, field: str) -> None:

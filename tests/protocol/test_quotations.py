@@ -58,6 +58,20 @@ def test_a_text_that_ends_in_the_beginning_of_an_id_quotes_it() -> None:
     assert not quotes(f"cannot read: '{ID[:5]}'", [ID])
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the element 'brien+x@Exam' is not valid",
+        "Zoë.O'Bri is not valid",
+        'the domain "example" of this element is blocked',
+        "blocked: Example.com, and others",
+    ],
+)
+def test_a_part_of_an_id_quotes_it_in_quotes_or_if_it_is_no_word(text: str) -> None:
+    assert quotes(text, [ID])
+    assert not quotes("the field 'custom_ids' has an example of an element that is not valid", [ID])
+
+
 @pytest.mark.parametrize("short", ["7", "x", "42", "a-b", "NULL", "é"])
 @pytest.mark.parametrize("form", [str, str.upper, quote, lambda short: base64.b64encode(short.encode()).decode()])
 def test_a_short_id_counts_as_a_word(short: str, form: object) -> None:

@@ -7,7 +7,8 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from airflow_provider_batch.exceptions import (
     PushStoppedError,
 )
 from airflow_provider_batch.hooks.batch import BatchHook
+from airflow_provider_batch.operators.custom_audience import CustomAudienceUpdateOperator
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.sensors.custom_audience import CustomAudienceIndexingSensor
 from airflow_provider_batch.triggers.custom_audience import CustomAudienceIndexingTrigger, IndexingEvent
@@ -328,6 +330,46 @@ def test_a_killed_sensor_asks_no_more(
 
 def test_a_kill_before_anything_runs_does_no_harm() -> None:
     sensor([ODD], batch_conn_id="no_such_connection").on_kill()
+
+
+# What the tasks before it have not pushed.
+
+
+def waiting_for(*states: str, known_to_ti: bool) -> Any:
+    """A sensor for the tokens of tasks in these states, none of which has left any; and its context."""
+    with DAG("skipped", start_date=datetime(2026, 1, 1, tzinfo=UTC), schedule=None) as dag:
+        push = CustomAudienceUpdateOperator.partial(task_id="push", audience_name="vip").expand(add_ids=[["a"], ["b"]])
+        waiting = sensor(push.output, trigger_rule="none_failed")
+    sensor_in_task: Any = copy.copy(waiting)
+    sensor_in_task.indexing_tokens = None
+    ti: Any = SimpleNamespace(dag_id="skipped", run_id="run", try_number=1, max_tries=0)
+    instances = [SimpleNamespace(task_id="push", state=state) for state in states]
+    if known_to_ti:
+        by_task = {f"push_{number}": state for number, state in enumerate(states)}
+        asked = {"dag_id": "skipped", "task_ids": ["push"], "run_ids": ["run"]}
+        ti.get_task_states = lambda **given: {"run": by_task} if given == asked else {}
+    run = SimpleNamespace(get_task_instances=lambda: [*instances, SimpleNamespace(task_id="other", state="failed")])
+    return sensor_in_task, {"dag": dag, "ti": ti, "dag_run": run}
+
+
+@pytest.mark.parametrize("known_to_ti", [True, False], ids=["Airflow 3", "Airflow 2"])
+@pytest.mark.parametrize("states", [("skipped",), ("skipped", "skipped")], ids=["nothing to map", "nothing to send"])
+def test_tasks_that_were_skipped_have_pushed_nothing_to_wait_for(
+    states: tuple[str, ...], known_to_ti: bool, batch_sandbox: Sandbox
+) -> None:
+    waiting, context = waiting_for(*states, known_to_ti=known_to_ti)
+    assert waiting.execute(context) is None
+    assert batch_sandbox.calls == []
+
+
+@pytest.mark.parametrize("known_to_ti", [True, False], ids=["Airflow 3", "Airflow 2"])
+@pytest.mark.parametrize("states", [("skipped", "failed"), ("success",), ("skipped", "success"), ()])
+def test_the_missing_tokens_of_others_do_not_pass_for_done(
+    states: tuple[str, ...], known_to_ti: bool, batch_sandbox: Sandbox
+) -> None:
+    waiting, context = waiting_for(*states, known_to_ti=known_to_ti)
+    with pytest.raises(AirflowFailException, match="a missing XCom is not an indexing token"):
+        waiting.execute(context)
 
 
 # What a rescheduled sensor remembers.

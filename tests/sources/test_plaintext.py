@@ -99,7 +99,11 @@ def test_lines_have_no_other_columns(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "first", ["id", " Customer_ID", "id;email", "id|email", "id\temail", "c-1;a@x.org", "c-1,a@x.org"]
+    "first",
+    [
+        *("id", " Customer_ID", "id;email", "id|email", "id\temail", "c-1;a@x.org", "c-1,a@x.org"),
+        *('"id"', '"id;email"', "sep=;", " SEP=,"),
+    ],
 )
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 def test_a_file_that_is_csv_is_refused(tmp_path: Path, first: str, pack: Callable[[bytes], bytes]) -> None:

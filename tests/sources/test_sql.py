@@ -259,6 +259,29 @@ def test_errors_of_mysql_about_the_query_keep_their_words(driver: str, number: i
     assert not caught.value.retryable
 
 
+@pytest.mark.parametrize("driver", ["pymysql.err", "MySQLdb", "mysql.connector.errors"])
+@pytest.mark.parametrize(
+    ("number", "retryable"),
+    [
+        *((number, False) for number in (1105, 1242, 1292, 1366, 1411, 1690, 3140)),
+        *((number, True) for number in (1040, 1053, 1205, 1213, 1317, 2003, 2006, 2013, 3024)),
+        (0, True),  # of PyMySQL, for a connection that is closed
+    ],
+)
+def test_only_errors_of_mysql_that_can_pass_are_retried(driver: str, number: int, retryable: bool) -> None:
+    error = a_drivers_error(driver, "OperationalError", number, "Incorrect value: 'jane'")
+    with pytest.raises(SourceError) as caught:
+        values(SqlSource(FakeHook(error), "SELECT"))
+    assert caught.value.retryable is retryable
+
+
+@pytest.mark.parametrize("query", ["SELECT 'a' ORDER BY 1 COLLATE nowhere", "SELECT CAST(x'6a616e65ff' AS TEXT)"])
+def test_errors_of_sqlite_about_the_query_or_values_are_not_retried(sqlite: Any, query: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        values(SqlSource(sqlite, query))
+    assert not caught.value.retryable
+
+
 @pytest.mark.parametrize(
     ("query", "kind"),
     [

@@ -74,6 +74,8 @@ OTHER: dict[str, Any] = {
     "allow_empty": True,
     "max_shrink": 0.5,
     "snapshot_path": "/x",
+    "snapshot_schema": "analytics_batch",
+    "keep_changes": 30,
     "first_run": "replace",
     "full_refresh": True,
     "is_sorted": True,
@@ -109,7 +111,10 @@ def test_each_parameter_of_the_table_is_tried() -> None:
 @pytest.mark.parametrize("mode", CHOICES["mode"])
 @pytest.mark.parametrize("name", [name for name in OTHER if name not in ("header", "delimiter", "encoding")])
 def test_a_value_with_an_effect_is_taken_and_another_is_refused(name: str, mode: str) -> None:
-    arguments = {"mode": mode, **NEEDED.get(mode, {}), **BESIDE.get(name, {}), name: OTHER[name]}
+    needed = NEEDED.get(mode, {})
+    if name in ("snapshot_schema", "keep_changes") and mode == "mirror":
+        needed = {"snapshot_schema": "analytics_batch"}
+    arguments = {"mode": mode, **needed, **BESIDE.get(name, {}), name: OTHER[name]}
     modes = MODES.get(name, CHOICES["mode"])
     if mode in modes:
         assert getattr(sql(**arguments), name) in (OTHER[name], 60.0)
@@ -149,7 +154,33 @@ def test_a_value_with_an_effect_is_taken_and_another_is_refused(name: str, mode:
             {"format": "parquet", "encoding": "latin-1"},
             "'latin-1' has no effect with format='parquet'",
         ),
-        (sql, {"mode": "mirror"}, "snapshot_path: mode='mirror' needs one. Pass snapshot_path."),
+        (sql, {"mode": "mirror"}, "snapshot_path: mode='mirror' needs one. Pass snapshot_path or snapshot_schema."),
+        (files, {"mode": "mirror"}, "snapshot_path: mode='mirror' needs one. Pass snapshot_path."),
+        (
+            sql,
+            {"mode": "mirror", "snapshot_path": "/x", "snapshot_schema": "s"},
+            "snapshot_schema: passed together with snapshot_path. Pass one of them.",
+        ),
+        (
+            sql,
+            {"mode": "mirror", "snapshot_schema": "s", "is_sorted": True},
+            "is_sorted: has no effect with snapshot_schema; the database sorts. Drop it.",
+        ),
+        (
+            sql,
+            {"mode": "mirror", "snapshot_schema": "s", "trim_ids": True},
+            "trim_ids: has no effect with snapshot_schema; trim them in the query. Drop it.",
+        ),
+        (
+            sql,
+            {"mode": "mirror", "snapshot_path": "/x", "keep_changes": 3},
+            "keep_changes: has no effect without snapshot_schema. Drop it.",
+        ),
+        (
+            sql,
+            {"mode": "mirror", "snapshot_schema": "s", "keep_changes": -1},
+            "keep_changes: -1 is not a number of days. Pass an int, 0 for none.",
+        ),
         (sql, {"mode": "actions"}, "action_column: mode='actions' needs one. Pass action_column."),
     ],
 )

@@ -90,18 +90,29 @@ def test_replace(conn: Any, batch_sandbox: Sandbox, warehouse: Fill, context: An
     assert batch_sandbox.members("vip", key) == {"a", "b", "c"}
 
 
-def test_mirror(conn: Any, batch_sandbox: Sandbox, warehouse: Fill, context: Any, tmp_path: Path) -> None:
+@pytest.fixture(params=["folder", "tables"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+    """Where a mirror keeps its snapshot: in a folder, or in the query's database."""
+    kept = {"snapshot_path": str(tmp_path / "kept")} if request.param == "folder" else {"snapshot_schema": "main"}
+    return {"mode": "mirror", "poke_interval": 0.1, **kept}
+
+
+def test_mirror(
+    conn: Any, batch_sandbox: Sandbox, warehouse: Fill, context: Any, place: dict[str, Any], told: Callable[[], str]
+) -> None:
     conn_id, key = conn
     sent = []
     for members in ("ac", "abc", "bcd", "bcd"):
         warehouse("id", members)
-        mirror = push(batch_conn_id=conn_id, mode="mirror", snapshot_path=str(tmp_path / "kept"), poke_interval=0.1)
+        mirror = push(batch_conn_id=conn_id, on_drift="fail", **place)
         mirror.execute(context)
         assert batch_sandbox.members("vip", key) == set(members)
         summary = context["ti"].pushed["summary"]
         sent.append((summary["added"], summary["removed"], summary["unchanged"], summary["members"]))
     assert sent == [(2, 0, 0, 2), (1, 0, 2, 3), (1, 1, 2, 3), (0, 0, 3, 3)]
     assert sum(call.elements for call in batch_sandbox.calls) == 5
+    # Each run has noted that its writes are indexed, so that the next one does not wait for them.
+    assert "waiting until the writes of the last run" not in told()
 
 
 def test_a_mirror_of_a_sorted_query(batch_sandbox: Sandbox, warehouse: Fill, context: Any, tmp_path: Path) -> None:
@@ -137,7 +148,7 @@ def test_attributes_and_tags_of_install_ids(warehouse: Fill, context: Any, monke
 
 
 def test_attributes_under_other_names_on_the_newer_platform(
-    batch_sandbox: Sandbox, warehouse: Fill, context: Any, tmp_path: Path
+    batch_sandbox: Sandbox, warehouse: Fill, context: Any, place: dict[str, Any]
 ) -> None:
     warehouse("id, plan, spent", [("a", "gold", 1.5), ("b", None, 2)])
     arguments = {
@@ -153,7 +164,7 @@ def test_attributes_under_other_names_on_the_newer_platform(
     }
     assert batch_sandbox.attributes("vip", PROJECT) == expected
     # A mirror sends who has changed, with all that belongs to them.
-    mirrored = {**arguments, "mode": "mirror", "snapshot_path": str(tmp_path / "kept"), "poke_interval": 0.1}
+    mirrored = {**arguments, **place}
     push(**mirrored).execute(context)
     warehouse("id, plan, spent", [("a", "gold", 1.5), ("b", "silver", 2)])
     push(**mirrored).execute(context)
@@ -169,7 +180,10 @@ def test_a_platform_without_attributes_says_so(batch_sandbox: Sandbox, warehouse
     assert batch_sandbox.calls == []
 
 
-def test_decimals_and_times_of_postgres(postgres: Any, batch_sandbox: Sandbox, context: Any, tmp_path: Path) -> None:
+def test_decimals_and_times_of_postgres(
+    postgres: Any, batch_sandbox: Sandbox, context: Any, place: dict[str, Any]
+) -> None:
+    place = {**place, **({"snapshot_schema": "public"} if "snapshot_schema" in place else {})}
     query = (
         "SELECT * FROM (VALUES ('a', 12.50, TIMESTAMP '2026-10-31 09:30:00', DATE '2026-01-02', ARRAY['x']), "
         "('b', NULL, NULL, NULL, NULL)) AS t (id, spent, seen, born, likes)"
@@ -180,9 +194,7 @@ def test_decimals_and_times_of_postgres(postgres: Any, batch_sandbox: Sandbox, c
         "batch_conn_id": "batch_cep",
         "attribute_columns": ["spent", "seen", "born"],
         "id_column": "id",
-        "mode": "mirror",
-        "snapshot_path": str(tmp_path / "kept"),
-        "poke_interval": 0.1,
+        **place,
     }
     push(**arguments).execute(context)
     assert batch_sandbox.attributes("vip", PROJECT) == {

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from typing import Any, cast
 
@@ -35,6 +36,48 @@ VIEW = Request("GET", "/1.0/{api_key}/custom-audience/vip")
 def transport_to(credentials: Credentials, pace: Pace | None = None, timeout: float = 5) -> BlockingTransport:
     session = open_session(credentials, timeout=timeout)
     return BlockingTransport(session, credentials, pace or Pace(None), timeout=timeout)
+
+
+@contextmanager
+def black_holes(many: int) -> Iterator[list[tuple[str, int]]]:
+    """Addresses of this machine that take no connection: their queues of waiting ones are full."""
+    with ExitStack() as ending:
+        addresses: list[tuple[str, int]] = []
+        for number in range(many):
+            listener = ending.enter_context(socket.socket())
+            listener.bind((f"127.0.0.{10 + number}", addresses[0][1] if addresses else 0))
+            listener.listen(0)
+            addresses.append(listener.getsockname())
+            for _ in range(3):
+                waiting = ending.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex(addresses[-1])
+        yield addresses
+
+
+@contextmanager
+def lost_calls(monkeypatch: pytest.MonkeyPatch, credentials: Make, timeout: float) -> Iterator[BlockingTransport]:
+    """A transport to a host with three addresses, none of which answers."""
+    with black_holes(3) as addresses:
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", address) for address in addresses]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        yield transport_to(credentials(f"http://localhost:{addresses[0][1]}"), timeout=timeout)
+
+
+def test_the_deadline_is_one_over_all_addresses_of_the_host(monkeypatch: pytest.MonkeyPatch, credentials: Make) -> None:
+    with lost_calls(monkeypatch, credentials, timeout=1.0) as transport:
+        started = time.monotonic()
+        answered = transport.perform(VIEW)
+        assert time.monotonic() - started < 2.0
+    assert "no answer: TimeoutError" in str(answered)
+
+
+def test_an_interruption_ends_a_call_that_connects(monkeypatch: pytest.MonkeyPatch, credentials: Make) -> None:
+    with lost_calls(monkeypatch, credentials, timeout=60.0) as transport, ThreadPoolExecutor(1) as executor:
+        call = executor.submit(transport.perform, VIEW)
+        time.sleep(0.2)
+        transport.interrupt()
+        assert "no answer: TimeoutError" in str(call.result(timeout=5))
 
 
 @pytest.mark.parametrize("given", [{}, {"timeout": None}])

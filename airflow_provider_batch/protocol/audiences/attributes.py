@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import Any, Final
 
@@ -20,6 +21,10 @@ _ADDRESS: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 
 #: What the reason of a refusal shows of an attribute's name.
 _LONGEST_NAME: Final = 80
+
+_USUAL_KINDS: Final = frozenset(("text", "number"))
+#: Any integer below can be converted to a float.
+_LARGEST: Final = 2**63
 
 _NUMBERS: Final = (int, float, Decimal)
 _KINDS: Final = {"text": "text", "number": "numbers", "date": "dates", "url": "addresses", "array": "arrays"}
@@ -48,6 +53,8 @@ def _attributes(attributes: object, rules: MemberRules) -> str:
         return ""
     if not rules.kinds:
         raise ValueError(f"API {rules.version} takes no attributes; pass the id alone")
+    if type(attributes) is dict and (text := _usual(attributes, rules)) is not None:
+        return text
     if not isinstance(attributes, Mapping):
         raise ValueError(f"attributes must be a dict of names and values, not {type(attributes).__name__}")
     spelled: dict[str, str] = {}
@@ -64,6 +71,35 @@ def _attributes(attributes: object, rules: MemberRules) -> str:
         )
     fields = ",".join([f"{encode_basestring(key)}:{spelled[key]}" for key in sorted(spelled)])
     return f'"attributes":{{{fields}}}' if fields else ""
+
+
+def _usual(attributes: dict[Any, Any], rules: MemberRules) -> str | None:
+    """
+    Return the JSON of *attributes* if all are text and ordinary numbers, as most are; None if they need a closer look.
+
+    It takes a tenth of the time: most members have attributes of the same names, and these are looked at once.
+    """
+    fields = _fields(tuple(attributes))
+    if not fields or len(fields) > rules.most_attributes or not rules.kinds >= _USUAL_KINDS:
+        return None
+    texts = []
+    for name, key in fields:
+        value = attributes[name]
+        kind = type(value)
+        if kind is str:
+            texts.append(key + encode_basestring(value))
+        elif (kind is int and -_LARGEST < value < _LARGEST) or (kind is float and math.isfinite(value)):
+            texts.append(f"{key}{value!r}")
+        else:
+            return None
+    return f'"attributes":{{{",".join(texts)}}}'
+
+
+@lru_cache(maxsize=256)
+def _fields(names: tuple[object, ...]) -> tuple[tuple[str, str], ...]:
+    """Return *names* in order, each with its JSON; nothing if one of them declares a type, or is not valid."""
+    valid = [name for name in names if isinstance(name, str) and name.strip() and not name.endswith(")")]
+    return tuple((name, f"{encode_basestring(name)}:") for name in sorted(valid)) if len(valid) == len(names) else ()
 
 
 def _spelled(name: object, value: Any, rules: MemberRules) -> tuple[str, str]:

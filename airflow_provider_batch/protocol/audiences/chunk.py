@@ -111,6 +111,11 @@ class Chunks:
         self._adds.begin()
         self._removes.begin()
 
+    def report_doubts(self) -> None:
+        """Report the ids so far that may be mistakes, if that was not done at the end of all."""
+        self._adds.report_doubts()
+        self._removes.report_doubts()
+
     @property
     def restartable(self) -> bool:
         """Whether the chunks can be made again from the first one on, the same or not."""
@@ -150,7 +155,7 @@ class Chunks:
         origins: list[Block] = []  # with the ids of the two buckets and no others, however often each was given
         for block in self._one_action_each():
             bucket, older = (removing, adding) if block.removes else (adding, removing)
-            if not adding and not removing and len(block) == self._size and len(set(block)) == self._size:
+            if not adding and not removing and len(block) == self._size and len(set(block.texts())) == self._size:
                 # The usual case, a stream of ids without repetitions: each block is a chunk as it stands.
                 number += 1
                 adds_only = bucket is adding
@@ -186,7 +191,7 @@ class Chunks:
         return chain(self._kept(adds, removed.keys()), filter(None, held))
 
     def _removes_first(self, held: list[Block], removes: Iterator[Block]) -> Iterator[Block]:
-        added = {id_ for block in held for id_ in block}
+        added = {id_ for block in held for id_ in block.texts()}
         for block in removes:
             added.difference_update(block)
             yield block
@@ -196,7 +201,7 @@ class Chunks:
 
     def _kept(self, adds: Iterator[Block], removed: KeysView[str]) -> Iterator[Block]:
         for block in adds:
-            yield block if removed.isdisjoint(block) else self._filtered(block, lambda id_: id_ not in removed)
+            yield block if removed.isdisjoint(block.texts()) else self._filtered(block, lambda id_: id_ not in removed)
 
     def _new(self, block: Block, known: dict[str, None]) -> Block:
         """Return the ids that are not among the known ones, each once, and add them to these."""

@@ -10,6 +10,7 @@ from airflow_provider_batch.protocol.answers import first, json_object, moment, 
 from airflow_provider_batch.protocol.audiences.audience import AudiencePage, CustomAudience, IndexingState
 from airflow_provider_batch.protocol.audiences.tokens import is_token
 from airflow_provider_batch.protocol.dialect import Dialect
+from airflow_provider_batch.protocol.pages import cursor
 from airflow_provider_batch.protocol.wire import Request, Response
 
 _STATES: Final = {
@@ -65,17 +66,7 @@ def audience_page(dialect: Dialect, response: Response, request: Request) -> Aud
     if not isinstance(items, list) or not all(isinstance(item, dict) and item.get("name") for item in items):
         raise BatchProtocolError(f"{request.route}: answered {response.status} without {dialect.audiences}")
     audiences = tuple(_audience(item, str(item["name"])) for item in items)
-    return AudiencePage(audiences, _cursor(page, request) if dialect.cursor else _offset(len(items), request))
-
-
-def _cursor(page: Mapping[str, Any], request: Request) -> str | None:
-    """Return the cursor of the next page; None after the last one."""
-    if page.get("has_more") is not True:
-        return None
-    start = page.get("next_from")
-    if not isinstance(start, str | int) or ("from", str(start)) in request.query:
-        raise BatchProtocolError(f"{request.route}: answered has_more, but without a next_from for the next page")
-    return str(start)
+    return AudiencePage(audiences, cursor(page, request) if dialect.cursor else _offset(len(items), request))
 
 
 def _offset(items: int, request: Request) -> int | None:

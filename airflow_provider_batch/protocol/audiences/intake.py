@@ -13,13 +13,20 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from typing import Final, TypeVar, cast
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.protocol.arguments import OnInvalidId, check_choice, list_in_text
 from airflow_provider_batch.protocol.audiences.block import Block
-from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS, AnnotatedId, doubt, joined, normalize
+from airflow_provider_batch.protocol.audiences.members import (
+    REMOVE_IDS,
+    AnnotatedId,
+    annotated,
+    doubt,
+    joined,
+    normalize,
+)
 from airflow_provider_batch.protocol.dialect import MemberRules
 from airflow_provider_batch.protocol.rows import NAMED_REJECTIONS, OnRejection, Place, Rejection, Rows
 
@@ -140,22 +147,26 @@ class Intake:
         if self.is_held:
             return
         places: dict[str, int] = {}
-        given, annotated, plain = 0, False, True
+        annotations: dict[str, str] | None = None
+        given, plain = 0, True
         for block in self._read_blocks():
-            deque(map(places.setdefault, block, block.positions), maxlen=0)  # the first of several places wins
+            if block.annotations is not None and annotations is None:
+                annotations = dict.fromkeys(places, "")
+            # The first of several places wins, and so does what annotates the id there.
+            deque(map(places.setdefault, block.texts(), block.positions), maxlen=0)
+            if annotations is not None:
+                deque(map(annotations.setdefault, block.texts(), block.annotations or repeat("")), maxlen=0)
             given += len(block)
-            annotated |= block.annotated
             plain &= block.plain
         self.duplicates = given - len(places)
-        self._ids = Block(places, self.argument, list(places.values()), annotated=annotated, plain=plain)
+        known = None if annotations is None else list(annotations.values())
+        self._ids = Block(places, self.argument, list(places.values()), annotations=known, plain=plain)
 
     def blocks(self) -> Iterator[Block]:
         """Yield the ids in order, without empty blocks; a collection's once each, a stream's as they come."""
         if self._ids is not None:
             for start in range(0, len(self._ids), self._block_size):
-                part = slice(start, start + self._block_size)
-                ids, positions, held = self._ids[part], self._ids.positions[part], self._ids
-                yield Block(ids, self.argument, positions, annotated=held.annotated, plain=held.plain)
+                yield self._ids.part(start, start + self._block_size)
             return
         yield from filter(None, self._read_blocks())
 
@@ -177,18 +188,22 @@ class Intake:
         self.rejected = 0
         self.rejections.clear()
         self._doubts.clear()
-        start = 0
+        start, removes = 0, self.argument == REMOVE_IDS
         for values, place in self._read():
             if (text := joined(values, self._rules.max_id_length)) is not None:
                 positions = range(start, start + len(values))
                 plain = '"' not in text and "\\" not in text
                 yield Block(cast(list[str], values), self.argument, positions, place, plain=plain)
+            elif not removes and (members := annotated(values, self._rules)) is not None:
+                ids, annotations = members
+                positions = range(start, start + len(values))
+                yield Block(ids, self.argument, positions, place, annotations=annotations)
             else:
-                ids = dict(self._check_each(values, start, place))
-                annotated = AnnotatedId in set(map(type, ids.values()))
-                yield Block(ids.values(), self.argument, list(ids), place, annotated=annotated)
+                checked = dict(self._check_each(values, start, place))
+                has_members = AnnotatedId in set(map(type, checked.values()))
+                yield Block(checked.values(), self.argument, list(checked), place, annotated=has_members)
             start += len(values)
-        self._report_doubts()
+        self.report_doubts()
 
     def _read(self) -> Iterator[tuple[list[object], Place | None]]:
         """Yield the values block by block, and the function that names their positions."""
@@ -218,7 +233,7 @@ class Intake:
             for position, value in enumerate(values, start):
                 yield position, value, place
             start += len(values)
-        self._report_doubts()
+        self.report_doubts()
 
     def holding(self, ids: Block) -> Intake:
         """Return this intake with the unique *ids* in place of its values."""
@@ -255,7 +270,8 @@ class Intake:
                 self._first_doubts[kind] = where
             self._doubts[kind] += 1
 
-    def _report_doubts(self) -> None:
+    def report_doubts(self) -> None:
+        """Report the ids so far that may be mistakes; a second time does nothing."""
         if (on_doubt := self._on_doubt) is not None:
             self._on_doubt = None
             for kind, count in self._doubts.items():

@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import repeat
 from numbers import Integral, Real
-from typing import Final, Literal
+from operator import index
+from typing import Final, Literal, TypeGuard, cast
 from uuid import UUID
 
 from airflow_provider_batch.protocol.audiences.attributes import extras
@@ -40,7 +42,7 @@ _REMEDIES: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
 )
 
 _TEXTS: Final = (str, bytes, bytearray, memoryview)
-_MEMBER_FIELDS: Final = {"id", "attributes", "tags"}
+_MEMBER_FIELDS: Final = frozenset(("id", "attributes", "tags"))
 
 #: The NULLs of Python, pandas and numpy, by the names of their types: neither need be installed. NaN has no type.
 _NULLS: Final = {"NoneType": "None", "NAType": "NA", "NaTType": "NaT", "MaskedConstant": "masked"}
@@ -166,6 +168,38 @@ def joined(values: list[object], max_length: int) -> str | None:
     return None if has("+") and any(map(has, "eE")) and _EXPONENT.search(text) else text
 
 
+def are_ids(values: list[object], max_length: int) -> TypeGuard[list[str]]:
+    """Return whether :func:`joined` accepts *values*."""
+    return joined(values, max_length) is not None
+
+
+def annotated(values: list[object], rules: MemberRules) -> tuple[list[str], list[str]] | None:
+    """
+    Return the ids of *values*, and the attributes and tags of each, if all are members that :func:`normalize` accepts.
+
+    Their ids are checked together, as :func:`joined` does. After None, each value must be checked.
+    """
+    kinds = set(map(type, values))
+    if kinds == {dict}:
+        dicts: list[dict[object, object]] = values  # type: ignore[assignment]  # see kinds
+        if not all(map(_MEMBER_FIELDS.issuperset, dicts)):
+            return None
+        ids = [value.get("id") for value in dicts]
+        attributes, tags = [value.get("attributes") for value in dicts], [value.get("tags") for value in dicts]
+    elif kinds == {Member}:
+        members: list[Member] = values  # type: ignore[assignment]  # see kinds
+        ids = [member.id for member in members]
+        attributes, tags = [member.attributes for member in members], [member.tags for member in members]
+    else:
+        return None
+    if joined(ids, rules.max_id_length) is None:
+        return None
+    try:
+        return cast(list[str], ids), list(map(extras, attributes, tags, repeat(rules)))
+    except ValueError:
+        return None
+
+
 def doubt(id_: str) -> str | None:
     """Return which kind of likely mistakes a valid id belongs to; None if it belongs to none."""
     if id_ in _NO_VALUES:
@@ -191,7 +225,10 @@ def _text(value: object, max_length: int) -> str:
         return str(value)
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise ValueError(_remedy(value))
-    number = int(value)
+    try:
+        number = index(value)
+    except TypeError:  # numpy's durations call themselves integers
+        raise ValueError(_remedy(value)) from None
     most = min(max_length, _MOST_DIGITS)
     if number.bit_length() > 4 * most:
         raise ValueError(f"an integer of more than {most} digits is not a valid id. Hash it.")

@@ -1,22 +1,55 @@
 from __future__ import annotations
 
+import gc
+
+import pytest
+
 from airflow_provider_batch.protocol.audiences.block import Block
+from airflow_provider_batch.protocol.audiences.members import AnnotatedId
 from airflow_provider_batch.protocol.rows import Rejection
 
 
+def known(ids: list[str]) -> list[tuple[str, str | None]]:
+    return [(str(id_), getattr(id_, "extras", None)) for id_ in ids]
+
+
 def test_what_is_left_of_a_block_keeps_its_places() -> None:
-    block = Block(["a", "b", "c"], "remove_ids", [3, 5, 9], "line {}".format, annotated=True, plain=True)
+    block = Block(["a", "b", "c"], "remove_ids", [3, 5, 9], "line {}".format, plain=True)
     left = block.only(lambda id_: id_ != "b")
-    assert (list(left), list(left.positions), left.removes, left.annotated, left.plain) == (
-        ["a", "c"],
-        [3, 9],
-        True,
-        True,
-        True,
-    )
+    assert (list(left), list(left.positions), left.removes, left.plain) == (["a", "c"], [3, 9], True, True)
     assert left.rejection(1, "no") == Rejection("remove_ids", 9, "no", "line 9")
 
 
 def test_a_plain_list_has_no_places() -> None:
     block = Block(["a", "b"], "add_ids", range(2))
     assert (block.removes, block.rejection(1, "no")) == (False, Rejection("add_ids", 1, "no"))
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        Block(["a", AnnotatedId("b", "B"), AnnotatedId("c", "C")], "add_ids", range(3), annotated=True),
+        Block(["a", "b", "c"], "add_ids", range(3), annotations=["", "B", "C"]),
+    ],
+    ids=["with them", "apart"],
+)
+def test_annotated_ids_come_out_as_they_went_in_however_they_are_read(block: Block) -> None:
+    assert block.annotated
+    assert known(list(block)) == known([*block]) == known(block[:]) == [("a", None), ("b", "B"), ("c", "C")]
+    assert known([block[0], block[-1]]) == [("a", None), ("c", "C")]
+    assert known(block[1:2]) == known(list(block.part(1, 2))) == [("b", "B")]
+    assert known(list(block.only("bc".__contains__))) == [("b", "B"), ("c", "C")]
+    assert [type(id_) for id_ in block.texts()] == [str] * 3
+    assert (block == ["a", "b", "c"], "b" in block, block.index("c")) == (True, True, 2)
+
+
+def test_a_part_knows_whether_its_own_ids_are_annotated() -> None:
+    block = Block(["a", "b"], "add_ids", [4, 7], annotations=["", "B"])
+    first, second = block.part(0, 1), block.part(1, 2)
+    assert (first.annotated, second.annotated, list(second.positions)) == (False, True, [7])
+
+
+def test_the_garbage_collector_has_nothing_to_do_with_the_members_of_a_block() -> None:
+    block = Block((str(number) for number in range(1_000)), "add_ids", range(1_000), annotations=["x"] * 1_000)
+    gc.collect()
+    assert not any(isinstance(referred, AnnotatedId) for referred in gc.get_referents(block, block.annotations))

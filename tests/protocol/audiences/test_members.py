@@ -8,6 +8,7 @@ from dataclasses import replace
 from decimal import Decimal
 from enum import IntEnum, StrEnum
 from fractions import Fraction
+from numbers import Integral
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_batch.protocol.audiences.members import AnnotatedId, Change, Member, doubt, joined, normalize
+from airflow_provider_batch.protocol.audiences.members import AnnotatedId, Change, Member, are_ids, doubt, normalize
 from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1, MemberRules, cep
 
 steady = settings(max_examples=150, deadline=None, derandomize=True)
@@ -177,13 +178,13 @@ def is_an_id_already(value: object) -> bool:
 @steady
 @given(st.lists(anything, max_size=6))
 def test_the_quick_look_at_a_block_agrees_with_the_look_at_each_value(values: list[object]) -> None:
-    assert (joined(values, 8) is not None) == all(map(is_an_id_already, values))
+    assert are_ids(values, 8) == all(map(is_an_id_already, values))
 
 
 @steady
 @given(st.lists(st.text(alphabet="ab \u00a0", max_size=9), max_size=6))
 def test_the_quick_look_agrees_on_blanks_and_lengths(values: list[object]) -> None:
-    assert (joined(values, 8) is not None) == all(map(is_an_id_already, values))
+    assert are_ids(values, 8) == all(map(is_an_id_already, values))
 
 
 # What is never part of an id.
@@ -210,12 +211,12 @@ def test_the_quick_look_agrees_on_blanks_and_lengths(values: list[object]) -> No
 @pytest.mark.parametrize("wrap", [str, Member, lambda text: [text], lambda text: {"id": text}])
 def test_a_character_that_is_never_part_of_an_id_is_named(text: str, reason: str, wrap: Callable[..., object]) -> None:
     assert reason in str(refusal(wrap(text)))
-    assert joined(["a", text], 128) is None
+    assert not are_ids(["a", text], 128)
 
 
 def test_every_control_character_is_rejected_and_no_other_character_is() -> None:
     """Unicode's category Cc, the separators of lines, the byte order mark and the surrogates, of all there are."""
-    rejected = [char for char in map(chr, range(0x110000)) if joined([f"a{char}a"], 8) is None]
+    rejected = [char for char in map(chr, range(0x110000)) if not are_ids([f"a{char}a"], 8)]
     categories = {"Cc", "Zl", "Zp", "Cs"}
     assert rejected == [c for c in map(chr, range(0x110000)) if unicodedata.category(c) in categories or c == "\ufeff"]
 
@@ -254,6 +255,20 @@ def test_what_is_missing_is_to_be_dropped_and_not_to_be_converted(value: object,
     assert [str(refusal(each)) for each in (value, (value,), {"id": value})] == [expected] * 3
 
 
+class timedelta64:
+    """As numpy's durations: by their class an integer, but no number."""
+
+    def __int__(self) -> int:
+        return 5
+
+
+Integral.register(timedelta64)
+
+
+def test_what_only_calls_itself_an_integer_is_no_id() -> None:
+    assert "is not a valid id" in str(refusal(timedelta64()))
+
+
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
@@ -265,7 +280,7 @@ def test_what_is_missing_is_to_be_dropped_and_not_to_be_converted(value: object,
 def test_an_id_that_is_likely_a_mistake_is_valid_and_noticed(text: str, kind: str) -> None:
     assert read(text) == text
     assert kind in (doubt(text) or "")
-    assert joined(["a", text], 128) is None
+    assert not are_ids(["a", text], 128)
 
 
 @pytest.mark.parametrize("text", ["Nan Goldin", "nano", "NULL-1", "+336+12", "jane+1e+x@example.org", "a b", "12E5"])
@@ -361,7 +376,7 @@ def test_an_id_is_removed_by_itself_alone(rules: MemberRules) -> None:
 @pytest.mark.parametrize("rules", [MEP_1_1.members, CEP.members], ids=["1.1", "2.x"])
 def test_a_long_id_is_a_matter_of_one_zero(rules: MemberRules) -> None:
     assert member("i" * 1_000, rules) == ("i" * 1_000, None)
-    assert joined(["i" * 1_000], rules.max_id_length) is not None
+    assert are_ids(["i" * 1_000], rules.max_id_length)
     assert member(Member(10**500, {"a": 1}), rules)[0] == str(10**500)
     with pytest.raises(ValueError, match="more than the 128"):
         member("i" * 129, MEP_1_0.members)
@@ -369,4 +384,4 @@ def test_a_long_id_is_a_matter_of_one_zero(rules: MemberRules) -> None:
 
 @pytest.mark.parametrize("value", [Member("a"), {"id": "a"}])
 def test_the_quick_look_leaves_members_to_the_other(value: object) -> None:
-    assert joined(["a", value], 128) is None
+    assert not are_ids(["a", value], 128)

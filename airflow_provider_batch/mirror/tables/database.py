@@ -1,0 +1,190 @@
+"""
+Statements over a DB-API connection, each committed by itself.
+
+What is kept true: nothing that was read or written depends on a transaction that is still open. Not every database has
+transactions of more than one statement, and some end them at every CREATE TABLE. So after each statement comes a
+commit, and before the next one its failure is known.
+
+A connection is open while a step of a run needs it, and never while calls are made: those may take an hour, after which
+many a server has closed it.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final, TypeVar
+
+from airflow_provider_batch.exceptions import SourceError
+from airflow_provider_batch.mirror.tables.dialect import Dialect, dialect_of
+from airflow_provider_batch.sources.sql import open_cursor, source_error, state_of
+
+R = TypeVar("R")
+
+_ABSENT: Final = re.compile(
+    r"no such table|\b(table|relation|object)\b.*(does not|doesn't) exist|not found: table|TABLE_OR_VIEW_NOT_FOUND",
+    re.IGNORECASE,
+)
+_ABSENT_STATES: Final = {"42P01", "42S02"}
+
+#: Rows of values in one INSERT.
+_INSERTED: Final = 200
+
+
+class AbsentTableError(SourceError):
+    """The statement names a table that does not exist."""
+
+
+class Session:
+    """An open connection, and its dialect."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self.dialect: Dialect = dialect_of(connection)
+
+    def execute(
+        self, sql: str, parameters: Any = None, *, what: str = "a statement of the mirror", reads_rows: bool = True
+    ) -> None:
+        """
+        Execute a statement and commit.
+
+        :param what: what fails if it does, for the error.
+        :param reads_rows: whether it has to do with rows, which the driver's message may quote.
+        :raises SourceError: if it fails; whether it was applied is then unknown.
+        """
+        with self._committed(what, reads_rows) as cursor:
+            cursor.execute(sql, *_given(parameters))
+
+    def rows(
+        self, sql: str, parameters: Any = None, *, what: str = "a query of the mirror", reads_rows: bool = True
+    ) -> list[Sequence[Any]]:
+        """Return the few rows of a query; for the arguments, see :meth:`execute`."""
+        with self._committed(what, reads_rows) as cursor:
+            cursor.execute(sql, *_given(parameters))
+            return list(cursor.fetchall())
+
+    def number(self, sql: str) -> int:
+        """Return the only value of a query; 0 for NULL."""
+        return int(self.rows(sql)[0][0] or 0)
+
+    def columns(self, sql: str, parameters: Any = None) -> list[tuple[str, str]]:
+        """Return the names of a query's columns, each with what the driver calls its type."""
+        with self._committed("the query") as cursor:
+            cursor.execute(sql, *_given(parameters))
+            cursor.fetchall()
+            return [(str(column[0]), str(column[1])) for column in cursor.description]
+
+    def stream(self, sql: str, parameters: Any, size: int) -> Iterator[list[Sequence[Any]]]:
+        """Yield the rows of a query in blocks of *size*; with a cursor on the server where the driver has one."""
+        cursor = _driven(lambda: open_cursor(self._connection)[0], "the query")
+        try:
+            _driven(lambda: cursor.execute(sql, *_given(parameters)), "the query")
+            while rows := _driven(lambda: cursor.fetchmany(size), "the query"):
+                yield rows
+        finally:
+            with suppress(Exception):  # all was read, or another error is on its way
+                cursor.close()
+            with suppress(Exception):
+                self._end()
+
+    def insert(self, table: str, values: str, rows: Sequence[Sequence[Any]]) -> None:
+        """
+        Insert *rows* of values.
+
+        :param values: the expressions for one row, with ``{}`` in place of each value.
+        """
+        row = f"({values.replace('{}', self.dialect.placeholder)})"
+        for start in range(0, len(rows), _INSERTED):
+            part = rows[start : start + _INSERTED]
+            statement = f"INSERT INTO {table} VALUES {', '.join([row] * len(part))}"
+            self.execute(statement, [value for each in part for value in each])
+
+    def close(self) -> None:
+        """Close the connection, whatever happens."""
+        with suppress(Exception):
+            self._connection.close()
+
+    @contextmanager
+    def _committed(self, what: str, reads_rows: bool = True) -> Iterator[Any]:
+        cursor = _driven(lambda: _client_cursor(self._connection), what)
+        try:
+            with _explained(what, reads_rows):
+                yield cursor
+                self._end()
+        except BaseException:
+            with suppress(Exception):
+                self._connection.rollback()
+            raise
+        finally:
+            with suppress(Exception):
+                cursor.close()
+
+    def _end(self) -> None:
+        if self.dialect.commits:
+            self._connection.commit()
+
+
+class Database:
+    """
+    A database that tables are kept in.
+
+    :param connect: returns a new DB-API connection, as the method ``get_conn`` of Airflow's hooks.
+    """
+
+    def __init__(self, connect: Callable[[], Any]) -> None:
+        self._connect = connect
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """Open a connection for some statements."""
+        connection = _driven(self._connect, "the connection to the database")
+        try:
+            session = Session(connection)
+        except BaseException:
+            connection.close()
+            raise
+        try:
+            yield session
+        finally:
+            session.close()
+
+
+def _given(parameters: Any) -> tuple[Any, ...]:
+    return () if parameters is None else (parameters,)
+
+
+def _client_cursor(connection: Any) -> Any:
+    """Open a cursor whose rows are tuples; one that sends parameters apart is refused in CREATE TABLE AS."""
+    driver = type(connection).__module__.partition(".")[0]
+    if driver == "psycopg":
+        psycopg = sys.modules["psycopg"]
+        return psycopg.ClientCursor(connection, row_factory=psycopg.rows.tuple_row)
+    if driver == "psycopg2":
+        return connection.cursor(cursor_factory=sys.modules["psycopg2.extensions"].cursor)
+    if driver in ("MySQLdb", "pymysql"):
+        return connection.cursor(sys.modules[f"{driver}.cursors"].Cursor)
+    return connection.cursor()
+
+
+def _driven(operation: Callable[[], R], what: str) -> R:
+    with _explained(what):
+        return operation()
+
+
+@contextmanager
+def _explained(what: str, reads_rows: bool = True) -> Iterator[None]:
+    """Turn an error of the driver into one that quotes no row."""
+    try:
+        yield
+        return
+    except SourceError:
+        raise
+    except Exception as error:  # noqa: BLE001 - not even drivers keep to the errors of PEP 249
+        found = source_error(error, what, reads_rows=reads_rows)
+        state = state_of(error)
+        if state in _ABSENT_STATES or (not state and _ABSENT.search(str(error))):
+            found = AbsentTableError(*found.args)
+    # Raised outside the except block: there, the driver's error would become its context, and may quote a row.
+    raise found

@@ -1,0 +1,183 @@
+"""
+What differs between databases: a handful of values each.
+
+What is kept true: two ids are the same only if their bytes are. Databases compare text by the rules of a language, or
+of a column: without regard to case, accents, or blanks at the end. So an id is kept in a form that compares by its
+bytes, which ``key`` makes of any column, and ``text`` turns back.
+
+A hash would compare bytes as well, but two ids may have the same, and a table of hashes cannot be joined with anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from airflow_provider_batch.exceptions import SnapshotError
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """
+    The values of one database; ``{}`` stands for an expression.
+
+    :param key: an id as a value that compares by its bytes.
+    :param text: such a value as text.
+    :param same: an attribute as a value that is equal only to the same value.
+    :param length: the number of characters in a text.
+    :param quote: what stands around the name of a column.
+    :param create: how a statement begins that makes a table of ids from a query.
+    :param string: a text, as a column that can hold any other one.
+    :param integer: a number, as a column of large integers.
+    :param moment: a text such as ``2026-01-31 12:00:00``, as a point in time.
+    :param head: declarations of the columns of the head, for a database that makes their types of their first values.
+    :param longest: the characters of the longest id that a table of ids can hold.
+    :param full_join: whether it has FULL JOIN. Where not, the query is staged, so that it is read once.
+    :param commits: whether its connections can commit.
+    :param placeholder: where a statement takes a parameter.
+    :param is_experimental: whether its statements have been checked for their syntax only.
+    """
+
+    name: str
+    key: str
+    text: str = "{}"
+    same: str = "{}"
+    length: str = "CHAR_LENGTH({})"
+    quote: str = '"'
+    create: str = "CREATE TABLE {} AS"
+    string: str = "CAST({} AS VARCHAR)"
+    integer: str = "CAST({} AS BIGINT)"
+    moment: str = "CAST({} AS TIMESTAMP)"
+    head: str = ""
+    longest: int = 1_000_000
+    full_join: bool = True
+    commits: bool = True
+    placeholder: str = "%s"
+    is_experimental: bool = True
+
+
+_MYSQL_TEXT: Final = "CONVERT({} USING utf8mb4)"
+#: An index of InnoDB has at most 3072 bytes, and a character at most four.
+_LONGEST_KEY: Final = 700
+
+DIALECTS: Final = {
+    dialect.name: dialect
+    for dialect in (
+        Dialect(
+            "postgresql",
+            key='CAST({} AS TEXT) COLLATE "C"',
+            same='CAST({} AS TEXT) COLLATE "C"',
+            string="CAST({} AS TEXT)",
+            is_experimental=False,
+        ),
+        Dialect(
+            # Under utf8mb4_bin, blanks at the end do not count. An index needs a key of limited length: longer ids are
+            # cut, and stay too long.
+            "mysql",
+            key=f"CAST(LEFT({_MYSQL_TEXT}, {_LONGEST_KEY} + 1) AS BINARY)",
+            text=_MYSQL_TEXT,
+            same=f"CAST({_MYSQL_TEXT} AS BINARY)",
+            length=f"CHAR_LENGTH({_MYSQL_TEXT})",
+            quote="`",
+            create="CREATE TABLE {} (KEY (id)) AS",
+            string="CAST({} AS CHAR(1000) CHARACTER SET utf8mb4)",
+            integer="CAST({} AS SIGNED)",
+            moment="CAST({} AS DATETIME)",
+            head=" (state LONGTEXT CHARACTER SET utf8mb4)",
+            longest=_LONGEST_KEY,
+            full_join=False,
+            is_experimental=False,
+        ),
+        Dialect(
+            # Its columns take their collation from a setting, even those made of a COLLATE.
+            "duckdb",
+            key="encode(CAST({} AS VARCHAR))",
+            text="decode({})",
+            same="encode(CAST({} AS VARCHAR))",
+            length="LENGTH({})",
+            commits=False,
+            placeholder="?",
+            is_experimental=False,
+        ),
+        Dialect(
+            "sqlite",
+            key="(CAST({} AS TEXT) || '')",
+            same="typeof({0}) || ' ' || {0}",
+            length="LENGTH({})",
+            string="CAST({} AS TEXT)",
+            integer="CAST({} AS INTEGER)",
+            moment="CAST({} AS TEXT)",
+            full_join=False,
+            placeholder="?",
+            is_experimental=False,
+        ),
+        Dialect(
+            "snowflake",
+            key="COLLATE(CAST({} AS VARCHAR), '')",
+            same="COLLATE(TO_VARCHAR({}), '')",
+            length="LENGTH({})",
+            create="CREATE TRANSIENT TABLE {} AS",
+        ),
+        Dialect(
+            "bigquery",
+            key="COLLATE(CAST({} AS STRING), '')",
+            same="TO_JSON_STRING({})",
+            quote="`",
+            string="CAST({} AS STRING)",
+            integer="CAST({} AS INT64)",
+        ),
+        Dialect(
+            # Blanks at the end do not count, so none is at the end.
+            "redshift",
+            key="CAST({} AS VARCHAR(1024)) || '.'",
+            text="LEFT({0}, LEN({0}) - 1)",
+            same="CAST({} AS VARCHAR(65535)) || '.'",
+            length="LEN({})",
+            longest=250,
+            string="CAST({} AS VARCHAR(65535))",
+        ),
+        Dialect(
+            "databricks",
+            key="CAST({} AS STRING) COLLATE UTF8_BINARY",
+            same="TO_JSON(STRUCT({}))",
+            quote="`",
+            string="CAST({} AS STRING)",
+            placeholder="?",
+        ),
+        Dialect("trino", key="CAST({} AS VARCHAR)", length="LENGTH({})", commits=False, placeholder="?"),
+    )
+}
+
+#: The first part of the name of a driver's module, or two parts if the first one belongs to many.
+_DRIVERS: Final = {
+    **dict.fromkeys(("psycopg", "psycopg2"), "postgresql"),
+    **dict.fromkeys(("MySQLdb", "pymysql", "mysql"), "mysql"),
+    **dict.fromkeys(("duckdb", "_duckdb"), "duckdb"),
+    "sqlite3": "sqlite",
+    "snowflake": "snowflake",
+    "google": "bigquery",
+    "redshift_connector": "redshift",
+    "databricks": "databricks",
+    "trino": "trino",
+}
+
+
+def dialect_of(connection: Any) -> Dialect:
+    """
+    Return the dialect of a DB-API connection, by the driver that made it.
+
+    :raises SnapshotError: if it is not among those that are known.
+    """
+    modules = [kind.__module__.partition(".")[0] for kind in type(connection).__mro__]
+    name = next((_DRIVERS[module] for module in modules if module in _DRIVERS), None)
+    if name is None:
+        known = ", ".join(f"{each.name} (experimental)" if each.is_experimental else each.name for each in _known())
+        raise SnapshotError(
+            f"snapshot_schema: a connection of {modules[0]} is not supported; supported are {known}. Pass "
+            "snapshot_path instead, which works with every database."
+        )
+    return DIALECTS[name]
+
+
+def _known() -> list[Dialect]:
+    return sorted(DIALECTS.values(), key=lambda dialect: (dialect.is_experimental, dialect.name))

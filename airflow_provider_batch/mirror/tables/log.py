@@ -1,0 +1,112 @@
+"""
+The log of a mirror: who entered and left, when, and who was refused why; one table, for plain SQL.
+
+What is kept true: the changes of every committed run are in the log once. They are appended after the commit, as no
+transaction covers both: the head has them as *unlogged* until that is done, and keeps their tables. What a run could
+not append, the next one does. Of changes that are in the log already nothing is appended.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from functools import partial
+
+from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError, SourceError
+from airflow_provider_batch.mirror.tables.database import AbsentTableError, Session
+from airflow_provider_batch.mirror.tables.head import Change, Head, logged
+from airflow_provider_batch.mirror.tables.keeper import Keeper
+from airflow_provider_batch.mirror.tables.statements import quoted
+
+log = logging.getLogger(__name__)
+
+TABLE = "log"
+_DAY = 24 * 3600.0
+
+
+class ChangeLog:
+    """
+    The log of one mirror.
+
+    :param days: for how long it keeps changes; 0 for no log.
+    """
+
+    def __init__(self, keeper: Keeper, days: int) -> None:
+        self._keeper = keeper
+        self._days = days
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether there is one."""
+        return self._days > 0
+
+    def keep(self, session: Session, head: Head, now: float) -> Head:
+        """Append what is not in the log yet, and drop what is too old; return the head after that."""
+        changes = head.state.unlogged
+        if not self.is_kept or not changes:
+            return head
+        try:
+            for change in changes:
+                self._append(session, change)
+            self._forget(session, now)
+            return self._keeper.change(session, partial(logged, changes=changes))
+        except (SourceError, SnapshotError, MirrorConflictError) as error:
+            log.warning("the log of %s could not be written; the next run does it: %s", self._keeper, error)
+            return head
+
+    def _append(self, session: Session, change: Change) -> None:
+        table = self._keeper.table(session, TABLE)
+        statement, moment = self._insertion(session, table, change), _text(change.at)
+        try:
+            session.execute(statement, [moment, change.run, change.changes, change.changes])
+        except AbsentTableError:
+            session.execute(self._creation(session, table))
+            session.execute(statement, [moment, change.run, change.changes, change.changes])
+
+    def _forget(self, session: Session, now: float) -> None:
+        dialect = session.dialect
+        bound = dialect.moment.format(dialect.placeholder)
+        statement = f"DELETE FROM {self._keeper.table(session, TABLE)} WHERE {quoted('at', dialect)} < {bound}"
+        session.execute(statement, [_text(now - self._days * _DAY)])
+
+    def _creation(self, session: Session, table: str) -> str:
+        dialect = session.dialect
+        at = dialect.moment.format("'2026-01-01 00:00:00'")
+        texts = ", ".join(
+            f"{dialect.string.format(repr(''))} AS {name}" for name in ("run", "id", "op", "why", "changes")
+        )
+        return (
+            f"CREATE TABLE {table} AS SELECT {at} AS {quoted('at', dialect)}, {texts} FROM (SELECT 1 AS one) q "
+            "WHERE 1 = 0"
+        )
+
+    def _insertion(self, session: Session, table: str, change: Change) -> str:
+        """Return the statement that appends the changes, unless they are there."""
+        dialect = session.dialect
+        mark, place = dialect.placeholder, partial(self._keeper.table, session)
+        joins, refused, why = "", "1 = 0", "''"
+        if change.refused:
+            joins += f" LEFT JOIN {place(change.refused)} x ON x.id = d.id"
+            why = "COALESCE(x.why, '')"
+        if change.rejected:
+            joins += f" LEFT JOIN {place(change.rejected)} r ON r.id = d.id"
+            refused = "r.why IS NOT NULL"
+        reason = (
+            f"CASE WHEN {refused} THEN 'rejected by Batch' WHEN {why} <> '' THEN {why} "
+            "WHEN d.op = '!' THEN 'the id is missing, empty or too long' "
+            "WHEN d.op = '+' AND d.o = 0 THEN 'new' WHEN d.op = '+' AND d.u = 1 THEN 'sent again' "
+            "WHEN d.op = '+' THEN 'other attributes' WHEN d.o = 1 THEN 'gone' ELSE 'withdrawn' END"
+        )
+        columns = f"{quoted('at', dialect)}, run, id, op, why, changes"
+        text = dialect.text.replace("{0}", "d.id").replace("{}", "d.id")
+        return (
+            f"INSERT INTO {table} ({columns}) "
+            f"SELECT {dialect.moment.format(mark)}, {dialect.string.format(mark)}, {text}, "
+            f"CASE WHEN {refused} THEN '!' ELSE d.op END, {reason}, {dialect.string.format(mark)} "
+            f"FROM {place(change.changes)} d{joins} WHERE d.op <> '=' "
+            f"AND NOT EXISTS (SELECT 1 FROM {table} l WHERE l.changes = {mark})"
+        )
+
+
+def _text(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,258 @@
+"""
+The statements of a run. What differs between databases is in their dialects.
+
+The source is read once, in the statement that finds what changed (or, without FULL JOIN, in the one that stages it).
+Only joins compare: NOT IN knows no NULL, and EXCEPT drops duplicates. The query stands as it is given, between brackets
+of which the closing one has a line of its own, as the query may end in a comment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from airflow_provider_batch.mirror.tables.dialect import Dialect
+
+#: A semicolon after which nothing but comments follow.
+_END: Final = re.compile(r";\s*(?:(?:--|#)[^\n]*(?:\n\s*|$)|/\*.*?\*/\s*|;\s*)*$", re.DOTALL)
+
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """
+    The user's query, and which of its columns are read.
+
+    :param id: the name of the column with the ids.
+    :param others: the names of the columns with attributes and tags.
+    :param most: the characters that an id may have.
+    """
+
+    sql: str
+    id: str
+    others: tuple[str, ...]
+    most: int
+
+
+def bare(sql: str) -> str:
+    """Return the query without the semicolon at its end."""
+    found = _END.search(sql)
+    # Inside a literal, an odd number of quotes stands before.
+    while found and any(sql.count(quote, 0, found.start()) % 2 for quote in "'\""):
+        found = _END.search(sql, found.start() + 1)
+    return sql[: found.start()] if found else sql
+
+
+def first_columns(sql: str) -> str:
+    """Return the query that has the columns of *sql*, and no rows."""
+    return f"SELECT * FROM (\n{sql}\n) q WHERE 1 = 0"
+
+
+def schema_prefix(schema: str, dialect: Dialect) -> str:
+    """Return what stands before the name of a table in *schema*, which may have parts."""
+    return "".join(
+        f"{part if _PLAIN_NAME.fullmatch(part) else quoted(part, dialect)}." for part in schema.split(".") if part
+    )
+
+
+def quoted(name: str, dialect: Dialect) -> str:
+    """Return the name of a column, or of a part of a schema, in quotes."""
+    mark = dialect.quote
+    return f"{mark}{name.replace(mark, mark * 2)}{mark}"
+
+
+class Statements:
+    """The statements for one query."""
+
+    def __init__(self, dialect: Dialect, query: Query) -> None:
+        self._dialect = dialect
+        self._query = query
+        self._names = [f"a{number}" for number in range(len(query.others))]
+
+    def cast(self) -> str:
+        """Return the query for some ids as the driver reads them, and as they are compared."""
+        raw = f"q.{quoted(self._query.id, self._dialect)}"
+        text = self._text(self._key(raw))
+        return f"SELECT {raw}, {text} FROM (\n{self._query.sql}\n) q WHERE {raw} IS NOT NULL LIMIT 100"
+
+    def today(self) -> str:
+        """Return the query for the distinct ids, how often each is there, and the attributes of one of its rows."""
+        query, dialect = self._query, self._dialect
+        key = self._key(f"q.{quoted(query.id, dialect)}")
+        if not query.others:
+            return f"SELECT {key} AS id, COUNT(*) AS n FROM (\n{query.sql}\n) q GROUP BY {key}"
+        columns = [f"q.{quoted(name, dialect)}" for name in query.others]
+        named = "".join(f", {column} AS {name}" for column, name in zip(columns, self._names, strict=True))
+        order = ", ".join(dialect.same.format(column) for column in columns)
+        return (
+            f"SELECT w.id, w.n{self._columns('w.')} FROM (SELECT {key} AS id, COUNT(*) OVER (PARTITION BY {key}) AS n, "
+            f"ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {order}) AS place{named} FROM (\n{query.sql}\n) q) w "
+            "WHERE w.place = 1"
+        )
+
+    def known(self, base: str | None, net: str | None, *, with_attributes: bool = True) -> str | None:
+        """Return the query for what was sent: the base, with the later changes in place of its own rows."""
+        if base is None:
+            return None
+        ours, later = (self._columns("b."), self._columns("e.")) if with_attributes else ("", "")
+        if net is None:
+            return f"SELECT b.id{ours} FROM {base} b"
+        return (
+            f"SELECT b.id{ours} FROM {base} b LEFT JOIN {net} e ON e.id = b.id WHERE e.op IS NULL "
+            f"UNION ALL SELECT e.id{later} FROM {net} e WHERE e.op = '+'"
+        )
+
+    def changes(self, today: str, known: str | None, uncertain: Sequence[str], *, same_shape: bool = True) -> str:
+        """
+        Return the query for all that is not simply unchanged.
+
+        Its columns are ``id``, ``n`` (how often it is in the source), ``o`` (whether it was sent), ``u`` (whether it
+        is uncertain), ``op``, and the attributes. ``op`` is ``+`` to add, ``-`` to remove, ``=`` unchanged but
+        repeated, and ``!`` not a valid id.
+
+        :param today: the query for what the source has.
+        :param known: that for what was sent; None without a snapshot.
+        :param uncertain: those for the ids that may have been sent since.
+        :param same_shape: whether what is known has the attributes of the source.
+        """
+        if known is None and not uncertain:
+            op = f"CASE WHEN {self._is_bad('t.id')} THEN '!' ELSE '+' END"
+            return f"SELECT t.id, t.n, 0 AS o, 0 AS u, {op} AS op{self._columns('t.')} FROM (\n{today}\n) t"
+        old = known or f"SELECT t.id{self._columns('t.')} FROM t WHERE 1 = 0"
+        ctes = f"WITH t AS (\n{today}\n), s AS (\n{old}\n)"
+        if uncertain:
+            ctes += f", u AS (\n{' UNION '.join(f'SELECT y.id FROM ({each}) y' for each in uncertain)}\n)"
+        main = (
+            self._joined(bool(uncertain), same_shape)
+            if self._dialect.full_join
+            else self._halves(bool(uncertain), same_shape)
+        )
+        if uncertain:
+            main += (
+                f" UNION ALL SELECT u.id, 0, 0, 1, '-'{self._columns('t.')} FROM u LEFT JOIN t ON t.id = u.id "
+                "LEFT JOIN s ON s.id = u.id WHERE t.n IS NULL AND s.id IS NULL"
+            )
+        return f"{ctes}\n{main}"
+
+    def _joined(self, uncertain: bool, same_shape: bool) -> str:
+        join, is_uncertain, flag = _uncertain("COALESCE(t.id, s.id)", uncertain)
+        differs = self._differs(same_shape)
+        return (
+            f"SELECT COALESCE(t.id, s.id) AS id, COALESCE(t.n, 0) AS n, {_flag('s.id')} AS o, {flag} AS u, "
+            f"CASE WHEN t.n IS NULL THEN '-' ELSE {self._op(is_uncertain, differs)} END AS op{self._columns('t.')} "
+            f"FROM t FULL JOIN s ON s.id = t.id{join} "
+            f"WHERE t.n IS NULL OR s.id IS NULL OR t.n > 1 OR {is_uncertain}{differs}"
+        )
+
+    def _halves(self, uncertain: bool, same_shape: bool) -> str:
+        join, is_uncertain, flag = _uncertain("t.id", uncertain)
+        differs = self._differs(same_shape)
+        gone_join, _, gone_flag = _uncertain("s.id", uncertain)
+        return (
+            f"SELECT t.id AS id, t.n AS n, {_flag('s.id')} AS o, {flag} AS u, {self._op(is_uncertain, differs)} AS op"
+            f"{self._columns('t.')} FROM t LEFT JOIN s ON s.id = t.id{join} "
+            f"WHERE s.id IS NULL OR t.n > 1 OR {is_uncertain}{differs} "
+            f"UNION ALL SELECT s.id, 0, 1, {gone_flag}, '-'{self._columns('t.')} FROM s LEFT JOIN t ON t.id = s.id"
+            f"{gone_join} WHERE t.n IS NULL"
+        )
+
+    def _op(self, is_uncertain: str, differs: str) -> str:
+        is_bad = self._is_bad("t.id")
+        return f"CASE WHEN {is_bad} THEN '!' WHEN s.id IS NULL OR {is_uncertain}{differs} THEN '+' ELSE '=' END"
+
+    def _is_bad(self, id_: str) -> str:
+        text = self._text(id_)
+        return f"{id_} IS NULL OR {text} = '' OR {self._dialect.length.format(text)} > {self._query.most}"
+
+    def _differs(self, same_shape: bool) -> str:
+        if not same_shape:
+            return " OR 1 = 1"
+        same = self._dialect.same.format
+        pairs = [(same(f"t.{name}"), same(f"s.{name}")) for name in self._names]
+        nulls = [f"(t.{name} IS NULL AND s.{name} IS NULL)" for name in self._names]
+        return "".join(
+            f" OR CASE WHEN {ours} = {theirs} OR {null} THEN 0 ELSE 1 END = 1"
+            for (ours, theirs), null in zip(pairs, nulls, strict=True)
+        )
+
+    def read(self, relation: str, *, repeated: bool = False) -> str:
+        """Return the query for what is not unchanged, in order; with *repeated*, and for what is but is repeated."""
+        where = "" if repeated else "WHERE d.op <> '=' "
+        return (
+            f"SELECT {self._text('d.id')} AS id, d.n, d.o, d.u, d.op{self._columns('d.')} FROM {relation} d "
+            f"{where}ORDER BY d.id"
+        )
+
+    def repeated(self, relation: str) -> str:
+        """Return the query for how many values of the source repeat an id that is unchanged."""
+        return f"SELECT SUM(d.n - 1) FROM {relation} d WHERE d.op = '='"
+
+    def create(self, table: str, query: str) -> str:
+        """Return the statement that makes a table of ids."""
+        return f"{self._dialect.create.format(table)}\n{query}"
+
+    def corrected(self, changes: str, refused: str) -> str:
+        """
+        Return the query for the changes, without those ids to add that this package does not accept.
+
+        :param refused: the table of these ids, with what is to be done instead.
+        """
+        return (
+            "SELECT d.id, d.n, d.o, d.u, CASE WHEN x.op IS NULL THEN d.op ELSE x.op END AS op"
+            f"{self._columns('d.')} FROM {changes} d LEFT JOIN {refused} x ON x.id = d.id"
+        )
+
+    def new_base(self, changes: str, known: str | None) -> str:
+        """Return the query for all that will have been sent."""
+        added = f"SELECT d.id{self._columns('d.')} FROM {changes} d WHERE d.op = '+'"
+        if known is None:
+            return added
+        return (
+            f"SELECT k.id{self._columns('k.')} FROM ({known}) k LEFT JOIN {changes} d ON d.id = k.id "
+            f"AND d.op IN ('+', '-') WHERE d.op IS NULL UNION ALL {added}"
+        )
+
+    def new_net(self, changes: str, net: str | None) -> str:
+        """Return the query for all changes since the base."""
+        moved = f"SELECT d.id, d.op{self._columns('d.')} FROM {changes} d WHERE d.op IN ('+', '-')"
+        if net is None:
+            return moved
+        return (
+            f"SELECT e.id, e.op{self._columns('e.')} FROM {net} e LEFT JOIN {changes} d ON d.id = e.id "
+            f"AND d.op IN ('+', '-') WHERE d.op IS NULL UNION ALL {moved}"
+        )
+
+    def ids(self, changes: str) -> str:
+        """Return the query for the ids of a table, without rows."""
+        return f"SELECT d.id, d.op, {self._dialect.string.format(repr(''))} AS why FROM {changes} d WHERE 1 = 0"
+
+    def id_values(self) -> str:
+        """Return the expressions for one row of a table made of :meth:`ids`."""
+        return f"{self._key('{}')}, {{}}, {{}}"
+
+    def sent(self, changes: str) -> str:
+        """Return the query for the ids that a try may have sent."""
+        return f"SELECT d.id FROM {changes} d WHERE d.op IN ('+', '-')"
+
+    def _key(self, expression: str) -> str:
+        return self._dialect.key.replace("{}", expression)
+
+    def _text(self, expression: str) -> str:
+        return self._dialect.text.replace("{0}", expression).replace("{}", expression)
+
+    def _columns(self, prefix: str) -> str:
+        return "".join(f", {prefix}{name}" for name in self._names)
+
+
+def _uncertain(id_: str, uncertain: bool) -> tuple[str, str, str]:
+    """Return the join with the uncertain ids, the condition that an id is one, and the same as a number."""
+    if not uncertain:
+        return "", "1 = 0", "0"
+    return f" LEFT JOIN u ON u.id = {id_}", "u.id IS NOT NULL", _flag("u.id")
+
+
+def _flag(id_: str) -> str:
+    return f"CASE WHEN {id_} IS NULL THEN 0 ELSE 1 END"

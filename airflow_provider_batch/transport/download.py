@@ -1,0 +1,193 @@
+"""
+The download of a file from the address that Batch redirects to: a host that is not Batch's.
+
+What is kept true: neither a key nor a header of ours leaves for it, and nobody logs the address, which opens the file
+for everyone who has it. It comes from an answer, so it is not trusted: only https, and no address inside the company's
+network, where a worker can reach what an outsider cannot. That is checked on the connection itself, once it is open and
+before anything is sent, as a name may resolve to another address by then. Where Batch itself is on the loopback, as a
+sandbox is, its files may be there too.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address
+from typing import Any, BinaryIO, Final
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from urllib3.exceptions import HTTPError
+
+from airflow_provider_batch.exceptions import (
+    BatchConnectionError,
+    BatchError,
+    BatchProtocolError,
+    ExportError,
+    PushStoppedError,
+    ResultError,
+)
+from airflow_provider_batch.protocol.limits import MAX_EXPORT_FILE_SIZE
+from airflow_provider_batch.transport import environment, private_logs
+from airflow_provider_batch.transport.blocking import bare_session
+from airflow_provider_batch.transport.credentials import is_loopback
+from airflow_provider_batch.transport.deadline import Call
+from airflow_provider_batch.transport.no_answer import no_answer
+
+#: Bytes that are held at once, and the most seconds of one download: an address lives as long.
+_PIECE: Final = 1 << 16
+_LONGEST: Final = 20 * 60.0
+
+#: The most bytes of a file whose size Batch does not report.
+_LARGEST: Final = 10 * MAX_EXPORT_FILE_SIZE
+
+#: What stands for the address in errors.
+_ROUTE: Final = "GET the file of the export"
+
+
+class Downloader:
+    """
+    Downloads files, one at a time.
+
+    :param base_url: Batch's, for an address without a host, and to know whether it is on the loopback.
+    :param timeout: seconds to wait for a connection, and for each part of an answer.
+    :param stopped: ends a download once it is set.
+    """
+
+    def __init__(self, base_url: str, *, timeout: float, stopped: threading.Event) -> None:
+        self._base_url = base_url
+        self._is_local = is_loopback(urlsplit(base_url).hostname or "")
+        self._timeout = timeout
+        self._stopped = stopped
+        self._is_ended = False
+
+    def save(self, address: str, into: BinaryIO, size: int | None) -> int:
+        """
+        Write the file at *address* into another, and return how many bytes that were.
+
+        :param size: how many bytes Batch announced; a longer answer is not read to its end.
+        :raises BatchProtocolError: if the address must not be used; not retryable.
+        :raises BatchConnectionError: if there is no answer, or if it ends early.
+        :raises ExportError: if the answer is an error: the address has expired, for example. Retryable.
+        """
+        url = self._checked(address)
+        with private_logs.silenced(), self._opened(url) as answer:
+            if answer.status_code != 200:
+                raise _refused(answer.status_code)
+            return self._copy(answer, into, _LARGEST if size is None else size)
+
+    def _checked(self, address: str) -> str:
+        try:
+            url = urljoin(self._base_url, address)
+            parts = urlsplit(url)
+            host, _ = parts.hostname, parts.port
+        except ValueError:
+            host, parts = None, urlsplit("")
+        if not host or parts.scheme not in ("http", "https") or parts.username is not None or not url.isprintable():
+            raise _unsafe("it is not a web address without credentials")
+        loopback = is_loopback(host)
+        if parts.scheme == "http" and not (loopback and self._is_local):
+            raise _unsafe("it is not encrypted (https)")
+        if not self._is_local and (loopback or not _is_public(host)):
+            raise _unsafe("it is inside this network")
+        return url
+
+    @contextmanager
+    def _opened(self, url: str) -> Iterator[requests.Response]:
+        is_direct = environment.proxy_to(url, socks_package="socks") is None
+        with bare_session(url, timeout=self._timeout) as session:
+            session.headers.clear()
+            try:
+                with _Transfer(check_peer=is_direct and not self._is_local) as call:
+                    try:
+                        with session.get(url, stream=True) as answer:
+                            yield answer
+                        if call.ended:  # an end may look like that of the file
+                            raise TimeoutError
+                    finally:
+                        self._is_ended = call.ended
+            except BatchConnectionError as error:
+                failure = no_answer(_ROUTE, TimeoutError()) if self._is_ended else error
+            except BatchError:
+                raise
+            except (requests.RequestException, HTTPError, OSError) as error:
+                failure = no_answer(_ROUTE, TimeoutError() if self._is_ended else error)
+            else:
+                return
+        raise failure
+
+    def _copy(self, answer: requests.Response, into: BinaryIO, most: int) -> int:
+        announced = answer.headers.get("Content-Length", "")
+        answer.raw.enforce_content_length = False  # checked below, as not every version of urllib3 does
+        received = 0
+        while piece := answer.raw.read(_PIECE, decode_content=False):
+            if self._stopped.is_set():
+                raise PushStoppedError("stopped during a download")
+            received += len(piece)
+            if received > most:
+                raise wrong_size(f"more than {most:,}", most)
+            _write(piece, into)
+        if announced.isdigit() and int(announced) != received:
+            raise BatchConnectionError(f"{_ROUTE}: the answer ends after {received:,} of {int(announced):,} bytes")
+        return received
+
+
+def _write(piece: bytes, into: BinaryIO) -> None:
+    try:
+        into.write(piece)
+    except OSError as error:
+        raise ResultError(
+            f"the temporary file cannot be written: {error.strerror}. Free space, or set TMPDIR to a larger disk."
+        ) from error
+
+
+class _Transfer(Call):
+    """A call whose connection must not lead into this network."""
+
+    def __init__(self, *, check_peer: bool) -> None:
+        super().__init__(_LONGEST)
+        self._check_peer = check_peer
+
+    def hold(self, connected: socket.socket) -> None:
+        """Check where the connection leads, before anything is sent."""
+        if self._check_peer and not _is_public(_peer(connected)):
+            raise _unsafe("it leads into this network")
+        super().hold(connected)
+
+
+def _peer(connected: Any) -> str:
+    peer: str = connected.getpeername()[0]
+    return peer.partition("%")[0]
+
+
+def _is_public(host: str) -> bool:
+    """Whether *host* is an address of the internet, or a name, which is checked once it is connected."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return True
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_global)
+
+
+def _unsafe(reason: str) -> BatchProtocolError:
+    error = BatchProtocolError(
+        f"the address of the export's file is not used: {reason}. Check the connection's host, and any proxy."
+    )
+    error.retryable = False
+    return error
+
+
+def _refused(status: int) -> ExportError:
+    error = ExportError(f"{_ROUTE}: answered {status}. Its address may have expired.")
+    error.retryable = True
+    return error
+
+
+def wrong_size(received: str, announced: int) -> ExportError:
+    """Return the error for a file of another size than Batch reports."""
+    error = ExportError(f"{_ROUTE}: it has {received} bytes, but Batch reports {announced:,}.")
+    error.retryable = True
+    return error

@@ -1,0 +1,149 @@
+"""Exports by hand: what is asked next after which answer."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+
+from airflow_provider_batch.exceptions import (
+    BatchConnectionError,
+    BatchNotFoundError,
+    BatchProtocolError,
+    BatchServerError,
+    ExportFailedError,
+    ExportTimeoutError,
+)
+from airflow_provider_batch.protocol.exports import conversations
+from airflow_provider_batch.protocol.exports.export import Export, ExportFile, ExportQuery, ExportState
+from airflow_provider_batch.protocol.flow import Done, advance, no_retry
+from airflow_provider_batch.protocol.retry import Backoff, Polling, Spacing
+from airflow_provider_batch.protocol.wire import Request, Response, Sleep
+from tests.clock import Clock
+
+VIEW = Request("GET", "/2.11/exports/view", (("id", "export_1"),))
+
+
+def no_jitter(most: float) -> float:
+    return most
+
+
+def polling(clock: Clock, timeout: float = 600.0) -> Polling:
+    delay = Backoff(no_jitter, attempts=1_000, longest=30.0, total=math.inf)
+    return Polling(delay, Spacing(lambda most: 0.0, 30.0), clock.now + timeout, clock)
+
+
+def view(status: str, **fields: Any) -> Response:
+    return Response(200, {}, json.dumps({"id": "export_1", "status": status, **fields}).encode())
+
+
+def test_an_export_is_asked_for_and_has_an_id() -> None:
+    flow = conversations.request("2.11", ExportQuery(), no_retry)
+    asked = advance(flow, None)
+    assert isinstance(asked, Request)
+    assert asked.route == "POST /2.11/profiles/export"
+    assert advance(flow, Response(202, {}, b'{"id": "export_1"}')) == Done("export_1")
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"id": 7}', b'{"id": ""}', b"<html>"])
+def test_an_export_without_an_id_is_no_answer(body: bytes) -> None:
+    flow = conversations.request("2.11", ExportQuery(), no_retry)
+    advance(flow, None)
+    with pytest.raises(BatchProtocolError):
+        advance(flow, Response(202, {}, body))
+
+
+def test_the_wait_goes_through_all_states_and_over_errors() -> None:
+    clock = Clock()
+    flow = conversations.await_export("2.11", "export_1", polling(clock))
+    assert advance(flow, None) == VIEW
+    assert advance(flow, view("CREATED")) == Sleep(0.8)
+    assert advance(flow, None) == VIEW
+    assert advance(flow, view("PENDING")) == Sleep(1.6)
+    assert advance(flow, None) == VIEW
+    pause = advance(flow, Response(503, {"retry-after": "9"}))
+    assert (pause, pause.everyone) == (Sleep(9.0, everyone=True), True)  # type: ignore[union-attr]
+    assert advance(flow, None) == VIEW
+    assert advance(flow, BatchConnectionError("no answer")) == Sleep(2.0)
+    assert advance(flow, None) == VIEW
+    assert advance(flow, view("SOMETHING NEW")) == Sleep(3.2)
+    assert advance(flow, None) == VIEW
+    files = [{"id": "f2", "part": 2, "size": 5}, {"id": "f1", "part": 1, "size": "5"}]
+    assert advance(flow, view("SUCCESS", files=files)) == Done(
+        Export("export_1", ExportState.SUCCESS, "SUCCESS", (ExportFile("f1", 1, None), ExportFile("f2", 2, 5)))
+    )
+
+
+def test_an_export_without_files_is_an_empty_one() -> None:
+    flow = conversations.view("2.11", "export_1", no_retry)
+    advance(flow, None)
+    assert advance(flow, view("SUCCESS")) == Done(Export("export_1", ExportState.SUCCESS, "SUCCESS"))
+
+
+@pytest.mark.parametrize("files", [{}, [{"part": 1}], ["f1"], [{"id": None}], "f1"])
+def test_files_without_ids_are_no_answer(files: Any) -> None:
+    flow = conversations.view("2.11", "export_1", no_retry)
+    advance(flow, None)
+    with pytest.raises(BatchProtocolError, match="its files have no ids"):
+        advance(flow, view("SUCCESS", files=files))
+
+
+def test_a_failed_export_ends_the_wait() -> None:
+    flow = conversations.await_export("2.11", "export_1", polling(Clock()))
+    advance(flow, None)
+    with pytest.raises(ExportFailedError, match="export_1: Batch reports that the export has failed") as caught:
+        advance(flow, view("ERROR"))
+    assert (caught.value.export_id, caught.value.retryable) == ("export_1", True)
+
+
+@pytest.mark.parametrize(
+    ("answer", "last"), [(view("RUNNING"), "last state RUNNING"), (Response(500), "answered 500")], ids=["state", "500"]
+)
+def test_the_deadline_ends_the_wait(answer: Response, last: str) -> None:
+    clock = Clock()
+    flow = conversations.await_export("2.11", "export_1", polling(clock, timeout=1.0))
+    advance(flow, None)
+    pause = advance(flow, answer)
+    assert isinstance(pause, Sleep)
+    assert pause.seconds <= 1.0
+    clock.now += 1.0
+    advance(flow, None)
+    with pytest.raises(ExportTimeoutError, match=last) as caught:
+        advance(flow, answer)
+    assert (caught.value.export_id, caught.value.retryable) == ("export_1", True)
+
+
+def test_an_export_that_is_gone_ends_the_wait() -> None:
+    flow = conversations.await_export("2.11", "export_1", polling(Clock()))
+    advance(flow, None)
+    with pytest.raises(BatchNotFoundError, match="not older than three months"):
+        advance(flow, Response(404))
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_an_address_is_what_a_redirect_has(status: int) -> None:
+    flow = conversations.address("2.11", "f1", no_retry)
+    asked = advance(flow, None)
+    assert asked == Request("GET", "/2.11/exports/download", (("id", "f1"),))
+    answer = Response(status, {"location": "https://storage.example/f1?signature=x"})
+    assert advance(flow, answer) == Done("https://storage.example/f1?signature=x")
+    assert "signature" not in repr(answer)
+
+
+@pytest.mark.parametrize("answer", [Response(200, {}, b"[]"), Response(307), Response(204), Response(304)])
+def test_without_an_address_there_is_no_file(answer: Response) -> None:
+    flow = conversations.address("2.11", "f1", no_retry)
+    advance(flow, None)
+    with pytest.raises(BatchProtocolError, match="without the address of the file"):
+        advance(flow, answer)
+
+
+def test_no_other_request_takes_a_redirect_for_an_answer() -> None:
+    flow = conversations.view("2.11", "export_1", no_retry)
+    advance(flow, None)
+    with pytest.raises(Exception, match="redirects are not followed") as caught:
+        advance(flow, Response(307, {"location": "https://elsewhere.example"}))
+    assert not isinstance(caught.value, BatchServerError)
+    assert "elsewhere" not in str(caught.value)

@@ -1,0 +1,54 @@
+"""What an export is asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_batch.exceptions import InvalidArgumentError
+from airflow_provider_batch.protocol.exports.export import ExportQuery
+
+BODIES: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({}, {"export_type": "ATTRIBUTES", "identifiers": ["custom_id"]}),
+    (
+        {"attributes": ("$language", "plan"), "identifiers": None, "segment": "VIP"},
+        {"export_type": "ATTRIBUTES", "attributes": ["$language", "plan"], "filter": {"segment": "VIP"}},
+    ),
+    ({"identifiers": ["installation_ids"]}, {"export_type": "ATTRIBUTES", "identifiers": ["installation_ids"]}),
+    (
+        {"export_type": "events", "events": ["email_sent"], "channels": ["email"], "since": "a", "until": "now"},
+        {"export_type": "EVENTS", "events": ["email_sent"], "channels": ["email"], "from": "a", "to": "now"},
+    ),
+    (
+        {"export_type": "reachability", "identifiers": ["installation_ids"], "since": "a"},
+        {"export_type": "REACHABILITY", "identifiers": ["installation_ids"], "from": "a"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("given", "body"), BODIES)
+def test_only_what_is_given_is_sent(given: dict[str, Any], body: dict[str, Any]) -> None:
+    assert ExportQuery(**given).body() == body
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"export_type": "profiles"}, "export_type: 'profiles' is not one of"),
+        ({"identifiers": ()}, "attributes: an export needs attributes, identifiers or both"),
+        ({"attributes": "plan"}, "attributes: a single str is not a list"),
+        ({"attributes": ["plan", ""]}, "attributes: an entry is empty"),
+        ({"since": "2026-01-01"}, "since: it has no effect with export_type='attributes'"),
+        ({"events": ["email_sent"]}, "events: it has no effect"),
+        ({"export_type": "events", "attributes": ["plan"]}, "attributes: it has no effect with export_type='events'"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(given: dict[str, Any], reason: str) -> None:
+    with pytest.raises(InvalidArgumentError, match=reason):
+        ExportQuery(**given)
+
+
+def test_a_digest_is_that_of_the_request() -> None:
+    assert ExportQuery(attributes=["a"]).digest == ExportQuery(attributes=("a",)).digest
+    assert ExportQuery(attributes=["a"]).digest != ExportQuery(attributes=["b"]).digest

@@ -1,0 +1,188 @@
+"""The download from an address that is not Batch's."""
+
+from __future__ import annotations
+
+import io
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from airflow_provider_batch.exceptions import (
+    BatchConnectionError,
+    BatchError,
+    BatchProtocolError,
+    ExportError,
+    PushStoppedError,
+)
+from airflow_provider_batch.transport.download import Downloader
+from tests.transport.servers import HANG_UP, TRICKLES, RawServer, Script, Torn, answer
+
+LOCAL, PUBLIC = "http://127.0.0.1:1", "https://api.batch.example"
+
+
+def save(address: str, base_url: str = LOCAL, size: int | None = None, timeout: float = 5) -> bytes:
+    into = io.BytesIO()
+    downloader = Downloader(base_url, timeout=timeout, stopped=threading.Event())
+    assert downloader.save(address, into, size) == len(into.getvalue())
+    return into.getvalue()
+
+
+def test_nothing_of_ours_goes_along() -> None:
+    with RawServer(answer(200, b"[]")) as server:
+        assert save(f"{server.url}/f?signature=s") == b"[]"
+    (asked,) = server.asked
+    assert (asked.method, asked.target) == ("GET", "/f?signature=s")
+    assert set(asked.headers) <= {"host", "accept-encoding", "user-agent"}
+    assert asked.headers["accept-encoding"] == "identity"
+    assert "airflow" not in asked.headers.get("user-agent", "")
+
+
+def test_an_address_may_lack_the_host() -> None:
+    with RawServer(answer(200, b"[]")) as server:
+        assert save("/f", server.url) == b"[]"
+
+
+def test_a_redirect_is_not_followed_any_further() -> None:
+    server = RawServer(answer(302, b"", Location="https://elsewhere.example/"))
+    with server, pytest.raises(ExportError, match="answered 302") as caught:
+        save(f"{server.url}/f")
+    assert caught.value.retryable
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("status", [204, 400, 401, 403, 404, 410, 429, 500, 503])
+def test_any_other_answer_than_the_file_is_an_error_that_may_pass(status: int) -> None:
+    server = RawServer(answer(status, b"<Error>secret</Error>"))
+    with server, pytest.raises(ExportError, match=rf"GET the file of the export: answered {status}\.") as caught:
+        save(f"{server.url}/f?signature=s")
+    assert caught.value.retryable
+    assert "signature" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+CUT = {
+    "no answer": HANG_UP,
+    "in the status": Torn(b"HTTP/1.1 2"),
+    "in the body": Torn(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n[{}"),
+    "in a chunk": Torn(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n[{"),
+    "before the last chunk": Torn(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[{\r\n"),
+}
+
+
+@pytest.mark.parametrize("script", CUT.values(), ids=CUT.keys())
+def test_a_file_that_is_cut_short_is_an_error_that_may_pass(script: Script) -> None:
+    with RawServer(script) as server, pytest.raises(BatchConnectionError) as caught:
+        save(f"{server.url}/f?signature=s")
+    assert caught.value.retryable
+    assert "signature" not in str(caught.value)
+    assert server.url not in str(caught.value)
+
+
+def test_a_file_that_is_too_long_is_not_read_to_its_end() -> None:
+    with RawServer(answer(200, b"x" * 1000)) as server:
+        assert len(save(f"{server.url}/f", size=1000)) == 1000
+        with pytest.raises(ExportError, match="more than 999 bytes, but Batch reports 999"):
+            save(f"{server.url}/f", size=999)
+
+
+def test_a_file_that_never_ends_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider_batch.transport.download._LONGEST", 0.3)
+    with RawServer(TRICKLES["body"]) as server, pytest.raises(BatchConnectionError, match="TimeoutError"):
+        save(f"{server.url}/f")
+
+
+def test_a_stop_ends_it() -> None:
+    stopped = threading.Event()
+    stopped.set()
+    with RawServer(answer(200, b"x" * 1000)) as server, pytest.raises(PushStoppedError):
+        Downloader(LOCAL, timeout=5, stopped=stopped).save(f"{server.url}/f", io.BytesIO(), None)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://storage.example/f",
+        "http://127.0.0.1/f",
+        "ftp://storage.example/f",
+        "file:///etc/passwd",
+        "https://user:word@storage.example/f",
+        "https://[::1/f",
+        "https://storage.example:port/f",
+        "https://storage.example/\x00",
+        "https://127.0.0.1/f",
+        "https://localhost/f",
+        "https://[::1]/f",
+        "https://[::ffff:10.0.0.1]/f",
+        "https://10.0.0.1/f",
+        "https://192.168.1.1:8443/f",
+        "https://169.254.169.254/latest/meta-data",
+        "https://[fd00::1]/f",
+        "https://0.0.0.0/f",
+    ],
+)
+def test_an_address_that_may_lead_astray_is_refused_before_anything_is_sent(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connect(*arguments: Any, **others: Any) -> None:
+        raise AssertionError("connected")
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    monkeypatch.setattr("urllib3.util.connection.create_connection", connect)
+    with pytest.raises(BatchProtocolError, match="the address of the export's file is not used") as caught:
+        save(address, PUBLIC)
+    assert not caught.value.retryable
+    assert "storage" not in str(caught.value)
+    assert "word" not in str(caught.value)
+
+
+def test_not_even_a_sandbox_leads_to_plain_http_elsewhere() -> None:
+    with pytest.raises(BatchProtocolError, match="not encrypted"):
+        save("http://storage.example/f", LOCAL)
+
+
+def test_a_name_that_leads_into_this_network_is_found_out_before_anything_is_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with RawServer(answer(200, b"[]")) as server:
+        port = int(server.url.rpartition(":")[2])
+
+        def resolve(host: str, *rest: Any, **others: Any) -> Any:
+            assert host == "storage.example"
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        with pytest.raises(BatchProtocolError, match="it leads into this network") as caught:
+            save(f"https://storage.example:{port}/f", PUBLIC)
+    assert not caught.value.retryable
+    assert server.asked == []
+
+
+def test_behind_a_proxy_the_proxy_resolves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection is the one to the proxy, which is in this network."""
+    with RawServer(answer(503)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.delenv("no_proxy", raising=False)
+        with pytest.raises(BatchConnectionError, match="the proxy answered 503"):
+            save("https://storage.example/f", PUBLIC)
+    assert [asked.method for asked in proxy.asked] == ["CONNECT"]
+
+
+def test_the_address_is_in_no_log(told: Callable[[], str]) -> None:
+    for name in ("urllib3", "requests", "airflow_provider_batch"):
+        logging.getLogger(name).setLevel(logging.DEBUG)
+    with RawServer(answer(200, b"[]"), answer(403)) as server:
+        save(f"{server.url}/a-secret-path?signature=s")
+        with pytest.raises(BatchError):
+            save(f"{server.url}/a-secret-path?signature=s")
+        text = told()
+        import requests
+
+        requests.get(f"{server.url}/another", timeout=5)
+    assert "secret-path" not in text
+    assert "signature" not in text
+    assert "another" in told()  # what others log goes on
