@@ -153,7 +153,7 @@ class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
             if indexed.warning:
                 self.log.warning("%s: %s", self.audience_name, indexed.warning)
             if indexed.audience is not None:
-                report_indexed(self.batch_conn_id, self.audience_name, indexed.audience["nb_ids"], indexed.seconds)
+                report_indexed(self.batch_conn_id, self.audience_name, indexed.audience.get("nb_ids"), indexed.seconds)
             self.indexed(indexed.own_tokens, indexed.audience)
         if journal is not None:
             journal.clear()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any, Final, Literal
 
@@ -45,7 +45,7 @@ class IndexingEvent:
     warning: str = ""
     retryable: bool = False
     counts: dict[str, Any] | None = None
-    seconds: float | None = None
+    seconds: float | None = field(default=None, compare=False)
 
     @classmethod
     def from_payload(cls, payload: dict[str, Any]) -> IndexingEvent:
