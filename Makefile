@@ -69,12 +69,16 @@ screenshots: $(VENV)/installed $(VENV_OLDEST)/installed | $(CHROMIUM) ## retake 
 	@PYTHONPATH=. $(VENV)/bin/python scripts/screenshots.py docs/images
 	@PYTHONPATH=. $(VENV_OLDEST)/bin/python scripts/screenshots.py docs/images
 
-lint: $(VENV)/installed ## check style, types and imports, and build the documentation
+lint: $(VENV)/installed ## check style, types, imports and workflows, and build the documentation
 	@echo "==> ruff, mypy, import-linter"
 	@$(VENV)/bin/ruff check
 	@$(VENV)/bin/ruff format --check
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
+	@echo "==> workflows of the code host, and of the site's host"
+	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.readthedocs .readthedocs.yaml
+	@$(VENV)/bin/zizmor --offline --quiet --persona pedantic .github
 	@$(MAKE) --no-print-directory docs
 
 docs: $(VENV)/installed ## build the documentation into .docs/; a warning is an error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def get_provider_info() -> dict[str, Any]:
@@ -23,7 +23,7 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-batch",
         "name": "Batch",
-        "description": "Push ids to `Batch <https://batch.com/>`__ custom audiences and wait until they are indexed.",
+        "description": "Push ids to `Batch <https://batch.com/>`__ custom audiences; get exports and statistics.",
         "versions": [__version__],
         "integrations": [
             {

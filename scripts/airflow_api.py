@@ -96,7 +96,11 @@ class Run:
 
 def add_connection(url: str, name: str, connection: str) -> None:
     """Add *connection*, given as JSON, to Airflow under the id *name*."""
-    ask(f"{url}/api/{VERSION}/connections", {"connection_id": name, **json.loads(connection)})
+    fields = json.loads(connection)
+    ask(
+        f"{url}/api/{VERSION}/connections",
+        {"connection_id": name, **fields, "extra": json.dumps(fields.get("extra", {}))},
+    )
 
 
 def ask(url: str, body: dict[str, Any] | None = None, method: str | None = None) -> Any:

@@ -10,6 +10,7 @@ import argparse
 import gzip
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -29,6 +30,7 @@ import psutil
 from airflow_provider_batch.sandbox import Sandbox
 
 ROOT = Path(__file__).resolve().parent.parent
+AIRFLOW = (sys.executable, "-m", "airflow")
 AIRFLOW_2 = version("apache-airflow").startswith("2.")
 
 #: The apps that the example DAGs expect, one for each platform; the first is that of the default connection.
@@ -91,10 +93,9 @@ def put_sources(home: Path) -> None:
         (home / "segments" / f"part-{part}.csv.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
 
 
-def airflow(*arguments: str, env: Mapping[str, str], quiet: bool = False) -> None:
-    """Run an Airflow command; raise an error if it fails."""
-    output = subprocess.DEVNULL if quiet else None
-    subprocess.run([sys.executable, "-m", "airflow", *arguments], env=env, check=True, stdout=output, stderr=output)
+def airflow(*arguments: str, env: Mapping[str, str]) -> None:
+    """Run an Airflow command without its output; raise an error if it fails."""
+    subprocess.run([*AIRFLOW, *arguments], env=env, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 @contextmanager
@@ -114,7 +115,7 @@ def running(command: Sequence[str], env: Mapping[str, str], log: Path) -> Iterat
     with log.open("wb") as output:
         # In a new session, so that Ctrl+C reaches only this script, which then stops everything in order.
         server = subprocess.Popen(
-            [sys.executable, "-m", "airflow", *command],
+            [*AIRFLOW, *command],
             env=env,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -172,10 +173,14 @@ def demo(home: Path) -> None:
     with Sandbox(AUDIENCES, apps=APPS.values(), projects=[PROJECT], indexing_delay=2.0) as sandbox:
         say(f"the sandbox listens on {sandbox.url}; its audience 'vip' holds {len(sandbox.members('vip'))} ids")
         env = environment(home, ROOT / "example_dags", sandbox)
-        say(f"setting up the database of Airflow {version('apache-airflow')} in {home}")
-        airflow("db", "migrate", env=env, quiet=True)
-        say(f"running the DAG {dag}")
-        airflow("dags", "test", dag, env=env)
+        log = home / "dag.log"
+        say(f"running the DAG {dag} on Airflow {version('apache-airflow')}; its log is {log.relative_to(ROOT)}")
+        airflow("db", "migrate", env=env)
+        with log.open("w") as output:
+            done = subprocess.run([*AIRFLOW, "dags", "test", dag], env=env, stdout=output, stderr=subprocess.STDOUT)
+        for message in dict.fromkeys(re.findall(r"\bvip: .+?(?= +\[|$)", log.read_text("utf-8"), re.MULTILINE)):
+            say(f"  {message}")
+        done.check_returncode()
         members = sorted(sandbox.members("vip"))
         say(f"the audience 'vip' now holds {len(members)} ids: {', '.join(members)}")
         say(f"the sandbox received these calls ({len(sandbox.calls)}):")

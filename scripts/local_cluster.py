@@ -123,7 +123,7 @@ def cluster(home: Path, env: Mapping[str, str], port: int, *, workers: int = 2, 
         ending.enter_context(running_postgres(programs, database))
         ending.enter_context(_redis(broker))
         env = {**env, **_settings(database, broker)}
-        airflow("db", "migrate", env=env, quiet=True)
+        airflow("db", "migrate", env=env)
         logs = {name: home / f"{name}.log" for name in ("api-server", *_PARTS)}
         parts = {name: ending.enter_context(running([name], env, log)) for name, log in logs.items()}
         found = Cluster(f"http://127.0.0.1:{port}", home, env, slots, ending)

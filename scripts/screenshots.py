@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import local_airflow
+import requests
 from airflow_pages import AirflowPages, airflow_pages, open_airflow, open_browser
 from playwright.sync_api import Locator, Page, expect
 
@@ -43,6 +44,15 @@ def pictures(pages: AirflowPages, run: Run, sandbox: Sandbox) -> Iterator[Pictur
     page.goto(sandbox.url)
     expect(page.locator("#link")).to_have_text("live")
     yield "sandbox", page
+    rejected = {"type": "custom_ids", "ids": [{"action": "add", "id": "customer-1004"}, {"action": "add", "id": ""}]}
+    key = {"X-Authorization": "sandbox-rest-key"}
+    requests.patch(f"{sandbox.url}/1.0/sandbox-app-key/custom-audience/vip", json=rejected, headers=key, timeout=30)
+    page.set_viewport_size({"width": 1280, "height": 1100})
+    page.locator("#filter").fill("vip")
+    page.locator("#calls tr", has_text="400").get_by_role("button").click()
+    expect(page.locator("#answer")).to_contain_text("MALFORMED_PARAMETER")
+    page.evaluate("scrollTo(0, 0)")
+    yield "sandbox-call", page
 
 
 def connection_form(pages: AirflowPages) -> Iterator[Picture]:

@@ -313,9 +313,9 @@ class BatchHook(AudienceHook, ExportHook, StatisticsHook):
         indexing_tokens: Sequence[str] | None = None,
         nb_ids: int | None = None,
         on_drift: OnDrift = "warn",
-    ) -> None:
+    ) -> str | None:
         """
-        Note that the writes of a mirror's last run are indexed, and compare the numbers of ids.
+        Note that the writes of a mirror's last run are indexed; return how the numbers of ids differ, None if not.
 
         :param snapshot_path: as in :meth:`mirror_custom_audience`, like *snapshot_schema*.
         :param database: with *snapshot_schema*: the hook of its database.
@@ -339,19 +339,20 @@ class BatchHook(AudienceHook, ExportHook, StatisticsHook):
         size = store.confirm(indexing_tokens)
         if size is None:
             self.log.info("%s: not confirmed, as another run has sent ids since", audience_name)
-            return
+            return None
         if on_drift == "ignore":
-            return
+            return None
         if nb_ids is None:
             nb_ids = self.get_custom_audience(audience_name, audience_type=audience_type).nb_ids
         message = drift(nb_ids, *size)
         if nb_ids is not None:
             report_drift(self.batch_conn_id, audience_name, abs(nb_ids - size.ids) if message else 0)
         if message is None:
-            return
+            return None
         if on_drift == "fail":
             raise DriftError(f"{audience_name}: {message}")
         self.log.warning("%s: %s", audience_name, message)
+        return message
 
     def inspect_mirror(
         self,

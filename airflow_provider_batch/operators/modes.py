@@ -5,7 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Unpack, cast
+from typing import TYPE_CHECKING, Any, Final, Unpack, cast
+
+from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_batch.operators.parameters import PushParameters, SourceParameters
 from airflow_provider_batch.operators.push import PushOperator
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from airflow_provider_batch.protocol.audiences.results import PushResult
     from airflow_provider_batch.tasks.journal import TaskStateJournal
     from airflow_provider_batch.tasks.mapped import Expansion, Use
+
+#: The modes whose source is the whole audience.
+_WHOLE: Final = ("replace", "mirror")
 
 
 class SourcePushOperator(PushOperator, takes=SourceParameters):
@@ -38,7 +43,8 @@ class SourcePushOperator(PushOperator, takes=SourceParameters):
 
     Mapped tasks can ``add`` or ``remove`` shards of a source; of an id in several shards with attributes, those of one
     shard stay. ``actions`` needs ``mapped_by="id"``: each shard has all rows of its ids. Several ``replace`` or
-    ``mirror`` for the same audience are refused, since each would remove what the others have added.
+    ``mirror`` for the same audience are refused, since each would remove what the others have added. In a backfill,
+    both modes skip the task: the set of an earlier day must not become today's audience.
     """
 
     template_fields: Sequence[str] = (
@@ -71,6 +77,16 @@ class SourcePushOperator(PushOperator, takes=SourceParameters):
     def source(self, context: Context) -> AbstractContextManager[Any]:
         """Yield the values, once opened: ids, members, or changes of them."""
 
+    def pre_execute(self, context: Context) -> None:
+        """Skip a backfill that would undo today's audience."""
+        super().pre_execute(context)
+        run = context.get("dag_run")
+        if self.mode in _WHOLE and run is not None and run.run_type == "backfill":
+            raise AirflowSkipException(
+                f"{self.audience_name}: in a backfill, mode={self.mode!r} could give the audience the members of an "
+                "earlier day. To send today's members, trigger a new DAG run."
+            )
+
     @property
     def skips_no_ids(self) -> bool:
         """Whether a source without ids skips the task; of a mirror, ``skip_on_empty`` means that nothing changed."""
@@ -78,11 +94,11 @@ class SourcePushOperator(PushOperator, takes=SourceParameters):
 
     def own_replace(self, indexing_tokens: Sequence[str]) -> str | None:
         """Return the token of the first call, which may be a replace."""
-        return next(iter(indexing_tokens), None) if self.mode in ("replace", "mirror") else None
+        return next(iter(indexing_tokens), None) if self.mode in _WHOLE else None
 
     def mapped_use(self, expansion: Expansion) -> Use:
         """Return what the mode does; one that differs between the tasks adds here and removes there."""
-        if self.mode in ("replace", "mirror"):
+        if self.mode in _WHOLE:
             return "the only ids"
         if expansion.names is None and self.mode == "add":
             # Those that get another mode from upstream are refused, so the others may go on.
@@ -124,17 +140,18 @@ class SourcePushOperator(PushOperator, takes=SourceParameters):
         """Return those that find it again."""
         return self.snapshot_arguments()
 
-    def indexed(self, indexing_tokens: Sequence[str], audience: dict[str, Any] | None) -> None:
-        """Note it for the next run of a mirror, and compare the numbers of ids."""
-        if self.mode == "mirror":
-            self.hook.confirm_mirror(
-                self.audience_name,
-                **self.confirmation_arguments(),
-                audience_type=self.audience_type,
-                indexing_tokens=indexing_tokens,
-                nb_ids=audience["nb_ids"] if audience else None,
-                on_drift=self.on_drift,
-            )
+    def indexed(self, indexing_tokens: Sequence[str], audience: dict[str, Any] | None) -> str | None:
+        """Note it for the next run of a mirror, compare the numbers of ids, and return the difference."""
+        if self.mode != "mirror":
+            return None
+        return self.hook.confirm_mirror(
+            self.audience_name,
+            **self.confirmation_arguments(),
+            audience_type=self.audience_type,
+            indexing_tokens=indexing_tokens,
+            nb_ids=audience["nb_ids"] if audience else None,
+            on_drift=self.on_drift,
+        )
 
 
 def _owner(context: Context) -> str:

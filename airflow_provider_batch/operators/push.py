@@ -99,8 +99,13 @@ class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
             with fail_without_retry():
                 check_mapped(self, context)
 
-    def indexed(self, indexing_tokens: Sequence[str], audience: dict[str, Any] | None) -> None:
-        """Continue after all these writes were indexed; *audience* is the last view, if one was needed."""
+    def indexed(self, indexing_tokens: Sequence[str], audience: dict[str, Any] | None) -> str | None:
+        """
+        Continue after all these writes were indexed, and return what a person should know, if anything.
+
+        :param audience: the last view, if one was needed.
+        """
+        return None
 
     def own_replace(self, indexing_tokens: Sequence[str]) -> str | None:
         """Return which of the tokens is that of a replace, if this operator replaces."""
@@ -113,11 +118,13 @@ class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
 
     def execute(self, context: Context) -> list[str]:
         """Push the ids, and wait if ``wait_for_indexing`` is set."""
+        from airflow_provider_batch.tasks.closing import closing_failure
+
         journal = _journal(context)
         ti = context.get("ti")
         if journal is None and getattr(ti, "try_number", 1) > 1:
             self.log.info("Airflow before 3.3 keeps nothing between two tries: everything is sent again, which is safe")
-        with fail_without_retry(journal):
+        with fail_without_retry(journal), closing_failure(self.log, self.audience_name):
             try:
                 result = self.push(context, journal)
             except EmptySetError:
@@ -130,35 +137,42 @@ class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
             result.check_rejected(self.max_rejected)
             if not result.calls and self.skip_on_empty:
                 raise AirflowSkipException(f"{self.audience_name}: nothing to send")
-            audience = None
+            audience, difference, began = None, None, time.monotonic()
             if self.wait_for_indexing and not self.is_dry_run:
-                audience = self._wait(awaited(self, result.indexing_tokens))
-                self.indexed(result.indexing_tokens, audience.to_dict() if audience else None)
+                view = self._wait(awaited(self, result.indexing_tokens), result)
+                audience = view.to_dict() if view else None
+                difference = self.indexed(result.indexing_tokens, audience)
         if journal is not None:
             journal.clear()
         if self.is_dry_run:
             suppress_outlet_events(self)
-        emit_outlet_events(self, context, self._counts, audience.to_dict() if audience else None)
+        emit_outlet_events(self, context, self._counts, audience)
+        self._close(result.summary(), audience, time.monotonic() - began, difference)
         return result.indexing_tokens
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> list[str]:
         """Return the tokens, now that the trigger has seen them confirmed."""
         from airflow_provider_batch.hooks.metrics import report_indexed
+        from airflow_provider_batch.protocol.audiences.results import COUNTS
+        from airflow_provider_batch.tasks.closing import closing_failure
         from airflow_provider_batch.triggers.custom_audience import IndexingEvent
 
         journal = _journal(context)
         indexed = IndexingEvent.from_payload(event)
-        with fail_without_retry(journal):
+        with fail_without_retry(journal), closing_failure(self.log, self.audience_name):
             indexed.raise_unless_finished()
             if indexed.warning:
                 self.log.warning("%s: %s", self.audience_name, indexed.warning)
             if indexed.audience is not None:
                 report_indexed(self.batch_conn_id, self.audience_name, indexed.audience.get("nb_ids"), indexed.seconds)
-            self.indexed(indexed.own_tokens, indexed.audience)
+            difference = self.indexed(indexed.own_tokens, indexed.audience)
         if journal is not None:
             journal.clear()
-        self._counts = indexed.counts
-        emit_outlet_events(self, context, indexed.counts or {}, indexed.audience)
+        summary = indexed.counts or {}
+        self._counts = {name: summary[name] for name in COUNTS if name in summary}
+        emit_outlet_events(self, context, self._counts, indexed.audience)
+        if summary:
+            self._close(summary, indexed.audience, indexed.seconds, difference)
         return indexed.own_tokens
 
     def openlineage_inputs(self) -> list[Any]:
@@ -183,7 +197,21 @@ class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
             written=not self.is_dry_run,
         )
 
-    def _wait(self, indexing_tokens: list[str]) -> CustomAudience | None:
+    def _close(
+        self,
+        summary: Mapping[str, Any],
+        audience: Mapping[str, Any] | None,
+        seconds: float | None,
+        difference: str | None,
+    ) -> None:
+        from airflow_provider_batch.tasks.closing import closing_line
+
+        line = closing_line(
+            summary, audience=audience, waits=self.wait_for_indexing, seconds=seconds, difference=difference
+        )
+        self.log.info("%s", line)
+
+    def _wait(self, indexing_tokens: list[str], result: PushResult) -> CustomAudience | None:
         own_replace = self.own_replace(indexing_tokens)
         if not self.deferrable:
             return self.hook.wait_for_indexing(
@@ -209,7 +237,7 @@ class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
                 start_time=start_time,
                 timeout=self.indexing_timeout,
                 own_replace=own_replace,
-                counts=self._counts,
+                counts=result.summary(),
             )
         if checked.audience is not None:
             seconds = time.time() - start_time

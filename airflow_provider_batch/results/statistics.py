@@ -75,6 +75,9 @@ class Reading:
         start: str | None = None
         while True:
             page = ask(conversations.page(self.subject, self.version, start, self.filters, delay))
+            # Without a cursor, nothing but a page without news shows the end: pages may be shorter than asked for.
+            if not self.subject.listed and all(entry.get(self.subject.key) in seen for entry in page.entries):
+                return
             yield from unseen(page, self.subject.key, seen)
             if (start := page.next_start) is None:
                 return

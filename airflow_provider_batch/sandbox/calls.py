@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 LAST_CALLS = 200
+#: How many bytes of a request, and of its response, the page shows.
+SHOWN = 4_096
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,9 @@ class Call:
     :param app: the key of the app or project, shortened.
     :param under_way: how many calls were open when this one arrived, itself included.
     :param body: the body of the request; kept only with `Sandbox(keep_bodies=True)`.
+    :param size: the number of its bytes.
+    :param beginning: the first of them, for the page.
+    :param answer: the first bytes of the response's body; empty if a fault broke the connection instead.
     """
 
     method: str
@@ -39,6 +44,9 @@ class Call:
     under_way: int
     fault: bool
     body: bytes | None = field(default=None, repr=False)
+    size: int = 0
+    beginning: bytes = field(default=b"", repr=False)
+    answer: bytes = field(default=b"", repr=False)
 
     @property
     def elements(self) -> int:
@@ -54,16 +62,22 @@ class CallLog:
         self.under_way = 0
         self._lock = threading.Lock()
         self._calls: deque[Call] = deque(maxlen=LAST_CALLS)
+        self._count = 0
 
     def add(self, call: Call) -> None:
         """Append *call*; the oldest call beyond `LAST_CALLS` is dropped."""
         with self._lock:
             self._calls.append(call)
+            self._count += 1
 
     def snapshot(self) -> list[Call]:
         """Return the calls, oldest first."""
+        return list(self.numbered().values())
+
+    def numbered(self) -> dict[int, Call]:
+        """Return the calls by their numbers, which begin with 1, oldest first."""
         with self._lock:
-            return list(self._calls)
+            return dict(enumerate(self._calls, start=self._count - len(self._calls) + 1))
 
 
 def shortened(key: str) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
-from airflow_provider_batch.sandbox.calls import CallLog, shortened
+from airflow_provider_batch.sandbox.calls import Call, CallLog, shortened
 from airflow_provider_batch.sandbox.names import MEP_TYPES
 from airflow_provider_batch.sandbox.state import State
 
@@ -22,10 +22,23 @@ def page_content(state: State, log: CallLog) -> dict[str, object]:
             for number, view in state.listed(key)
         ],
         "calls": [
-            asdict(replace(call, body=None, route=call.route.replace("{api_key}", call.app)))
-            for call in reversed(log.snapshot())
+            _without_bodies(call) | {"number": number, "route": call.route.replace("{api_key}", call.app)}
+            for number, call in reversed(log.numbered().items())
         ],
     }
+
+
+def _without_bodies(call: Call) -> dict[str, object]:
+    return {name: value for name, value in asdict(call).items() if name not in ("body", "beginning", "answer")}
+
+
+def page_call(log: CallLog, number: int) -> dict[str, object]:
+    """Return the beginnings of the request and of the response of the call with *number*, if it is still kept."""
+    call = log.numbered().get(number)
+    if call is None:
+        return {"size": 0, "request": "", "answer": ""}
+    request, answer = (part.decode("utf-8", "replace") for part in (call.beginning, call.answer))
+    return {"size": call.size, "request": request, "answer": answer}
 
 
 def page_members(state: State, number: int) -> dict[str, object]:

@@ -25,9 +25,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from airflow_provider_batch.sandbox.api import Api, ApiResponse
-from airflow_provider_batch.sandbox.calls import Call, CallLog, shortened
+from airflow_provider_batch.sandbox.calls import SHOWN, Call, CallLog, shortened
 from airflow_provider_batch.sandbox.faults import Fault, FaultInjector
-from airflow_provider_batch.sandbox.page import page_content, page_members
+from airflow_provider_batch.sandbox.page import page_call, page_content, page_members
 from airflow_provider_batch.sandbox.request import ApiRequest
 from airflow_provider_batch.sandbox.routes import route_of
 from airflow_provider_batch.sandbox.state import State
@@ -68,6 +68,9 @@ class Endpoint:
                 under_way=under_way,
                 fault=given is not None,
                 body=request.body if self.keep_bodies else None,
+                size=len(request.body),
+                beginning=request.body[:SHOWN],
+                answer=b"" if fault.reset else response.content[:SHOWN],
             )
             self.log.add(call)
         except ClientDisconnect:  # a request that did not arrive whole is not a call
@@ -133,11 +136,20 @@ def application(endpoint: Endpoint, state: State, log: CallLog) -> Starlette:
         shown = page_content(state, log) if number is None else page_members(state, number)
         return JSONResponse(shown, headers={"Cache-Control": "no-store"})
 
+    async def call(request: Request) -> Response:
+        shown = page_call(log, request.path_params["number"])
+        return JSONResponse(shown, headers={"Cache-Control": "no-store"})
+
     async def file(request: Request) -> Response:
         status, found = state.exports.fetch(request.path_params["secret"], dict(request.headers))
         return Response(found, status, media_type="application/json" if status == 200 else "application/xml")
 
-    own = [Route("/", page), Route("/sandbox/state", content), Route("/sandbox/members/{number:int}", content)]
+    own = [
+        Route("/", page),
+        Route("/sandbox/state", content),
+        Route("/sandbox/members/{number:int}", content),
+        Route("/sandbox/calls/{number:int}", call),
+    ]
     # The files of an export are not served by the API: no key belongs there, and no fault applies.
     own.append(Route("/sandbox/files/{secret}", file))
     # A mounted app gets every method, so Starlette rejects no request of Batch's routes itself.
@@ -165,8 +177,10 @@ async def serve(app: Starlette, listener: socket.socket, ready: Future[Callable[
     uvicorn's `Server` is not used, because it polls for its end and waits for open calls.
     """
     loop, leave = asyncio.get_running_loop(), asyncio.Event()
-    config, state = Config(app, log_config=None, log_level=None, lifespan="off", ws="none"), ServerState()
+    # Idle connections outlast the usual intervals between two polls, so that no client finds its own closed.
+    config = Config(app, log_config=None, log_level=None, lifespan="off", ws="none", timeout_keep_alive=120)
     config.load()
+    state = ServerState()
     server = await loop.create_server(lambda: Connection(config, state, {}), sock=listener)
     ready.set_result(partial(loop.call_soon_threadsafe, leave.set))
     await leave.wait()

@@ -3,7 +3,8 @@ What a push has delivered, kept for Airflow's next try of the task: in the state
 
 What is kept true: the store never claims a chunk that Batch has not accepted. So tokens are written first and the head,
 which has their number, last; a try that dies in between leaves the old head, and the next try sends a few chunks again,
-which is safe. The store is written every few seconds and at the end: a write takes longer than the work on a receipt.
+which is safe. What was not written is sent again, so the store is written as often as a small part of the time allows,
+and at least once for every second of calls: a write takes some 10 to 40 ms, and much longer where the API is busy.
 
 The tokens are in pages, because the size of a value is limited and a push may have thousands of calls; a write touches
 only the last page and the head. XComs do not fit: Airflow deletes those of a task when its next try starts.
@@ -32,8 +33,11 @@ _PAGE: Final = "push_page_{}"
 _PAGE_SIZE: Final = 1_000
 _MOST_PAGES: Final = 1_000
 
-#: Seconds between two writes; each takes some 10 to 40 ms.
-_INTERVAL: Final = 5.0
+#: The part of the time that writes may take, and the most seconds between two of them, whatever they take; and the
+#: seconds before the first one, which nobody has measured.
+_SHARE: Final = 0.03
+_LONGEST: Final = 1.0
+_FIRST: Final = 0.5
 
 #: Seconds for which a journal is trusted. The store keeps it for weeks, in which the audience may be replaced.
 _TRUSTED: Final = 24 * 3600.0
@@ -42,14 +46,18 @@ _TRUSTED: Final = 24 * 3600.0
 class TaskStateJournal:
     """A journal in the memory of one task instance: numbers, digests and tokens, neither ids nor keys."""
 
-    def __init__(self, memory: Memory, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, memory: Memory, clock: Callable[[], float] = time.time, stopwatch: Callable[[], float] = time.monotonic
+    ) -> None:
         self._memory = memory
         self._clock = clock
+        self._stopwatch = stopwatch
         self._tokens: list[str] = []
         self._fingerprint = ""
         self._saved = 0
         self._is_saved = True
-        self._save_at = clock() + _INTERVAL
+        self._cost: float | None = None
+        self._save_at = stopwatch() + _FIRST
 
     @classmethod
     def of(cls, context: Context) -> TaskStateJournal | None:
@@ -76,14 +84,18 @@ class TaskStateJournal:
         self._tokens.extend(receipt.indexing_tokens)
         self._fingerprint = receipt.fingerprint
         self._is_saved = False
-        if self._clock() >= self._save_at:
+        if self._stopwatch() >= self._save_at:
             self.close()
 
     def close(self) -> None:
         """Write what is not yet written."""
         if not self._is_saved:
+            started = self._stopwatch()
             self._is_saved = self._save()
-            self._save_at = self._clock() + _INTERVAL
+            ended = self._stopwatch()
+            # Half of it is the last write, a quarter the one before, and so on: one slow write changes little.
+            self._cost = ended - started if self._cost is None else (self._cost + ended - started) / 2
+            self._save_at = ended + min(self._cost / _SHARE, _LONGEST)
 
     def clear(self) -> None:
         """Delete everything: for other ids, and after a success."""

@@ -102,6 +102,9 @@ class Call:
             self.ended = True
             self._shut_down()
 
+    def check(self, address: str) -> None:
+        """Check an address that the call is about to connect to: any will do, unless a subclass is more particular."""
+
     def hold(self, connected: socket.socket) -> None:
         """Note that the call uses this connection."""
         # A duplicate, as TLS takes the descriptor away from its socket, and the last bytes are read from a closed one.
@@ -162,6 +165,7 @@ def _connected(call: Call, opened: Any) -> socket.socket:
     failure = OSError("the host has no address")
     family = allowed_gai_family()
     for address in socket.getaddrinfo(opened._dns_host.strip("[]"), opened.port, family, socket.SOCK_STREAM):
+        call.check(str(address[4][0]))
         line = socket.socket(*address[:3])
         try:
             for option in opened.socket_options or ():

@@ -3,19 +3,19 @@ The download of a file from the address that Batch redirects to: a host that is 
 
 What is kept true: neither a key nor a header of ours leaves for it, and nobody logs the address, which opens the file
 for everyone who has it. It comes from an answer, so it is not trusted: only https, and no address inside the company's
-network, where a worker can reach what an outsider cannot. That is checked on the connection itself, once it is open and
-before anything is sent, as a name may resolve to another address by then. Where Batch itself is on the loopback, as a
-sandbox is, its files may be there too.
+network, where a worker can reach what an outsider cannot. That is checked right before the connection is opened, of
+the very address that it leads to, as a name may resolve to another one by then. Two exceptions: where Batch itself is
+on the loopback, as a sandbox is, its files may be there too; and they may be on the very host that the connection
+names.
 """
 
 from __future__ import annotations
 
-import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -58,7 +58,8 @@ class Downloader:
 
     def __init__(self, base_url: str, *, timeout: float, stopped: threading.Event) -> None:
         self._base_url = base_url
-        self._is_local = is_loopback(urlsplit(base_url).hostname or "")
+        self._base = urlsplit(base_url)
+        self._is_local = is_loopback(self._base.hostname or "")
         self._timeout = timeout
         self._stopped = stopped
         self._is_ended = False
@@ -87,20 +88,24 @@ class Downloader:
             host, parts = None, urlsplit("")
         if not host or parts.scheme not in ("http", "https") or parts.username is not None or not url.isprintable():
             raise _unsafe("it is not a web address without credentials")
-        loopback = is_loopback(host)
-        if parts.scheme == "http" and not (loopback and self._is_local):
+        if parts.scheme == "http" and not (self._is_local and is_loopback(host)):
             raise _unsafe("it is not encrypted (https)")
-        if not self._is_local and (loopback or not _is_public(host)):
+        if not self._is_allowed(host) and parts[:2] != self._base[:2]:
             raise _unsafe("it is inside this network")
         return url
 
+    def _is_allowed(self, host: str) -> bool:
+        """Whether *host*, a name or an address, is outside this network, or as local as Batch itself."""
+        return self._is_local if is_loopback(host) else _is_public(host)
+
     @contextmanager
     def _opened(self, url: str) -> Iterator[requests.Response]:
-        is_direct = environment.proxy_to(url, socks_package="socks") is None
+        # A proxy resolves names itself; and Batch's own host has the keys already.
+        is_checked = environment.proxy_to(url, socks_package="socks") is None and urlsplit(url)[:2] != self._base[:2]
         with bare_session(url, timeout=self._timeout) as session:
             session.headers.clear()
             try:
-                with _Transfer(check_peer=is_direct and not self._is_local) as call:
+                with _Transfer(self._is_allowed if is_checked else None) as call:
                     try:
                         with session.get(url, stream=True) as answer:
                             yield answer
@@ -144,22 +149,20 @@ def _write(piece: bytes, into: BinaryIO) -> None:
 
 
 class _Transfer(Call):
-    """A call whose connection must not lead into this network."""
+    """
+    A call whose connection must not lead into this network.
 
-    def __init__(self, *, check_peer: bool) -> None:
+    :param is_allowed: whether it may lead to an address; None if it may lead anywhere.
+    """
+
+    def __init__(self, is_allowed: Callable[[str], bool] | None) -> None:
         super().__init__(_LONGEST)
-        self._check_peer = check_peer
+        self._is_allowed = is_allowed
 
-    def hold(self, connected: socket.socket) -> None:
-        """Check where the connection leads, before anything is sent."""
-        if self._check_peer and not _is_public(_peer(connected)):
+    def check(self, address: str) -> None:
+        """Check where the connection is going to lead."""
+        if self._is_allowed is not None and not self._is_allowed(address.partition("%")[0]):
             raise _unsafe("it leads into this network")
-        super().hold(connected)
-
-
-def _peer(connected: Any) -> str:
-    peer: str = connected.getpeername()[0]
-    return peer.partition("%")[0]
 
 
 def _is_public(host: str) -> bool:

@@ -1,10 +1,12 @@
-"""Many deferred waits in one event loop, as in a triggerer."""
+"""Many deferred waits in one event loop, as in a triggerer; or as many bare GETs of the same HTTP client."""
 
 from __future__ import annotations
 
 import asyncio
 import resource
 import time
+
+import httpx
 
 from airflow_provider_batch.triggers.custom_audience import CustomAudienceIndexingTrigger
 from benchmarks.measure import Meter, forget_peak, job, memory, peak_memory, report
@@ -31,9 +33,22 @@ async def wait_for_all(tokens: list[str], poke_interval: float) -> list[str]:
     return list(await asyncio.gather(*(wait_for(token, poke_interval) for token in tokens)))
 
 
+async def get(url: str, count: int) -> None:
+    """Make *count* GETs over one connection that is kept open."""
+    async with httpx.AsyncClient() as client:
+        await client.get(url)
+        with Meter() as meter:
+            for _ in range(count):
+                (await client.get(url)).raise_for_status()
+    report(meter)
+
+
 def main() -> None:
-    """Wait for the job's number of tokens in one event loop."""
+    """Wait for the job's number of tokens in one event loop, or make its number of bare GETs."""
     todo = job()
+    if todo.get("gets"):
+        asyncio.run(get(f"{todo['url']}{todo['path']}?name=vip", todo["gets"]))
+        return
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     # The first wait of a triggerer imports httpx and reads the trusted certificates.

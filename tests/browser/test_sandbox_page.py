@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
+import requests
 from airflow_pages import Elsewhere, text_of
 from playwright.sync_api import BrowserContext, Page, expect
 
@@ -44,3 +47,77 @@ def test_audiences_and_calls_are_shown_live_without_ids_and_keys(
         assert not [private for private in ("jane-", "example.com", APP, PROJECT, REST) if private in told]
     expect(page.locator("#link")).to_have_text("not running")
     assert browser[1] == []
+
+
+def push_and_be_rejected(sandbox: Sandbox) -> None:
+    """Write one member, then one more that is not valid; both without the client, which would not send it."""
+    url = f"{sandbox.url}/1.0/{APP}/custom-audience/vip"
+    for id_ in ("jane@example.com", "x" * 129):
+        body = {"type": "custom_ids", "ids": [{"action": "add", "id": id_}]}
+        requests.patch(url, json=body, headers={"X-Authorization": REST}, timeout=30)
+
+
+def test_a_call_shows_its_request_and_response_on_a_click(page: Page) -> None:
+    with Sandbox() as sandbox:
+        push_and_be_rejected(sandbox)
+        page.goto(sandbox.url)
+        calls = page.locator("#calls tr")
+        expect(calls).to_have_count(1 + 2)
+        assert "jane" not in page.content()
+
+        calls.nth(1).get_by_role("button").click()
+        expect(page.locator("#call-title")).to_contain_text("PATCH /1.0/sand…ey/custom-audience/vip: 400")
+        expect(page.locator("#call-reason")).to_have_text("ids[0].id must be a string of 1 to 128 characters")
+        expect(page.locator("#answer")).to_contain_text("MALFORMED_PARAMETER")
+        calls.nth(2).get_by_role("button").click()
+        expect(page.locator("#request")).to_contain_text('"id": "jane@example.com"')
+        expect(page.locator("#answer")).to_contain_text("indexing_token")
+        calls.nth(2).get_by_role("button").click()
+        expect(page.locator("#opened-call")).to_be_hidden()
+        assert APP not in page.content()
+        assert REST not in page.content()
+
+
+def test_a_long_request_is_shown_in_part(page: Page) -> None:
+    with Sandbox() as sandbox:
+        body = {"type": "custom_ids", "ids": [{"action": "add", "id": f"customer-{n}"} for n in range(1_000)]}
+        url = f"{sandbox.url}/1.0/{APP}/custom-audience/vip"
+        requests.patch(url, json=body, headers={"X-Authorization": REST}, timeout=30)
+        page.goto(sandbox.url)
+        page.locator("#calls tr").nth(1).get_by_role("button").click()
+        expect(page.locator("#request-title")).to_contain_text("the beginning of ")
+        expect(page.locator("#request")).to_contain_text("customer-0")
+        assert len(page.locator("#request").inner_text()) <= 4_096
+
+
+def test_filters_find_audiences_and_calls(page: Page) -> None:
+    with Sandbox(("vip", "newsletter")) as sandbox:
+        push_and_be_rejected(sandbox)
+        page.goto(sandbox.url)
+        audiences, calls = page.locator("#audiences tr"), page.locator("#calls tr")
+        expect(calls).to_have_count(1 + 2)
+        page.locator("#outcome").select_option("rejected")
+        expect(calls).to_have_count(1 + 1)
+        expect(calls.nth(1)).to_contain_text("400")
+        page.locator("#filter").fill("newsletter")
+        expect(audiences).to_have_count(1 + 2)  # an app's and a project's
+        expect(calls.last).to_have_text("No call matches.")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_nothing_is_cut(page: Page, width: int, scheme: Literal["light", "dark"]) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    page.emulate_media(color_scheme=scheme)
+    with Sandbox(("vip", "newsletter")) as sandbox:
+        push_and_be_rejected(sandbox)
+        page.goto(sandbox.url)
+        page.locator("#audience-1").click()
+        page.locator("#calls tr").nth(1).get_by_role("button").click()
+        expect(page.locator("#call-reason")).to_be_visible()
+        expect(page.locator("#members")).to_contain_text("jane@example.com")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (background == "rgb(255, 255, 255)") == (scheme == "light")
+        cut = "[...document.querySelectorAll('pre')].filter(each => each.scrollWidth > each.clientWidth).length"
+        assert page.evaluate(cut) == 0

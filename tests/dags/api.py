@@ -26,10 +26,10 @@ class WholeAirflow:
     env: Mapping[str, str]
     ending: ExitStack = field(repr=False)
 
-    def run(self, dag: str, name: str, sandbox: Sandbox | None = None) -> Run:
-        """Start the run *name* of *dag*; it finds *sandbox* behind the connection of the same name."""
+    def run(self, dag: str, name: str, sandbox: Sandbox | None = None, key: str | None = None) -> Run:
+        """Start the run *name* of *dag*; *sandbox*, its app or project *key*, is behind the connection of that name."""
         if sandbox is not None:
-            add_connection(self.url, name, sandbox.connection_json())
+            add_connection(self.url, name, sandbox.connection_json(key))
         return Run(self.url, dag, name)
 
     def another_triggerer(self) -> None:

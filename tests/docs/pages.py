@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Final
 
-from write_pages import CODE
+from write_pages import CODE, REPOSITORY
 
 ROOT: Final = Path(__file__).parent.parent.parent
 README: Final = ROOT / "README.md"
@@ -19,7 +20,7 @@ DOCS: Final = ROOT / "docs"
 PAGES: Final = (README, *sorted(DOCS.glob("*.md")))
 
 _BLOCK: Final = re.compile(
-    r"^( *)```(\w+)\n(.*?)^\1```$(?:\n *<!-- (then|from Airflow)[: ](.*?) -->$)?", re.MULTILINE | re.DOTALL
+    r"^( *)```(\w+)\n(.*?)^\1```$((?:\n *<!-- (?:then|from Airflow)[: ][^\n]* -->$)*)", re.MULTILINE | re.DOTALL
 )
 
 
@@ -50,7 +51,7 @@ def blocks() -> list[Block]:
     The code of an example DAG is none either: the tests of the example DAGs run it.
     """
     return [
-        Block(page, text.count("\n", 0, found.start()) + 1, found[2], dedent(found[3]), **_comment(found))
+        Block(page, text.count("\n", 0, found.start()) + 1, found[2], dedent(found[3]), **_comments(found[4]))
         for page in PAGES
         for text in [written_here(page.read_text("utf-8"))]
         for found in _BLOCK.finditer(text)
@@ -58,8 +59,9 @@ def blocks() -> list[Block]:
     ]
 
 
-def _comment(block: re.Match[str]) -> dict[str, str]:
-    return {{"then": "then", "from Airflow": "since"}[block[4]]: block[5].strip()} if block[4] else {}
+def _comments(below: str) -> dict[str, str]:
+    names = {"then": "then", "from Airflow": "since"}
+    return {names[name]: value for name, value in re.findall(r"<!-- (then|from Airflow)[: ] ?(.*?) -->", below)}
 
 
 def written_here(text: str) -> str:
@@ -68,10 +70,16 @@ def written_here(text: str) -> str:
 
 
 def links() -> Iterator[tuple[Path, str]]:
-    """Yield every page and what it links to on this side of the network."""
+    """Yield every page and what it links to in this repository, relative to the page's folder."""
     for page in PAGES:
-        for target in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text("utf-8")):
-            yield page, target
+        text = page.read_text("utf-8")
+        targets = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r"^\[[^\]]+\]: (\S+)$", text, re.MULTILINE)
+        for target in targets:
+            ours = re.match(rf"{re.escape(REPOSITORY)}/(?:blob|tree|raw)/main/", target)
+            if ours:
+                yield page, os.path.relpath(ROOT / target[ours.end() :], page.parent)
+            elif not re.match(r"https?:", target):
+                yield page, target
 
 
 def named() -> set[str]:

@@ -15,18 +15,26 @@ from importlib.metadata import metadata, version
 from pathlib import Path
 from typing import Any
 
+import jsonschema  # type: ignore[import-untyped]
 import pytest
+import yaml  # type: ignore[import-untyped]
 from airflow.configuration import conf
 from packaging.version import Version
 
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.sandbox import Sandbox
-from tests.dags.test_example_dags import load
 from tests.docs.pages import PAGES, ROOT, Block, blocks, written_here
+from tests.docs.running import run_dags
 
 BLOCKS = blocks()
 
 Check = Callable[[str, Path], None]
+
+#: What a workflow has at least: https://docs.github.com/actions/reference/workflows-and-actions/workflow-syntax
+WORKFLOW = {
+    "required": ["name", "on", "permissions", "jobs"],
+    "properties": {"jobs": {"additionalProperties": {"required": ["runs-on", "steps"]}}},
+}
 
 #: The pages' connections, each to an app or project of one sandbox.
 APPS = {"default": "sandbox-app-key", "ios": "sandbox-ios", "android": "sandbox-android", "web": "sandbox-web"}
@@ -34,9 +42,24 @@ PROJECT = "project_sandbox"
 AUDIENCES = ("vip", "newsletter")
 
 #: What is in the pages' warehouse, and in their folder /data.
-CUSTOMERS = (("c-1", 250.0, "gold"), ("c-2", 120.5, "silver"), ("c-3", 20.0, None))
+CUSTOMERS = (
+    ("c-1", 250.0, "gold", "FR", "2026-01-31"),
+    ("c-2", 120.5, "silver", "DE", "2026-01-31"),
+    ("c-3", 20.0, None, "FR", "2026-01-31"),
+)
 CHANGES = (("c-1", "add", 1), ("c-2", "add", 2), ("c-1", "remove", 3))
-FILES = {"members/part-1.csv": "customer;plan;visits\nc-1;café;12\nc-2;free;\n"}
+FILES = {
+    "members/part-1.csv": "customer;plan;visits\nc-1;café;12\nc-2;free;\n",
+    "customers.csv": "customer_id,spent,subscribed\n0001,250,false\n0002,120.5,true\n0003,20,true\n",
+}
+
+#: Stands in for dbt: it builds the one model that the pages have.
+DBT = """#!{python}
+import sqlite3, sys
+assert sys.argv[1:] == ["build", "--select", "big_spenders"]
+with sqlite3.connect({database!r}) as database:
+    database.execute("CREATE TABLE big_spenders AS SELECT customer_id FROM customers WHERE spent > 100")
+"""
 
 
 @pytest.fixture
@@ -44,6 +67,8 @@ def sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """A sandbox behind every connection that the pages name, and a warehouse."""
     database = warehouse(tmp_path)
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": database}))
+    put_dbt(tmp_path / "bin", database)
+    monkeypatch.setenv("PATH", os.pathsep.join((str(tmp_path / "bin"), os.environ["PATH"])))
     # The tutorial's own folder is at home.
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "batch-tutorial").mkdir()
@@ -58,11 +83,19 @@ def warehouse(folder: Path) -> str:
     """Return the path of a database with the tables of the pages."""
     path = folder / "warehouse.db"
     with closing(sqlite3.connect(path)) as database, database:
-        database.execute("CREATE TABLE customers (customer_id TEXT, spent REAL, plan TEXT)")
-        database.executemany("INSERT INTO customers VALUES (?, ?, ?)", CUSTOMERS)
+        database.execute("CREATE TABLE customers (customer_id TEXT, spent REAL, plan TEXT, country TEXT, since TEXT)")
+        database.executemany("INSERT INTO customers VALUES (?, ?, ?, ?, ?)", CUSTOMERS)
         database.execute("CREATE TABLE subscription_changes (customer_id TEXT, action TEXT, changed_at INTEGER)")
         database.executemany("INSERT INTO subscription_changes VALUES (?, ?, ?)", CHANGES)
     return str(path)
+
+
+def put_dbt(folder: Path, database: str) -> None:
+    """Put a command `dbt` into *folder*."""
+    folder.mkdir()
+    command = folder / "dbt"
+    command.write_text(DBT.format(python=sys.executable, database=database))
+    command.chmod(0o755)
 
 
 def shell(script: str, **options: str) -> str:
@@ -168,12 +201,6 @@ def check_shell(code: str, folder: Path) -> None:
         check(command, folder)
 
 
-def dag_bundle(folder: Path) -> str:
-    """Return Airflow 3's setting for DAGs in *folder*; Airflow 2 runs a DAG that it has not seen."""
-    classpath = "airflow.dag_processing.bundles.local.LocalDagBundle"
-    return json.dumps([{"name": "page", "classpath": classpath, "kwargs": {"path": str(folder)}}])
-
-
 def data_in(folder: Path) -> Path:
     """Return the folder that the pages call /data."""
     for name, text in FILES.items():
@@ -183,22 +210,24 @@ def data_in(folder: Path) -> Path:
     return folder / "data"
 
 
+def with_data(code: str, folder: Path) -> str:
+    """Return *code* with this folder in place of /data."""
+    return code.replace('"/data', f'"{data_in(folder)}')
+
+
 def check_python(code: str, folder: Path) -> None:
     """Run a DAG, the tests of a test module, or anything else as it is."""
-    code = code.replace('"/data', f'"{data_in(folder)}')
+    code = with_data(code, folder)
     if re.search(r"^with DAG\(", code, re.MULTILINE):
-        path = folder / "page_dag.py"
-        path.write_text(code)
-        with pytest.MonkeyPatch.context() as environment:
-            environment.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", dag_bundle(folder))
-            assert str(load(path).test().state) == "success"
+        assert [str(dag_run.state) for dag_run in run_dags(code, folder)] == ["success"] * code.count("with DAG(")
     elif re.search(r"^pytest_plugins = |^def test_", code, re.MULTILINE):
-        # On a page, conftest.py and the module of tests may be one block.
-        (folder / "test_page.py").write_text(code)
+        # On a page, conftest.py and the module of tests may be one block. Its name is its own: a name is imported once.
+        module = folder / f"{folder.name}.py"
+        module.write_text(code)
         ini = folder / "pytest.ini"
         ini.write_text("[pytest]\n")
         options = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", "-c", str(ini), "--rootdir", str(folder)]
-        assert pytest.main([*options, str(folder / "test_page.py")]) == pytest.ExitCode.OK
+        assert pytest.main([*options, str(module)]) == pytest.ExitCode.OK
     else:
         exec(compile(code, "page", "exec"), {})
 
@@ -208,7 +237,17 @@ def check_json(code: str, folder: Path) -> None:
     json.loads(code)
 
 
-LANGUAGES: dict[str, Check] = {"shell": check_shell, "python": check_python, "json": check_json}
+def check_yaml(code: str, folder: Path) -> None:
+    """A block of YAML is a workflow of a code host."""
+    jsonschema.validate(yaml.load(code, yaml.BaseLoader), WORKFLOW)
+
+
+LANGUAGES: dict[str, Check] = {
+    "shell": check_shell,
+    "python": check_python,
+    "json": check_json,
+    "yaml": check_yaml,
+}
 
 
 @pytest.mark.usefixtures("airflow_db")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import zlib
+from pathlib import Path
 
 import pytest
-from check_site import documented, loaded_from_elsewhere, public
+from check_site import dead_links, documented, loaded_from_elsewhere, public, titles
+
+from tests.docs.pages import DOCS
 
 
 @pytest.mark.parametrize(
@@ -43,3 +46,15 @@ def test_what_hooks_inherit_of_ours_is_public_and_what_is_airflows_is_not() -> N
     hook = "airflow_provider_batch.hooks.batch.BatchHook"
     assert {f"{hook}.stop", f"{hook}.update_custom_audience"} <= public()
     assert not {f"{hook}.get_hook", f"{hook}.conn_type"} & public()
+
+
+def test_every_page_begins_with_its_title() -> None:
+    assert [title for title in titles(DOCS) if not title.startswith("# ")] == []
+
+
+def test_links_that_lead_nowhere_are_found(tmp_path: Path) -> None:
+    (tmp_path / "one.html").write_text('<h1 id="top">One</h1> <a href="two.html#there">2</a> <a href="#top">up</a>')
+    (tmp_path / "two.html").write_text(
+        '<a href="one.html#gone">1</a> <a href="three.html">3</a> <a href="https://a.example">a</a>'
+    )
+    assert dead_links(tmp_path) == ["one.html: two.html#there", "two.html: one.html#gone", "two.html: three.html"]

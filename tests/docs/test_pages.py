@@ -6,13 +6,14 @@ import inspect
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
-from write_pages import CODE
+from write_pages import CODE, REPOSITORY
 
 from airflow_provider_batch import exceptions, get_provider_info
 from airflow_provider_batch.assets.custom_audience import custom_audience_asset
@@ -209,6 +210,29 @@ def test_what_a_page_links_to_is_there(page: Path, target: str) -> None:
         assert heading in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
+def test_the_readme_has_no_link_that_a_package_index_cannot_follow() -> None:
+    text = README.read_text("utf-8")
+    assert re.findall(r"\]\((?!https://)[^)]+\)", text) == []
+    defined = {label.lower(): target for label, target in re.findall(r"^\[([^\]]+)\]: (\S+)$", text, re.MULTILINE)}
+    assert [target for target in defined.values() if not target.startswith("https://")] == []
+    body = re.sub(r"^\[[^\]]+\]: .*$|```.*?^```|`[^`\n]+`", "", text, flags=re.MULTILINE | re.DOTALL)
+    used = {label or text for text, label in re.findall(r"\[([^\]]+)\](?:\[([^\]]+)\])?", " ".join(body.split()))}
+    assert {label.lower() for label in used} == defined.keys()
+
+
+def test_the_project_names_its_repository_once() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert [name for name, url in project["urls"].items() if not url.startswith(REPOSITORY)] == []
+    files = [re.sub(rf"{REPOSITORY}/(?:blob|tree)/main/", "", url) for url in project["urls"].values()]
+    assert [file for file in files if "://" not in file and not (ROOT / file).exists()] == []
+    others = {
+        url
+        for page in PAGES
+        for url in re.findall(r"https://github\.com/[\w-]+/airflow-provider-batch", page.read_text("utf-8"))
+    }
+    assert others <= {REPOSITORY}
+
+
 def test_every_marked_part_of_an_example_dag_is_on_a_page() -> None:
     shown = {found["part"] for page in PAGES for found in CODE.finditer(page.read_text("utf-8"))}
     marked = {
@@ -224,4 +248,5 @@ def test_every_page_is_in_the_navigation() -> None:
 
 
 def test_the_readme_is_short() -> None:
-    assert len(README.read_text("utf-8").splitlines()) <= 120
+    lines = README.read_text("utf-8").splitlines()
+    assert sum(not re.match(r"\[[^]]+\]: ", line) for line in lines) <= 130

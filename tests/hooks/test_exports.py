@@ -177,7 +177,9 @@ def test_a_part_that_never_arrives_whole_is_an_error_and_no_record(monkeypatch: 
     assert len(service.asked("/storage")) == 2
 
 
-@pytest.mark.parametrize("torn", [HANG_UP, Torn(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n[{}")], ids=repr)
+@pytest.mark.parametrize(
+    "torn", [HANG_UP, Torn(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n[{}")], ids=["at once", "in its body"]
+)
 def test_a_connection_that_breaks_is_an_error(torn: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with RawServer(torn) as storage:
         service = Service(b"", location=f"{storage.url}/storage?signature=s")

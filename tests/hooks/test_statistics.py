@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
@@ -20,6 +21,7 @@ from airflow_provider_batch.exceptions import (
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from tests.clock import Clock
+from tests.transport.servers import Asked, RawServer, answer
 
 SOON = {"Retry-After": "0"}
 #: Every one of these in a call for figures; the list is the first call.
@@ -157,7 +159,7 @@ def test_wrong_keys_end_it(batch_sandbox: Sandbox, cep: BatchHook) -> None:
 def test_campaigns_are_listed_over_all_pages(batch_sandbox: Sandbox, mep: BatchHook) -> None:
     batch_sandbox.add_campaigns(197)
     assert len({entry["campaign_token"] for entry in mep.campaigns()}) == 200
-    assert len(batch_sandbox.calls) == 3  # the second page is full, too
+    assert len(batch_sandbox.calls) == 3
     assert {entry["live"] for entry in mep.campaigns(live=True)} == {True}
     assert {entry["from_api"] for entry in mep.campaigns(from_api=False)} == {False}
 
@@ -229,6 +231,20 @@ def test_a_day_too_long_ago_is_refused_before_any_call(batch_sandbox: Sandbox, c
     with pytest.raises(InvalidArgumentError, match="the last 6 months only"):
         list(cep.orchestration_stats(since=date(2020, 1, 1)))
     assert batch_sandbox.calls == []
+
+
+@pytest.mark.parametrize("page_size", [1, 7, 100])
+def test_pages_of_campaigns_may_be_shorter_than_asked_for(page_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And may repeat what was there before, as a list that is paged by its places shifts."""
+    campaigns = [{"campaign_token": f"c{number}"} for number in range(20)]
+
+    def serve(asked: Asked) -> bytes:
+        start = int(dict(parse_qsl(urlsplit(asked.target).query)).get("from", 0))
+        return answer(200, campaigns[max(0, start - 1) :][: page_size + 1])
+
+    with RawServer(serve) as server:
+        monkeypatch.setenv("AIRFLOW_CONN_BATCH_TEST", server.connection_json(requests_per_second=1000))
+        assert list(BatchHook("batch_test").campaigns()) == campaigns
 
 
 @pytest.mark.parametrize(

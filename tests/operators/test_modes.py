@@ -7,10 +7,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, ObjectStoragePath
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, ObjectStoragePath
+from airflow.utils.types import DagRunType
 
 from airflow_provider_batch.exceptions import BatchRequestError, InvalidArgumentError, MirrorConflictError
 from airflow_provider_batch.hooks.batch import BatchHook
@@ -59,6 +61,20 @@ def test_each_mode(
     assert len(operator.execute(context)) == 1
     assert batch_sandbox.members("vip") == members
     assert operator.closed
+
+
+@pytest.mark.parametrize("mode", ["replace", "mirror"])
+def test_a_backfill_does_not_undo_todays_audience(mode: Any, tmp_path: Path) -> None:
+    operator = push(["x"], mode=mode, snapshot_path=tmp_path if mode == "mirror" else None)
+    backfill, today = (SimpleNamespace(run_type=DagRunType(each)) for each in ("backfill", "scheduled"))
+    with pytest.raises(AirflowSkipException, match=r"^vip: in a backfill, mode='.*trigger a new DAG run.$"):
+        operator.pre_execute({"dag_run": backfill})
+    operator.pre_execute({"dag_run": today})
+
+
+@pytest.mark.parametrize("mode", ["add", "remove", "actions"])
+def test_a_backfill_can_send_what_was_missed(mode: Any) -> None:
+    push(["x"], mode=mode).pre_execute({"dag_run": SimpleNamespace(run_type=DagRunType.BACKFILL_JOB)})
 
 
 def test_only_a_mirror_waits_by_default(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 
 from airflow_provider_batch.sandbox import Fault, Sandbox
+from airflow_provider_batch.sandbox.calls import LAST_CALLS
 from tests.clock import Clock
 from tests.sandbox.client import APP, CEP_HEADERS, PHONES, PROJECT, REST, VIP, changes, get, post, send
 
@@ -100,6 +102,44 @@ def test_members_are_those_of_the_asked_audience_only(clock: Clock) -> None:
         send(sandbox, "DELETE", VIP)
         assert [members_of(sandbox, number) for number in (numbers[1], 99)] == [{"members": []}] * 2
         assert len(sandbox.calls) == 4  # showing members is not a call
+
+
+def body_of(sandbox: Sandbox, number: int) -> object:
+    reply = send(sandbox, "GET", f"/sandbox/calls/{number}", headers={})
+    assert (reply.status, reply.headers["cache-control"]) == (200, "no-store")
+    return reply.json
+
+
+def test_a_call_has_the_beginnings_of_request_and_response(sandbox: Sandbox) -> None:
+    send(sandbox, "PATCH", VIP, changes(add=["a"]))
+    long = changes(add=[f"customer-{number}" for number in range(1_000)])
+    send(sandbox, "PATCH", VIP, long)
+    sandbox.faults(Fault(reset=True))
+    with pytest.raises(ConnectionResetError):
+        send(sandbox, "GET", VIP)
+    state = send(sandbox, "GET", "/sandbox/state", headers={}).json
+    assert [call["number"] for call in state["calls"]] == [3, 2, 1]
+    assert not {"body", "beginning", "answer"} & state["calls"][0].keys()
+
+    sent = json.dumps(changes(add=["a"]))
+    assert body_of(sandbox, 1) == {"size": len(sent), "request": sent, "answer": sandbox.calls[0].answer.decode()}
+    assert json.loads(sandbox.calls[0].answer).keys() == {"indexing_token"}
+    sent = json.dumps(long)
+    assert body_of(sandbox, 2) == {
+        "size": len(sent),
+        "request": sent[:4096],
+        "answer": sandbox.calls[1].answer.decode(),
+    }
+    assert body_of(sandbox, 3) == {"size": 0, "request": "", "answer": ""}
+    assert body_of(sandbox, 4) == {"size": 0, "request": "", "answer": ""}
+    assert "customer-" not in repr(sandbox.calls)
+
+
+def test_calls_keep_their_numbers_when_old_ones_are_dropped(sandbox: Sandbox) -> None:
+    for _ in range(LAST_CALLS + 1):
+        send(sandbox, "GET", VIP)
+    numbers = [call["number"] for call in send(sandbox, "GET", "/sandbox/state", headers={}).json["calls"]]
+    assert (numbers[0], numbers[-1]) == (LAST_CALLS + 1, 2)
 
 
 def test_only_the_newest_members_are_shown(sandbox: Sandbox) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -51,16 +52,59 @@ def test_the_next_try_knows_what_was_noted(many: int, store: Store) -> None:
     assert second(store).read() == delivered(many)
 
 
-def test_it_is_written_every_few_seconds_and_not_for_every_chunk(store: Store, clock: Clock) -> None:
-    journal = first(store, clock=clock)
-    note(journal, *range(1, 101))
-    assert store.writes == 0
-    clock.now += 5
-    note(journal, 101)
-    assert second(store, clock=clock).read() == delivered(101)
-    written = store.writes
-    note(journal, *range(102, 200))
-    assert store.writes == written
+class SlowStore(Store):
+    """A store whose every write takes some seconds."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        super().__init__()
+        self.clock = clock
+        self.seconds = seconds
+
+    def set(self, key: str, value: Any) -> None:
+        self.clock.now += self.seconds
+        super().set(key, value)
+
+
+def written_at(store: SlowStore, seconds: float, every: float = 0.01) -> list[float]:
+    """When a journal in *store* begins to write, if a chunk is accepted *every* so many seconds."""
+    clock = store.clock
+    start, journal, found = clock.now, first(store, stopwatch=clock), []
+    for number in range(1, 10_000):
+        before, then = store.writes, clock.now
+        journal.note(receipt(number))
+        if store.writes > before:
+            found.append(round(then - start, 6))
+        clock.now += every
+        if clock.now - start > seconds:
+            return found
+    raise AssertionError("too many chunks")
+
+
+def test_the_first_note_comes_before_a_second_is_over(clock: Clock) -> None:
+    assert written_at(SlowStore(clock, 0.0), 0.49) == []
+    assert written_at(SlowStore(clock, 0.0), 0.505)[0] == pytest.approx(0.5, abs=0.011)
+
+
+@pytest.mark.parametrize(("seconds", "pause"), [(0.003, 0.2), (0.006, 0.4), (0.015, 1.0), (0.1, 1.0), (3.0, 1.0)])
+def test_writes_take_a_small_part_of_the_time_unless_a_second_of_calls_would_be_lost(
+    seconds: float, pause: float, clock: Clock
+) -> None:
+    written = written_at(SlowStore(clock, seconds), 20, every=0.025)
+    pauses = [later - earlier - 2 * seconds for earlier, later in pairwise(written)]  # one write is two values
+    assert pauses == pytest.approx([pause] * len(pauses), abs=0.0251)
+    assert len(pauses) >= 2
+
+
+def test_one_slow_write_is_soon_forgotten(clock: Clock) -> None:
+    store = SlowStore(clock, 0.0015)
+    journal = first(store, stopwatch=clock)
+    pauses = []
+    for number in range(1, 6):
+        clock.now += 2
+        store.seconds = 0.0075 if number == 2 else 0.0015
+        journal.note(receipt(number))
+        pauses.append(journal._save_at - clock.now)
+    assert pauses == pytest.approx([0.1, 0.3, 0.2, 0.15, 0.125])
 
 
 def test_closing_twice_writes_once(store: Store) -> None:

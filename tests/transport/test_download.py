@@ -139,9 +139,28 @@ def test_an_address_that_may_lead_astray_is_refused_before_anything_is_sent(
     assert "word" not in str(caught.value)
 
 
-def test_not_even_a_sandbox_leads_to_plain_http_elsewhere() -> None:
-    with pytest.raises(BatchProtocolError, match="not encrypted"):
-        save("http://storage.example/f", LOCAL)
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("http://storage.example/f", "not encrypted"),
+        ("http://10.0.0.1/f", "not encrypted"),
+        ("https://10.0.0.1/f", "inside this network"),
+        ("https://169.254.169.254/f", "inside this network"),
+    ],
+)
+def test_a_sandbox_leads_to_the_loopback_alone(address: str, reason: str) -> None:
+    with pytest.raises(BatchProtocolError, match=reason):
+        save(address, LOCAL)
+
+
+def test_the_host_of_the_connection_itself_may_be_in_this_network() -> None:
+    """Such as a proxy of the company's own before Batch; it has the keys already, and gets none again."""
+    downloader = Downloader("https://10.0.0.1:8443/batch", timeout=5, stopped=threading.Event())
+    assert downloader._checked("https://10.0.0.1:8443/files/f") == "https://10.0.0.1:8443/files/f"
+    assert downloader._checked("/files/f") == "https://10.0.0.1:8443/files/f"
+    for address in ("https://10.0.0.1/f", "https://10.0.0.2:8443/f", "http://10.0.0.1:8443/f"):
+        with pytest.raises(BatchProtocolError, match="is not used"):
+            downloader._checked(address)
 
 
 def test_a_name_that_leads_into_this_network_is_found_out_before_anything_is_sent(

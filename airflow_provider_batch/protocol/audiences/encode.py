@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from json.encoder import encode_basestring
@@ -47,7 +48,8 @@ def view_custom_audience(dialect: Dialect, audience_name: str, indexing_token: s
     # CEP requires the name, though one old example of its page passes the token alone.
     named = () if dialect.view.names_audience else (("name", audience_name),)
     query = named if indexing_token is None else (*named, ("indexing_token", indexing_token))
-    return _request(dialect.view, audience_name, query=query)
+    # Without a token, the answer is about the last write, which may be one that comes after the request of another.
+    return replace(_request(dialect.view, audience_name, query=query), shareable=indexing_token is not None)
 
 
 def list_custom_audiences(

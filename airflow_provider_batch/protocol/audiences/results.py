@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from airflow_provider_batch.exceptions import TooManyRejectedError, counted
 from airflow_provider_batch.protocol.arguments import most
@@ -11,6 +11,9 @@ from airflow_provider_batch.protocol.audiences.chunk import CheckedChunks, Chunk
 from airflow_provider_batch.protocol.audiences.writes import AudienceWrites
 from airflow_provider_batch.protocol.rows import NAMED_REJECTIONS, Rejection
 from airflow_provider_batch.protocol.writes import Sent
+
+#: The entries of a summary that are counts, and what they are of.
+COUNTS: Final = ("audience", "type", "added", "removed", "duplicates", "rejected", "calls")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,7 @@ class PushResult:
     def counts(self) -> dict[str, Any]:
         """Return the counts alone, in JSON's types."""
         summary = self.summary()
-        names = ("audience", "type", "added", "removed", "duplicates", "rejected", "calls")
-        return {name: summary[name] for name in names}
+        return {name: summary[name] for name in COUNTS}
 
     def summary(self) -> dict[str, Any]:
         """Return the counts in JSON's types, without ids and tokens."""

@@ -19,16 +19,15 @@ def list_page(subject: Subject) -> Callable[[Response, Request], Page]:
 
 
 def _bare_page(response: Response, request: Request) -> Page:
-    """Read a list without anything around it; a page that is not full is the last one (inferred)."""
+    """Read a list without anything around it; after any page but an empty one there may be another."""
     try:
         entries = json.loads(response.body)
     except (ValueError, RecursionError):
         entries = None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise BatchProtocolError(f"{request.route}: answered {response.status} without a list")
-    query = dict(request.query)
-    start = int(query.get("from", 0)) + len(entries)
-    return Page(tuple(entries), str(start) if entries and len(entries) >= int(query["limit"]) else None)
+    start = int(dict(request.query).get("from", 0)) + len(entries)
+    return Page(tuple(entries), str(start) if entries else None)
 
 
 def stats(response: Response, request: Request) -> Mapping[str, Any]:

@@ -1,27 +1,34 @@
-"""A push that takes a while, for somebody to kill."""
+"""A push and a mirror that take a while, for somebody to kill."""
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
+from typing import Any
 
 import pendulum
 from airflow.providers.common.compat.sdk import DAG, task
 
-from airflow_provider_batch.operators.custom_audience import CustomAudienceUpdateOperator
+from airflow_provider_batch.operators.custom_audience import CustomAudienceMirrorOperator, CustomAudienceUpdateOperator
 
-with DAG("push_many", start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), schedule=None, catchup=False) as dag:
+ARGUMENTS: dict[str, Any] = {
+    "task_id": "push",
+    "audience_name": "vip",
+    "batch_conn_id": "{{ run_id }}",
+    "chunk_size": 100,
+    "max_concurrency": 2,
+    "retries": 3,
+    "retry_delay": timedelta(seconds=1),
+}
 
-    @task
-    def many() -> list[str]:
-        return [f"id-{number}" for number in range(4000)]
 
-    CustomAudienceUpdateOperator(
-        task_id="push",
-        audience_name="vip",
-        batch_conn_id="{{ run_id }}",
-        add_ids=many(),
-        chunk_size=100,
-        max_concurrency=2,
-        retries=3,
-        retry_delay=timedelta(seconds=1),
-    )
+@task
+def many() -> list[str]:
+    return [f"id-{number}" for number in range(8000)]
+
+
+with DAG("push_many", start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), schedule=None, catchup=False):
+    CustomAudienceUpdateOperator(add_ids=many(), **ARGUMENTS)
+
+with DAG("mirror_many", start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), schedule=None, catchup=False):
+    CustomAudienceMirrorOperator(ids=many(), snapshot_path=f"file://{os.environ['AIRFLOW_HOME']}/mirrors", **ARGUMENTS)

@@ -341,6 +341,12 @@ def test_a_description_is_sent_where_there_is_one_in_the_word_of_its_version(
 
 
 @EVERY
+def test_the_view_of_a_token_serves_all_who_wait_for_it_but_that_of_the_last_write_does_not(dialect: Dialect) -> None:
+    assert encode.view_custom_audience(dialect, "vip", "t").shareable
+    assert not encode.view_custom_audience(dialect, "vip").shareable
+
+
+@EVERY
 def test_a_delete_names_the_audience(dialect: Dialect) -> None:
     request = encode.delete_custom_audience(dialect, "vip")
     assert (request.body and json.loads(request.body)) == ({"name": "vip"} if dialect is CEP else None)
