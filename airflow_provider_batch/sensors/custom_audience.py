@@ -147,8 +147,8 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator, takes=Airfl
             report_indexed(self.batch_conn_id, self.audience_name, view.get("nb_ids"), seconds)
             writes = "the last write" if list(self._tokens) == [LAST_WRITE] else counted(len(self._tokens), "write")
             ids = "an unknown number of ids" if view.get("nb_ids") is None else counted(view["nb_ids"], "id")
-            after = f" after {seconds:,.0f} s" if seconds is not None else ""
-            self.log.info("%s: %s confirmed%s; the audience has %s", self.audience_name, writes, after, ids)
+            after = f", after {seconds:,.0f} s" if seconds is not None else ""
+            self.log.info("%s: %s confirmed; the audience has %s%s", self.audience_name, writes, ids, after)
         emit_outlet_events(self, context, {"audience": self.audience_name, "type": self.audience_type}, view)
         return view
 

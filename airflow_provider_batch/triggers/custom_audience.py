@@ -32,8 +32,8 @@ class IndexingEvent:
     How a wait ended.
 
     ``finished``: every token is confirmed, ``audience`` is the last view. ``timeout``: those in ``pending`` are not.
-    ``error``: the wait failed for the reason in ``message``, ``retryable`` if it was transient. ``counts`` is what the
-    task had pushed before the wait, ``seconds`` how long it took.
+    ``error``: the wait failed for the reason in ``message``, ``retryable`` if it was transient. ``counts`` is the
+    summary of what the task had pushed before the wait, ``seconds`` how long the wait took.
     """
 
     status: Literal["finished", "timeout", "error"]

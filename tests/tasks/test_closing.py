@@ -140,8 +140,8 @@ def test_the_log_of_a_push_ends_so(sandbox: Sandbox, context: Any, last: Said) -
     ).execute(context)
     assert last() == (
         "vip: 4 values given. 2 ids added and 0 removed in 1 call and N s. Left out: 1 duplicate, 1 rejected (the "
-        "first: add_ids[3]: the id is empty. Drop the row). Next: Correct the rejected values in the source. Wait until Batch has "
-        "indexed this, before a campaign uses the audience."
+        "first: add_ids[3]: the id is empty. Drop the row). Next: Correct the rejected values in the source. Wait "
+        "until Batch has indexed this, before a campaign uses the audience."
     )
     CustomAudienceReplaceOperator(task_id="push", audience_name="vip", ids=["a"], wait_for_indexing=True).execute(
         context
@@ -184,8 +184,8 @@ def test_the_log_of_a_deferred_push_ends_so(context: Any, last: Said, monkeypatc
     push.execute_complete(context, event.to_payload())
     assert last() == (
         "vip: 2 values given. 1 id added and 0 removed in 1 call and N s. Left out: 1 rejected (the first: "
-        "add_ids[1]: the id is empty. Drop the row). Batch has indexed this after N s, and counts 54,000 ids. Next: Correct the "
-        "rejected values in the source."
+        "add_ids[1]: the id is empty. Drop the row). Batch has indexed this after N s, and counts 54,000 ids. Next: "
+        "Correct the rejected values in the source."
     )
 
 
