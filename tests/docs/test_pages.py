@@ -249,4 +249,4 @@ def test_every_page_is_in_the_navigation() -> None:
 
 def test_the_readme_is_short() -> None:
     lines = README.read_text("utf-8").splitlines()
-    assert sum(not re.match(r"\[[^]]+\]: ", line) for line in lines) <= 130
+    assert sum(not re.match(r"\[[^]]+\]: ", line) for line in lines) <= 135
