@@ -362,7 +362,7 @@ def test_a_collector_that_does_not_answer_does_not_hold_a_task_up(monkeypatch: p
             return self.provider
 
     telemetry = Telemetry()
-    monkeypatch.setitem(sys.modules, "opentelemetry.metrics", telemetry)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "opentelemetry.metrics", telemetry)
     monkeypatch.setattr(metrics, "_FLUSH_TIMEOUT", 0.01)
     version = "airflow.providers.common.compat.version_compat.AIRFLOW_V_3_1_PLUS"
     monkeypatch.setattr(version, True)

@@ -45,7 +45,7 @@ def test_it_names_what_was_asked_and_done() -> None:
 
 
 def test_it_names_what_was_left_out_and_why() -> None:
-    given = {"added": 1, "unchanged": 20_000, "duplicates": 1, "rejected": 2, "removed": 7}
+    given: dict[str, Any] = {"added": 1, "unchanged": 20_000, "duplicates": 1, "rejected": 2, "removed": 7}
     assert closing(**given, rejections=["ids[3]: the id is empty", "ids[4]: the id is empty"]) == (
         "vip: 20,004 values given. 1 id added and 7 removed in 1 call and 0.8 s. Left out: 20,000 unchanged, "
         "1 duplicate, 2 rejected (the first: ids[3]: the id is empty). Batch has indexed this after 12 s, and counts "
