@@ -27,12 +27,12 @@ The errors of this package, by their cause and by whether a retry can help.
     │   ├── SnapshotError               the snapshot of the last run cannot be read or used
     │   ├── MirrorConflictError         another run of the mirror is active, or finished first; retryable
     │   └── DriftError                  Batch and the snapshot differ in their number of ids
-    ├── ResultError                     what was asked for cannot be brought back
-    │   ├── ResultExistsError           files are there already, and may not be replaced
+    ├── ResultError                     what was asked for cannot be brought back or stored; retryable
+    │   ├── ResultExistsError           files are there already, and may not be replaced; not retryable
     │   ├── StatisticsMissingError      some of the statistics cannot be read; .missing
-    │   └── ExportError                 an export is not available; .export_id
-    │       ├── ExportFailedError       Batch reports ERROR; retryable
-    │       └── ExportTimeoutError      it is not done in time; retryable
+    │   └── ExportError                 an export is not available; retryable; .export_id
+    │       ├── ExportFailedError       Batch reports ERROR
+    │       └── ExportTimeoutError      it is not done in time
     └── IndexingError                   the state of a write is unknown; .audience_name .indexing_token
         └── IndexingTimeoutError        Batch did not confirm it in time; retryable; .indexing_tokens
 
@@ -234,16 +234,21 @@ class IndexingTimeoutError(IndexingError):
 class ResultError(BatchError):
     """What Batch was asked for cannot be brought back, or not be stored; no half result is left."""
 
+    retryable = True
+
 
 class ResultExistsError(ResultError):
     """Files of an earlier result are there, and the caller has not allowed to replace them."""
 
+    retryable = False
+
 
 class StatisticsMissingError(ResultError):
-    """The statistics of some cannot be read; all others were."""
+    """The statistics of some cannot be read; all others were. It is retryable if one of the reasons was."""
 
-    def __init__(self, message: str, *, missing: tuple[str, ...] = ()) -> None:
+    def __init__(self, message: str, *, missing: tuple[str, ...] = (), retryable: bool = False) -> None:
         super().__init__(message)
+        self.retryable = retryable
         #: The ids of those that are missing.
         self.missing = missing
 
@@ -259,13 +264,9 @@ class ExportError(ResultError):
 class ExportFailedError(ExportError):
     """Batch reports that an export has failed; another request may succeed."""
 
-    retryable = True
-
 
 class ExportTimeoutError(ExportError):
     """An export is not done before the deadline; it may be later."""
-
-    retryable = True
 
 
 _BEFORE_ANY_CALL = (SourceError, InvalidArgumentError)

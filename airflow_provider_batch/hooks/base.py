@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_batch.protocol.flow import Flow
     from airflow_provider_batch.push.line import Line
+    from airflow_provider_batch.transport.blocking import BlockingTransport
     from airflow_provider_batch.transport.pace import Pace
     from airflow_provider_batch.transport.settings import Settings
 
@@ -35,7 +36,7 @@ class BatchBaseHook(BaseHook):
         super().__init__()
         self.batch_conn_id = batch_conn_id
         self._stopped = threading.Event()
-        self._in_progress: set[threading.Event] = set()
+        self._in_progress: set[BlockingTransport] = set()
 
     def get_conn(self) -> requests.Session:
         """
@@ -54,11 +55,13 @@ class BatchBaseHook(BaseHook):
         """
         Stop for good, from another thread or a signal: no further call is sent, and every wait and reading ends.
 
+        A call under way has three seconds left for its answer.
+
         Whatever is in progress, or begins later, raises PushStoppedError.
         """
         self._stopped.set()
-        for stopped in tuple(self._in_progress):
-            stopped.set()
+        for transport in tuple(self._in_progress):
+            transport.stop()
 
     def pause(self, seconds: float = 0.0) -> None:
         """
@@ -92,12 +95,12 @@ class BatchBaseHook(BaseHook):
 
         settings = self._settings
         transport = BlockingTransport(self._session, settings.credentials, self._pace, timeout=settings.timeout)
-        self._in_progress.add(transport.stopped)
+        self._in_progress.add(transport)
         try:
             self.pause()  # not before: from here on, stop() knows of the transport
             yield Line(settings, transport, self.log)
         finally:
-            self._in_progress.discard(transport.stopped)
+            self._in_progress.discard(transport)
             report_traffic(self.batch_conn_id, transport.traffic, audience_name)
 
     @cached_property

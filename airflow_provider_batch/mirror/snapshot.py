@@ -44,7 +44,7 @@ from dataclasses import asdict, dataclass, replace
 from heapq import merge
 from itertools import chain, groupby
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError
 from airflow_provider_batch.mirror.folder import Folder, open_private
@@ -236,11 +236,24 @@ def read_state(folder: Folder, target: Target | None, *, starts_anew: bool = Fal
         is_confirmed = _confirmed_name(generation) in names
         settled = frozenset(head.settled if head else ())
         unfinished = tuple(_read_unfinished(folder, name) for name in pending if name not in settled)
+        # What Batch rejects is noted right before the head is written.
+        after_a_head = [one.name for one in unfinished if one.pending.owner]
+        after_a_head += filter(_CONFIRMED.fullmatch, names)
+        newest = max((int(name[:8]) for name in after_a_head), default=0)
+        if newest > generation:
+            _raise_lost(folder, newest, head_name)
         return State(head_name, head, generation, unfinished, settled, is_confirmed)
     except SnapshotError:
         if not starts_anew:
             raise
         return State(head_name, None, _unused_generation(names), ignored=frozenset(pending))
+
+
+def _raise_lost(folder: Folder, generation: int, head_name: str | None) -> NoReturn:
+    """Raise the error for a head that is missing, as it was deleted by somebody else."""
+    if _newest_head(folder.list_files()) != head_name:  # no: another run has ended since the files were listed
+        raise conflict(folder)
+    raise _damaged(folder, f"{generation:08d}.head.json", "the file is missing, but others of its run are there")
 
 
 def read_earlier_heads(folder: Folder, head: Head) -> list[Head]:

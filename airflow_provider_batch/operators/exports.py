@@ -21,7 +21,7 @@ from airflow_provider_batch.protocol.arguments import Compression, ExportType, l
 from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments
 from airflow_provider_batch.tasks.batch import BatchTask
 from airflow_provider_batch.tasks.failure import fail_without_retry
-from airflow_provider_batch.tasks.files import WrittenFile, files_lineage, report_files
+from airflow_provider_batch.tasks.files import WrittenFile, check_own_path, files_lineage, report_files
 from airflow_provider_batch.tasks.memory import Memory, may_go_on
 from airflow_provider_batch.tasks.storage import storage_path
 
@@ -118,6 +118,7 @@ class ProfilesExportOperator(BatchTask, takes=AirflowArguments):
         """Ask for the export, or take up the one of the try before, and bring it back."""
         memory = Memory.of(context)
         with fail_without_retry():
+            check_own_path(context)
             query, folder = self._query(), self._folder()
             note = self._take_up(memory, query)
             if not note:

@@ -14,7 +14,7 @@ from airflow_provider_batch.protocol.arguments import OnMissing, list_in_text
 from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments
 from airflow_provider_batch.tasks.batch import BatchTask
 from airflow_provider_batch.tasks.failure import fail_without_retry
-from airflow_provider_batch.tasks.files import WrittenFile, files_lineage, report_files
+from airflow_provider_batch.tasks.files import WrittenFile, check_own_path, files_lineage, report_files
 from airflow_provider_batch.tasks.memory import Memory, may_go_on
 from airflow_provider_batch.tasks.storage import storage_path
 
@@ -78,6 +78,7 @@ class StatisticsOperator(BatchTask, takes=AirflowArguments):
         """Read all figures, and write or return them."""
         started = time.monotonic()
         with fail_without_retry():
+            check_own_path(context)
             reading = self.reading()
             if not self.path:
                 rows, read, missing = self._collect(reading)
@@ -130,9 +131,9 @@ class StatisticsOperator(BatchTask, takes=AirflowArguments):
         target = self._target()
         digest = hashlib.sha256(repr((reading, str(target), self.batch_conn_id)).encode()).hexdigest()
         note = memory.recall(_KEY) if memory is not None else {}
-        known = note.get("pieces", 0) if note.get("digest") == digest else 0
+        known = int(note["pieces"]) if note.get("digest") == digest else 0
         pieces = Pieces(ResultFolder(target.parent), target.name, known)
-        if known:
+        if pieces.count:
             self.log.info("%s were read by the try before", counted(len(pieces.keys), reading.subject.noun))
         missing: list[Figures] = []
         try:

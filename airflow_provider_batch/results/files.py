@@ -29,6 +29,8 @@ _TEMPORARY: Final = ".tmp"
 _HIDDEN: Final = re.compile(r"\..+\.tmp")
 _ANY: Final = re.compile(r".*")
 
+_NO_FOLDER: Final = (FileNotFoundError, NotADirectoryError)
+
 
 class ResultFolder:
     """
@@ -51,8 +53,8 @@ class ResultFolder:
         """Return the names of the files that match *pattern*, in their order."""
         self._fs.invalidate_cache()
         try:
-            listed = self._run(lambda: self._fs.ls(self._path.path, detail=False), FileNotFoundError)
-        except (FileNotFoundError, NotADirectoryError):
+            listed = self._run(lambda: self._fs.ls(self._path.path, detail=False), *_NO_FOLDER)
+        except _NO_FOLDER:
             return []
         names = (str(each).rstrip("/").rpartition("/")[2] for each in listed)
         return sorted(name for name in names if pattern.fullmatch(name))

@@ -25,7 +25,7 @@ class Pieces:
     The pieces of one file.
 
     :param name: of the file.
-    :param count: how many pieces an earlier try has left; others that are there are deleted.
+    :param count: how many pieces an earlier try has left; if one of them is gone, all that are there are deleted.
     """
 
     def __init__(self, folder: ResultFolder, name: str, count: int = 0) -> None:
@@ -37,13 +37,13 @@ class Pieces:
         #: The keys of all that was read.
         self.keys: set[str] = set()
         self.rows = 0
-        if count:
+        if {self._piece(number) for number in range(count)} <= set(folder.staged()):
             for number in range(count):
                 for key, rows in self._read(number):
                     self.keys.add(key)
                     self.rows += len(rows)
             self.count = count
-        else:
+        if not self.count:
             self.delete()
 
     def add(self, figures: Figures) -> bool:

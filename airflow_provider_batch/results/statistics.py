@@ -126,13 +126,12 @@ def check_missing(subject: Subject, missing: Sequence[Figures]) -> None:
         return
     named = "; ".join(f"{each.key}: {each.failure}" for each in missing[:_NAMED])
     more = f"; and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else ""
-    error = StatisticsMissingError(
+    raise StatisticsMissingError(
         f"the statistics of {counted(len(missing), subject.noun)} cannot be read; all others were. Pass "
         f"on_missing='skip' to go on without. {named}{more}",
         missing=tuple(each.key for each in missing),
+        retryable=any(each.failure is not None and each.failure.retryable for each in missing),
     )
-    error.retryable = any(each.failure is not None and each.failure.retryable for each in missing)
-    raise error
 
 
 def check_keys(name: str, keys: Any) -> list[str]:

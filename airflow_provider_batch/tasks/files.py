@@ -6,9 +6,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_batch.exceptions import InvalidArgumentError
+
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
     from airflow.providers.openlineage.extractors import OperatorLineage
+
+
+def check_own_path(context: Context) -> None:
+    """
+    Check that the task is not one of several mapped ones that write to the same path.
+
+    :raises InvalidArgumentError: if it is.
+    """
+    if getattr(context.get("ti"), "map_index", -1) < 0:
+        return
+    from airflow_provider_batch.tasks.mapped import Expansion
+
+    if Expansion.of(context).shares("path"):
+        raise InvalidArgumentError(
+            "path: each of these mapped tasks would overwrite the files of the others. Give each task a path of its "
+            "own, with {{ ti.map_index }} in it."
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,9 @@ from airflow_provider_batch.transport.traffic import Traffic
 #: Seconds of a wait after which its watch is called.
 _WATCH_INTERVAL: Final = 30.0
 
+#: Seconds that a call has left when the task is killed: Airflow 3 kills its process after five.
+_LAST_SECONDS: Final = 3.0
+
 
 class _Session(requests.Session):
     """A session with a default timeout that does not follow redirects, which would take the keys to another host."""
@@ -154,6 +157,12 @@ class BlockingTransport:
         finally:
             self._watch = lambda: None
 
+    def stop(self) -> None:
+        """Send nothing more, and end every call under way soon; it may still be answered."""
+        self.stopped.set()
+        for call in tuple(self._under_way):
+            call.shorten(_LAST_SECONDS)
+
     def interrupt(self) -> None:
         """Send nothing more, and end every call under way at once."""
         self.stopped.set()
@@ -208,6 +217,8 @@ class BlockingTransport:
     def _send(self, request: Request) -> Answer:
         with Call(self._timeout) as call:
             self._under_way.add(call)
+            if self.stopped.is_set():  # meanwhile
+                call.shorten(_LAST_SECONDS)
             try:
                 answer = self._connections.urlopen(
                     request.method,

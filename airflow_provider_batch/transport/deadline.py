@@ -105,6 +105,11 @@ class Call:
     def check(self, address: str) -> None:
         """Check an address that the call is about to connect to: any will do, unless a subclass is more particular."""
 
+    def shorten(self, seconds: float) -> None:
+        """Let the call take so many seconds more, at most; from any thread, or a signal."""
+        self.deadline = min(self.deadline, time.monotonic() + seconds)
+        _deadlines.add(self)
+
     def hold(self, connected: socket.socket) -> None:
         """Note that the call uses this connection."""
         # A duplicate, as TLS takes the descriptor away from its socket, and the last bytes are read from a closed one.

@@ -3,10 +3,9 @@ The download of a file from the address that Batch redirects to: a host that is 
 
 What is kept true: neither a key nor a header of ours leaves for it, and nobody logs the address, which opens the file
 for everyone who has it. It comes from an answer, so it is not trusted: only https, and no address inside the company's
-network, where a worker can reach what an outsider cannot. That is checked right before the connection is opened, of
-the very address that it leads to, as a name may resolve to another one by then. Two exceptions: where Batch itself is
-on the loopback, as a sandbox is, its files may be there too; and they may be on the very host that the connection
-names.
+network, where a worker can reach what an outsider cannot. That is checked right before the connection is opened, of the
+very address that it leads to: a name may resolve to another one by then. There are two exceptions. Where Batch itself
+is on the loopback, as a sandbox is, its files may be there too; and they may be on the host that the connection names.
 """
 
 from __future__ import annotations
@@ -184,13 +183,9 @@ def _unsafe(reason: str) -> BatchProtocolError:
 
 
 def _refused(status: int) -> ExportError:
-    error = ExportError(f"{_ROUTE}: answered {status}. Its address may have expired.")
-    error.retryable = True
-    return error
+    return ExportError(f"{_ROUTE}: answered {status}. Its address may have expired.")
 
 
 def wrong_size(received: str, announced: int) -> ExportError:
     """Return the error for a file of another size than Batch reports."""
-    error = ExportError(f"{_ROUTE}: it has {received} bytes, but Batch reports {announced:,}.")
-    error.retryable = True
-    return error
+    return ExportError(f"{_ROUTE}: it has {received} bytes, but Batch reports {announced:,}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import importlib.util
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,7 +15,7 @@ from typing import Any
 
 import local_airflow
 import pytest
-from airflow.providers.common.compat.sdk import DAG
+from airflow.providers.common.compat.sdk import DAG, BaseHook
 
 from airflow_provider_batch.sandbox import Sandbox
 from airflow_provider_batch.sandbox.errors import UnknownAudience
@@ -244,16 +245,24 @@ def test_example_profiles_export(sandbox: Sandbox, sources: Path) -> None:
     assert "customer-1001" not in stored(dag_run, "export")
 
 
-def test_example_statistics(sandbox: Sandbox, sources: Path) -> None:
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_example_statistics(
+    database: str, sandbox: Sandbox, sources: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     """A second run replaces the rows of the first."""
+    if database == "postgres":
+        request.getfixturevalue("postgres").run("DROP TABLE IF EXISTS orchestration_stats")
+        monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", os.environ["AIRFLOW_CONN_POSTGRES_DEFAULT"])
     for _ in range(2):
         dag_run = run("example_statistics")
-        with closing(sqlite3.connect(sources / "warehouse.db")) as warehouse:
-            rows = warehouse.execute("SELECT id, date, version, sent, all_fields FROM orchestration_stats").fetchall()
+    warehouse: Any = BaseHook.get_connection("warehouse").get_hook()
+    rows = warehouse.get_records("SELECT id, date, version, sent, all_fields FROM orchestration_stats")
     (path,) = (sources / "results" / "statistics").iterdir()
     found = lines(path.parent)
-    assert [(row["id"], row["date"], row["version"], row["sent"]) for row in found] == [row[:4] for row in rows]
-    assert [json.loads(row[4]) for row in rows] == found
+    assert sorted((row["id"], row["date"], str(row["version"]), row["sent"]) for row in found) == sorted(
+        (key, date, str(version), sent) for key, date, version, sent, _ in rows
+    )
+    assert all(json.loads(row[4]) in found for row in rows)
     assert xcom(dag_run, "load") == len(rows) == 7 * (3 + 2)
 
 

@@ -359,6 +359,24 @@ def test_a_mirror_that_begins_anew_writes_over_nothing(path: Any, runs: int, gen
     assert head_of(mirror)["generation"] == generation
 
 
+@pytest.mark.parametrize("ends", ["confirmed", "failed"])
+def test_a_head_that_somebody_deleted_is_missed(path: Any, ends: str) -> None:
+    mirror, batch = mirror_at(path), Batch()
+    run(mirror, batch, plain("ab"))
+    run(mirror, batch, plain("abc"))
+    if ends == "confirmed":
+        mirror.confirm()
+    else:
+        with pytest.raises(ZeroDivisionError), mirror.plan(blocks(plain("abcd"))) as plan, plan.begin("run"):
+            raise ZeroDivisionError
+    mirror.folder.delete("00000002.head.json")
+    lost = r"00000002\.head\.json: the file is missing.* Nothing was sent; to replace .* pass full_refresh=True"
+    with pytest.raises(SnapshotError, match=lost), mirror.plan(blocks(plain("a"))):
+        pass
+    run(mirror, batch, plain("a"), full_refresh=True)
+    assert batch.audience == plain("a")
+
+
 def test_refused_ids_are_uncertain_for_the_next_run(path: Any) -> None:
     mirror, batch = mirror_at(path), Batch()
     run(mirror, batch, plain("abx"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, ObjectStoragePath
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException, ObjectStoragePath
 
 from airflow_provider_batch.exceptions import BatchServerError, InvalidArgumentError, StatisticsMissingError
 from airflow_provider_batch.operators.statistics import (
@@ -258,3 +258,28 @@ def test_s3_gets_a_whole_file(batch_sandbox: Sandbox, tries: Any, s3: Any) -> No
     content = gzip.decompress(s3.get_object(Bucket="bucket", Key=keys[0])["Body"].read())
     assert len(content.splitlines()) == 5
     assert ObjectStoragePath(written).exists()
+
+
+def test_pieces_that_another_worker_cannot_see_are_read_again(
+    batch_sandbox: Sandbox, tries: Any, tmp_path: Path
+) -> None:
+    batch_sandbox.faults(None, Fault(500))
+    with pytest.raises(StatisticsMissingError):
+        orchestrations(str(tmp_path)).execute(tries)
+    for piece in tmp_path.iterdir():
+        piece.unlink()
+    orchestrations(str(tmp_path)).execute(next_try(tries))
+    assert len(rows(tmp_path / "orchestration_stats.jsonl.gz")) == 5
+
+
+@pytest.mark.parametrize("path", ["/data/day", "s3://bucket/{{ ti.map_index }}/"])
+def test_mapped_tasks_need_a_path_each(path: str, batch_sandbox: Sandbox, context: Any) -> None:
+    with DAG("mapped", schedule=None) as dag:
+        OrchestrationStatsOperator.partial(task_id="stats", path=path).expand(batch_conn_id=["batch_cep", "batch_2"])
+    context |= {"dag": dag, "task": dag.get_task("stats")}
+    context["ti"].map_index = 0
+    if "{{" in path:
+        orchestrations().execute(context)
+    else:
+        with pytest.raises(AirflowFailException, match="path: each of these mapped tasks would overwrite"):
+            orchestrations().execute(context)

@@ -23,6 +23,12 @@ from airflow_provider_batch.operators.custom_audience import (
     CustomAudienceReplaceOperator,
     CustomAudienceUpdateOperator,
 )
+from airflow_provider_batch.operators.exports import ProfilesExportOperator
+from airflow_provider_batch.operators.statistics import (
+    CampaignStatsOperator,
+    OrchestrationStatsOperator,
+    TransactionalStatsOperator,
+)
 from airflow_provider_batch.protocol.arguments import CHOICES
 from airflow_provider_batch.sensors.custom_audience import CustomAudienceIndexingSensor
 from airflow_provider_batch.sources.files import FORMATS
@@ -365,6 +371,10 @@ OPERATORS: list[Any] = [
     FilesToCustomAudienceOperator,
     CustomAudienceDecoratedOperator,
     CustomAudienceIndexingSensor,
+    ProfilesExportOperator,
+    OrchestrationStatsOperator,
+    CampaignStatsOperator,
+    TransactionalStatsOperator,
 ]
 
 

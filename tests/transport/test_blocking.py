@@ -23,6 +23,7 @@ from airflow_provider_batch.protocol.flow import Answer
 from airflow_provider_batch.protocol.wire import Request, Response, Sleep
 from airflow_provider_batch.protocol.writes import Parcel, Receipt
 from airflow_provider_batch.push.delivery import deliver
+from airflow_provider_batch.transport import blocking
 from airflow_provider_batch.transport.blocking import BlockingTransport, open_session
 from airflow_provider_batch.transport.credentials import Credentials
 from airflow_provider_batch.transport.deadline import Call
@@ -78,6 +79,31 @@ def test_an_interruption_ends_a_call_that_connects(monkeypatch: pytest.MonkeyPat
         time.sleep(0.2)
         transport.interrupt()
         assert "no answer: TimeoutError" in str(call.result(timeout=5))
+
+
+@pytest.mark.parametrize("stop_first", [False, True])
+def test_a_call_under_way_has_some_seconds_left_when_it_is_told_to_stop(
+    stop_first: bool, credentials: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocking, "_LAST_SECONDS", 0.2)
+    with RawServer(STALL) as server:
+        transport = transport_to(credentials(server.url), timeout=60.0)
+        if stop_first:  # right after the transport has looked
+            monkeypatch.setattr(transport, "_watch", transport.stop)
+        else:
+            threading.Timer(0.2, transport.stop).start()
+        started = time.monotonic()
+        assert "no answer: TimeoutError" in str(transport.perform(VIEW))
+        assert time.monotonic() - started < 10.0
+        with pytest.raises(PushStoppedError):
+            transport.perform(VIEW)
+
+
+def test_a_call_that_is_answered_in_its_last_seconds_counts(credentials: Make) -> None:
+    with RawServer(answer(200, {})) as server:
+        transport = transport_to(credentials(server.url), timeout=60.0)
+        transport._watch = transport.stop
+        assert isinstance(transport.perform(VIEW), Response)
 
 
 @pytest.mark.parametrize("given", [{}, {"timeout": None}])

@@ -73,7 +73,7 @@ class State:
     :param shape: a digest of the query.
     :param tries: those that have not committed and still count; the name of each ends in that of its table.
     :param echoes: the names of those that count once more.
-    :param trash: names of tables, with the time at which each was noted.
+    :param trash: names of tables, with the time at which each was noted, and whether it was dropped since.
     """
 
     target: Target | None = None
@@ -90,7 +90,7 @@ class State:
     tries: tuple[Unfinished, ...] = ()
     echoes: tuple[str, ...] = ()
     claim: Claim | None = None
-    trash: tuple[tuple[str, float], ...] = ()
+    trash: tuple[tuple[str, float, bool], ...] = ()
     unlogged: tuple[Change, ...] = ()
 
     def to_json(self) -> str:
@@ -161,13 +161,13 @@ def claimed(state: State, claim: Claim, tables: Iterable[str]) -> State:
     held = state.claim
     if held and held.owner != claim.owner and claim.since - held.renewed <= LIFETIME:
         raise conflict_with(held)
-    return replace(state, claim=claim, trash=_noted(state, tables, claim.since))
+    return replace(state, claim=claim, trash=noted_tables(state, tables, claim.since))
 
 
 def extended(state: State, claim: Claim, tables: Iterable[str], now: float) -> State:
     """Note that the run is alive, and that it may make *tables*."""
     check_held(state, claim)
-    return replace(state, claim=replace(claim, renewed=now), trash=_noted(state, tables, now))
+    return replace(state, claim=replace(claim, renewed=now), trash=noted_tables(state, tables, now))
 
 
 def begun(state: State, planned: State, claim: Claim, pending: Pending, table: str) -> State:
@@ -223,7 +223,7 @@ def released(state: State, claim: Claim) -> State:
 def overtaken(state: State, pending: Pending, tokens: Iterable[str], table: str, now: float) -> State:
     """Note what a run that another one has overtaken may have sent; it has ended by now."""
     own = Unfinished(name_of(state.generation, table), pending, tuple(tokens), has_ended=True)
-    return replace(state, tries=(*state.tries, own), trash=_noted(state, [table], now))
+    return replace(state, tries=(*state.tries, own), trash=noted_tables(state, [table], now))
 
 
 def logged(state: State, changes: Iterable[Change]) -> State:
@@ -232,16 +232,17 @@ def logged(state: State, changes: Iterable[Change]) -> State:
     return replace(state, unlogged=tuple(change for change in state.unlogged if change not in done))
 
 
-def cleaned(state: State, dropped: Iterable[str], now: float) -> State:
-    """Forget those tables that were dropped, and that no statement can still be about to make."""
-    forgotten = {name for name, at in state.trash if now - at > _LATE}.intersection(dropped)
-    return replace(state, trash=tuple(each for each in state.trash if each[0] not in forgotten))
-
-
-def outdated(state: State) -> list[str]:
-    """Return the tables that can be dropped."""
+def outdated(state: State, now: float) -> list[str]:
+    """Return the tables to drop: those that were not, and once more those that nobody can be about to make by now."""
     named = state.named
-    return [name for name, _ in state.trash if name not in named]
+    return [name for name, at, dropped in state.trash if name not in named and (not dropped or now - at > _LATE)]
+
+
+def cleaned(state: State, dropped: Iterable[str], now: float) -> State:
+    """Note that these tables were dropped; those that nobody can be about to make are forgotten."""
+    gone = {*dropped}
+    left = [each for each in state.trash if each[0] not in gone or now - each[1] <= _LATE]
+    return replace(state, trash=tuple((name, at, was or name in gone) for name, at, was in left))
 
 
 def check_held(state: State, claim: Claim) -> None:
@@ -268,8 +269,9 @@ def conflict_with(claim: Claim) -> MirrorConflictError:
     )
 
 
-def _noted(state: State, tables: Iterable[str], now: float) -> tuple[tuple[str, float], ...]:
-    return (*state.trash, *((name, now) for name in tables))
+def noted_tables(state: State, tables: Iterable[str], now: float) -> tuple[tuple[str, float, bool], ...]:
+    """Return the trash with *tables*, which are about to be made."""
+    return (*state.trash, *((name, now, False) for name in tables))
 
 
 def _names(tries: Iterable[Unfinished]) -> set[str]:

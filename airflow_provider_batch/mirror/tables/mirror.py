@@ -248,11 +248,11 @@ class TableRun:
     def sweep(self, session: Session, state: State) -> None:
         """Drop what *state*, of this run, does not name any more."""
         keeper, dropped = self.mirror.keeper, []
+        now = self.mirror.clock()
         try:
-            for name in steps.outdated(state):
+            for name in steps.outdated(state, now):
                 keeper.drop(session, name)
                 dropped.append(name)
-            now = self.mirror.clock()
             if steps.cleaned(state, dropped, now) != state:
                 keeper.change(session, partial(steps.cleaned, dropped=dropped, now=now))
         except (SourceError, SnapshotError, MirrorConflictError) as error:
@@ -525,7 +525,7 @@ class TableTransaction:
         pending = replace(self._pending, nonce=nonce, series=nonce)
         with suppress(SourceError, SnapshotError, MirrorConflictError), run.mirror.database.session() as session:
             table, now = f"d{nonce}", run.mirror.clock()
-            head = keeper.change(session, lambda state: replace(state, trash=(*state.trash, (table, now))))
+            head = keeper.change(session, lambda state: replace(state, trash=steps.noted_tables(state, [table], now)))
             run.create(session, table, f"SELECT * FROM {keeper.table(session, run.changes)}")
             # Only if nobody has dropped it since.
             keeper.replace(session, head, steps.overtaken(head.state, pending, self._tokens, table, now))

@@ -1,0 +1,401 @@
+"""Tries of mirrors in tables: overtaken, killed between any two statements, and as real processes."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from airflow_provider_batch.exceptions import (
+    BatchServerError,
+    IndexingTimeoutError,
+    MirrorConflictError,
+    SourceUnavailableError,
+)
+from airflow_provider_batch.mirror.claim import LIFETIME, RENEWAL_INTERVAL
+from airflow_provider_batch.mirror.snapshot import Target
+from airflow_provider_batch.mirror.tables.database import Database
+from airflow_provider_batch.mirror.tables.head import Claim, State
+from airflow_provider_batch.mirror.tables.keeper import Keeper
+from airflow_provider_batch.mirror.tables.mirror import LOOK_INTERVAL, TableMirror
+from airflow_provider_batch.protocol.dialect import MEP_1_0
+from airflow_provider_batch.sandbox import Fault, Sandbox
+from airflow_provider_batch.sources.sql import SqlSource
+from tests.clock import Clock, eventually
+from tests.mirror.folders import Killed
+from tests.mirror.mortal import Lives
+from tests.mirror.stores import Connections, Mortal
+from tests.mirror.test_tables import fill, mirror, ours
+
+BASE = [f"base-{number}" for number in range(20)]
+NEW = [f"new-{number}" for number in range(10)]
+
+
+@pytest.fixture
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    with Sandbox(["vip"], latency=0.02) as sandbox:
+        connect(sandbox, monkeypatch)
+        yield sandbox
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def late(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """A sandbox that applies a write ten seconds after it has accepted it, by the test's clock."""
+    with Sandbox(["vip"], indexing_delay=10, clock=clock, keep_bodies=True) as sandbox:
+        connect(sandbox, monkeypatch)
+        yield sandbox
+
+
+def connect(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = json.dumps({**json.loads(sandbox.connection_json()), "extra": {"max_attempts": 1}})
+    monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", connection)
+
+
+def writes(sandbox: Sandbox) -> int:
+    return sum(call.method == "PATCH" for call in sandbox.calls)
+
+
+def members(connections: Connections, ids: list[str]) -> None:
+    """Make these the rows of the source, in one statement."""
+    table = f"{connections.schema}.members"
+    rows = ", ".join(f"('{id_}')" for id_ in ids)
+    connections.run(f"DELETE FROM {table}", f"INSERT INTO {table} VALUES {rows}")
+
+
+def source(connections: Connections) -> SqlSource:
+    return SqlSource(connections, f"SELECT id FROM {connections.schema}.members")
+
+
+def mirror_of(connections: Connections, owner: str, clock: Any = time.time) -> TableMirror:
+    """One without checks of ids, and without calls."""
+    keeper = Keeper(connections.schema, "batch_vip_0")
+    target, rules = Target("vip", "custom_ids", "app"), MEP_1_0.members
+    return TableMirror(
+        Database(connections.get_conn), keeper, target, rules, source(connections), owner=owner, clock=clock
+    )
+
+
+def blocks(one: TableMirror) -> Iterator[list[str]]:
+    for rows in one.changed.blocks(1000):
+        yield [str(value) for value in rows.values]
+
+
+# One run at a time
+
+
+def test_of_two_owners_one_is_kept_out(connections: Connections) -> None:
+    fill(connections, [("a",)])
+    clock = Clock()
+    first, second = mirror_of(connections, "first", clock), mirror_of(connections, "second", clock)
+    with first.plan(blocks(first)) as plan, plan.begin("first") as transaction:
+        message = r"first is at work on this mirror; its claim dates from \d{4}"
+        with pytest.raises(MirrorConflictError, match=message), second.plan(blocks(second)):
+            pass
+        transaction.commit(["token"])
+    with second.plan(blocks(second)) as plan:
+        assert (plan.is_empty, plan.unconfirmed_tokens) == (True, ("token",))
+    assert ours(connections) == ["b", "head"]
+
+
+def test_a_claim_expires_unless_it_is_renewed(tables_in_sqlite: Connections) -> None:
+    fill(tables_in_sqlite, [("a",)])
+    clock = Clock()
+    first, second = (mirror_of(tables_in_sqlite, owner, clock) for owner in ("first", "second"))
+
+    def is_slow() -> None:
+        with first.plan(blocks(first)) as plan, plan.begin("first") as transaction:
+            for _ in range(3):
+                clock.now += LIFETIME - RENEWAL_INTERVAL
+                transaction.look()
+            with pytest.raises(MirrorConflictError), second.plan(blocks(second)):
+                pass
+            clock.now += LIFETIME + 1
+            with second.plan(blocks(second)) as other:
+                assert list(other.adds) == ["a"]
+                transaction.look()
+
+    with pytest.raises(MirrorConflictError):
+        is_slow()
+
+
+def test_a_look_at_the_claim_is_good_for_some_seconds(tables_in_sqlite: Connections) -> None:
+    fill(tables_in_sqlite, [("a",)])
+    clock = Clock()
+    first, second = (mirror_of(tables_in_sqlite, "today", clock) for _ in range(2))
+    looks = []
+
+    def is_overtaken() -> None:
+        with first.plan(blocks(first)) as plan, plan.begin("today") as transaction:
+            with second.plan(blocks(second)) as other, other.begin("today") as later:
+                later.commit(["token"])
+            for seconds in (LOOK_INTERVAL - 0.1, 0.2):
+                clock.now += seconds
+                transaction.look()
+                looks.append(seconds)
+
+    with pytest.raises(MirrorConflictError):
+        is_overtaken()
+    assert len(looks) == 1
+
+
+def test_of_many_that_change_the_head_at_once_one_succeeds(connections: Connections) -> None:
+    keeper = Keeper(connections.schema, "batch_vip_0")
+    database = Database(connections.get_conn)
+    with database.session() as session:
+        keeper.open(session, starts_anew=False)
+    rounds, runs = 10, 6
+    together = threading.Barrier(runs)
+    won: list[list[int]] = [[] for _ in range(rounds)]
+
+    def run(number: int) -> None:
+        for turn in range(rounds):
+            with database.session() as session:
+                head = keeper.open(session, starts_anew=False)
+                together.wait(60)
+                try:
+                    if keeper.replace(session, head, State(claim=Claim(str(number), "", 0.0, 0.0))):
+                        won[turn].append(number)
+                except SourceUnavailableError:
+                    pass  # the database was busy, and the head is as it was
+                together.wait(60)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(runs)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert max(map(len, won)) == 1
+    with database.session() as session:
+        assert keeper.open(session, starts_anew=False).version == sum(map(len, won))
+
+
+# Tries that failed, or were overtaken
+
+
+def test_what_a_failed_run_has_sent_is_applied_before_the_next_one_sends(
+    late: Sandbox, clock: Clock, tables_in_sqlite: Connections
+) -> None:
+    quick: dict[str, Any] = {"indexing_timeout": 0.1, "max_concurrency": 1}
+    fill(tables_in_sqlite, [(each,) for each in BASE])
+    mirror(tables_in_sqlite, **quick)
+    clock.now += 10
+    members(tables_in_sqlite, BASE + NEW)
+    late.faults(None, None, Fault(503))  # the first answers the wait for the writes of the run before
+    with pytest.raises(BatchServerError):
+        mirror(tables_in_sqlite, chunk_size=5, **quick)
+    assert writes(late) == 3
+    members(tables_in_sqlite, BASE)
+    with pytest.raises(IndexingTimeoutError):
+        mirror(tables_in_sqlite, owner="tomorrow", **quick)
+    assert writes(late) == 3
+    clock.now += 10
+    assert len(late.members("vip")) == 25
+    mirror(tables_in_sqlite, owner="tomorrow", **quick)
+    clock.now += 20
+    assert late.members("vip") == set(BASE)
+    assert writes(late) == 4
+    # The failed run had ended, so nothing of it is sent once more.
+    mirror(tables_in_sqlite, owner="the day after", **quick)
+    assert writes(late) == 4
+
+
+def test_a_killed_try_leaves_the_tokens_that_it_had_noted(tables_in_sqlite: Connections) -> None:
+    fill(tables_in_sqlite, [("a",), ("b",)])
+    clock = Clock()
+    one = mirror_of(tables_in_sqlite, "today", clock)
+
+    def is_killed() -> None:
+        with one.plan(blocks(one)) as plan, plan.begin("today") as transaction:
+            transaction.accepted("token-1")
+            clock.now += LOOK_INTERVAL
+            transaction.look()
+            raise Killed
+
+    with pytest.raises(Killed):
+        is_killed()
+    members(tables_in_sqlite, ["c"])
+    again = mirror_of(tables_in_sqlite, "today", clock)
+    with again.plan(blocks(again)) as plan:
+        assert plan.tokens_to_await == ("token-1",)
+        assert (list(plan.adds), list(plan.removes)) == (["c"], ["a", "b"])
+
+
+def test_what_an_overtaken_run_may_have_sent_is_sent_again(tables_in_sqlite: Connections) -> None:
+    fill(tables_in_sqlite, [("a",), ("x",)])
+    clock = Clock()
+    zombie, heir = (mirror_of(tables_in_sqlite, "today", clock) for _ in range(2))
+
+    def is_overtaken() -> None:
+        with zombie.plan(blocks(zombie)) as plan, plan.begin("today") as transaction:
+            members(tables_in_sqlite, ["a"])
+            for expected in ((["a"], ["x"]), (["a"], ["x"])):  # and the echo
+                with heir.plan(blocks(heir)) as next_plan, next_plan.begin("today") as later:
+                    assert (list(next_plan.adds), list(next_plan.removes)) == expected
+                    later.commit([])
+            with heir.plan(blocks(heir)) as next_plan:
+                assert next_plan.is_empty
+            transaction.commit([])  # its last call came after all of that
+
+    with pytest.raises(MirrorConflictError):
+        is_overtaken()
+    with heir.plan(blocks(heir)) as plan:
+        # Its table is gone by then.
+        assert plan.is_empty
+
+
+def test_one_that_is_overtaken_while_its_table_is_there_notes_it_once_more(tables_in_sqlite: Connections) -> None:
+    fill(tables_in_sqlite, [("a",), ("x",)])
+    clock = Clock()
+    zombie, heir = (mirror_of(tables_in_sqlite, "today", clock) for _ in range(2))
+
+    def is_overtaken() -> None:
+        with zombie.plan(blocks(zombie)) as plan, plan.begin("today") as transaction:
+            members(tables_in_sqlite, ["a"])
+            with heir.plan(blocks(heir)) as next_plan, next_plan.begin("today") as later:
+                later.commit([])
+            transaction.commit([])
+
+    with pytest.raises(MirrorConflictError):
+        is_overtaken()
+    for _ in range(2):
+        with heir.plan(blocks(heir)) as plan:
+            assert (list(plan.adds), list(plan.removes)) == (["a"], ["x"])
+    with heir.plan(blocks(heir)) as plan, plan.begin("today") as transaction:
+        transaction.commit([])
+    with heir.plan(blocks(heir)) as plan:
+        assert plan.is_empty
+    assert ours(tables_in_sqlite) == ["b", "head"]
+
+
+def test_a_dead_run_leaves_nothing_for_good(connections: Connections, sandbox: Sandbox) -> None:
+    """Killed at one moment of a run after the other: the next one is exact, and drops what was left."""
+    fill(connections, [(each,) for each in BASE])
+    mirror(connections)
+    step, was_killed, audience = {"sqlite3": 5, "pymysql": 37}.get(connections.driver, 13), True, set(BASE)
+    moment = 0
+    while was_killed:
+        ids = sorted({*BASE[moment % 7 :], f"new-{moment}"})
+        members(connections, ids)
+        hook = Mortal(connections, Lives(moment))
+        try:
+            mirror(connections, hook=hook, on_invalid_id="skip", keep_changes=3)
+            was_killed = False
+        except Killed:
+            mirror(connections, keep_changes=3)
+        audience = set(ids)
+        assert sandbox.members("vip") == audience
+        moment += step
+    assert moment > 40
+    mirror(connections, keep_changes=3)
+    left = ours(connections)
+    assert left in (["b", "head", "log"], ["b", "e", "head", "log"])
+    assert {id_ for (id_,) in connections.run(f"SELECT id FROM {known(connections)}")} == audience
+
+
+def known(connections: Connections) -> str:
+    """What was sent, as a query for whoever wants to join it."""
+    state = connections.head()
+    assert state is not None
+    (head,) = (name for name in connections.tables() if name.endswith("_head"))
+    prefix = f"{connections.schema}.{head[: -len('_head')]}_"
+    text = {"pymysql": "CONVERT({} USING utf8mb4)", "duckdb": "decode({})"}.get(connections.driver, "{}")
+    query = f"SELECT {text.format('b.id')} AS id FROM {prefix}{state['base']} b"
+    if state["net"]:
+        net = f"{prefix}{state['net']}"
+        query += (
+            f" LEFT JOIN {net} e ON e.id = b.id WHERE e.op IS NULL "
+            f"UNION ALL SELECT {text.format('e.id')} FROM {net} e WHERE e.op = '+'"
+        )
+    return f"({query}) k"
+
+
+# Real processes
+
+
+def run_in_child(connections: Connections, owner: str) -> None:
+    try:
+        mirror(connections, chunk_size=1, max_concurrency=2, indexing_timeout=20, owner=owner)
+    except MirrorConflictError:
+        os._exit(3)
+    except BaseException:  # noqa: BLE001
+        os._exit(4)
+    os._exit(0)
+
+
+def start(connections: Connections, owner: str) -> Any:
+    process = multiprocessing.get_context("fork").Process(target=run_in_child, args=(connections, owner))
+    process.start()
+    return process
+
+
+@pytest.mark.parametrize("calls", [1, 4, 9])
+def test_a_process_that_is_killed_leaves_what_the_next_one_mends(
+    calls: int, tables_in_postgresql: Connections, sandbox: Sandbox
+) -> None:
+    fill(tables_in_postgresql, [(each,) for each in BASE])
+    mirror(tables_in_postgresql)
+    before = writes(sandbox)
+    members(tables_in_postgresql, BASE[5:] + NEW)
+    victim = start(tables_in_postgresql, "today")
+    eventually(lambda: writes(sandbox) >= before + calls, within=60)
+    os.kill(victim.pid, signal.SIGKILL)
+    victim.join(60)
+    members(tables_in_postgresql, BASE[2:])
+    with pytest.raises(MirrorConflictError, match="today is at work"):
+        mirror(tables_in_postgresql, owner="tomorrow")
+    for owner in ("today", "tomorrow"):
+        mirror(tables_in_postgresql, owner=owner, indexing_timeout=20)
+        assert sandbox.members("vip") == set(BASE[2:])
+    assert ours(tables_in_postgresql) in (["b", "head"], ["b", "e", "head"])
+
+
+def test_of_two_processes_the_one_that_was_frozen_stops_and_one_more_run_makes_it_right(
+    tables_in_postgresql: Connections, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_batch.mirror.tables.mirror.LOOK_INTERVAL", 1.0)
+    fill(tables_in_postgresql, [(each,) for each in BASE])
+    mirror(tables_in_postgresql)
+    before = writes(sandbox)
+    members(tables_in_postgresql, BASE + NEW)
+    zombie = start(tables_in_postgresql, "today")
+    try:
+        eventually(lambda: writes(sandbox) >= before + 3, within=60)
+        os.kill(zombie.pid, signal.SIGSTOP)
+        frozen = time.time()
+        members(tables_in_postgresql, BASE[5:])
+        heir = start(tables_in_postgresql, "today")
+        heir.join(60)
+        assert heir.exitcode == 0
+        eventually(lambda: time.time() > frozen + 1.0)
+        committed = writes(sandbox)
+    finally:
+        os.kill(zombie.pid, signal.SIGCONT)
+    zombie.join(60)
+    assert zombie.exitcode == 3
+    assert writes(sandbox) <= committed + 2  # the calls that it was about to make
+    mirror(tables_in_postgresql, owner="tomorrow", indexing_timeout=20)
+    assert sandbox.members("vip") == set(BASE[5:])
+
+
+def test_of_processes_that_start_at_once_one_runs(tables_in_postgresql: Connections, sandbox: Sandbox) -> None:
+    fill(tables_in_postgresql, [(each,) for each in BASE])
+    processes = [start(tables_in_postgresql, f"run {number}") for number in range(4)]
+    for process in processes:
+        process.join(60)
+    codes = sorted(process.exitcode for process in processes)
+    assert codes[0] == 0
+    assert {*codes} <= {0, 3}
+    assert writes(sandbox) == len(BASE)
+    assert sandbox.members("vip") == set(BASE)
