@@ -16,7 +16,7 @@ HOLD_2.11.2 := 'universal-pathlib<0.3'
 HOLD_3.0.6 := 'fastapi<0.132' 'universal-pathlib<0.3'
 HOLD_3.2.2 := 'fastapi<0.137' 'svcs<26.2'
 # Dependency groups that are needed in addition to the tests.
-GROUPS_$(NEWEST) := --group lint --group docs --group browser --group mutation
+GROUPS_$(NEWEST) := --group lint --group docs --group browser --group mutation --group stores
 GROUPS_$(OLDEST) := --group browser
 
 VENV := .venv
