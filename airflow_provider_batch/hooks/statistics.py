@@ -51,7 +51,7 @@ class StatisticsHook(BatchBaseHook):
         Every key is as Batch sends it, with those of the list beside those of the day, and ``read_at``. See
         https://doc.batch.com/developer/api/cep/orchestrations/stats. For the filters see :meth:`orchestrations`.
 
-        :param since: the first day; at most six months ago, which is the default.
+        :param since: the first day; at most six months ago; by default 180 days ago.
         :param until: the last day; by default today.
         :param on_missing: ``fail`` after all others were read, or ``skip`` one that cannot be read, with a warning.
         :raises StatisticsMissingError: if some cannot be read, and ``on_missing`` is ``fail``.
@@ -105,7 +105,7 @@ class StatisticsHook(BatchBaseHook):
         See https://doc.batch.com/developer/api/mep/transactional/stats.
 
         :param group_ids: the groups; Batch has no list of them.
-        :param since: the first day; at most six months ago, which is the default.
+        :param since: the first day; at most six months ago; by default 180 days ago.
         :param until: the last day; by default today.
         :param on_missing: as for :meth:`orchestration_stats`.
         """

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
-from typing import Final
+from typing import Final, NamedTuple
 
 from airflow_provider_batch.protocol.audiences.block import Block
 from airflow_provider_batch.protocol.audiences.intake import in_blocks
@@ -32,14 +32,33 @@ _FORBIDDEN: Final = _ESCAPED.encode()
 _PAIR: Final = re.compile(f"{_ESCAPE}(.)", re.DOTALL)
 
 
+class Lines(NamedTuple):
+    """Some lines, as a :class:`Block` if their positions are known, and their text."""
+
+    lines: list[str]
+    text: bytes
+
+
+def lines_with_text(lines: list[str]) -> Lines:
+    """Return *lines* with their text."""
+    return Lines(lines, text_of(lines).encode())
+
+
 def as_lines(blocks: Iterable[list[str]]) -> Iterator[list[str]]:
     """Turn blocks of valid ids into blocks of lines; each keeps its position in the source."""
-    for block in blocks:
-        if _are_lines(block):
-            yield block
-            continue
-        lines = list(map(line_of, block))
-        yield Block(lines, block.argument, block.positions, block.place) if isinstance(block, Block) else lines
+    return (one.lines for one in with_texts(blocks))
+
+
+def with_texts(blocks: Iterable[list[str]]) -> Iterator[Lines]:
+    """Turn blocks of valid ids into blocks of lines with their text; an empty block is left out."""
+    for block in filter(None, blocks):
+        lines = lines_with_text(block)
+        if not _are_lines(*lines):
+            escaped = list(map(line_of, block))
+            if isinstance(block, Block):
+                escaped = Block(escaped, block.argument, block.positions, block.place)
+            lines = lines_with_text(escaped)
+        yield lines
 
 
 def line_of(id_: str) -> str:
@@ -63,7 +82,12 @@ def ids_from(lines: list[str], text: str) -> list[str]:
 
 def text_of(lines: list[str]) -> str:
     """Return *lines* as the text of a file."""
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" if lines else ""
+
+
+def lines_in(text: bytes) -> list[str]:
+    """Return the lines of a text of whole lines."""
+    return text.decode().split("\n")[:-1]
 
 
 def id_part(line: str) -> str:
@@ -92,9 +116,7 @@ def _digest(extras: str) -> str:
     return blake2b(extras.encode(), digest_size=8).hexdigest()
 
 
-def _are_lines(block: list[str]) -> bool:
+def _are_lines(block: list[str], text: bytes) -> bool:
     # A few passes in C over the whole block are faster than a look at each id.
-    if not set(map(type, block)) <= {str}:
-        return False
-    text = "".join(block).encode()
-    return len(text.translate(None, _FORBIDDEN)) == len(text)
+    annotated = block.annotated if isinstance(block, Block) else not set(map(type, block)) <= {str}
+    return not annotated and len(text.translate(None, _FORBIDDEN)) == len(text) - len(block)

@@ -41,7 +41,7 @@ from airflow_provider_batch.mirror.claim import Claim, release_claim_of
 from airflow_provider_batch.mirror.diff import Counts, SortedBlock, differences, with_uncertain
 from airflow_provider_batch.mirror.folder import Folder, folder_at
 from airflow_provider_batch.mirror.guards import Limits, check_all
-from airflow_provider_batch.mirror.lines import as_lines, line_of, text_of
+from airflow_provider_batch.mirror.lines import Lines, line_of, text_of, with_texts
 from airflow_provider_batch.mirror.order import ascending, in_order
 from airflow_provider_batch.mirror.snapshot import Head, State, Target
 from airflow_provider_batch.mirror.spool import CompressedFile, LineFile, private_folder
@@ -91,7 +91,7 @@ class Mirror:
         state = snapshot.read_state(self.folder, self.target, starts_anew=full_refresh)
         replaces = full_refresh or (state.head is None and first_run == "replace") or state.replaces
         with private_folder() as local:
-            lines = as_lines(blocks)
+            lines = with_texts(blocks)
             if not is_sorted:
                 lines = in_order(lines, local)
             lines = _with(checkpoint, lines)
@@ -120,7 +120,7 @@ class Mirror:
         """Give back the claim that a killed try of *owner* left."""
         release_claim_of(self.folder, owner)
 
-    def _old_lines(self, state: State) -> Iterator[list[str]]:
+    def _old_lines(self, state: State) -> Iterator[bytes]:
         old = () if state.head is None else snapshot.read_snapshot(self.folder, state.head)
         try:
             yield from with_uncertain(old, snapshot.read_pending_ids(self.folder, state))
@@ -129,7 +129,7 @@ class Mirror:
             raise
 
 
-def _with(checkpoint: Callable[[], object], blocks: Iterable[list[str]]) -> Iterator[list[str]]:
+def _with(checkpoint: Callable[[], object], blocks: Iterable[Lines]) -> Iterator[Lines]:
     for block in blocks:
         checkpoint()
         yield block
@@ -145,13 +145,13 @@ class _PlanFiles:
         self.removes = LineFile(local / "removes.txt")
         self.touched = CompressedFile(local / "touched.gz")
 
-    def compare(self, lines: Iterable[list[str]], old: Iterable[list[str]], audience_name: str) -> Counts:
+    def compare(self, lines: Iterable[Lines], old: Iterable[bytes], audience_name: str) -> Counts:
         counts = Counts()
         for found in differences(self._copied(ascending(lines, counts, audience_name)), old, counts):
             self.adds.write(found.adds)
             self.removes.write(found.removes)
             if not self._replaces and (ids := found.ids()):
-                self.touched.write(text_of(ids), len(ids))
+                self.touched.write(text_of(ids).encode(), len(ids))
         return counts
 
     def _copied(self, blocks: Iterator[SortedBlock]) -> Iterator[SortedBlock]:

@@ -48,8 +48,8 @@ from typing import Final, NoReturn
 
 from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError
 from airflow_provider_batch.mirror.folder import Folder, open_private
-from airflow_provider_batch.mirror.lines import BLOCK_SIZE, text_of
-from airflow_provider_batch.mirror.spool import read_lines
+from airflow_provider_batch.mirror.lines import BLOCK_SIZE, lines_in, text_of
+from airflow_provider_batch.mirror.spool import read_texts
 from airflow_provider_batch.protocol.audiences.intake import in_blocks
 
 _FORMAT: Final = 2
@@ -272,17 +272,17 @@ def is_snapshot_folder(folder: Folder) -> bool:
     return any(_newest_head([name]) or _PENDING.fullmatch(name) for name in folder.list_files())
 
 
-def read_snapshot(folder: Folder, head: Head) -> Iterator[list[str]]:
+def read_snapshot(folder: Folder, head: Head) -> Iterator[bytes]:
     """
-    Yield the lines of the snapshot in blocks.
+    Yield the text of the snapshot in parts of whole lines.
 
     :raises SnapshotError: at the latest after the last block, if they are not what was written.
     """
     digest, count = hashlib.sha256(), 0
-    for lines, text in _read_gzip(folder, head.snapshot):
-        digest.update(text.encode())
-        count += len(lines)
-        yield lines
+    for text in _read_gzip(folder, head.snapshot):
+        digest.update(text)
+        count += text.count(b"\n")
+        yield text
     if (count, digest.hexdigest()) != (head.count, head.sha256):
         raise _damaged(folder, head.snapshot, "the content is not what was written")
 
@@ -307,7 +307,8 @@ def read_unfinished_ids(folder: Folder, unfinished: Unfinished) -> Iterator[list
     :raises SnapshotError: at the latest after the last block, if they are not what was written.
     """
     count = -1  # the first line is the Pending
-    for lines, _ in _read_gzip(folder, unfinished.name):
+    for text in _read_gzip(folder, unfinished.name):
+        lines = lines_in(text)
         yield lines[1:] if count < 0 else lines
         count += len(lines)
     if count != unfinished.pending.count:
@@ -463,10 +464,13 @@ def _read_unfinished(folder: Folder, name: str) -> Unfinished:
         return Unfinished(name, pending, (), not pending.owner)
 
 
-def _read_gzip(folder: Folder, name: str) -> Iterator[tuple[list[str], str]]:
+def _read_gzip(folder: Folder, name: str) -> Iterator[bytes]:
+    """Yield the text of a file in parts of whole lines, which are valid UTF-8."""
     try:
         with folder.open(name) as file, gzip.open(file, "rb") as content:
-            yield from read_lines(content)  # type: ignore[arg-type]  # a reader of bytes
+            for text in read_texts(content):  # type: ignore[arg-type]  # a reader of bytes
+                text.decode()
+                yield text
     except FileNotFoundError:
         raise _damaged(folder, name, "the file is missing") from None
     except _UNREADABLE:

@@ -75,15 +75,25 @@ def read_lines(content: BinaryIO) -> Iterator[tuple[list[str], str]]:
 
     :raises EOFError: if the last line has no end.
     """
+    for part in read_texts(content):
+        text = part.decode()
+        yield text.split("\n")[:-1], text
+
+
+def read_texts(content: BinaryIO) -> Iterator[bytes]:
+    """
+    Yield *content* in parts of whole lines.
+
+    :raises EOFError: if the last line has no end.
+    """
     rest = b""
     while piece := content.read(_READ_SIZE):
         whole, newline, after = piece.rpartition(b"\n")
         if not newline:
             rest += piece
             continue
-        text = (rest + whole + newline).decode()
+        yield rest + whole + newline
         rest = after
-        yield text.split("\n")[:-1], text
     if rest:
         raise EOFError("cut inside a line")
 
@@ -99,9 +109,13 @@ class LineFile:
     def write(self, lines: list[str]) -> None:
         """Append *lines*."""
         if lines:
-            with explained(self._path.parent):
-                self._file.write(text_of(lines).encode())
-            self._count += len(lines)
+            self.write_text(text_of(lines).encode(), len(lines))
+
+    def write_text(self, text: bytes, count: int) -> None:
+        """Append the *text* of so many lines."""
+        with explained(self._path.parent):
+            self._file.write(text)
+        self._count += count
 
     def close(self) -> None:
         """Write what is buffered."""
@@ -138,18 +152,17 @@ class CompressedFile:
         """The digest of the text, once the file is closed."""
         return self._digest.hexdigest()
 
-    def write(self, text: str, count: int) -> None:
+    def write(self, text: bytes, count: int) -> None:
         """Append *text*, which has *count* lines."""
         self.count += count
         if len(self._queue) == _QUEUE_SIZE:
             self._queue.popleft().result()
         self._queue.append(self._thread.submit(self._append, text))
 
-    def _append(self, text: str) -> None:
-        content = text.encode()
-        self._digest.update(content)
+    def _append(self, text: bytes) -> None:
+        self._digest.update(text)
         with explained(self.path.parent):
-            self._file.write(self._compressor.compress(content))
+            self._file.write(self._compressor.compress(text))
 
     def close(self) -> None:
         """Write what is queued, and the end of the file."""

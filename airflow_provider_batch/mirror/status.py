@@ -16,7 +16,7 @@ from airflow_provider_batch.exceptions import SnapshotError
 from airflow_provider_batch.mirror import snapshot
 from airflow_provider_batch.mirror.claim import read_owner
 from airflow_provider_batch.mirror.folder import Folder
-from airflow_provider_batch.mirror.lines import id_part, id_parts, line_of
+from airflow_provider_batch.mirror.lines import id_part, id_parts, line_of, lines_in
 from airflow_provider_batch.mirror.snapshot import Head, State, Target
 
 
@@ -110,7 +110,7 @@ def _id_statuses(folder: Folder, state: State, heads: list[Head], ids: Iterable[
     if not lines:
         return
     wanted = frozenset(lines.values())
-    sets = {head.generation: _found(wanted, snapshot.read_snapshot(folder, head)) for head in heads}
+    sets = {head.generation: _found(wanted, map(lines_in, snapshot.read_snapshot(folder, head))) for head in heads}
     uncertain, rejected = (
         _found(
             wanted,

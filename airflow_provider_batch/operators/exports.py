@@ -252,12 +252,10 @@ class ProfilesExportOperator(BatchTask, takes=AirflowArguments):
         parts: dict[str, list[int]] = {**note.get("parts", {})}
         try:
             for file, name in names.items():
-                if file.id not in parts or not (name in staged or note.get("complete")):
+                if file.id not in parts or name not in staged:
                     parts[file.id] = self._bring_part(file, name, folder)
                     if memory is not None:
                         memory.keep(_KEY, {**note, "parts": parts})
-            if memory is not None:  # from here on, some may have their names already
-                memory.keep(_KEY, {**note, "parts": parts, "complete": True})
             folder.publish(names.values(), replaced=folder.find(self._names()))
         except BaseException as error:
             if not may_go_on(context, error):
@@ -267,13 +265,8 @@ class ProfilesExportOperator(BatchTask, takes=AirflowArguments):
         return self._report(context, folder, {names[file]: parts[file.id] for file in export.files}, note)
 
     def _bring_part(self, file: Any, name: str, folder: ResultFolder) -> list[int]:
-        from airflow_provider_batch.results.files import local_lines
-
-        with (
-            self.hook.open_part(file) as (size, records),
-            local_lines((text for text, _ in records), self.compression) as (path, rows),
-        ):
-            folder.stage(name, path)
+        with self.hook.open_part(file) as (size, records):
+            rows = folder.stage(name, (text for text, _ in records), self.compression)
         self.log.info("part %d: %s, %s", file.number, counted(rows, "row"), counted(size, "byte"))
         return [rows, size]
 

@@ -198,7 +198,7 @@ class OrchestrationStatsOperator(StatisticsOperator, takes=AirflowArguments):
     https://doc.batch.com/developer/api/cep/orchestrations/stats.
 
     :param path: a file such as ``s3://bucket/{{ ds }}.jsonl.gz``, or a folder for one. (templated)
-    :param since: the first day, such as ``{{ ds }}``; at most six months ago, which is the default. (templated)
+    :param since: the first day, such as ``{{ ds }}``; at most six months ago, by default 180 days. (templated)
     :param until: the last day; by default today. (templated)
     :param status: only those with this status, or one of several, such as ``running``. (templated)
     :param type: only those of this type, or one of several, such as ``campaign``. (templated)
@@ -310,7 +310,7 @@ class TransactionalStatsOperator(StatisticsOperator, takes=AirflowArguments):
 
     :param group_ids: the groups; Batch has no list of them. (templated)
     :param path: a file such as ``s3://bucket/{{ ds }}.jsonl.gz``, or a folder for one. (templated)
-    :param since: the first day, such as ``{{ ds }}``; at most six months ago, which is the default. (templated)
+    :param since: the first day, such as ``{{ ds }}``; at most six months ago, by default 180 days. (templated)
     :param until: the last day; by default today. (templated)
     :param path_conn_id: the connection to the storage, where the path does not name it. (templated)
     :param on_missing: as in :class:`OrchestrationStatsOperator`.

@@ -38,7 +38,7 @@ def with_more(numbers: Sequence[int], more: Sequence[int]) -> Sequence[int]:
         return more
     if isinstance(numbers, range) and isinstance(more, range) and numbers.stop == more.start:
         return range(numbers.start, more.stop)
-    joined = numbers if isinstance(numbers, array) else array("Q", numbers)
+    joined = array("Q", numbers)
     joined.extend(more)
     return joined
 

@@ -1,9 +1,9 @@
 """
 Files of JSON lines that appear whole or not at all.
 
-What is kept true: a file under its final name is complete. It is written to a local disk, then put into its folder
-under a hidden name, and gets its final name last; of several files, when all of them are there. An object store shows a
-file once it was uploaded as a whole; on a disk a rename is atomic.
+What is kept true: a file under its final name is complete. It is written under a hidden name, and gets its final one
+last; of several files, when all of them are there. On a disk a rename is atomic; an object store copies as a whole.
+Whether a hidden file is complete, its name does not show: the writer has to remember it.
 """
 
 from __future__ import annotations
@@ -11,23 +11,22 @@ from __future__ import annotations
 import gzip
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
-from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
 from airflow_provider_batch.exceptions import ResultError
 
 T = TypeVar("T")
 
+#: Characters that are written at once, and bytes that an object store gets at once: its default may be far more.
 _BUFFER: Final = 1 << 17
+_BLOCK: Final = 8 << 20
 
 #: The ending of files that do not have their names yet.
 _TEMPORARY: Final = ".tmp"
 _HIDDEN: Final = re.compile(r"\..+\.tmp")
-_ANY: Final = re.compile(r".*")
 
 _NO_FOLDER: Final = (FileNotFoundError, NotADirectoryError)
 
@@ -59,31 +58,33 @@ class ResultFolder:
         names = (str(each).rstrip("/").rpartition("/")[2] for each in listed)
         return sorted(name for name in names if pattern.fullmatch(name))
 
-    def stage(self, name: str, source: Path) -> None:
-        """Put a local file into the folder, under a hidden name."""
-        target = self.path(hidden(name)).path
-        try:
-            self._run(lambda: self._fs.put_file(str(source), target), FileNotFoundError)
-        except FileNotFoundError:  # a local folder is missing; object stores have none
-            self._run(lambda: self._fs.makedirs(self._path.path, exist_ok=True))
-            self._run(lambda: self._fs.put_file(str(source), target))
+    def stage(self, name: str, lines: Iterable[str], compression: str | None = None) -> int:
+        """
+        Write *lines* into the folder, under a hidden name, and return how many they were.
+
+        The same lines always give the same bytes: a gzip file has neither a name nor a time in it.
+        """
+        with self._created(hidden(name)) as file:
+            if compression is None:
+                count = self._write(lines, file)
+            else:
+                with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
+                    count = self._write(lines, packed)
+            if self._is_local:  # the name must not survive a crash that the content does not
+                self._run(file.flush)
+                self._run(lambda: os.fsync(file.fileno()))
+        return count
 
     def staged(self) -> list[str]:
         """Return the names that the staged files are going to have."""
         return [name[1 : -len(_TEMPORARY)] for name in self.find(_HIDDEN)]
 
     def publish(self, names: Iterable[str], replaced: Iterable[str] = ()) -> None:
-        """
-        Give staged files their names, and then delete the files of an earlier result that are *replaced*.
-
-        A try before may have begun with it: those that are not staged have their names.
-        """
-        names = set(names)
-        for name in sorted(names.intersection(self.staged())):
+        """Give staged files their names, and then delete the files of an earlier result that are *replaced*."""
+        names = list(names)
+        for name in names:
             self._move(self.path(hidden(name)).path, self.path(name).path)
-        if missing := names.difference(self.find(_ANY)):
-            raise ResultError(f"{self._path}: {sorted(missing)[0]} has disappeared. Run the task again.")
-        self.delete(set(replaced) - names)
+        self.delete(set(replaced).difference(names))
 
     def delete(self, names: Iterable[str]) -> None:
         """Delete files, if they exist."""
@@ -96,6 +97,36 @@ class ResultFolder:
         """Open a staged file."""
         with self._run(lambda: self._fs.open(self.path(hidden(name)).path, "rb")) as file:
             yield file
+
+    @contextmanager
+    def _created(self, name: str) -> Iterator[IO[bytes]]:
+        target = self.path(name).path
+
+        def create() -> IO[bytes]:
+            file: IO[bytes] = self._fs.open(target, "wb", block_size=_BLOCK)
+            return file
+
+        try:
+            file = self._run(create, FileNotFoundError)
+        except FileNotFoundError:  # a local folder is missing; object stores have none
+            self._run(lambda: self._fs.makedirs(self._path.path, exist_ok=True))
+            file = self._run(create)
+        try:
+            yield file
+        finally:
+            self._run(file.close)  # where a store makes it visible
+
+    def _write(self, lines: Iterable[str], file: Any) -> int:
+        count = size = 0
+        held: list[str] = []
+        for line in lines:
+            held.append(line)
+            count, size = count + 1, size + len(line)
+            if size >= _BUFFER:
+                self._run(partial(file.write, _encoded(held)))
+                held, size = [], 0
+        self._run(partial(file.write, _encoded(held)))
+        return count
 
     def _move(self, source: str, target: str) -> None:
         if self._is_local:
@@ -122,37 +153,6 @@ class ResultFolder:
 def hidden(name: str) -> str:
     """Return the name of a file that is not complete yet; those that read folders leave such names out."""
     return f".{name}{_TEMPORARY}"
-
-
-@contextmanager
-def local_lines(lines: Iterable[str], compression: str | None) -> Iterator[tuple[Path, int]]:
-    """
-    Write *lines* to a temporary file, and yield it with their number.
-
-    The same lines always give the same bytes: a gzip file has neither a name nor a time in it.
-    """
-    with tempfile.TemporaryDirectory(prefix="batch-") as folder:
-        path = Path(folder, "lines")
-        with path.open("wb") as file:
-            if compression is None:
-                count = _write(lines, file)
-            else:
-                with gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as packed:
-                    count = _write(lines, packed)
-        yield path, count
-
-
-def _write(lines: Iterable[str], file: Any) -> int:
-    count = size = 0
-    held: list[str] = []
-    for line in lines:
-        held.append(line)
-        count, size = count + 1, size + len(line)
-        if size >= _BUFFER:
-            file.write(_encoded(held))
-            held, size = [], 0
-    file.write(_encoded(held))
-    return count
 
 
 def _encoded(lines: list[str]) -> bytes:

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from airflow_provider_batch.results.files import ResultFolder, local_lines
+from airflow_provider_batch.results.files import ResultFolder
 from airflow_provider_batch.results.statistics import Figures
 
 #: How many are in one piece: at 60 calls a minute, less than half a minute of reading.
@@ -58,8 +58,7 @@ class Pieces:
         if not self._held:
             return False
         texts = (json.dumps([each.key, each.lines], ensure_ascii=False) for each in self._held)
-        with local_lines(texts, None) as (path, _):
-            self._folder.stage(self._piece(self.count), path)
+        self._folder.stage(self._piece(self.count), texts)
         self._held = []
         self.count += 1
         return True
@@ -73,8 +72,7 @@ class Pieces:
             for _, rows in self._read(number)
             for row in rows
         )
-        with local_lines(lines, compression) as (path, _):
-            self._folder.stage(self._name, path)
+        self._folder.stage(self._name, lines, compression)
         self._folder.publish([self._name])
         self.delete()
 

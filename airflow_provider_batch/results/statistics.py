@@ -2,8 +2,8 @@
 The figures of everything that a list has, one call each.
 
 One that cannot be read does not stop the others: it is noted with its reason, and the caller decides what to do when
-all others were read. What would stop every one of them ends the reading at once: wrong keys, no answer, a rate limit
-that does not end, or a service that fails again and again.
+all others were read. What would stop every one of them ends the reading: wrong keys and a rate limit that does not end
+at once; no answer, a fault of the service and a missing permission when they come again and again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from airflow_provider_batch.exceptions import (
     BatchAuthenticationError,
-    BatchConnectionError,
     BatchError,
     BatchRateLimitError,
     InvalidArgumentError,
@@ -31,10 +30,8 @@ from airflow_provider_batch.protocol.statistics.period import Period
 from airflow_provider_batch.protocol.statistics.subjects import Subject
 from airflow_provider_batch.push.line import Line
 
-_CONCERNS_ALL: Final = (BatchAuthenticationError, BatchConnectionError, BatchRateLimitError, PushStoppedError)
-
-#: After so many failures of the service in a row, the others would fail as well.
-_FAILURES_IN_A_ROW: Final = 3
+#: After so many failures in a row that need not be about the one, the others would fail as well.
+_FAILURES_IN_A_ROW: Final = 5
 
 #: How many of the missing ones an error names.
 _NAMED: Final = 5
@@ -85,7 +82,8 @@ class Reading:
     def run(self, line: Line, known: Collection[str] = ()) -> Iterator[Figures]:
         """Yield the figures of each but those that are *known*."""
         delay = line.settings.backoff
-        failures = 0
+        failures = read = 0
+        failure: BatchError | None = None
         # The whole list first: reading all figures may take so long that its pages shift.
         for entry in list(self.entries(line.ask, delay)):
             key = str(entry[self.subject.key])
@@ -93,18 +91,19 @@ class Reading:
                 continue
             try:
                 answer = line.ask(conversations.stats(self.subject, self.version, key, self.period, delay))
-            except _CONCERNS_ALL:
-                raise
             except BatchError as error:
-                failures = failures + 1 if error.retryable else 0
-                if failures == _FAILURES_IN_A_ROW:
+                failures = failures + 1 if error.retryable or _is_denied(error) else 0
+                if failures == _FAILURES_IN_A_ROW or _concerns_all(error):
                     raise
+                failure = error
                 yield Figures(key, failure=error)
                 continue
-            failures = 0
+            failures, read = 0, read + 1
             read_at = self.now().isoformat(timespec="seconds")
             found = lines(entry, answer, self.subject.days, read_at)
             yield Figures(key, tuple(each for each in found if self._is_wanted(each)))
+        if failure is not None and not read and _is_denied(failure):
+            raise failure  # of all of them, however few they are
 
     def _is_wanted(self, line: dict[str, Any]) -> bool:
         """Whether the line is of the period, where Batch takes none, or a longer one."""
@@ -114,6 +113,17 @@ class Reading:
             return True
         first, last = self.period.days
         return first <= day[:10] <= last
+
+
+def _is_denied(error: BatchError) -> bool:
+    return isinstance(error, BatchAuthenticationError)
+
+
+def _concerns_all(error: BatchError) -> bool:
+    """Whether the error is certainly not about the one whose figures were asked for."""
+    return isinstance(error, BatchRateLimitError | PushStoppedError) or (
+        isinstance(error, BatchAuthenticationError) and error.status == 401
+    )
 
 
 def check_missing(subject: Subject, missing: Sequence[Figures]) -> None:

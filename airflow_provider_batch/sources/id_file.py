@@ -5,8 +5,9 @@ Up to a megabyte stays in memory. A larger file is for its owner alone, and has 
 never had one, and otherwise it loses it as soon as it is open. So nobody else can open it, and nothing is left of it
 after its process, however that ends.
 
-A block is written as it is: its ids as one text, whose lines they are (no id contains a control character), with their
-positions and places. So an error names the line of an id without looking at the source again.
+A block is written as it is: its ids as one text, whose lines they are, and their attributes and tags as another one.
+(No id contains a control character, and JSON escapes it.) With them go their positions and places, so that an error
+names the line of an id without looking at the source again.
 """
 
 from __future__ import annotations
@@ -22,12 +23,9 @@ from typing import Final
 from airflow_provider_batch.exceptions import SourceError
 from airflow_provider_batch.protocol.audiences.block import Block
 from airflow_provider_batch.protocol.audiences.intake import PutAside
-from airflow_provider_batch.protocol.audiences.members import AnnotatedId
 
 #: Bytes that stay in memory.
 _IN_MEMORY: Final = 1 << 20
-
-_SEPARATOR: Final = "\x01"
 
 
 @contextmanager
@@ -64,8 +62,8 @@ class IdFile:
         """
         if not block:
             return
-        lines = map(_line, block) if block.annotated else block
-        content = pickle.dumps(("\n".join(lines), block.argument, block.positions, block.place, block.annotated))
+        ids, annotations = "\n".join(block.texts()), block.annotations and "\n".join(block.annotations)
+        content = pickle.dumps((ids, annotations, block.argument, block.positions, block.place, block.plain))
         try:
             self._file.write(content)
             self._file.flush()
@@ -82,18 +80,9 @@ class IdFile:
         for start in self._starts:
             self._file.seek(start)
             # Nobody but this process has ever had access to the file.
-            text, argument, positions, place, annotated = pickle.load(self._file)  # noqa: S301
-            lines = text.split("\n")
-            yield Block(map(_id, lines) if annotated else lines, argument, positions, place, annotated=annotated)
-
-
-def _line(id_: str) -> str:
-    return f"{id_}{_SEPARATOR}{id_.extras}" if isinstance(id_, AnnotatedId) else id_
-
-
-def _id(line: str) -> str:
-    id_, separator, extras = line.partition(_SEPARATOR)
-    return AnnotatedId(id_, extras) if separator else id_
+            ids, annotations, argument, positions, place, plain = pickle.load(self._file)  # noqa: S301
+            annotations = annotations and annotations.split("\n")
+            yield Block(ids.split("\n"), argument, positions, place, annotations=annotations, plain=plain)
 
 
 def _no_room(error: OSError) -> SourceError:

@@ -9,6 +9,7 @@ from typing import Final
 
 from airflow_provider_batch.mirror.plan import Mirror
 from airflow_provider_batch.mirror.snapshot import Target
+from airflow_provider_batch.protocol.audiences.block import Block
 from benchmarks.ids import CALL, in_calls, made
 from benchmarks.measure import Meter, forget_peak, job, memory, report
 
@@ -51,11 +52,14 @@ def write(path: Path, ids: Iterator[str]) -> None:
             file.write("\n".join(block) + "\n")
 
 
-def read(path: Path) -> Iterator[list[str]]:
-    """Read the ids in lists of about the size of one call."""
+def read(path: Path) -> Iterator[Block]:
+    """Read the ids in blocks of about the size of one call, as the intake of a push yields them."""
+    position = 0
     with path.open() as file:
-        while lines := file.readlines(CALL * 16):
-            yield "".join(lines).split("\n")[:-1]
+        while text := file.read(CALL * 16):
+            ids = (text + file.readline()).split("\n")[:-1]
+            yield Block(ids, "ids", range(position, position + len(ids)))
+            position += len(ids)
 
 
 def mirrored(home: Path, name: str, *, is_sorted: bool) -> tuple[int, int]:

@@ -21,10 +21,13 @@ def ended(airflow_db: None, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     """The event of each task's end, by its name."""
     written = tmp_path_factory.mktemp("openlineage") / "events.jsonl"
     with Sandbox(audiences=("vip", "newsletter"), indexing_delay=0.5) as sandbox:
+        sandbox.export_records([{"custom_id": "id-2"}, {"custom_id": "id-4"}])
         environment = {
             **os.environ,
             "AIRFLOW__CORE__DAGS_FOLDER": str(DAG_FILE.parent),
             "AIRFLOW_CONN_BATCH_DEFAULT": sandbox.connection_json(),
+            "AIRFLOW_CONN_BATCH_CEP": sandbox.connection_json("project_sandbox"),
+            "AIRFLOW_VAR_BATCH_RESULTS": str(written.parent / "results"),
             # Decided as Airflow starts, so in a process of its own.
             "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(
                 {"type": "file", "log_file_path": str(written), "append": True}
@@ -57,12 +60,20 @@ def test_a_push_by_the_hook_is_told_by_the_collector(ended: dict[str, Any]) -> N
     assert named(event["outputs"]) == [("batch://batch_default", "newsletter")]
 
 
+def test_an_export_has_its_files_as_outputs(ended: dict[str, Any]) -> None:
+    event = ended["tell_lineage.export"]
+    (name,) = [name for namespace, name in named(event["outputs"]) if namespace == "file"]
+    assert name.endswith("/results/attributes-00001.jsonl.gz")
+    counts = [output["outputFacets"].get("outputStatistics", {}).get("rowCount") for output in event["outputs"]]
+    assert 2 in counts
+
+
 def test_a_dry_run_has_no_output(ended: dict[str, Any]) -> None:
     assert ended["tell_lineage.dry"]["outputs"] == []
 
 
 def test_neither_ids_nor_keys_are_told(ended: dict[str, Any]) -> None:
-    assert {"tell_lineage.push", "tell_lineage.by_hook"} <= ended.keys()
+    assert {"tell_lineage.push", "tell_lineage.by_hook", "tell_lineage.export"} <= ended.keys()
     told = json.dumps(ended)
     assert "batch://batch_default" in told
     for private in ("sandbox-rest-key", "sandbox-app-key", "id-2", "id-4"):

@@ -97,12 +97,14 @@ def test_figures_grow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_120_orchestrations_and_a_rate_limit_in_the_middle(batch_sandbox: Sandbox, cep: BatchHook) -> None:
     batch_sandbox.add_orchestrations(117)
-    batch_sandbox.faults(*[None] * 62, Fault(429, headers=SOON), Fault(429, headers=SOON))
+    batch_sandbox.faults(*[None] * 62, Fault(429), Fault(429, headers=SOON))
     rows = list(cep.orchestration_stats(since=TODAY, until=TODAY))
     assert len({row["id"] for row in rows}) == 120
     assert len(rows) == 120 + 2 * 40  # every third has two versions
     assert [call.status for call in batch_sandbox.calls].count(429) == 2
     assert len(batch_sandbox.calls) == 2 + 120 + 2
+    limited = next(place for place, call in enumerate(batch_sandbox.calls) if call.status == 429)
+    assert batch_sandbox.calls[limited + 1].at - batch_sandbox.calls[limited].at >= 5.0
 
 
 def test_one_that_is_missing_is_an_error_after_all_others(batch_sandbox: Sandbox, cep: BatchHook) -> None:
@@ -141,12 +143,40 @@ def test_an_answer_that_stays_away_is_missing_and_may_come_with_a_retry(
 
 
 def test_a_service_that_fails_again_and_again_ends_it(batch_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    batch_sandbox.add_orchestrations(3)
+    batch_sandbox.add_orchestrations(9)
     hook = connect(batch_sandbox, monkeypatch, "project_sandbox", max_attempts=1)
-    batch_sandbox.faults(None, Fault(500), Fault(500), None, Fault(500), Fault(500), Fault(500))
+    batch_sandbox.faults(None, *[Fault(500)] * 4, None, *[Fault(500)] * 5)
     with pytest.raises(BatchServerError):
         list(hook.orchestration_stats(since=TODAY))
-    assert len(batch_sandbox.calls) == 7
+    assert len(batch_sandbox.calls) == 11
+
+
+@pytest.mark.parametrize("fault", [Fault(403), Fault(reset=True), Fault(404)], ids=["403", "reset", "404"])
+def test_whatever_keeps_one_away_the_others_are_read(
+    fault: Fault, batch_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch_sandbox.add_orchestrations(1)
+    hook = connect(batch_sandbox, monkeypatch, "project_sandbox", max_attempts=1)
+    batch_sandbox.faults(None, fault, fault, None, fault)
+    with pytest.raises(StatisticsMissingError, match="3 orchestrations cannot be read") as caught:
+        list(hook.orchestration_stats(since=TODAY))
+    assert caught.value.retryable is fault.reset
+    batch_sandbox.faults(None, None, fault)
+    assert len({row["id"] for row in hook.orchestration_stats(since=TODAY, on_missing="skip")}) == 3
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 6])
+def test_a_permission_that_is_missing_is_no_detail(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def serve(asked: Asked) -> bytes:
+        if "/list" in asked.target:
+            return answer(200, {"orchestrations": [{"id": f"o{number}"} for number in range(count)]})
+        return answer(403)
+
+    with RawServer(serve) as server:
+        monkeypatch.setenv("AIRFLOW_CONN_BATCH_TEST", server.connection_json(platform="cep"))
+        with pytest.raises(BatchAuthenticationError):
+            list(BatchHook("batch_test").orchestration_stats(since=TODAY, on_missing="skip"))
+    assert len(server.asked) == 1 + min(count, 5)
 
 
 def test_wrong_keys_end_it(batch_sandbox: Sandbox, cep: BatchHook) -> None:

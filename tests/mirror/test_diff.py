@@ -27,10 +27,13 @@ def blocks(lines: list[str], size: int) -> Iterator[list[str]]:
     yield []
 
 
+def texts(lines: list[str], size: int) -> Iterator[bytes]:
+    return ("".join(line + "\n" for line in block).encode() for block in blocks(lines, size))
+
+
 def sorted_blocks(colours: dict[str, str | None], size: int) -> Iterator[SortedBlock]:
-    for block in blocks(sorted(map(line_of, members(colours))), size):
-        marks = with_digests(block)
-        yield SortedBlock(block, marks, "\n".join(marks))
+    lines = sorted(map(line_of, members(colours)))
+    return map(SortedBlock, blocks(lines, size), texts(with_digests(lines), size))
 
 
 @given(SETS, SETS, st.sets(IDS, max_size=60), SIZES, SIZES, SIZES)
@@ -43,7 +46,7 @@ def test_what_is_sent_is_the_difference_and_what_is_uncertain(
     pending_size: int,
 ) -> None:
     counts = Counts()
-    olds = blocks(with_digests(sorted(map(line_of, members(old)))), old_size)
+    olds = texts(with_digests(sorted(map(line_of, members(old)))), old_size)
     uncertain = blocks(sorted(map(line_of, pending)), pending_size)
     found = list(differences(sorted_blocks(new, new_size), with_uncertain(olds, uncertain), counts))
 
@@ -65,11 +68,14 @@ def test_what_is_sent_is_the_difference_and_what_is_uncertain(
     assert ids == sorted(map(line_of, [*(id_ for id_, _ in adds), *removes]))
 
 
+def whole(lines: list[str]) -> Iterator[SortedBlock]:
+    return map(SortedBlock, [lines], texts(lines, len(lines)))
+
+
 def test_long_stretches_that_agree_are_passed_over() -> None:
     ids = [f"{number:06d}" for number in range(50_000)]
     counts = Counts()
-    new = SortedBlock(ids[1:], ids[1:], "")
-    found = list(differences([new], [ids[:30_000], ids[30_000:-1]], counts))
+    found = list(differences(whole(ids[1:]), texts(ids[:-1], 30_000), counts))
     assert [one for one in found if any(one)] == [([], [ids[0]]), ([ids[-1]], [])]
     assert (counts.unchanged, counts.added, counts.removed) == (49_998, 1, 1)
 
@@ -78,15 +84,29 @@ def test_what_vanishes_is_not_gathered() -> None:
     ids = [f"{number:06d}" for number in range(10_000)]
     read = 0
 
-    def old() -> Iterator[list[str]]:
+    def old() -> Iterator[bytes]:
         nonlocal read
-        for start in range(0, 10_000, 100):
+        for text in texts(ids, 100):
             read += 1
-            yield ids[start : start + 100]
+            yield text
 
     gone = 0
-    for one in differences([SortedBlock(["000000"], ["000000"], "000000\n")], old(), Counts()):
+    for one in differences(whole(["000000"]), old(), Counts()):
         gone += len(one.removes)
         assert len(one.removes) <= 100
-        assert 100 * read <= gone + 101
+        assert 100 * read <= gone + 201  # the end of the old set is read ahead
     assert gone == 9_999
+
+
+@given(st.integers(0, 3_000), st.integers(0, 3_000), st.integers(1, 1_000), st.integers(1, 1_000))
+def test_runs_of_any_length_that_one_side_lacks(new: int, old: int, new_size: int, old_size: int) -> None:
+    both = [f"{number:04d}-both" for number in range(0, 3_000, 500)]
+    news = sorted({*both, *(f"{number:04d}-new" for number in range(new))})
+    olds = sorted({*both, *(f"{number:04d}-old" for number in range(old))})
+    counts = Counts()
+    found = list(
+        differences(map(SortedBlock, blocks(news, new_size), texts(news, new_size)), texts(olds, old_size), counts)
+    )
+    assert [line for one in found for line in one.adds] == [line for line in news if line.endswith("new")]
+    assert [line for one in found for line in one.removes] == [line for line in olds if line.endswith("old")]
+    assert (counts.unchanged, counts.added, counts.removed) == (len(both), new, old)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import InvalidMemberError, MirrorError
 from airflow_provider_batch.mirror.diff import Counts
-from airflow_provider_batch.mirror.lines import id_from, line_of, with_digests
+from airflow_provider_batch.mirror.lines import Lines, id_from, line_of, lines_with_text, with_digests
 from airflow_provider_batch.mirror.order import ascending, in_order
 from airflow_provider_batch.protocol.audiences.block import Block
 from airflow_provider_batch.protocol.audiences.intake import in_blocks
@@ -51,13 +51,14 @@ NASTY = [
 ]
 
 
-def parted(lines: list[str], size: int) -> Iterator[list[str]]:
-    for start in range(0, len(lines), size):
-        yield lines[start : start + size]
+def parted(lines: list[str], size: int) -> Iterator[Lines]:
+    return map(lines_with_text, in_blocks(lines, size))
 
 
-def ids(blocks: Iterator[list[str]]) -> list[str]:
-    return [id_from(line) for block in blocks for line in block]
+def ids(blocks: Iterable[Lines]) -> list[str]:
+    blocks = list(blocks)
+    assert all(block == lines_with_text(block.lines) for block in blocks)
+    return [id_from(line) for block in blocks for line in block.lines]
 
 
 @given(st.sets(IDS), st.integers(1, 5))
@@ -77,8 +78,8 @@ def test_of_the_same_id_the_first_stays(annotated: list[AnnotatedId], size: int)
     counts = Counts()
     found = list(ascending(parted(list(map(line_of, annotated)), size), counts, "vip"))
     assert [line for one in found for line in one.lines] == list(first.values())
-    assert [mark for one in found for mark in one.stored] == with_digests(list(first.values()))
-    assert "".join(one.text for one in found) == "".join(mark + "\n" for one in found for mark in one.stored)
+    stored = "".join(line + "\n" for line in with_digests(list(first.values())))
+    assert b"".join(one.text for one in found) == stored.encode()
     assert (counts.given, counts.duplicates) == (len(first), len(annotated) - len(first))
 
 
@@ -98,7 +99,7 @@ def test_a_smaller_neighbour_is_named_by_its_position(given_ids: list[str], size
 def test_the_position_is_that_in_the_source() -> None:
     blocks = [Block(["c", "d"], "rows", [0, 4]), Block(["e", "secret", "b"], "rows", [5, 7, 9])]
     with pytest.raises(InvalidMemberError, match=r"^vip: rows\[9\]: it sorts before") as caught:
-        list(ascending(blocks, Counts(), "vip"))
+        list(ascending(map(lines_with_text, blocks), Counts(), "vip"))
     assert "secret" not in str(caught.value)
 
 
@@ -129,6 +130,20 @@ def test_duckdb_sorts_as_python_does(tmp_path_factory: pytest.TempPathFactory, g
     assert list(map(told, spilled)) == list(map(told, held)) == list(map(told, sorted(given_ids)))
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    prefix=st.sampled_from(["", "user-", "it's \"e\u0301😀", "a\x02*"]),
+    rests=st.lists(st.tuples(st.sampled_from(["", "ab", "ac", "b"]), IDS), min_size=1, max_size=30),
+    size=st.integers(1, 9),
+)
+def test_what_all_lines_begin_with_is_kept(
+    tmp_path_factory: pytest.TempPathFactory, prefix: str, rests: list[tuple[str, str]], size: int
+) -> None:
+    lines = [prefix, *(prefix + start + line_of(rest) for start, rest in rests)][not prefix :]
+    spilled = in_order(parted(lines, size), tmp_path_factory.mktemp("spilled"), in_memory=0)
+    assert [line for block in spilled for line in block.lines] == sorted(lines)
+
+
 def test_nothing_is_sorted_to_nothing(tmp_path: Path) -> None:
     assert list(in_order([], tmp_path)) == []
     assert list(in_order([], tmp_path, in_memory=-1)) == []
@@ -137,7 +152,7 @@ def test_nothing_is_sorted_to_nothing(tmp_path: Path) -> None:
 def test_more_than_memory_holds_is_spilled(tmp_path: Path) -> None:
     numbers = range(250_000)
     lines = (f"{number * 7919 % 250_000:0600d}" for number in numbers)
-    found = in_order(in_blocks(lines, 10_000), tmp_path, memory_limit="128MB", in_memory=1_000)
+    found = in_order(map(lines_with_text, in_blocks(lines, 10_000)), tmp_path, memory_limit="128MB", in_memory=1_000)
     assert ids(found) == [f"{number:0600d}" for number in numbers]
 
 
@@ -157,14 +172,14 @@ def test_what_several_threads_cannot_sort_one_does(
 
     monkeypatch.setattr(duckdb, "connect", connect_or_fail)
     monkeypatch.setattr("os.cpu_count", lambda: cores)
-    assert list(in_order([["c", "a"], ["b"]], tmp_path, in_memory=1)) == [["a", "b", "c"]]
+    assert ids(in_order(parted(["c", "a", "b"], 2), tmp_path, in_memory=1)) == ["a", "b", "c"]
     assert asked == [threads, 1]
 
 
 def test_without_duckdb_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "duckdb", None)
     with pytest.raises(MirrorError) as caught:
-        list(in_order([["b", "a"]], tmp_path, in_memory=1))
+        list(in_order(parted(["b", "a"], 2), tmp_path, in_memory=1))
     assert str(caught.value) == (
         "more than 1,000,000 unsorted ids need DuckDB. Run pip install 'airflow-provider-batch[mirror]', or sort the "
         "source and pass is_sorted=True."
@@ -177,6 +192,6 @@ def test_an_error_of_duckdb_quotes_no_line(tmp_path: Path) -> None:
         r"temporary files, or sort the source and pass is_sorted=True\.$"
     )
     with pytest.raises(MirrorError, match=reason) as caught:
-        list(in_order([["secret", "a"]], tmp_path, in_memory=1, memory_limit="much"))
+        list(in_order(parted(["secret", "a"], 2), tmp_path, in_memory=1, memory_limit="much"))
     assert "secret" not in repr(caught.value)
     assert caught.value.__cause__ is None

@@ -31,6 +31,7 @@ from airflow_provider_batch.exceptions import (
 )
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.mirror import plan
+from airflow_provider_batch.mirror.lines import Lines
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.tasks.journal import TaskStateJournal
 from tests.clock import Clock, eventually
@@ -566,10 +567,10 @@ def test_a_stop_ends_the_comparison_with_the_last_run(
 ) -> None:
     hook = BatchHook()
 
-    def stopping(lines: Iterator[list[str]], local: Path) -> Iterator[list[str]]:
+    def stopping(lines: Iterator[Lines], local: Path) -> Iterator[Lines]:
         yield from lines
         hook.stop()
-        yield []
+        yield Lines([], b"")
 
     monkeypatch.setattr(plan, "in_order", stopping)
     with pytest.raises(PushStoppedError):

@@ -55,7 +55,7 @@ def test_a_packed_file_is_the_same_for_the_same_text(tmp_path: Path) -> None:
     for name, size in (("one", 1), ("two", 1)):
         with closing(CompressedFile(tmp_path / name)) as file:
             for start in range(0, 100, size):
-                file.write(f"{start}\n" * size, size)
+                file.write(b"%d\n" % start * size, size)
     text = "".join(f"{number}\n" for number in range(100))
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     assert gzip.decompress((tmp_path / "one").read_bytes()).decode() == text
@@ -66,7 +66,7 @@ def test_an_error_of_the_thread_that_packs_is_raised(tmp_path: Path) -> None:
     file = CompressedFile(tmp_path / "one")
     file._file.close()
     with pytest.raises(ValueError, match="closed file"):  # noqa: PT012 - at one of the two
-        file.write("a\n" * 1_000_000, 1)
+        file.write(b"a\n" * 1_000_000, 1)
         file.close()
 
 
@@ -116,6 +116,6 @@ def test_a_full_temporary_folder_is_named() -> None:
     with pytest.raises(SnapshotError, match=r"^/dev: .*No space left on device\)\. Free space .*TMPDIR"):
         file.close()
     packed = CompressedFile(Path("/dev/full"))
-    packed.write("a\n", 1)
+    packed.write(b"a\n", 1)
     with pytest.raises(SnapshotError, match="No space left"):
         packed.close()

@@ -245,7 +245,7 @@ def test_a_try_that_dies_while_the_files_get_their_names_is_completed(
     monkeypatch.setenv("AIRFLOW_CONN_BATCH_CEP", json.dumps(connection))
     export(str(tmp_path)).execute(next_try(tries))
     assert asked(sandbox, "profiles/export") == 1
-    assert asked(sandbox, "download") == 3
+    assert asked(sandbox, "download") == 3 + moved  # what has its name may be of another export
     assert names(tmp_path) == PARTS
     assert rows(*(tmp_path / name for name in PARTS)) == ROWS
 

@@ -56,13 +56,13 @@ def asked(sandbox: Sandbox, verb: str) -> int:
     return sum(verb in call.route for call in sandbox.calls)
 
 
-def without_time(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{key: value for key, value in row.items() if key != "read_at"} for row in rows]
+def what_it_is_of(row: dict[str, Any]) -> tuple[Any, Any, Any]:
+    return row["name"], row["date"], row["version"]
 
 
 def test_without_a_path_the_rows_come_back(batch_sandbox: Sandbox, context: Any) -> None:
     found = orchestrations().execute(context)
-    assert [(row["name"], row["date"], row["version"]) for row in found] == [
+    assert list(map(what_it_is_of, found)) == [
         ("Orchestration 3", DAY, None),
         ("Orchestration 2", DAY, None),
         ("Orchestration 1", DAY, None),
@@ -82,7 +82,10 @@ def test_a_path_is_a_file_or_a_folder_for_one(name: str, context: Any, tmp_path:
         expected /= "orchestration_stats.jsonl.gz"
     assert Path(path.removeprefix("file://")) == expected
     assert names(expected.parent) == [expected.name]
-    assert without_time(rows(expected)) == without_time(orchestrations().execute(context))
+    returned = orchestrations().execute(context)
+    assert [row.keys() for row in rows(expected)] == [row.keys() for row in returned]
+    # Not the figures, which grow meanwhile.
+    assert list(map(what_it_is_of, rows(expected))) == list(map(what_it_is_of, returned))
 
 
 def test_the_same_day_twice_is_the_same_file(batch_sandbox: Sandbox, context: Any, tmp_path: Path) -> None:
@@ -145,13 +148,13 @@ def test_a_retry_goes_on_where_the_try_before_ended(
     batch_sandbox: Sandbox, tries: Any, store: Store, tmp_path: Path
 ) -> None:
     batch_sandbox.add_orchestrations(57)
-    batch_sandbox.faults(*[None] * 41, *[Fault(500)] * 3)
+    batch_sandbox.faults(*[None] * 41, *[Fault(500)] * 5)
     with pytest.raises(BatchServerError):
         orchestrations(str(tmp_path)).execute(tries)
     assert names(tmp_path) == [f".orchestration_stats.jsonl.gz.{number:06}.tmp" for number in range(2)]
     assert json.loads(store.values["statistics"])["pieces"] == 2
     before = asked(batch_sandbox, "stats")
-    assert before == 43
+    assert before == 45
     orchestrations(str(tmp_path)).execute(next_try(tries))
     assert asked(batch_sandbox, "stats") == before + 20
     assert names(tmp_path) == ["orchestration_stats.jsonl.gz"]

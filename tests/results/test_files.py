@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import ObjectStoragePath
 from upath import UPath
 
 from airflow_provider_batch.exceptions import ResultError
-from airflow_provider_batch.results.files import ResultFolder, hidden, local_lines
+from airflow_provider_batch.results.files import ResultFolder, hidden
 from airflow_provider_batch.results.pieces import Pieces
 from airflow_provider_batch.results.statistics import Figures
 
@@ -31,11 +31,6 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
         path.fs.rm(path.path, recursive=True)
 
 
-def stage(folder: ResultFolder, name: str, *lines: str) -> None:
-    with local_lines(lines, None) as (local, _):
-        folder.stage(name, local)
-
-
 def test_a_folder_that_does_not_exist_is_empty(path: Any) -> None:
     folder = ResultFolder(path)
     assert folder.find(ANY) == []
@@ -46,7 +41,7 @@ def test_a_folder_that_does_not_exist_is_empty(path: Any) -> None:
 def test_a_staged_file_gets_its_name_last(path: Any) -> None:
     folder = ResultFolder(path)
     for name in ("b", "a"):
-        stage(folder, name, name)
+        folder.stage(name, [name])
     assert folder.find(ANY) == [".a.tmp", ".b.tmp"]
     assert folder.staged() == ["a", "b"]
     folder.publish(["a", "b"])
@@ -58,29 +53,22 @@ def test_a_staged_file_gets_its_name_last(path: Any) -> None:
 def test_what_a_new_result_does_not_have_is_deleted(path: Any) -> None:
     folder = ResultFolder(path)
     for name in ("a", "b", "c"):
-        stage(folder, name, "old")
+        folder.stage(name, ["old"])
     folder.publish(["a", "b", "c"])
-    stage(folder, "a", "new")
+    folder.stage("a", ["new"])
     folder.publish(["a"], replaced=["a", "b"])
     assert folder.find(ANY) == ["a", "c"]
     with folder.path("a").open("rb") as file:
         assert file.read() == b"new\n"
 
 
-def test_a_file_that_has_disappeared_is_an_error(path: Any) -> None:
+def test_lines_are_the_same_bytes_every_time(path: Any) -> None:
     folder = ResultFolder(path)
-    stage(folder, "a", "a")
-    with pytest.raises(ResultError, match="b has disappeared"):
-        folder.publish(["a", "b"])
-
-
-def test_lines_are_the_same_bytes_every_time(tmp_path: Path) -> None:
     found = []
-    for _ in range(2):
-        with local_lines(iter(["é", "\ud800", "x" * 200_000]), "gzip") as (local, count):
-            assert count == 3
-            found.append(local.read_bytes())
-        assert not local.exists()
+    for name in ("a", "b"):
+        assert folder.stage(name, iter(["é", "\ud800", "x" * 200_000]), "gzip") == 3
+        with folder.opened(name) as file:
+            found.append(file.read())
     assert found[0] == found[1]
     assert gzip.decompress(found[0]) == "é\n\\ud800\n".encode() + b"x" * 200_000 + b"\n"
 
@@ -98,9 +86,9 @@ def test_a_storage_that_fails_is_an_error_with_its_reason(
     def fail(*arguments: Any, **others: Any) -> None:
         raise error
 
-    monkeypatch.setattr(type(folder._fs), "put_file", fail)
+    monkeypatch.setattr(type(folder._fs), "open", fail)
     with pytest.raises(ResultError, match=f"the result cannot be stored: {error.strerror}") as caught:
-        stage(folder, "a", "a")
+        folder.stage("a", ["a"])
     assert caught.value.retryable is retryable
 
 
@@ -109,7 +97,7 @@ def test_a_path_below_a_file_is_an_error(tmp_path: Path) -> None:
     folder = ResultFolder(ObjectStoragePath(f"file://{tmp_path}/file/folder"))
     assert folder.find(ANY) == []
     with pytest.raises(ResultError, match="the result cannot be stored"):
-        stage(folder, "a", "a")
+        folder.stage("a", ["a"])
 
 
 def figures(*numbers: int) -> Iterator[Figures]:
@@ -141,6 +129,6 @@ def test_pieces_of_another_reading_are_deleted(path: Any) -> None:
     first = Pieces(folder, "out.jsonl")
     first.add(Figures("k"))
     first.flush()
-    stage(folder, "other.jsonl", "x")
+    folder.stage("other.jsonl", ["x"])
     Pieces(folder, "out.jsonl")
     assert folder.find(ANY) == [hidden("other.jsonl")]

@@ -18,8 +18,12 @@ from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import SourceError
 from airflow_provider_batch.protocol.audiences.block import Block
+from airflow_provider_batch.protocol.audiences.intake import Intake
 from airflow_provider_batch.protocol.audiences.members import AnnotatedId
+from airflow_provider_batch.protocol.dialect import cep
 from airflow_provider_batch.protocol.rows import Numbered, with_more
+from airflow_provider_batch.sources.columns import Columns
+from airflow_provider_batch.sources.files import FileSource
 from airflow_provider_batch.sources.id_file import IdFile, id_files
 
 SECRET = "secret-id"
@@ -35,7 +39,8 @@ def block(values: list[str]) -> Block:
     numbers = array("Q", range(2, 2 + 3 * len(values), 3))
     positions = range(5, 5 + len(values))
     place = partial(_moved, Numbered("ids.csv, line ", numbers), 5)
-    return Block(values, "remove_ids", positions, place, annotated=any(isinstance(id_, AnnotatedId) for id_ in values))
+    annotated = any(isinstance(id_, AnnotatedId) for id_ in values)
+    return Block(values, "remove_ids", positions, place, annotated=annotated, plain=len(values) == 3)
 
 
 def _moved(place: Numbered, start: int, position: int) -> str:
@@ -50,6 +55,7 @@ def seen(blocks: Any) -> list[Any]:
             list(one.positions),
             [one.place(position) for position in one.positions],
             one.annotated,
+            one.plain,
         )
         for one in blocks
     ]
@@ -165,3 +171,22 @@ def test_the_memory_does_not_grow_with_the_ids(disk: Path) -> None:
         kept = put_aside(block([f"{number:036}" for number in range(10_000)]) for _ in range(200))
         assert sum(map(len, kept)) == 2_000_000
         assert task.memory_info().rss - before < 16 << 20
+
+
+def test_members_of_a_file_keep_their_attributes_and_places(tmp_path: Path) -> None:
+    (tmp_path / "ids.csv").write_text("id,city\n" + "".join(f"id-{n},Paris\n\n" for n in range(1_000)))
+    rules = cep().dialects[0].members
+    with id_files() as put_aside:
+        members = FileSource(tmp_path / "ids.csv", Columns("id", None, ["city"]))
+        made = Intake(members, "ids", audience_name="vip", rules=rules, block_size=700, put_aside=put_aside)
+        made.check()
+        blocks = list(made.blocks())
+    assert [len(one) for one in blocks] == [600, 400]
+    assert [each for one in blocks for each in placed_ids(one)] == [
+        (f"id-{n}", '"attributes":{"city":"Paris"}', f"ids.csv, line {2 + 2 * n:,}") for n in range(1_000)
+    ]
+
+
+def placed_ids(one: Block) -> Iterator[tuple[str, str, str]]:
+    assert one.place is not None
+    return zip(one.texts(), one.annotations or (), map(one.place, one.positions), strict=True)

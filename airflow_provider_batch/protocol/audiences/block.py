@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import operator
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import compress
+from functools import reduce
+from itertools import chain, compress, repeat
 from typing import SupportsIndex, overload
 
 from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS, AnnotatedId
-from airflow_provider_batch.protocol.rows import Rejection
+from airflow_provider_batch.protocol.rows import Rejection, with_more
 
 
 class Block(list[str]):
@@ -92,7 +94,7 @@ class Block(list[str]):
         annotations = None if self.annotations is None else list(compress(self.annotations, kept))
         place = self.place
         if place is not None and len(positions) * 8 < len(self):
-            # A place may hold the text of the whole block, and a push keeps one for each block with an id of its own.
+            # A place may hold a number for each id of the block, and a push keeps one for each block with its own ids.
             named = {position: place(position) for position in positions}
             place = named.__getitem__
         return Block(ids, self.argument, positions, place, annotations=annotations, plain=self.plain)
@@ -101,6 +103,52 @@ class Block(list[str]):
         """Return the rejection of the id at *index*, which names its place and not the id."""
         position = self.positions[index]
         return Rejection(self.argument, position, reason, self.place(position) if self.place else "")
+
+
+def gathered(blocks: Iterable[Block], size: int) -> Iterator[Block]:
+    """Join consecutive blocks of one argument to blocks of up to *size* ids."""
+    few: list[Block] = []
+    count = 0
+    for block in blocks:
+        if count + len(block) > size:
+            yield _joined(few)
+            few, count = [], 0
+        few.append(block)
+        count += len(block)
+        if count == size:
+            yield _joined(few)
+            few, count = [], 0
+    if few:
+        yield _joined(few)
+
+
+def _joined(blocks: list[Block]) -> Block:
+    blocks = list(filter(None, blocks)) or blocks[:1]
+    if len(blocks) == 1:
+        return blocks[0]
+    annotations = None
+    if any(block.annotated for block in blocks):
+        annotations = [text for block in blocks for text in block.annotations or repeat("", len(block))]
+    return Block(
+        chain.from_iterable(block.texts() for block in blocks),
+        blocks[0].argument,
+        reduce(with_more, (block.positions for block in blocks)),
+        _Places(blocks) if any(block.place for block in blocks) else None,
+        annotations=annotations,
+        plain=all(block.plain for block in blocks),
+    )
+
+
+class _Places:
+    """The places of several blocks, found by position."""
+
+    def __init__(self, blocks: list[Block]) -> None:
+        self._starts = [block.positions[0] for block in blocks]
+        self._places = [block.place for block in blocks]
+
+    def __call__(self, position: int) -> str:
+        place = self._places[bisect_right(self._starts, position) - 1]
+        return place(position) if place else ""
 
 
 def _annotated(id_: str, annotation: str) -> str:

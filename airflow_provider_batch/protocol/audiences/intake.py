@@ -18,7 +18,7 @@ from typing import Final, TypeVar, cast
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.protocol.arguments import OnInvalidId, check_choice, list_in_text
-from airflow_provider_batch.protocol.audiences.block import Block
+from airflow_provider_batch.protocol.audiences.block import Block, gathered
 from airflow_provider_batch.protocol.audiences.members import (
     REMOVE_IDS,
     AnnotatedId,
@@ -185,6 +185,10 @@ class Intake:
         self._checked = checked
 
     def _normalized(self) -> Iterator[Block]:
+        # Some sources yield members a few at a time. A full block can be sent as it is.
+        return gathered(self._checked_blocks(), self._block_size)
+
+    def _checked_blocks(self) -> Iterator[Block]:
         self.rejected = 0
         self.rejections.clear()
         self._doubts.clear()

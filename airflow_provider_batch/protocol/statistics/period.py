@@ -5,10 +5,13 @@ from __future__ import annotations
 import calendar
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.protocol.limits import STATISTICS_MONTHS
+
+#: Within any six months, however Batch counts them.
+_DEFAULT: Final = timedelta(days=180)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,7 @@ class Period:
     @classmethod
     def of(cls, since: Any, until: Any, today: date, *, months: int | None = STATISTICS_MONTHS) -> Self:
         """
-        Return the period from *since*, by default the first day that Batch has, until *until*, by default today.
+        Return the period from *since*, by default 180 days ago, until *until*, by default today.
 
         :param since: a date, a datetime, or text in one of their forms, such as ``{{ ds }}`` yields.
         :param months: for how long Batch has figures; None for ever.
@@ -29,7 +32,7 @@ class Period:
         """
         first = date.min if months is None else _months_before(today, months)
         last_day = _day("until", until) or today
-        first_day = _day("since", since) or first
+        first_day = _day("since", since) or (date.min if months is None else today - _DEFAULT)
         # The calendar of Batch may be a day behind ours.
         if months is not None and first_day < first - timedelta(days=1):
             raise InvalidArgumentError(

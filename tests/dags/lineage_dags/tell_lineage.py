@@ -9,6 +9,7 @@ from airflow.providers.common.compat.sdk import DAG, task
 
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.operators.custom_audience import CustomAudienceUpdateOperator
+from airflow_provider_batch.operators.exports import ProfilesExportOperator
 from airflow_provider_batch.sensors.custom_audience import CustomAudienceIndexingSensor
 
 
@@ -33,5 +34,7 @@ with DAG("tell_lineage", start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), sch
 
     dry = CustomAudienceUpdateOperator(task_id="dry", audience_name="vip", add_ids=["id-5"], dry_run=True)
 
+    export = ProfilesExportOperator(task_id="export", path="{{ var.value.batch_results }}", batch_conn_id="batch_cep")
+
     # In this order, since the collector knows all that its process has written, and here all tasks share one.
-    dry >> by_hook() >> push
+    dry >> by_hook() >> push >> export

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from airflow_provider_batch.protocol.audiences.block import Block
+from airflow_provider_batch.protocol.audiences.block import Block, gathered
 from airflow_provider_batch.protocol.audiences.members import AnnotatedId
 from airflow_provider_batch.protocol.rows import Rejection
 
@@ -53,3 +57,35 @@ def test_the_garbage_collector_has_nothing_to_do_with_the_members_of_a_block() -
     block = Block((str(number) for number in range(1_000)), "add_ids", range(1_000), annotations=["x"] * 1_000)
     gc.collect()
     assert not any(isinstance(referred, AnnotatedId) for referred in gc.get_referents(block, block.annotations))
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(["a", "b", AnnotatedId("c", '"tags":["x"]')]), max_size=7)), st.integers(7, 20)
+)
+def test_blocks_are_gathered_with_all_that_they_know(given_ids: list[list[str]], size: int) -> None:
+    blocks, start = [], 0
+    for number, ids in enumerate(given_ids):
+        positions = range(start, start + len(ids)) if number % 2 else list(range(start, start + 2 * len(ids), 2))
+        place = None if number % 3 == 2 else f"block {number}, {{}}".format
+        blocks.append(Block(ids, "ids", positions, place, annotated=True, plain=number % 5 > 0))
+        start += 2 * len(ids)
+
+    def told(blocks: list[Block]) -> list[tuple[object, ...]]:
+        return [
+            (str(id_), getattr(id_, "extras", None), block.positions[index], block.rejection(index, "").place)
+            for block in blocks
+            for index, id_ in enumerate(block)
+        ]
+
+    found = list(gathered(blocks, size))
+    assert told(found) == told(blocks)
+    assert all(len(block) <= size for block in found)
+    assert all(len(one) + len(next_one) > size - 7 for one, next_one in pairwise(found))
+
+
+def test_a_full_block_is_passed_on_at_once() -> None:
+    def blocks() -> Iterator[Block]:
+        yield Block(["a", "b"], "ids", range(2), plain=True)
+        raise AssertionError("not asked for")
+
+    assert next(gathered(blocks(), 2)).plain

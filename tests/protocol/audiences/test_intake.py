@@ -534,5 +534,10 @@ def test_a_value_that_is_skipped_has_the_place_that_its_source_names() -> None:
             yield Rows(["c", None], "page {}".format)
 
     given = intake(Source(), on_invalid_id="skip")
-    assert [list(block) for block in given.blocks()] == [["a", "b"], ["c"]]
+    (block,) = given.blocks()
+    assert [(id_, block.rejection(index, "").place) for index, id_ in enumerate(block)] == [
+        ("a", "line 0"),
+        ("b", "line 1"),
+        ("c", "page 0"),
+    ]
     assert [rejection.where for rejection in given.rejections] == ["add_ids[3] (page 1)"]
