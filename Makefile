@@ -4,8 +4,8 @@ PYTHON ?= python3
 NEWEST := 3.3.2
 OLDEST := 2.11.0
 # The last patch release of each minor version. `lowest` means the lowest versions that pyproject.toml allows.
-AIRFLOWS ?= 2.11.2 3.0.6 3.1.8 3.2.2 3.3.2 lowest
-PYTHONS ?= python3.11 python3.12 python3.13
+AIRFLOWS ?= 2.11.2 3.0.6 3.1.8 3.2.2 3.3.2 3.4.0b2 lowest
+PYTHONS ?= python3.11 python3.12 python3.13 python3.14
 # How many combinations of Airflow and Python `make matrix` runs at once.
 JOBS ?= 2
 # Processes that share the tests of each Airflow: one starts a whole Airflow and waits for it, the others run the rest.
@@ -15,6 +15,8 @@ HOLD_2.11.0 := 'universal-pathlib<0.3'
 HOLD_2.11.2 := 'universal-pathlib<0.3'
 HOLD_3.0.6 := 'fastapi<0.132' 'universal-pathlib<0.3'
 HOLD_3.2.2 := 'fastapi<0.137' 'svcs<26.2'
+# A beta is installed only if it is named, and so are its parts.
+HOLD_3.4.0b2 := 'apache-airflow-core==3.4.0b2' 'apache-airflow-task-sdk==1.4.0b2'
 # Dependency groups that are needed in addition to the tests.
 GROUPS_$(NEWEST) := --group lint --group docs --group browser --group mutation --group stores
 GROUPS_$(OLDEST) := --group browser
