@@ -1,4 +1,4 @@
-"""Airflow provider for Batch's audience APIs (https://doc.batch.com/developer/api)."""
+"""Airflow provider for Batch's APIs of audiences and profiles (https://doc.batch.com/developer/api)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-batch",
         "name": "Batch",
-        "description": "Push ids to `Batch <https://batch.com/>`__ custom audiences; get exports and statistics.",
+        "description": (
+            "Push ids to `Batch <https://batch.com/>`__ custom audiences, and attributes to its profiles; "
+            "get exports and statistics."
+        ),
         "versions": [__version__],
         "integrations": [
             {
@@ -41,6 +44,7 @@ def get_provider_info() -> dict[str, Any]:
                     "airflow_provider_batch.operators.custom_audience",
                     "airflow_provider_batch.operators.exports",
                     "airflow_provider_batch.operators.statistics",
+                    "airflow_provider_batch.operators.profiles",
                 ],
             }
         ],
@@ -58,21 +62,22 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "transfers": [
             {
-                "source-integration-name": "SQL",
+                "source-integration-name": source,
                 "target-integration-name": "Batch",
-                "python-module": "airflow_provider_batch.transfers.sql_to_custom_audience",
-            },
-            {
-                "source-integration-name": "Files",
-                "target-integration-name": "Batch",
-                "python-module": "airflow_provider_batch.transfers.files_to_custom_audience",
-            },
+                "python-module": f"airflow_provider_batch.transfers.{source.lower()}_to_{target}",
+            }
+            for target in ("custom_audience", "profiles")
+            for source in ("SQL", "Files")
         ],
         "task-decorators": [
             {
                 "name": "custom_audience",
                 "class-name": "airflow_provider_batch.decorators.custom_audience.custom_audience_task",
-            }
+            },
+            {
+                "name": "batch_profiles",
+                "class-name": "airflow_provider_batch.decorators.profiles.batch_profiles_task",
+            },
         ],
         # For Airflow 3 and Airflow 2.
         "asset-uris": [dict(audiences)],
@@ -93,9 +98,9 @@ def get_provider_info() -> dict[str, Any]:
                         "port": "Port",
                     },
                     "placeholders": {
-                        "login": "the app's Live, Dev or SDK key (mep), or the project's key (cep)",
-                        "password": "the company's REST API key",
-                        "host": "https://api.batch.com",
+                        "login": "mep: the app's Live, Dev or SDK key; cep: the project's key (Settings > General)",
+                        "password": "the company's REST API key, from Batch's dashboard: Settings > General",
+                        "host": "empty for https://api.batch.com",
                         "port": "443 (Airflow 3.3 needs it to test the connection)",
                     },
                 },

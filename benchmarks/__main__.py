@@ -13,7 +13,20 @@ from typing import Final
 from benchmarks.report import Part, cluster_document, document, halves
 
 #: In the order of the report; each is a module of benchmarks.parts.
-PARTS: Final = ("push", "encoding", "members", "memory", "transfers", "rate", "waits", "parsing", "resume", "mirror")
+PARTS: Final = (
+    "push",
+    "encoding",
+    "members",
+    "profiles",
+    "memory",
+    "transfers",
+    "rate",
+    "waits",
+    "parsing",
+    "resume",
+    "mirror",
+    "warehouse",
+)
 
 #: The parts that need a cluster; they are the second half of the report.
 CLUSTER_PARTS: Final = ("scaling", "estimate")

@@ -48,7 +48,7 @@ class Ledger:
         if self.keep:
             self.bodies.append(body)
         else:
-            self.ids += body.count(b'"id"')
+            self.ids += _ids_in(body)
 
     def state(self, target: bytes) -> bytes:
         """Record a view of *target*, and return the state of its write."""
@@ -62,12 +62,17 @@ class Ledger:
             "requests": len(self.arrivals),
             "views": self.views.total(),
             "bytes": self.bytes,
-            "ids": self.ids + sum(body.count(b'"id"') for body in self.bodies),
+            "ids": self.ids + sum(map(_ids_in, self.bodies)),
             "connections": self.connections,
             "most_in_flight": self.most_in_flight,
             "arrivals": self.arrivals,
             "cpu": cpu,
         }
+
+
+def _ids_in(body: bytearray) -> int:
+    """Count the ids of an audience, or of profiles."""
+    return body.count(b'"id"') + body.count(b'"custom_id"')
 
 
 class Server:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import inspect
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from airflow_provider_batch.protocol.arguments import CHOICES
-from airflow_provider_batch.tasks.parameters import USES
+from airflow_provider_batch.tasks.parameters import USES, modes
 from airflow_provider_batch.transfers.sql_to_custom_audience import SqlToCustomAudienceOperator
+from airflow_provider_batch.transfers.sql_to_profiles import SqlToProfilesOperator
 
 BEGIN: Final = "<!-- begin of the generated table: make parameters -->"
+BEGIN_PROFILES: Final = "<!-- begin of the generated table of profiles: make parameters -->"
+#: The operator of each table, by the mark above it.
+_TABLES: Final = {BEGIN: SqlToCustomAudienceOperator, BEGIN_PROFILES: SqlToProfilesOperator}
 #: What selects the column, and what is the source.
 _APART: Final = ("mode", "sql", "conn_id", "parameters", "hook_params")
 #: What is not for all operators with a mode, or not with all other parameters.
@@ -25,24 +28,31 @@ _ONLY: Final = {
 END: Final = "<!-- end of the generated table -->"
 
 
-def table() -> str:
-    """Return the table as Markdown."""
-    parameters = inspect.signature(SqlToCustomAudienceOperator).parameters.values()
+def table(operator: Any = SqlToCustomAudienceOperator) -> str:
+    """Return the table of an operator's parameters as Markdown."""
+    parameters = inspect.signature(operator).parameters.values()
     named = [each for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY and each.name not in _APART]
-    modes = CHOICES["mode"]
-    head = ["parameter", "default", *(f"`{mode}`" for mode in modes), "if"]
+    names = {each.name for each in parameters}
+    head = ["parameter", "default", *(f"`{mode}`" for mode in modes(operator)), "if"]
     rows = [
-        [f"`{each.name}`", _default(each), *(_cell(each.name, mode) for mode in modes), _if(each.name)]
+        [
+            f"`{each.name}`",
+            _default(each),
+            *(_cell(each.name, mode, names) for mode in modes(operator)),
+            _if(each.name, names),
+        ]
         for each in named
     ]
-    lines = [head, ["---", "---", *[":-:"] * len(modes), "---"], *rows]
+    lines = [head, ["---", "---", *[":-:"] * len(modes(operator)), "---"], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def page(text: str) -> str:
-    """Return the page with the table between the two marks."""
-    before, _, rest = text.partition(BEGIN)
-    return f"{before}{BEGIN}\n\n{table()}\n\n{END}{rest.partition(END)[2]}"
+    """Return the page with each table between its two marks."""
+    for begin, operator in _TABLES.items():
+        before, _, rest = text.partition(begin)
+        text = f"{before}{begin}\n\n{table(operator)}\n\n{END}{rest.partition(END)[2]}"
+    return text
 
 
 def _default(parameter: inspect.Parameter) -> str:
@@ -51,21 +61,27 @@ def _default(parameter: inspect.Parameter) -> str:
     return "" if parameter.default is inspect.Parameter.empty else f"`{parameter.default!r}`"
 
 
-def _uses(name: str) -> list[dict[str, tuple[object, ...]]]:
+def _uses(name: str, names: set[str]) -> list[dict[str, tuple[object, ...]]]:
     # What only some operators have is explained beside the table.
-    return [{other: use[other] for other in use if other != "format"} for names, use in USES if name in names]
+    return [{other: use[other] for other in use if other in names} for named, use in USES if name in named]
 
 
-def _cell(name: str, mode: str) -> str:
-    unmet = [use for use in _uses(name) if mode not in use.get("mode", ())]
+def _cell(name: str, mode: str, names: set[str]) -> str:
+    unmet = [use for use in _uses(name, names) if mode not in use.get("mode", ())]
     if any(use.keys() == {"mode"} for use in unmet):
         return ""
     return "(✓)" if unmet else "✓"
 
 
-def _if(name: str) -> str:
+def _if(name: str, names: set[str]) -> str:
+    if "audience_name" not in names:  # no mode of profiles has a condition
+        return ""
     others = {
-        f"`{other}={value!r}`": None for use in _uses(name) for other in use for value in use[other] if other != "mode"
+        f"`{other}={value!r}`": None
+        for use in _uses(name, names)
+        for other in use
+        for value in use[other]
+        if other != "mode"
     }
     return " or ".join(others) or _ONLY.get(name, "")
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: The scheme of an audience's URI.
 SCHEME: Final = "batch"
+#: In place of an audience's name, what lineage calls the attributes of all profiles; no audience can have that name.
+PROFILES: Final = "profiles/attributes"
 _FORM: Final = f"{SCHEME}://<connection id>/<audience>"
 
 #: The connection ids that Airflow's own API accepts.
@@ -61,8 +63,8 @@ def convert_asset_to_openlineage(asset: Asset, lineage_context: object) -> Any:
     """Return the OpenLineage dataset of the audience, with its connection as the namespace."""
     from airflow.providers.common.compat.openlineage.facet import Dataset
 
-    namespace, _, audience_name = asset.uri.rpartition("/")
-    return Dataset(namespace=namespace, name=audience_name)
+    batch_conn_id, _, audience_name = asset.uri.removeprefix(f"{SCHEME}://").partition("/")
+    return Dataset(namespace=f"{SCHEME}://{batch_conn_id}", name=audience_name)
 
 
 def _check(uri: str, batch_conn_id: str, audience_name: str) -> None:
@@ -75,7 +77,7 @@ def _check(uri: str, batch_conn_id: str, audience_name: str) -> None:
         raise ValueError(
             f"an audience's URI, {_FORM}, needs a valid connection id. Use letters a-z A-Z, digits, '_', '-' or '.'."
         )
-    if not AUDIENCE_NAME.fullmatch(audience_name):
+    if audience_name != PROFILES and not AUDIENCE_NAME.fullmatch(audience_name):
         raise ValueError(f"an audience's URI, {_FORM}, needs a valid audience name. Use {AUDIENCE_NAME_RULE}.")
 
 

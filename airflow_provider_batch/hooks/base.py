@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import requests
 
     from airflow_provider_batch.protocol.flow import Flow
+    from airflow_provider_batch.protocol.rows import OnRejection, Rejection
     from airflow_provider_batch.push.line import Line
     from airflow_provider_batch.transport.blocking import BlockingTransport
     from airflow_provider_batch.transport.pace import Pace
@@ -72,6 +73,15 @@ class BatchBaseHook(BaseHook):
         if self._stopped.is_set() or (seconds > 0 and self._stopped.wait(seconds)):
             raise PushStoppedError
 
+    def _window(self, max_concurrency: int | None) -> int:
+        """Return how many calls may be in flight: the argument, or else the connection's value."""
+        from airflow_provider_batch.protocol.arguments import check_count
+        from airflow_provider_batch.transport import MAX_CONNECTIONS
+
+        if max_concurrency is None:
+            return self._settings.max_concurrency
+        return check_count("max_concurrency", max_concurrency, MAX_CONNECTIONS)
+
     def _version_of(self, name: str, what: str) -> str:
         """Return the version of the API of the platform *name*, which must be the connection's."""
         platform = self._settings.credentials.platform
@@ -123,3 +133,14 @@ class BatchBaseHook(BaseHook):
     def _pace(self) -> Pace:
         # Kept for the life of the hook: the process shares a pace only as long as it is referenced.
         return self._settings.pace
+
+
+def one_at_a_time(on_rejection: OnRejection) -> OnRejection:
+    """Return *on_rejection* under a lock, as several threads may call it at once."""
+    lock = threading.Lock()
+
+    def notify(rejection: Rejection, value: object) -> None:
+        with lock:
+            on_rejection(rejection, value)
+
+    return notify

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,9 +19,11 @@ from airflow_provider_batch.exceptions import (
     counted,
 )
 from airflow_provider_batch.hooks.audiences import AudienceHook
+from airflow_provider_batch.hooks.base import one_at_a_time
 from airflow_provider_batch.hooks.exports import ExportHook
 from airflow_provider_batch.hooks.lineage import report_audience
 from airflow_provider_batch.hooks.metrics import report_drift, report_push
+from airflow_provider_batch.hooks.profiles import ProfileHook
 from airflow_provider_batch.hooks.statistics import StatisticsHook
 from airflow_provider_batch.hooks.stores import check_one_store, folder_mirror, table_mirror
 from airflow_provider_batch.hooks.xcoms import concatenated
@@ -37,11 +38,11 @@ if TYPE_CHECKING:
     from airflow_provider_batch.protocol.audiences.intake import Intake
     from airflow_provider_batch.protocol.audiences.results import MirrorResult, PushResult
     from airflow_provider_batch.protocol.audiences.writes import AudienceWrites
-    from airflow_provider_batch.protocol.rows import OnRejection, Rejection
+    from airflow_provider_batch.protocol.rows import OnRejection
     from airflow_provider_batch.push.parcels import Journal
 
 
-class BatchHook(AudienceHook, ExportHook, StatisticsHook):
+class BatchHook(AudienceHook, ProfileHook, ExportHook, StatisticsHook):
     """
     Batch's audiences: create, fill, view, list and delete them, and wait for their indexing; exports; statistics.
 
@@ -380,15 +381,6 @@ class BatchHook(AudienceHook, ExportHook, StatisticsHook):
             wanted = [id_ for block in intake(concatenated(ids), "ids").blocks() for id_ in block]
         return read_status(mirror.folder, wanted, now=mirror.clock(), target=mirror.target)
 
-    def _window(self, max_concurrency: int | None) -> int:
-        """Return how many calls may be in flight: the argument, or else the connection's value."""
-        from airflow_provider_batch.protocol.arguments import check_count
-        from airflow_provider_batch.transport import MAX_CONNECTIONS
-
-        if max_concurrency is None:
-            return self._settings.max_concurrency
-        return check_count("max_concurrency", max_concurrency, MAX_CONNECTIONS)
-
     def _writes(
         self,
         audience_name: str,
@@ -495,17 +487,6 @@ class BatchHook(AudienceHook, ExportHook, StatisticsHook):
         )
         for rejection in result.rejections:
             self.log.warning("skipped %s: %s", rejection.where, rejection.reason)
-
-
-def one_at_a_time(on_rejection: OnRejection) -> OnRejection:
-    """Return *on_rejection* under a lock, as several threads may call it at once."""
-    lock = threading.Lock()
-
-    def notify(rejection: Rejection, value: object) -> None:
-        with lock:
-            on_rejection(rejection, value)
-
-    return notify
 
 
 def _declared_form() -> dict[str, Any]:

@@ -9,6 +9,13 @@ if TYPE_CHECKING:
     from airflow_provider_batch.hooks.base import BatchBaseHook
 
 
+def report_profiles(hook: BatchBaseHook) -> None:
+    """Report that attributes of profiles were written."""
+    from airflow_provider_batch.assets.custom_audience import PROFILES
+
+    report_audience(hook, PROFILES)
+
+
 def report_audience(hook: BatchBaseHook, audience_name: str) -> None:
     """Report that *audience_name* was written. An error here does not fail the task, as Batch has the ids."""
     try:

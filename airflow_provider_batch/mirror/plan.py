@@ -38,7 +38,7 @@ from typing import Any, Final
 from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError
 from airflow_provider_batch.mirror import snapshot
 from airflow_provider_batch.mirror.claim import Claim, release_claim_of
-from airflow_provider_batch.mirror.diff import Counts, SortedBlock, differences, with_uncertain
+from airflow_provider_batch.mirror.diff import Counts, SortedBlock, as_uncertain, differences, with_uncertain
 from airflow_provider_batch.mirror.folder import Folder, folder_at
 from airflow_provider_batch.mirror.guards import Limits, check_all
 from airflow_provider_batch.mirror.lines import Lines, line_of, text_of, with_texts
@@ -74,6 +74,7 @@ class Mirror:
         is_sorted: bool = False,
         first_run: FirstRun = "add",
         full_refresh: bool = False,
+        resends: bool = False,
         checkpoint: Callable[[], object] = lambda: None,
     ) -> Iterator[Plan]:
         """
@@ -83,6 +84,7 @@ class Mirror:
         :param is_sorted: the source yields ids in ascending order of their code points; this is checked.
         :param first_run: without a snapshot: ``add`` keeps the members that Batch may have, ``replace`` replaces them.
         :param full_refresh: replace the audience, whatever the snapshot holds; it may be damaged.
+        :param resends: treat all that the snapshot holds as uncertain, so that every id of the new set is sent.
         :param checkpoint: called for each block of the sorted set; what it raises ends the comparison.
         :raises InvalidMemberError: if *is_sorted* is not true of the source.
         :raises SnapshotError: if the snapshot cannot be used.
@@ -96,7 +98,8 @@ class Mirror:
                 lines = in_order(lines, local)
             lines = _with(checkpoint, lines)
             with closing(_PlanFiles(local, replaces)) as files:
-                counts = files.compare(lines, () if replaces else self._old_lines(state), self.target.audience)
+                old = () if replaces else self._old_lines(state, resends)
+                counts = files.compare(lines, old, self.target.audience)
             yield Plan(self, state, replaces, counts, files)
 
     def confirm(self, indexing_tokens: Sequence[str] | None = None) -> SnapshotSize | None:
@@ -120,8 +123,9 @@ class Mirror:
         """Give back the claim that a killed try of *owner* left."""
         release_claim_of(self.folder, owner)
 
-    def _old_lines(self, state: State) -> Iterator[bytes]:
+    def _old_lines(self, state: State, resends: bool) -> Iterator[bytes]:
         old = () if state.head is None else snapshot.read_snapshot(self.folder, state.head)
+        old = map(as_uncertain, old) if resends else old
         try:
             yield from with_uncertain(old, snapshot.read_pending_ids(self.folder, state))
         except SnapshotError:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Unpack, cast
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
+from airflow_provider_batch.operators.counted_push import owner_of
 from airflow_provider_batch.operators.parameters import PushParameters, SourceParameters
 from airflow_provider_batch.operators.push import PushOperator
 from airflow_provider_batch.operators.rejects import rejects_file
@@ -128,7 +129,7 @@ class SourcePushOperator(PushOperator, takes=SourceParameters):
                 full_refresh=read_switch("full_refresh", self.full_refresh),
                 is_sorted=self.is_sorted,
                 max_changes=read_limit(self.max_changes, "max_changes"),
-                owner=_owner(context),
+                owner=owner_of(context),
                 **common,
             )
 
@@ -152,11 +153,3 @@ class SourcePushOperator(PushOperator, takes=SourceParameters):
             nb_ids=audience["nb_ids"] if audience else None,
             on_drift=self.on_drift,
         )
-
-
-def _owner(context: Context) -> str:
-    """Name the task instance, whichever try it is."""
-    ti = context.get("ti")
-    if ti is None:
-        return "a task without a name"
-    return f"{ti.dag_id}/{ti.run_id}/{ti.task_id}" + (f"[{ti.map_index}]" if getattr(ti, "map_index", -1) >= 0 else "")

@@ -7,21 +7,16 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from airflow.providers.common.compat.sdk import AirflowSkipException
-
-from airflow_provider_batch.exceptions import EmptySetError
+from airflow_provider_batch.operators.counted_push import CountedPush, task_journal
 from airflow_provider_batch.operators.parameters import PushParameters
-from airflow_provider_batch.operators.rendered_ids import RendersIdsAsCounts
 from airflow_provider_batch.protocol.arguments import read_seconds
 from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments
-from airflow_provider_batch.tasks.audience import AudienceTask
 from airflow_provider_batch.tasks.deferral import defer_until_indexed
 from airflow_provider_batch.tasks.failure import fail_without_retry
 from airflow_provider_batch.tasks.outlets import awaited, check_outlets, emit_outlet_events, suppress_outlet_events
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
-    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_batch.protocol.audiences.audience import CustomAudience
     from airflow_provider_batch.protocol.audiences.results import PushResult
@@ -29,7 +24,7 @@ if TYPE_CHECKING:
     from airflow_provider_batch.tasks.mapped import Expansion, Use
 
 
-class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
+class PushOperator(CountedPush, takes=PushParameters):
     """
     An operator that pushes ids to one audience and, with ``wait_for_indexing``, waits until they are indexed.
 
@@ -42,9 +37,6 @@ class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
     first call, unless ``mapped_by`` promises that they cannot. Two tasks of one DAG know nothing of each other: between
     one that removes and one that adds the same ids, mapped or not, put the wait for the tokens of the first.
     """
-
-    #: What the task has pushed, once that is known.
-    _counts: Mapping[str, Any] | None = None
 
     def __init__(self, *, wait_for_indexing: bool = False, **kwargs: Unpack[PushParameters]) -> None:
         self.audience_name = kwargs["audience_name"]
@@ -67,6 +59,16 @@ class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
         self.mapped_by = kwargs.pop("mapped_by")
         super().__init__(**cast(AirflowArguments, kwargs))
         check_outlets(self, waits=wait_for_indexing)
+
+    @property
+    def recipient(self) -> str:
+        """The audience's name."""
+        return self.audience_name
+
+    @property
+    def dataset(self) -> str:
+        """The audience's name."""
+        return self.audience_name
 
     @abstractmethod
     def push(self, context: Context, journal: TaskStateJournal | None) -> PushResult:
@@ -111,32 +113,13 @@ class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
         """Return which of the tokens is that of a replace, if this operator replaces."""
         return None
 
-    @property
-    def skips_no_ids(self) -> bool:
-        """Whether a source without ids skips the task where it would otherwise fail."""
-        return self.skip_on_empty
-
     def execute(self, context: Context) -> list[str]:
         """Push the ids, and wait if ``wait_for_indexing`` is set."""
         from airflow_provider_batch.tasks.closing import closing_failure
 
-        journal = _journal(context)
-        ti = context.get("ti")
-        if journal is None and getattr(ti, "try_number", 1) > 1:
-            self.log.info("Airflow before 3.3 keeps nothing between two tries: everything is sent again, which is safe")
+        journal = task_journal(context)
         with fail_without_retry(journal), closing_failure(self.log, self.audience_name):
-            try:
-                result = self.push(context, journal)
-            except EmptySetError:
-                if not self.skips_no_ids:
-                    raise
-                raise AirflowSkipException(f"{self.audience_name}: the source has no ids") from None
-            self._counts = result.counts()
-            if ti is not None:
-                ti.xcom_push(key="summary", value=result.summary())
-            result.check_rejected(self.max_rejected)
-            if not result.calls and self.skip_on_empty:
-                raise AirflowSkipException(f"{self.audience_name}: nothing to send")
+            result: PushResult = self.pushed(context, journal)
             audience, difference, began = None, None, time.monotonic()
             if self.wait_for_indexing and not self.is_dry_run:
                 view = self._wait(awaited(self, result.indexing_tokens), result)
@@ -146,7 +129,7 @@ class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
             journal.clear()
         if self.is_dry_run:
             suppress_outlet_events(self)
-        emit_outlet_events(self, context, self._counts, audience)
+        emit_outlet_events(self, context, self._counts or {}, audience)
         self._close(result.summary(), audience, time.monotonic() - began, difference)
         return result.indexing_tokens
 
@@ -157,7 +140,7 @@ class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
         from airflow_provider_batch.tasks.closing import closing_failure
         from airflow_provider_batch.triggers.custom_audience import IndexingEvent
 
-        journal = _journal(context)
+        journal = task_journal(context)
         indexed = IndexingEvent.from_payload(event)
         with fail_without_retry(journal), closing_failure(self.log, self.audience_name):
             indexed.raise_unless_finished()
@@ -174,28 +157,6 @@ class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
         if summary:
             self._close(summary, indexed.audience, indexed.seconds, difference)
         return indexed.own_tokens
-
-    def openlineage_inputs(self) -> list[Any]:
-        """Return the OpenLineage datasets that the ids come from: the tables or files of a transfer."""
-        return []
-
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
-        """Report the audience to OpenLineage, with the number of ids added or removed; a dry run has none."""
-        from airflow_provider_batch.tasks.lineage import audience_lineage
-
-        sent = self._counts
-        try:
-            inputs = self.openlineage_inputs()
-        except Exception as error:  # noqa: BLE001 - of a database or a parser; the audience was written all the same
-            self.log.warning("lineage: the source of the ids is unknown: %s", type(error).__name__)
-            inputs = []
-        return audience_lineage(
-            self.batch_conn_id,
-            self.audience_name,
-            rows=sent["added"] + sent["removed"] if sent else None,
-            inputs=inputs,
-            written=not self.is_dry_run,
-        )
 
     def _close(
         self,
@@ -224,8 +185,8 @@ class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
             )
         from airflow_provider_batch.hooks.metrics import report_indexed
 
-        # Deferring costs two starts of a worker: view the state once before.
         start_time = time.time()
+        # Deferring costs two starts of a worker: view the state once before.
         checked = self.hook.check_indexing(
             self.audience_name, indexing_tokens, audience_type=self.audience_type, own_replace=own_replace
         )
@@ -243,10 +204,3 @@ class PushOperator(RendersIdsAsCounts, AudienceTask, takes=PushParameters):
             seconds = time.time() - start_time
             report_indexed(self.batch_conn_id, self.audience_name, checked.audience.nb_ids, seconds)
         return checked.audience
-
-
-def _journal(context: Context) -> TaskStateJournal | None:
-    """Return the record of what the task instance has delivered; imported where a task runs, as the hook is."""
-    from airflow_provider_batch.tasks.journal import TaskStateJournal
-
-    return TaskStateJournal.of(context)

@@ -17,17 +17,18 @@ class RenderedIds:
     Ids are personal data, and a million of them would take a while to store.
     """
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: Any, noun: str = "id") -> None:
         self.value = value
+        self._noun = noun
 
     def __str__(self) -> str:
         if isinstance(self.value, str):
             return f"a text of {counted(len(self.value), 'character')}"
         if isinstance(self.value, list | tuple | set | frozenset):
-            return counted(len(self.value), "id")
+            return counted(len(self.value), self._noun)
         size = f" of {len(self.value):,}" if isinstance(self.value, Sized) else ""
         kind = type(self.value).__name__
-        return f"ids in a {kind}{size}" if isinstance(self.value, Iterable) else f"a value of type {kind}"
+        return f"{self._noun}s in a {kind}{size}" if isinstance(self.value, Iterable) else f"a value of type {kind}"
 
     __repr__ = __str__
 
@@ -36,6 +37,7 @@ class RendersIdsAsCounts(BaseOperator):
     """An operator whose ``id_fields`` are hidden in the rendered fields; :meth:`given` reads them."""
 
     id_fields: tuple[str, ...] = ()
+    id_noun = "id"
 
     def given(self, field: str) -> Any:
         """Return the ids of *field*, rendered or not."""
@@ -54,7 +56,7 @@ class RendersIdsAsCounts(BaseOperator):
         if parent is self:
             for field, given in unrendered.items():
                 if given is not None:
-                    setattr(self, field, RenderedIds(_rendered(given, self.given(field))))
+                    setattr(self, field, RenderedIds(_rendered(given, self.given(field)), self.id_noun))
 
     def _is_literal(self, field: str) -> bool:
         """Return whether *field* holds ids without a template: rendering them costs 0.2 ms each, for nothing."""

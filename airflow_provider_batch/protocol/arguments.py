@@ -21,6 +21,10 @@ OnRejectedChunk = Literal["fail", "bisect"]
 FirstRun = Literal["add", "replace"]
 OnDrift = Literal["warn", "fail", "ignore"]
 Mode = Literal["add", "remove", "actions", "replace", "mirror"]
+ProfileMode = Literal["update", "changed"]
+RouteName = Literal["auto", "update", "mass-update"]
+Nulls = Literal["keep", "clear"]
+OnGone = Literal["keep", "clear"]
 MappedBy = Literal["id", "audience"]
 FileFormat = Literal["txt", "csv", "jsonl", "parquet"]
 ExportType = Literal["attributes", "events", "reachability"]
@@ -36,6 +40,9 @@ CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "first_run": get_args(FirstRun),
     "on_drift": get_args(OnDrift),
     "mode": get_args(Mode),
+    "route": get_args(RouteName),
+    "nulls": get_args(Nulls),
+    "on_gone": get_args(OnGone),
     "mapped_by": get_args(MappedBy),
     "format": get_args(FileFormat),
     "export_type": get_args(ExportType),

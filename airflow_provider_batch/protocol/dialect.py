@@ -11,6 +11,7 @@ from typing import Final
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.protocol import limits
+from airflow_provider_batch.protocol.limits import Quota
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,21 @@ class Dialect:
 
 
 @dataclass(frozen=True, slots=True)
+class ProfileRoute:
+    """
+    One of the two routes that write profiles.
+
+    :param most: the most profiles in one call.
+    :param quota: the most custom ids in a time, over all calls of a project.
+    """
+
+    name: str
+    endpoint: Endpoint
+    most: int
+    quota: Quota
+
+
+@dataclass(frozen=True, slots=True)
 class Platform:
     """
     One of Batch's two platforms: its headers with keys, and its version for each type of audience.
@@ -82,12 +98,14 @@ class Platform:
     :param identity: the headers that identify the caller; the credentials fill in ``{api_key}`` and
         ``{rest_api_key}``.
     :param login: the platform's name for the connection's login.
+    :param profile_routes: those that write profiles; none on a platform without profiles.
     """
 
     name: str
     identity: tuple[tuple[str, str], ...]
     login: str
     dialects: tuple[Dialect, ...]
+    profile_routes: tuple[ProfileRoute, ...] = ()
 
     def dialect(self, audience_type: object) -> Dialect:
         """
@@ -177,4 +195,24 @@ def cep(version: str = limits.NEWEST_CEP_VERSION) -> Platform:
         cursor=True,
     )
     identity = (("Authorization", "Bearer {rest_api_key}"), ("X-Batch-Project", "{api_key}"))
-    return Platform("cep", identity, "project key", (dialect,))
+    return Platform("cep", identity, "project key", (dialect,), _profile_routes(version))
+
+
+def _profile_routes(version: str) -> tuple[ProfileRoute, ...]:
+    """Return the routes of https://doc.batch.com/developer/api/cep/profiles, the one for few profiles first."""
+    routes = f"/{version}/profiles"
+    return (
+        ProfileRoute(
+            "update",
+            Endpoint("POST", f"{routes}/update"),
+            limits.MAX_PROFILES_PER_UPDATE,
+            # As many as a burst has, in the time that they take without one: that keeps both of its limits.
+            Quota(limits.PROFILES_IN_A_BURST, limits.PROFILES_IN_A_BURST / limits.PROFILES_PER_SECOND),
+        ),
+        ProfileRoute(
+            "mass-update",
+            Endpoint("POST", f"{routes}/mass-update"),
+            limits.MAX_PROFILES_PER_MASS_UPDATE,
+            Quota(limits.MASS_PROFILES_PER_SECOND),
+        ),
+    )

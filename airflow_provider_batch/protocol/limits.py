@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import dataclass
 from typing import Final
 
 #: "Supports up to 10,000 elements": https://doc.batch.com/developer/api/mep/custom-audience/1.0/update
@@ -52,6 +53,36 @@ PROJECT_KEY_PREFIX: Final = "project_"
 #: Letters, digits, ``_`` and ``-``, at most 255: https://doc.batch.com/api/custom-audience/1.0/create
 AUDIENCE_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,255}", re.ASCII)
 AUDIENCE_NAME_RULE: Final = "1 to 255 letters a-z A-Z, digits, '_' or '-'"
+
+#: Profiles in one call of each route, "or the API call will be rejected":
+#: https://doc.batch.com/developer/api/cep/profiles/update and
+#: https://doc.batch.com/developer/api/cep/profiles/mass-update-profile
+MAX_PROFILES_PER_UPDATE: Final = 200
+MAX_PROFILES_PER_MASS_UPDATE: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """
+    A limit that counts ids instead of calls.
+
+    :param ids: the most ids in any so many *seconds*.
+    """
+
+    ids: int
+    seconds: float = 1.0
+
+
+#: Custom ids a second over update, and in a burst; and over mass-update, which has none:
+#: https://doc.batch.com/developer/api/cep/profiles and https://doc.batch.com/developer/api/cep/profiles/mass-update-profile
+PROFILES_PER_SECOND: Final = 300
+PROFILES_IN_A_BURST: Final = 1_000
+MASS_PROFILES_PER_SECOND: Final = 10_000
+
+#: The key of a profile's attribute: a name, which may declare its type, or one of Batch's own, which begin with ``$``:
+#: https://doc.batch.com/developer/api/cep/profiles/update
+ATTRIBUTE_KEY: Final = re.compile(r"(?:[a-z0-9_]{1,30}|(?:date|url)\([a-z0-9_]{1,30}\)|\$[a-z0-9_]+)", re.ASCII)
+ATTRIBUTE_NAME_RULE: Final = "1 to 30 letters a-z, digits or '_'"
 
 #: The errors of https://doc.batch.com/developer/api/mep/custom-audience/1.0/update by number.
 ERROR_NAMES: Final = {

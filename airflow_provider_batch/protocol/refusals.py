@@ -56,8 +56,8 @@ def raise_for_status(response: Response, request: Request) -> None:
 def _api_error(response: Response, request: Request) -> BatchAPIError:
     code, number, message = _reason(response.body)
     private = list(request.private())
-    reason = _shown(message, private)
-    if number not in ERROR_NAMES and (name := _shown(f"{code} {number}", private)) == _WITHHELD:
+    reason = shown(message, private)
+    if number not in ERROR_NAMES and (name := shown(f"{code} {number}", private)) == _WITHHELD:
         code, number, reason = None, None, name
     code = code and one_line(code)[:_LONGEST_MESSAGE]
     error_name = " ".join(filter(None, (code, f"({number})" if number is not None else "")))
@@ -135,7 +135,7 @@ def _named(code: object) -> tuple[str | None, int | None]:
     return None, None
 
 
-def _shown(text: str, private: list[str]) -> str:
+def shown(text: str, private: list[str]) -> str:
     """Return the beginning of Batch's *text* on one line, or that it is withheld."""
     if private and (len(text) > _LONGEST_READ or quotes(text, private)):
         return _WITHHELD

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from airflow_provider_batch.exceptions import BatchError
+from airflow_provider_batch.protocol.limits import Quota
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class Request:
     :param private: returns every private text in the body, such as ids. It is called only to redact an error: most
         calls succeed.
     :param audience_name: the audience of the call, wherever its name stands in it.
+    :param quota: the limit that it counts against, with so many *ids*; None for one that counts calls.
     :param shareable: whether one answer serves all who make this very request at the same time.
     :param redirects: whether a redirect is the documented answer. It is never followed with our keys.
     :param remedies: what to do about a status, where the general advice is about audiences.
@@ -28,6 +30,8 @@ class Request:
     body: bytes | None = field(default=None, repr=False)
     private: Callable[[], Iterable[str]] = field(default=tuple, repr=False, compare=False)
     audience_name: str = field(default="", repr=False, compare=False)
+    quota: Quota | None = field(default=None, repr=False, compare=False)
+    ids: int = field(default=0, repr=False, compare=False)
     shareable: bool = field(default=False, repr=False, compare=False)
     redirects: bool = field(default=False, repr=False, compare=False)
     remedies: Mapping[int, str] = field(default_factory=dict, repr=False, compare=False)

@@ -1,5 +1,7 @@
 """
-A local sandbox of Batch's audience APIs 1.0, 1.1 and 2.x: ``python -m airflow_provider_batch.sandbox`` or `Sandbox`.
+A local sandbox of Batch's audience APIs 1.0, 1.1 and 2.x, and of its profiles.
+
+Start it with ``python -m airflow_provider_batch.sandbox``, or as a `Sandbox`.
 
 The sandbox imports nothing else of the provider. It is a second reading of the pages beside
 https://doc.batch.com/developer/api/mep/custom-audience/1.0/update and

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from airflow_provider_batch.sandbox import cep, exports, mep, statistics
+from airflow_provider_batch.sandbox import cep, exports, mep, profiles, statistics
 from airflow_provider_batch.sandbox.errors import CEP_ERRORS, ApiError, ErrorFormat, ErrorKeys, Rejected
-from airflow_provider_batch.sandbox.rate import RateLimit
+from airflow_provider_batch.sandbox.rate import ProfileLimits, RateLimit
 from airflow_provider_batch.sandbox.request import ApiRequest, Operation, Redirect
 from airflow_provider_batch.sandbox.routes import Platform, Route, route_of
 from airflow_provider_batch.sandbox.state import State
@@ -40,6 +40,7 @@ class Api:
     :param error_keys: the keys of code and message in an error body of 1.0 and 1.1.
     :param api_version: the one version of 2.x that exists; None if all versions exist.
     :param rate_limit: the limit for each app and project; None for no limit.
+    :param profile_limits: how many profiles the projects may write in a time; None for any number.
     """
 
     state: State
@@ -47,6 +48,7 @@ class Api:
     error_keys: ErrorKeys
     api_version: str | None = CEP_DEFAULT_VERSION
     rate_limit: RateLimit | None = None
+    profile_limits: ProfileLimits | None = None
 
     def error_format(self, platform: Platform) -> ErrorFormat:
         """Return the form in which *platform* sends its errors."""
@@ -78,9 +80,20 @@ class Api:
         self._check_keys(request, route)
         if self.rate_limit and not self.rate_limit.admits(route.key):
             raise Rejected(ApiError.TOO_MANY_REQUESTS, "the app or project exceeds its rate limit, or did not wait")
+        if route.verb in profiles.MAX_ENTRIES:
+            return self._read_profiles(request, route)
         if reader := _READERS.get(route.verb):
             return reader(request, route)
         return mep.read(request, route) if route.platform == "mep" else cep.read(request, route)
+
+    def _read_profiles(self, request: ApiRequest, route: Route) -> Operation:
+        arrived = self.profile_limits.clock() if self.profile_limits else 0.0  # reading many profiles takes a while
+        operation = profiles.read(request, route)
+        if self.profile_limits and not self.profile_limits.admits(route.key, route.verb or "", operation.adds, arrived):
+            raise Rejected(
+                ApiError.TOO_MANY_REQUESTS, "the project writes more profiles than the route takes in a time"
+            )
+        return operation
 
     def _check_keys(self, request: ApiRequest, route: Route) -> None:
         if route.platform == "mep":

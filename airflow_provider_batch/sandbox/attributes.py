@@ -27,7 +27,7 @@ MAX_CEP_ATTRIBUTES = 15  # https://doc.batch.com/developer/api/cep/audiences/upd
 
 def cep_attributes(element: Mapping[str, Any], where: str) -> dict[str, object]:
     """Return the attributes of *element*: strings, numbers, arrays, dates in RFC 3339 and URLs; at most 15."""
-    attributes = _attributes(element, where, _is_cep_value, _is_rfc_3339)
+    attributes = _attributes(element, where, _is_cep_value, is_rfc_3339)
     if len(attributes) > MAX_CEP_ATTRIBUTES:
         # Undocumented: the error for too many attributes.
         raise malformed(f"{where}.attributes has more than {MAX_CEP_ATTRIBUTES} entries")
@@ -37,13 +37,13 @@ def cep_attributes(element: Mapping[str, Any], where: str) -> dict[str, object]:
 def mep_attributes(element: Mapping[str, Any], where: str) -> dict[str, object]:
     """Return the attributes of *element*: strings, numbers, dates without a time zone and URLs."""
     # Undocumented: a maximum, and whether arrays are valid. The sandbox sets no maximum and rejects arrays.
-    return _attributes(element, where, _is_plain_value, _is_local_date)
+    return _attributes(element, where, is_plain_value, _is_local_date)
 
 
 def tags(element: Mapping[str, Any], where: str) -> tuple[str, ...]:
     """Return the tags of *element*; none if it has no such parameter."""
     value = element.get("tags", [])
-    if not _is_array_of_strings(value) or "" in value:
+    if not is_array_of_strings(value) or "" in value:
         raise malformed(f"{where}.tags must be an array of strings that are not empty")
     return tuple(value)
 
@@ -63,14 +63,15 @@ def _attributes(element: Mapping[str, Any], where: str, is_value: Check, is_date
         match typed[1]:
             case "date" if not is_date(value):
                 raise malformed(f"{entry}: the value is not a date in the documented form")
-            case "url" if not _is_url(value):
+            case "url" if not is_url(value):
                 raise malformed(f"{entry}: the value is not an http or https URL")
             case None if not is_value(value):
                 raise malformed(f"{entry}: Batch documents no value of this type")
     return dict(attributes)
 
 
-def _is_plain_value(value: object) -> bool:
+def is_plain_value(value: object) -> bool:
+    """Whether *value* is a string or a number that JSON has."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return False
     return not isinstance(value, float) or math.isfinite(value)  # Python reads the JSON number 1e999 as infinity
@@ -78,14 +79,16 @@ def _is_plain_value(value: object) -> bool:
 
 def _is_cep_value(value: object) -> bool:
     # Undocumented: what an array can hold. The sandbox accepts strings.
-    return _is_array_of_strings(value) or _is_plain_value(value)
+    return is_array_of_strings(value) or is_plain_value(value)
 
 
-def _is_array_of_strings(value: object) -> bool:
+def is_array_of_strings(value: object) -> bool:
+    """Whether *value* is an array that holds nothing but strings."""
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-def _is_rfc_3339(value: object) -> bool:
+def is_rfc_3339(value: object) -> bool:
+    """Whether *value* is a date and time with a time zone, as RFC 3339 writes them."""
     return isinstance(value, str) and bool(_RFC_3339.fullmatch(value)) and _is_in_calendar(value)
 
 
@@ -100,7 +103,8 @@ def _is_in_calendar(date: str) -> bool:
     return False
 
 
-def _is_url(value: object) -> bool:
+def is_url(value: object) -> bool:
+    """Whether *value* is an http or https URL."""
     if isinstance(value, str) and not re.search(r"\s", value):
         with suppress(ValueError):
             parts = urlsplit(value)

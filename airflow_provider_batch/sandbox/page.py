@@ -13,13 +13,17 @@ _MEP = {audience_type: f"MEP {version}" for version, types in MEP_TYPES.items() 
 
 
 def page_content(state: State, log: CallLog) -> dict[str, object]:
-    """Return the audiences of all apps and projects, and the last calls, newest first."""
+    """Return the audiences of all apps and projects, how many profiles there are, and the last calls, newest first."""
     return {
         "audiences": [
             asdict(view)
             | {"number": number, "key": shortened(key), "api": _MEP[view.type] if key in state.apps else "CEP 2.x"}
             for key in (*state.apps, *state.projects)
             for number, view in state.listed(key)
+        ],
+        "profiles": [
+            {"number": number, "key": shortened(key), "count": count}
+            for number, (key, count) in enumerate(zip(state.projects, state.profile_counts(), strict=True))
         ],
         "calls": [
             _without_bodies(call) | {"number": number, "route": call.route.replace("{api_key}", call.app)}
@@ -44,3 +48,9 @@ def page_call(log: CallLog, number: int) -> dict[str, object]:
 def page_members(state: State, number: int) -> dict[str, object]:
     """Return the newest members of the audience with *number*."""
     return {"members": [{"id": member, **asdict(each)} for member, each in state.newest(number).items()]}
+
+
+def page_profiles(state: State, number: int) -> dict[str, object]:
+    """Return the profiles that were written last, of the project with *number*."""
+    newest = state.newest_profiles(number)
+    return {"profiles": [{"id": custom_id, "attributes": each} for custom_id, each in newest.items()]}

@@ -25,6 +25,20 @@ ACTIONS = frozenset({"add", "remove"})
 
 def body(request: ApiRequest, names: Set[str]) -> dict[str, Any]:
     """Return the JSON object in the body, which can have no other parameters than *names*."""
+    fields = _json(request)
+    check_object(fields, names, "the body")
+    return dict(fields)
+
+
+def array(request: ApiRequest) -> list[Any]:
+    """Return the JSON array in the body."""
+    entries = _json(request)
+    if not isinstance(entries, list):
+        raise malformed("the body must be an array")
+    return entries
+
+
+def _json(request: ApiRequest) -> Any:
     if request.query:
         raise malformed("this route takes no query")
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
@@ -37,8 +51,7 @@ def body(request: ApiRequest, names: Set[str]) -> dict[str, Any]:
             json.dumps(fields, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         raise Rejected(ApiError.MALFORMED_JSON_BODY, "the body is not JSON in UTF-8") from None
-    _check_object(fields, names, "the body")
-    return dict(fields)
+    return fields
 
 
 def _reject_constant(constant: str) -> NoReturn:
@@ -86,7 +99,7 @@ def elements(holder: Mapping[str, Any], names: Set[str]) -> Iterator[tuple[str, 
     for position, element in enumerate(ids):
         # Undocumented: whether one wrong element rejects the whole request. In the sandbox it does.
         where = f"ids[{position}]"
-        _check_object(element, names, where)
+        check_object(element, names, where)
         yield where, element
 
 
@@ -122,7 +135,8 @@ def required(holder: Mapping[str, Any], name: str, where: str = "") -> Any:
     return holder[name]
 
 
-def _check_object(holder: object, names: Set[str], where: str) -> None:
+def check_object(holder: object, names: Set[str], where: str) -> None:
+    """Reject *holder* unless it is an object that has no other parameters than *names*."""
     if not isinstance(holder, dict):
         raise malformed(f"{where} must be an object")
     if not holder.keys() <= names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 
@@ -31,4 +32,39 @@ class RateLimit:
         left = min(size, left + max(0.0, now - last) * self._rate)
         admitted = left >= 1 and (admitted or now - last >= self._wait)
         self._buckets[key] = (left - 1 if admitted else left, now, admitted)
+        return admitted
+
+
+class ProfileLimits:
+    """
+    How many custom ids each project may write; ids are counted, not calls.
+
+    https://doc.batch.com/developer/api/cep/profiles: 300 a second over update, with a burst of 1,000; 10,000 a second
+    over mass-update, without a burst. Undocumented: how Batch counts. The sandbox counts the ids of the last second for
+    mass-update, and gives update a bucket of 1,000 that is filled with 300 a second.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self._recent: dict[str, deque[tuple[float, int]]] = {}
+        self._buckets: dict[str, tuple[float, float]] = {}
+
+    def admits(self, key: str, verb: str, ids: int, arrived: float) -> bool:
+        """Count a call of the project *key*; return False, and do not count it, if it has too many ids."""
+        return (self._admits_mass if verb == "profiles/mass-update" else self._admits_few)(key, ids, arrived)
+
+    def _admits_mass(self, key: str, ids: int, now: float) -> bool:
+        recent = self._recent.setdefault(key, deque())
+        while recent and recent[0][0] <= now - 1.0:
+            recent.popleft()
+        if sum(count for _, count in recent) + ids > 10_000:
+            return False
+        recent.append((now, ids))
+        return True
+
+    def _admits_few(self, key: str, ids: int, now: float) -> bool:
+        left, last = self._buckets.get(key, (1_000.0, now))
+        left = min(1_000.0, left + 300 * max(0.0, now - last))
+        admitted = left >= ids
+        self._buckets[key] = (left - ids * admitted, now)
         return admitted

@@ -34,8 +34,10 @@ _CEP_VERBS: dict[tuple[str, str], AudienceVerb] = {
     ("POST", "remove"): "delete",
 }
 #: Routes that are not about audiences, by method and by what follows the version, or the key.
-_CEP_READS = frozenset(
+_CEP_OTHERS = frozenset(
     {
+        ("POST", "profiles/update"),
+        ("POST", "profiles/mass-update"),
         ("POST", "profiles/export"),
         ("GET", "exports/view"),
         ("GET", "exports/list"),
@@ -86,7 +88,7 @@ def route_of(request: ApiRequest) -> Route:
             verb = _CEP_VERBS.get((request.method, word))
             label = f"/{version}/audiences/{word}" if verb else UNKNOWN_ROUTE
             return Route("cep", version, verb, request.headers.get("x-batch-project", ""), "", label)
-        case ["", version, resource, word] if (request.method, f"{resource}/{word}") in _CEP_READS and (
+        case ["", version, resource, word] if (request.method, f"{resource}/{word}") in _CEP_OTHERS and (
             CEP_VERSION.fullmatch(version)
         ):
             read = f"{resource}/{word}"

@@ -17,7 +17,7 @@ from airflow_provider_batch.sandbox.calls import Call, CallLog
 from airflow_provider_batch.sandbox.errors import ErrorKeys
 from airflow_provider_batch.sandbox.faults import Fault, FaultInjector
 from airflow_provider_batch.sandbox.names import parse_audience
-from airflow_provider_batch.sandbox.rate import RateLimit
+from airflow_provider_batch.sandbox.rate import ProfileLimits, RateLimit
 from airflow_provider_batch.sandbox.routes import CEP_VERSION
 from airflow_provider_batch.sandbox.state import IndexingOrder, State
 
@@ -42,6 +42,7 @@ class Sandbox:
     :param requests_per_second: the limit for each app and project; None for no limit.
     :param rate_limit_wait: seconds after a 429 in which the next request of that app or project gets a 429 too, which
         starts the wait anew; Batch recommends to wait for 5.
+    :param profile_limits: whether a project may write only as many profiles in a time as Batch documents.
     :param latency: seconds added to each response.
     :param export_delay: seconds until an export of profiles is done.
     :param rows_per_part: the most records in one file of an export.
@@ -67,6 +68,7 @@ class Sandbox:
         api_version: str | None = CEP_DEFAULT_VERSION,
         requests_per_second: float | None = None,
         rate_limit_wait: float = 0.0,
+        profile_limits: bool = True,
         latency: float = 0.0,
         export_delay: float = 0.0,
         rows_per_part: int = 1000,
@@ -112,7 +114,8 @@ class Sandbox:
             rows_per_part=rows_per_part,
         )
         limit = None if requests_per_second is None else RateLimit(requests_per_second, clock, rate_limit_wait)
-        self._api = Api(self._state, rest_api_key, error_keys, api_version, limit)
+        profiles = ProfileLimits(clock) if profile_limits else None
+        self._api = Api(self._state, rest_api_key, error_keys, api_version, limit, profiles)
         self._faults = FaultInjector(fault_rate, seed)
         self._log = CallLog(clock)
         self._leave: Callable[[], object] | None = None
@@ -180,6 +183,10 @@ class Sandbox:
         """Return ``{"attributes": {...}, "tags": [...]}`` for each member; both are empty if none came with the id."""
         traits = self._state.traits(self._key(app), audience)
         return {name: {"attributes": dict(each.attributes), "tags": list(each.tags)} for name, each in traits.items()}
+
+    def profiles(self, project: str | None = None) -> dict[str, dict[str, Any]]:
+        """Return the attributes of each profile; *project* is the key of a project, None for the first one."""
+        return self._state.profile_attributes(self._state.projects[0] if project is None else project)
 
     def audience(self, audience: str, app: str | None = None) -> AudienceFacts:
         """Return what the view route returns without a token, with the field names of 1.0."""

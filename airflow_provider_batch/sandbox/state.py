@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from itertools import chain, count, islice
-from typing import Literal
+from typing import Any, Literal
 
 from airflow_provider_batch.sandbox.audience import Audience, AudienceFacts, Change, Traits, Write
 from airflow_provider_batch.sandbox.errors import UnknownAudience, malformed
 from airflow_provider_batch.sandbox.exports import Exports
 from airflow_provider_batch.sandbox.names import ALL_TYPES, CEP_TYPES, parse_audience
+from airflow_provider_batch.sandbox.profile import Profiles
 from airflow_provider_batch.sandbox.statistics import Statistics
 
 IndexingOrder = Literal["sent", "random"]
@@ -46,6 +47,7 @@ class State:
         self.apps, self.projects = tuple(apps), tuple(projects)
         # Undocumented: whether 1.0 and 1.1 share the audience names of an app. In the sandbox they do.
         self._audiences: dict[str, dict[str, Audience]] = {key: {} for key in (*self.apps, *self.projects)}
+        self._profiles = {project: Profiles() for project in self.projects}
         self._numbers = count(1)
         self._delay = indexing_delay
         self.late = 0.0  # seconds added to the delay of the next write
@@ -133,7 +135,7 @@ class State:
             return dict(self._audience(key, name, ALL_TYPES).apply_due(now).members)
 
     def profiles(self, project: str) -> list[dict[str, object]]:
-        """Return the records of an export: one for each member of the project's audiences."""
+        """Return the records of an export: one for each member of the project's audiences, and each of its profiles."""
         # Undocumented: the form of a record.
         now = self._clock()
         known: dict[str, dict[str, object]] = {}
@@ -141,6 +143,8 @@ class State:
             for audience in self._audiences[project].values():
                 for member, traits in audience.apply_due(now).members.items():
                     known.setdefault(member, {}).update(traits.attributes)
+            for member, attributes in self._profiles[project].content().items():
+                known.setdefault(member, {}).update(attributes)
         return [{"custom_id": member, "attributes": attributes} for member, attributes in known.items()]
 
     def newest(self, number: int, most: int = 200) -> dict[str, Traits]:
@@ -151,6 +155,26 @@ class State:
                 if audience.number == number:
                     return dict(islice(reversed(audience.apply_due(now).members.items()), most))
         return {}
+
+    def write_profile(self, key: str, custom_id: str, attributes: Mapping[str, Any], most: int) -> bool:
+        """Set and delete attributes of a profile of the project *key*; return False if there would be too many."""
+        with self._lock:
+            return self._profiles[key].write(custom_id, attributes, most)
+
+    def profile_attributes(self, key: str) -> dict[str, dict[str, Any]]:
+        """Return the profiles of the project *key* with their attributes."""
+        with self._lock:
+            return self._profiles[key].content()
+
+    def profile_counts(self) -> list[int]:
+        """Return how many profiles each project has, in their order."""
+        with self._lock:
+            return [len(profiles) for profiles in self._profiles.values()]
+
+    def newest_profiles(self, number: int, most: int = 200) -> dict[str, dict[str, Any]]:
+        """Return the *most* profiles that the project with *number*, from 0, got last; none if it is unknown."""
+        with self._lock:
+            return self._profiles[self.projects[number]].newest(most) if number < len(self.projects) else {}
 
     def _all(self) -> Iterator[Audience]:
         return chain.from_iterable(audiences.values() for audiences in self._audiences.values())

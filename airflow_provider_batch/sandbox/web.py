@@ -27,7 +27,7 @@ from uvicorn.server import ServerState
 from airflow_provider_batch.sandbox.api import Api, ApiResponse
 from airflow_provider_batch.sandbox.calls import SHOWN, Call, CallLog, shortened
 from airflow_provider_batch.sandbox.faults import Fault, FaultInjector
-from airflow_provider_batch.sandbox.page import page_call, page_content, page_members
+from airflow_provider_batch.sandbox.page import page_call, page_content, page_members, page_profiles
 from airflow_provider_batch.sandbox.request import ApiRequest
 from airflow_provider_batch.sandbox.routes import route_of
 from airflow_provider_batch.sandbox.state import State
@@ -140,6 +140,10 @@ def application(endpoint: Endpoint, state: State, log: CallLog) -> Starlette:
         shown = page_call(log, request.path_params["number"])
         return JSONResponse(shown, headers={"Cache-Control": "no-store"})
 
+    async def profiles(request: Request) -> Response:
+        shown = page_profiles(state, request.path_params["number"])
+        return JSONResponse(shown, headers={"Cache-Control": "no-store"})
+
     async def file(request: Request) -> Response:
         status, found = state.exports.fetch(request.path_params["secret"], dict(request.headers))
         return Response(found, status, media_type="application/json" if status == 200 else "application/xml")
@@ -149,9 +153,10 @@ def application(endpoint: Endpoint, state: State, log: CallLog) -> Starlette:
         Route("/sandbox/state", content),
         Route("/sandbox/members/{number:int}", content),
         Route("/sandbox/calls/{number:int}", call),
+        Route("/sandbox/profiles/{number:int}", profiles),
+        # The files of an export are not served by the API: no key belongs there, and no fault applies.
+        Route("/sandbox/files/{secret}", file),
     ]
-    # The files of an export are not served by the API: no key belongs there, and no fault applies.
-    own.append(Route("/sandbox/files/{secret}", file))
     # A mounted app gets every method, so Starlette rejects no request of Batch's routes itself.
     # Another site can point its own name at this machine (DNS rebinding); its pages must not read what is here.
     own_names = Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])

@@ -62,6 +62,11 @@ class Columns:
         """Whether the id is the only column to read."""
         return self.action_column is None and self.tags_column is None and not self.attribute_columns
 
+    @property
+    def whole_rows(self) -> bool:
+        """Whether the fields of an object are read whatever they are called, so that it is passed on as it is."""
+        return False
+
     def select(
         self, names: Sequence[str], source: str, *, nulls: Set[str] = frozenset(), remedy: str = ""
     ) -> Selection[int]:

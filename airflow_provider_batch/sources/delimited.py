@@ -70,7 +70,8 @@ class CsvFile:
         rows, fault = None, None
         while len(values) < size and (rows is None or rows or fault):
             rows, fault = self._take(min(FEW, size - len(values)))
-            values += self._values(rows, selection)
+            few = self._values(rows, selection)
+            values = [*values, *few] if values or fault else few  # those that come alone stay what they are
             lines = with_more(lines, self._line_numbers(rows))
             if fault:
                 values.append(BadRow(fault))

@@ -44,7 +44,8 @@ class JsonLinesFile:
         self._text = chain([first], text)
         sample = parse_lines(without_blank(split_lines(first)[:_SAMPLE]))
         keys = list(dict.fromkeys(chain.from_iterable(row for row in sample if isinstance(row, dict))))
-        self._selection = _select(columns, keys, self._name, options.nulls - {""})
+        self._nulls = options.nulls - {""}
+        self._selection = None if columns.whole_rows else _select(columns, keys, self._name, self._nulls)
         # Only a key that the DAG has asked for is quoted: objects may be keyed by ids.
         self._id_key = "with the id" if columns.id_column is None else repr(str(columns.id_column))
 
@@ -57,23 +58,26 @@ class JsonLinesFile:
             yield Rows(values, place)
 
     def _values(self, rows: list[object]) -> list[object]:
-        if self._selection.only_id and set(map(type, rows)) <= {str, int, type(None)}:
-            return self._selection.ids(rows)
+        selection = self._selection
+        if selection is None:
+            return [_without_nulls(row, self._nulls) for row in rows] if self._nulls else rows
+        if selection.only_id and set(map(type, rows)) <= {str, int, type(None)}:
+            return selection.ids(rows)
         try:
-            return self._selection.values(partial(_cells, rows, self._selection.id))
+            return selection.values(partial(_cells, rows, selection.id))
         except (LookupError, TypeError):  # at least one row is not an object with the id's key
-            return [self._value(row) for row in rows]
+            return [self._value(row, selection) for row in rows]
 
-    def _value(self, row: object) -> object:
+    def _value(self, row: object, selection: Selection[str]) -> object:
         if isinstance(row, dict):
-            if self._selection.id not in row:
+            if selection.id not in row:
                 return BadRow(f"the object has no key {self._id_key}. Add the id, or drop the line.")
-            return self._selection.values(partial(_cells, [row], self._selection.id))[0]
+            return selection.values(partial(_cells, [row], selection.id))[0]
         if isinstance(row, BadRow):
             return row
-        if isinstance(row, list) or not self._selection.only_id:
+        if isinstance(row, list) or not selection.only_id:
             return BadRow("the line is not a JSON object. Write one object per line.")
-        return without([row], self._selection.nulls)[0]
+        return without([row], selection.nulls)[0]
 
 
 # A block of lines is parsed as one JSON array, which is four times as fast as a call for each line. The result is the
@@ -101,6 +105,12 @@ def _parse_line(line: str) -> object:
         return json.loads(line)
     except (ValueError, RecursionError):
         return BadRow("the line is not valid JSON. Write one JSON value per line.")
+
+
+def _without_nulls(row: object, nulls: Set[str]) -> object:
+    if not isinstance(row, dict):
+        return row
+    return dict(zip(row, without(list(row.values()), nulls), strict=True))
 
 
 def _cells(rows: list[Any], id_key: str, key: str) -> list[object]:

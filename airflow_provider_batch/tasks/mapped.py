@@ -75,11 +75,7 @@ def check_mapped(operator: Any, context: Context) -> None:
     :raises InvalidArgumentError: if one can.
     """
     expansion = Expansion.of(context)
-    if expansion.shares("rejects_path"):
-        raise InvalidArgumentError(
-            "rejects_path: each of these mapped tasks would overwrite the rows of the others. Give each task a file of "
-            "its own, with {{ ti.map_index }} in its name."
-        )
+    check_own_rejects(expansion)
     if operator.mapped_by == "audience":
         return
     use: Use = operator.mapped_use(expansion)
@@ -98,6 +94,34 @@ def check_mapped(operator: Any, context: Context) -> None:
         "mapped tasks with mode='add'. If each task has an audience or a connection of its own, pass "
         "mapped_by='audience'."
     )
+
+
+def check_own_rejects(expansion: Expansion) -> None:
+    """
+    Check that no mapped task overwrites another one's file of rejected rows.
+
+    :raises InvalidArgumentError: if one does.
+    """
+    if expansion.shares("rejects_path"):
+        raise InvalidArgumentError(
+            "rejects_path: each of these mapped tasks would overwrite the rows of the others. Give each task a file of "
+            "its own, with {{ ti.map_index }} in its name."
+        )
+
+
+def check_mapped_profiles(operator: Any, context: Context) -> None:
+    """
+    Check that no mapped task of *operator* takes the profiles of another one for gone.
+
+    :raises InvalidArgumentError: if one does.
+    """
+    expansion = Expansion.of(context)
+    check_own_rejects(expansion)
+    if operator.mode == "changed" and expansion.shares("snapshot_path"):
+        raise InvalidArgumentError(
+            "snapshot_path: each of these mapped tasks would take the profiles of the others for gone. Send them from "
+            "one task, or from mapped tasks with mode='update', or give each a snapshot_path of its own."
+        )
 
 
 def were_skipped(task_id: str, field: str, context: Context) -> bool:

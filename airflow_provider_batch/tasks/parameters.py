@@ -20,7 +20,7 @@ from airflow.providers.common.compat.sdk import XComArg
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.protocol import arguments
-from airflow_provider_batch.protocol.arguments import CHOICES
+from airflow_provider_batch.protocol.arguments import CHOICES, ProfileMode
 from airflow_provider_batch.protocol.limits import MAX_IDS_PER_CALL
 from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments
 
@@ -29,11 +29,17 @@ from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments
 USES: Final[tuple[tuple[tuple[str, ...], dict[str, tuple[object, ...]]], ...]] = (
     (("action_column",), {"mode": ("actions",)}),
     # In any mode, files without a single byte can be accepted.
-    (("allow_empty",), {"mode": ("replace", "mirror"), "format": (None, *CHOICES["format"])}),
-    (("max_shrink",), {"mode": ("replace", "mirror")}),
-    (("snapshot_path", "first_run", "full_refresh", "is_sorted", "max_changes", "on_drift"), {"mode": ("mirror",)}),
+    (("allow_empty",), {"mode": ("replace", "mirror", "changed"), "format": (None, *CHOICES["format"])}),
+    (("max_shrink",), {"mode": ("replace", "mirror", "changed")}),
+    (("snapshot_path", "full_refresh", "max_changes"), {"mode": ("mirror", "changed")}),
+    (("first_run", "is_sorted", "on_drift"), {"mode": ("mirror",)}),
     (("snapshot_schema", "keep_changes"), {"mode": ("mirror",)}),
-    (("rejects_path", "max_rejected"), {"on_invalid_id": ("skip",), "on_rejected_chunk": ("bisect",)}),
+    (("on_gone",), {"mode": ("changed",)}),
+    # Of profiles, Batch refuses some in any call.
+    (
+        ("rejects_path", "max_rejected"),
+        {"on_invalid_id": ("skip",), "on_rejected_chunk": ("bisect",), "mode": get_args(ProfileMode)},
+    ),
     (("deferrable", "on_drift"), {"wait_for_indexing": (True,)}),
     # A replace and a mirror also wait between two of their calls.
     (("poke_interval", "indexing_timeout"), {"wait_for_indexing": (True,), "mode": ("replace", "mirror")}),
@@ -42,7 +48,11 @@ USES: Final[tuple[tuple[tuple[str, ...], dict[str, tuple[object, ...]]], ...]] =
 )
 _LIMITED: Final = frozenset(name for names, _ in USES for name in names)
 #: The parameters of which a mode needs one, and no more.
-_NEEDED: Final = {"mirror": ("snapshot_path", "snapshot_schema"), "actions": ("action_column",)}
+_NEEDED: Final = {
+    "mirror": ("snapshot_path", "snapshot_schema"),
+    "changed": ("snapshot_path",),
+    "actions": ("action_column",),
+}
 #: What has no effect with a snapshot in tables, and what has none without.
 _OF_FOLDERS: Final = {"is_sorted": "the database sorts", "trim_ids": "trim them in the query"}
 _OF_TABLES: Final = ("keep_changes",)
@@ -57,7 +67,7 @@ def _check_calls(name: str, calls: object) -> None:
 
 
 #: How the value of a parameter is checked, or what is not a template of a templated one.
-CHECKS: Final[dict[str, Callable[[str, Any], object]]] = {
+CHECKS: Final[dict[str, Callable[..., object]]] = {
     **dict.fromkeys(CHOICES, arguments.check_choice),
     **dict.fromkeys(("skip_on_empty", "create_if_missing", "wait_for_indexing", "trim_ids"), arguments.check_switch),
     **dict.fromkeys(("deferrable", "dry_run", "is_sorted", "header", "overwrite"), arguments.check_switch),
@@ -162,9 +172,15 @@ def check(task: Any, parameters: Mapping[str, Parameter], given: Mapping[str, An
         value, default = given[name], parameters[name].default
         check_not_one_pass(name, value)
         if name in CHECKS and not (value is default is None or _is_template(task, name, value)):
-            CHECKS[name](name, value)
+            CHECKS[name](name, value, *((modes(task),) if name == "mode" else ()))
         if name in _LIMITED and value != default and (fault := _without_effect(task, parameters, given, name)):
             raise InvalidArgumentError(f"{name}: {value!r:.80} {fault}")
+
+
+def modes(task: Any) -> tuple[str, ...]:
+    """Return the modes of a task, or of its class, which has those of audiences if it names no other ones."""
+    found: tuple[str, ...] = getattr(task, "modes", CHOICES["mode"])
+    return found
 
 
 def check_not_one_pass(name: str, value: object) -> None:
@@ -173,7 +189,8 @@ def check_not_one_pass(name: str, value: object) -> None:
     if kind := next((kind for kind in (type(value), *inside) if issubclass(kind, Iterator)), None):
         raise InvalidArgumentError(
             f"{name}: a {kind.__name__} can be read only once, and a DAG file is parsed again and again. Pass a "
-            "list or an upstream task's output, or yield the values in a @task.custom_audience function."
+            "list or an upstream task's output, or yield the values in a function with @task.custom_audience or "
+            "@task.batch_profiles."
         )
 
 
@@ -186,7 +203,8 @@ def _without_effect(task: Any, parameters: Mapping[str, Parameter], given: Mappi
     for _, use in (row for row in USES if name in row[0]):
         # What the constructor does not take may be fixed by the class.
         known = [other for other in use if other in parameters or hasattr(task, other)]
-        others = {other: given.get(other, getattr(task, other, None)) for other in known}
+        use = {other: tuple(each for each in use[other] if other != "mode" or each in modes(task)) for other in known}
+        others = {other: given.get(other, getattr(task, other, None)) for other in known if use[other]}
         if any((other in parameters and other not in given) or value in use[other] for other, value in others.items()):
             continue
         if not others:  # the task has none of them

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Unpack
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Unpack
 
 from airflow_provider_batch.operators.parameters import RowsParameters
-from airflow_provider_batch.protocol.arguments import FileFormat, read_switch
-from airflow_provider_batch.tasks.storage import storage_path
+from airflow_provider_batch.protocol.arguments import FileFormat
+from airflow_provider_batch.transfers.files import FileRows
 from airflow_provider_batch.transfers.rows import RowsToCustomAudienceOperator
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context, ObjectStoragePath
-
-    from airflow_provider_batch.sources.files import FileSource
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 
-class FilesToCustomAudienceOperator(RowsToCustomAudienceOperator, takes=RowsParameters):
+class FilesToCustomAudienceOperator(FileRows, RowsToCustomAudienceOperator, takes=RowsParameters):
     """
     Push the ids in files to a custom audience of Batch, row by row and never held.
 
@@ -60,28 +57,3 @@ class FilesToCustomAudienceOperator(RowsToCustomAudienceOperator, takes=RowsPara
         self.encoding = encoding
         self.null_values = null_values
         super().__init__(**kwargs)
-
-    @contextmanager
-    def source(self, context: Context) -> Iterator[FileSource]:
-        """Open the rows of the files."""
-        from airflow_provider_batch.sources.files import FileSource
-
-        yield FileSource(
-            storage_path(self.path, self.path_conn_id),
-            self.columns(),
-            format=self.format,
-            header=self.header,
-            delimiter=self.delimiter,
-            encoding=self.encoding,
-            null_values=self.null_values,
-            allow_empty=read_switch("allow_empty", self.allow_empty),
-        )
-
-    def openlineage_inputs(self) -> list[Any]:
-        """Return the path, named as OpenLineage names files."""
-        from airflow.providers.common.compat.openlineage.facet import Dataset
-
-        from airflow_provider_batch.tasks.files import file_dataset
-
-        namespace, name = file_dataset(storage_path(self.path, self.path_conn_id))
-        return [Dataset(namespace=namespace, name=name)]

@@ -183,7 +183,7 @@ class BlockingTransport:
                 self._pace.hold(effect.seconds)
             self._sleep(effect.seconds)
             return None
-        for seconds in self._pace.turn():
+        for seconds in self._pace.turn(effect.quota, effect.ids):
             self.traffic.paced(seconds)
             self._sleep(seconds)
         self._watch()

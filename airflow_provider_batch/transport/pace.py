@@ -11,6 +11,9 @@ long that is stops everyone for the seconds that Batch recommends, as calls with
 Slots are reserved in advance. Threads that merely checked the time of the last call would all send at the same moment.
 With a slot of its own each, the lock is held for some arithmetic and never during a wait. A slot is checked again when
 its thread wakes: a 429 may have come meanwhile, and threads that wake late must not meet those that wake on time.
+
+For profiles Batch documents limits, and counts ids instead of calls. There a call also waits until its ids fit into the
+quota: those of the calls before it count from the moment at which they were sent, not from their slots.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from airflow_provider_batch.protocol import limits
+from airflow_provider_batch.protocol.limits import Quota
 from airflow_provider_batch.protocol.refusals import retry_after
 from airflow_provider_batch.protocol.wire import Response
 
@@ -42,6 +46,32 @@ _HALF_LIFE: Final = 30.0
 _MOST_COUNTED: Final = 1_000
 
 
+class _Spent:
+    """The ids of a quota that were sent within its time, with the moment of each call."""
+
+    def __init__(self, quota: Quota) -> None:
+        self._most = quota.ids
+        self._window = _MARGIN * quota.seconds
+        self._calls: deque[tuple[float, int]] = deque()
+        self._ids = 0
+
+    def free(self, ids: int, now: float) -> float:
+        """Return from when on so many ids may be sent: in every window, from any moment on, the quota is kept."""
+        while self._calls and self._calls[0][0] + self._window <= now:
+            self._ids -= self._calls.popleft()[1]
+        ids += self._ids
+        for at, earlier in self._calls:
+            if ids <= self._most:
+                break
+            ids -= earlier
+            now = at + self._window
+        return now
+
+    def add(self, ids: int, now: float) -> None:
+        self._calls.append((now, ids))
+        self._ids += ids
+
+
 class Pace:
     """
     Evenly spaced slots for sending; safe to share between threads.
@@ -57,6 +87,7 @@ class Pace:
         self._next_slot = self._held_until = -math.inf
         #: When the calls of the last second were sent, the earliest first.
         self._sent = deque([-math.inf], 1)
+        self._spent: dict[Quota, _Spent] = {}
         self.limit(per_second)
 
     def limit(self, per_second: float | None) -> None:
@@ -68,8 +99,13 @@ class Pace:
                 self._window = _WINDOW * slots / per_second
                 self._sent = deque([*[-math.inf] * slots, *self._sent], slots)
 
-    def turn(self) -> Iterator[float]:
-        """Reserve a slot, and yield the seconds to wait for it; once more for each time that it was put off."""
+    def turn(self, quota: Quota | None = None, ids: int = 0) -> Iterator[float]:
+        """
+        Reserve a slot, and yield the seconds to wait for it; once more for each time that it was put off.
+
+        :param quota: a limit that the call has to keep besides, of which it takes so many *ids*.
+        """
+        spent = None if quota is None else self._spent.setdefault(quota, _Spent(quota))
         with self._lock:
             now = self._clock()
             slot = self._reserve(now)
@@ -78,8 +114,12 @@ class Pace:
             with self._lock:
                 now = self._clock()
                 free = max(self._held_until, self._sent[0] + self._window)
+                if spent is not None:
+                    free = max(free, spent.free(ids, now))
                 if free <= now:
                     self._sent.append(now)
+                    if spent is not None:
+                        spent.add(ids, now)
                     return
                 # Almost free: keep the place. Otherwise all that were put off would wake together.
                 slot = free if free - now < self._spacing else self._reserve(now, free)

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from airflow_provider_batch import __version__
 from airflow_provider_batch.exceptions import BatchConfigurationError
-from airflow_provider_batch.protocol.dialect import MEP, Dialect, Platform, cep
+from airflow_provider_batch.protocol.dialect import MEP, Dialect, Platform, ProfileRoute, cep
 from airflow_provider_batch.protocol.limits import CEP_VERSION, NEWEST_CEP_VERSION
 from airflow_provider_batch.protocol.retry import Backoff, Patience, Polling, Spacing
 from airflow_provider_batch.transport import MAX_CONNECTIONS
@@ -74,6 +74,20 @@ class Settings:
         :raises InvalidArgumentError: if the connection's platform has none.
         """
         return self.credentials.platform.dialect(audience_type)
+
+    def profile_route(self, name: str) -> ProfileRoute:
+        """
+        Return the route that writes profiles, by its name.
+
+        :raises BatchConfigurationError: if the connection's platform has no profiles.
+        """
+        routes = self.credentials.platform.profile_routes
+        if not routes:
+            raise BatchConfigurationError(
+                "profiles are on the Customer Engagement Platform only, and the connection is to the Mobile Engagement "
+                'Platform. Use a connection to a project, with {"platform": "cep"} in its extra.'
+            )
+        return next(route for route in routes if route.name == name)
 
     @property
     def known_types(self) -> frozenset[str]:

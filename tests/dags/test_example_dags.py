@@ -20,7 +20,7 @@ from airflow.providers.common.compat.sdk import DAG, BaseHook
 from airflow_provider_batch.sandbox import Sandbox
 from airflow_provider_batch.sandbox.errors import UnknownAudience
 from tests.conftest import EXAMPLE_DAGS
-from tests.dags.running import stored
+from tests.dags.running import rendered, stored, xcoms
 
 APPS = ("sandbox-ios", "sandbox-android", "sandbox-web")
 PROJECT = "project_sandbox"
@@ -275,3 +275,33 @@ def test_example_campaign_statistics(sandbox: Sandbox, sources: Path, monkeypatc
     for app in ("ios", "android"):
         assert len(lines(sources / "results" / "campaigns" / app)) == 3
         assert [row["group_id"] for row in lines(sources / "results" / "transactional" / app)] == ["welcome", "receipt"]
+
+
+def test_example_profiles_update(sandbox: Sandbox) -> None:
+    dag_run = run("example_profiles_update")
+
+    assert sandbox.profiles() == {
+        "customer-1001": {"plan": "gold", "date(renewal)": "2026-12-31T00:00:00Z", "interests": ["sport"]},
+        "customer-1002": {"plan": "free", "interests": ["sport"]},
+    }
+    assert xcom(dag_run, "interests")["accepted"] == 2
+    assert "customer-1001" not in repr(xcoms(dag_run, "interests")) + rendered(dag_run, "interests")
+    assert "2 profiles" in rendered(dag_run, "plans_to_batch")
+
+
+def test_example_profiles_warehouse(sandbox: Sandbox, segments: Path) -> None:
+    snapshots = segments.parent / "snapshots"
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AIRFLOW_VAR_BATCH_SNAPSHOTS", str(snapshots))
+        first = run("example_profiles_warehouse", "example_profiles_warehouse")
+        with closing(sqlite3.connect(segments.parent / "warehouse.sqlite")) as database, database:
+            database.execute("UPDATE customers SET spent = 600 WHERE number = 7")
+        second = run("example_profiles_warehouse", "example_profiles_warehouse")
+        run("example_profiles_warehouse", "example_profiles_warehouse_campaign")
+
+    assert xcom(first, "attributes")["accepted"] == 100
+    changed = xcom(second, "attributes")
+    assert (changed["accepted"], changed["unchanged"]) == (1, 99)
+    assert sandbox.profiles()["customer-0007"] == {"spent_in_euro": 600, "plan": "gold"}
+    assert "customer-0007" in sandbox.members("vip", PROJECT)
+    assert len(sandbox.members("vip", PROJECT)) == 50

@@ -14,6 +14,7 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, BaseOperator, BaseSensorOperator, TaskGroup
 
 from airflow_provider_batch.decorators.custom_audience import CustomAudienceDecoratedOperator, custom_audience_task
+from airflow_provider_batch.decorators.profiles import ProfilesDecoratedOperator
 from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.operators.custom_audience import (
     CustomAudienceCreateOperator,
@@ -24,6 +25,7 @@ from airflow_provider_batch.operators.custom_audience import (
     CustomAudienceUpdateOperator,
 )
 from airflow_provider_batch.operators.exports import ProfilesExportOperator
+from airflow_provider_batch.operators.profiles import ProfilesUpdateOperator
 from airflow_provider_batch.operators.statistics import (
     CampaignStatsOperator,
     OrchestrationStatsOperator,
@@ -35,7 +37,9 @@ from airflow_provider_batch.sources.files import FORMATS
 from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments, SensorArguments
 from airflow_provider_batch.tasks.parameters import CHECKS, USES
 from airflow_provider_batch.transfers.files_to_custom_audience import FilesToCustomAudienceOperator
+from airflow_provider_batch.transfers.files_to_profiles import FilesToProfilesOperator
 from airflow_provider_batch.transfers.sql_to_custom_audience import SqlToCustomAudienceOperator
+from airflow_provider_batch.transfers.sql_to_profiles import SqlToProfilesOperator
 
 Make = Callable[..., Any]
 
@@ -105,13 +109,17 @@ BESIDE: dict[str, dict[str, Any]] = {
     "deferrable": {"wait_for_indexing": True},
 }
 #: The modes in which a query has a use for it.
-MODES = {name: use["mode"] for names, use in USES if "mode" in use and len(use) == 1 for name in names}
-MODES |= {"allow_empty": ("replace", "mirror"), "poke_interval": ("replace", "mirror")}
-MODES |= {"indexing_timeout": ("replace", "mirror")}
+MODES = {
+    name: [mode for mode in use["mode"] if mode in CHOICES["mode"]]  # the others are of profiles
+    for names, use in USES
+    if "mode" in use and len(use) == 1
+    for name in names
+}
+MODES |= {key: ["replace", "mirror"] for key in ("allow_empty", "poke_interval", "indexing_timeout")}
 
 
 def test_each_parameter_of_the_table_is_tried() -> None:
-    assert OTHER.keys() == {name for names, _ in USES for name in names}
+    assert OTHER.keys() == {name for names, _ in USES for name in names} - {"on_gone"}
 
 
 @pytest.mark.parametrize("mode", CHOICES["mode"])
@@ -360,6 +368,12 @@ def test_what_the_task_says_itself_is_refused_all_the_same() -> None:
 
 # Shown
 
+PROFILES: list[Any] = [
+    ProfilesUpdateOperator,
+    SqlToProfilesOperator,
+    FilesToProfilesOperator,
+    ProfilesDecoratedOperator,
+]
 OPERATORS: list[Any] = [
     CustomAudienceCreateOperator,
     CustomAudienceDeleteOperator,
@@ -371,6 +385,7 @@ OPERATORS: list[Any] = [
     FilesToCustomAudienceOperator,
     CustomAudienceDecoratedOperator,
     CustomAudienceIndexingSensor,
+    *PROFILES,
     ProfilesExportOperator,
     OrchestrationStatsOperator,
     CampaignStatsOperator,

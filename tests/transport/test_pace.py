@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 
+from airflow_provider_batch.protocol.limits import Quota
 from airflow_provider_batch.protocol.wire import Response
 from airflow_provider_batch.transport.pace import Pace, shared_pace
 from tests.clock import Clock
@@ -244,3 +245,62 @@ def test_waking_a_little_late_costs_no_rate() -> None:
     clock, draw = Clock(1000.0), random.Random(1)
     times = sent_at(Pace(50, clock), clock, 501, lambda: draw.uniform(0, 0.02))
     assert 500 / (times[-1] - times[0]) >= 0.95 * 50
+
+
+def send_ids(pace: Pace, clock: Clock, quota: Quota, sizes: list[int], late: Callable[[], float]) -> list[float]:
+    """When each call with so many ids is sent, of some that ask at once, each waking so late as *late* draws."""
+    waking = [(clock.now, number, pace.turn(quota, ids)) for number, ids in enumerate(sizes)]
+    sent = [0.0] * len(sizes)
+    while waking:
+        clock.now, number, turn = heapq.heappop(waking)
+        if (wait := next(turn, None)) is None:
+            sent[number] = clock.now
+        else:
+            heapq.heappush(waking, (clock.now + wait + late(), number, turn))
+    return sent
+
+
+def most_ids(sent: list[float], sizes: list[int], seconds: float) -> int:
+    """The most ids that were sent within so many seconds, from any call on."""
+    calls = sorted(zip(sent, sizes, strict=True))
+    return max(sum(ids for at, ids in calls if start <= at < start + seconds) for start, _ in calls)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_quota_of_ids_is_kept_in_every_window_whatever_the_calls(seed: int) -> None:
+    draw = random.Random(seed)
+    clock = Clock(1000.0)
+    sizes = [draw.choice([1, 30, 400, 1_000]) for _ in range(40)]
+    sent = send_ids(Pace(None, clock), clock, Quota(1_000, 2.0), sizes, lambda: draw.choice([0, 0.001, 0.3]))
+    assert most_ids(sent, sizes, 2.0) <= 1_000
+
+
+def test_a_quota_is_used_up_to_a_margin_for_calls_that_arrive_late() -> None:
+    clock = Clock(1000.0)
+    sent = send_ids(Pace(None, clock), clock, Quota(10_000), [10_000] * 5, lambda: 0.0)
+    assert sorted(sent) == pytest.approx([1000 + 1.04 * call for call in range(5)])
+
+
+def test_a_burst_is_sent_at_once_and_the_next_one_when_it_is_over() -> None:
+    clock = Clock(1000.0)
+    sent = send_ids(Pace(None, clock), clock, Quota(1_000, 1_000 / 300), [200] * 10, lambda: 0.0)
+    assert sorted(sent) == pytest.approx([1000.0] * 5 + [1000 + 1.04 * 1_000 / 300] * 5)
+
+
+def test_quotas_do_not_count_for_each_other_nor_for_calls_without_one() -> None:
+    clock = Clock(1000.0)
+    pace = Pace(None, clock)
+    for quota in (Quota(10), Quota(10, 2.0)):
+        assert send_ids(pace, clock, quota, [10], lambda: 0.0) == [1000.0]
+    assert list(pace.turn()) == [0.0]
+
+
+def test_a_refusal_holds_a_call_that_waits_for_its_quota() -> None:
+    clock = Clock(1000.0)
+    pace, quota = Pace(None, clock), Quota(10)
+    assert send_ids(pace, clock, quota, [10], lambda: 0.0) == [1000.0]
+    turn = pace.turn(quota, 10)
+    clock.now += next(turn)
+    clock.now += next(turn)
+    pace.adapt(REFUSED)
+    assert next(turn) == pytest.approx(5.0)

@@ -193,7 +193,7 @@ class Intake:
         self.rejections.clear()
         self._doubts.clear()
         start, removes = 0, self.argument == REMOVE_IDS
-        for values, place in self._read():
+        for values, place in self.read():
             if (text := joined(values, self._rules.max_id_length)) is not None:
                 positions = range(start, start + len(values))
                 plain = '"' not in text and "\\" not in text
@@ -209,7 +209,7 @@ class Intake:
             start += len(values)
         self.report_doubts()
 
-    def _read(self) -> Iterator[tuple[list[object], Place | None]]:
+    def read(self) -> Iterator[tuple[list[object], Place | None]]:
         """Yield the values block by block, and the function that names their positions."""
         return self._watched(self._parts())
 
@@ -233,7 +233,7 @@ class Intake:
     def values(self) -> Iterator[tuple[int, object, Place | None]]:
         """Yield each raw value with its position, and the function that names it."""
         start = 0
-        for values, place in self._read():
+        for values, place in self.read():
             for position, value in enumerate(values, start):
                 yield position, value, place
             start += len(values)

@@ -265,7 +265,7 @@ def _row_fault(row: Sequence[object]) -> str:
     )
 
 
-def _missing(value: object) -> str | None:
+def missing(value: object) -> str | None:
     """Return the name of a NULL of Python, pandas or numpy; None for any other value."""
     with suppress(Exception):  # of a comparison that has no bool, such as that of arrays
         return _NULLS.get(type(value).__name__) or ("NaN" if value != value else None)
@@ -273,7 +273,7 @@ def _missing(value: object) -> str | None:
 
 
 def _remedy(value: object) -> str:
-    if name := _missing(value):
+    if name := missing(value):
         return f"the id is missing ({name}). Drop the row." + ("" if value is None else " In pandas: s.dropna().")
     for kinds, remedy in _REMEDIES:
         if isinstance(value, kinds):

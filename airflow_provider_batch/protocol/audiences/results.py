@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from airflow_provider_batch.exceptions import TooManyRejectedError, counted
-from airflow_provider_batch.protocol.arguments import most
 from airflow_provider_batch.protocol.audiences.chunk import CheckedChunks, Chunks
 from airflow_provider_batch.protocol.audiences.writes import AudienceWrites
+from airflow_provider_batch.protocol.results import Outcome
 from airflow_provider_batch.protocol.rows import NAMED_REJECTIONS, Rejection
 from airflow_provider_batch.protocol.writes import Sent
 
@@ -17,7 +16,7 @@ COUNTS: Final = ("audience", "type", "added", "removed", "duplicates", "rejected
 
 
 @dataclass(frozen=True, slots=True)
-class PushResult:
+class PushResult(Outcome):
     """
     What a push did. Every value that was given is in exactly one of four counts.
 
@@ -47,6 +46,11 @@ class PushResult:
     rejected_by_batch: int = 0
 
     @property
+    def name(self) -> str:
+        """The audience's name."""
+        return self.audience_name
+
+    @property
     def calls(self) -> int:
         """How many calls Batch accepted; of a dry run, how many it would have received."""
         return len(self.indexing_tokens) if self.planned_calls is None else self.planned_calls
@@ -55,20 +59,6 @@ class PushResult:
     def given(self) -> int:
         """How many values there were."""
         return self.added + self.removed + self.duplicates + self.rejected
-
-    def check_rejected(self, max_rejected: float | None) -> None:
-        """
-        Check that not too many values were rejected.
-
-        :param max_rejected: a count (int), or a share of all values given (float); None for any number.
-        :raises TooManyRejectedError: if there are more; what was not rejected has been sent.
-        """
-        allowed = most(max_rejected, self.given)
-        if allowed is not None and self.rejected > allowed:
-            raise TooManyRejectedError(
-                f"{self.audience_name}: {self.rejected:,} of {counted(self.given, 'value')} were rejected, more than "
-                f"max_rejected={max_rejected}. The others were sent. The first: {self.summary()['rejections'][0]}"
-            )
 
     def counts(self) -> dict[str, Any]:
         """Return the counts alone, in JSON's types."""
@@ -85,7 +75,7 @@ class PushResult:
             "removed": self.removed,
             "duplicates": self.duplicates,
             "rejected": self.rejected,
-            "rejections": [f"{rejection.where}: {rejection.reason}" for rejection in self.rejections],
+            "rejections": self.reasons(),
             "calls": self.calls,
             "seconds": round(self.seconds, 3),
         }

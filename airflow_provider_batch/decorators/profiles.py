@@ -1,0 +1,65 @@
+"""``@task.batch_profiles``: the profiles of a function go to Batch, and never into an XCom."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from inspect import signature
+from typing import TYPE_CHECKING, Any, Unpack
+
+from airflow.providers.common.compat.sdk import DecoratedOperator, TaskDecorator, task_decorator_factory
+
+from airflow_provider_batch.decorators.function import FunctionValues, check_function_arguments
+from airflow_provider_batch.operators.profile_parameters import ProfileParameters
+from airflow_provider_batch.operators.profiles import ProfilesPushOperator
+from airflow_provider_batch.tasks import parameters
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+
+class ProfilesDecoratedOperator(FunctionValues, ProfilesPushOperator, takes=ProfileParameters):
+    """
+    Set the attributes of the profiles that a function returns or yields.
+
+    Of its arguments, the rendered fields show numbers and short words, and of the others how much they hold.
+    """
+
+    template_fields: Sequence[str] = (*DecoratedOperator.template_fields, *ProfilesPushOperator.template_fields)
+    custom_operator_name = "@task.batch_profiles"
+
+    def __init__(
+        self,
+        *,
+        python_callable: Callable[..., Any],
+        op_args: Collection[Any] | None = None,
+        op_kwargs: Mapping[str, Any] | None = None,
+        **kwargs: Unpack[ProfileParameters],
+    ) -> None:
+        # The summary is one value, however the function is annotated.
+        kwargs["multiple_outputs"] = False
+        check_function_arguments(op_args, op_kwargs)
+        super().__init__(python_callable=python_callable, op_args=op_args, op_kwargs=op_kwargs, **kwargs)
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Write the function's profiles; DecoratedOperator's own execute would return them."""
+        return ProfilesPushOperator.execute(self, context)
+
+
+def batch_profiles_task(
+    python_callable: Callable[..., Any] | None = None, **kwargs: Unpack[ProfileParameters]
+) -> TaskDecorator:
+    """
+    Turn a function into a task that sets the attributes of the profiles that it returns or yields.
+
+    Also available as ``@task.batch_profiles``. The profiles never become an XCom; the task returns the summary.
+
+    :param python_callable: the function.
+    :param kwargs: the parameters of :class:`ProfilesDecoratedOperator`.
+    """
+    parameters.check(ProfilesPushOperator, signature(batch_profiles_task).parameters, kwargs)
+    return task_decorator_factory(
+        python_callable=python_callable, decorated_operator_class=ProfilesDecoratedOperator, **kwargs
+    )
+
+
+parameters.show(batch_profiles_task, parameters.signature_of(batch_profiles_task, ProfileParameters))

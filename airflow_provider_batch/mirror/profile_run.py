@@ -1,0 +1,194 @@
+"""
+One run that sends the profiles that differ from what was sent before.
+
+What is kept true: a profile is left out only if its row is the same as in the snapshot, and no unfinished try may have
+sent another one. The comparison, and the transaction that commits the new snapshot, are those of an audience's mirror:
+a line is an id, and a digest of its attributes.
+
+What becomes of a profile whose row has gone: nothing; or every attribute that this mirror has ever sent is deleted from
+it. Which attributes a single profile has is not kept. The names of all that were sent are, in a file beside the
+snapshot, which is written before the first call that sends a new one; so it never lacks a name, however a try ends.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain
+from typing import Any, Final
+
+from airflow_provider_batch.exceptions import EmptySetError, SnapshotError
+from airflow_provider_batch.mirror.claim import release_claim_of
+from airflow_provider_batch.mirror.folder import Folder
+from airflow_provider_batch.mirror.guards import Limits, check_changes, check_shrink
+from airflow_provider_batch.mirror.plan import Mirror, Plan, Transaction
+from airflow_provider_batch.mirror.profile_push import ProfilePush, Spooled, planned
+from airflow_provider_batch.protocol.arguments import OnGone
+from airflow_provider_batch.protocol.audiences.intake import in_blocks
+from airflow_provider_batch.protocol.audiences.members import AnnotatedId
+from airflow_provider_batch.protocol.dialect import ProfileRoute
+from airflow_provider_batch.protocol.profiles.intake import PROFILES, ProfileIntake
+from airflow_provider_batch.protocol.profiles.names import declared
+from airflow_provider_batch.protocol.profiles.results import ProfilesMirrorResult, push_name
+from airflow_provider_batch.protocol.profiles.table import joined, nulls, split
+from airflow_provider_batch.protocol.profiles.writes import ProfileChunk
+from airflow_provider_batch.protocol.rows import Rejection
+from airflow_provider_batch.protocol.writes import Sent
+from airflow_provider_batch.push.parcels import Journal
+
+#: The file with the keys of the attributes that a mirror has sent, by their names.
+_SENT: Final = "attributes.json"
+
+#: Profiles that are compared at once.
+_BLOCK: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """The chunks of a plan: the profiles to set, then those to clear; they can be read again and again."""
+
+    plan: Plan
+    spooled: Spooled
+    size: int
+    #: The attributes of a profile to clear; None if none is cleared.
+    cleared: str | None
+
+    def __len__(self) -> int:
+        return len(self.plan.adds) + (0 if self.cleared is None else len(self.plan.removes))
+
+    def __iter__(self) -> Iterator[ProfileChunk]:
+        given = (joined(id_, id_.extras) for id_ in self.plan.adds if isinstance(id_, AnnotatedId))
+        gone = () if self.cleared is None else (joined(id_, self.cleared) for id_ in self.plan.removes)
+        for number, lines in enumerate(in_blocks(chain(given, gone), self.size), 1):
+            sent = (number - 1) * self.size + len(lines)
+            cleared = min(len(lines), max(0, sent - len(self.plan.adds)))
+            yield ProfileChunk(number, lines, partial(self._rejection, lines), cleared)
+
+    def _rejection(self, lines: Sequence[bytes], index: int, reason: str) -> Rejection:
+        found = self.spooled.rejection_of(split(lines[index])[0], reason)
+        return found or Rejection(PROFILES, 0, reason, "a profile whose row has gone")
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileMirrorRun:
+    """
+    Where a run sends, how, and which snapshot it is compared with.
+
+    :param owner: identifies this run to others; the same in all tries of one task.
+    :param on_gone: what becomes of the attributes of a profile whose row has gone.
+    :param full_refresh: send every row, whatever the snapshot holds; it may be damaged.
+    """
+
+    push: ProfilePush
+    mirror: Mirror
+    owner: str
+    on_gone: OnGone = "keep"
+    full_refresh: bool = False
+    limits: Limits = field(default_factory=Limits)
+
+    def run(
+        self, intake: ProfileIntake, *, journal: Journal | None = None, dry_run: bool = False
+    ) -> ProfilesMirrorResult:
+        """Send what differs from what was sent before."""
+        line = self.push.line
+        with self.push.spooled(intake) as spooled, self._plan(spooled) as plan:
+            self._check(plan)
+            names = _Names(self.mirror.folder)
+            keys = names.sent | _by_name(intake.keys)
+            changes = _Changes(plan, spooled, 0, nulls(keys.values()) if self.on_gone == "clear" and keys else None)
+            route, size = self.push.calls(len(changes))
+            changes = replace(changes, size=size)
+            if dry_run:
+                sent = planned(changes)
+            elif plan.is_empty:
+                release_claim_of(self.mirror.folder, self.owner)  # that of a killed try
+                sent = Sent()
+            else:
+                with plan.begin(self.owner) as transaction, line.transport.watched(transaction.look):
+                    names.note(keys)
+                    sent = self._send(route, changes, transaction, journal)
+            return self.push.result(
+                ProfilesMirrorResult,
+                route,
+                spooled,
+                sent,
+                cleared=sent.removed,
+                unchanged=0 if plan.replaces else plan.counts.unchanged,
+                profiles=plan.counts.given,
+            )
+
+    @contextmanager
+    def _plan(self, spooled: Spooled) -> Iterator[Plan]:
+        """Compare the profiles with the snapshot, from which a full refresh knows the rows that have gone."""
+        check = self.push.line.check
+        with ExitStack() as stack:
+            try:
+                plan = self.mirror.plan(_lines(spooled), resends=self.full_refresh, checkpoint=check)
+                found = stack.enter_context(plan)
+            except SnapshotError as error:
+                if not self.full_refresh:
+                    raise
+                self.push.line.log.warning("%s", error)
+                plan = self.mirror.plan(_lines(spooled), full_refresh=True, checkpoint=check)
+                found = stack.enter_context(plan)
+            yield found
+
+    def _send(self, route: ProfileRoute, changes: _Changes, transaction: Transaction, journal: Journal | None) -> Sent:
+        rejected: list[str] = []
+
+        def on_rejection(rejection: Rejection, row: Any) -> None:
+            rejected.append(row["custom_id"])
+            if self.push.on_rejection is not None:
+                self.push.on_rejection(rejection, row)
+
+        push = replace(self.push, on_rejection=on_rejection)
+        sent = push.send(route, changes, len(changes), journal, series=transaction.series)
+        push.line.check()
+        # Batch reports nothing more about accepted calls, so no later run has to wait for them.
+        transaction.commit((), rejected=rejected)
+        return sent
+
+    def _check(self, plan: Plan) -> None:
+        """Check that the new set does not look like a mistake."""
+        name, counts = push_name(self.push.batch_conn_id), plan.counts
+        if not counts.given and not self.limits.allow_empty:
+            raise EmptySetError(f"{name}: there are no rows. If that is intended, pass allow_empty=True.")
+        if plan.before is None:
+            return
+        check_shrink(name, plan.before, counts.given, self.limits.max_shrink)
+        if not (plan.replaces or self.full_refresh):
+            removes = counts.removes if self.on_gone == "clear" else 0
+            check_changes(name, plan.before, counts.adds, removes, self.limits.max_changes)
+
+
+class _Names:
+    """The attributes that a mirror has sent: the key of each, by its name alone."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        content = folder.read(_SENT)
+        try:
+            self.sent: dict[str, str] = _by_name(json.loads(content)) if content else {}
+        except (ValueError, TypeError):
+            raise SnapshotError(
+                f"{folder}/{_SENT}: the file cannot be read. Nothing was sent. Delete it; then on_gone='clear' deletes "
+                "only attributes that are sent from now on."
+            ) from None
+
+    def note(self, keys: Mapping[str, str]) -> None:
+        """Note what is about to be sent, if it is new."""
+        if keys != self.sent:
+            self._folder.write(_SENT, json.dumps(sorted(keys.values())).encode())
+
+
+def _by_name(keys: Iterable[str]) -> dict[str, str]:
+    return {declared(key)[1]: key for key in sorted(keys)}
+
+
+def _lines(spooled: Spooled) -> Iterator[list[str]]:
+    """Yield the profiles in blocks of ids with their attributes, as a mirror compares them."""
+    for _, lines in spooled.spool.blocks(_BLOCK):
+        yield [AnnotatedId(*split(line)) for line in lines]

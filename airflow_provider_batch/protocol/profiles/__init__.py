@@ -1,0 +1,1 @@
+"""Profiles: their attributes, and how they are written."""
