@@ -17,7 +17,7 @@ VIEW = Request("GET", "/1.0/{api_key}/custom-audience/vip")
 class SlowPace(Pace):
     """Puts each call off once."""
 
-    def turn(self) -> Iterator[float]:
+    def turn(self, *_: object) -> Iterator[float]:
         yield from (0.001, 0.002)
 
 
