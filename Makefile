@@ -5,6 +5,8 @@ NEWEST := 3.3.2
 OLDEST := 2.11.0
 # The last patch release of each minor version. `lowest` means the lowest versions that pyproject.toml allows.
 AIRFLOWS ?= 2.11.2 3.0.6 3.1.8 3.2.2 3.3.2 lowest
+# The beta of the next version is in the matrix; a release is not held up by it.
+BETA := 3.4.0b2
 PYTHONS ?= python3.11 python3.12 python3.13
 # How many combinations of Airflow and Python `make matrix` runs at once.
 JOBS ?= 2
@@ -15,6 +17,8 @@ HOLD_2.11.0 := 'universal-pathlib<0.3'
 HOLD_2.11.2 := 'universal-pathlib<0.3'
 HOLD_3.0.6 := 'fastapi<0.132' 'universal-pathlib<0.3'
 HOLD_3.2.2 := 'fastapi<0.137' 'svcs<26.2'
+# Of a beta, every part must be named.
+HOLD_3.4.0b2 := 'apache-airflow-core==3.4.0b2' 'apache-airflow-task-sdk==1.4.0b2' 'sqlalchemy<2.1'
 # Dependency groups that are needed in addition to the tests.
 GROUPS_$(NEWEST) := --group lint --group docs --group browser --group mutation
 GROUPS_$(OLDEST) := --group browser
@@ -94,7 +98,7 @@ parameters: $(VENV)/installed ## write the table of parameters and modes in docs
 	@$(VENV)/bin/python scripts/parameter_table.py docs/parameters.md
 
 matrix: $(VENV)/installed ## run the unit tests and the example DAGs on every supported Airflow and Python (an hour)
-	@$(VENV)/bin/python scripts/matrix.py --airflow $(AIRFLOWS) --python $(PYTHONS) --jobs $(JOBS)
+	@$(VENV)/bin/python scripts/matrix.py --airflow $(AIRFLOWS) $(BETA) --python $(PYTHONS) --jobs $(JOBS)
 
 mutants: $(VENV)/installed ## change the code in one place after the other, and check that a test fails (run by hand; it takes hours)
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python scripts/mutants.py
@@ -125,7 +129,7 @@ servers:
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq redis-server postgresql >/dev/null; }
 
 pins: $(VENV)/installed ## update constraints/ to the newest compatible versions
-	@$(foreach airflow,$(sort $(NEWEST) $(OLDEST) $(filter-out lowest,$(AIRFLOWS))), \
+	@$(foreach airflow,$(sort $(NEWEST) $(OLDEST) $(BETA) $(filter-out lowest,$(AIRFLOWS))), \
 		$(call pin,airflow-$(airflow),$(airflow),$(GROUPS_$(airflow))) &&) true
 	@$(call pin,cluster,$(NEWEST),--group cluster)
 	@$(call pin,lowest,$(OLDEST),--resolution lowest-direct)

@@ -98,9 +98,9 @@ def get_provider_info() -> dict[str, Any]:
                         "port": "Port",
                     },
                     "placeholders": {
-                        "login": "the app's Live, Dev or SDK key (mep), or the project's key (cep)",
-                        "password": "the company's REST API key",
-                        "host": "https://api.batch.com",
+                        "login": "mep: the app's Live, Dev or SDK key; cep: the project's key (Settings > General)",
+                        "password": "the company's REST API key, from Batch's dashboard: Settings > General",
+                        "host": "empty for https://api.batch.com",
                         "port": "443 (Airflow 3.3.2 needs it to test the connection)",
                     },
                 },

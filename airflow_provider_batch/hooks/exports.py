@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,8 @@ class ExportHook(BatchBaseHook):
         segment: str | None = None,
         events: Sequence[str] | None = None,
         channels: Sequence[str] | None = None,
-        since: str | None = None,
-        until: str | None = None,
+        since: date | str | None = None,
+        until: date | str | None = None,
         poke_interval: float = 30.0,
         export_timeout: float = 3600.0,
     ) -> Iterator[dict[str, Any]]:

@@ -163,29 +163,25 @@ def _merge(ours: bytes, start: int, theirs: bytes, at: int, counts: Counts, foun
 
 def _common_size(one: bytes, start: int, other: bytes, at: int) -> int:
     """Return how many bytes both texts have in common from *start* and *at*, in whole lines."""
-    most = min(len(one) - start, len(other) - at)
-    end, end_of_other, step = start, at, _SHORTEST
-    while end < start + most:
-        step = min(step, start + most - end)
-        if one[end : end + step] == other[end_of_other : end_of_other + step]:
-            end += step
-            end_of_other += step
-            step *= 2
-            continue
-        while step > _FEW:
-            half = step // 2
-            if one[end : end + half] == other[end_of_other : end_of_other + half]:
-                end += half
-                end_of_other += half
-                step -= half
-            else:
-                step = half
-        # As numbers, they differ from the first bit on in which their bytes do.
-        differing = int.from_bytes(one[end : end + step], "big") ^ int.from_bytes(
-            other[end_of_other : end_of_other + step], "big"
-        )
-        end += step - (differing.bit_length() + 7) // 8
-        break
+    end, step = start, _SHORTEST
+    while one[end : end + step] == other[at : at + step]:
+        end += step
+        at += step
+        if end >= len(one):
+            return len(one) - start
+        step *= 2
+    step = min(step, len(one) - end, len(other) - at)
+    while step > _FEW:
+        half = step // 2
+        if one[end : end + half] == other[at : at + half]:
+            end += half
+            at += half
+            step -= half
+        else:
+            step = half
+    # As numbers, they differ from the first bit on in which their bytes do.
+    differing = int.from_bytes(one[end : end + step], "big") ^ int.from_bytes(other[at : at + step], "big")
+    end += step - (differing.bit_length() + 7) // 8
     return max(0, one.rfind(b"\n", start, end) + 1 - start)
 
 

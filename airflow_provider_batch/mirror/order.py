@@ -121,12 +121,12 @@ def in_order(
             prefix.narrow(text, len(block.lines))
             file.write_text(text, len(block.lines))
     del first
-    _sort(source, target, folder, memory_limit, prefix.text or "")
+    _sort(source, target, folder, memory_limit, len(prefix.text or ""))
     source.unlink()
     with target.open("rb") as content:
         # DuckDB quotes a line that other readers might take for a comment.
         for text in read_texts(content):
-            yield numbers.remove(text.replace(_QUOTE.encode(), b""))
+            yield numbers.remove(prefix.restore(text.replace(_QUOTE.encode(), b"")))
     target.unlink()
 
 
@@ -173,8 +173,15 @@ class _Prefix:
             columns = zip(min(lines), max(lines), *known, strict=False)
             self.text = "".join(column[0] for column in takewhile(lambda column: len(set(column)) == 1, columns))
 
+    def restore(self, text: bytes) -> bytes:
+        """Return a *text* of lines without what they begin with, with it."""
+        if not self.text:
+            return text
+        prefix = self.text.encode()
+        return prefix + text[:-1].replace(b"\n", b"\n" + prefix) + b"\n"
 
-def _sort(source: Path, target: Path, folder: Path, memory_limit: str, prefix: str) -> None:
+
+def _sort(source: Path, target: Path, folder: Path, memory_limit: str, prefix_length: int) -> None:
     try:
         import duckdb
     except ImportError:
@@ -193,13 +200,13 @@ def _sort(source: Path, target: Path, folder: Path, memory_limit: str, prefix: s
     )
     form = f"FORMAT csv, HEADER false, DELIMITER '{_DELIMITER}', QUOTE '{_QUOTE}', ESCAPE '{_QUOTE}', NULLSTR '{_NULL}'"
     query = (
-        f"COPY (SELECT ? || rest FROM (SELECT substr(line, ?) AS rest FROM read_csv({_quoted(source)}, {columns}) "  # noqa: S608 - our own paths
-        f"ORDER BY rest)) TO {_quoted(target)} ({form})"
+        f"COPY (SELECT substr(line, ?) AS rest FROM read_csv({_quoted(source)}, {columns}) ORDER BY rest) "  # noqa: S608 - our own paths
+        f"TO {_quoted(target)} ({form})"
     )
 
     def sort(threads: int) -> None:
         with duckdb.connect(":memory:", config={**settings, "threads": threads}) as connection:
-            connection.execute(query, [prefix, len(prefix) + 1])
+            connection.execute(query, [prefix_length + 1])
 
     try:
         try:

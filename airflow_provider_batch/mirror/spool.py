@@ -17,16 +17,22 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from io import BufferedWriter
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
 from airflow_provider_batch.mirror.folder import explained, open_private
 from airflow_provider_batch.mirror.lines import ids_from, text_of
 
-#: Bytes that are read at once, and texts that wait to be compressed at most.
+#: Bytes that are read at once, and those that are written at once.
 _READ_SIZE: Final = 1 << 18
-_QUEUE_SIZE: Final = 8
+_BUFFER_SIZE: Final = 1 << 18
+
+#: Bytes that are compressed at once, and such pieces that wait for it at most. Each handover between two threads takes
+#: time, which small pieces would spend more often.
+_PIECE_SIZE: Final = 1 << 20
+_QUEUE_SIZE: Final = 4
 
 #: How the names of temporary folders begin.
 _PREFIX: Final = "batch-mirror-"
@@ -98,13 +104,17 @@ def read_texts(content: BinaryIO) -> Iterator[bytes]:
         raise EOFError("cut inside a line")
 
 
+def _buffered(path: Path) -> BufferedWriter:
+    return BufferedWriter(cast(BufferedWriter, open_private(path)).detach(), _BUFFER_SIZE)
+
+
 class LineFile:
     """A local file of lines. Once it is closed, every iteration reads it from the start and yields the ids."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._count = 0
-        self._file = open_private(path)
+        self._file = _buffered(path)
 
     def write(self, lines: list[str]) -> None:
         """Append *lines*."""
@@ -146,6 +156,8 @@ class CompressedFile:
         self._file = open_private(path)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batch-mirror")
         self._queue: deque[Future[None]] = deque()
+        self._piece: list[bytes] = []
+        self._piece_size = 0
 
     @property
     def sha256(self) -> str:
@@ -155,9 +167,17 @@ class CompressedFile:
     def write(self, text: bytes, count: int) -> None:
         """Append *text*, which has *count* lines."""
         self.count += count
+        self._piece.append(text)
+        self._piece_size += len(text)
+        if self._piece_size >= _PIECE_SIZE:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
         if len(self._queue) == _QUEUE_SIZE:
             self._queue.popleft().result()
-        self._queue.append(self._thread.submit(self._append, text))
+        self._queue.append(self._thread.submit(self._append, b"".join(self._piece)))
+        self._piece.clear()
+        self._piece_size = 0
 
     def _append(self, text: bytes) -> None:
         self._digest.update(text)
@@ -167,6 +187,7 @@ class CompressedFile:
     def close(self) -> None:
         """Write what is queued, and the end of the file."""
         try:
+            self._hand_over()
             while self._queue:
                 self._queue.popleft().result()
             with explained(self.path.parent):

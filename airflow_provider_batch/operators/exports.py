@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Unpack
 
 from airflow.providers.common.compat.sdk import conf
@@ -85,8 +85,8 @@ class ProfilesExportOperator(BatchTask, takes=AirflowArguments):
         segment: str | None = None,
         events: Sequence[str] | str | None = None,
         channels: Sequence[str] | str | None = None,
-        since: str | None = None,
-        until: str | None = None,
+        since: date | str | None = None,
+        until: date | str | None = None,
         path_conn_id: str | None = None,
         compression: Compression | None = "gzip",
         overwrite: bool = False,

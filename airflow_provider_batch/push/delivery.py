@@ -15,7 +15,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from queue import SimpleQueue
 from typing import Any, TypeAlias
 
 from airflow_provider_batch.exceptions import BatchError, PushStoppedError, counted
@@ -82,19 +83,23 @@ def _in_order(
     parcels: Iterator[AnyParcel], submit: Callable[[AnyParcel], Future[Receipt]], window: int
 ) -> Iterator[Receipt]:
     in_flight: set[Future[Receipt]] = set()
+    ended: SimpleQueue[Future[Receipt]] = SimpleQueue()  # a wait for all would lock each of them, for each that ends
     numbers: deque[int] = deque()
     receipts: dict[int, Receipt] = {}
     while True:
         try:
             while len(in_flight) < window and (parcel := next(parcels, None)) is not None:
                 numbers.append(parcel.number)
-                in_flight.add(submit(parcel))
+                future = submit(parcel)
+                in_flight.add(future)
+                future.add_done_callback(ended.put)
         except Exception:
             wait(in_flight)  # the parcels before are valid
             raise
         if not in_flight:
             return
-        finished, in_flight = wait(in_flight, return_when=FIRST_COMPLETED)
+        finished = [ended.get(), *(ended.get() for _ in range(ended.qsize()))]
+        in_flight.difference_update(finished)
         accepted = (future.result() for future in finished if future.exception() is None)
         receipts.update((receipt.number, receipt) for receipt in accepted)
         while numbers and numbers[0] in receipts:

@@ -17,6 +17,7 @@ import socket
 import threading
 import time
 from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any, Self
 
 from urllib3.exceptions import NameResolutionError, NewConnectionError
@@ -34,39 +35,43 @@ class _Deadlines:
     def start_over(self) -> None:
         """Forget everything: a forked process has neither the thread nor the calls."""
         self._calls: set[Call] = set()
-        self._changed = threading.Condition()
+        # Not a condition: an exception that a signal raises while it is entered, such as Airflow's timeout, would leave
+        # it locked, and all calls with it.
+        self._lock = threading.Lock()
+        self._earlier: SimpleQueue[None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._next_look = 0.0
 
     def add(self, call: Call) -> None:
-        with self._changed:
+        with self._lock:
             self._calls.add(call)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._watch, name="batch-deadlines", daemon=True)
                 self._next_look = call.deadline
-                self._thread.start()
+                thread = threading.Thread(target=self._watch, name="batch-deadlines", daemon=True)
+                thread.start()
+                self._thread = thread
             elif call.deadline < self._next_look:
-                self._changed.notify()
+                self._earlier.put(None)
 
     def discard(self, call: Call) -> None:
         # Wakes nobody: when the thread looks the next time, the call is gone.
-        with self._changed:
+        with self._lock:
             self._calls.discard(call)
 
     def _watch(self) -> None:
         while True:
-            with self._changed:
+            with self._lock:
                 now = time.monotonic()
                 late = [call for call in self._calls if call.deadline <= now]
                 self._calls.difference_update(late)
-                if not late:
-                    if not self._calls:
-                        self._thread = None
-                        return
-                    self._next_look = min(call.deadline for call in self._calls)
-                    self._changed.wait(self._next_look - now)
+                if not (late or self._calls):
+                    self._thread = None
+                    return
+                self._next_look = min((call.deadline for call in self._calls), default=now)
             for call in late:
                 call.end()
+            with suppress(Empty):
+                self._earlier.get(timeout=max(0.0, self._next_look - time.monotonic()))
 
 
 _deadlines = _Deadlines()

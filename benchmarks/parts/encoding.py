@@ -9,7 +9,7 @@ from benchmarks.report import Goal, Part, Table
 from benchmarks.stage import Broken, Stage, open_stage, run
 
 _ENCODED: Final = 200_000
-_PUSHED: Final = 500_000
+_PUSHED: Final = 1_000_000
 _ROUNDS: Final = 3
 
 #: Kind of ids -> the most CPU allowed, as a multiple of the floor.

@@ -178,6 +178,22 @@ def test_every_error_has_a_row() -> None:
     assert {cls.__name__ for cls in ERRORS} - set(rows) == set()
 
 
+def test_every_message_that_errors_md_explains_is_one_of_ours() -> None:
+    table = (DOCS / "errors.md").read_text("utf-8").partition("## From message to remedy")[2].partition("\n## ")[0]
+    cells = [
+        line.split(" | ")[0] for line in table.splitlines() if line.startswith("| `") and "Airflow's own" not in line
+    ]
+    parts = [part.strip() for cell in cells for shown in re.findall(r"`([^`]+)`", cell) for part in shown.split("…")]
+    ours = "\n".join(path.read_text("utf-8") for path in (ROOT / "airflow_provider_batch").rglob("*.py"))
+    ours = ours.replace("\\'", "'")
+    joined = re.sub(r"""["']\n\s*f?["']""", "", ours)  # a long message is several literals
+    spelled = re.sub(r"\{[^{}]*\}", "", joined)
+    assert len(parts) > 40
+    assert [
+        part for part in parts if part not in joined and part not in spelled and not re.match(r"answered \d+", part)
+    ] == []
+
+
 def test_every_option_of_the_sandbox_is_on_its_page() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "airflow_provider_batch.sandbox", "--help"], capture_output=True, text=True, check=True

@@ -199,6 +199,13 @@ def test_a_compressed_part_is_unpacked(counts: str, is_announced: bool, monkeypa
         assert list(connect(monkeypatch, server).export_profiles()) == ROWS
 
 
+def test_a_compressed_part_of_another_size_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = gzip.compress(CONTENT, mtime=0)
+    service = Service(answer(200, packed), size=len(CONTENT) + 1)
+    with service.server as server, pytest.raises(ExportError, match=rf"has {len(packed)} bytes, but Batch reports"):
+        next(connect(monkeypatch, server, max_attempts=1).export_profiles())
+
+
 @pytest.mark.parametrize(
     "content", [b"<html>", CONTENT[:-1], gzip.compress(CONTENT)[:-20]], ids=["HTML", "cut", "gzip"]
 )

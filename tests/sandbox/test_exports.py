@@ -80,8 +80,12 @@ def test_an_address_lives_twenty_minutes_and_takes_no_key(slow: Sandbox, clock: 
     assert send(slow, "GET", again, headers={}).status == 403
 
 
-def test_what_is_not_done_or_not_known_has_no_file(slow: Sandbox) -> None:
-    ask(slow)
+def test_what_is_not_done_or_not_known_has_no_file(slow: Sandbox, clock: Clock) -> None:
+    export_id = ask(slow).json["id"]
+    clock.now += 30
+    file_id = get(slow, f"view?id={export_id}").json["files"][0]["id"]
+    clock.now -= 10
+    assert get(slow, f"download?id={file_id}").cep_error == MALFORMED
     assert get(slow, "download?id=file_x").cep_error == (404, "ROUTE_NOT_FOUND")
     assert get(slow, "view?id=export_x").cep_error == (404, "ROUTE_NOT_FOUND")
     assert get(slow, "view").cep_error == (400, "MISSING_PARAMETER")

@@ -174,13 +174,20 @@ class TaskTimeoutError(BaseException):
 
 @contextmanager
 def raised_in_the_main_thread(when: Callable[[], bool]) -> Iterator[None]:
+    raised: list[bool] = []
+
     def raise_it(*_: object) -> None:
-        raise TaskTimeoutError
+        if not raised:
+            raised.append(True)
+            raise TaskTimeoutError
 
     def signal_it() -> None:
         while not when():
             time.sleep(0.001)
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        # More than once: a signal right before a thread begins to wait does not end that wait.
+        while not raised:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+            time.sleep(0.02)
 
     before = signal.signal(signal.SIGUSR1, raise_it)
     signalling = threading.Thread(target=signal_it)
@@ -230,7 +237,7 @@ def test_a_deadline_ends_no_call_but_its_own(credentials: Make) -> None:
 
 
 def test_the_shortest_deadline_comes_first_whichever_call_began_first(credentials: Make) -> None:
-    with RawServer(STALL) as server, Call(3600) as long:
+    with RawServer(TRICKLES["body"]) as server, Call(3600) as long:
         transport = transport_to(credentials(server.url), timeout=0.1)
         given = transport.perform(VIEW)
     assert str(given) == "GET /1.0/{api_key}/custom-audience/vip: no answer: TimeoutError"
@@ -238,7 +245,7 @@ def test_the_shortest_deadline_comes_first_whichever_call_began_first(credential
 
 
 def test_a_forked_process_keeps_its_own_deadlines(credentials: Make) -> None:
-    with RawServer(STALL) as server, Call(3600):
+    with RawServer(TRICKLES["body"]) as server, Call(3600):
         transport = transport_to(credentials(server.url), timeout=0.1)
         child = os.fork()
         if not child:  # pragma: no cover - in the child

@@ -17,9 +17,10 @@ from airflow_provider_batch.exceptions import (
     BatchProtocolError,
     ExportError,
     PushStoppedError,
+    ResultError,
 )
 from airflow_provider_batch.transport.download import Downloader
-from tests.transport.servers import HANG_UP, TRICKLES, RawServer, Script, Torn, answer
+from tests.transport.servers import HANG_UP, TRICKLES, RawServer, Script, Torn, Trickle, answer
 
 LOCAL, PUBLIC = "http://127.0.0.1:1", "https://api.batch.example"
 
@@ -93,6 +94,25 @@ def test_a_file_that_never_ends_ends_at_the_deadline(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("airflow_provider_batch.transport.download._LONGEST", 0.3)
     with RawServer(TRICKLES["body"]) as server, pytest.raises(BatchConnectionError, match="TimeoutError"):
         save(f"{server.url}/f")
+
+
+def test_an_end_at_the_deadline_is_not_that_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a length, the end of the connection is the end of the file."""
+    monkeypatch.setattr("airflow_provider_batch.transport.download._LONGEST", 0.3)
+    endless = Trickle(b"HTTP/1.1 200 OK\r\n\r\n[", b" ")
+    with RawServer(endless) as server, pytest.raises(BatchConnectionError, match="TimeoutError"):
+        save(f"{server.url}/f")
+
+
+def test_a_full_disk_is_an_error_with_its_remedy() -> None:
+    class Full(io.BytesIO):
+        def write(self, piece: Any) -> int:
+            raise OSError(28, "No space left on device")
+
+    downloader = Downloader(LOCAL, timeout=5, stopped=threading.Event())
+    with RawServer(answer(200, b"[]")) as server, pytest.raises(ResultError, match="No space left on device") as caught:
+        downloader.save(f"{server.url}/f", Full(), None)
+    assert "set TMPDIR" in str(caught.value)
 
 
 def test_a_stop_ends_it() -> None:

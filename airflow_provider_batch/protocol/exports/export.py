@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any, Final
 
@@ -77,8 +78,8 @@ class ExportQuery:
     segment: str | None = None
     events: Sequence[str] | None = None
     channels: Sequence[str] | None = None
-    since: str | None = None
-    until: str | None = None
+    since: datetime | date | str | None = None
+    until: datetime | date | str | None = None
 
     def __post_init__(self) -> None:
         check_choice("export_type", self.export_type)
@@ -105,8 +106,8 @@ class ExportQuery:
             "identifiers": self._identifiers(),
             "events": self.events and list(self.events),
             "channels": self.channels and list(self.channels),
-            "from": _moment(self.since),
-            "to": _moment(self.until),
+            "from": _moment("since", self.since),
+            "to": _moment("until", self.until),
             "filter": {"segment": self.segment} if self.segment else None,
         }
         return {name: value for name, value in fields.items() if value}
@@ -122,6 +123,12 @@ class ExportQuery:
         return [] if given == list(DEFAULT_IDENTIFIERS) and not self.is_snapshot else given
 
 
-def _moment(text: str | None) -> str | None:
+def _moment(name: str, value: Any) -> str | None:
     """Return a moment as Batch takes it; a day, such as ``{{ ds }}`` yields, begins in UTC."""
-    return f"{text}T00:00:00Z" if text and _DAY.fullmatch(text) else text
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
+    if isinstance(value, date) or (isinstance(value, str) and _DAY.fullmatch(value)):
+        return f"{value}T00:00:00Z"
+    if value is None or isinstance(value, str):
+        return value
+    raise InvalidArgumentError(f"{name}: a value of type {type(value).__name__} is not a moment. Pass a str.")

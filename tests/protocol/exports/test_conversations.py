@@ -90,6 +90,14 @@ def test_files_without_ids_are_no_answer(files: Any) -> None:
         advance(flow, view("SUCCESS", files=files))
 
 
+@pytest.mark.parametrize("body", [{}, {"status": None}, {"status": 7}, []])
+def test_a_view_without_a_status_is_no_answer(body: Any) -> None:
+    flow = conversations.view("2.11", "export_1", no_retry)
+    advance(flow, None)
+    with pytest.raises(BatchProtocolError):
+        advance(flow, Response(200, {}, json.dumps(body).encode()))
+
+
 def test_a_failed_export_ends_the_wait() -> None:
     flow = conversations.await_export("2.11", "export_1", polling(Clock()))
     advance(flow, None)

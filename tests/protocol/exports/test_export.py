@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -19,6 +20,18 @@ BODIES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     (
         {"export_type": "events", "events": ["email_sent"], "channels": ["email"], "since": "a", "until": "now"},
         {"export_type": "EVENTS", "events": ["email_sent"], "channels": ["email"], "from": "a", "to": "now"},
+    ),
+    (
+        {"export_type": "events", "since": "2026-11-24", "until": date(2026, 11, 25)},
+        {"export_type": "EVENTS", "from": "2026-11-24T00:00:00Z", "to": "2026-11-25T00:00:00Z"},
+    ),
+    (
+        {
+            "export_type": "events",
+            "since": datetime(2026, 11, 24, 1, tzinfo=timezone(timedelta(hours=2))),
+            "until": datetime(2026, 11, 25),  # noqa: DTZ001
+        },
+        {"export_type": "EVENTS", "from": "2026-11-24T01:00:00+02:00", "to": "2026-11-25T00:00:00+00:00"},
     ),
     (
         {"export_type": "reachability", "identifiers": ["installation_ids"], "since": "a"},
@@ -47,6 +60,11 @@ def test_only_what_is_given_is_sent(given: dict[str, Any], body: dict[str, Any])
 def test_what_contradicts_itself_is_refused(given: dict[str, Any], reason: str) -> None:
     with pytest.raises(InvalidArgumentError, match=reason):
         ExportQuery(**given)
+
+
+def test_a_moment_is_not_a_number() -> None:
+    with pytest.raises(InvalidArgumentError, match="since: a value of type int is not a moment"):
+        ExportQuery("events", since=20261124).body()  # type: ignore[arg-type]
 
 
 def test_a_digest_is_that_of_the_request() -> None:
