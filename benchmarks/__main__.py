@@ -25,6 +25,7 @@ PARTS: Final = (
     "parsing",
     "resume",
     "mirror",
+    "warehouse",
 )
 
 #: The parts that need a cluster; they are the second half of the report.

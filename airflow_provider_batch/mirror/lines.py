@@ -52,8 +52,8 @@ def as_lines(blocks: Iterable[list[str]]) -> Iterator[list[str]]:
 def with_texts(blocks: Iterable[list[str]]) -> Iterator[Lines]:
     """Turn blocks of valid ids into blocks of lines with their text; an empty block is left out."""
     for block in filter(None, blocks):
-        lines = lines_with_text(block)
-        if not _are_lines(*lines):
+        annotated = isinstance(block, Block) and block.annotated
+        if annotated or not _are_lines(*(lines := lines_with_text(block))):
             escaped = list(map(line_of, block))
             if isinstance(block, Block):
                 escaped = Block(escaped, block.argument, block.positions, block.place)
@@ -75,9 +75,9 @@ def id_from(line: str) -> str:
     return AnnotatedId(id_, extras) if separator else id_
 
 
-def ids_from(lines: list[str], text: str) -> list[str]:
+def ids_from(lines: list[str], text: str) -> Iterable[str]:
     """Return the ids of *lines*; *text* is all of them, in which one look finds whether any needs decoding."""
-    return list(map(id_from, lines)) if SEPARATOR in text or _ESCAPE in text else lines
+    return map(id_from, lines) if SEPARATOR in text or _ESCAPE in text else lines
 
 
 def text_of(lines: list[str]) -> str:

@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from io import BufferedWriter
@@ -138,7 +138,7 @@ class LineFile:
     def __iter__(self) -> Iterator[str]:
         return chain.from_iterable(self._blocks())
 
-    def _blocks(self) -> Iterator[list[str]]:
+    def _blocks(self) -> Iterator[Iterable[str]]:
         with self._path.open("rb") as content:
             for lines, text in read_lines(content):
                 yield ids_from(lines, text)

@@ -52,6 +52,14 @@ FILES = {
     "customers.csv": "customer_id,spent,subscribed\n0001,250,false\n0002,120.5,true\n0003,20,true\n",
 }
 
+#: What the log of the pages' mirror has: the day, an id, and what became of it.
+LOG = (
+    *((day, "customer-1", "+", "new") for day in (1, 3, 5, 7)),
+    *((day, "customer-1", "-", "gone") for day in (2, 4, 6)),
+    (7, "customer-2", "+", "new"),
+    (7, None, "!", "the id is missing, empty or too long"),
+)
+
 #: Stands in for dbt: it builds the one model that the pages have.
 DBT = """#!{python}
 import sqlite3, sys
@@ -138,6 +146,13 @@ def check_status(command: str, folder: Path) -> None:
     assert "customer-1001: in the last set" in printed
 
 
+def check_tables(command: str, folder: Path) -> None:
+    environment = {"AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(folder / "empty.db")})}
+    printed = shell(command, **environment)
+    assert "holds letters that differ in case" in printed or "dropped all tables" in printed
+    assert "FAILS" not in printed
+
+
 def check_export(command: str, folder: Path) -> None:
     (name,) = re.findall(r"AIRFLOW_CONN_(\w+)=", command)
     exported = shell(f'{command}\nprintf %s "$AIRFLOW_CONN_{name}"')
@@ -171,6 +186,7 @@ COMMANDS: dict[str, Check] = {
     "pip install ": check_install,
     "python -m airflow_provider_batch.sandbox": check_sandbox,
     "python -m airflow_provider_batch.mirror ": check_status,
+    "python -m airflow_provider_batch.mirror.tables ": check_tables,
     "export AIRFLOW_CONN_": check_export,
     "airflow dags test ": check_dag,
     "airflow dags unpause ": check_dag,
@@ -232,7 +248,24 @@ def check_yaml(code: str, folder: Path) -> None:
     jsonschema.validate(yaml.load(code, yaml.BaseLoader), WORKFLOW)
 
 
+def check_sql(code: str, folder: Path) -> None:
+    """A block of SQL is a query of the log of a mirror in tables."""
+    import duckdb
+
+    with duckdb.connect(":memory:") as connection:
+        connection.execute("CREATE SCHEMA analytics_batch")
+        connection.execute(
+            'CREATE TABLE analytics_batch.batch_vip_1a2b3c4d_log ("at" TIMESTAMP, run VARCHAR, id VARCHAR, op VARCHAR, '
+            "why VARCHAR, changes VARCHAR)"
+        )
+        for day, id_, op, why in LOG:
+            row = [f"2026-10-0{day} 09:00:00", "a run", id_, op, why, f"d{day}"]
+            connection.execute("INSERT INTO analytics_batch.batch_vip_1a2b3c4d_log VALUES (?, ?, ?, ?, ?, ?)", row)
+        assert connection.execute(code).fetchall()
+
+
 LANGUAGES: dict[str, Check] = {
+    "sql": check_sql,
     "shell": check_shell,
     "python": check_python,
     "json": check_json,

@@ -4,6 +4,9 @@ A model of both stores: runs as generators that a schedule interleaves, kills, a
 What decides is the product's own: the steps of a head in tables, and what a head in a folder has as settled. Around
 it, everything may go wrong that can: a statement or a file is applied though its answer is lost, or late, or never; so
 is a call to Batch; a run is killed, frozen, overtaken by its own next try, or met by another owner; the source changes.
+
+Two bounds stand for what no protocol can heal: Batch applies what it has accepted within some turns, and a call without
+an answer at once or never.
 """
 
 from __future__ import annotations

@@ -108,4 +108,4 @@ def test_lines_of_one_id_are_sorted_to_each_other_as_they_came() -> None:
 def test_plain_lines_are_their_ids() -> None:
     lines = ["a", "b"]
     assert ids_from(lines, "a\nb\n") is lines
-    assert ids_from(["a\x02*"], "a\x02*\n") == ["a\n"]
+    assert list(ids_from(["a\x02*"], "a\x02*\n")) == ["a\n"]

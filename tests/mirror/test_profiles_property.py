@@ -104,7 +104,7 @@ class History:
     def check(self) -> None:
         """The profiles are this table; those whose rows have gone have nothing left."""
         profiles = self.sandbox.profiles()
-        gone = {id_: {} for id_ in profiles}
+        gone: dict[str, Any] = {id_: {} for id_ in profiles}
         assert profiles == gone | {id_: shown(row) for id_, row in self.certain.items()}
 
     def _run(self, table: Table, step: Step) -> Any:

@@ -20,7 +20,7 @@ from airflow_provider_batch.exceptions import (
     SourceError,
 )
 from airflow_provider_batch.hooks.batch import BatchHook
-from airflow_provider_batch.mirror.tables import mirror as tables_mirror
+from airflow_provider_batch.mirror.tables import run as tables_run
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.sql import SqlSource
@@ -208,6 +208,68 @@ def test_attributes_are_compared(connections: Connections, sandbox: Sandbox) -> 
     assert counts(mirror(connections, **{**given, "attributes": ["spent"]})) == (0, 0, 3, 1, 0, 3)
 
 
+# The connection, as it is set
+
+
+def connected(connections: Connections, change: Callable[[Any], Any]) -> Connections:
+    """The same database, over connections that are changed first."""
+
+    def connect() -> Any:
+        connection = connections.connect()
+        return change(connection) or connection
+
+    return Connections(connect, connections.driver, connections.schema)
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_autocommit_makes_no_difference(is_on: bool, connections: Connections, sandbox: Sandbox) -> None:
+    def change(connection: Any) -> None:
+        if connections.driver == "sqlite3":
+            connection.isolation_level = None if is_on else "IMMEDIATE"
+        elif connections.driver == "psycopg2":
+            connection.autocommit = is_on
+        elif connections.driver == "pymysql":
+            connection.autocommit(is_on)
+
+    other = connected(connections, change)
+    for members in ("ab", "bcd", "bcd", "c"):
+        fill(connections, [(each,) for each in members])
+        mirror(other, keep_changes=3, on_invalid_id="skip")
+        assert sandbox.members("vip") == {*members}
+    assert ours(connections)[-2:] == ["head", "log"]
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_the_newer_driver_of_postgresql_does(is_on: bool, tables_in_postgresql: Connections, sandbox: Sandbox) -> None:
+    import psycopg
+
+    (host,) = tables_in_postgresql.run("SHOW unix_socket_directories")[0]
+
+    def connect() -> Any:
+        rows: Any = psycopg.rows.dict_row if is_on else psycopg.rows.tuple_row
+        return psycopg.connect(host=host, user="airflow", dbname="postgres", autocommit=is_on, row_factory=rows)
+
+    other = Connections(connect, "psycopg", tables_in_postgresql.schema)
+    sql = f"SELECT id FROM {other.schema}.members WHERE id <> %s"
+    for members in ("ab", "bcd", "bcd", "c"):
+        fill(tables_in_postgresql, [(each,) for each in members] + [("z",), ("a\tb",)])
+        given: dict[str, Any] = {"keep_changes": 3, "on_invalid_id": "skip", "parameters": ["z"]}
+        mirror(other, sql, dry_run=True, **given)
+        assert mirror(other, sql, **given).rejected == 1
+        assert sandbox.members("vip") == {*members}
+
+
+def test_rows_as_dicts_make_no_difference(tables_in_postgresql: Connections, sandbox: Sandbox) -> None:
+    from psycopg2.extras import RealDictCursor  # type: ignore[import-untyped]
+
+    def change(connection: Any) -> None:
+        connection.cursor_factory = RealDictCursor
+
+    fill(tables_in_postgresql, [("a",), ("b",)])
+    assert mirror(connected(tables_in_postgresql, change)).added == 2
+    assert sandbox.members("vip") == {"a", "b"}
+
+
 # The query, as it is given
 
 
@@ -328,10 +390,19 @@ def test_only_what_changed_is_written_until_it_is_a_tenth(
         assert (state["base_count"], state["net_count"]) == (b, e)
         assert (state["base"] == base) is (gone < 3)
         assert sandbox.members("vip") == {*ids[gone:]} | ({"new"} if gone == 2 else set())
-    monkeypatch.setattr(tables_mirror, "OLDEST_BASE", -1.0)
     fill(connections, [(each,) for each in ids[4:]])
     mirror(connections)
-    assert connections.head()["base_count"] == 36  # type: ignore[index]
+    assert connections.head()["net_count"] == 1  # type: ignore[index]
+    monkeypatch.setattr(tables_run, "OLDEST_BASE", -1.0)
+    # What left does not stay in an old base for long, even if nothing changes any more.
+    assert mirror(connections).unchanged == 36
+    state = connections.head()
+    assert state is not None
+    assert (state["base_count"], state["net"], state["generation"]) == (36, None, 5)
+    assert ours(connections) == ["b", "head"]
+    fill(connections, [(each,) for each in ids[5:]])
+    mirror(connections)
+    assert connections.head()["base_count"] == 35  # type: ignore[index]
     assert ours(connections) == ["b", "head"]
 
 

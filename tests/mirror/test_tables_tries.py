@@ -24,7 +24,8 @@ from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.mirror.tables.database import Database
 from airflow_provider_batch.mirror.tables.head import Claim, State
 from airflow_provider_batch.mirror.tables.keeper import Keeper
-from airflow_provider_batch.mirror.tables.mirror import LOOK_INTERVAL, TableMirror
+from airflow_provider_batch.mirror.tables.mirror import TableMirror
+from airflow_provider_batch.mirror.tables.plan import LOOK_INTERVAL
 from airflow_provider_batch.protocol.dialect import MEP_1_0
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.sources.sql import SqlSource
@@ -364,7 +365,7 @@ def test_a_process_that_is_killed_leaves_what_the_next_one_mends(
 def test_of_two_processes_the_one_that_was_frozen_stops_and_one_more_run_makes_it_right(
     tables_in_postgresql: Connections, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_provider_batch.mirror.tables.mirror.LOOK_INTERVAL", 1.0)
+    monkeypatch.setattr("airflow_provider_batch.mirror.tables.plan.LOOK_INTERVAL", 1.0)
     fill(tables_in_postgresql, [(each,) for each in BASE])
     mirror(tables_in_postgresql)
     before = writes(sandbox)

@@ -391,12 +391,13 @@ def test_the_snapshot_has_no_values(sandbox: Sandbox, warehouse: Fill, context: 
 
 
 def test_a_backfill_does_not_undo_todays_attributes(context: Any, tmp_path: Path) -> None:
-    backfill, today = (SimpleNamespace(run_type=DagRunType(each)) for each in ("backfill", "scheduled"))
+    backfill: Any = {**context, "dag_run": SimpleNamespace(run_type=DagRunType("backfill"))}
+    today: Any = {**context, "dag_run": SimpleNamespace(run_type=DagRunType("scheduled"))}
     changed = update([row("a")], mode="changed", snapshot_path=str(tmp_path))
     with pytest.raises(AirflowSkipException, match=r"^profiles of batch_cep: in a backfill, mode='changed' could give"):
-        changed.pre_execute({**context, "dag_run": backfill})
-    changed.pre_execute({**context, "dag_run": today})
-    update([row("a")]).pre_execute({**context, "dag_run": backfill})
+        changed.pre_execute(backfill)
+    changed.pre_execute(today)
+    update([row("a")]).pre_execute(backfill)
 
 
 # Parameters

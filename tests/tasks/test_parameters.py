@@ -115,8 +115,7 @@ MODES = {
     if "mode" in use and len(use) == 1
     for name in names
 }
-MODES |= {"allow_empty": ("replace", "mirror"), "poke_interval": ("replace", "mirror")}
-MODES |= {"indexing_timeout": ("replace", "mirror")}
+MODES |= {key: ["replace", "mirror"] for key in ("allow_empty", "poke_interval", "indexing_timeout")}
 
 
 def test_each_parameter_of_the_table_is_tried() -> None:

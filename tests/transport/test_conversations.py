@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from traceback import format_exception
+from typing import Any
 
 import pytest
 
@@ -330,9 +331,9 @@ def test_each_call_takes_its_turn(converse: Converse, credentials: Make) -> None
     turns = []
 
     class Counted(Pace):
-        def turn(self) -> Iterator[float]:
+        def turn(self, *quota: Any) -> Iterator[float]:
             turns.append(1)
-            return super().turn()
+            return super().turn(*quota)
 
     with RawServer(answer(200, {})) as server:
         converse(credentials(server.url), VIEW, Sleep(0), VIEW, pace=Counted(None))

@@ -9,16 +9,18 @@ noted. A member whose row is not valid any more is removed.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
-from itertools import chain, repeat
+from itertools import chain, compress, repeat
+from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from airflow_provider_batch.exceptions import SourceError
 from airflow_provider_batch.mirror.diff import Counts
-from airflow_provider_batch.mirror.lines import as_lines, id_part, line_of, text_of
+from airflow_provider_batch.mirror.lines import as_lines, line_of, text_of
 from airflow_provider_batch.mirror.spool import LineFile
 from airflow_provider_batch.protocol.audiences.intake import in_blocks
 from airflow_provider_batch.protocol.audiences.members import normalize
@@ -29,6 +31,14 @@ from airflow_provider_batch.sources.source import Source
 
 #: How many columns of the changes stand before those of the source.
 FIRST: Final = 5
+
+
+_TIMES, _OP = 1, FIRST - 1
+#: Whether it was sent, whether it is uncertain, and what is to be done.
+_KIND = itemgetter(2, 3, _OP)
+
+#: A row of the changes, and its value for the checks.
+Pair: TypeAlias = tuple[Sequence[Any], object]
 
 
 class Row(NamedTuple):
@@ -77,14 +87,14 @@ class ChangedRows(Source):
     def __init__(self) -> None:
         self._rows: Iterable[list[Sequence[Any]]] = ()
         self._selection: Selection[int] = Selection(id=0)
-        self._others: list[Row] = []
-        self._taken: list[tuple[Row, object]] = []
+        self._others: list[Sequence[Any]] = []
+        self._taken: list[Pair] = []
 
     def open(self, rows: Iterable[list[Sequence[Any]]], selection: Selection[int]) -> None:
         """Set what is read: blocks of rows, and where the id and its attributes are in them."""
         self._rows, self._selection = rows, selection
 
-    def taken(self) -> tuple[list[tuple[Row, object]], list[Row]]:
+    def taken(self) -> tuple[list[Pair], list[Sequence[Any]]]:
         """Return the rows that were read since the last time, each with its value; then those to keep or to remove."""
         taken, others = self._taken, self._others
         self._taken, self._others = [], []
@@ -94,19 +104,25 @@ class ChangedRows(Source):
         """Yield the values of the rows in blocks of at most *size*."""
         before = 0
         for rows in self._rows:
-            given = [row for row in rows if row[FIRST - 1] in "+!"]
-            self._others += [Row.of(row) for row in rows if row[FIRST - 1] not in "+!"]
-            values = self._selection.values(partial(cells, given))
-            pairs = zip(map(Row.of, given), values, strict=True)
-            each = chain.from_iterable(repeat(pair, pair[0].times) for pair in pairs)
-            last: tuple[Row, object] | None = None
-            for block in in_blocks(each, size):
-                for pair in block:
-                    if pair is not last:
-                        self._taken.append(pair)
-                    last = pair
-                yield Rows([value for _, value in block], partial(_place, before))
-                before += len(block)
+            given = [row for row in rows if row[_OP] in "+!"]
+            self._others += [row for row in rows if row[_OP] not in "+!"]
+            pairs = zip(given, self._selection.values(partial(cells, given)), strict=True)
+            for taken, values in _repeated(pairs, size):
+                self._taken += taken
+                yield Rows(values, partial(_place, before))
+                before += len(values)
+
+
+def _repeated(pairs: Iterable[Pair], size: int) -> Iterator[tuple[list[Pair], list[object]]]:
+    """Yield blocks of values, each as often as the source has it, with those pairs of which it is the first value."""
+    each = chain.from_iterable([pair] if pair[0][_TIMES] == 1 else repeat(pair, pair[0][_TIMES]) for pair in pairs)
+    last: Pair | None = None
+    for block in in_blocks(each, size):
+        yield (
+            [pair for pair, earlier in zip(block, [last, *block], strict=False) if pair is not earlier],
+            [value for _, value in block],
+        )
+        last = block[-1]
 
 
 def _place(before: int, number: int) -> str:
@@ -130,6 +146,8 @@ class ChangeFiles:
         self.counts = Counts()
         self.refused: list[Refused] = []
         self.known_moves = 0
+        #: Rows whose values the checks have, but have not answered yet.
+        self._open: list[Pair] = []
         self._digest = hashlib.sha256()
 
     @property
@@ -141,18 +159,18 @@ class ChangeFiles:
         """
         Write what is to be sent.
 
-        :param blocks: what the checks make of the values of *changed*.
+        :param blocks: what the checks make of the values of *changed*: some are left out, the others keep their order.
         """
         last = ""
         for block in blocks:
-            self._settle(changed, set(block), rules)
-            lines = []
-            for line in chain.from_iterable(as_lines([block])):
-                if (id_ := id_part(line)) != last:
-                    lines.append(line)
-                    last = id_
+            ids, lines = list(block), [line for each in as_lines([block]) for line in each]
+            if len(set(ids)) < len(ids) or ids[0] == last:
+                first = [id_ != before for id_, before in zip(ids, [last, *ids], strict=False)]
+                ids, lines = list(compress(ids, first)), list(compress(lines, first))
+            last = block[-1]
             self._write(self.adds, lines)
-        self._settle(changed, set(), rules)
+            self._settle(changed, ids, rules)
+        self._settle(changed, None, rules)
 
     def close(self) -> None:
         """Write what is buffered."""
@@ -160,42 +178,73 @@ class ChangeFiles:
             for file in (self.adds, self.removes):
                 stack.callback(file.close)
 
-    def _settle(self, changed: ChangedRows, valid: set[str], rules: MemberRules) -> None:
+    def _settle(self, changed: ChangedRows, valid: list[str] | None, rules: MemberRules) -> None:
+        """
+        Count the rows up to the last valid id.
+
+        :param valid: the next ids that passed the checks; None if there are no more.
+        """
         taken, others = changed.taken()
-        removed = []
-        for row, value in chain(taken, zip(others, repeat(None))):
-            op = row.settled(row.id in valid)
-            self._count(row, op)
+        self._open += taken
+        removed = [line_of(row[0]) for row in others if row[_OP] == "-"]
+        self._count_all(others)
+        whole = [row for row, _ in self._open[: len(valid or ())]]
+        if valid and [row[0] for row in whole] == valid and all(row[_OP] == "+" for row in whole):
+            self._count_all(whole)
+            del self._open[: len(whole)]
+        elif valid != []:  # repetitions alone
+            removed += self._settle_each(valid, rules)
+        self._write(self.removes, removed)
+
+    def _settle_each(self, valid: list[str] | None, rules: MemberRules) -> list[str]:
+        """Count one row after the other, and return the lines of those to remove."""
+        removed, found, done = [], 0, 0
+        for each, value in self._open:
+            row = Row.of(each)
+            is_valid = valid is not None and row.id == valid[found]
+            found += is_valid
+            op = row.settled(is_valid)
+            self._count(op, row.known, row.uncertain, row.times, 1)
             if op == "-":
                 removed.append(line_of(str(row.id)))
             if op != row.op:
                 self.refused.append(Refused(str(row.id), op, _reason(value, rules)))
-        self._write(self.removes, removed)
+            done += 1
+            if valid is not None and found == len(valid):
+                break
+        del self._open[:done]
+        return removed
 
-    def _count(self, row: Row, op: str) -> None:
+    def _count_all(self, rows: list[Sequence[Any]]) -> None:
+        times = Counter[tuple[Any, ...]]()
+        kinds = Counter(map(_KIND, rows))
+        for row in rows if set(map(itemgetter(_TIMES), rows)) - {0, 1} else ():
+            times[_KIND(row)] += int(row[_TIMES]) - 1
+        for (known, uncertain, op), number in kinds.items():
+            self._count(op, bool(known), bool(uncertain), number + times[known, uncertain, op], number)
+
+    def _count(self, op: str, known: bool, uncertain: bool, times: int, number: int) -> None:
+        """Count *number* ids of one kind, which the source has *times* times together."""
         counts = self.counts
-        if op == "=":
-            counts.duplicates += row.times - 1
-            return
+        if op in "+=":
+            counts.duplicates += times - number
         if op == "+":
-            counts.given += 1
-            counts.duplicates += row.times - 1
-            if not row.known:
-                counts.added += 1
-            elif row.uncertain:
-                counts.resent += 1
+            counts.given += number
+            if not known:
+                counts.added += number
+            elif uncertain:
+                counts.resent += number
             else:
-                counts.changed += 1
+                counts.changed += number
         elif op == "-":
-            counts.removed += row.known
-            counts.withdrawn += not row.known
-        self.known_moves += row.known and op in "+-"
+            counts.removed += number * known
+            counts.withdrawn += number * (not known)
+        self.known_moves += number * (known and op in "+-")
 
     def _write(self, file: LineFile, lines: list[str]) -> None:
         if lines:
             file.write(lines)
-            self._digest.update(b"+" if file is self.adds else b"-")
-            self._digest.update(text_of(lines).encode())
+            self._digest.update(("+" if file is self.adds else "-").encode() + text_of(lines).encode())
 
 
 def _reason(value: object, rules: MemberRules) -> str:

@@ -214,6 +214,12 @@ def committed(state: State, planned: State, claim: Claim, own: str, new: State, 
     )
 
 
+def rebased(state: State, claim: Claim, base: str, count: int, now: float) -> State:
+    """Put a new base in place of the old one and its net; the snapshot stays the same."""
+    check_held(state, claim)
+    return replace(state, base=base, base_count=count, based_at=now, net=None, net_count=0)
+
+
 def released(state: State, claim: Claim) -> State:
     """Give the claim back."""
     check_held(state, claim)

@@ -124,7 +124,8 @@ class Statements:
         old = known or f"SELECT t.id{self._columns('t.')} FROM t WHERE 1 = 0"
         ctes = f"WITH t AS (\n{today}\n), s AS (\n{old}\n)"
         if uncertain:
-            ctes += f", u AS (\n{' UNION '.join(f'SELECT y.id FROM ({each}) y' for each in uncertain)}\n)"
+            sent = " UNION ALL ".join(f"SELECT y.id FROM ({each}) y" for each in uncertain)
+            ctes += f", u AS (\nSELECT DISTINCT z.id FROM ({sent}) z\n)"
         main = (
             self._joined(bool(uncertain), same_shape)
             if self._dialect.full_join

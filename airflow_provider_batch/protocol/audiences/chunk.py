@@ -18,8 +18,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, KeysView, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, filterfalse, islice
-from typing import Protocol
+from itertools import chain, filterfalse, islice, repeat
+from typing import Final, Protocol
 
 from airflow_provider_batch.protocol.audiences.block import Block
 from airflow_provider_batch.protocol.audiences.intake import Intake
@@ -231,6 +231,10 @@ class Ids(Protocol):
     def __iter__(self) -> Iterator[str]: ...
 
 
+#: Annotated ids that are there at once: fewer than what starts a garbage collection among all of Airflow's objects.
+_FEW: Final = 500
+
+
 class CheckedChunks:
     """
     The chunks of ids that were checked before, each there once and with one action: they are cut, not checked again.
@@ -258,9 +262,13 @@ class CheckedChunks:
 
 
 def _block(ids: Iterator[str], argument: str, start: int, most: int) -> Block:
-    taken = list(islice(ids, most))
-    annotated = AnnotatedId in set(map(type, taken))
-    return Block(taken, argument, range(start, start + len(taken)), annotated=annotated)
+    texts: list[str] = []
+    annotations: list[str] = []
+    while few := list(islice(ids, min(_FEW, most - len(texts)))):
+        part = Block(few, argument, range(0), annotated=AnnotatedId in set(map(type, few)))
+        texts += part.texts()
+        annotations += part.annotations or repeat("", len(part))
+    return Block(texts, argument, range(start, start + len(texts)), annotations=annotations)
 
 
 def _take(bucket: dict[str, None], most: int) -> list[str]:

@@ -420,6 +420,13 @@ def test_checked_ids_are_cut_as_they_are(adds: str, removes: str, expected: list
     assert where == [f"add_ids[{at}]" for at in range(len(adds))] + [f"remove_ids[{at}]" for at in range(len(removes))]
 
 
+def test_of_many_checked_members_each_keeps_what_is_its_own() -> None:
+    ids = [AnnotatedId(str(n), f'"tags":["{n}"]') if n % 3 else str(n) for n in range(2_500)]
+    (chunk,) = CheckedChunks(ids, ["x"], size=10_000)
+    assert told(chunk.add_ids) == told(ids)
+    assert (chunk.remove_ids, list(chunk.origins[0].positions)) == (["x"], list(range(2_500)))
+
+
 def test_no_checked_ids_may_be_one_empty_chunk() -> None:
     assert shown(CheckedChunks([], [], size=3, allow_empty=True)) == [("", "")]
     assert shown(CheckedChunks(list("abc"), [], size=3, allow_empty=True)) == [("abc", "")]

@@ -1,0 +1,213 @@
+"""A mirror of a query: its snapshot in a folder, where the worker compares, or in tables, where the database does."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.report import Goal, Part, Table, count
+from benchmarks.stage import ROOT, Broken, run
+
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from local_airflow import free_port
+from local_postgres import postgres_folder, running_postgres
+
+#: For a quick run: WAREHOUSE_IDS=500000.
+_IDS: Final = int(os.environ.get("WAREHOUSE_IDS", "5_000_000"))
+_STORES: Final = ("folder", "tables")
+_ROUNDS: Final = 2
+_LINK: Final = 100_000_000 / 8  # bytes a second
+
+_FILL: Final = """
+CREATE TABLE {table} AS
+SELECT CAST(CAST(md5(CAST(i AS VARCHAR)) AS UUID) AS VARCHAR) || CASE WHEN i > {ids} THEN 'x' ELSE '' END AS id
+FROM {series} WHERE {condition}
+"""
+
+
+def measure() -> Part:
+    """Run both stores in turns, on PostgreSQL and on DuckDB."""
+    with tempfile.TemporaryDirectory(prefix="bench-warehouse-") as folder:
+        postgres = _postgres(Path(folder) / "postgres")
+        duckdb = _duckdb(Path(folder) / "duckdb")
+    rows = [
+        [
+            database,
+            store,
+            *(f"{one[name]:.1f}" for name in ("wall", "cpu")),
+            count(one["growth"]),
+            _mb(one.get("bytes")),
+            _seconds(one.get("link")),
+            _mb(one.get("wal")),
+        ]
+        for database, figures in (("PostgreSQL", postgres), ("DuckDB", duckdb))
+        for store, one in figures.items()
+        if store in _STORES
+    ]
+    columns = (
+        "database",
+        "snapshot in",
+        "wall s",
+        "worker's CPU s",
+        "growth MB",
+        "MB to the worker",
+        "wall s, 100 Mbit/s",
+        "WAL MB",
+    )
+    return Part(
+        "Mirror of a query",
+        f"The query has {_IDS:,} ids (UUIDs as text); 1 % are gone since the last run, and 1 % are new. In a folder, "
+        "all rows travel to the worker, sorted; in tables, what changed does. Nothing is sent to Batch. The best of "
+        f"{_ROUNDS} runs in turns; bytes and the slow link by a proxy.",
+        [Table("One run", columns, rows)],
+        _goals(postgres, duckdb),
+    )
+
+
+def _postgres(folder: Path) -> dict[str, dict[str, float]]:
+    programs = postgres_folder()
+    if programs is None:
+        raise Broken("PostgreSQL is not installed")
+    port = free_port()
+    with running_postgres(programs, port):
+        place: dict[str, Any] = {"host": "127.0.0.1", "port": port, "user": "airflow", "dbname": "postgres"}
+        with closing(_connect(place)) as connection, connection.cursor() as cursor:
+            connection.autocommit = True
+            cursor.execute("CREATE SCHEMA analytics_batch")
+            for statement in _fill("generate_series(1, {most}) AS s (i)"):
+                cursor.execute(statement)
+
+            def ask(query: str) -> float:
+                cursor.execute(query)
+                return float(cursor.fetchone()[0])
+
+            work = {"database": place, "schema": "analytics_batch", "folder": str(folder), "collation": ' COLLATE "C"'}
+            figures = _in_turns(work, lambda: ask("SELECT pg_current_wal_lsn() - '0/0'"))
+            for rate, name in ((None, "bytes"), (_LINK, "link")):
+                for store in _STORES:
+                    with _proxy(port, rate) as (shown, seen):
+                        reported = _run({**work, "database": {**place, "port": shown}}, store, "today")
+                        reported = _run({**work, "database": {**place, "port": shown}}, store, "yesterday")
+                    figures[store][name] = seen[0] / 2 if name == "bytes" else reported["wall"]
+            before = ask("SELECT pg_current_wal_lsn() - '0/0'")
+            cursor.execute("CREATE TABLE rewritten AS SELECT id FROM today")
+            figures["rewritten"] = {"wal": ask("SELECT pg_current_wal_lsn() - '0/0'") - before}
+            return figures
+
+
+def _duckdb(folder: Path) -> dict[str, dict[str, float]]:
+    import duckdb
+
+    folder.mkdir()
+    path = str(folder / "warehouse.duckdb")
+    with duckdb.connect(path) as connection:
+        for statement in _fill("range(1, {most} + 1) AS s (i)"):
+            connection.execute(statement)
+    return _in_turns(
+        {"database": {"file": path}, "schema": "main", "folder": str(folder), "collation": ""}, lambda: 0.0
+    )
+
+
+def _fill(series: str) -> Iterator[str]:
+    new = _IDS + _IDS // 100
+    for table, most, condition in (("yesterday", _IDS, "1 = 1"), ("today", new, f"i % 100 <> 7 OR i > {_IDS}")):
+        yield _FILL.format(table=table, ids=_IDS, series=series.format(most=most), condition=condition)
+
+
+def _connect(place: dict[str, Any]) -> Any:
+    import psycopg2  # type: ignore[import-untyped]
+
+    return psycopg2.connect(**place)
+
+
+def _in_turns(work: dict[str, Any], written: Any) -> dict[str, dict[str, float]]:
+    """Measure both stores in turns, from yesterday's set to today's and back; keep the best of each."""
+    figures: dict[str, dict[str, float]] = {}
+    for store in _STORES:
+        _run(work, store, "yesterday", first=True)
+    for table in ("today", "yesterday") * _ROUNDS:
+        for store in _STORES:
+            before = written()
+            reported = _run(work, store, table)
+            one = {**reported, "growth": reported["peak"] - reported["before"], "wal": written() - before}
+            if store not in figures or one["wall"] < figures[store]["wall"]:
+                figures[store] = one
+    return figures
+
+
+def _run(work: dict[str, Any], store: str, table: str, *, first: bool = False) -> dict[str, Any]:
+    reported = run("warehouse", {**work, "store": store, "table": table})
+    if not first and (reported["adds"], reported["removes"]) != (_IDS // 100, _IDS // 100):
+        raise Broken(f"{store} found {reported['adds']:,} ids to add and {reported['removes']:,} to remove")
+    return reported
+
+
+@contextmanager
+def _proxy(port: int, rate: float | None) -> Iterator[tuple[int, list[int]]]:
+    """Pass connections on to *port*; count the bytes that come back, of which *rate* a second come."""
+    seen, turn = [0], threading.Lock()
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+
+        def pump(source: socket.socket, target: socket.socket, counts: bool) -> None:
+            with suppress(OSError):
+                while part := source.recv(1 << 16):
+                    if counts:
+                        with turn:
+                            seen[0] += len(part)
+                            if rate:
+                                time.sleep(len(part) / rate)
+                    target.sendall(part)
+            for end in (source, target):
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    client, _ = server.accept()
+                    upstream = socket.create_connection(("127.0.0.1", port))
+                    for ends in ((client, upstream, False), (upstream, client, True)):
+                        threading.Thread(target=pump, args=ends, daemon=True).start()
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1], seen
+        with suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)
+
+
+def _goals(postgres: dict[str, dict[str, float]], duckdb: dict[str, dict[str, float]]) -> list[Goal]:
+    folder, tables = (postgres[store] for store in _STORES)
+    goals = [
+        ("PostgreSQL: at least 50 times less CPU of the worker", folder["cpu"] / tables["cpu"], 50.0, True),
+        ("PostgreSQL: at least 30 times fewer bytes to the worker", folder["bytes"] / tables["bytes"], 30.0, True),
+        ("PostgreSQL: no more wall time than with a folder", tables["wall"] / folder["wall"], 1.0, False),
+        ("PostgreSQL over 100 Mbit/s: at most half the wall time", tables["link"] / folder["link"], 0.5, False),
+        (
+            "PostgreSQL: WAL of at most a tenth of the snapshot, rewritten",
+            tables["wal"] / postgres["rewritten"]["wal"],
+            0.1,
+            False,
+        ),
+        ("DuckDB: at most a third of the wall time", duckdb["tables"]["wall"] / duckdb["folder"]["wall"], 1 / 3, False),
+    ]
+    return [
+        Goal(name, f"{value:.2f}", value >= bound if at_least else value <= bound, "Other processes, or the network")
+        for name, value, bound, at_least in goals
+    ]
+
+
+def _mb(number: float | None) -> str:
+    return "" if not number else f"{number / 1e6:,.1f}"
+
+
+def _seconds(number: float | None) -> str:
+    return "" if number is None else f"{number:.1f}"
