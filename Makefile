@@ -7,7 +7,7 @@ OLDEST := 2.11.0
 AIRFLOWS ?= 2.11.2 3.0.6 3.1.8 3.2.2 3.3.2 lowest
 # The beta of the next version is in the matrix; a release is not held up by it.
 BETA := 3.4.0b2
-PYTHONS ?= python3.11 python3.12 python3.13
+PYTHONS ?= python3.11 python3.12 python3.13 python3.14
 # How many combinations of Airflow and Python `make matrix` runs at once.
 JOBS ?= 2
 # Processes that share the tests of each Airflow: one starts a whole Airflow and waits for it, the others run the rest.
@@ -20,7 +20,7 @@ HOLD_3.2.2 := 'fastapi<0.137' 'svcs<26.2'
 # Of a beta, every part must be named.
 HOLD_3.4.0b2 := 'apache-airflow-core==3.4.0b2' 'apache-airflow-task-sdk==1.4.0b2' 'sqlalchemy<2.1'
 # Dependency groups that are needed in addition to the tests.
-GROUPS_$(NEWEST) := --group lint --group docs --group browser --group mutation
+GROUPS_$(NEWEST) := --group lint --group docs --group browser --group mutation --group stores
 GROUPS_$(OLDEST) := --group browser
 
 VENV := .venv

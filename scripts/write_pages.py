@@ -34,7 +34,7 @@ CODE: Final = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _NAMES: Final = re.compile(
-    r"^<!-- names in (?P<names>[\w. ]+) -->\n.*?^<!-- end of the names -->$", re.MULTILINE | re.DOTALL
+    r"^<!-- names in(?P<names>[\w.\s]+)-->\n.*?^<!-- end of the names -->$", re.MULTILINE | re.DOTALL
 )
 _LITERALINCLUDE: Final = re.compile(
     r"^(?P<indent> *)```\{literalinclude\} \.\./(?P<file>\S+)\n(?P<options>.*?)^ *```$", re.MULTILINE | re.DOTALL
@@ -110,7 +110,7 @@ def _as_comment(found: re.Match[str]) -> str:
 def _names(found: re.Match[str]) -> str:
     rows = [row for name in found["names"].split() for row in _rows(name)]
     table = "\n".join(("| name | import it from | what it is |", "|---|---|---|", *rows))
-    return f"<!-- names in {found['names']} -->\n\n{table}\n\n<!-- end of the names -->"
+    return f"<!-- names in{found['names']}-->\n\n{table}\n\n<!-- end of the names -->"
 
 
 def _rows(name: str) -> list[str]:
