@@ -40,7 +40,8 @@ with DAG("push_many", start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), schedu
 with DAG("mirror_many", start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), schedule=None, catchup=False):
     CustomAudienceMirrorOperator(ids=many(), snapshot_path=SNAPSHOTS, **ARGUMENTS)
 
+mode: Any
 for mode in ("update", "changed"):
     with DAG(f"profiles_{mode}", start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), schedule=None, catchup=False):
-        kept = {"snapshot_path": f"{SNAPSHOTS}/profiles"} if mode == "changed" else {}
+        kept: dict[str, Any] = {"snapshot_path": f"{SNAPSHOTS}/profiles"} if mode == "changed" else {}
         ProfilesUpdateOperator(profiles=many_profiles(), mode=mode, **kept, **COMMON)
