@@ -77,7 +77,7 @@ class ParquetFile:
         if hasattr(column, "dictionary_decode"):  # to_pylist on the dictionary takes twenty times as long
             column = column.dictionary_decode()
         if str(column.type).startswith("timestamp[ns"):  # Python's own have microseconds
-            import pyarrow
+            import pyarrow  # type: ignore[import-untyped]
 
             column = column.cast(pyarrow.timestamp("us", column.type.tz), safe=False)
         cells: list[object] = self._run(column.to_pylist)
@@ -88,7 +88,7 @@ class ParquetFile:
 
     def _run(self, operation: Callable[[], T]) -> T:
         """Return the result of *operation*; errors of pyarrow and the storage become a SourceError."""
-        from pyarrow import ArrowException  # type: ignore[import-untyped]
+        from pyarrow import ArrowException
 
         try:
             return operation()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
-from airflow_provider_batch.protocol.profiles.table import Profile, Table, chosen_keys, table_of
+from airflow_provider_batch.protocol.profiles.table import Profile, Table, chosen_keys, joined, nulls, split, table_of
 from airflow_provider_batch.protocol.rows import BadRow
 
 
@@ -191,3 +191,17 @@ def test_the_text_of_a_row_does_not_depend_on_its_block(rows: list[dict[str, Any
     together = lines(*rows, clears=clears)
     assert together == [line for row in rows for line in lines(row, clears=clears)]
     assert [json.loads(line)["identifiers"]["custom_id"] for line in together] == [row["custom_id"] for row in rows]
+
+
+@given(st.text(min_size=1).filter(lambda text: text.strip() == text and text.isprintable()))
+def test_a_line_is_taken_apart_and_put_together_again(id_: str) -> None:
+    (line,) = lines({"custom_id": id_, "x_1": '"},"attributes":{'})
+    assert split(f"{line}\n".encode()) == (id_, '"attributes":{"x_1":"\\"},\\"attributes\\":{"}')
+    assert joined(*split(line.encode())) == line.encode()
+
+
+def test_attributes_are_deleted_by_their_keys() -> None:
+    assert json.loads(joined("a", nulls(["plan", "date(last)"]))) == {
+        "identifiers": {"custom_id": "a"},
+        "attributes": {"date(last)": None, "plan": None},
+    }
