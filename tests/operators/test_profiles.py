@@ -349,21 +349,6 @@ def test_a_run_that_died_is_corrected_by_the_next_one(
     assert {each["n"] for each in sandbox.profiles().values()} == {1}
 
 
-def test_all_rows_of_a_call_are_sent_again_if_batch_refuses_a_part_without_a_place(
-    sandbox: Sandbox, context: Any, tmp_path: Path
-) -> None:
-    kept: dict[str, Any] = {"mode": "changed", "snapshot_path": str(tmp_path / "snapshots"), "chunk_size": 2}
-    rows = [row(each, n=1) for each in "abcd"]
-    sandbox.faults(None, Fault(202, body={"code": "SUCCESS_WITH_PARTIAL_ERRORS", "errors": [{"reason": "no"}]}))
-    first = update(rows, **kept, max_concurrency=1).execute(context)
-    assert (first["accepted"], first["rejected"]) == (3, 1)
-    assert sandbox.profiles() == {"a": {"n": 1}, "b": {"n": 1}}
-    second = update(rows, **kept).execute(context)
-    assert (second["accepted"], second["unchanged"]) == (2, 2)
-    assert sandbox.profiles() == {each: {"n": 1} for each in "abcd"}
-    assert update(rows, **kept).execute(context)["calls"] == 0
-
-
 def test_a_full_refresh_needs_no_readable_snapshot(
     sandbox: Sandbox, warehouse: Fill, context: Any, tmp_path: Path
 ) -> None:
@@ -391,6 +376,21 @@ def test_the_names_of_sent_attributes_have_to_be_readable(
     assert isinstance(error, SnapshotError)
     assert "attributes.json: the file cannot be read. Nothing was sent." in str(error)
     assert sandbox.profiles()["b"] == {"plan": "free"}
+
+
+def test_all_rows_of_a_call_are_sent_again_if_batch_refuses_a_part_without_a_place(
+    sandbox: Sandbox, context: Any, tmp_path: Path
+) -> None:
+    kept: dict[str, Any] = {"mode": "changed", "snapshot_path": str(tmp_path / "snapshots"), "chunk_size": 2}
+    rows = [row(each, n=1) for each in "abcd"]
+    sandbox.faults(None, Fault(202, body={"code": "SUCCESS_WITH_PARTIAL_ERRORS", "errors": [{"reason": "no"}]}))
+    first = update(rows, **kept, max_concurrency=1).execute(context)
+    assert (first["accepted"], first["rejected"]) == (3, 1)
+    assert sandbox.profiles() == {"a": {"n": 1}, "b": {"n": 1}}
+    second = update(rows, **kept).execute(context)
+    assert (second["accepted"], second["unchanged"]) == (2, 2)
+    assert sandbox.profiles() == {each: {"n": 1} for each in "abcd"}
+    assert update(rows, **kept).execute(context)["calls"] == 0
 
 
 def test_the_snapshot_has_no_values(sandbox: Sandbox, warehouse: Fill, context: Any, tmp_path: Path) -> None:
