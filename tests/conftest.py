@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Callable
 from importlib.metadata import version
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -62,11 +63,14 @@ os.environ.update(
 _MADE_ONCE = ("whole_airflow", "ended", "postgres_server", "s3_server")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep together what shares something; `--dist loadgroup` deals out everything else one by one."""
     if config.pluginmanager.hasplugin("xdist"):
         for item in items:
-            for name in set(_MADE_ONCE).intersection(getattr(item, "fixturenames", ())):
+            # Only the first: two groups would be a third one, in a worker of its own.
+            needed = (name for name in _MADE_ONCE if name in getattr(item, "fixturenames", ()))
+            for name in islice(needed, 1):
                 item.add_marker(pytest.mark.xdist_group(name))
 
 
