@@ -7,7 +7,7 @@ OLDEST := 2.11.0
 AIRFLOWS ?= 2.11.2 3.0.6 3.1.8 3.2.2 3.3.2 lowest
 # The beta of the next version is in the matrix; a release is not held up by it.
 BETA := 3.4.0b2
-PYTHONS ?= python3.11 python3.12 python3.13
+PYTHONS ?= python3.11 python3.12 python3.13 python3.14
 # How many combinations of Airflow and Python `make matrix` runs at once.
 JOBS ?= 2
 # Processes that share the tests of each Airflow: one starts a whole Airflow and waits for it, the others run the rest.

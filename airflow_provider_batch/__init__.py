@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 __version__ = "0.2.0"
@@ -88,9 +89,8 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-class-name": "airflow_provider_batch.hooks.batch.BatchHook",
                 "hook-name": "Batch",
                 "ui-field-behaviour": {
-                    # Every extra has a field of its own. The port stays, as Airflow 3.3.2 cannot test a connection
-                    # of any type without one (https://github.com/apache/airflow/pull/73298).
-                    "hidden-fields": ["schema", "extra"],
+                    # Every extra has a field of its own, and a port is part of the base URL.
+                    "hidden-fields": ["schema", "extra", *([] if _needs_port() else ["port"])],
                     "relabeling": {
                         "login": "Batch API key or project key",
                         "password": "REST API key",
@@ -101,7 +101,7 @@ def get_provider_info() -> dict[str, Any]:
                         "login": "mep: the app's Live, Dev or SDK key; cep: the project's key (Settings > General)",
                         "password": "the company's REST API key, from Batch's dashboard: Settings > General",
                         "host": "empty for https://api.batch.com",
-                        "port": "443 (Airflow 3.3.2 needs it to test the connection)",
+                        "port": "443 (Airflow 3.3 needs it to test the connection)",
                     },
                 },
                 "conn-fields": {
@@ -153,3 +153,11 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
     }
+
+
+def _needs_port() -> bool:
+    """Whether this Airflow is 3.3: it tests no connection without a port (https://github.com/apache/airflow/pull/73298)."""
+    try:
+        return version("apache-airflow-core").startswith("3.3.")
+    except PackageNotFoundError:  # Airflow 2
+        return False

@@ -28,7 +28,7 @@ ENVIRONMENTS: Final = ROOT / ".venv-matrix"
 LOWEST: Final = "lowest"
 
 #: The newest Python that these versions of Airflow support, by their metadata; later versions run on all of PYTHONS.
-NEWEST_PYTHON: Final = {"2.11": (3, 12), "3.0": (3, 12), LOWEST: (3, 12)}
+NEWEST_PYTHON: Final = {"2.11": (3, 12), "3.0": (3, 12), "3.1": (3, 13), LOWEST: (3, 12)}
 
 TESTS: Final = (
     *("-m", "not airflow_server and not browser and not cluster"),

@@ -20,7 +20,7 @@ from airflow_provider_batch.sandbox import Sandbox
 from tests.dags.api import Run
 
 DAG, TASK, RUN = "example_custom_audience_update", "update", "example"
-CONNECTION = {"Port": "443", "Batch API key or project key": "YOUR_BATCH_API_KEY", "REST API key": "YOUR_REST_API_KEY"}
+CONNECTION = {"Batch API key or project key": "YOUR_BATCH_API_KEY", "REST API key": "YOUR_REST_API_KEY"}
 
 #: The name of a picture, and what it shows: a part of the page, or the visible page.
 Picture = tuple[str, Page | Locator]
@@ -59,7 +59,7 @@ def connection_form(pages: AirflowPages) -> Iterator[Picture]:
     """Fill the form of the default connection; on Airflow 3 it has two panels, of which one is open."""
     pages.page.set_viewport_size({"width": 1280, "height": 1400})
     pages.new_connection("batch_default")
-    pages.fill(CONNECTION)
+    pages.fill(CONNECTION if local_airflow.AIRFLOW_2 else CONNECTION | {"Port": "443"})
     if local_airflow.AIRFLOW_2:
         yield "connection-form-airflow-2", pages.form()
         return

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from importlib import import_module
-from importlib.metadata import distribution, entry_points, version
+from importlib.metadata import PackageNotFoundError, distribution, entry_points, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,24 @@ def test_every_module_belongs_to_the_integration(declared: dict[str, Any]) -> No
         entry["integration-name"] for part in ("hooks", "operators", "sensors", "triggers") for entry in declared[part]
     }
     assert used == names == {"Batch"}
+
+
+@pytest.mark.parametrize(
+    ("installed", "is_shown"), [("3.3.0", True), ("3.3.2", True), ("3.2.2", False), ("3.4.0b2", False), (None, False)]
+)
+def test_the_form_has_a_port_only_where_airflow_tests_nothing_without_one(
+    installed: str | None, is_shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version_of(package: str) -> str:
+        assert package == "apache-airflow-core"
+        if installed is None:
+            raise PackageNotFoundError
+        return installed
+
+    monkeypatch.setattr(airflow_provider_batch, "version", version_of)
+    hidden = get_provider_info()["connection-types"][0]["ui-field-behaviour"]["hidden-fields"]
+    assert ("port" not in hidden) is is_shown
+    assert {"schema", "extra"} <= set(hidden)
 
 
 def test_it_is_json_and_a_new_dict_each_time(declared: dict[str, Any]) -> None:

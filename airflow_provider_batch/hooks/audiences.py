@@ -6,6 +6,7 @@ What a verb needs is imported when it is called: Airflow imports hooks in proces
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from airflow_provider_batch.exceptions import (
     InvalidArgumentError,
 )
 from airflow_provider_batch.hooks.base import BatchBaseHook
+from airflow_provider_batch.hooks.metrics import report_indexed
 
 if TYPE_CHECKING:
     from airflow_provider_batch.protocol.arguments import IfExists, IfMissing
@@ -74,7 +76,7 @@ class AudienceHook(BatchBaseHook):
         if existing is None:
             creation = conversations.create(dialect, audience_name, audience_type, description, self._settings.backoff)
             try:
-                token = self._ask(creation)
+                token = self._ask(creation, audience_name)
             except BatchAPIError as error:
                 if not _may_be_overtaken(error) or (existing := self._find(dialect, audience_name)) is None:
                     raise
@@ -115,7 +117,8 @@ class AudienceHook(BatchBaseHook):
         encode.check_audience_name(audience_name)
         if self._find(dialect, audience_name) is not None:
             try:
-                token = self._ask(conversations.delete(dialect, audience_name, self._settings.backoff))
+                deletion = conversations.delete(dialect, audience_name, self._settings.backoff)
+                token = self._ask(deletion, audience_name)
             except BatchAPIError as error:
                 if not _may_be_overtaken(error) or self._find(dialect, audience_name) is not None:
                     raise
@@ -166,9 +169,8 @@ class AudienceHook(BatchBaseHook):
         from airflow_provider_batch.protocol.audiences import conversations
 
         settings = self._settings
-        return self._ask(
-            conversations.view(settings.dialect(audience_type), audience_name, indexing_token, settings.backoff)
-        )
+        view = conversations.view(settings.dialect(audience_type), audience_name, indexing_token, settings.backoff)
+        return self._ask(view, audience_name)
 
     def wait_for_indexing(
         self,
@@ -191,10 +193,14 @@ class AudienceHook(BatchBaseHook):
         from airflow_provider_batch.protocol.audiences import conversations
         from airflow_provider_batch.protocol.retry import Patience
 
+        began = time.monotonic()
         outcome = self._await_indexing(
             audience_name, indexing_tokens, audience_type, Patience(poke_interval, timeout), own_replace
         )
-        return conversations.confirmed(outcome, audience_name, timeout)
+        audience = conversations.confirmed(outcome, audience_name, timeout)
+        if audience is not None:
+            report_indexed(self.batch_conn_id, audience_name, audience.nb_ids, time.monotonic() - began)
+        return audience
 
     def check_indexing(
         self,
@@ -232,7 +238,7 @@ class AudienceHook(BatchBaseHook):
     def _find(self, dialect: Dialect, audience_name: str) -> CustomAudience | None:
         from airflow_provider_batch.protocol.audiences import conversations
 
-        return self._ask(conversations.find(dialect, audience_name, self._settings.backoff))
+        return self._ask(conversations.find(dialect, audience_name, self._settings.backoff), audience_name)
 
     def _await_indexing(
         self,
@@ -245,7 +251,7 @@ class AudienceHook(BatchBaseHook):
         from airflow_provider_batch.protocol.audiences import conversations
 
         dialect = self._settings.dialect(audience_type)
-        with self._line() as line:
+        with self._line(audience_name) as line:
             outcome = line.wait(
                 partial(conversations.await_indexing, dialect, audience_name, indexing_tokens), patience
             )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
 from airflow_provider_batch.exceptions import InvalidArgumentError, PushStoppedError
+from airflow_provider_batch.hooks.metrics import report_traffic
 
 if TYPE_CHECKING:
     import requests
@@ -92,12 +93,12 @@ class BatchBaseHook(BaseHook):
             )
         return platform.dialects[0].version
 
-    def _ask(self, flow: Flow[R]) -> R:
-        with self._line() as line:
+    def _ask(self, flow: Flow[R], audience_name: str | None = None) -> R:
+        with self._line(audience_name) as line:
             return line.ask(flow)
 
     @contextmanager
-    def _line(self) -> Iterator[Line]:
+    def _line(self, audience_name: str | None = None) -> Iterator[Line]:
         # Imported here, as is requests: with the hook, they would cost everybody who imports that 100 ms.
         from airflow_provider_batch.push.line import Line
         from airflow_provider_batch.transport.blocking import BlockingTransport
@@ -110,6 +111,7 @@ class BatchBaseHook(BaseHook):
             yield Line(settings, transport, self.log)
         finally:
             self._in_progress.discard(transport)
+            report_traffic(self.batch_conn_id, transport.traffic, audience_name)
 
     @cached_property
     def _settings(self) -> Settings:

@@ -22,6 +22,7 @@ from airflow_provider_batch.hooks.audiences import AudienceHook
 from airflow_provider_batch.hooks.base import one_at_a_time
 from airflow_provider_batch.hooks.exports import ExportHook
 from airflow_provider_batch.hooks.lineage import report_audience
+from airflow_provider_batch.hooks.metrics import report_drift, report_push
 from airflow_provider_batch.hooks.profiles import ProfileHook
 from airflow_provider_batch.hooks.statistics import StatisticsHook
 from airflow_provider_batch.hooks.stores import check_one_store, folder_mirror, table_mirror
@@ -291,7 +292,7 @@ class BatchHook(AudienceHook, ProfileHook, ExportHook, StatisticsHook):
             values = tables.changed
         else:
             store = folder_mirror(self.batch_conn_id, target, snapshot_path)
-        with self._line() as line, self._intake(writes, on_invalid_id, trim_ids) as intake:
+        with self._line(audience_name) as line, self._intake(writes, on_invalid_id, trim_ids) as intake:
             run = MirrorRun(line, writes, store, window, owner, is_sorted, first_run, full_refresh, limits)
             result = run.run(
                 intake(values, "ids"),
@@ -313,9 +314,9 @@ class BatchHook(AudienceHook, ProfileHook, ExportHook, StatisticsHook):
         indexing_tokens: Sequence[str] | None = None,
         nb_ids: int | None = None,
         on_drift: OnDrift = "warn",
-    ) -> None:
+    ) -> str | None:
         """
-        Note that the writes of a mirror's last run are indexed, and compare the numbers of ids.
+        Note that the writes of a mirror's last run are indexed; return how the numbers of ids differ, None if not.
 
         :param snapshot_path: as in :meth:`mirror_custom_audience`, like *snapshot_schema*.
         :param database: with *snapshot_schema*: the hook of its database.
@@ -339,16 +340,20 @@ class BatchHook(AudienceHook, ProfileHook, ExportHook, StatisticsHook):
         size = store.confirm(indexing_tokens)
         if size is None:
             self.log.info("%s: not confirmed, as another run has sent ids since", audience_name)
-            return
+            return None
         if on_drift == "ignore":
-            return
+            return None
         if nb_ids is None:
             nb_ids = self.get_custom_audience(audience_name, audience_type=audience_type).nb_ids
-        if (message := drift(nb_ids, *size)) is None:
-            return
+        message = drift(nb_ids, *size)
+        if nb_ids is not None:
+            report_drift(self.batch_conn_id, audience_name, abs(nb_ids - size.ids) if message else 0)
+        if message is None:
+            return None
         if on_drift == "fail":
             raise DriftError(f"{audience_name}: {message}")
         self.log.warning("%s: %s", audience_name, message)
+        return message
 
     def inspect_mirror(
         self,
@@ -440,7 +445,7 @@ class BatchHook(AudienceHook, ProfileHook, ExportHook, StatisticsHook):
             # What an earlier try sent after a replace may stay only if the whole set is the same.
             series = digest(chunks, writes) if journal is not None and writes.replaces else ""
             try:
-                with self._line() as line:
+                with self._line(writes.audience_name) as line:
                     push = Push(line, writes, writes.audience_name, window)
                     sent = push.run(chunks, total=chunks.total, journal=journal, series=series)
             finally:
@@ -464,6 +469,8 @@ class BatchHook(AudienceHook, ProfileHook, ExportHook, StatisticsHook):
         if result.calls and result.planned_calls is None:
             report_audience(self, result.audience_name)
         is_dry_run = result.planned_calls is not None
+        if not is_dry_run:
+            report_push(self.batch_conn_id, result)
         added, removed = ("to add", "to remove") if is_dry_run else ("added", "removed")
         earlier = f", {result.earlier_calls:,} of them in an earlier try," if result.earlier_calls else ""
         self.log.info(

@@ -1,9 +1,11 @@
 """
 The few file operations of a mirror, on a local disk and in an object store.
 
-A file appears as a whole or not at all. Exclusive creation is atomic on local disks, on S3 and wherever else fsspec
-passes ``mode="create"`` on to the store. On other stores, the file is looked up before it is written and read again
-afterwards: two runs that start at the same moment may then both believe that they were first.
+A file appears as a whole or not at all. Exclusive creation is atomic on local disks, and in S3, GCS and Azure, whose
+fsspec packages turn ``mode="create"`` into a condition that the store itself checks: ``If-None-Match: *``, or
+``ifGenerationMatch=0``. Older versions of these packages ignore the mode without an error, so they are refused. On
+other stores, the file is looked up before it is written and read again afterwards: two runs that start at the same
+moment may then both believe that they were first.
 
 Local files and folders are for their owner alone, as they hold ids.
 """
@@ -17,6 +19,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol, cast
@@ -29,6 +32,10 @@ _ABANDONED: Final = 24 * 3600.0
 
 #: How often a file that was overwritten while it was read is read again.
 _READS: Final = 5
+
+#: The packages that create files exclusively, and the first version of all of them that does.
+_EXCLUSIVE: Final = ("s3fs", "gcsfs", "adlfs")
+_EXCLUSIVE_SINCE: Final = (2024, 12)
 
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT}
 _NO_FOLDER: Final = {
@@ -230,6 +237,7 @@ class _StoreFolder:
             self._fs.put_file(str(source), (self._path / name).path)
 
     def create(self, name: str, content: bytes) -> bool:
+        _check_exclusive(type(self._fs).__module__.partition(".")[0])
         with explained(self):
             return self._create_once(name, content)
 
@@ -266,3 +274,20 @@ class _StoreFolder:
 
     def sweep(self) -> None:
         """Nothing is left in a store, where a file appears as a whole."""
+
+
+def _check_exclusive(package: str) -> None:
+    """
+    Check that *package*, if it is one of those, can create a file exclusively.
+
+    :raises SnapshotError: otherwise.
+    """
+    if package not in _EXCLUSIVE:
+        return
+    installed = version(package)
+    if tuple(map(int, installed.split(".")[:2])) < _EXCLUSIVE_SINCE:
+        since = ".".join(map(str, _EXCLUSIVE_SINCE))
+        raise SnapshotError(
+            f"{package} {installed} cannot create a file exclusively, so two runs could start at once. Install "
+            f"{package}>={since}."
+        )

@@ -7,7 +7,7 @@ In the spool the last row of a profile replaces the others, and their number sel
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -72,6 +72,7 @@ class ProfilePush:
     :param max_concurrency: calls in flight at most.
     :param chunk_size: profiles in one call; None for as many as the route takes.
     :param on_rejection: called with each profile that Batch refuses in part.
+    :param on_doubt: called with all lines of a call of which Batch refuses a part without a valid place.
     """
 
     line: Line
@@ -80,6 +81,7 @@ class ProfilePush:
     route: RouteName = "auto"
     chunk_size: int | None = None
     on_rejection: OnRejection | None = None
+    on_doubt: Callable[[Sequence[bytes]], None] | None = None
 
     def run(self, intake: ProfileIntake, *, journal: Journal | None = None, dry_run: bool = False) -> ProfilesResult:
         """Read and send all profiles."""
@@ -116,7 +118,7 @@ class ProfilePush:
         **more: Any,
     ) -> Sent:
         """Send *chunks*, which can be read again; *more* are the other arguments of :meth:`Push.run`."""
-        writes = ProfileWrites(route, self.on_rejection)
+        writes = ProfileWrites(route, self.on_rejection, self.on_doubt)
         push = Push(self.line, writes, push_name(self.batch_conn_id), self.max_concurrency)
         return push.run(chunks, total=total, journal=journal, **more)
 

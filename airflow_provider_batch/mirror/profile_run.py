@@ -137,18 +137,21 @@ class ProfileMirrorRun:
             yield found
 
     def _send(self, route: ProfileRoute, changes: _Changes, transaction: Transaction, journal: Journal | None) -> Sent:
-        rejected: list[str] = []
+        rejected: set[str] = set()
 
         def on_rejection(rejection: Rejection, row: Any) -> None:
-            rejected.append(row["custom_id"])
+            rejected.add(row["custom_id"])
             if self.push.on_rejection is not None:
                 self.push.on_rejection(rejection, row)
 
-        push = replace(self.push, on_rejection=on_rejection)
+        def on_doubt(lines: Sequence[bytes]) -> None:
+            rejected.update(split(line)[0] for line in lines)
+
+        push = replace(self.push, on_rejection=on_rejection, on_doubt=on_doubt)
         sent = push.send(route, changes, len(changes), journal, series=transaction.series)
         push.line.check()
         # Batch reports nothing more about accepted calls, so no later run has to wait for them.
-        transaction.commit((), rejected=rejected)
+        transaction.commit((), rejected=list(rejected))
         return sent
 
     def _check(self, plan: Plan) -> None:

@@ -141,14 +141,15 @@ class SourcePushOperator(PushOperator, takes=SourceParameters):
         """Return those that find it again."""
         return self.snapshot_arguments()
 
-    def indexed(self, indexing_tokens: Sequence[str], audience: dict[str, Any] | None) -> None:
-        """Note it for the next run of a mirror, and compare the numbers of ids."""
-        if self.mode == "mirror":
-            self.hook.confirm_mirror(
-                self.audience_name,
-                **self.confirmation_arguments(),
-                audience_type=self.audience_type,
-                indexing_tokens=indexing_tokens,
-                nb_ids=audience["nb_ids"] if audience else None,
-                on_drift=self.on_drift,
-            )
+    def indexed(self, indexing_tokens: Sequence[str], audience: dict[str, Any] | None) -> str | None:
+        """Note it for the next run of a mirror, compare the numbers of ids, and return the difference."""
+        if self.mode != "mirror":
+            return None
+        return self.hook.confirm_mirror(
+            self.audience_name,
+            **self.confirmation_arguments(),
+            audience_type=self.audience_type,
+            indexing_tokens=indexing_tokens,
+            nb_ids=audience["nb_ids"] if audience else None,
+            on_drift=self.on_drift,
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from airflow_provider_batch.operators.counted_push import CountedPush, task_journal
@@ -101,8 +101,13 @@ class PushOperator(CountedPush, takes=PushParameters):
             with fail_without_retry():
                 check_mapped(self, context)
 
-    def indexed(self, indexing_tokens: Sequence[str], audience: dict[str, Any] | None) -> None:
-        """Continue after all these writes were indexed; *audience* is the last view, if one was needed."""
+    def indexed(self, indexing_tokens: Sequence[str], audience: dict[str, Any] | None) -> str | None:
+        """
+        Continue after all these writes were indexed, and return what a person should know, if anything.
+
+        :param audience: the last view, if one was needed.
+        """
+        return None
 
     def own_replace(self, indexing_tokens: Sequence[str]) -> str | None:
         """Return which of the tokens is that of a replace, if this operator replaces."""
@@ -110,38 +115,64 @@ class PushOperator(CountedPush, takes=PushParameters):
 
     def execute(self, context: Context) -> list[str]:
         """Push the ids, and wait if ``wait_for_indexing`` is set."""
+        from airflow_provider_batch.tasks.closing import closing_failure
+
         journal = task_journal(context)
-        with fail_without_retry(journal):
+        with fail_without_retry(journal), closing_failure(self.log, self.audience_name):
             result: PushResult = self.pushed(context, journal)
-            audience = None
+            audience, difference, began = None, None, time.monotonic()
             if self.wait_for_indexing and not self.is_dry_run:
-                audience = self._wait(awaited(self, result.indexing_tokens))
-                self.indexed(result.indexing_tokens, audience.to_dict() if audience else None)
+                view = self._wait(awaited(self, result.indexing_tokens), result)
+                audience = view.to_dict() if view else None
+                difference = self.indexed(result.indexing_tokens, audience)
         if journal is not None:
             journal.clear()
         if self.is_dry_run:
             suppress_outlet_events(self)
-        emit_outlet_events(self, context, self._counts or {}, audience.to_dict() if audience else None)
+        emit_outlet_events(self, context, self._counts or {}, audience)
+        self._close(result.summary(), audience, time.monotonic() - began, difference)
         return result.indexing_tokens
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> list[str]:
         """Return the tokens, now that the trigger has seen them confirmed."""
+        from airflow_provider_batch.hooks.metrics import report_indexed
+        from airflow_provider_batch.protocol.audiences.results import COUNTS
+        from airflow_provider_batch.tasks.closing import closing_failure
         from airflow_provider_batch.triggers.custom_audience import IndexingEvent
 
         journal = task_journal(context)
         indexed = IndexingEvent.from_payload(event)
-        with fail_without_retry(journal):
+        with fail_without_retry(journal), closing_failure(self.log, self.audience_name):
             indexed.raise_unless_finished()
             if indexed.warning:
                 self.log.warning("%s: %s", self.audience_name, indexed.warning)
-            self.indexed(indexed.own_tokens, indexed.audience)
+            if indexed.audience is not None:
+                report_indexed(self.batch_conn_id, self.audience_name, indexed.audience.get("nb_ids"), indexed.seconds)
+            difference = self.indexed(indexed.own_tokens, indexed.audience)
         if journal is not None:
             journal.clear()
-        self._counts = indexed.counts
-        emit_outlet_events(self, context, indexed.counts or {}, indexed.audience)
+        summary = indexed.counts or {}
+        self._counts = {name: summary[name] for name in COUNTS if name in summary}
+        emit_outlet_events(self, context, self._counts, indexed.audience)
+        if summary:
+            self._close(summary, indexed.audience, indexed.seconds, difference)
         return indexed.own_tokens
 
-    def _wait(self, indexing_tokens: list[str]) -> CustomAudience | None:
+    def _close(
+        self,
+        summary: Mapping[str, Any],
+        audience: Mapping[str, Any] | None,
+        seconds: float | None,
+        difference: str | None,
+    ) -> None:
+        from airflow_provider_batch.tasks.closing import closing_line
+
+        line = closing_line(
+            summary, audience=audience, waits=self.wait_for_indexing, seconds=seconds, difference=difference
+        )
+        self.log.info("%s", line)
+
+    def _wait(self, indexing_tokens: list[str], result: PushResult) -> CustomAudience | None:
         own_replace = self.own_replace(indexing_tokens)
         if not self.deferrable:
             return self.hook.wait_for_indexing(
@@ -152,6 +183,9 @@ class PushOperator(CountedPush, takes=PushParameters):
                 timeout=self.indexing_timeout,
                 own_replace=own_replace,
             )
+        from airflow_provider_batch.hooks.metrics import report_indexed
+
+        start_time = time.time()
         # Deferring costs two starts of a worker: view the state once before.
         checked = self.hook.check_indexing(
             self.audience_name, indexing_tokens, audience_type=self.audience_type, own_replace=own_replace
@@ -161,9 +195,12 @@ class PushOperator(CountedPush, takes=PushParameters):
                 self,
                 indexing_tokens,
                 confirmed=len(indexing_tokens) - len(checked.pending),
-                start_time=time.time(),
+                start_time=start_time,
                 timeout=self.indexing_timeout,
                 own_replace=own_replace,
-                counts=self._counts,
+                counts=result.summary(),
             )
+        if checked.audience is not None:
+            seconds = time.time() - start_time
+            report_indexed(self.batch_conn_id, self.audience_name, checked.audience.nb_ids, seconds)
         return checked.audience

@@ -96,7 +96,7 @@ class Spool:
             yield numbers, list(texts)
 
     def number_of(self, key: str) -> int | None:
-        """Return the number of the record with *key*; None if there is none."""
+        """Return the number of the record with *key*, or of one whose key has the same hash; None if there is none."""
         at = self._hashes.__getitem__
         if not self._order:
             self._order = array("q", sorted(range(self.written), key=at))

@@ -86,15 +86,18 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator, takes=Airfl
     def execute(self, context: Context) -> Any:
         """Poke until all tokens are confirmed; or poke once and defer."""
         self._confirmed = None
+        began = time.time()
         if self.deferrable:
-            return self._indexed(context, self._poke_or_defer(context))
+            return self._indexed(context, self._poke_or_defer(context), time.time() - began)
         try:
-            return self._indexed(context, super().execute(context))
+            view = super().execute(context)
         except AirflowSensorTimeout as timeout:
             raise AirflowSensorTimeout(f"{timeout} {self._missing()}") from None
         except AirflowSkipException:
             self.hook.pause()  # raises where ``never_fail`` has made a skip of a stop
             raise
+        # The process that rescheduled itself first has not noted when it began.
+        return self._indexed(context, view, None if self.reschedule else time.time() - began)
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Poll the tokens that are not yet confirmed, up to the first that still is not."""
@@ -127,7 +130,7 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator, takes=Airfl
         if indexed.warning:
             self.log.warning("%s: %s", self.audience_name, indexed.warning)
         self._tokens = indexed.indexing_tokens
-        return self._indexed(context, indexed.audience)
+        return self._indexed(context, indexed.audience, indexed.seconds)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Report the audience to OpenLineage, with the number of its ids as its rows."""
@@ -136,12 +139,16 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator, takes=Airfl
         rows = self._view.get("nb_ids") if self._view else None
         return audience_lineage(self.batch_conn_id, self.audience_name, rows=rows)
 
-    def _indexed(self, context: Context, view: dict[str, Any] | None) -> dict[str, Any] | None:
+    def _indexed(self, context: Context, view: dict[str, Any] | None, seconds: float | None) -> dict[str, Any] | None:
+        from airflow_provider_batch.hooks.metrics import report_indexed
+
         self._view = view
         if view is not None:
+            report_indexed(self.batch_conn_id, self.audience_name, view.get("nb_ids"), seconds)
             writes = "the last write" if list(self._tokens) == [LAST_WRITE] else counted(len(self._tokens), "write")
             ids = "an unknown number of ids" if view.get("nb_ids") is None else counted(view["nb_ids"], "id")
-            self.log.info("%s: %s confirmed; the audience has %s", self.audience_name, writes, ids)
+            after = f", after {seconds:,.0f} s" if seconds is not None else ""
+            self.log.info("%s: %s confirmed; the audience has %s%s", self.audience_name, writes, ids, after)
         emit_outlet_events(self, context, {"audience": self.audience_name, "type": self.audience_type}, view)
         return view
 

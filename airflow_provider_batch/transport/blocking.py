@@ -39,6 +39,7 @@ from airflow_provider_batch.transport.environment import Proxy
 from airflow_provider_batch.transport.no_answer import no_answer
 from airflow_provider_batch.transport.pace import Pace
 from airflow_provider_batch.transport.retry_log import RetryLog
+from airflow_provider_batch.transport.traffic import Traffic
 
 #: Seconds of a wait after which its watch is called.
 _WATCH_INTERVAL: Final = 30.0
@@ -133,6 +134,7 @@ class BlockingTransport:
 
     def __init__(self, session: requests.Session, credentials: Credentials, pace: Pace, *, timeout: float) -> None:
         self.stopped = threading.Event()
+        self.traffic = Traffic()
         self._timeout = timeout
         self._session = session
         self._credentials = credentials
@@ -175,14 +177,19 @@ class BlockingTransport:
         """
         if isinstance(effect, Sleep):
             self._retry_log.record(effect)
+            if effect.retries is not None:
+                self.traffic.retried()
             if effect.everyone:
                 self._pace.hold(effect.seconds)
             self._sleep(effect.seconds)
             return None
         for seconds in self._pace.turn(effect.quota, effect.ids):
+            self.traffic.paced(seconds)
             self._sleep(seconds)
         self._watch()
-        return self._send(effect)
+        answer = self._send(effect)
+        self.traffic.attempted(answer.status if isinstance(answer, Response) else None)
+        return answer
 
     def check(self) -> None:
         """

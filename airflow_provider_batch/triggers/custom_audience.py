@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any, Final, Literal
 
@@ -32,8 +32,8 @@ class IndexingEvent:
     How a wait ended.
 
     ``finished``: every token is confirmed, ``audience`` is the last view. ``timeout``: those in ``pending`` are not.
-    ``error``: the wait failed for the reason in ``message``, ``retryable`` if it was transient. ``counts`` is what the
-    task had pushed before the wait.
+    ``error``: the wait failed for the reason in ``message``, ``retryable`` if it was transient. ``counts`` is the
+    summary of what the task had pushed before the wait, ``seconds`` how long the wait took.
     """
 
     status: Literal["finished", "timeout", "error"]
@@ -45,6 +45,7 @@ class IndexingEvent:
     warning: str = ""
     retryable: bool = False
     counts: dict[str, Any] | None = None
+    seconds: float | None = field(default=None, compare=False)
 
     @classmethod
     def from_payload(cls, payload: dict[str, Any]) -> IndexingEvent:
@@ -181,4 +182,7 @@ class CustomAudienceIndexingTrigger(BaseTrigger):
         return self._event("finished", audience=audience.to_dict() if audience else None, warning=warning)
 
     def _event(self, status: Literal["finished", "timeout", "error"], **facts: Any) -> IndexingEvent:
-        return IndexingEvent(status, self.audience_name, tuple(self.indexing_tokens), counts=self.counts, **facts)
+        seconds = time.time() - self.start_time
+        return IndexingEvent(
+            status, self.audience_name, tuple(self.indexing_tokens), counts=self.counts, seconds=seconds, **facts
+        )

@@ -14,6 +14,7 @@ import pytest
 from airflow.providers.common.compat.sdk import Asset
 
 from airflow_provider_batch.assets.custom_audience import (
+    PROFILES,
     convert_asset_to_openlineage,
     custom_audience_asset,
     sanitize_uri,
@@ -33,6 +34,10 @@ def test_uri_and_name_consist_of_the_connection_and_the_audience() -> None:
 def test_the_same_audience_is_the_same_asset() -> None:
     assert custom_audience_asset("vip") == custom_audience_asset("vip", "batch_default")
     assert custom_audience_asset("vip") != custom_audience_asset("vip", "batch_ios")
+
+
+def test_the_attributes_of_all_profiles_are_an_asset_that_no_audience_can_be() -> None:
+    assert custom_audience_asset(PROFILES, "batch_cep").uri == "batch://batch_cep/profiles/attributes"
 
 
 def test_an_extra_is_stored() -> None:

@@ -49,6 +49,34 @@ def test_audiences_and_calls_are_shown_live_without_ids_and_keys(
     assert browser[1] == []
 
 
+def test_profiles_are_shown_with_their_attributes_on_a_click(
+    page: Page, browser: tuple[BrowserContext, Elsewhere], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser[1].clear()
+    with Sandbox() as sandbox:
+        monkeypatch.setenv("AIRFLOW_CONN_BATCH_CEP", sandbox.connection_json(PROJECT))
+        page.goto(sandbox.url)
+        expect(page.locator("#link")).to_have_text("live")
+        project = page.locator("#all-profiles tr").nth(1)
+        expect(project.locator("td.number")).to_have_text("0")
+        rows = [{"custom_id": "jane", "plan": "gold", "score": 7}, {"custom_id": "jim", "tags": ["a", "<b>"]}]
+        BatchHook("batch_cep").update_profiles(rows)
+        expect(project.locator("td.number")).to_have_text("2")
+        assert "jane" not in text_of(page)
+        assert PROJECT not in text_of(page)
+
+        project.get_by_role("button").click()
+        shown = page.locator("#profiles tr")
+        expect(shown).to_have_count(1 + 2)
+        expect(shown.filter(has_text="jane")).to_contain_text('plan: "gold", score: 7')
+        expect(shown.filter(has_text="jim")).to_contain_text('tags: ["a","<b>"]')
+        BatchHook("batch_cep").update_profiles([{"custom_id": "jane", "plan": None}], nulls="clear")
+        expect(shown.filter(has_text="jane")).not_to_contain_text("plan")
+        project.get_by_role("button").click()
+        expect(page.locator("#opened-profiles")).to_be_hidden()
+    assert browser[1] == []
+
+
 def push_and_be_rejected(sandbox: Sandbox) -> None:
     """Write one member, then one more that is not valid; both without the client, which would not send it."""
     url = f"{sandbox.url}/1.0/{APP}/custom-audience/vip"

@@ -14,6 +14,7 @@ from local_postgres import metadata_database
 from airflow_provider_batch.sandbox import Sandbox
 from tests.conftest import EXAMPLE_DAGS
 from tests.dags.api import WholeAirflow
+from tests.transport.udp import UdpServer
 
 OWN_DAGS = Path(__file__).parent / "kill_dags"
 
@@ -38,13 +39,30 @@ def default_sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="package")
-def whole_airflow(tmp_path_factory: pytest.TempPathFactory, default_sandbox: Sandbox) -> Iterator[WholeAirflow]:
+def statsd() -> Iterator[UdpServer]:
+    """Where the metrics go that are ours."""
+    with UdpServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
+def whole_airflow(
+    tmp_path_factory: pytest.TempPathFactory, default_sandbox: Sandbox, statsd: UdpServer
+) -> Iterator[WholeAirflow]:
     """A whole Airflow with the example DAGs, and those of the tests, whose runs name a connection of their own."""
     home, port = tmp_path_factory.mktemp("airflow"), local_airflow.free_port()
     for folder in (EXAMPLE_DAGS, OWN_DAGS):
         shutil.copytree(folder, home / "dags", dirs_exist_ok=True)
     with ExitStack() as ending:
         database = ending.enter_context(metadata_database())
-        env = local_airflow.environment(home, home / "dags", default_sandbox, port) | database | _SOON
+        env = (
+            local_airflow.environment(home, home / "dags", default_sandbox, port) | database | _SOON | _metrics(statsd)
+        )
         url = ending.enter_context(local_airflow.standalone(env, port, home / "standalone.log"))
         yield WholeAirflow(url, home, env, ending)
+
+
+def _metrics(statsd: UdpServer) -> dict[str, str]:
+    settings = {"statsd_on": True, "statsd_host": "127.0.0.1", "statsd_port": statsd.port}
+    settings |= {"statsd_influxdb_enabled": True, "metrics_allow_list": "batch"}
+    return {f"AIRFLOW__METRICS__{name.upper()}": str(value) for name, value in settings.items()}

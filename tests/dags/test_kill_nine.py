@@ -78,6 +78,20 @@ def test_the_retry_of_a_killed_mirror_sends_what_is_left(whole_airflow: WholeAir
         assert "that an earlier try sent" in whole_airflow.logs(run)
 
 
+@keeps_a_journal
+@pytest.mark.parametrize("mode", ["update", "changed"])
+def test_the_retry_of_a_killed_push_of_profiles_sends_what_is_left(whole_airflow: WholeAirflow, mode: str) -> None:
+    with Sandbox(latency=LATENCY) as sandbox:
+        sandbox.faults(*STUCK)
+        run = whole_airflow.run(f"profiles_{mode}", f"profiles_{mode}_killed", sandbox, PROJECT)
+        wait_until(lambda: len(accepted(sandbox)) == ANSWERED)
+        stuck_at = accepted(sandbox)[-1]
+        kill(who_talks_to(sandbox.port))
+        check_what_was_sent_twice(run, sandbox, stuck_at)
+        assert sandbox.profiles() == {f"id-{number}": {"number": number} for number in range(100 * CHUNKS)}
+        assert "that an earlier try sent" in whole_airflow.logs(run)
+
+
 def test_the_wait_of_a_killed_triggerer_goes_on_in_another(whole_airflow: WholeAirflow) -> None:
     with Sandbox(indexing_delay=25.0) as sandbox:
         run = whole_airflow.run("wait_long", "triggerer_killed", sandbox)
@@ -155,9 +169,13 @@ def results(airflow: WholeAirflow, run: Run) -> list[Path]:
 
 def check_the_retry(run: Run, sandbox: Sandbox, stuck_at: float) -> None:
     """The retry completes the set, and repeats what was accepted since the journal was last written, or in flight."""
+    check_what_was_sent_twice(run, sandbox, stuck_at)
+    assert sandbox.members("vip") == {f"id-{number}" for number in range(100 * CHUNKS)}
+
+
+def check_what_was_sent_twice(run: Run, sandbox: Sandbox, stuck_at: float) -> None:
     run.wait()
     assert run.seen["push"][-1] == "success"
-    assert sandbox.members("vip") == {f"id-{number}" for number in range(100 * CHUNKS)}
     twice = len(accepted(sandbox)) - CHUNKS
     since = [at for at in accepted(sandbox) if stuck_at - LOST <= at <= stuck_at]
     assert twice <= len(since) + 2  # over two connections
@@ -166,7 +184,7 @@ def check_the_retry(run: Run, sandbox: Sandbox, stuck_at: float) -> None:
 
 def accepted(sandbox: Sandbox) -> list[float]:
     """When each write was accepted."""
-    return [call.at for call in sandbox.calls if call.method == "PATCH" and call.status == 201]
+    return [call.at for call in sandbox.calls if call.adds and call.status in {201, 202}]
 
 
 def who_talks_to(port: int) -> psutil.Process:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
+from importlib.util import find_spec
 
 import pytest
 
 from airflow_provider_batch.sandbox import Sandbox
 from tests.dags.api import VERSION, WholeAirflow, ask, wait_until
 from tests.dags.conftest import INDEXING_DELAY
+from tests.real_servers import missing
+from tests.transport.udp import UdpServer
 
 #: As wait_long.py has it.
 POKE_INTERVAL = 2.0
@@ -18,7 +21,7 @@ pytestmark = pytest.mark.airflow_server
 
 
 def test_a_deferred_wait_ends_when_the_audience_is_indexed(
-    whole_airflow: WholeAirflow, default_sandbox: Sandbox
+    whole_airflow: WholeAirflow, default_sandbox: Sandbox, statsd: UdpServer
 ) -> None:
     run = whole_airflow.run("example_custom_audience_wait", "indexed")
     run.wait()
@@ -32,6 +35,12 @@ def test_a_deferred_wait_ends_when_the_audience_is_indexed(
     assert log in everything
     for private in ("sandbox-rest-key", "sandbox-app-key"):
         assert private not in everything
+    if not find_spec("statsd"):
+        missing("the package statsd is not installed")
+    tags = ",conn_id=batch_default,audience=newsletter"
+    ours = statsd.lines("airflow.batch.")
+    assert {f"airflow.batch.ids.added{tags}:2|c", f"airflow.batch.audience.size{tags}:2|g"} <= set(ours)
+    assert len([line for line in ours if line.startswith(f"airflow.batch.indexing_wait{tags}:")]) == 1
 
 
 def test_a_deferred_wait_that_somebody_marks_failed_asks_no_more(whole_airflow: WholeAirflow) -> None:

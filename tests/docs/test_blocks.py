@@ -18,6 +18,7 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml  # type: ignore[import-untyped]
+from airflow.configuration import conf
 from packaging.version import Version
 
 from airflow_provider_batch.hooks.batch import BatchHook
@@ -164,6 +165,14 @@ def check_export(command: str, folder: Path) -> None:
         assert json.loads(exported)["conn_type"]
 
 
+def check_metrics(command: str, folder: Path) -> None:
+    """Check that Airflow has these settings; the others are OpenTelemetry's own."""
+    known = conf.configuration_description["metrics"]["options"]
+    names = re.findall(r"^export (?:AIRFLOW__METRICS__|OTEL_)(\w+)=\S+$", command, re.MULTILINE)
+    assert len(names) == len(command.splitlines())
+    assert [name for name in names if f"METRICS__{name}=" in command and name.lower() not in known] == []
+
+
 def check_command(command: str, folder: Path) -> None:
     shell(command)
 
@@ -188,6 +197,7 @@ COMMANDS: dict[str, Check] = {
     "python -m airflow_provider_batch.mirror ": check_status,
     "python -m airflow_provider_batch.mirror.tables ": check_tables,
     "export AIRFLOW_CONN_": check_export,
+    "export AIRFLOW__METRICS__": check_metrics,
     "airflow dags test ": check_dag,
     "airflow dags unpause ": check_dag,
     "airflow dags trigger ": check_dag,

@@ -50,6 +50,8 @@ def test_the_pythons_are_those_that_the_package_says_it_is_for() -> None:
         ("2.11.2", "python3.13", False),
         ("3.0.6", "python3.13", False),
         ("3.1.8", "python3.13", True),
+        ("3.1.8", "python3.14", False),
+        ("3.2.2", "python3.14", True),
         (LOWEST, "python3.13", False),
     ],
 )

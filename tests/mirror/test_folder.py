@@ -2,8 +2,13 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import shutil
 import stat
+import subprocess
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +17,11 @@ from moto.server import ThreadedMotoServer
 from upath import UPath
 
 from airflow_provider_batch.exceptions import SnapshotError
-from airflow_provider_batch.mirror.folder import Folder, _LocalFolder, _StoreFolder, folder_at
+from airflow_provider_batch.mirror.folder import Folder, _check_exclusive, _LocalFolder, _StoreFolder, folder_at
+from tests.clock import eventually
 
 from .folders import memory_path
+from .gcs import Gcs, running
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +33,48 @@ def s3() -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture(params=["local", "file", "memory", "s3"])
+@pytest.fixture
+def gcs(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Gcs]]:
+    monkeypatch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # it would ask Google for the kind of the bucket
+    pytest.importorskip("gcsfs")  # reads the variable
+    with running() as double:
+        yield double
+
+
+@pytest.fixture(scope="module")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The connection string of an Azure of our own: ``npm install --global azurite``."""
+    pytest.importorskip("adlfs")
+    if not (program := shutil.which("azurite-blob")):
+        pytest.skip("azurite-blob is not installed")
+    options = ["--blobHost", "127.0.0.1", "--blobPort", "0", "--inMemoryPersistence", "--disableTelemetry"]
+    log = tmp_path_factory.mktemp("azurite") / "log"
+    with (
+        log.open("w") as output,
+        subprocess.Popen([program, *options, "--skipApiVersionCheck"], stdout=output) as server,
+    ):
+        try:
+            eventually(lambda: "listens on" in log.read_text(), within=30)
+            (url,) = re.findall(r"listens on (\S+)", log.read_text())
+            account = f"AccountName=devstoreaccount1;AccountKey={_AZURITE_KEY}"
+            yield f"DefaultEndpointsProtocol=http;{account};BlobEndpoint={url}/devstoreaccount1;"
+        finally:
+            server.terminate()
+
+
+#: That of every Azurite, from its documentation.
+_AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+
+
+@pytest.fixture(params=["local", "file", "memory", "s3", "gcs", "azure"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
+    if request.param == "gcs":
+        url, _ = request.getfixturevalue("gcs")
+        return folder_at(UPath("gs://bucket/a/b", endpoint_url=url, token="anon"))
+    if request.param == "azure":
+        path = UPath(f"abfs://bucket-{id(request.node)}/a/b", connection_string=request.getfixturevalue("azurite"))
+        path.fs.mkdir(path.parts[0].strip("/"))
+        return folder_at(path)
     if request.param == "s3":
         options = {"key": "none", "secret": "none", "endpoint_url": request.getfixturevalue("s3")}
         path = UPath(f"s3://bucket-{os.getpid()}-{id(request.node)}/a/b", **options)
@@ -73,6 +120,54 @@ def test_a_file_is_created_once(folder: Folder) -> None:
     assert folder.list_files() == ["claim"]
     folder.delete("claim")
     assert folder.create("claim", b"second")
+
+
+def test_of_many_who_create_a_file_at_once_one_succeeds(folder: Folder) -> None:
+    if "memory" in str(folder):
+        pytest.skip("this store looks before it writes, so two may succeed")
+    ready = threading.Barrier(8)
+
+    def create(number: int) -> bool:
+        ready.wait()
+        return folder.create("claim", str(number).encode())
+
+    with ThreadPoolExecutor(8) as threads:
+        created = list(threads.map(create, range(8)))
+    assert created.count(True) == 1
+    assert folder.read("claim") == str(created.index(True)).encode()
+
+
+def test_a_create_on_gcs_has_a_condition_that_the_store_checks(gcs: tuple[str, Gcs]) -> None:
+    url, double = gcs
+    folder = folder_at(UPath("gs://bucket/a/b", endpoint_url=url, token="anon"))
+    assert folder.create("claim", b"first")
+    assert not folder.create("claim", b"second")
+    folder.write("alive", b"1")
+    assert double.conditions == ["0", "0", None]
+
+
+@pytest.mark.parametrize("package", ["s3fs", "gcsfs", "adlfs"])
+def test_a_package_that_ignores_the_condition_is_refused(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for installed in ("2024.12.0", "2025.2.0.post1", "2026.1.0"):
+        monkeypatch.setattr("airflow_provider_batch.mirror.folder.version", lambda _, found=installed: found)
+        _check_exclusive(package)
+    monkeypatch.setattr("airflow_provider_batch.mirror.folder.version", lambda _: "2024.10.0")
+    with pytest.raises(SnapshotError) as caught:
+        _check_exclusive(package)
+    assert str(caught.value) == (
+        f"{package} 2024.10.0 cannot create a file exclusively, so two runs could start at once. Install "
+        f"{package}>=2024.12."
+    )
+    _check_exclusive("fsspec")
+
+
+def test_a_folder_checks_its_package_before_it_creates(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = _StoreFolder(memory_path())
+    monkeypatch.setattr("airflow_provider_batch.mirror.folder._EXCLUSIVE", ("fsspec",))
+    monkeypatch.setattr("airflow_provider_batch.mirror.folder.version", lambda _: "2024.6.1")
+    with pytest.raises(SnapshotError, match=r"fsspec 2024\.6\.1 cannot"):
+        folder.create("claim", b"first")
+    assert folder.list_files() == []
 
 
 def test_a_path_on_the_disk_is_local_however_it_is_spelt(tmp_path: Path) -> None:

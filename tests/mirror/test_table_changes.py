@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,9 @@ from airflow_provider_batch.sources.columns import Selection
 RULES = MEP_1_0.members
 
 
-def filled(folder: Path, rows: Sequence[Sequence[Any]], fetched: int, block_size: int) -> ChangeFiles:
+def filled(folder: Path, rows: list[Any], fetched: int, block_size: int) -> ChangeFiles:
     changed, files = ChangedRows(), ChangeFiles(folder)
-    changed.open([list(rows[start : start + fetched]) for start in range(0, len(rows), fetched)], Selection(id=0))
+    changed.open([rows[start : start + fetched] for start in range(0, len(rows), fetched)], Selection(id=0))
     ids = Intake(changed, "ids", audience_name="vip", rules=RULES, block_size=block_size, on_invalid_id="skip")
     files.fill(ids.blocks(), changed, RULES)
     files.close()
@@ -36,7 +35,7 @@ kinds = st.lists(
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(kinds=kinds, fetched=st.integers(1, 9), block_size=st.integers(1, 9))
 def test_every_row_is_settled_once(kinds: list[Any], fetched: int, block_size: int, tmp_path: Path) -> None:
-    rows = []
+    rows: list[Any] = []
     for number, (op, is_bad, known, uncertain, times) in enumerate(kinds):
         id_ = f"id-{number:03}" + ("\t" if op == "!" or (op == "+" and is_bad) else "")
         is_old = known and op != "!"

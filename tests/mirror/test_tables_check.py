@@ -116,3 +116,23 @@ def test_statements_are_valid_in_the_words_of_the_database(name: str, others: tu
         parsed = sqlglot.parse(statement, read=SQLGLOT.get(name, name), error_level=sqlglot.ErrorLevel.RAISE)
         assert len(parsed) == 1
         assert type(parsed[0]).__name__ in ("Create", "Select", "Insert"), statement
+
+
+def test_every_trap_holds_in_an_imitation_of_snowflake() -> None:
+    fakesnow = pytest.importorskip("fakesnow", reason="fakesnow is not installed (pip install fakesnow)")
+    import snowflake.connector  # type: ignore[import-not-found]
+
+    class Hook:
+        def get_conn(self) -> Any:
+            connection = snowflake.connector.connect(database="DB", schema="BATCH")
+
+            def attribute(_: Any, name: str) -> Any:
+                return getattr(connection, name)
+
+            return type("Connection", (), {"__module__": "snowflake.connector", "__getattr__": attribute})()
+
+    with fakesnow.patch():
+        Hook().get_conn().cursor().execute("CREATE SCHEMA IF NOT EXISTS DB.BATCH")
+        check = Check(Hook(), "DB.BATCH")
+        assert check.dialect() == "snowflake (experimental)"
+        assert [finding for finding in check.run() if finding.fault] == []

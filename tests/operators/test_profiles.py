@@ -24,11 +24,13 @@ from airflow_provider_batch.exceptions import (
     GuardError,
     InvalidArgumentError,
     InvalidMemberError,
+    SnapshotError,
     SourceError,
     TooManyRejectedError,
 )
 from airflow_provider_batch.operators.profiles import ProfilesPushOperator, ProfilesUpdateOperator
 from airflow_provider_batch.sandbox import Fault, Sandbox
+from airflow_provider_batch.tasks.mapped import check_mapped_profiles
 from airflow_provider_batch.transfers.files_to_profiles import FilesToProfilesOperator
 from airflow_provider_batch.transfers.sql_to_profiles import SqlToProfilesOperator
 from tests.dags.running import rendered, run, xcoms
@@ -347,6 +349,50 @@ def test_a_run_that_died_is_corrected_by_the_next_one(
     assert {each["n"] for each in sandbox.profiles().values()} == {1}
 
 
+def test_a_full_refresh_needs_no_readable_snapshot(
+    sandbox: Sandbox, warehouse: Fill, context: Any, tmp_path: Path
+) -> None:
+    kept: dict[str, Any] = {"mode": "changed", "snapshot_path": str(tmp_path / "snapshots")}
+    warehouse("custom_id, plan", [("a", "gold"), ("b", "free")])
+    from_sql(**kept).execute(context)
+    for path in (tmp_path / "snapshots").rglob("*.ids.gz"):
+        path.write_bytes(b"damaged")
+    assert isinstance(failure(from_sql(**kept), context), SnapshotError)
+    assert from_sql(**kept, full_refresh=True).execute(context)["accepted"] == 2
+    assert from_sql(**kept).execute(context)["unchanged"] == 2
+
+
+def test_the_names_of_sent_attributes_have_to_be_readable(
+    sandbox: Sandbox, warehouse: Fill, context: Any, tmp_path: Path
+) -> None:
+    kept: dict[str, Any] = {"mode": "changed", "snapshot_path": str(tmp_path / "snapshots"), "on_gone": "clear"}
+    warehouse("custom_id, plan", [("a", "gold"), ("b", "free")])
+    from_sql(**kept).execute(context)
+    (names,) = (tmp_path / "snapshots").rglob("attributes.json")
+    assert json.loads(names.read_bytes()) == ["plan"]
+    names.write_text("damaged")
+    warehouse("custom_id, plan", [("a", "gold")])
+    error = failure(from_sql(**kept), context)
+    assert isinstance(error, SnapshotError)
+    assert "attributes.json: the file cannot be read. Nothing was sent." in str(error)
+    assert sandbox.profiles()["b"] == {"plan": "free"}
+
+
+def test_all_rows_of_a_call_are_sent_again_if_batch_refuses_a_part_without_a_place(
+    sandbox: Sandbox, context: Any, tmp_path: Path
+) -> None:
+    kept: dict[str, Any] = {"mode": "changed", "snapshot_path": str(tmp_path / "snapshots"), "chunk_size": 2}
+    rows = [row(each, n=1) for each in "abcd"]
+    sandbox.faults(None, Fault(202, body={"code": "SUCCESS_WITH_PARTIAL_ERRORS", "errors": [{"reason": "no"}]}))
+    first = update(rows, **kept, max_concurrency=1).execute(context)
+    assert (first["accepted"], first["rejected"]) == (3, 1)
+    assert sandbox.profiles() == {"a": {"n": 1}, "b": {"n": 1}}
+    second = update(rows, **kept).execute(context)
+    assert (second["accepted"], second["unchanged"]) == (2, 2)
+    assert sandbox.profiles() == {each: {"n": 1} for each in "abcd"}
+    assert update(rows, **kept).execute(context)["calls"] == 0
+
+
 def test_the_snapshot_has_no_values(sandbox: Sandbox, warehouse: Fill, context: Any, tmp_path: Path) -> None:
     snapshots = tmp_path / "snapshots"
     warehouse("custom_id, plan", [("jane", "secret-plan")])
@@ -415,3 +461,38 @@ def test_profiles_are_in_no_rendered_field_and_no_xcom(airflow_db: None, sandbox
     assert "1 profile" in fields
     assert "accepted" in told
     assert not [private for private in ("jane", "secret") if private in fields + told]
+
+
+# What others see
+
+
+def test_openlineage_learns_the_profiles_and_how_many(sandbox: Sandbox, context: Any) -> None:
+    operator = update([row("a"), row("b"), row("a", x=1)])
+    assert operator.get_openlineage_facets_on_complete(None).outputs[0].outputFacets == {}
+    operator.execute(context)
+    (output,) = operator.get_openlineage_facets_on_complete(None).outputs
+    assert (output.namespace, output.name) == ("batch://batch_cep", "profiles/attributes")
+    assert output.outputFacets["outputStatistics"].rowCount == 2
+    unsent = update([row("a")], dry_run=True)
+    unsent.execute(context)
+    assert unsent.get_openlineage_facets_on_complete(None).outputs == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "shared"), [("update", True), ("changed", False), ("changed", True)], ids=["update", "own", "shared"]
+)
+def test_mapped_tasks_may_not_take_each_others_profiles_for_gone(mode: str, shared: bool) -> None:
+    given: list[dict[str, Any]] = [{"profiles": []}, {"profiles": []}]
+    path = "/snapshots/all" if shared else "/snapshots/{{ ti.map_index }}"
+    fixed = {"snapshot_path": path} if mode == "changed" else {}
+    with DAG("mapped", start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), schedule=None) as dag:
+        ProfilesUpdateOperator.partial(task_id="push", batch_conn_id="batch_cep", mode=mode, **fixed).expand_kwargs(
+            given
+        )
+    operator: Any = dag.get_task("push").unmap(given[0])
+    context: Any = {"ti": SimpleNamespace(map_index=0), "dag": dag, "task": operator}
+    if mode == "changed" and shared:
+        with pytest.raises(InvalidArgumentError, match=r"^snapshot_path: each of these mapped tasks would take"):
+            check_mapped_profiles(operator, context)
+    else:
+        check_mapped_profiles(operator, context)

@@ -69,3 +69,17 @@ def test_whatever_is_written_each_key_is_there_once_with_its_last_value(
         assert len(found) == len(dict(records)) == len(spool)
         assert [number for number, *_ in found] == sorted(number for number, *_ in found)
         assert spool.duplicates == len(records) - len(spool)
+
+
+def test_the_number_of_a_record_is_found_by_its_key_and_of_several_it_is_the_last() -> None:
+    with filled(("b", 1), ("a", 2), ("b", 3)) as spool:
+        assert [spool.number_of(key) for key in "abc"] == [1, 2, None]
+    with patch.object(module, "hash", lambda key: 7, create=True), filled(("a", 1), ("b", 2), ("a", 3)) as spool:
+        assert spool.number_of("a") in {1, 2}  # two keys of one hash: the place may be that of another record
+
+
+def test_a_sorted_source_is_not_looked_through() -> None:
+    with patch.object(module, "_repeated", side_effect=AssertionError), filled(("a", 1), ("b", 2), ("c", 3)) as spool:
+        assert len(spool) == 3
+    with filled(("a", 1), ("b", 2), ("b", 3)) as spool:
+        assert content(spool) == [(0, "a", 1), (2, "b", 3)]

@@ -29,7 +29,7 @@ def test_rows_are_what_was_added_and_removed(batch_sandbox: Sandbox, context: An
 
 def test_they_are_known_after_a_deferral(context: Any) -> None:
     operator = update(add_ids=["a"])
-    counts = {"added": 5, "removed": 2}
+    counts = {"audience": "vip", "added": 5, "removed": 2, "duplicates": 0, "rejected": 0, "calls": 1}
     operator.execute_complete(context, IndexingEvent("finished", "vip", ("t",), counts=counts).to_payload())
     assert rows(operator) == 7
 

@@ -88,7 +88,7 @@ def test_so_does_one_that_was_deferred(batch_sandbox: Sandbox, context: Any, eve
     assert len(events) == 0
 
     trigger: Any = deferred.value.trigger
-    assert trigger.counts == COUNTS
+    assert trigger.counts.items() >= COUNTS.items()
     fired = IndexingEvent("finished", "vip", ("t",), audience={"name": "vip", **INDEXED}, counts=trigger.counts)
     # Another process goes on, with another object of the same task.
     update(**given).execute_complete(context, json.loads(json.dumps(fired.to_payload())))

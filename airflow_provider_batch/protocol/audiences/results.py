@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from airflow_provider_batch.protocol.audiences.chunk import CheckedChunks, Chunks
 from airflow_provider_batch.protocol.audiences.writes import AudienceWrites
 from airflow_provider_batch.protocol.results import Outcome
 from airflow_provider_batch.protocol.rows import NAMED_REJECTIONS, Rejection
 from airflow_provider_batch.protocol.writes import Sent
+
+#: The entries of a summary that are counts, and what they are of.
+COUNTS: Final = ("audience", "type", "added", "removed", "duplicates", "rejected", "calls")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,7 @@ class PushResult(Outcome):
     :param seconds: the duration of the push.
     :param earlier_calls: how many of the calls an earlier try of the task made.
     :param planned_calls: of a dry run, how many calls it would have made.
+    :param rejected_by_batch: how many of the rejected ones Batch rejected.
     """
 
     audience_name: str
@@ -39,6 +43,7 @@ class PushResult(Outcome):
     seconds: float
     earlier_calls: int = 0
     planned_calls: int | None = None
+    rejected_by_batch: int = 0
 
     @property
     def name(self) -> str:
@@ -58,8 +63,7 @@ class PushResult(Outcome):
     def counts(self) -> dict[str, Any]:
         """Return the counts alone, in JSON's types."""
         summary = self.summary()
-        names = ("audience", "type", "added", "removed", "duplicates", "rejected", "calls")
-        return {name: summary[name] for name in names}
+        return {name: summary[name] for name in COUNTS}
 
     def summary(self) -> dict[str, Any]:
         """Return the counts in JSON's types, without ids and tokens."""
@@ -119,5 +123,6 @@ def result_of(kind: type[R], writes: AudienceWrites, chunks: Chunks | CheckedChu
         seconds=sent.seconds,
         earlier_calls=sent.earlier_calls,
         planned_calls=sent.planned_calls,
+        rejected_by_batch=len(sent.rejections),
         **more,
     )

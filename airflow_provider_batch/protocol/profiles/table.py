@@ -12,7 +12,7 @@ there.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import chain, repeat
@@ -27,7 +27,7 @@ from airflow_provider_batch.protocol.audiences.members import normalize
 from airflow_provider_batch.protocol.dialect import MemberRules
 from airflow_provider_batch.protocol.limits import NO_LIMIT
 from airflow_provider_batch.protocol.profiles.names import NEVER_SENT, declared, folded, key_of
-from airflow_provider_batch.protocol.profiles.values import ABSENT, encoded
+from airflow_provider_batch.protocol.profiles.values import ABSENT, encoded, native
 from airflow_provider_batch.protocol.rows import BadRow
 
 #: Batch documents no limit for the length of a profile's id.
@@ -124,6 +124,7 @@ class _Column(NamedTuple):
 
 def _column(key: str, cells: list[Any], *, clears: bool) -> _Column:
     kind, _ = declared(key)
+    cells = native(cells)
     try:
         texts = encoded(cells, kind)
     except ValueError as error:
@@ -170,12 +171,14 @@ def table_of(rows: Sequence[Any], id_column: str, chosen: Mapping[str, str] | No
     """
     if isinstance(rows, Table):
         return Table(rows.ids, keyed(rows.columns, chosen))
-    if (cells := _uniform(rows)) is not None and id_column in cells:
-        return Table(cells.pop(id_column), keyed(cells, chosen))
+    if (cells := _uniform(rows)) is not None and (id_name := _named(id_column, cells)) is not None:
+        return Table(cells.pop(id_name), keyed(cells, chosen))
     pairs = [_split(row, id_column) for row in rows]
     names = dict.fromkeys(chain.from_iterable(attributes for _, attributes in pairs))
     if len(names) > _MOST_NAMES and len(pairs) > 1:
         raise ValueError("these rows have too many names for one table")
+    if len(pairs) > 1 and any(len(_alike(wanted, names)) > 1 for wanted in chosen or ()):
+        raise ValueError("these rows write a name in several ways, and each decides for itself which one is meant")
     columns = {name: [attributes.get(name, ABSENT) for _, attributes in pairs] for name in names}
     return Table([id_ for id_, _ in pairs], keyed(columns, chosen))
 
@@ -206,12 +209,32 @@ def keyed(columns: Mapping[Any, list[Any]], chosen: Mapping[str, str] | None) ->
     if chosen is None:
         pairs = [(key_of(name), name) for name in columns if not _is_never_sent(name)]
     else:
-        pairs = [(key, name) for name, key in chosen.items() if name in columns]
+        found = [(key, _named(wanted, columns)) for wanted, key in chosen.items()]
+        pairs = [(key, name) for key, name in found if name is not None]
     names = [declared(key)[1] for key, _ in pairs]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"attribute {twice!r} is given twice. Drop one of its columns, or map it to another name.")
     return {key: columns[name] for key, name in pairs}
+
+
+def _named(wanted: str, names: Collection[object]) -> str | None:
+    """
+    Return which of *names* is the column *wanted*: an exact match, else one but for case, as sources find it.
+
+    :raises ValueError: if several are.
+    """
+    if wanted in names:
+        return wanted
+    found = _alike(wanted, names)
+    if len(found) > 1:
+        raise ValueError(f"{len(found)} fields of the row match {wanted}, but only one may. Rename the others.")
+    return found[0] if found else None
+
+
+def _alike(wanted: str, names: Iterable[object]) -> list[str]:
+    folded_name = wanted.strip().casefold()
+    return [name for name in names if isinstance(name, str) and name.strip().casefold() == folded_name]
 
 
 def _is_never_sent(name: object) -> bool:
@@ -236,14 +259,14 @@ def _split(row: Any, id_column: str) -> tuple[Any, Mapping[Any, Any]]:
         return row.id, _checked_mapping(row.attributes)
     if not isinstance(row, Mapping):
         raise ValueError(f"a {type(row).__name__} is not a profile. Pass a dict with {id_column} and the attributes.")
-    if id_column not in row:
+    if (id_name := _named(id_column, row)) is None:
         raise ValueError(f"the row has no {id_column}. Add it, or name the id's column with id_column.")
-    others = {name: value for name, value in row.items() if name != id_column}
+    others = {name: value for name, value in row.items() if name != id_name}
     if not isinstance(row.get(_NESTED), Mapping):
-        return row[id_column], others
+        return row[id_name], others
     if not all(name == _NESTED or _is_never_sent(name) for name in others):
         raise ValueError(f"the row has other fields beside {_NESTED}. Move them into it, or all of it beside the id.")
-    return row[id_column], row[_NESTED]
+    return row[id_name], row[_NESTED]
 
 
 def _checked_mapping(attributes: Any) -> Mapping[Any, Any]:

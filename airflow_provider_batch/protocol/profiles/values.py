@@ -36,9 +36,25 @@ _ENCODERS: Final[dict[type, Callable[[Any], str]]] = {
 }
 
 
+def native(cells: list[Any]) -> list[Any]:
+    """Return *cells* with the values of Python in place of those of numpy, which need not be installed."""
+    if all(kind.__module__ != "numpy" for kind in set(map(type, cells))):
+        return cells
+    return [_native(cell) if type(cell).__module__ == "numpy" else cell for cell in cells]
+
+
+def _native(cell: Any) -> Any:
+    kind = getattr(getattr(cell, "dtype", None), "kind", "")
+    if kind not in ("M", "m"):
+        return cell.tolist()
+    # Of a moment or a time in nanoseconds, or one that Python cannot hold, numpy returns an integer.
+    value = cell.astype(f"{kind}8[us]").tolist()
+    return cell if isinstance(value, int) else value
+
+
 def encoded(cells: list[Any], kind: str) -> list[str | None]:
     """
-    Return the JSON of each cell; None for a missing one.
+    Return the JSON of each cell, none of which is numpy's; None for a missing one.
 
     :param kind: the type that the attribute's key declares, or an empty text.
     :raises ValueError: with the reason, if a cell has a value that no attribute can have.
@@ -60,8 +76,6 @@ def encoded(cells: list[Any], kind: str) -> list[str | None]:
 def _encoded(cell: Any, kind: str) -> str | None:
     if cell is ABSENT or missing(cell):
         return None
-    if type(cell).__module__ == "numpy":
-        cell = cell.tolist()
     if isinstance(cell, datetime):  # that of pandas is one, too
         return _of_kind(kind, "date", _moment(cell))
     if isinstance(cell, date):

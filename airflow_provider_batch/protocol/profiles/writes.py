@@ -50,10 +50,12 @@ class ProfileWrites:
     The writes of one push of profiles.
 
     :param on_rejection: called with each profile that Batch refuses in part.
+    :param on_doubt: called with all lines of a call of which Batch refuses a part without a valid place.
     """
 
     route: ProfileRoute
     on_rejection: OnRejection | None = None
+    on_doubt: Callable[[Sequence[bytes]], None] | None = None
 
     first_alone = False
     patience = Patience()
@@ -75,6 +77,8 @@ class ProfileWrites:
         found: dict[int, list[PartialError]] = {}
         for error in errors:
             found.setdefault(error.index or 0, []).append(error)
+        if self.on_doubt is not None and any(error.index is None for error in errors):
+            self.on_doubt(parcel.chunk.lines)
         rejected = {index: self._reject(parcel.chunk, index, found[index]) for index in sorted(found)}
         return _receipt(parcel, rejected)
 

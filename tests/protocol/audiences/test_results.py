@@ -111,6 +111,7 @@ def test_a_result_sums_up_what_was_given_and_what_was_sent() -> None:
         seconds=1.5,
         earlier_calls=1,
         planned_calls=9,
+        rejected_by_batch=2,
     )
     more = {"unchanged": 3, "members": 4, "replaced": True}
     assert result_of(MirrorResult, writes, chunks, sent, **more).summary().items() >= more.items()

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
-from airflow_provider_batch.protocol.profiles.table import Profile, Table, chosen_keys, table_of
+from airflow_provider_batch.protocol.profiles.table import Profile, Table, chosen_keys, joined, nulls, split, table_of
 from airflow_provider_batch.protocol.rows import BadRow
 
 
@@ -35,6 +35,8 @@ GOLD = '{"identifiers":{"custom_id":"a"},"attributes":{"plan":"gold","score":7}}
         {"custom_id": "a", "attributes": {"score": 7, "plan": "gold"}, "last_updated_at": 1},
         {"custom_id": "a", "plan": "gold", "score": 7, "last_updated_at": datetime(2026, 1, 1, tzinfo=UTC)},
         {"custom_id": "a", "PLAN": "gold", "SCORE": 7, "LAST_UPDATED_AT": None},
+        {"CUSTOM_ID": "a", "PLAN": "gold", "SCORE": 7},
+        {"Custom_Id": "a", "attributes": {"score": 7, "plan": "gold"}},
         Profile("a", {"plan": "gold", "score": 7}),
     ],
     ids=repr,
@@ -82,6 +84,27 @@ def test_chosen_columns_alone_are_sent_under_the_names_that_the_caller_gives() -
     assert attributes(row, chosen=["missing"], clears=True) == [{}]
 
 
+def test_a_chosen_column_is_found_but_for_case_as_in_a_query() -> None:
+    one, other = {"custom_id": "a", "PLAN": "gold"}, {"custom_id": "b", "plan": "free"}
+    assert attributes(one, one, chosen=["plan"]) == [{"plan": "gold"}] * 2
+    assert attributes(other, chosen={"Plan": "tier"}) == [{"tier": "free"}]
+    assert attributes({**one, "plan": "exact"}, chosen=["plan"]) == [{"plan": "exact"}]
+    # Rows that write it otherwise go into tables of their own: the text of a row does not depend on the others.
+    with pytest.raises(ValueError, match="in several ways"):
+        lines(one, {**other, "x": 1}, chosen=["plan"])
+
+
+def test_moments_of_numpy_are_moments() -> None:
+    numpy = pytest.importorskip("numpy")
+    moments = [numpy.datetime64("2026-01-31T12:00:00", unit) for unit in ("s", "us", "ns")]
+    rows = [{"custom_id": "a", "at": moment} for moment in moments]
+    assert attributes(*rows) == [{"date(at)": "2026-01-31T12:00:00Z"}] * 3
+    assert attributes({"custom_id": "a", "at": numpy.datetime64("NaT")}, rows[0], clears=True)[0] == {"at": None}
+    for value in (numpy.timedelta64(5, "ns"), numpy.datetime64(2**40, "s"), numpy.timedelta64(2**40, "D")):
+        with pytest.raises(ValueError, match=r"'at': Batch has no attributes of type (timedelta|datetime64)"):
+            lines({"custom_id": "a", "at": value})
+
+
 @pytest.mark.parametrize(
     ("chosen", "reason"),
     [
@@ -99,6 +122,7 @@ def test_a_choice_that_is_not_valid_is_refused(chosen: Any, reason: str) -> None
     ("row", "reason"),
     [
         ({"plan": "gold"}, "the row has no custom_id"),
+        ({"Custom_id": "a", "CUSTOM_ID": "b"}, "2 fields of the row match custom_id"),
         ({"custom_id": None}, r"the id is missing \(None\)"),
         ({"custom_id": ""}, "the id is empty"),
         ({"custom_id": {"id": "a"}}, "a dict is not a valid id"),
@@ -163,3 +187,17 @@ def test_the_text_of_a_row_does_not_depend_on_its_block(rows: list[dict[str, Any
     together = lines(*rows, clears=clears)
     assert together == [line for row in rows for line in lines(row, clears=clears)]
     assert [json.loads(line)["identifiers"]["custom_id"] for line in together] == [row["custom_id"] for row in rows]
+
+
+@given(st.text(min_size=1).filter(lambda text: text.strip() == text and text.isprintable()))
+def test_a_line_is_taken_apart_and_put_together_again(id_: str) -> None:
+    (line,) = lines({"custom_id": id_, "x_1": '"},"attributes":{'})
+    assert split(f"{line}\n".encode()) == (id_, '"attributes":{"x_1":"\\"},\\"attributes\\":{"}')
+    assert joined(*split(line.encode())) == line.encode()
+
+
+def test_attributes_are_deleted_by_their_keys() -> None:
+    assert json.loads(joined("a", nulls(["plan", "date(last)"]))) == {
+        "identifiers": {"custom_id": "a"},
+        "attributes": {"date(last)": None, "plan": None},
+    }

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_batch.protocol.profiles.values import ABSENT, encoded
+from airflow_provider_batch.protocol.profiles.values import ABSENT, encoded, native
 
 PARIS = timezone(timedelta(hours=2))
 
@@ -159,4 +159,4 @@ Numpys.__module__ = "numpy"
 
 @pytest.mark.parametrize(("value", "text"), [(7, "7"), (0.5, "0.5"), (True, "true"), (["a", "b"], '["a","b"]')])
 def test_values_of_numpy_are_those_of_python(value: object, text: str) -> None:
-    assert one(Numpys(value)) == text
+    assert one(*native([Numpys(value)])) == text

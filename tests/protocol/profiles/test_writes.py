@@ -125,6 +125,15 @@ def test_an_error_without_a_place_is_reported_for_the_call(error: object) -> Non
     assert (rejection.position, "without a valid place" in rejection.reason) == (100, True)
 
 
+def test_a_call_with_an_error_without_a_place_is_in_doubt_as_a_whole() -> None:
+    doubted: list[Any] = []
+    writes = ProfileWrites(MASS, on_doubt=doubted.append)
+    sent(partly({"bulk_index": 1}), writes)
+    assert doubted == []
+    sent(partly({"bulk_index": 1}, {"bulk_index": 9}), writes)
+    assert doubted == [LINES]
+
+
 @pytest.mark.parametrize(
     "answer", [partly(), {"code": "SUCCESS_WITH_PARTIAL_ERRORS"}, {"errors": {"0": "no"}}], ids=repr
 )

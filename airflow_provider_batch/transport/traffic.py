@@ -1,0 +1,42 @@
+"""What one transport has sent, in numbers, for whoever reports them."""
+
+from __future__ import annotations
+
+import threading
+
+
+class Traffic:
+    """
+    Counts the calls of one transport; safe to share between threads.
+
+    ``attempts`` are all requests, ``retries`` the waits before another attempt of the same call, ``rate_limited`` the
+    answers with the status 429, and ``pace_seconds`` what all threads together have waited for the pace.
+    """
+
+    def __init__(self) -> None:
+        self.attempts = 0
+        self.retries = 0
+        self.rate_limited = 0
+        self.pace_seconds = 0.0
+        self._lock = threading.Lock()
+
+    @property
+    def calls(self) -> int:
+        """How many calls were made, however often each was attempted."""
+        return self.attempts - self.retries
+
+    def attempted(self, status: int | None) -> None:
+        """Count an attempt; None as its *status* means that there was no answer."""
+        with self._lock:
+            self.attempts += 1
+            self.rate_limited += status == 429
+
+    def retried(self) -> None:
+        """Count a wait before another attempt."""
+        with self._lock:
+            self.retries += 1
+
+    def paced(self, seconds: float) -> None:
+        """Count a wait for the pace."""
+        with self._lock:
+            self.pace_seconds += seconds

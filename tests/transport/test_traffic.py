@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from airflow_provider_batch.exceptions import BatchConnectionError
+from airflow_provider_batch.protocol.wire import Request, Sleep
+from airflow_provider_batch.transport.blocking import BlockingTransport, open_session
+from airflow_provider_batch.transport.pace import Pace
+from airflow_provider_batch.transport.traffic import Traffic
+from tests.transport.conftest import Make
+from tests.transport.servers import HANG_UP, RawServer, answer
+
+VIEW = Request("GET", "/1.0/{api_key}/custom-audience/vip")
+
+
+class SlowPace(Pace):
+    """Puts each call off once."""
+
+    def turn(self, *_: object) -> Iterator[float]:
+        yield from (0.001, 0.002)
+
+
+def test_every_attempt_and_every_wait_is_counted(credentials: Make) -> None:
+    script = (answer(429, {}, **{"Retry-After": "0"}), HANG_UP, answer(200, {}), answer(200, {}))
+    with RawServer(*script) as server, open_session(credentials(server.url), timeout=5) as session:
+        transport = BlockingTransport(session, credentials(server.url), SlowPace(None), timeout=5)
+        for effect in (VIEW, Sleep(0.0, retries=BatchConnectionError("none")), VIEW, Sleep(0.0), VIEW, VIEW):
+            transport.perform(effect)
+    traffic = transport.traffic
+    assert (traffic.attempts, traffic.retries, traffic.calls, traffic.rate_limited) == (4, 1, 3, 1)
+    assert round(traffic.pace_seconds, 6) == 0.012
+
+
+def test_many_threads_may_count() -> None:
+    traffic = Traffic()
+
+    def count(_: int) -> None:
+        for _ in range(1_000):
+            traffic.attempted(429)
+            traffic.retried()
+            traffic.paced(0.5)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(count, range(8)))
+    assert (traffic.attempts, traffic.rate_limited, traffic.retries, traffic.pace_seconds) == (
+        8_000,
+        8_000,
+        8_000,
+        4_000,
+    )
