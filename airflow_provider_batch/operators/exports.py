@@ -145,16 +145,17 @@ class ProfilesExportOperator(BatchTask, takes=AirflowArguments):
         memory = Memory.of(context)
         done = ExportEvent.from_payload(event)
         with fail_without_retry():
-            try:
-                done.raise_unless_finished()
-            except ExportFailedError:
-                _forget(memory)
-                raise
             query, folder = self._query(), self._folder()
             note = memory.recall(_KEY, same_try=True) if memory is not None else {}
             if note.get("export_id") != done.export_id:
                 note = {"export_id": done.export_id, "digest": query.digest, "start_time": done.start_time}
-            return self._bring_back(context, self.hook.get_export(done.export_id), note, folder, memory)
+            try:
+                done.raise_unless_finished()
+                export = self._await(note)  # again: a server that lags behind must not be taken for an empty export
+            except ExportFailedError:
+                _forget(memory)
+                raise
+            return self._bring_back(context, export, note, folder, memory)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Report the files to OpenLineage, with the number of their rows."""

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO, Final
 
 from airflow_provider_batch.exceptions import BatchError, BatchProtocolError, PushStoppedError
-from airflow_provider_batch.protocol.exports import conversations
+from airflow_provider_batch.protocol.exports import conversations, encode
 from airflow_provider_batch.protocol.exports.export import ExportFile
 from airflow_provider_batch.protocol.exports.records import RecordReader
 from airflow_provider_batch.protocol.wire import Sleep
@@ -40,7 +40,9 @@ class Parts:
         self._line = line
         self._version = version
         self._downloader = Downloader(
-            settings.credentials.base_url, timeout=settings.timeout, stopped=line.transport.stopped
+            settings.credentials.url(encode.download(version, "")),
+            timeout=settings.timeout,
+            stopped=line.transport.stopped,
         )
 
     @contextmanager

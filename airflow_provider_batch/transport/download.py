@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import BinaryIO, Final
 from urllib.parse import urljoin, urlsplit
 
@@ -39,8 +39,14 @@ from airflow_provider_batch.transport.no_answer import no_answer
 _PIECE: Final = 1 << 16
 _LONGEST: Final = 20 * 60.0
 
+#: Where a network translates to the older addresses (NAT64): https://www.rfc-editor.org/rfc/rfc6052
+_TRANSLATED: Final = IPv6Network("64:ff9b::/96")
+
 #: The most bytes of a file whose size Batch does not report.
 _LARGEST: Final = 10 * MAX_EXPORT_FILE_SIZE
+
+#: The bytes that gzip adds to a file that it cannot make smaller, with room for a name.
+_GZIP_FRAME: Final = 1 << 10
 
 #: What stands for the address in errors.
 _ROUTE: Final = "GET the file of the export"
@@ -50,7 +56,7 @@ class Downloader:
     """
     Downloads files, one at a time.
 
-    :param base_url: Batch's, for an address without a host, and to know whether it is on the loopback.
+    :param base_url: what Batch redirects from: addresses may be relative to it, and files as local as it is.
     :param timeout: seconds to wait for a connection, and for each part of an answer.
     :param stopped: ends a download once it is set.
     """
@@ -67,7 +73,8 @@ class Downloader:
         """
         Write the file at *address* into another, and return how many bytes that were.
 
-        :param size: how many bytes Batch announced; a longer answer is not read to its end.
+        :param size: how many bytes Batch announced, of the file or of what it holds; a longer answer is not read to its
+            end. Whether it is the right size is checked by the caller, who can unpack the file.
         :raises BatchProtocolError: if the address must not be used; not retryable.
         :raises BatchConnectionError: if there is no answer, or if it ends early.
         :raises ExportError: if the answer is an error: the address has expired, for example. Retryable.
@@ -76,7 +83,7 @@ class Downloader:
         with private_logs.silenced(), self._opened(url) as answer:
             if answer.status_code != 200:
                 raise _refused(answer.status_code)
-            return self._copy(answer, into, _LARGEST if size is None else size)
+            return self._copy(answer, into, size)
 
     def _checked(self, address: str) -> str:
         try:
@@ -122,7 +129,8 @@ class Downloader:
                 return
         raise failure
 
-    def _copy(self, answer: requests.Response, into: BinaryIO, most: int) -> int:
+    def _copy(self, answer: requests.Response, into: BinaryIO, size: int | None) -> int:
+        most = _LARGEST if size is None else size + _GZIP_FRAME
         announced = answer.headers.get("Content-Length", "")
         answer.raw.enforce_content_length = False  # checked below, as not every version of urllib3 does
         received = 0
@@ -131,7 +139,7 @@ class Downloader:
                 raise PushStoppedError("stopped during a download")
             received += len(piece)
             if received > most:
-                raise wrong_size(f"more than {most:,}", most)
+                raise wrong_size(f"more than {most:,}", most if size is None else size)
             _write(piece, into)
         if announced.isdigit() and int(announced) != received:
             raise BatchConnectionError(f"{_ROUTE}: the answer ends after {received:,} of {int(announced):,} bytes")
@@ -170,8 +178,15 @@ def _is_public(host: str) -> bool:
         address = ip_address(host)
     except ValueError:
         return True
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_global)
+    return bool((_wrapped(address) or address).is_global)
+
+
+def _wrapped(address: IPv4Address | IPv6Address) -> IPv4Address | None:
+    """Return the older address that one of version 6 leads to."""
+    if isinstance(address, IPv4Address):
+        return None
+    translated = IPv4Address(int(address) & 0xFFFFFFFF) if address in _TRANSLATED else None
+    return address.ipv4_mapped or address.sixtofour or translated
 
 
 def _unsafe(reason: str) -> BatchProtocolError:

@@ -199,6 +199,18 @@ def test_a_compressed_part_is_unpacked(counts: str, is_announced: bool, monkeypa
         assert list(connect(monkeypatch, server).export_profiles()) == ROWS
 
 
+def test_a_compressed_part_may_be_larger_than_what_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    service = Service(answer(200, gzip.compress(b"[]", mtime=0), Content_Encoding="gzip"), size=2)
+    with service.server as server:
+        assert list(connect(monkeypatch, server).export_profiles()) == []
+
+
+def test_a_part_that_is_a_little_too_long_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    service = Service(answer(200, b"[] "), size=2)
+    with service.server as server, pytest.raises(ExportError, match="has 3 bytes, but Batch reports 2"):
+        next(connect(monkeypatch, server, max_attempts=1).export_profiles())
+
+
 def test_a_compressed_part_of_another_size_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     packed = gzip.compress(CONTENT, mtime=0)
     service = Service(answer(200, packed), size=len(CONTENT) + 1)

@@ -340,6 +340,23 @@ def test_the_wait_may_be_in_the_triggerer(
     assert store.values == {}
 
 
+def test_a_server_that_lags_behind_is_not_taken_for_an_empty_export(
+    slow: Sandbox, clock: Clock, tries: Any, tmp_path: Path
+) -> None:
+    (tmp_path / PARTS[0]).write_bytes(b"earlier")
+    operator = export(str(tmp_path), deferrable=True, overwrite=True)
+    trigger = defer(operator, tries).trigger
+    event: Any = {"status": "finished", "export_id": trigger.serialize()[1]["export_id"], "start_time": clock.now}
+    with pytest.raises(TaskDeferred) as again:
+        operator.execute_complete(tries, event)
+    assert again.value.trigger.serialize()[1]["export_id"] == event["export_id"]
+    assert (tmp_path / PARTS[0]).read_bytes() == b"earlier"
+    clock.now += 60
+    assert len(operator.execute_complete(tries, event)) == 3
+    assert rows(*(tmp_path / name for name in PARTS)) == ROWS
+    assert asked(slow, "profiles/export") == 1
+
+
 def test_a_worker_that_dies_after_the_wait_is_followed_by_one_that_takes_it_up(
     slow: Sandbox, clock: Clock, tries: Any, tmp_path: Path
 ) -> None:

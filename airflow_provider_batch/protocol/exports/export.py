@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -18,6 +19,7 @@ from airflow_provider_batch.protocol.arguments import check_choice, check_names
 DEFAULT_IDENTIFIERS: Final = ("custom_id",)
 
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_MOMENT: Final = re.compile(rf"{_DAY.pattern}[ T]")
 
 
 class ExportState(StrEnum):
@@ -125,10 +127,16 @@ class ExportQuery:
 
 def _moment(name: str, value: Any) -> str | None:
     """Return a moment as Batch takes it; a day, such as ``{{ ds }}`` yields, begins in UTC."""
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return f"{value}T00:00:00Z"
+    if isinstance(value, str):
+        if _DAY.fullmatch(value):
+            return f"{value}T00:00:00Z"
+        if _MOMENT.match(value):  # {{ data_interval_start }} has a blank in it, and a text may lack the zone
+            with suppress(ValueError):
+                value = datetime.fromisoformat(value)
     if isinstance(value, datetime):
         return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
-    if isinstance(value, date) or (isinstance(value, str) and _DAY.fullmatch(value)):
-        return f"{value}T00:00:00Z"
     if value is None or isinstance(value, str):
         return value
     raise InvalidArgumentError(f"{name}: a value of type {type(value).__name__} is not a moment. Pass a str.")

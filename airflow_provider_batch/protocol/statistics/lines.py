@@ -2,9 +2,10 @@
 The lines of what was read: one for each day, and one for each version of it.
 
 Every key that Batch sends is kept under its own name, known or not. A line has the fields of the list's entry beside
-those of the day; where both have a key, the list's is called ``listed_…``. The figures of a version are not a part of a
-sum: unique openings of the versions may be fewer or more than those of the day. So the day keeps a line of its own,
-whose ``version`` is null, and each version has another; to sum up lines, choose one of the two.
+those of the day; where both have a key, the list's is called ``listed_…``, and that of the answer around the days
+``answer_…``. The figures of a version are not a part of a sum: unique openings of the versions may be fewer or more
+than those of the day. So the day keeps a line of its own, whose ``version`` is null, and each version has another; to
+sum up lines, choose one of the two.
 """
 
 from __future__ import annotations
@@ -33,19 +34,24 @@ def lines(entry: Mapping[str, Any], answer: Mapping[str, Any], days: str, read_a
         return
     for day in found:
         versions = _versions(day.get(_VERSIONS))
-        total = {key: value for key, value in day.items() if key != _VERSIONS or not versions}
-        yield _line(entry, {**whole, _VERSION: None, **total}, read_at)
+        total = {_VERSION: None, **{key: value for key, value in day.items() if key != _VERSIONS or not versions}}
+        yield _line(entry, {**_beside(total, whole, "answer"), **total}, read_at)
         for version in versions:
             # What distinguishes this day from another, such as its date, but none of its figures.
             named = {key: value for key, value in day.items() if isinstance(value, str) and key not in version}
-            yield _line(entry, {**whole, **named, **version}, read_at)
+            figures = {**named, **version}
+            yield _line(entry, {**_beside(figures, whole, "answer"), **figures}, read_at)
 
 
 def _line(entry: Mapping[str, Any], figures: Mapping[str, Any], read_at: str) -> dict[str, Any]:
-    listed = {
-        f"listed_{key}" if key in figures and figures[key] != value else key: value for key, value in entry.items()
-    }
-    return {**listed, **figures, READ_AT: read_at}
+    ours = {READ_AT: read_at}
+    named = {**_beside(ours, figures, "answer"), **ours}
+    return {**_beside(named, entry, "listed"), **named}
+
+
+def _beside(inner: Mapping[str, Any], outer: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return *outer* with other names for the keys to which *inner* gives other values."""
+    return {f"{prefix}_{key}" if inner.get(key, value) != value else key: value for key, value in outer.items()}
 
 
 def _versions(value: object) -> list[dict[str, Any]]:

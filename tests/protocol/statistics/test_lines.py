@@ -55,6 +55,14 @@ def test_of_a_key_in_both_none_is_lost() -> None:
     assert "listed_id" not in line  # it is the same
 
 
+def test_of_a_key_around_the_days_none_is_lost() -> None:
+    days = [{"date": "d", "sent": 3, "read_at": "theirs", "versions": [{"version": "a", "sent": 2}]}]
+    total, version = of({"id": "o1", "sent": 7, "version": "2", "details": days}, {"id": "o1", "read_at": "listed"})
+    day = {"id": "o1", "date": "d", "sent": 3, "answer_sent": 7, "version": None, "answer_version": "2"}
+    assert total == {**day, "read_at": AT, "answer_read_at": "theirs", "listed_read_at": "listed"}
+    assert (version["sent"], version["answer_sent"], version["version"], version["answer_version"]) == (2, 7, "a", "2")
+
+
 def test_an_answer_in_another_form_is_one_line_as_it_is() -> None:
     assert of({"id": "o1", "details": {"sent": 7}}) == [{**ENTRY, "details": {"sent": 7}, "read_at": AT}]
     assert of({"id": "o1", "steps": [1]}) == [{**ENTRY, "steps": [1], "read_at": AT}]
