@@ -16,10 +16,12 @@ def storage_path(path: Any, conn_id: str | None = None) -> ObjectStoragePath:
 
     :param path: a str, or such a path.
     :param conn_id: the connection to the storage, if the path does not name it.
-    :raises SourceError: if nothing is installed that opens this storage.
+    :raises SourceError: if nothing is installed that opens this storage, or the path is empty.
     """
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
+    if str(path).strip() in ("", "None"):  # it would be a folder of the worker
+        raise SourceError(f"{str(path)!r} is no path, but what a template without a value renders to. Correct it.")
     try:
         found = ObjectStoragePath(path, conn_id=conn_id) if conn_id else ObjectStoragePath(path)
         found.fs  # noqa: B018  # the property looks for the file system
