@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 __version__ = "0.2.0"
@@ -157,6 +156,9 @@ def get_provider_info() -> dict[str, Any]:
 
 def _needs_port() -> bool:
     """Whether this Airflow is 3.3: it tests no connection without a port (https://github.com/apache/airflow/pull/73298)."""
+    # Imported here: with the package it would cost whoever imports an error.
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version("apache-airflow-core").startswith("3.3.")
     except PackageNotFoundError:  # Airflow 2

@@ -246,6 +246,8 @@ class ResultExistsError(ResultError):
 class StatisticsMissingError(ResultError):
     """The statistics of some cannot be read; all others were. It is retryable if one of the reasons was."""
 
+    retryable = False
+
     def __init__(self, message: str, *, missing: tuple[str, ...] = (), retryable: bool = False) -> None:
         super().__init__(message)
         self.retryable = retryable

@@ -23,6 +23,9 @@ from airflow_provider_batch.exceptions import (
     BatchServerError,
     DriftError,
     EmptySetError,
+    ExportError,
+    ExportFailedError,
+    ExportTimeoutError,
     GuardError,
     IndexingError,
     IndexingTimeoutError,
@@ -31,9 +34,12 @@ from airflow_provider_batch.exceptions import (
     MirrorConflictError,
     MirrorError,
     PushStoppedError,
+    ResultError,
+    ResultExistsError,
     SnapshotError,
     SourceError,
     SourceUnavailableError,
+    StatisticsMissingError,
     TooManyRejectedError,
     counted,
 )
@@ -73,6 +79,12 @@ TREE: list[tuple[type[BatchError], tuple[type, ...], bool, dict[str, object]]] =
         True,
         {"audience_name": "vip", "indexing_token": "t0", "indexing_tokens": ("t0", "t1")},
     ),
+    (ResultError, (BatchError,), True, {}),
+    (ResultExistsError, (ResultError,), False, {}),
+    (StatisticsMissingError, (ResultError,), False, {"missing": ("o1", "o2"), "retryable": False}),
+    (ExportError, (ResultError,), True, {"export_id": "e1"}),
+    (ExportFailedError, (ExportError,), True, {"export_id": "e1"}),
+    (ExportTimeoutError, (ExportError,), True, {"export_id": "e1"}),
 ]
 CLASSES = [kind for kind, *_ in TREE]
 

@@ -44,11 +44,11 @@ def added_by(module: str) -> list[str]:
 @pytest.mark.parametrize(
     ("module", "most_of_ours"),
     [
-        ("airflow_provider_batch.operators.custom_audience", 23),
+        ("airflow_provider_batch.operators.custom_audience", 24),
         ("airflow_provider_batch.sensors.custom_audience", 21),
-        ("airflow_provider_batch.transfers.sql_to_custom_audience", 26),
-        ("airflow_provider_batch.transfers.files_to_custom_audience", 26),
-        ("airflow_provider_batch.decorators.custom_audience", 25),
+        ("airflow_provider_batch.transfers.sql_to_custom_audience", 27),
+        ("airflow_provider_batch.transfers.files_to_custom_audience", 27),
+        ("airflow_provider_batch.decorators.custom_audience", 26),
         ("airflow_provider_batch.operators.profiles", 24),
         ("airflow_provider_batch.transfers.sql_to_profiles", 26),
         ("airflow_provider_batch.transfers.files_to_profiles", 26),

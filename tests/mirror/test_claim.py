@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -192,12 +193,16 @@ class Turns:
         self._condition = threading.Condition()
         self._gone: set[int] = set()
 
-    def wait(self, who: int) -> None:
+    def take(self, who: int, operation: Callable[[], Any]) -> Any:
         with self._condition:
             assert self._condition.wait_for(lambda: self._next() in (who, None), PATIENCE)
-            if self._order:
-                self._order.pop(0)
-            self._condition.notify_all()
+            try:
+                # Within its turn: a file in memory is looked for and then written, which two must not do at once.
+                return operation()
+            finally:
+                if self._order:
+                    self._order.pop(0)
+                self._condition.notify_all()
 
     def leave(self, who: int) -> None:
         with self._condition:
@@ -213,7 +218,7 @@ class Turns:
 class Slow(Mortal):
     """A folder that waits for its user's turn before each operation."""
 
-    def __init__(self, folder: Folder, turn: Callable[[], None]) -> None:
+    def __init__(self, folder: Folder, turn: Callable[[Callable[[], Any]], Any]) -> None:
         super().__init__(folder, None)
         self._turn = turn
 
@@ -221,13 +226,12 @@ class Slow(Mortal):
         pass
 
     def _do(self, operation: Callable[..., Any], *arguments: Any) -> Any:
-        self._turn()
-        return super()._do(operation, *arguments)
+        return self._turn(lambda: super(Slow, self)._do(operation, *arguments))
 
 
 def take(folder: Folder, who: int, clock: Clock, turns: Turns, taken: list[Claim]) -> None:
     try:
-        taken.append(Claim(Slow(folder, lambda: turns.wait(who)), f"run {who}", clock))
+        taken.append(Claim(Slow(folder, partial(turns.take, who)), f"run {who}", clock))
     except MirrorConflictError:
         pass
     finally:

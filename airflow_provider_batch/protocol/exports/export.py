@@ -136,7 +136,7 @@ def _moment(name: str, value: Any) -> str | None:
             with suppress(ValueError):
                 value = datetime.fromisoformat(value)
     if isinstance(value, datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat()
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat().replace("+00:00", "Z")
     if value is None or isinstance(value, str):
         return value
     raise InvalidArgumentError(f"{name}: a value of type {type(value).__name__} is not a moment. Pass a str.")

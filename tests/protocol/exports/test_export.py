@@ -31,15 +31,15 @@ BODIES: list[tuple[dict[str, Any], dict[str, Any]]] = [
             "since": datetime(2026, 11, 24, 1, tzinfo=timezone(timedelta(hours=2))),
             "until": datetime(2026, 11, 25),  # noqa: DTZ001
         },
-        {"export_type": "EVENTS", "from": "2026-11-24T01:00:00+02:00", "to": "2026-11-25T00:00:00+00:00"},
+        {"export_type": "EVENTS", "from": "2026-11-24T01:00:00+02:00", "to": "2026-11-25T00:00:00Z"},
     ),
     (  # {{ data_interval_start }}, and a moment without a zone
         {"export_type": "events", "since": "2026-11-24 01:00:00+00:00", "until": "2026-11-25T01:00:00"},
-        {"export_type": "EVENTS", "from": "2026-11-24T01:00:00+00:00", "to": "2026-11-25T01:00:00+00:00"},
+        {"export_type": "EVENTS", "from": "2026-11-24T01:00:00Z", "to": "2026-11-25T01:00:00Z"},
     ),
     (  # what is no moment is left to Batch
         {"export_type": "events", "since": "2026-11-24T01:00:00Z", "until": "2026-11-25 at noon"},
-        {"export_type": "EVENTS", "from": "2026-11-24T01:00:00+00:00", "to": "2026-11-25 at noon"},
+        {"export_type": "EVENTS", "from": "2026-11-24T01:00:00Z", "to": "2026-11-25 at noon"},
     ),
     (
         {"export_type": "reachability", "identifiers": ["installation_ids"], "since": "a"},
