@@ -100,7 +100,7 @@ def test_the_form_has_a_port_only_where_airflow_tests_nothing_without_one(
             raise PackageNotFoundError
         return installed
 
-    monkeypatch.setattr(airflow_provider_batch, "version", version_of)
+    monkeypatch.setattr("importlib.metadata.version", version_of)
     hidden = get_provider_info()["connection-types"][0]["ui-field-behaviour"]["hidden-fields"]
     assert ("port" not in hidden) is is_shown
     assert {"schema", "extra"} <= set(hidden)

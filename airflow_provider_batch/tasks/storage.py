@@ -21,7 +21,7 @@ def storage_path(path: Any, conn_id: str | None = None) -> ObjectStoragePath:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     if str(path).strip() in ("", "None"):  # it would be a folder of the worker
-        raise SourceError(f"{str(path)!r} is no path, but what a template without a value renders to. Correct it.")
+        raise SourceError(f"{str(path)!r} is not a path, but what a template without a value renders to. Correct it.")
     try:
         found = ObjectStoragePath(path, conn_id=conn_id) if conn_id else ObjectStoragePath(path)
         found.fs  # noqa: B018  # the property looks for the file system
