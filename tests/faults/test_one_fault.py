@@ -1,4 +1,4 @@
-"""Every fault of a call that may pass: the push ends with the whole audience, and one token a chunk."""
+"""Every transient fault of a call: the push ends with the whole audience, and one token a chunk."""
 
 from __future__ import annotations
 

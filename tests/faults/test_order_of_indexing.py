@@ -54,7 +54,7 @@ def test_a_removed_id_is_gone_whatever_the_order(
     again: bool,
 ) -> None:
     hook = shuffling.hook
-    # The examples share one audience: each begins with what its «before» leaves of it.
+    # The examples share one audience: each begins with what its "before" leaves of it.
     hook.update_custom_audience("vip", remove_ids=list("abcdefgh"))
     shuffling.settle()
     hook.update_custom_audience("vip", add_ids=before)
