@@ -120,7 +120,8 @@ def _rows(name: str) -> list[str]:
     if inspect.isclass(value) or inspect.isfunction(value):
         return [_row(last, module, value)]
     offered = vars(import_module(name)).items()
-    return [_row(each, name, cls) for each, cls in offered if inspect.isclass(cls) and cls.__module__.startswith(name)]
+    classes = ((each, cls) for each, cls in offered if inspect.isclass(cls))
+    return [_row(each, name, cls) for each, cls in classes if f"{cls.__module__}.".startswith(f"{name}.")]
 
 
 def _row(name: str, module: str, value: Any) -> str:

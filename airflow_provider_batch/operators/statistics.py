@@ -6,11 +6,11 @@ import hashlib
 import time
 from abc import abstractmethod
 from collections.abc import Sequence
-from datetime import date
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Unpack, cast
 
 from airflow_provider_batch.exceptions import InvalidArgumentError, counted
-from airflow_provider_batch.protocol.arguments import OnMissing, list_in_text
+from airflow_provider_batch.operators.statistics_parameters import StatisticsParameters
+from airflow_provider_batch.protocol.arguments import list_in_text
 from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments
 from airflow_provider_batch.tasks.batch import BatchTask
 from airflow_provider_batch.tasks.failure import fail_without_retry
@@ -38,12 +38,8 @@ _FILE_ENDINGS: Final = (".jsonl", ".ndjson", ".json")
 _NAMED: Final = 100
 
 
-class StatisticsOperator(BatchTask, takes=AirflowArguments):
-    """
-    An operator that reads the figures of everything that a list has.
-
-    :param path: a file such as ``s3://bucket/{{ ds }}.jsonl.gz``, or a folder for one. (templated)
-    """
+class StatisticsOperator(BatchTask, takes=StatisticsParameters):
+    """An operator that reads the figures of everything that a list has."""
 
     template_fields: Sequence[str] = ("path", "path_conn_id", "since", "until", "batch_conn_id")
     #: The name of the file in a folder.
@@ -51,24 +47,14 @@ class StatisticsOperator(BatchTask, takes=AirflowArguments):
     #: What was written, once that is known.
     _files: Sequence[WrittenFile] = ()
 
-    def __init__(
-        self,
-        *,
-        path: str | ObjectStoragePath | None = None,
-        since: date | str | None = None,
-        until: date | str | None = None,
-        path_conn_id: str | None = None,
-        on_missing: OnMissing = "fail",
-        batch_conn_id: str = "batch_default",
-        **kwargs: Unpack[AirflowArguments],
-    ) -> None:
-        super().__init__(**kwargs)
-        self.path = path
-        self.since = since
-        self.until = until
-        self.path_conn_id = path_conn_id
-        self.on_missing = on_missing
-        self.batch_conn_id = batch_conn_id
+    def __init__(self, **kwargs: Unpack[StatisticsParameters]) -> None:
+        self.path = kwargs.pop("path")
+        self.since = kwargs.pop("since")
+        self.until = kwargs.pop("until")
+        self.path_conn_id = kwargs.pop("path_conn_id")
+        self.on_missing = kwargs.pop("on_missing")
+        self.batch_conn_id = kwargs.pop("batch_conn_id")
+        super().__init__(**cast(AirflowArguments, kwargs))
 
     @abstractmethod
     def reading(self) -> Reading:
@@ -185,7 +171,7 @@ class StatisticsOperator(BatchTask, takes=AirflowArguments):
             check_missing(reading.subject, missing)
 
 
-class OrchestrationStatsOperator(StatisticsOperator, takes=AirflowArguments):
+class OrchestrationStatsOperator(StatisticsOperator, takes=StatisticsParameters):
     """
     Read the statistics of all orchestrations of a project of Batch (Customer Engagement Platform).
 
@@ -197,16 +183,9 @@ class OrchestrationStatsOperator(StatisticsOperator, takes=AirflowArguments):
     ``summary`` with rows, orchestrations, missing, seconds. See
     https://doc.batch.com/developer/api/cep/orchestrations/stats.
 
-    :param path: a file such as ``s3://bucket/{{ ds }}.jsonl.gz``, or a folder for one. (templated)
-    :param since: the first day, such as ``{{ ds }}``; at most six months ago, by default 180 days. (templated)
-    :param until: the last day; by default today. (templated)
     :param status: only those with this status, or one of several, such as ``running``. (templated)
     :param type: only those of this type, or one of several, such as ``campaign``. (templated)
     :param channels: only those of this channel, or one of several, such as ``push``. (templated)
-    :param path_conn_id: the connection to the storage, where the path does not name it. (templated)
-    :param on_missing: ``fail`` after all others were read, or ``skip`` what cannot be read and report it in the log and
-        the summary.
-    :param batch_conn_id: the Airflow connection. (templated)
     """
 
     template_fields: Sequence[str] = (*StatisticsOperator.template_fields, "status", "type", "channels")
@@ -215,26 +194,12 @@ class OrchestrationStatsOperator(StatisticsOperator, takes=AirflowArguments):
     def __init__(
         self,
         *,
-        path: str | ObjectStoragePath | None = None,
-        since: date | str | None = None,
-        until: date | str | None = None,
         status: str | Sequence[str] | None = None,
         type: str | Sequence[str] | None = None,
         channels: str | Sequence[str] | None = None,
-        path_conn_id: str | None = None,
-        on_missing: OnMissing = "fail",
-        batch_conn_id: str = "batch_default",
-        **kwargs: Unpack[AirflowArguments],
+        **kwargs: Unpack[StatisticsParameters],
     ) -> None:
-        super().__init__(
-            path=path,
-            since=since,
-            until=until,
-            path_conn_id=path_conn_id,
-            on_missing=on_missing,
-            batch_conn_id=batch_conn_id,
-            **kwargs,
-        )
+        super().__init__(**kwargs)
         self.status = status
         self.type = type
         self.channels = channels
@@ -250,7 +215,7 @@ class OrchestrationStatsOperator(StatisticsOperator, takes=AirflowArguments):
         )
 
 
-class CampaignStatsOperator(StatisticsOperator, takes=AirflowArguments):
+class CampaignStatsOperator(StatisticsOperator, takes=StatisticsParameters):
     """
     Read the statistics of all campaigns of an app of Batch (Mobile Engagement Platform), with its Live key.
 
@@ -259,14 +224,10 @@ class CampaignStatsOperator(StatisticsOperator, takes=AirflowArguments):
     files, result and summary are as those of :class:`OrchestrationStatsOperator`. See
     https://doc.batch.com/developer/api/mep/campaigns/get.
 
-    :param path: a file such as ``s3://bucket/{{ ds }}.jsonl.gz``, or a folder for one. (templated)
     :param since: the first day, such as ``{{ ds }}``; by default, of all. (templated)
     :param until: the last day. (templated)
     :param live: only campaigns that are live, or only the others.
     :param from_api: only campaigns that the API has created, or only the others.
-    :param path_conn_id: the connection to the storage, where the path does not name it. (templated)
-    :param on_missing: as in :class:`OrchestrationStatsOperator`.
-    :param batch_conn_id: the Airflow connection. (templated)
     """
 
     file_name = "campaign_stats.jsonl.gz"
@@ -274,25 +235,11 @@ class CampaignStatsOperator(StatisticsOperator, takes=AirflowArguments):
     def __init__(
         self,
         *,
-        path: str | ObjectStoragePath | None = None,
-        since: date | str | None = None,
-        until: date | str | None = None,
         live: bool | None = None,
         from_api: bool | None = None,
-        path_conn_id: str | None = None,
-        on_missing: OnMissing = "fail",
-        batch_conn_id: str = "batch_default",
-        **kwargs: Unpack[AirflowArguments],
+        **kwargs: Unpack[StatisticsParameters],
     ) -> None:
-        super().__init__(
-            path=path,
-            since=since,
-            until=until,
-            path_conn_id=path_conn_id,
-            on_missing=on_missing,
-            batch_conn_id=batch_conn_id,
-            **kwargs,
-        )
+        super().__init__(**kwargs)
         self.live = live
         self.from_api = from_api
 
@@ -301,7 +248,7 @@ class CampaignStatsOperator(StatisticsOperator, takes=AirflowArguments):
         return self.hook.campaigns_reading(self.since, self.until, live=self.live, from_api=self.from_api)
 
 
-class TransactionalStatsOperator(StatisticsOperator, takes=AirflowArguments):
+class TransactionalStatsOperator(StatisticsOperator, takes=StatisticsParameters):
     """
     Read the statistics of groups of transactional messages of an app (Mobile Engagement Platform), with its Live key.
 
@@ -309,12 +256,6 @@ class TransactionalStatsOperator(StatisticsOperator, takes=AirflowArguments):
     https://doc.batch.com/developer/api/mep/transactional/stats.
 
     :param group_ids: the groups; Batch has no list of them. (templated)
-    :param path: a file such as ``s3://bucket/{{ ds }}.jsonl.gz``, or a folder for one. (templated)
-    :param since: the first day, such as ``{{ ds }}``; at most six months ago, by default 180 days. (templated)
-    :param until: the last day; by default today. (templated)
-    :param path_conn_id: the connection to the storage, where the path does not name it. (templated)
-    :param on_missing: as in :class:`OrchestrationStatsOperator`.
-    :param batch_conn_id: the Airflow connection. (templated)
     """
 
     template_fields: Sequence[str] = ("group_ids", *StatisticsOperator.template_fields)
@@ -324,23 +265,9 @@ class TransactionalStatsOperator(StatisticsOperator, takes=AirflowArguments):
         self,
         *,
         group_ids: Sequence[str] | XComArg | str,
-        path: str | ObjectStoragePath | None = None,
-        since: date | str | None = None,
-        until: date | str | None = None,
-        path_conn_id: str | None = None,
-        on_missing: OnMissing = "fail",
-        batch_conn_id: str = "batch_default",
-        **kwargs: Unpack[AirflowArguments],
+        **kwargs: Unpack[StatisticsParameters],
     ) -> None:
-        super().__init__(
-            path=path,
-            since=since,
-            until=until,
-            path_conn_id=path_conn_id,
-            on_missing=on_missing,
-            batch_conn_id=batch_conn_id,
-            **kwargs,
-        )
+        super().__init__(**kwargs)
         self.group_ids = group_ids
 
     def reading(self) -> Reading:
