@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
 from airflow.providers.common.compat.sdk import DecoratedOperator, TaskDecorator, task_decorator_factory
 
@@ -12,9 +12,6 @@ from airflow_provider_batch.decorators.function import FunctionValues, check_fun
 from airflow_provider_batch.operators.modes import SourcePushOperator
 from airflow_provider_batch.operators.parameters import SourceParameters
 from airflow_provider_batch.tasks import parameters
-
-if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
 
 
 class CustomAudienceDecoratedOperator(FunctionValues, SourcePushOperator, takes=SourceParameters):
@@ -39,10 +36,6 @@ class CustomAudienceDecoratedOperator(FunctionValues, SourcePushOperator, takes=
         kwargs["multiple_outputs"] = False
         check_function_arguments(op_args, op_kwargs)
         super().__init__(python_callable=python_callable, op_args=op_args, op_kwargs=op_kwargs, **kwargs)
-
-    def execute(self, context: Context) -> list[str]:
-        """Push the function's values; DecoratedOperator's own execute would return them."""
-        return SourcePushOperator.execute(self, context)
 
 
 def custom_audience_task(

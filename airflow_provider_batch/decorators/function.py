@@ -31,6 +31,10 @@ class FunctionValues(DecoratedOperator):
     template_fields_renderers: ClassVar[dict[str, str]] = {**DecoratedOperator.template_fields_renderers}
     id_noun: str
 
+    def execute(self, context: Context) -> Any:
+        """Push the function's values; DecoratedOperator's own execute would return them."""
+        return super(DecoratedOperator, self).execute(context)
+
     @contextmanager
     def source(self, context: Context) -> Iterator[Any]:
         """

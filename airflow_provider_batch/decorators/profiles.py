@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
 from airflow.providers.common.compat.sdk import DecoratedOperator, TaskDecorator, task_decorator_factory
 
@@ -12,9 +12,6 @@ from airflow_provider_batch.decorators.function import FunctionValues, check_fun
 from airflow_provider_batch.operators.profile_parameters import ProfileParameters
 from airflow_provider_batch.operators.profiles import ProfilesPushOperator
 from airflow_provider_batch.tasks import parameters
-
-if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
 
 
 class ProfilesDecoratedOperator(FunctionValues, ProfilesPushOperator, takes=ProfileParameters):
@@ -39,10 +36,6 @@ class ProfilesDecoratedOperator(FunctionValues, ProfilesPushOperator, takes=Prof
         kwargs["multiple_outputs"] = False
         check_function_arguments(op_args, op_kwargs)
         super().__init__(python_callable=python_callable, op_args=op_args, op_kwargs=op_kwargs, **kwargs)
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Write the function's profiles; DecoratedOperator's own execute would return them."""
-        return ProfilesPushOperator.execute(self, context)
 
 
 def batch_profiles_task(
