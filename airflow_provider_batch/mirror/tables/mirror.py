@@ -28,6 +28,7 @@ from typing import Final
 from airflow_provider_batch.exceptions import SnapshotError
 from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.mirror.spool import private_folder
+from airflow_provider_batch.mirror.status import MirrorStatus
 from airflow_provider_batch.mirror.store import SnapshotSize
 from airflow_provider_batch.mirror.tables.changes import ChangedRows, ChangeFiles
 from airflow_provider_batch.mirror.tables.database import Database
@@ -35,6 +36,7 @@ from airflow_provider_batch.mirror.tables.keeper import Keeper
 from airflow_provider_batch.mirror.tables.log import ChangeLog
 from airflow_provider_batch.mirror.tables.plan import TablePlan
 from airflow_provider_batch.mirror.tables.run import TableRun
+from airflow_provider_batch.mirror.tables.status import read_status
 from airflow_provider_batch.protocol.arguments import FirstRun, check_choice
 from airflow_provider_batch.protocol.dialect import MemberRules
 from airflow_provider_batch.sources.sql import SqlSource
@@ -45,8 +47,13 @@ _LONGEST_NAME: Final = 24
 def tables_name(conn_id: str, target: Target) -> str:
     """Return with what the names of a mirror's tables begin."""
     text = "\0".join((conn_id, target.audience, target.type, target.recipient))
-    audience = "".join(char if char.isalnum() and char.isascii() else "_" for char in target.audience[:_LONGEST_NAME])
-    return f"batch_{audience.lower()}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return f"batch_{audience_part(target.audience)}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def audience_part(audience_name: str) -> str:
+    """Return what such a name has of the audience; another audience may have the same."""
+    shortened = audience_name[:_LONGEST_NAME].lower()
+    return "".join(char if char.isalnum() and char.isascii() else "_" for char in shortened)
 
 
 class TableMirror:
@@ -123,6 +130,10 @@ class TableMirror:
             elif indexing_tokens or not head.is_confirmed:
                 return None
             return SnapshotSize(state.members or 0, state.unfinished.uncertain)
+
+    def inspect(self, ids: Sequence[str]) -> MirrorStatus:
+        """See :meth:`.plan.Mirror.inspect`."""
+        return read_status(self.database, self.keeper, ids, now=self.clock())
 
     def release(self, owner: str) -> None:
         """Do nothing: the plan gives back its own claim, which was that of a killed try."""
