@@ -84,7 +84,7 @@ def kind_of(number: int) -> Kind:
 
 @dataclass(slots=True)
 class Given:
-    """Rows whose values the checks have, but have not answered yet: their ids, the numbers of their kinds, the values."""
+    """Rows whose values the checks have, but have not answered yet: ids, numbers of their kinds, values."""
 
     ids: list[Any] = field(default_factory=list, repr=False)
     numbers: list[int] = field(default_factory=list)
