@@ -90,7 +90,13 @@ def _postgres(folder: Path) -> dict[str, dict[str, float]]:
                 cursor.execute(query)
                 return float(cursor.fetchone()[0])
 
-            work = {"database": place, "schema": "analytics_batch", "folder": str(folder), "collation": ' COLLATE "C"'}
+            work = {
+                "driver": "psycopg2",
+                "database": place,
+                "schema": "analytics_batch",
+                "folder": str(folder),
+                "collation": ' COLLATE "C"',
+            }
             figures = _in_turns(work, lambda: ask("SELECT pg_current_wal_lsn() - '0/0'"))
             for rate, name in ((None, "bytes"), (_LINK, "link")):
                 for store in _STORES:
@@ -112,9 +118,9 @@ def _duckdb(folder: Path) -> dict[str, dict[str, float]]:
     with duckdb.connect(path) as connection:
         for statement in _fill("range(1, {most} + 1) AS s (i)"):
             connection.execute(statement)
-    return _in_turns(
-        {"database": {"file": path}, "schema": "main", "folder": str(folder), "collation": ""}, lambda: 0.0
-    )
+    place = {"database": path}
+    work = {"driver": "duckdb", "database": place, "schema": "main", "folder": str(folder), "collation": ""}
+    return _in_turns(work, lambda: 0.0)
 
 
 def _fill(series: str) -> Iterator[str]:

@@ -223,8 +223,15 @@ def committed(state: State, planned: State, claim: Claim, own: str, new: State, 
 def rebased(state: State, claim: Claim, base: str, count: int, now: float) -> State:
     """Put a new base in place of the old one and its net; the snapshot stays the same."""
     check_held(state, claim)
-    of_base = {"base": base, "base_count": count, "base_generation": state.generation, "based_at": now}
-    return replace(state, **of_base, net=None, net_count=0)
+    return replace(
+        state,
+        base=base,
+        base_count=count,
+        base_generation=state.generation,
+        based_at=now,
+        net=None,
+        net_count=0,
+    )
 
 
 def released(state: State, claim: Claim) -> State:
