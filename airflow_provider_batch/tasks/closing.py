@@ -107,7 +107,9 @@ def _asked(summary: Mapping[str, Any]) -> str:
 
 
 def _sent(summary: Mapping[str, Any]) -> str:
-    if not summary["calls"]:
+    # What a mirror without changes counts are the calls of an earlier run, whose indexing it waits for.
+    has_changed = summary["added"] or summary["removed"] or summary.get("replaced")
+    if not summary["calls"] or ("unchanged" in summary and not has_changed):
         return "Nothing was sent, as nothing has changed." if "unchanged" in summary else "Nothing was sent."
     took = f" and {summary['seconds']:,.1f} s" if "seconds" in summary else ""
     end = f" in {counted(summary['calls'], 'call')}{took}."

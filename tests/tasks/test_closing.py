@@ -72,6 +72,14 @@ def test_it_names_what_was_left_out_and_why() -> None:
             "vip: 5 values given. Nothing was sent, as nothing has changed. Left out: 5 unchanged.",
         ),
         (
+            {"calls": 1, "unchanged": 5, "replaced": False},
+            "vip: 5 values given. Nothing was sent, as nothing has changed. Left out: 5 unchanged.",
+        ),
+        (
+            {"calls": 1, "unchanged": 0, "replaced": True},
+            "vip: 0 values given. 0 ids replaced all members in 1 call and 0.8 s.",
+        ),
+        (
             {"added": 5, "unchanged": 0, "replaced": True},
             "vip: 5 values given. 5 ids replaced all members in 1 call and 0.8 s.",
         ),
