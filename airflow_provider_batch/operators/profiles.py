@@ -141,7 +141,7 @@ class ProfilesPushOperator(CountedPush, takes=ProfileParameters):
                 return self.hook.update_profiles(values, **common)
             return self.hook.mirror_profiles(
                 values,
-                snapshot_path=storage_path(self.snapshot_path),
+                **self.snapshot_arguments(),
                 on_gone=self.on_gone,
                 full_refresh=read_switch("full_refresh", self.full_refresh),
                 allow_empty=read_switch("allow_empty", self.allow_empty),
@@ -150,6 +150,10 @@ class ProfilesPushOperator(CountedPush, takes=ProfileParameters):
                 owner=owner_of(context),
                 **common,
             )
+
+    def snapshot_arguments(self) -> dict[str, Any]:
+        """Return the hook's arguments that choose where the snapshot is kept."""
+        return {"snapshot_path": storage_path(self.snapshot_path)}
 
 
 class ProfilesUpdateOperator(ProfilesPushOperator, takes=ProfileParameters):
