@@ -1,5 +1,5 @@
 """
-The rows of a run that sends what differs, compared with what was sent before: in a folder, or in tables beside the data.
+The rows of a run that sends what differs, and what was sent before: in a folder, or in tables beside the data.
 
 For a folder, all rows are read, and wait in a spool. Tables are compared by their database, and only the rows that
 differ are read.

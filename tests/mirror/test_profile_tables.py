@@ -13,10 +13,12 @@ from airflow_provider_batch.exceptions import GuardError, InvalidArgumentError, 
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.mirror.tables.database import Database
 from airflow_provider_batch.mirror.tables.dialect import DIALECTS
+from airflow_provider_batch.mirror.tables.run import TableRun
 from airflow_provider_batch.mirror.tables.statements import Query, Statements
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.sources.profile_columns import ProfileColumns
 from airflow_provider_batch.sources.sql import SqlSource
+from tests.mirror.folders import Killed
 from tests.mirror.stores import Connections
 
 PROJECT = "project_sandbox"
@@ -147,7 +149,11 @@ VALUES: dict[str, dict[str, list[str]]] = {
 
 def test_values_that_are_not_the_same_are_other_rows(connections: Connections) -> None:
     for type_, values in VALUES[connections.driver].items():
-        fill(connections, f"custom_id VARCHAR(20), x {type_}", *(f"'{at:02}', {value}" for at, value in enumerate(values)))
+        fill(
+            connections,
+            f"custom_id VARCHAR(20), x {type_}",
+            *(f"'{at:02}', {value}" for at, value in enumerate(values)),
+        )
         read = {repr(row[0]) for row in connections.run(f"SELECT x FROM {connections.schema}.customers")}
         assert (type_, len({*digests(connections, "x")})) == (type_, len(values))
         assert (type_, len(read)) == (type_, len(values))
@@ -243,7 +249,7 @@ def test_rows_that_are_not_valid_are_counted_and_never_taken_for_sent(
 ) -> None:
     columns = "custom_id VARCHAR(20), date__x VARCHAR(20)"
     fill(connections, columns, "'a', '2026-01-31'", "'b', 'no date'", "NULL, NULL", "NULL, NULL", "'', NULL")
-    with pytest.raises(InvalidMemberError, match="the id is (missing|empty)"):
+    with pytest.raises(InvalidMemberError, match=r"the id is (missing|empty)|not a date such as"):
         send(connections)
     assert not sandbox.calls
     refused: list[Any] = []
@@ -301,29 +307,24 @@ def test_no_table_has_a_value_when_a_call_is_made(connections: Connections, sand
     assert "-plan" not in kept(connections)
 
 
-def test_what_a_killed_run_left_goes_when_the_next_one_begins(connections: Connections, sandbox: Sandbox) -> None:
+def test_what_a_killed_run_left_goes_when_the_next_one_begins(
+    connections: Connections, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(connections, "custom_id VARCHAR(20), plan VARCHAR(20)", "'a', 'secret-plan'")
-
-    class Killed(BaseException):
-        pass
 
     def die(rejection: Any, row: Any) -> None:
         raise Killed
 
     bad = f"SELECT * FROM {connections.schema}.customers UNION ALL SELECT NULL, 'bad-plan'"
-    hook = BatchHook("batch_cep")
-    with pytest.raises(Killed), pytest.MonkeyPatch.context() as patch:
-        # Nothing of it runs any more: not even what gives the claim back.
-        from airflow_provider_batch.mirror.tables.run import TableRun
-
-        patch.setattr(TableRun, "_release", lambda self: None)
-        send(connections, bad, on_invalid_id="skip", on_rejection=die)
+    with monkeypatch.context() as patch:
+        patch.setattr(TableRun, "_release", lambda self: None)  # nothing of it runs any more
+        with pytest.raises(Killed):
+            send(connections, bad, on_invalid_id="skip", on_rejection=die)
     assert "-plan" in kept(connections)
     sandbox.faults(Fault(503))
     with pytest.raises(Exception, match="503"):
         send(connections)
     assert "-plan" not in kept(connections)
-    assert hook.test_connection()[0]
 
 
 def test_a_dry_run_leaves_nothing_behind(connections: Connections, sandbox: Sandbox) -> None:
@@ -376,9 +377,7 @@ def test_a_full_refresh_needs_no_readable_snapshot(
 
 def test_a_list_is_not_a_query(tables_in_sqlite: Connections, sandbox: Sandbox) -> None:
     with pytest.raises(InvalidArgumentError, match=r"snapshot_schema: .* not those of a query"):
-        BatchHook("batch_cep").mirror_profiles(
-            [{"custom_id": "a"}], snapshot_schema="main", snapshot_name="customers"
-        )
+        BatchHook("batch_cep").mirror_profiles([{"custom_id": "a"}], snapshot_schema="main", snapshot_name="customers")
 
 
 def test_a_database_without_a_digest_is_refused(

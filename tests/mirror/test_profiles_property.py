@@ -252,5 +252,7 @@ def test_so_they_are_in_postgresql(
 
 @examples(10)
 @given(**HISTORIES)
-def test_so_they_are_in_mariadb(tables_in_mariadb: Connections, monkeypatch: pytest.MonkeyPatch, **history: Any) -> None:
+def test_so_they_are_in_mariadb(
+    tables_in_mariadb: Connections, monkeypatch: pytest.MonkeyPatch, **history: Any
+) -> None:
     play(place=ProfileTables(tables_in_mariadb), monkeypatch=monkeypatch, **history)

@@ -42,6 +42,7 @@ class Dialect:
     :param full_join: whether it has FULL JOIN. Where not, the query is staged, so that it is read once.
     :param commits: whether its connections can commit.
     :param placeholder: where a statement takes a parameter.
+    :param catalogue: the query for the names of the tables in a schema.
     :param is_experimental: whether its statements have been checked for their syntax only.
     """
 
@@ -62,7 +63,16 @@ class Dialect:
     full_join: bool = True
     commits: bool = True
     placeholder: str = "%s"
+    catalogue: str = "SELECT table_name FROM {catalog}information_schema.tables WHERE LOWER(table_schema) = {name}"
     is_experimental: bool = True
+
+    def as_key(self, expression: str) -> str:
+        """Return the form of an id that compares by its bytes."""
+        return self.key.replace("{}", expression)
+
+    def as_text(self, key: str) -> str:
+        """Return the text of an id in that form."""
+        return self.text.replace("{0}", key).replace("{}", key)
 
 
 _MYSQL_TEXT: Final = "CONVERT({} USING utf8mb4)"
@@ -137,6 +147,7 @@ DIALECTS: Final = {
             moment="CAST({} AS TEXT)",
             full_join=False,
             placeholder="?",
+            catalogue="SELECT name FROM {schema}sqlite_master WHERE type = 'table'",
             is_experimental=False,
         ),
         Dialect(
@@ -153,6 +164,7 @@ DIALECTS: Final = {
             quote="`",
             string="CAST({} AS STRING)",
             integer="CAST({} AS INT64)",
+            catalogue="SELECT table_name FROM {schema}INFORMATION_SCHEMA.TABLES",
         ),
         Dialect(
             # Blanks at the end do not count, so none is at the end.

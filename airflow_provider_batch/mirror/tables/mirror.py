@@ -33,6 +33,7 @@ from typing import Final
 from airflow_provider_batch.exceptions import SnapshotError
 from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.mirror.spool import private_folder
+from airflow_provider_batch.mirror.status import MirrorStatus
 from airflow_provider_batch.mirror.store import SnapshotSize
 from airflow_provider_batch.mirror.tables.changes import ChangedRows, ChangeFiles
 from airflow_provider_batch.mirror.tables.database import Database
@@ -40,6 +41,7 @@ from airflow_provider_batch.mirror.tables.keeper import Keeper
 from airflow_provider_batch.mirror.tables.log import ChangeLog
 from airflow_provider_batch.mirror.tables.plan import TablePlan
 from airflow_provider_batch.mirror.tables.run import TableRun
+from airflow_provider_batch.mirror.tables.status import read_status
 from airflow_provider_batch.protocol.arguments import FirstRun, check_choice
 from airflow_provider_batch.protocol.dialect import MemberRules
 from airflow_provider_batch.sources.sql import SqlSource
@@ -50,8 +52,13 @@ _LONGEST_NAME: Final = 24
 def tables_name(conn_id: str, target: Target) -> str:
     """Return with what the names of a mirror's tables begin."""
     text = "\0".join((conn_id, target.audience, target.type, target.recipient))
-    audience = "".join(char if char.isalnum() and char.isascii() else "_" for char in target.audience[:_LONGEST_NAME])
-    return f"batch_{audience.lower()}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return f"batch_{audience_part(target.audience)}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def audience_part(audience_name: str) -> str:
+    """Return what such a name has of the audience; another audience may have the same."""
+    shortened = audience_name[:_LONGEST_NAME].lower()
+    return "".join(char if char.isalnum() and char.isascii() else "_" for char in shortened)
 
 
 class TableMirror:
@@ -62,8 +69,8 @@ class TableMirror:
     :param rules: what is a valid member.
     :param owner: identifies the run to others; the same for all tries of one task.
     :param is_dry_run: reads only: no table is made, and no claim is taken.
-    :param settings: what decides, besides the columns of a row, what is sent of it; with it, the snapshot has no values.
-        A run with other settings finds every row changed.
+    :param settings: what decides, besides the columns of a row, what is sent of it; with it, the snapshot has no
+        values. A run with other settings finds every row changed.
     :param keep_changes: for how many days the log keeps changes; 0 for no log.
     """
 
@@ -134,6 +141,10 @@ class TableMirror:
             elif indexing_tokens or not head.is_confirmed:
                 return None
             return SnapshotSize(state.members or 0, state.unfinished.uncertain)
+
+    def inspect(self, ids: Sequence[str]) -> MirrorStatus:
+        """See :meth:`.plan.Mirror.inspect`."""
+        return read_status(self.database, self.keeper, ids, now=self.clock())
 
     def release(self, owner: str) -> None:
         """Do nothing: the plan gives back its own claim, which was that of a killed try."""

@@ -16,7 +16,7 @@ from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError
 from airflow_provider_batch.mirror.tables import head as steps
 from airflow_provider_batch.mirror.tables.changes import FIRST, ChangeFiles, Refused
 from airflow_provider_batch.mirror.tables.database import AbsentTableError, Session
-from airflow_provider_batch.mirror.tables.head import Claim, Head, State
+from airflow_provider_batch.mirror.tables.head import Change, Claim, Head, State
 from airflow_provider_batch.mirror.tables.statements import Query, Statements, bare, first_columns
 from airflow_provider_batch.protocol.arguments import FirstRun
 from airflow_provider_batch.sources.columns import Selection
@@ -51,6 +51,9 @@ class TableRun:
         self.has_begun = False
         self.is_released = False
         self.is_settled = False
+        self.has_invalid = False
+        self.replaces = self.resends = False
+        self.refused: str | None = None
         self.statements: Statements
         self.query: Query
         self.columns: tuple[tuple[str, str], ...] = ()
@@ -92,7 +95,7 @@ class TableRun:
             selection = self._prepare(session, mirror.source)
             relation = self._changes(session, mirror.source.parameters)
             parameters = mirror.source.parameters if mirror.is_dry_run else None
-            sql = self.statements.read(relation, repeated=mirror.is_dry_run)
+            sql = self.statements.read(relation, replaces=replaces, repeated=mirror.is_dry_run)
             mirror.changed.open(session.stream(sql, parameters, _FETCHED), selection)
             files.fill(blocks, mirror.changed, mirror.rules)
             if not mirror.is_dry_run:
@@ -103,6 +106,7 @@ class TableRun:
         counts.unchanged = (before or 0) - files.known_moves
         counts.given += counts.unchanged
         self.is_settled = before is not None and not (counts.adds or counts.removes)
+        self.has_invalid = files.has_invalid
 
     def update(self, session: Session, step: Callable[[State], State]) -> Head:
         """Change the head by a step that needs the claim."""
@@ -121,11 +125,11 @@ class TableRun:
 
     def snapshot(self, session: Session) -> tuple[str | None, str | None]:
         """Return the full names of base and net of the state that was found, if they are used."""
-        if self.replaces or self.state.members is None:
-            return None, None
-        base, net = self.state.base, self.state.net
-        table = partial(self.mirror.keeper.table, session)
-        return table(base) if base else None, table(net) if net else None
+        return (None, None) if self.replaces else self._found_tables(session)
+
+    def entry(self, now: float, rejected: str | None = None) -> Change:
+        """Return what the log has to know of this run."""
+        return Change(now, self.mirror.owner, self.changes, self.refused, rejected, self.replaces)
 
     def needs_base(self, now: float, moved: int = 0) -> bool:
         """Whether the base is made anew: it is old, of another shape, or *moved* ids more leave too little of it."""
@@ -153,6 +157,12 @@ class TableRun:
             self.state = head.state
             self.is_confirmed = head.is_confirmed
 
+    def _found_tables(self, session: Session) -> tuple[str | None, str | None]:
+        table, state = partial(self.mirror.keeper.table, session), self.state
+        if state.members is None:
+            return None, None
+        return table(state.base) if state.base else None, table(state.net) if state.net else None
+
     def _check_target(self) -> None:
         theirs, ours = self.state.target, self.mirror.target
         if theirs not in (None, ours) and not self.starts_anew:
@@ -175,7 +185,10 @@ class TableRun:
         mirror = self.mirror
         try:
             with mirror.database.session() as session:
-                self._renew_base(session)
+                if self.is_settled:
+                    self._renew_base(session)
+                    if self.has_invalid:
+                        mirror.log.keep_invalid(session, self.entry(mirror.clock()))
                 head = mirror.keeper.change(session, partial(steps.released, claim=self.claim))
                 if not self.has_begun:  # otherwise its UPDATE may still be applied
                     self.sweep(session, head.state)
@@ -189,7 +202,7 @@ class TableRun:
     def _renew_base(self, session: Session) -> None:
         """Make an old base anew although nothing changed, so that it does not keep what left for long."""
         now = self.mirror.clock()
-        if not self.is_settled or self.state.net is None or not self.needs_base(now):
+        if self.state.net is None or not self.needs_base(now):
             return
         name, table = f"b{self.nonce}", partial(self.mirror.keeper.table, session)
         self.extend(session, name)
@@ -239,7 +252,10 @@ class TableRun:
         tries = () if self.replaces else self.state.tries
         uncertain = [statements.sent(self.mirror.keeper.table(session, steps.table_of(one))) for one in tries]
         has_same_shape = self.columns == self.state.columns and not self.resends
-        known = statements.known(base, net, with_attributes=has_same_shape)
+        if self.replaces and self.mirror.log.is_kept and not self.mirror.is_dry_run:
+            known, has_same_shape = self._replaced(session), False
+        else:
+            known = statements.known(base, net, with_attributes=has_same_shape)
         query = statements.changes(today, known, uncertain, same_shape=has_same_shape)
         if self.mirror.is_dry_run:
             return f"(\n{query}\n)"
@@ -247,6 +263,15 @@ class TableRun:
         if not session.dialect.full_join:
             self.mirror.keeper.drop(session, f"t{self.nonce}")
         return table
+
+    def _replaced(self, session: Session) -> str | None:
+        """Return the query for what a replace takes out, which the log is to have; None if it cannot be known."""
+        tables = self._found_tables(session)
+        try:
+            self._check_counts(session, *tables)
+        except SnapshotError:
+            return None  # a replace is how a damaged snapshot is mended
+        return self.statements.known(*tables, with_attributes=False)
 
     def _check_counts(self, session: Session, *tables: str | None) -> None:
         """Check that nobody has changed the snapshot."""
@@ -277,9 +302,6 @@ class TableRun:
             self.mirror.keeper.drop(session, self.changes)
         self.changes = names[1]
 
-    refused: str | None = None
-    replaces = resends = False
-
 
 def _digest(*texts: str) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
@@ -289,4 +311,5 @@ def _moved(selection: Selection[int], others: list[int]) -> Selection[int]:
     """Return the selection for rows of the changes, in which the id is first."""
     place = {key: FIRST + number for number, key in enumerate(others)}
     attributes = tuple((place[key], name) for key, name in selection.attributes)
-    return replace(selection, id=0, attributes=attributes, tags=None if selection.tags is None else place[selection.tags])
+    tags = None if selection.tags is None else place[selection.tags]
+    return replace(selection, id=0, attributes=attributes, tags=tags)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from airflow_provider_batch.mirror.tables.changes import KIND, KIND_IF_UNKNOWN
 from airflow_provider_batch.mirror.tables.dialect import Dialect
 
 #: A semicolon after which nothing but comments follow.
@@ -87,13 +88,13 @@ class Statements:
     def cast(self) -> str:
         """Return the query for some ids as the driver reads them, and as they are compared."""
         raw = f"q.{quoted(self._query.id, self._dialect)}"
-        text = self._text(self._key(raw))
+        text = self._dialect.as_text(self._dialect.as_key(raw))
         return f"SELECT {raw}, {text} FROM (\n{self._query.sql}\n) q WHERE {raw} IS NOT NULL LIMIT 100"
 
     def today(self) -> str:
         """Return the query for the distinct ids, how often each is there, and the attributes of one of its rows."""
         query, dialect = self._query, self._dialect
-        key = self._key(f"q.{quoted(query.id, dialect)}")
+        key = dialect.as_key(f"q.{quoted(query.id, dialect)}")
         if query.digested is not None:
             return self._digested_today(key, query.digested)
         if not query.others:
@@ -193,7 +194,7 @@ class Statements:
         return f"CASE WHEN {is_bad} THEN '!' WHEN s.id IS NULL OR {is_uncertain}{differs} THEN '+' ELSE '=' END"
 
     def _is_bad(self, id_: str) -> str:
-        text = self._text(id_)
+        text = self._dialect.as_text(id_)
         return f"{id_} IS NULL OR {text} = '' OR {self._dialect.length.format(text)} > {self._query.most}"
 
     def _differs(self, same_shape: bool) -> str:
@@ -210,12 +211,20 @@ class Statements:
             for (ours, theirs), null in zip(pairs, nulls, strict=True)
         )
 
-    def read(self, relation: str, *, repeated: bool = False) -> str:
-        """Return the query for what is not unchanged, in order; with *repeated*, and for what is but is repeated."""
-        where = "" if repeated else "WHERE d.op <> '=' "
+    def read(self, relation: str, *, replaces: bool, repeated: bool = False) -> str:
+        """
+        Return the query for what is not unchanged.
+
+        Each row has its id, the number of its kind, and the attributes; those of a kind stand together, in order.
+
+        :param replaces: for the whole new set, whatever was sent.
+        :param repeated: and for what is unchanged but repeated.
+        """
+        kind = KIND_IF_UNKNOWN if replaces else KIND
+        where = "WHERE d.op <> '-' " if replaces else "" if repeated else "WHERE d.op <> '=' "
         return (
-            f"SELECT {self._text('d.id')} AS id, d.n, d.o, d.u, d.op{self._columns('d.')} FROM {relation} d "
-            f"{where}ORDER BY d.id"
+            f"SELECT {self._dialect.as_text('d.id')} AS id, {kind} AS kind{self._columns('d.')} FROM {relation} d "
+            f"{where}ORDER BY kind, d.id"
         )
 
     def repeated(self, relation: str) -> str:
@@ -266,17 +275,11 @@ class Statements:
 
     def id_values(self) -> str:
         """Return the expressions for one row of a table made of :meth:`ids`."""
-        return f"{self._key('{}')}, {{}}, {{}}"
+        return f"{self._dialect.as_key('{}')}, {{}}, {{}}"
 
     def sent(self, changes: str) -> str:
         """Return the query for the ids that a try may have sent."""
         return f"SELECT d.id FROM {changes} d WHERE d.op IN ('+', '-')"
-
-    def _key(self, expression: str) -> str:
-        return self._dialect.key.replace("{}", expression)
-
-    def _text(self, expression: str) -> str:
-        return self._dialect.text.replace("{0}", expression).replace("{}", expression)
 
     def _columns(self, prefix: str) -> str:
         return _listed(prefix, self._names)
