@@ -119,8 +119,8 @@ class ProfileHook(BatchBaseHook):
             this table; another table, with other attributes, needs another folder.
         :param snapshot_schema: instead of *snapshot_path*: a schema for tables with the snapshot, in the database that
             *profiles* is a query of. Only the rows that differ are read.
-        :param snapshot_name: with *snapshot_schema*: what tells this snapshot from others in the schema. Another query
-            needs another name.
+        :param snapshot_name: with *snapshot_schema*: the name of this snapshot among others in the schema. Another
+            query needs another name.
         :param on_gone: ``keep`` to leave a profile as it is whose row has gone, ``clear`` to delete every attribute
             from it that this mirror has ever sent to any profile.
         :param full_refresh: send every row, and start a new snapshot.

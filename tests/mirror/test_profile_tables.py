@@ -230,7 +230,7 @@ def test_of_a_profile_whose_row_has_gone_what_this_mirror_sent_is_deleted(
     fill(connections, columns, "'c', 'x', NULL")
     assert counts(send(connections, on_gone="clear")) == (0, 1, 1, 0, 0, 1)
     assert sandbox.profiles()["b"] == {"other": "stays"}
-    assert json.loads(sandbox.calls[-1].body)[0]["attributes"] == {"plan": None, "date(x)": None}
+    assert json.loads(sandbox.calls[-1].body or b"")[0]["attributes"] == {"plan": None, "date(x)": None}
 
 
 def test_of_several_rows_of_a_profile_one_counts_and_always_the_same(
@@ -385,6 +385,6 @@ def test_a_database_without_a_digest_is_refused(
 ) -> None:
     fill(tables_in_sqlite, "custom_id VARCHAR(20)", "'a'")
     monkeypatch.setitem(DIALECTS, "sqlite", DIALECTS["snowflake"])
-    expected = "with snowflake, this package cannot tell in the database which rows have changed. Pass snapshot_path"
+    expected = "with snowflake, the database cannot find the rows that have changed. Pass snapshot_path"
     with pytest.raises(SnapshotError, match=expected):
         send(tables_in_sqlite, dry_run=True)

@@ -209,7 +209,7 @@ def play(
         assert not runs._sent(before)
 
 
-def examples(number: int) -> Any:
+def examples(number: int) -> settings:
     return settings(
         max_examples=number,
         deadline=None,
@@ -250,7 +250,7 @@ def test_so_they_are_in_postgresql(
     play(place=ProfileTables(tables_in_postgresql), monkeypatch=monkeypatch, **history)
 
 
-@examples(10)
+@examples(5)
 @given(**HISTORIES)
 def test_so_they_are_in_mariadb(
     tables_in_mariadb: Connections, monkeypatch: pytest.MonkeyPatch, **history: Any

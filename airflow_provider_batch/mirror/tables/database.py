@@ -53,8 +53,8 @@ class Session:
         """
         if not self.dialect.digest:
             raise SnapshotError(
-                f"snapshot_schema: with {self.dialect.name}, this package cannot tell in the database which rows have "
-                "changed. Pass snapshot_path instead."
+                f"snapshot_schema: with {self.dialect.name}, the database cannot find the rows that have changed. Pass "
+                "snapshot_path instead."
             )
         if self.dialect.name == "sqlite":
             self._connection.create_function(SQLITE_DIGEST, -1, _digest, deterministic=True)
