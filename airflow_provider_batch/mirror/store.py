@@ -62,6 +62,10 @@ class Plan(Protocol):
     counts: Counts
 
     @property
+    def before(self) -> int | None:
+        """How many ids the last snapshot has; None without a usable one."""
+
+    @property
     def adds(self) -> Ids:
         """The ids to add, with attributes and tags."""
 

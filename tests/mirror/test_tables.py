@@ -477,7 +477,7 @@ def test_a_snapshot_that_somebody_has_changed_is_named(connections: Connections,
     with pytest.raises(SnapshotError, match="does not have the 2 rows that were written"):
         mirror(connections)
     connections.run(f"DROP TABLE {table}")
-    with pytest.raises(SourceError):
+    with pytest.raises(SnapshotError, match="does not have the 2 rows that were written"):
         mirror(connections)
 
 

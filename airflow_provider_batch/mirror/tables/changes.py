@@ -84,21 +84,21 @@ def kind_of(number: int) -> Kind:
 
 @dataclass(slots=True)
 class Given:
-    """Rows whose values the checks have, but have not answered yet: ids, numbers of their kinds, values."""
+    """Rows whose values the checks have, but have not answered yet, with their ids, and the numbers of their kinds."""
 
     ids: list[Any] = field(default_factory=list, repr=False)
     numbers: list[int] = field(default_factory=list)
-    values: list[object] = field(default_factory=list, repr=False)
+    rows: list[Sequence[Any]] = field(default_factory=list, repr=False)
 
-    def add(self, number: int, ids: list[Any], values: list[object]) -> None:
+    def add(self, number: int, ids: list[Any], rows: list[Sequence[Any]]) -> None:
         """Append rows of one kind."""
         self.ids += ids
         self.numbers += [number] * len(ids)
-        self.values += values
+        self.rows += rows
 
     def drop(self, count: int) -> None:
         """Forget the first ones, which are settled."""
-        for column in (self.ids, self.numbers, self.values):
+        for column in (self.ids, self.numbers, self.rows):
             del column[:count]
 
 
@@ -123,6 +123,10 @@ class ChangedRows(Source):
         others, self._others = self._others, []
         return others
 
+    def value(self, row: Sequence[Any]) -> object:
+        """Return the value of a row, as the checks had it."""
+        return self._selection.values(partial(cells, [row]))[0]
+
     def blocks(self, size: int) -> Iterator[Rows]:
         """Yield the values of the rows in blocks of at most *size*."""
         before = 0
@@ -135,14 +139,18 @@ class ChangedRows(Source):
                     continue
                 values = self._selection.values(partial(cells, found))
                 for taken, block in _repeated(values, kind.times, size):
-                    self.given.add(number, ids[taken], values[taken])
+                    self.given.add(number, ids[taken], found[taken])
                     yield Rows(block, partial(_place, before))
                     before += len(block)
 
 
 def _repeated(values: list[object], times: int, size: int) -> Iterator[tuple[slice, list[object]]]:
     """Yield blocks of the values, each value so many times, with which of them are there for the first time."""
-    each = values if times == 1 else chain.from_iterable(map(repeat, values, repeat(times)))
+    if times == 1:
+        for start in range(0, len(values), size):
+            yield slice(start, start + size), values[start : start + size]
+        return
+    each = chain.from_iterable(map(repeat, values, repeat(times)))
     before = 0
     for number, block in enumerate(in_blocks(each, size), 1):
         begun = min(len(values), -(-number * size // times))
@@ -220,12 +228,12 @@ class ChangeFiles:
                 self._count(kind, count)
             given.drop(number)
         elif valid != []:  # repetitions alone
-            self._settle_each(given, valid, rules)
+            self._settle_each(changed, valid, rules)
 
-    def _settle_each(self, given: Given, valid: list[str] | None, rules: MemberRules) -> None:
+    def _settle_each(self, changed: ChangedRows, valid: list[str] | None, rules: MemberRules) -> None:
         """Count one row after the other."""
-        removed, found, done = [], 0, 0
-        for id_, number, value in zip(given.ids, given.numbers, given.values, strict=True):
+        given, removed, found, done = changed.given, [], 0, 0
+        for id_, number, row in zip(given.ids, given.numbers, given.rows, strict=True):
             if valid is not None and found == len(valid):
                 break
             is_valid = valid is not None and id_ == valid[found]
@@ -234,7 +242,7 @@ class ChangeFiles:
             settled = kind.settled(is_valid)
             self._count(settled, 1)
             if settled != kind:
-                self.refused.append(Refused(str(id_), settled.op, _reason(value, rules)))
+                self.refused.append(Refused(str(id_), settled.op, _reason(changed.value(row), rules)))
             if settled.op == "-":
                 removed.append(str(id_))
             done += 1

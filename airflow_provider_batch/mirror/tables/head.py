@@ -75,6 +75,7 @@ class State:
     :param base_generation: the generation that the base has.
     :param columns: the names and types of its attributes.
     :param shape: a digest of the query.
+    :param names: the keys of all attributes that were ever sent, if that has to be known.
     :param tries: those that have not committed and still count; the name of each ends in that of its table.
     :param echoes: the names of those that count once more.
     :param trash: names of tables, with the time at which each was noted, and whether it was dropped since.
@@ -92,6 +93,7 @@ class State:
     net_count: int = 0
     columns: tuple[tuple[str, str], ...] = ()
     shape: str = ""
+    names: tuple[str, ...] = ()
     indexing_tokens: tuple[str, ...] = ()
     tries: tuple[Unfinished, ...] = ()
     echoes: tuple[str, ...] = ()
@@ -115,7 +117,7 @@ class State:
         found["unlogged"] = tuple(Change(**each) for each in found["unlogged"])
         for name in ("columns", "trash"):
             found[name] = tuple(map(tuple, found[name]))
-        for name in ("indexing_tokens", "echoes"):
+        for name in ("indexing_tokens", "echoes", "names"):
             found[name] = tuple(found[name])
         return cls(**found)
 
@@ -190,6 +192,12 @@ def begun(state: State, planned: State, claim: Claim, pending: Pending, table: s
     return replace(state, tries=(*(one for one in state.tries if not one.has_ended), own))
 
 
+def named(state: State, claim: Claim, names: Iterable[str]) -> State:
+    """Note the keys of all attributes that are sent from now on, or were before."""
+    check_held(state, claim)
+    return replace(state, names=tuple(names))
+
+
 def noted(state: State, own: str, tokens: Iterable[str], *, has_ended: bool) -> State:
     """Keep the tokens that the try *own* has received, for the next run to wait for."""
     tries = [
@@ -213,6 +221,7 @@ def committed(state: State, planned: State, claim: Claim, own: str, new: State, 
     return replace(
         new,
         generation=planned.generation + 1,
+        names=state.names,
         tries=left if rejected is None else (*left, rejected),
         echoes=tuple(one.name for one in left if one.name in _names(planned.tries)),
         claim=None,

@@ -59,6 +59,17 @@ class TablePlan:
         """Whether the snapshot is the new set already, so that there is nothing to send and nothing to commit."""
         return self.before is not None and not (self.replaces or self.counts.adds or self.counts.removes)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The keys of all attributes that were ever sent, as far as they were noted."""
+        return self._run.state.names
+
+    def note_names(self, names: Sequence[str]) -> None:
+        """Note the keys of all attributes that were ever sent; it needs the claim."""
+        run = self._run
+        with run.mirror.database.session() as session:
+            run.update(session, partial(steps.named, claim=run.claim, names=names))
+
     def check(self, limits: Limits) -> None:
         """See :meth:`.plan.Plan.check`."""
         check_all(self._run.mirror.target.audience, self.counts, self.before, limits, replaces=self.replaces)
