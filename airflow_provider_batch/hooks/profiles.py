@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_batch.exceptions import InvalidArgumentError, counted
 from airflow_provider_batch.hooks.base import BatchBaseHook, one_at_a_time
 from airflow_provider_batch.hooks.lineage import report_profiles
+from airflow_provider_batch.hooks.metrics import report_profiles_push
 from airflow_provider_batch.hooks.stores import check_one_store, folder_mirror, table_mirror
 from airflow_provider_batch.hooks.xcoms import concatenated
 
@@ -76,7 +77,7 @@ class ProfileHook(BatchBaseHook):
         notify = one_at_a_time(on_rejection) if on_rejection else None
         self._check_calls(route, chunk_size)
         intake = self._profiles(profiles, id_column, attribute_columns, nulls, on_invalid_id, notify)
-        with self._line() as line:
+        with self._line(resource="profiles") as line:
             push = self._profile_push(line, max_concurrency, route, chunk_size, notify)
             result = push.run(intake, journal=journal, dry_run=dry_run)
         self._report_profiles(result, intake.unseen)
@@ -159,7 +160,7 @@ class ProfileHook(BatchBaseHook):
         else:
             mirror = folder_mirror(self.batch_conn_id, self._profile_target(_FOLDER), snapshot_path)
             intake = intake_of(profiles)
-        with self._line() as line:
+        with self._line(resource="profiles") as line:
             push = self._profile_push(line, max_concurrency, route, chunk_size, notify)
             run = ProfileMirrorRun(push, mirror, owner, on_gone, full_refresh, limits)
             result = run.run(intake, journal=journal, dry_run=dry_run)
@@ -233,8 +234,10 @@ class ProfileHook(BatchBaseHook):
     def _report_profiles(self, result: ProfilesResult, unseen: Sequence[str]) -> None:
         from airflow_provider_batch.protocol.profiles.results import ProfilesMirrorResult
 
-        if result.calls and not result.dry_run:
-            report_profiles(self)
+        if not result.dry_run:
+            report_profiles_push(self.batch_conn_id, result)
+            if result.calls:
+                report_profiles(self)
         counts = [
             f"{result.accepted:,} {'to send' if result.dry_run else 'accepted'}",
             counted(result.duplicates, "duplicate"),

@@ -133,6 +133,7 @@ class ProfilePush:
             seconds=sent.seconds,
             earlier_calls=sent.earlier_calls,
             dry_run=sent.planned_calls is not None,
+            rejected_by_batch=len(sent.rejections),
             **more,
         )
 

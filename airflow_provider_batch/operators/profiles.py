@@ -124,14 +124,17 @@ class ProfilesPushOperator(CountedPush, takes=ProfileParameters):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Write the profiles, and return the summary."""
+        from airflow_provider_batch.tasks.closing import closing_failure, profiles_line
+
         journal = task_journal(context)
-        with fail_without_retry(journal):
+        with fail_without_retry(journal), closing_failure(self.log, self.recipient):
             result: ProfilesResult = self.pushed(context, journal)
         if journal is not None:
             journal.clear()
         if self.is_dry_run:
             suppress_outlet_events(self)
         emit_profile_events(self, context, result.counts())
+        self.log.info("%s", profiles_line(self.recipient, result.summary()))
         return result.summary()
 
     def push(self, context: Context, journal: TaskStateJournal | None) -> ProfilesResult:
