@@ -12,7 +12,7 @@ import pytest
 from local_postgres import metadata_database
 
 from airflow_provider_batch.sandbox import Sandbox
-from tests.conftest import EXAMPLE_DAGS
+from tests.conftest import EXAMPLE_DAGS, FAST_FOLDER
 from tests.dags.api import WholeAirflow
 from tests.transport.udp import UdpServer
 
@@ -54,7 +54,7 @@ def whole_airflow(
     for folder in (EXAMPLE_DAGS, OWN_DAGS):
         shutil.copytree(folder, home / "dags", dirs_exist_ok=True)
     with ExitStack() as ending:
-        database = ending.enter_context(metadata_database())
+        database = ending.enter_context(metadata_database(FAST_FOLDER))
         env = (
             local_airflow.environment(home, home / "dags", default_sandbox, port) | database | _SOON | _metrics(statsd)
         )
