@@ -31,6 +31,7 @@ settings.load_profile("untimed")
 
 pytest_plugins = [
     "airflow_provider_batch.sandbox.fixture",
+    "tests.clock",
     "tests.connections",
     "tests.real_servers",
     "tests.stages",
