@@ -20,7 +20,7 @@ from airflow_provider_batch.mirror.tables.head import Claim, State
 from airflow_provider_batch.mirror.tables.keeper import Keeper
 from airflow_provider_batch.mirror.tables.log import TABLE
 from airflow_provider_batch.mirror.tables.mirror import TableMirror
-from airflow_provider_batch.protocol.audiences.intake import Intake
+from airflow_provider_batch.protocol.audiences.intake import MemberIntake
 from airflow_provider_batch.protocol.dialect import MemberRules
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.sql import SqlSource
@@ -153,7 +153,9 @@ class Check:
         columns = Columns("id", attribute_columns=["plan"] if "plan" in query else None)
         source = SqlSource(self._hook, query, None, columns)
         mirror = TableMirror(self._database, self._keeper, _TARGET, _RULES, source, owner="check", keep_changes=1)
-        ids = Intake(mirror.changed, "ids", audience_name="check", rules=_RULES, block_size=1000, on_invalid_id="skip")
+        ids = MemberIntake(
+            mirror.changed, "ids", audience_name="check", rules=_RULES, block_size=1000, on_invalid_id="skip"
+        )
         with mirror.plan(ids.blocks()) as plan:
             found = sorted(plan.adds), sorted(plan.removes)
             if not plan.is_empty:
