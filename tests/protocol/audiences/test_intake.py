@@ -19,7 +19,7 @@ from airflow_provider_batch.protocol.audiences.intake import MemberIntake
 from airflow_provider_batch.protocol.audiences.members import Member
 from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1, cep
 from airflow_provider_batch.protocol.ids import AnnotatedId
-from airflow_provider_batch.protocol.rows import Rows, in_blocks
+from airflow_provider_batch.protocol.rows import Rows
 
 from .metered import Metered
 
@@ -405,10 +405,6 @@ def test_skipped_values_are_not_shown() -> None:
 
 def test_a_block_of_nothing_but_skipped_values_is_not_given() -> None:
     assert list(checked(iter([None] * 6 + ["a"]), size=2, on_invalid_id="skip").blocks()) == [["a"]]
-
-
-def test_values_are_cut_into_blocks_with_the_rest_at_the_end() -> None:
-    assert list(in_blocks("abcdefg", 3)) == [["a", "b", "c"], ["d", "e", "f"], ["g"]]
 
 
 def test_a_json_list_of_many_ids_is_read() -> None:
