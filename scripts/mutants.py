@@ -18,6 +18,7 @@ import shutil
 import sys
 import tomllib
 from collections import Counter, defaultdict
+from multiprocessing import Process
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -27,7 +28,7 @@ from mutmut.configuration import config
 from mutmut.mutation.data import SourceFileMutationData
 from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.utils.file_utils import copy_also_copy_files, copy_src_dir, setup_source_paths, walk_mutatable_files
-from trials import KILLED, TIMEOUT, UNTESTED, Mutant, Trials
+from trials import KILLED, SURVIVED, TIMEOUT, UNTESTED, Trials
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 MUTANTS: Final = ROOT / "mutants"
@@ -66,32 +67,37 @@ def make(wanted: tuple[str, ...]) -> list[SourceFileMutationData]:
         if str(path.relative_to(PACKAGE)).startswith(wanted)
     ]
     for file in files:
-        file.meta_path = file.meta_path.absolute()
         file.load()
+        for name, code in file.exit_code_by_key.items():
+            file.exit_code_by_key[name] = code if code in (KILLED, TIMEOUT) else None
     return files
 
 
-def run(files: list[SourceFileMutationData]) -> None:
-    """Try the mutants that no test has killed yet, in an order of chance: a run that is stopped is a sample."""
-    known = listed("equivalent") | listed("spared")
-    functions = {survivor.where for survivor in known}
-    home = {name: file for file in files for name in file.exit_code_by_key}
-    left = [
-        Mutant(name, floor(file), where(file.path, name) in functions and survivor(file.path, name) in known)
-        for name, file in home.items()
-        if file.exit_code_by_key[name] not in (KILLED, TIMEOUT)
-    ]
-    random.Random(0).shuffle(left)
-    print(f"{len(left):,} mutants to try")
+def run(files: list[SourceFileMutationData], mutants: set[str], tests: list[str]) -> None:
+    """Try mutants with some tests, in an order of chance: a run that is stopped is a sample."""
+    home = {name: file for file in files for name in file.exit_code_by_key if name in mutants}
+    order = sorted(home)
+    random.Random(0).shuffle(order)
 
-    def record(mutant: Mutant, code: int) -> None:
-        home[mutant.name].exit_code_by_key[mutant.name] = code
-        home[mutant.name].save()
+    def record(mutant: str, code: int) -> None:
+        codes = home[mutant].exit_code_by_key
+        if code != UNTESTED or codes[mutant] is None:
+            codes[mutant] = code
+            home[mutant].save()
 
-    os.chdir(MUTANTS)
-    settings = config().pytest_add_cli_args + config().pytest_add_cli_args_test_selection
-    pytest.main(["--rootdir=.", "-q", "-s", "-p", "no:cacheprovider", *settings], plugins=[Trials(left, record)])
-    os.chdir(ROOT)
+    def pytest_of_its_own() -> None:
+        for file in files:
+            file.meta_path = file.meta_path.absolute()
+        os.chdir(MUTANTS)
+        settings = ["--rootdir=.", "-q", "-s", "-p", "no:cacheprovider", *config().pytest_add_cli_args]
+        pytest.main([*settings, *tests], plugins=[Trials(order, record)])
+
+    if order:
+        process = Process(target=pytest_of_its_own)
+        process.start()
+        process.join()
+        for file in files:
+            file.load()
 
 
 def floor(file: SourceFileMutationData) -> str:
@@ -105,6 +111,12 @@ def where(path: Path | str, name: str) -> str:
     return f"{Path(path).with_suffix('').relative_to(PACKAGE)}.{function.replace('ǁ', '.')}"
 
 
+def listed(kind: str) -> set[Survivor]:
+    """Read the survivors of one kind that are known."""
+    entries: list[dict[str, Any]] = tomllib.loads(LISTED.read_text()).get(kind, [])
+    return {Survivor(entry["where"], entry["was"], becomes) for entry in entries for becomes in entry["becomes"]}
+
+
 def survivor(path: Path | str, name: str) -> Survivor:
     """Say what the mutant changes, without the number that mutmut gives it, which changes with the code around it."""
     changed = [line for line in get_diff_for_mutant(name, path=path).splitlines()[2:] if line[:1] in "+-"]
@@ -112,10 +124,15 @@ def survivor(path: Path | str, name: str) -> Survivor:
     return Survivor(where(path, name), was, becomes)
 
 
-def listed(kind: str) -> set[Survivor]:
-    """Read the survivors of one kind that are known."""
-    entries: list[dict[str, Any]] = tomllib.loads(LISTED.read_text()).get(kind, [])
-    return {Survivor(entry["where"], entry["was"], becomes) for entry in entries for becomes in entry["becomes"]}
+def unlisted(files: list[SourceFileMutationData]) -> set[str]:
+    """Name the mutants that survive without being listed."""
+    known = listed("equivalent") | listed("spared")
+    return {
+        name
+        for file in files
+        for name, code in file.exit_code_by_key.items()
+        if code in (SURVIVED, UNTESTED) and survivor(file.path, name) not in known
+    }
 
 
 def score(files: list[SourceFileMutationData], wanted: tuple[str, ...]) -> bool:
@@ -145,11 +162,17 @@ def score(files: list[SourceFileMutationData], wanted: tuple[str, ...]) -> bool:
 
 
 def main() -> int:
-    """Make the mutants of the whole package or of some paths in it, try them, and score them."""
+    """
+    Make the mutants of the whole package or of some paths in it, try them, and score them.
+
+    They meet the tests of their floors first. Only what survives these without being listed meets the others.
+    """
     os.chdir(ROOT)  # where mutmut looks for its settings
     wanted = tuple(sys.argv[1:]) or ("",)
     files = make(wanted)
-    run(files)
+    near = sorted({f"tests/{floor(file)}" for file in files})
+    run(files, {name for file in files for name, code in file.exit_code_by_key.items() if code is None}, near)
+    run(files, unlisted(files), [path for path in config().pytest_add_cli_args_test_selection if path not in near])
     return not score(files, wanted)
 
 

@@ -1,9 +1,8 @@
 """
 One pytest for all mutants: it collects the tests once, and forks a process for each mutant.
 
-mutmut starts pytest anew for each mutant, and gives all tests that reach it a try in no order: with some thousand
-mutants that takes days. Here a mutant costs a fork and its tests, the quickest first, until one fails: those of its
-floor, and then all others that reach it. One that is listed has its reason to survive, and meets the first only.
+mutmut starts pytest anew for each mutant, and gives the tests that reach it a try in no order: with some thousand
+mutants that takes days. Here a mutant costs a fork and its tests, the quickest first, until one fails.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import signal
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
@@ -35,44 +34,38 @@ SERVERS: Final = {"airflow_db", "ended", "mariadb_server", "postgres_server", "s
 KILLED, SURVIVED, UNTESTED, TIMEOUT = 1, 0, 33, 36
 
 
-class Mutant(NamedTuple):
-    """A change: its name, its floor, and whether it is listed."""
-
-    name: str
-    floor: str
-    listed: bool
-
-
 class Reach(NamedTuple):
     """Which tests reach which function, and how many seconds each test takes."""
 
     tests: dict[str, list[str]]
     seconds: dict[str, float]
 
-    def of(self, mutant: Mutant) -> list[str]:
-        """Say which tests a mutant has to meet, and in which order."""
-        tests = self.tests.get(mangled_name_from_mutant_name(mutant.name), ())
-        near = {test: test.startswith(f"tests/{mutant.floor}/") for test in tests}
-        return sorted(
-            (test for test in tests if near[test] or not mutant.listed),
-            key=lambda test: (not near[test], self.seconds[test]),
-        )
+    def of(self, mutant: str) -> dict[str, float]:
+        """Say which tests reach a mutant, the quickest first."""
+        tests = self.tests.get(mangled_name_from_mutant_name(mutant), ())
+        return {test: self.seconds[test] for test in sorted(tests, key=self.seconds.__getitem__)}
+
+
+def quiet() -> None:
+    """Print nothing more in this process."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(1, 2)
 
 
 class Trials:
     """A plugin of pytest: where its loop over the tests was, one over the mutants."""
 
-    def __init__(self, mutants: Iterable[Mutant], record: Callable[[Mutant, int], None]) -> None:
+    def __init__(self, mutants: list[str], record: Callable[[str, int], None]) -> None:
         """
         Take what is to be tried.
 
-        :param mutants: the changes
+        :param mutants: their names
         :param record: is told how each of them ended
         """
         self.mutants = mutants
         self.record = record
-        self.failed = False
-        self.running: dict[int, tuple[Mutant, str]] = {}
+        self.failures: list[str] = []
+        self.running: dict[int, tuple[str, str]] = {}
 
     def pytest_configure(self) -> None:
         """Let property tests stop at the first counterexample, and keep none for the next mutant."""
@@ -82,16 +75,19 @@ class Trials:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """See a test fail."""
-        self.failed |= report.failed
+        if report.failed:
+            self.failures.append(report.longreprtext)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
         """Try every mutant, as many at a time as there are processors."""
         if session.testsfailed:  # a module of tests could not be imported: pytest says so
             return None
-        items = {i.nodeid: i for i in session.items if SERVERS.isdisjoint(getattr(i, "fixturenames", ()))}
         gc.freeze()  # the processes share what is here now
+        items = {i.nodeid: i for i in session.items if SERVERS.isdisjoint(getattr(i, "fixturenames", ()))}
         reach = self._reach(items)
+        seconds = sum(reach.seconds.values())
+        print(f"{len(self.mutants):,} mutants, {len(items):,} tests, which take {seconds:.0f} s", flush=True)
         for mutant in self.mutants:
             tests = reach.of(mutant)
             if not tests:
@@ -102,14 +98,14 @@ class Trials:
             folder = tempfile.mkdtemp()
             child = os.fork()
             if not child:
-                self._try(mutant.name, {items[test]: reach.seconds[test] for test in tests}, folder)
+                self._try(mutant, {items[test]: seconds for test, seconds in tests.items()}, folder)
             self.running[child] = mutant, folder
         while self.running:
             self._end()
         return True
 
     def _reach(self, items: dict[str, pytest.Item]) -> Reach:
-        """Run all tests once, without any change, and see what each of them calls."""
+        """Run tests once, without any change, and see what each of them calls."""
         with tempfile.NamedTemporaryFile("r") as file:
             child = os.fork()
             if not child:
@@ -123,7 +119,9 @@ class Trials:
         tests: dict[str, list[str]] = defaultdict(list)
         seconds: dict[str, float] = {}
         set_mutant_under_test("stats")
+        told = os.fdopen(os.dup(1), "w")
         try:
+            quiet()
             for item, following in pairwise([*items, None]):
                 assert item
                 began = time.monotonic()
@@ -134,21 +132,21 @@ class Trials:
                 state()._stats.clear()
             file.write_text(json.dumps({"tests": tests, "seconds": seconds}))
         finally:
-            os._exit(self.failed or not file.stat().st_size)
+            print(*self.failures, sep="\n", file=told, flush=True)
+            os._exit(bool(self.failures) or not file.stat().st_size)
 
-    def _try(self, name: str, tests: dict[pytest.Item, float], folder: str) -> None:
+    def _try(self, mutant: str, tests: dict[pytest.Item, float], folder: str) -> None:
         """Be the process of a mutant: run its tests until one fails, or takes so long that it will not end."""
         try:
             os.setsid()
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            os.dup2(1, 2)
+            quiet()
             os.environ["PYTEST_DEBUG_TEMPROOT"] = folder  # where tmp_path is
-            set_mutant_under_test(name)
+            set_mutant_under_test(mutant)
             for item, following in pairwise([*tests, None]):
                 assert item
                 signal.setitimer(signal.ITIMER_REAL, 5 + 10 * tests[item])
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
-                if self.failed:
+                if self.failures:
                     os._exit(KILLED)
             os._exit(SURVIVED)
         finally:
