@@ -11,13 +11,14 @@ test is worth it. The score of a floor is the share that was killed of those tha
 
 from __future__ import annotations
 
-import json
+import io
 import os
 import random
 import shutil
 import sys
 import tomllib
 from collections import Counter, defaultdict
+from contextlib import redirect_stdout
 from multiprocessing import Process
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -57,9 +58,10 @@ def make(wanted: tuple[str, ...]) -> list[SourceFileMutationData]:
     """Write the mutants and the tests as they are now, and read how the mutants of each file ended the last time."""
     shutil.rmtree(MUTANTS / "tests", ignore_errors=True)
     MUTANTS.mkdir(exist_ok=True)
-    copy_src_dir()
-    copy_also_copy_files()
-    create_mutants(os.cpu_count() or 1)
+    with redirect_stdout(io.StringIO()):
+        copy_src_dir()
+        copy_also_copy_files()
+        create_mutants(os.cpu_count() or 1)
     setup_source_paths()
     files = [
         SourceFileMutationData(path=path)
@@ -89,7 +91,15 @@ def run(files: list[SourceFileMutationData], mutants: set[str], tests: list[str]
         for file in files:
             file.meta_path = file.meta_path.absolute()
         os.chdir(MUTANTS)
-        settings = ["--rootdir=.", "-q", "-s", "-p", "no:cacheprovider", *config().pytest_add_cli_args]
+        settings = [
+            "--rootdir=.",
+            "-q",
+            "-s",
+            "-p",
+            "no:cacheprovider",
+            "--disable-warnings",
+            *config().pytest_add_cli_args,
+        ]
         pytest.main([*settings, *tests], plugins=[Trials(order, record)])
 
     if order:
@@ -170,9 +180,10 @@ def main() -> int:
     os.chdir(ROOT)  # where mutmut looks for its settings
     wanted = tuple(sys.argv[1:]) or ("",)
     files = make(wanted)
-    near = sorted({f"tests/{floor(file)}" for file in files})
-    run(files, {name for file in files for name, code in file.exit_code_by_key.items() if code is None}, near)
-    run(files, unlisted(files), [path for path in config().pytest_add_cli_args_test_selection if path not in near])
+    for name in sorted(set(map(floor, files))):
+        here, near = [file for file in files if floor(file) == name], f"tests/{name}"
+        run(here, {mutant for file in here for mutant, code in file.exit_code_by_key.items() if code is None}, [near])
+        run(here, unlisted(here), [path for path in config().pytest_add_cli_args_test_selection if path != near])
     return not score(files, wanted)
 
 
