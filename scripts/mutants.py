@@ -12,6 +12,7 @@ test is worth it. The score of a floor is the share that was killed of those tha
 from __future__ import annotations
 
 import io
+import math
 import os
 import random
 import shutil
@@ -38,6 +39,9 @@ PACKAGE: Final = "airflow_provider_batch"
 
 #: What there is to say about those that do not survive.
 ENDS: Final = {KILLED: "killed", TIMEOUT: "out of time", None: "not tried"}
+
+#: Seconds of the tests on a floor that each of its mutants meets.
+NEAR: Final = 10.0
 
 #: The least share of a floor's mutants, but for the equivalent ones, that the tests have to kill.
 LEAST: Final = 0.95
@@ -75,8 +79,12 @@ def make(wanted: tuple[str, ...]) -> list[SourceFileMutationData]:
     return files
 
 
-def run(files: list[SourceFileMutationData], mutants: set[str], tests: list[str]) -> None:
-    """Try mutants with some tests, in an order of chance: a run that is stopped is a sample."""
+def run(files: list[SourceFileMutationData], mutants: set[str], tests: list[str], seconds: float = math.inf) -> None:
+    """
+    Try mutants with some tests, in an order of chance: a run that is stopped is a sample.
+
+    :param seconds: the most that the tests of one mutant may take.
+    """
     home = {name: file for file in files for name in file.exit_code_by_key if name in mutants}
     order = sorted(home)
     random.Random(0).shuffle(order)
@@ -91,16 +99,8 @@ def run(files: list[SourceFileMutationData], mutants: set[str], tests: list[str]
         for file in files:
             file.meta_path = file.meta_path.absolute()
         os.chdir(MUTANTS)
-        settings = [
-            "--rootdir=.",
-            "-q",
-            "-s",
-            "-p",
-            "no:cacheprovider",
-            "--disable-warnings",
-            *config().pytest_add_cli_args,
-        ]
-        pytest.main([*settings, *tests], plugins=[Trials(order, record)])
+        settings = ["--rootdir=.", "-q", "-s", "--disable-warnings", *config().pytest_add_cli_args]
+        pytest.main([*settings, *tests], plugins=[Trials(order, record, seconds)])
 
     if order:
         process = Process(target=pytest_of_its_own)
@@ -161,8 +161,9 @@ def score(files: list[SourceFileMutationData], wanted: tuple[str, ...]) -> bool:
             scores[floor(file)][kind] += 1
             if kind == "unknown":
                 print(f"# {name}{', which no test reaches' if code == UNTESTED else ''}\n{mutant}")
-    for gone in sorted(mutant for mutant in set().union(*kinds.values()) - found if mutant.where.startswith(wanted)):
-        print(f"listed, but killed or gone: {gone}")
+    if not any(ends["not tried"] for ends in scores.values()):
+        for gone in sorted(each for each in set().union(*kinds.values()) - found if each.where.startswith(wanted)):
+            print(f"listed, but killed or gone: {gone}")
     shares = {}
     for name, ends in scores.items():
         killed = ends["killed"] + ends["out of time"]
@@ -175,15 +176,16 @@ def main() -> int:
     """
     Make the mutants of the whole package or of some paths in it, try them, and score them.
 
-    They meet the tests of their floors first. Only what survives these without being listed meets the others.
+    First they meet the quickest tests of their floor. Only what survives these, and is not listed, meets all tests.
     """
     os.chdir(ROOT)  # where mutmut looks for its settings
     wanted = tuple(sys.argv[1:]) or ("",)
     files = make(wanted)
     for name in sorted(set(map(floor, files))):
-        here, near = [file for file in files if floor(file) == name], f"tests/{name}"
-        run(here, {mutant for file in here for mutant, code in file.exit_code_by_key.items() if code is None}, [near])
-        run(here, unlisted(here), [path for path in config().pytest_add_cli_args_test_selection if path != near])
+        here = [file for file in files if floor(file) == name]
+        left = {mutant for file in here for mutant, code in file.exit_code_by_key.items() if code is None}
+        run(here, left, [f"tests/{name}"], NEAR)
+        run(here, unlisted(here), config().pytest_add_cli_args_test_selection)
     return not score(files, wanted)
 
 

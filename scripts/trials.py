@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import os
 import shutil
 import signal
@@ -17,7 +18,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -40,10 +41,11 @@ class Reach(NamedTuple):
     tests: dict[str, list[str]]
     seconds: dict[str, float]
 
-    def of(self, mutant: str) -> dict[str, float]:
-        """Say which tests reach a mutant, the quickest first."""
-        tests = self.tests.get(mangled_name_from_mutant_name(mutant), ())
-        return {test: self.seconds[test] for test in sorted(tests, key=self.seconds.__getitem__)}
+    def of(self, mutant: str, most: float) -> dict[str, float]:
+        """Say which tests reach a mutant, the quickest first, and no more than take so many seconds."""
+        tests = sorted(self.tests.get(mangled_name_from_mutant_name(mutant), ()), key=self.seconds.__getitem__)
+        so_far = accumulate(self.seconds[test] for test in tests)
+        return {test: self.seconds[test] for test, took in zip(tests, so_far, strict=True) if took <= most}
 
 
 def quiet() -> None:
@@ -55,15 +57,17 @@ def quiet() -> None:
 class Trials:
     """A plugin of pytest: where its loop over the tests was, one over the mutants."""
 
-    def __init__(self, mutants: list[str], record: Callable[[str, int], None]) -> None:
+    def __init__(self, mutants: list[str], record: Callable[[str, int], None], seconds: float = math.inf) -> None:
         """
         Take what is to be tried.
 
         :param mutants: their names
         :param record: is told how each of them ended
+        :param seconds: the most that the tests of one may take
         """
         self.mutants = mutants
         self.record = record
+        self.seconds = seconds
         self.failures: list[str] = []
         self.running: dict[int, tuple[str, str]] = {}
 
@@ -89,7 +93,7 @@ class Trials:
         seconds = sum(reach.seconds.values())
         print(f"{len(self.mutants):,} mutants, {len(items):,} tests, which take {seconds:.0f} s", flush=True)
         for mutant in self.mutants:
-            tests = reach.of(mutant)
+            tests = reach.of(mutant, self.seconds)
             if not tests:
                 self.record(mutant, UNTESTED)
                 continue
