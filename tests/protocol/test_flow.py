@@ -197,7 +197,7 @@ def test_the_broken_connection_that_was_answered_is_the_error_that_is_raised() -
 def test_a_request_without_an_answer_is_a_fault_of_the_transport() -> None:
     flow = push()
     next(flow)
-    with pytest.raises(TypeError, match="answered by a response or by a broken connection"):
+    with pytest.raises(TypeError, match=r"^a request is answered by a response or by a broken connection$"):
         advance(flow, None)
 
 

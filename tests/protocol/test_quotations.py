@@ -105,3 +105,7 @@ def test_ten_thousand_ids_are_looked_for_in_no_time(text: str, member: str) -> N
     started = time.process_time()
     quotes(text, members)
     assert time.process_time() - started < 2
+
+
+def test_a_private_text_that_no_encoding_holds_is_looked_for_too() -> None:
+    assert not quotes("nothing of it", ["\ud800"])

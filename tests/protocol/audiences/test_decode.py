@@ -156,8 +156,18 @@ def test_any_2xx_is_a_yes(status: int) -> None:
     raise_for_status(Response(status), VIEW)
 
 
+@pytest.mark.parametrize("status", [100, 103, 199])
+def test_what_precedes_the_answer_is_none(status: int) -> None:
+    with pytest.raises(BatchProtocolError) as caught:
+        raise_for_status(Response(status), VIEW)
+    assert str(caught.value) == f"{VIEW.route}: answered {status}, which is not a final status"
+
+
 def test_a_redirect_is_explained() -> None:
-    assert "redirects are not followed" in str(error_of(Response(302, {"location": "https://elsewhere"})))
+    assert str(error_of(Response(302, {"location": "https://elsewhere"}))) == (
+        f"{VIEW.route}: answered 302. Check the connection's host: redirects are not followed, as the keys must not "
+        "reach another host."
+    )
 
 
 @pytest.mark.parametrize(
@@ -441,6 +451,7 @@ def test_a_view_with_nothing_but_a_state_is_enough() -> None:
         {"name": "", "type": True, "description": {}, "nb_ids": True, "created": "", "updated": "yesterday"},
         {"nb_ids": 7.5},
         {"nb_ids": 10**400},
+        {"nb_ids": 2**63 + 1},
     ],
 )
 def test_fields_of_another_type_are_taken_for_missing(answer: dict[str, object]) -> None:

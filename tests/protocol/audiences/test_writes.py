@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batch.exceptions import BatchRequestError, IndexingTimeoutError, InvalidMemberError
+from airflow_provider_batch.exceptions import (
+    BatchRequestError,
+    IndexingTimeoutError,
+    InvalidArgumentError,
+    InvalidMemberError,
+)
 from airflow_provider_batch.protocol import flow
 from airflow_provider_batch.protocol.audiences.block import Block
 from airflow_provider_batch.protocol.audiences.chunk import Chunk
@@ -97,6 +102,39 @@ def test_what_may_pass_is_tried_again() -> None:
     assert flow.run(writes.send(parcel(writes, chunk("a")), Backoff(lambda most: most)), busy).indexing_tokens == (
         "t1",
     )
+
+
+def test_each_token_is_told_as_soon_as_it_is_received() -> None:
+    tokens: list[str] = []
+    send(Choosy(), chunk("a bad b"), on_rejected_chunk="bisect", on_token=tokens.append)
+    assert tokens == ["t1", "t2"]
+
+
+@pytest.mark.parametrize(("trim_ids", "ids"), [(True, ["a", "b"]), (False, ["a ", "b"])])
+def test_blanks_around_ids_are_removed_on_request(trim_ids: bool, ids: list[str]) -> None:
+    assert [id_ for block in audience().intake(trim_ids=trim_ids)(["a ", "b"], "ids").blocks() for id_ in block] == ids
+
+
+def test_a_switch_is_no_text() -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        audience().intake(trim_ids="no")  # type: ignore[arg-type]
+    assert str(caught.value) == "trim_ids: 'no' is neither True nor False"
+
+
+@pytest.mark.parametrize(
+    ("listed", "advice"),
+    [
+        (Response(200, {}, b'{"audiences": [], "has_more": false}'), "create_if_missing=True creates it."),
+        (Response(500), "or may"),
+    ],
+)
+def test_a_rejected_write_says_that_the_audience_does_not_exist_if_the_list_shows_it(
+    listed: Response, advice: str
+) -> None:
+    service = Choosy()
+    with pytest.raises(BatchRequestError) as caught:
+        send(lambda effect: listed if effect == LOOK else service(effect), chunk("bad"))
+    assert str(caught.value).endswith(advice)
 
 
 def test_by_default_a_rejected_chunk_is_an_error() -> None:
