@@ -109,3 +109,7 @@ def test_ten_thousand_ids_are_looked_for_in_no_time(text: str, member: str) -> N
 
 def test_a_private_text_that_no_encoding_holds_is_looked_for_too() -> None:
     assert not quotes("nothing of it", ["\ud800"])
+
+
+def test_half_a_character_in_the_text_hides_nothing() -> None:
+    assert quotes(r"\ud800 is wrong with my-secret-id", ["my-secret-id"])

@@ -156,6 +156,16 @@ def test_any_2xx_is_a_yes(status: int) -> None:
     raise_for_status(Response(status), VIEW)
 
 
+def test_an_error_says_each_thing_once_and_then_what_to_do() -> None:
+    answer = {"code": "NOT_KNOWN", "message": "NOT_KNOWN"}
+    assert str(error_of(said(answer, 400))) == f"{VIEW.route}: answered 400; NOT_KNOWN"
+    answer = {"code": "NOT_KNOWN", "message": "Somebody said so."}
+    remedy = "Check that both keys belong to the same company, and app or project"
+    assert str(error_of(said(answer, 403))).startswith(
+        f"{VIEW.route}: answered 403; NOT_KNOWN; Somebody said so. {remedy}"
+    )
+
+
 @pytest.mark.parametrize("status", [100, 103, 199])
 def test_what_precedes_the_answer_is_none(status: int) -> None:
     with pytest.raises(BatchProtocolError) as caught:

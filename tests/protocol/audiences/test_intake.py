@@ -543,6 +543,15 @@ def test_ids_to_remove_have_nothing_beside_them() -> None:
         list(Intake(values, "remove_ids", audience_name="vip", rules=rules, block_size=3).blocks())
 
 
+def test_a_member_has_the_place_that_its_source_names() -> None:
+    class Source(list[object]):
+        def blocks(self, size: int) -> Iterator[Rows]:
+            yield Rows([Member("a", {"n": 1}), Member("b", {"n": 2})], "line {}".format)
+
+    (block,) = Intake(Source(), "ids", audience_name="vip", rules=MEP_1_1.members, block_size=3).blocks()
+    assert [block.rejection(index, "").place for index in range(2)] == ["line 0", "line 1"]
+
+
 def test_a_value_that_is_skipped_has_the_place_that_its_source_names() -> None:
     class Source(list[object]):
         def blocks(self, size: int) -> Iterator[Rows]:

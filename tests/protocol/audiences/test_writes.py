@@ -163,6 +163,24 @@ def test_the_search_halves_the_chunk_until_the_rejected_ids_stand_alone() -> Non
     ]
 
 
+@pytest.mark.parametrize(("status", "calls"), [(400, 3), (413, 3), (409, 1), (414, 1), (422, 1)])
+def test_only_a_rejection_of_the_body_starts_a_search(status: int, calls: int) -> None:
+    asked: list[Effect] = []
+
+    def service(effect: Effect) -> Response:
+        if effect == LOOK:
+            return LISTED
+        asked.append(effect)
+        return Response(status) if len(asked) == 1 else Response(202, {}, b'{"indexing_token": "t"}')
+
+    if calls == 1:
+        with pytest.raises(BatchRequestError):
+            send(service, chunk("a b"), on_rejected_chunk="bisect")
+    else:
+        assert send(service, chunk("a b"), on_rejected_chunk="bisect").added == 2
+    assert len(asked) == calls
+
+
 def test_an_only_id_is_asked_for_once_more() -> None:
     service = Choosy()
     assert send(service, chunk("bad"), on_rejected_chunk="bisect") == Receipt(

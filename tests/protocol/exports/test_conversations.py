@@ -84,6 +84,20 @@ def test_an_export_without_files_is_an_empty_one() -> None:
     assert advance(flow, view("SUCCESS")) == Done(Export("export_1", ExportState.SUCCESS, "SUCCESS"))
 
 
+def test_a_file_without_a_number_comes_first() -> None:
+    flow = conversations.view("2.11", "export_1", no_retry)
+    advance(flow, None)
+    files = [{"id": "f2", "part": 2}, {"id": "f1", "part": 1}, {"id": "f0"}]
+    assert advance(flow, view("SUCCESS", files=files)) == Done(
+        Export(
+            "export_1",
+            ExportState.SUCCESS,
+            "SUCCESS",
+            (ExportFile("f0", 1), ExportFile("f1", 2), ExportFile("f2", 3)),
+        )
+    )
+
+
 @pytest.mark.parametrize("files", [{}, [{"part": 1}], ["f1"], [{"id": None}], "f1"])
 def test_files_without_ids_are_no_answer(files: Any) -> None:
     flow = conversations.view("2.11", "export_1", no_retry)
@@ -96,7 +110,7 @@ def test_files_without_ids_are_no_answer(files: Any) -> None:
 def test_a_view_without_a_status_is_no_answer(body: Any) -> None:
     flow = conversations.view("2.11", "export_1", no_retry)
     advance(flow, None)
-    with pytest.raises(BatchProtocolError):
+    with pytest.raises(BatchProtocolError, match=r"^GET /2\.11/exports/view: answered 200"):
         advance(flow, Response(200, {}, json.dumps(body).encode()))
 
 

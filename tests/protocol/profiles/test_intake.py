@@ -59,6 +59,14 @@ def test_profiles_of_any_kind_are_read(profiles: object) -> None:
     assert read(profiles)[1] == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    ("how", "attributes"), [({}, {}), ({"nulls": "keep"}, {}), ({"nulls": "clear"}, {"plan": None})]
+)
+def test_a_missing_value_is_kept_or_cleared(how: dict[str, Any], attributes: dict[str, object]) -> None:
+    (block,) = ProfileIntake([row("a", plan=None)], name="profiles of batch", **how).blocks()
+    assert json.loads(block.text)["attributes"] == attributes
+
+
 @pytest.mark.parametrize("nothing", [None, [], (), Source()], ids=["none", "list", "tuple", "source"])
 def test_nothing_is_nothing(nothing: object) -> None:
     assert read(nothing)[1] == []
