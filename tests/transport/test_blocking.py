@@ -135,6 +135,27 @@ def test_a_call_over_the_session_itself_follows_no_redirect(credentials: Make) -
         assert elsewhere.connections == 0
 
 
+def test_head_and_body_are_sent_at_once_over_new_and_kept_connections(
+    monkeypatch: pytest.MonkeyPatch, credentials: Make
+) -> None:
+    sent: list[bytes] = []
+
+    def sendall(line: socket.socket, data: bytes) -> None:
+        if not data.startswith(b"HTTP/"):  # as the server's answers do
+            sent.append(data)
+        super(socket.socket, line).sendall(data)
+
+    monkeypatch.setattr(socket.socket, "sendall", sendall, raising=False)
+    with RawServer(answer(201)) as server:
+        transport = transport_to(credentials(server.url))
+        for body in (b"[1]", None, b"", b"[2]"):
+            transport.perform(Request("PATCH", "/1.0/{api_key}/custom-audience/vip", (), body))
+    assert [data.startswith(b"PATCH /1.0/") for data in sent] == [True] * 4
+    assert [data.partition(b"\r\n\r\n")[2] for data in sent] == [b"[1]", b"", b"", b"[2]"]
+    assert [asked.body for asked in server.asked] == [b"[1]", b"", b"", b"[2]"]
+    assert server.connections == 1
+
+
 def test_a_session_for_https_does_not_speak_http(credentials: Make) -> None:
     with RawServer(answer(200)) as server, open_session(credentials("https://api.batch.com"), timeout=5) as session:
         with pytest.raises(requests.exceptions.InvalidSchema):
