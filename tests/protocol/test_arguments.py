@@ -177,7 +177,11 @@ CODEC = "is not a text encoding that Python supports. Pass one such as 'latin-1'
     [
         (check_attribute_columns, "a", "a single str is not a list of columns. Pass a list of str."),
         (check_attribute_columns, 7, "a single int is not a list of columns. Pass a list of str."),
-        (check_attribute_columns, ["a", "b", "b"], "the attribute 'b' is named twice. Name each attribute once."),
+        (
+            check_attribute_columns,
+            ["c", "b", "a", "b", "a"],
+            "the attribute 'b' is named twice. Name each attribute once.",
+        ),
         (check_attribute_columns, {"a": "x", "b": "x"}, "the attribute 'x' is named twice. Name each attribute once."),
         (check_column, True, "it is neither text nor a number. Pass one column's name."),
         (check_column, ["id"], "it is neither text nor a number. Pass one column's name."),

@@ -166,6 +166,14 @@ def test_an_error_says_each_thing_once_and_then_what_to_do() -> None:
     )
 
 
+def test_only_of_a_request_for_an_address_a_redirect_is_an_answer() -> None:
+    request = replace(VIEW, redirects=True)
+    for status in (300, 307, 399):
+        raise_for_status(Response(status), request)
+    with pytest.raises(BatchRequestError):
+        raise_for_status(Response(400), request)
+
+
 @pytest.mark.parametrize("status", [100, 103, 199])
 def test_what_precedes_the_answer_is_none(status: int) -> None:
     with pytest.raises(BatchProtocolError) as caught:
@@ -229,6 +237,10 @@ def test_an_object_without_code_and_text_leaves_the_status(answer: object) -> No
         ("SOMETHING_NEW", "SOMETHING_NEW", None),
         (99, None, 99),
         ("99", None, 99),
+        (10**9 - 1, None, 10**9 - 1),
+        (10**9, None, None),
+        ("9" * 9, None, 10**9 - 1),
+        ("9" * 10, "9" * 10, None),
         (" API_MISUSE ", "API_MISUSE", 12),
         ("٣", "٣", None),
     ],

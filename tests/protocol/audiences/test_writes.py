@@ -181,6 +181,18 @@ def test_only_a_rejection_of_the_body_starts_a_search(status: int, calls: int) -
     assert len(asked) == calls
 
 
+def test_a_replace_that_is_too_large_cannot_be_searched() -> None:
+    asked: list[Effect] = []
+
+    def service(effect: Effect) -> Response:
+        asked.append(effect)
+        return Response(413)
+
+    with pytest.raises(BatchRequestError, match="answered 413"):
+        send(service, chunk("a b"), on_rejected_chunk="bisect", replaces=True)
+    assert len(asked) == 1
+
+
 def test_an_only_id_is_asked_for_once_more() -> None:
     service = Choosy()
     assert send(service, chunk("bad"), on_rejected_chunk="bisect") == Receipt(
