@@ -15,8 +15,8 @@ from airflow_provider_batch.mirror.lines import (
 )
 from airflow_provider_batch.protocol.audiences.attributes import extras
 from airflow_provider_batch.protocol.audiences.block import Block
-from airflow_provider_batch.protocol.audiences.members import AnnotatedId
 from airflow_provider_batch.protocol.dialect import MEP_1_1
+from airflow_provider_batch.protocol.ids import AnnotatedId
 
 #: Text that can be sent, with many of the characters that matter.
 IDS = st.text(
