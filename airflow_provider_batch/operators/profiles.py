@@ -30,8 +30,8 @@ class ProfilesPushOperator(CountedPush, takes=ProfileParameters):
     """
     An operator that writes the profiles that a source yields, in one of two modes.
 
-    ``update`` sends every row. ``changed`` sends those that differ from what its last run sent, by a snapshot under
-    ``snapshot_path``: of each profile it has the id, and a digest of the attributes. The snapshot moves on when every
+    ``update`` sends every row. ``changed`` sends those that differ from what its last run sent, by a snapshot: of each
+    profile it has the id, and a digest of the attributes. The snapshot moves on when every
     call was accepted; a run that dies half-way leaves a note of what it may have sent, and the next run sends it again.
     Of two runs at once, one fails. In a backfill, the task is skipped.
 
@@ -115,11 +115,14 @@ class ProfilesPushOperator(CountedPush, takes=ProfileParameters):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Write the profiles, and return the summary."""
+        from airflow_provider_batch.tasks.closing import closing_failure, profiles_line
+
         journal = task_journal(context)
-        with fail_without_retry(journal):
+        with fail_without_retry(journal), closing_failure(self.log, self.recipient):
             result: ProfilesResult = self.pushed(context, journal)
         if journal is not None:
             journal.clear()
+        self.log.info("%s", profiles_line(self.recipient, result.summary()))
         return result.summary()
 
     def push(self, context: Context, journal: TaskStateJournal | None) -> ProfilesResult:
@@ -141,7 +144,7 @@ class ProfilesPushOperator(CountedPush, takes=ProfileParameters):
                 return self.hook.update_profiles(values, **common)
             return self.hook.mirror_profiles(
                 values,
-                snapshot_path=storage_path(self.snapshot_path),
+                **self.snapshot_arguments(),
                 on_gone=self.on_gone,
                 full_refresh=read_switch("full_refresh", self.full_refresh),
                 allow_empty=read_switch("allow_empty", self.allow_empty),
@@ -150,6 +153,10 @@ class ProfilesPushOperator(CountedPush, takes=ProfileParameters):
                 owner=owner_of(context),
                 **common,
             )
+
+    def snapshot_arguments(self) -> dict[str, Any]:
+        """Return the hook's arguments that choose where the snapshot is kept."""
+        return {"snapshot_path": storage_path(self.snapshot_path)}
 
 
 class ProfilesUpdateOperator(ProfilesPushOperator, takes=ProfileParameters):

@@ -201,7 +201,7 @@ COMMANDS: dict[str, Check] = {
     "airflow dags test ": check_dag,
     "airflow dags unpause ": check_dag,
     "airflow dags trigger ": check_dag,
-    "airflow standalone": check_that_it_is_a_command,
+    "AIRFLOW__CORE__LOAD_EXAMPLES=False airflow standalone": check_that_it_is_a_command,
     "airflow db migrate": check_that_it_is_a_command,
     "airflow ": check_command,
     "AIRFLOW__CORE__TEST_CONNECTION=Enabled airflow ": check_command,

@@ -54,6 +54,7 @@ class Change:
     :param changes: the table of its changes.
     :param refused: the table of the ids that are not valid by more than their length; None if there were none.
     :param rejected: the table of the ids that Batch rejected; None if there were none.
+    :param replaces: whether the audience was replaced: what was in it and stays has not changed, though it was sent.
     """
 
     at: float
@@ -61,6 +62,7 @@ class Change:
     changes: str
     refused: str | None = None
     rejected: str | None = None
+    replaces: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,11 @@ class State:
     All that the head holds.
 
     :param members: how many ids the snapshot has; None without a snapshot.
+    :param written_at: when it was committed; times are seconds since the epoch.
+    :param base_generation: the generation that the base has.
     :param columns: the names and types of its attributes.
     :param shape: a digest of the query.
+    :param names: the keys of all attributes that were ever sent, if that has to be known.
     :param tries: those that have not committed and still count; the name of each ends in that of its table.
     :param echoes: the names of those that count once more.
     :param trash: names of tables, with the time at which each was noted, and whether it was dropped since.
@@ -79,13 +84,16 @@ class State:
     target: Target | None = None
     generation: int = 0
     members: int | None = None
+    written_at: float = 0.0
     base: str | None = None
     base_count: int = 0
+    base_generation: int = 0
     based_at: float = 0.0
     net: str | None = None
     net_count: int = 0
     columns: tuple[tuple[str, str], ...] = ()
     shape: str = ""
+    names: tuple[str, ...] = ()
     indexing_tokens: tuple[str, ...] = ()
     tries: tuple[Unfinished, ...] = ()
     echoes: tuple[str, ...] = ()
@@ -109,7 +117,7 @@ class State:
         fields["unlogged"] = tuple(Change(**each) for each in fields["unlogged"])
         for name in ("columns", "trash"):
             fields[name] = tuple(map(tuple, fields[name]))
-        for name in ("indexing_tokens", "echoes"):
+        for name in ("indexing_tokens", "echoes", "names"):
             fields[name] = tuple(fields[name])
         return cls(**fields)
 
@@ -184,6 +192,12 @@ def begun(state: State, planned: State, claim: Claim, pending: Pending, table: s
     return replace(state, tries=(*(one for one in state.tries if not one.has_ended), own))
 
 
+def named(state: State, claim: Claim, names: Iterable[str]) -> State:
+    """Note the keys of all attributes that are sent from now on, or were before."""
+    check_held(state, claim)
+    return replace(state, names=tuple(names))
+
+
 def noted(state: State, own: str, tokens: Iterable[str], *, has_ended: bool) -> State:
     """Keep the tokens that the try *own* has received, for the next run to wait for."""
     tries = [
@@ -207,6 +221,7 @@ def committed(state: State, planned: State, claim: Claim, own: str, new: State, 
     return replace(
         new,
         generation=planned.generation + 1,
+        names=state.names,
         tries=left if rejected is None else (*left, rejected),
         echoes=tuple(one.name for one in left if one.name in _names(planned.tries)),
         claim=None,
@@ -217,7 +232,8 @@ def committed(state: State, planned: State, claim: Claim, own: str, new: State, 
 def rebased(state: State, claim: Claim, base: str, count: int, now: float) -> State:
     """Put a new base in place of the old one and its net; the snapshot stays the same."""
     check_held(state, claim)
-    return replace(state, base=base, base_count=count, based_at=now, net=None, net_count=0)
+    of_base = {"base": base, "base_count": count, "base_generation": state.generation, "based_at": now}
+    return replace(state, **of_base, net=None, net_count=0)
 
 
 def released(state: State, claim: Claim) -> State:

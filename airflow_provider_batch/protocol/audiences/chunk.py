@@ -155,7 +155,7 @@ class Chunks:
         origins: list[Block] = []  # with the ids of the two buckets and no others, however often each was given
         for block in self._one_action_each():
             bucket, older = (removing, adding) if block.removes else (adding, removing)
-            if not adding and not removing and len(block) == self._size and len(set(block.texts())) == self._size:
+            if not adding and not removing and len(block) == self._size and not block.repeats:
                 # The usual case, a stream of ids without repetitions: each block is a chunk as it stands.
                 number += 1
                 adds_only = bucket is adding

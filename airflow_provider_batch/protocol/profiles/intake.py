@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -15,6 +16,9 @@ from airflow_provider_batch.protocol.rows import OnRejection, Place, Rejection
 #: The argument that errors name, and the rows that are encoded at once.
 PROFILES: Final = "profiles"
 _BLOCK: Final = 10_000
+
+#: Raised when the same row becomes another profile.
+_FORMAT: Final = 1
 
 
 class Encoded(NamedTuple):
@@ -74,6 +78,11 @@ class ProfileIntake:
             on_rejection=on_rejection,
             checkpoint=checkpoint,
         )
+
+    @property
+    def settings(self) -> str:
+        """What decides, besides a row, what is sent of it."""
+        return json.dumps([_FORMAT, self._clears, self._chosen], sort_keys=True)
 
     @property
     def rejected(self) -> int:
