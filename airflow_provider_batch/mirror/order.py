@@ -179,6 +179,8 @@ class _Prefix:
 
     def narrow(self, text: bytes, count: int) -> None:
         """Take a *text* of so many lines into account."""
+        if self.text == "":
+            return
         if self.text is None or (b"\n" + text).count(b"\n" + self.text.encode()) < count:
             lines = lines_in(text)
             known = [] if self.text is None else [self.text]

@@ -72,7 +72,7 @@ def read(path: Path) -> Iterator[Block]:
     with path.open() as file:
         while text := file.read(CALL * 16):
             ids = (text + file.readline()).split("\n")[:-1]
-            yield Block(ids, "ids", range(position, position + len(ids)))
+            yield Block(ids, "ids", range(position, position + len(ids)), plain=True)
             position += len(ids)
 
 
