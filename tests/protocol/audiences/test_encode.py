@@ -284,7 +284,9 @@ def test_a_replace_has_no_action(dialect: Dialect) -> None:
 
 
 def test_tags_are_private_without_attributes_too() -> None:
-    members = Intake([Member("a", tags=["Paris"])], "ids", audience_name="vip", rules=MEP_1_1.members, block_size=3)
+    members = MemberIntake(
+        [Member("a", tags=["Paris"])], "ids", audience_name="vip", rules=MEP_1_1.members, block_size=3
+    )
     (block,) = members.blocks()
     request = encode.update_custom_audience(MEP_1_1, "vip", "install_ids", Chunk(1, block, ()))
     assert {"a", "Paris"} <= set(request.private())

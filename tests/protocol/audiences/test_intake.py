@@ -92,7 +92,9 @@ def test_an_id_that_may_be_a_mistake_is_reported_by_the_place_of_its_source() ->
             yield Rows(["a", "nan"], "line {}".format)
 
     doubts: list[str] = []
-    made = Intake(Source(), "ids", audience_name="vip", rules=MEP_1_0.members, block_size=3, on_doubt=doubts.append)
+    made = MemberIntake(
+        Source(), "ids", audience_name="vip", rules=MEP_1_0.members, block_size=3, on_doubt=doubts.append
+    )
     assert list(made.blocks()) == [["a", "nan"]]
     assert doubts == [
         "vip: ids that look like missing values, such as nan or NULL (sent as they are): 1, "
@@ -545,7 +547,7 @@ def test_a_member_has_the_place_that_its_source_names() -> None:
         def blocks(self, size: int) -> Iterator[Rows]:
             yield Rows([Member("a", {"n": 1}), Member("b", {"n": 2})], "line {}".format)
 
-    (block,) = Intake(Source(), "ids", audience_name="vip", rules=MEP_1_1.members, block_size=3).blocks()
+    (block,) = MemberIntake(Source(), "ids", audience_name="vip", rules=MEP_1_1.members, block_size=3).blocks()
     assert [block.rejection(index, "").place for index in range(2)] == ["line 0", "line 1"]
 
 
