@@ -45,8 +45,8 @@ IDEAL: Final = Client("ideal: ready bodies, http.client", "ideal", _MANY, OURS, 
 BARE: Final = Client("bare: unchecked join, http.client", "bare", (1,), OURS, (3, 0))
 HOOK: Final = Client("ours: BatchHook", "ours", _MANY, OURS, (3, 3))
 RIVALS: Final = (
-    Client("requests.patch(json=…) in a loop", "requests_loop"),
-    Client("requests.Session in a loop", "requests_session"),
+    Client("requests.patch(json=…) in a loop", "requests_loop", rounds=(3, 0)),
+    Client("requests.Session in a loop", "requests_session", rounds=(3, 0)),
     Client("HttpHook.run in a loop", "http_hook"),
     Client("dlt, custom destination", "dlt_destination", rounds=(1, 1)),
     Client("drt-core, REST in batch mode", "drt_rest", rounds=(1, 1)),
