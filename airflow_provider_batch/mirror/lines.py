@@ -18,8 +18,8 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from airflow_provider_batch.protocol.audiences.block import Block
-from airflow_provider_batch.protocol.audiences.intake import in_blocks
-from airflow_provider_batch.protocol.audiences.members import AnnotatedId
+from airflow_provider_batch.protocol.ids import AnnotatedId
+from airflow_provider_batch.protocol.rows import in_blocks
 
 SEPARATOR: Final = "\x01"
 #: Lines in a block.

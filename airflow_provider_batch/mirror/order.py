@@ -40,7 +40,7 @@ from airflow_provider_batch.mirror.lines import (
 )
 from airflow_provider_batch.mirror.spool import LineFile, read_texts
 from airflow_provider_batch.protocol.audiences.block import Block
-from airflow_provider_batch.protocol.audiences.intake import in_blocks
+from airflow_provider_batch.protocol.rows import in_blocks
 
 #: Lines that are sorted in memory at most.
 IN_MEMORY: Final = 1_000_000

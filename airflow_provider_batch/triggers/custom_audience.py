@@ -37,7 +37,7 @@ class IndexingEvent:
     ``finished``: every token is confirmed, ``audience`` is the last view. ``timeout``: those in ``pending`` are not.
     ``error``: the wait failed for the reason in ``message``, ``retryable`` if it was transient. ``counts`` is the
     summary of what the task had pushed before the wait, ``seconds`` how long the wait took, ``polls`` the calls that it
-    made (:meth:`Traffic.counts <airflow_provider_batch.transport.traffic.Traffic.counts>`).
+    made.
     """
 
     status: Literal["finished", "timeout", "error"]

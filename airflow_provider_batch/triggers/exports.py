@@ -29,7 +29,7 @@ class ExportEvent:
 
     ``finished``: the export is done. ``failed``: Batch reports ERROR. ``timeout``: it is not done in time. ``error``:
     the wait failed for the reason in ``message``, ``retryable`` if it was transient. ``polls`` are the calls that the
-    wait made (:meth:`Traffic.counts <airflow_provider_batch.transport.traffic.Traffic.counts>`).
+    wait made.
     """
 
     status: Literal["finished", "failed", "timeout", "error"]

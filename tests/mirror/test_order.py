@@ -17,8 +17,8 @@ from airflow_provider_batch.mirror.diff import Counts
 from airflow_provider_batch.mirror.lines import Lines, id_from, line_of, lines_with_text, with_digests
 from airflow_provider_batch.mirror.order import ascending, in_order
 from airflow_provider_batch.protocol.audiences.block import Block
-from airflow_provider_batch.protocol.audiences.intake import in_blocks
-from airflow_provider_batch.protocol.audiences.members import AnnotatedId
+from airflow_provider_batch.protocol.ids import AnnotatedId
+from airflow_provider_batch.protocol.rows import in_blocks
 
 from .test_lines import ANNOTATED, IDS, told
 
