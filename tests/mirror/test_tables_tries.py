@@ -184,6 +184,36 @@ def test_of_many_that_change_the_head_at_once_one_succeeds(connections: Connecti
 # Tries that failed, or were overtaken
 
 
+@pytest.mark.parametrize("is_dry_run", [False, True])
+def test_a_run_whose_tables_another_one_drops_ends_with_a_conflict(
+    is_dry_run: bool, connections: Connections
+) -> None:
+    fill(connections, [("a",), ("b",)])
+    slow, heir = mirror_of(connections, "today"), mirror_of(connections, "today")
+    slow.is_dry_run = is_dry_run
+    opened = []
+
+    def connect() -> Any:
+        opened.append("")
+        if len(opened) == 2:  # between the claim and the comparison
+            members(connections, ["c"])
+            run_whole(heir)
+        return connections.get_conn()
+
+    run_whole(heir)
+    slow.database = Database(connect)
+    with pytest.raises(MirrorConflictError), slow.plan(blocks(slow)):
+        pass
+    assert len(opened) >= 3
+    with heir.plan(blocks(heir)) as plan:
+        assert plan.is_empty
+
+
+def run_whole(one: TableMirror) -> None:
+    with one.plan(blocks(one)) as plan, plan.begin("today") as transaction:
+        transaction.commit([])
+
+
 def test_what_a_failed_run_has_sent_is_applied_before_the_next_one_sends(
     late: Sandbox, clock: Clock, tables_in_sqlite: Connections
 ) -> None:
