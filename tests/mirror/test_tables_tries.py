@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.mirror.tables.database import Database
 from airflow_provider_batch.mirror.tables.head import Claim, State
 from airflow_provider_batch.mirror.tables.keeper import Keeper
+from airflow_provider_batch.mirror.tables.log import ChangeLog
 from airflow_provider_batch.mirror.tables.mirror import TableMirror
 from airflow_provider_batch.mirror.tables.plan import LOOK_INTERVAL
 from airflow_provider_batch.protocol.dialect import MEP_1_0
@@ -207,6 +209,31 @@ def test_a_run_whose_tables_another_one_drops_ends_with_a_conflict(
     assert len(opened) >= 3
     with heir.plan(blocks(heir)) as plan:
         assert plan.is_empty
+
+
+def test_a_run_that_cleans_up_late_leaves_the_tables_of_the_next_one(
+    tables_in_sqlite: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tables_in_sqlite, [("a",)])
+    first, second = mirror_of(tables_in_sqlite, "today"), mirror_of(tables_in_sqlite, "tomorrow")
+    first.log = ChangeLog(first.keeper, 30)
+    keep = first.log.keep
+    with ExitStack() as stack:
+        plans = []
+
+        def keep_late(*arguments: Any) -> Any:
+            members(tables_in_sqlite, ["a", "b"])
+            plans.append(stack.enter_context(second.plan(blocks(second))))
+            return keep(*arguments)
+
+        monkeypatch.setattr(first.log, "keep", keep_late)
+        run_whole(first)
+        (plan,) = plans
+        with plan.begin("tomorrow") as transaction:
+            transaction.commit([])
+    with second.plan(blocks(second)) as plan:
+        assert plan.is_empty
+    assert ours(tables_in_sqlite) == ["b", "head", "log"]
 
 
 def run_whole(one: TableMirror) -> None:

@@ -141,11 +141,11 @@ class TableRun:
         return not is_small or self.columns != state.columns or now - state.based_at > OLDEST_BASE
 
     def sweep(self, session: Session, state: State, *, but: Sequence[str] = ()) -> None:
-        """Drop what *state*, of this run, does not name any more."""
+        """Drop what *state*, which a change of this run has made, does not name any more."""
         keeper, dropped = self.mirror.keeper, []
         now = self.mirror.clock()
         try:
-            for name in steps.outdated(state, now):
+            for name in steps.outdated(state, self.claim, now):
                 if name in but:
                     continue
                 keeper.drop(session, name)
