@@ -11,7 +11,7 @@ from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.mirror.tables.database import Database
 from airflow_provider_batch.mirror.tables.keeper import Keeper
 from airflow_provider_batch.mirror.tables.mirror import TableMirror
-from airflow_provider_batch.protocol.audiences.intake import Intake
+from airflow_provider_batch.protocol.audiences.intake import MemberIntake
 from airflow_provider_batch.protocol.dialect import MEP_1_0
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.sql import SqlSource
@@ -51,7 +51,7 @@ def main() -> None:
         else:
             mirror = Mirror(Path(todo["folder"]) / "snapshots", _TARGET)
             values = source
-        ids = Intake(values, "ids", audience_name="vip", rules=rules, block_size=10_000)
+        ids = MemberIntake(values, "ids", audience_name="vip", rules=rules, block_size=10_000)
         with mirror.plan(ids.blocks(), is_sorted=not in_tables) as plan:
             found = len(plan.adds), len(plan.removes)
             with plan.begin("benchmark") as transaction:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import SourceError
 from airflow_provider_batch.mirror.tables.changes import ChangedRows, ChangeFiles, Kind, kind_of
-from airflow_provider_batch.protocol.audiences.intake import Intake
+from airflow_provider_batch.protocol.audiences.intake import MemberIntake
 from airflow_provider_batch.protocol.dialect import MEP_1_0
 from airflow_provider_batch.sources.columns import Selection
 
@@ -27,7 +27,7 @@ def filled(folder: Path, rows: list[Any], fetched: int, block_size: int) -> Chan
     rows = [(id_, number(*parts)) for id_, *parts in rows]
     changed, files = ChangedRows(), ChangeFiles(folder)
     changed.open([rows[start : start + fetched] for start in range(0, len(rows), fetched)], Selection(id=0))
-    ids = Intake(changed, "ids", audience_name="vip", rules=RULES, block_size=block_size, on_invalid_id="skip")
+    ids = MemberIntake(changed, "ids", audience_name="vip", rules=RULES, block_size=block_size, on_invalid_id="skip")
     files.fill(ids.blocks(), changed, RULES)
     files.close()
     return files
