@@ -182,6 +182,62 @@ def test_the_type_of_a_column_is_part_of_its_values(connections: Connections, sa
     assert send(connections).unchanged == 1
 
 
+#: A column of each type, and a value.
+TYPED: dict[str, list[str]] = {
+    "sqlite3": [
+        "a REAL",
+        "0.1 + 0.2",
+        "b INT",
+        "7",
+        "c TEXT",
+        "'é'",
+        "d",
+        "1.0",
+        "e NUMERIC",
+        "'1.50'",
+        "f BOOLEAN",
+        "1",
+    ],
+    "duckdb": [
+        *("a DOUBLE", "0.1::DOUBLE + 0.2::DOUBLE", "b HUGEINT", "7", "c VARCHAR", "'é'", "d DECIMAL(10, 2)", "1.5"),
+        *("e BOOLEAN", "true", "f TIMESTAMP", "'2026-01-31 12:00:00.5'", "g DATE", "'2026-01-31'"),
+        *("h VARCHAR[]", "['a', 'b, c']", "i TIMESTAMPTZ", "'2026-01-31 12:00:00+02'", "j UUID", "uuid()"),
+    ],
+    "psycopg2": [
+        *("a FLOAT8", "0.1::float8 + 0.2::float8", "b BIGINT", "7", "c TEXT", "'é'", "d NUMERIC(10, 2)", "1.5"),
+        *("e BOOLEAN", "true", "f TIMESTAMP", "'2026-01-31 12:00:00.5'", "g DATE", "'2026-01-31'"),
+        *("h TEXT[]", "ARRAY['a', 'b, c']", "i TIMESTAMPTZ", "'2026-01-31 12:00:00+02'", "j UUID", "gen_random_uuid()"),
+        *("k CHAR(5)", "'a'", "l FLOAT4", "0.1", "m JSONB", "'[\"a\"]'"),
+    ],
+    "pymysql": [
+        *(
+            "a DOUBLE",
+            "0.1e0 + 0.2e0",
+            "b BIGINT",
+            "7",
+            "c TEXT",
+            "'é'",
+            "d DECIMAL(10, 2)",
+            "1.5",
+            "e BOOLEAN",
+            "true",
+        ),
+        *("f DATETIME", "'2026-01-31 12:00:00'", "g DATE", "'2026-01-31'", "h FLOAT", "0.1", "i ENUM('x')", "'x'"),
+        *("j CHAR(5)", "'a '", "k TIMESTAMP", "'2026-01-31 12:00:00'"),
+    ],
+}
+
+
+def test_what_is_sent_is_what_the_query_returns(connections: Connections, sandbox: Sandbox) -> None:
+    columns, values = TYPED[connections.driver][::2], TYPED[connections.driver][1::2]
+    fill(connections, f"custom_id VARCHAR(20), {', '.join(columns)}", f"'a', {', '.join(values)}")
+    source = SqlSource(connections, f"SELECT * FROM {connections.schema}.customers", None, ProfileColumns())
+    assert BatchHook("batch_cep").update_profiles(source).accepted == 1
+    assert send(connections).accepted == 1
+    one, other = (json.loads(call.body or b"") for call in sandbox.calls)
+    assert (len(one[0]["attributes"]), other) == (len(columns), one)
+
+
 # What else decides what is sent
 
 
