@@ -52,6 +52,9 @@ def as_lines(blocks: Iterable[list[str]]) -> Iterator[list[str]]:
 def with_texts(blocks: Iterable[list[str]]) -> Iterator[Lines]:
     """Turn blocks of valid ids into blocks of lines with their text; an empty block is left out."""
     for block in filter(None, blocks):
+        if isinstance(block, Block) and block.plain:  # so none has a character that JSON escapes, or is escaped here
+            yield lines_with_text(block)
+            continue
         annotated = isinstance(block, Block) and block.annotated
         if annotated or not _are_lines(*(lines := lines_with_text(block))):
             escaped = list(map(line_of, block))

@@ -73,5 +73,7 @@ def test_a_valid_id_that_the_database_cannot_hold_is_named(tmp_path: Path) -> No
 
 
 def test_a_kind_is_the_same_as_its_number() -> None:
-    kinds = [Kind(times, o, u, op) for times in (0, 1, 70_000) for o in (0, 1) for u in (0, 1) for op in "+-=!"]
+    kinds = [
+        Kind(times, o, u, op) for times in (0, 1, 70_000) for o in (False, True) for u in (False, True) for op in "+-=!"
+    ]
     assert [kind_of(number(*kind)) for kind in kinds] == kinds

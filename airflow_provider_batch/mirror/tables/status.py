@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from airflow_provider_batch.exceptions import SourceError
 from airflow_provider_batch.mirror.claim import LIFETIME
 from airflow_provider_batch.mirror.status import Generation, IdStatus, MirrorStatus
 from airflow_provider_batch.mirror.tables.database import AbsentTableError, Database, Session

@@ -529,3 +529,15 @@ def test_a_chunk_of_some_of_its_parts_has_no_other_ids() -> None:
     whole = Chunk(7, ["a", "b", "c"], ["x", "y", "z"])
     some = whole.joined([Chunk(7, ["a"], ["x"]), Chunk(7, ["c"], ["z"])])
     assert (some.number, some.add_ids, some.remove_ids) == (7, ["a", "c"], ["x", "z"])
+
+
+def test_a_chunk_that_is_full_waits_for_no_further_id() -> None:
+    pulled: list[str] = []
+
+    def source() -> Iterator[str]:
+        for id_ in "aabbcc":
+            pulled.append(id_)
+            yield id_
+
+    assert next(iter(chunks(source(), (), size=2))).add_ids == ["a", "b"]
+    assert pulled == list("aabb")

@@ -175,10 +175,17 @@ def test_any_other_name_of_an_audience_is_refused(name: object) -> None:
         encode.check_audience_name(name)
 
 
-def test_a_long_name_is_not_repeated_as_a_whole() -> None:
+def test_a_template_without_a_value_is_named() -> None:
+    with pytest.raises(InvalidArgumentError, match=r"^audience_name: 'None' is what a template without a value"):
+        encode.check_audience_name("None")
+    assert encode.check_audience_name("none") == "none"
+
+
+@pytest.mark.parametrize(("name", "shown"), [("x" * 100_000, f"'{'x' * 80}'"), ("a b", "'a b'"), (b"vip", "bytes")])
+def test_what_is_no_name_is_shown_but_for_its_end(name: object, shown: str) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
-        encode.check_audience_name("x" * 100_000)
-    assert len(str(caught.value)) < 300
+        encode.check_audience_name(name)
+    assert str(caught.value).startswith(f"audience_name: {shown} is not a valid audience name. Use 1 to 255 letters")
 
 
 @pytest.mark.parametrize(
@@ -274,6 +281,15 @@ def test_a_replace_has_no_action(dialect: Dialect) -> None:
     request = encode.replace_custom_audience(dialect, "vip", TYPES[dialect.version], annotated(["a", 'b"']))
     assert json.loads(body(request))["ids"] == [{"id": "a"}, {"id": 'b"'}]
     assert list(request.private()) == ["a", 'b"']
+
+
+def test_tags_are_private_without_attributes_too() -> None:
+    members = MemberIntake(
+        [Member("a", tags=["Paris"])], "ids", audience_name="vip", rules=MEP_1_1.members, block_size=3
+    )
+    (block,) = members.blocks()
+    request = encode.update_custom_audience(MEP_1_1, "vip", "install_ids", Chunk(1, block, ()))
+    assert {"a", "Paris"} <= set(request.private())
 
 
 @EVERY

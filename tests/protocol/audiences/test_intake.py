@@ -82,6 +82,24 @@ def test_ids_that_may_be_mistakes_are_reported_once_by_number_and_first_place(
         "vip: ids that look like missing values, such as nan or NULL (sent as they are): 2, the first at ids[3]",
         "vip: ids that look like rounded numbers, such as 1.2E+15 (sent as they are): 1, the first at ids[7]",
     ]
+    made.report_doubts()
+    assert len(doubts) == 3
+
+
+def test_an_id_that_may_be_a_mistake_is_reported_by_the_place_of_its_source() -> None:
+    class Source(list[object]):
+        def blocks(self, size: int) -> Iterator[Rows]:
+            yield Rows(["a", "nan"], "line {}".format)
+
+    doubts: list[str] = []
+    made = MemberIntake(
+        Source(), "ids", audience_name="vip", rules=MEP_1_0.members, block_size=3, on_doubt=doubts.append
+    )
+    assert list(made.blocks()) == [["a", "nan"]]
+    assert doubts == [
+        "vip: ids that look like missing values, such as nan or NULL (sent as they are): 1, "
+        "the first at ids[1] (line 1)"
+    ]
 
 
 def test_the_first_ids_of_a_stream_are_read_once_and_early() -> None:
@@ -522,6 +540,15 @@ def test_ids_to_remove_have_nothing_beside_them() -> None:
         InvalidMemberError, match=r"^vip: remove_ids\[1\]: an id to remove cannot have attributes or tags"
     ):
         list(MemberIntake(values, "remove_ids", audience_name="vip", rules=rules, block_size=3).blocks())
+
+
+def test_a_member_has_the_place_that_its_source_names() -> None:
+    class Source(list[object]):
+        def blocks(self, size: int) -> Iterator[Rows]:
+            yield Rows([Member("a", {"n": 1}), Member("b", {"n": 2})], "line {}".format)
+
+    (block,) = MemberIntake(Source(), "ids", audience_name="vip", rules=MEP_1_1.members, block_size=3).blocks()
+    assert [block.rejection(index, "").place for index in range(2)] == ["line 0", "line 1"]
 
 
 def test_a_value_that_is_skipped_has_the_place_that_its_source_names() -> None:
