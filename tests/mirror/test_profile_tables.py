@@ -11,6 +11,7 @@ import pytest
 
 from airflow_provider_batch.exceptions import GuardError, InvalidArgumentError, InvalidMemberError, SnapshotError
 from airflow_provider_batch.hooks.batch import BatchHook
+from airflow_provider_batch.mirror.tables.__main__ import main
 from airflow_provider_batch.mirror.tables.database import Database
 from airflow_provider_batch.mirror.tables.dialect import DIALECTS
 from airflow_provider_batch.mirror.tables.run import TableRun
@@ -21,6 +22,7 @@ from airflow_provider_batch.sources.sql import SqlSource
 from airflow_provider_batch.tasks.journal import TaskStateJournal
 from tests.mirror.folders import Killed
 from tests.mirror.stores import Connections
+from tests.mirror.test_status import printed
 from tests.worker import Store, memory
 
 PROJECT = "project_sandbox"
@@ -446,6 +448,22 @@ def test_a_full_refresh_needs_no_readable_snapshot(
     assert send(connections, full_refresh=True).accepted == 2
     assert "does not have the 2 rows" in told()
     assert send(connections).unchanged == 2
+
+
+def test_the_command_answers_for_profiles(
+    tables_in_sqlite: Connections, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (path,) = {row[2] for row in tables_in_sqlite.run("PRAGMA database_list")}
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": path}))
+    fill(tables_in_sqlite, "custom_id VARCHAR(20), plan VARCHAR(20)", "'a', 'gold'")
+    send(tables_in_sqlite)
+    capfd.readouterr()  # its log
+    code, lines = printed(main, capfd, "inspect", "warehouse", "main", "--id", "a", "--id", "b")
+    assert (code, lines[0].partition(", ")[2]) == (0, "profiles.customers")
+    assert lines[2] == "  accepted by Batch, which reports nothing more about profiles"
+    assert "in the last set, since generation 1" in lines[3]
+    assert "not confirmed" not in lines[3]
+    assert "b: not in the last set" in lines[4]
 
 
 # Where it cannot be done
