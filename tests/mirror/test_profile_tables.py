@@ -478,7 +478,7 @@ def test_a_database_without_a_digest_is_refused(
     tables_in_sqlite: Connections, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(tables_in_sqlite, "custom_id VARCHAR(20)", "'a'")
-    monkeypatch.setitem(DIALECTS, "sqlite", DIALECTS["snowflake"])
-    expected = "with snowflake, the database cannot find the rows that have changed. Pass snapshot_path"
+    monkeypatch.setitem(DIALECTS, "sqlite", DIALECTS["redshift"])
+    expected = "with redshift, the database cannot find the rows that have changed. Pass snapshot_path"
     with pytest.raises(SnapshotError, match=expected):
         send(tables_in_sqlite, dry_run=True)
