@@ -25,9 +25,13 @@ def mariadb_programs() -> tuple[str, str] | None:
 
 
 @contextmanager
-def running_mariadb(install: str, serve: str) -> Iterator[Path]:
-    """Run a server in a new folder, and yield its socket, on which root needs no password; stop it at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="mariadb-", dir="/tmp"))  # the path of a socket must be short
+def running_mariadb(install: str, serve: str, parent: str = "/tmp") -> Iterator[Path]:
+    """
+    Run a server in a new folder, and yield its socket, on which root needs no password; stop it at the end.
+
+    :param parent: where that folder is made; its own path must be short, because that of a socket must be.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="mariadb-", dir=parent))
     options: dict[str, Any] = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     if os.geteuid() == ROOT:
         nobody = pwd.getpwnam("nobody")

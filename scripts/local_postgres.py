@@ -40,15 +40,16 @@ def somebody() -> str | None:
 
 
 @contextmanager
-def running_postgres(programs: Path, port: int | None = None) -> Iterator[Path]:
+def running_postgres(programs: Path, port: int | None = None, parent: str = "/tmp") -> Iterator[Path]:
     """
     Run a server in a new folder, and yield that folder, which holds its socket; stop it at the end of the block.
 
     :param programs: see :func:`postgres_folder`.
     :param port: a port of the loopback to listen on as well; None for the socket only.
+    :param parent: where that folder is made; its own path must be short, because that of a socket must be.
     """
     user = somebody()
-    folder = Path(tempfile.mkdtemp(prefix="postgres-", dir="/tmp"))  # the path of a socket must be short
+    folder = Path(tempfile.mkdtemp(prefix="postgres-", dir=parent))
     extra: dict[str, Any] = {}
     if user is not None:
         os.chown(folder, pwd.getpwnam(user).pw_uid, -1)
@@ -89,19 +90,21 @@ def address(port: int) -> str:
 
 
 @contextmanager
-def metadata_database() -> Iterator[dict[str, str]]:
+def metadata_database(parent: str = "/tmp") -> Iterator[dict[str, str]]:
     """
     Run a metadata database for the time of the block, and yield Airflow's settings for it; without PostgreSQL, none.
 
     SQLite, Airflow's default, lets only one process write at a time; a process that has waited for five seconds fails.
     On a busy machine, this happens to any request now and then.
+
+    :param parent: see :func:`running_postgres`.
     """
     programs = postgres_folder()
     if programs is None:
         yield {}
         return
     port = free_port()
-    with running_postgres(programs, port):
+    with running_postgres(programs, port, parent):
         yield {"AIRFLOW__CORE__EXECUTOR": "LocalExecutor", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": address(port)}
 
 

@@ -5,8 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
+
+from airflow_provider_batch.protocol.retry import Backoff
+from airflow_provider_batch.transport import settings
+
+
+@pytest.fixture(autouse=True)
+def waits_between_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Are next to none, but for those that Batch asks for; a module about them has a fixture of this name, too."""
+    monkeypatch.setattr(settings, "Backoff", partial(Backoff, first=0.001, shortest=0.0))
 
 
 class Clock:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import islice
@@ -30,6 +31,7 @@ settings.load_profile("untimed")
 
 pytest_plugins = [
     "airflow_provider_batch.sandbox.fixture",
+    "tests.clock",
     "tests.connections",
     "tests.real_servers",
     "tests.stages",
@@ -43,12 +45,27 @@ collect_ignore = [
 
 EXAMPLE_DAGS = Path(__file__).parent.parent / "example_dags"
 
+
+def _fast_folder() -> str:
+    """Return a folder in memory, if this machine has one with room: nothing that tests write need survive it."""
+    with suppress(OSError):
+        memory = os.statvfs("/dev/shm")
+        if memory.f_bavail * memory.f_frsize > 2 << 30 and not memory.f_flag & os.ST_NOEXEC:
+            return "/dev/shm"
+    return "/tmp"
+
+
 #: SQLite allows Airflow 2 no other executor.
 _EXECUTOR = "SequentialExecutor" if version("apache-airflow").startswith("2.") else "LocalExecutor"
 #: The home of the whole run, if this is one of its workers.
 _WHOLE_RUN = os.environ["AIRFLOW_HOME"] if "PYTEST_XDIST_WORKER" in os.environ else None
-_HOME = tempfile.TemporaryDirectory(prefix="airflow-provider-batch-", dir=_WHOLE_RUN)
+#: Where everything is that tests write.
+FAST_FOLDER = _fast_folder()
+_HOME = tempfile.TemporaryDirectory(prefix="airflow-provider-batch-", dir=_WHOLE_RUN or FAST_FOLDER)
+tempfile.tempdir = f"{_HOME.name}/tmp"
+os.mkdir(tempfile.tempdir)
 os.environ.update(
+    TMPDIR=tempfile.tempdir,
     AIRFLOW_HOME=_HOME.name,
     # In its test mode Airflow makes a new key in every process; ours have to read each other's connections.
     AIRFLOW__CORE__FERNET_KEY=base64.urlsafe_b64encode(os.urandom(32)).decode(),
@@ -60,7 +77,7 @@ os.environ.update(
 )
 
 #: What takes long to make: all tests that use one of these run in the same worker, and before those that need none.
-_MADE_ONCE = ("whole_airflow", "ended", "postgres_server", "s3_server")
+_MADE_ONCE = ("whole_airflow", "ended", "added", "postgres_server", "s3_server")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from local_postgres import postgres_folder, running_postgres
 
+from tests.conftest import FAST_FOLDER
+
 
 def missing(what: str) -> None:
     """Skip what cannot be had here; where the tests are to prove something it has to be there."""
@@ -27,7 +29,7 @@ def postgres_server() -> Iterator[str]:
     if programs is None:
         missing("PostgreSQL's server is not installed (Debian: apt-get install postgresql)")
     assert programs
-    with running_postgres(programs) as folder:
+    with running_postgres(programs, parent=FAST_FOLDER) as folder:
         yield str(folder)
 
 

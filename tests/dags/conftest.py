@@ -14,7 +14,7 @@ from local_postgres import metadata_database
 from packaging.version import Version
 
 from airflow_provider_batch.sandbox import Sandbox
-from tests.conftest import EXAMPLE_DAGS
+from tests.conftest import EXAMPLE_DAGS, FAST_FOLDER
 from tests.dags.api import WholeAirflow
 from tests.docs.pages import blocks
 from tests.transport.udp import UdpServer
@@ -61,7 +61,7 @@ def whole_airflow(
     if HAS_DEADLINES:
         _put_deadline(home)
     with ExitStack() as ending:
-        database = ending.enter_context(metadata_database())
+        database = ending.enter_context(metadata_database(FAST_FOLDER))
         env = (
             local_airflow.environment(home, home / "dags", default_sandbox, port) | database | _SOON | _metrics(statsd)
         )

@@ -18,6 +18,11 @@ from airflow_provider_batch.transport.settings import _SETTINGS, Settings
 from tests.connections import Connect
 
 
+@pytest.fixture
+def waits_between_attempts() -> None:
+    """Are as the connection has them."""
+
+
 def settings(hook: BatchHook) -> Settings:
     return hook._settings
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from local_mariadb import mariadb_programs, running_mariadb
 
+from tests.conftest import FAST_FOLDER
 from tests.mirror.stores import Connections, duckdb_connections, sqlite_connections
 from tests.real_servers import missing
 
@@ -43,7 +44,7 @@ def mariadb_server() -> Iterator[str]:
     if programs is None:
         missing("MariaDB's server is not installed (Debian: apt-get install mariadb-server)")
     assert programs
-    with running_mariadb(*programs) as socket:
+    with running_mariadb(*programs, parent=FAST_FOLDER) as socket:
         yield str(socket)
 
 

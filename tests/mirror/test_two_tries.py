@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,7 +20,7 @@ import pytest
 from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
 
 from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError
-from airflow_provider_batch.mirror import snapshot
+from airflow_provider_batch.mirror import snapshot, spool
 from airflow_provider_batch.mirror.claim import LIFETIME, LOOK_INTERVAL, Claim
 from airflow_provider_batch.mirror.plan import Mirror
 from airflow_provider_batch.mirror.snapshot import Head, State, Target
@@ -30,6 +31,24 @@ from .folders import Killed
 START = 1_790_000_000.0
 SCHEDULES = 2_000
 IDS = "abcdef"
+
+
+class SameThread:
+    """Does at once what a pool of threads does later: thousands of them would take longer than all that they do."""
+
+    def __init__(self, *_: object, **__: object) -> None: ...
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(function(*arguments))
+        return done
+
+    def shutdown(self, **_: object) -> None: ...
+
+
+@pytest.fixture(autouse=True)
+def no_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spool, "ThreadPoolExecutor", SameThread)
 
 
 class Files:

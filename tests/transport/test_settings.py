@@ -17,6 +17,11 @@ from tests.afresh import afresh
 from tests.clock import Clock
 
 
+@pytest.fixture
+def waits_between_attempts() -> None:
+    """Are as the connection has them."""
+
+
 def read(**extra: object) -> Any:
     connection = SimpleNamespace(host=None, port=None, schema=None, login="app-key", password="rest-key")
     return afresh(settings).read_settings(connection, extra)
