@@ -46,7 +46,6 @@ collect_ignore = [
 EXAMPLE_DAGS = Path(__file__).parent.parent / "example_dags"
 
 
-
 def _fast_folder() -> str:
     """Return a folder in memory, if this machine has one with room: nothing that tests write need survive it."""
     with suppress(OSError):

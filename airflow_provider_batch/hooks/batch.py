@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from airflow_provider_batch.protocol.arguments import FirstRun, OnDrift, OnInvalidId, OnRejectedChunk
     from airflow_provider_batch.protocol.audiences.audience import CreatedAudience
     from airflow_provider_batch.protocol.audiences.chunk import Chunks
-    from airflow_provider_batch.protocol.audiences.intake import Intake
+    from airflow_provider_batch.protocol.audiences.intake import MemberIntake
     from airflow_provider_batch.protocol.audiences.results import MirrorResult, PushResult
     from airflow_provider_batch.protocol.audiences.writes import AudienceWrites
     from airflow_provider_batch.protocol.rows import OnRejection
@@ -404,7 +404,9 @@ class BatchHook(AudienceHook, ProfileHook, ExportHook, StatisticsHook):
         return AudienceWrites(dialect, audience_name, audience_type, chunk_size, on_rejected_chunk, notify)
 
     @contextmanager
-    def _intake(self, writes: AudienceWrites, on_invalid_id: OnInvalidId, trim_ids: bool) -> Iterator[partial[Intake]]:
+    def _intake(
+        self, writes: AudienceWrites, on_invalid_id: OnInvalidId, trim_ids: bool
+    ) -> Iterator[partial[MemberIntake]]:
         from airflow_provider_batch.sources.id_file import id_files
 
         with id_files() as put_aside:

@@ -19,7 +19,7 @@ from airflow_provider_batch.mirror.profile_push import Spooled
 from airflow_provider_batch.mirror.store import Plan
 from airflow_provider_batch.mirror.tables.mirror import TableMirror
 from airflow_provider_batch.mirror.tables.plan import TablePlan
-from airflow_provider_batch.protocol.audiences.members import AnnotatedId
+from airflow_provider_batch.protocol.ids import AnnotatedId
 from airflow_provider_batch.protocol.profiles.intake import PROFILES, ProfileIntake
 from airflow_provider_batch.protocol.profiles.names import declared
 from airflow_provider_batch.protocol.profiles.table import split

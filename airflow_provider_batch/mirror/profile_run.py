@@ -27,14 +27,13 @@ from airflow_provider_batch.mirror.profile_rows import Compared, FolderRows, Pro
 from airflow_provider_batch.mirror.store import Plan, Transaction
 from airflow_provider_batch.mirror.tables.mirror import TableMirror
 from airflow_provider_batch.protocol.arguments import OnGone
-from airflow_provider_batch.protocol.audiences.intake import in_blocks
-from airflow_provider_batch.protocol.audiences.members import AnnotatedId
 from airflow_provider_batch.protocol.dialect import ProfileRoute
+from airflow_provider_batch.protocol.ids import AnnotatedId
 from airflow_provider_batch.protocol.profiles.intake import PROFILES, ProfileIntake
 from airflow_provider_batch.protocol.profiles.results import ProfilesMirrorResult, push_name
 from airflow_provider_batch.protocol.profiles.table import joined, nulls, split
 from airflow_provider_batch.protocol.profiles.writes import ProfileChunk
-from airflow_provider_batch.protocol.rows import Rejection
+from airflow_provider_batch.protocol.rows import Rejection, in_blocks
 from airflow_provider_batch.protocol.writes import Sent
 from airflow_provider_batch.push.parcels import Journal
 

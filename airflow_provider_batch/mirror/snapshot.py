@@ -50,7 +50,7 @@ from airflow_provider_batch.mirror.folder import Folder, open_private
 from airflow_provider_batch.mirror.gzip_files import UNREADABLE, decompressed
 from airflow_provider_batch.mirror.lines import BLOCK_SIZE, lines_in, text_of
 from airflow_provider_batch.mirror.spool import read_texts
-from airflow_provider_batch.protocol.audiences.intake import in_blocks
+from airflow_provider_batch.protocol.rows import in_blocks
 
 _FORMAT: Final = 2
 _HEAD: Final = re.compile(r"(\d{8})\.head\.json")

@@ -18,8 +18,10 @@ from airflow_provider_batch.mirror.tables.statements import Query, Statements
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.sources.profile_columns import ProfileColumns
 from airflow_provider_batch.sources.sql import SqlSource
+from airflow_provider_batch.tasks.journal import TaskStateJournal
 from tests.mirror.folders import Killed
 from tests.mirror.stores import Connections
+from tests.worker import Store, memory
 
 PROJECT = "project_sandbox"
 COMPOSED, DECOMPOSED = unicodedata.normalize("NFC", "é"), unicodedata.normalize("NFD", "é")
@@ -287,6 +289,24 @@ def test_guards_stop_what_looks_like_a_mistake(connections: Connections, sandbox
         send(connections, max_shrink=0)
     assert len(sandbox.calls) == 1
     assert send(connections, max_changes=0.75).accepted == 3
+
+
+def test_a_later_try_sends_only_what_is_left(connections: Connections, sandbox: Sandbox) -> None:
+    columns = "custom_id VARCHAR(20), n INT"
+    fill(connections, columns, *(f"'{number}', 1" for number in range(6)))
+    store = Store()
+
+    def go(number: int) -> Any:
+        journal = TaskStateJournal(memory(store, number))
+        return send(connections, chunk_size=2, max_concurrency=1, owner="a task", journal=journal)
+
+    sandbox.faults(None, None, Fault(503))
+    with pytest.raises(Exception, match="503"):
+        go(1)
+    result = go(2)
+    assert (result.accepted, result.calls, result.earlier_calls) == (6, 3, 2)
+    assert [call.adds for call in sandbox.calls] == [2, 2, 2, 2]
+    assert send(connections).unchanged == 6
 
 
 # What is kept

@@ -23,7 +23,7 @@ def test_every_trap_holds(connections: Connections) -> None:
     assert check.dialect() in ("sqlite", "duckdb", "postgresql", "mysql")
     found = list(check.run())
     assert [finding for finding in found if finding.fault] == []
-    assert len(found) == 12
+    assert len(found) == 13
     assert connections.tables() == before
 
 
@@ -38,6 +38,18 @@ def test_a_database_that_folds_case_is_found_out(
     assert "letters that differ in case" in faults
     assert "Cast it to text" in faults["letters that differ in case"]
     assert tables_in_sqlite.tables() == []
+
+
+def test_a_database_that_makes_one_digest_of_two_rows_is_found_out(
+    tables_in_duckdb: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dataclasses import replace
+
+    careless = replace(DIALECTS["duckdb"], part="CAST({0} AS VARCHAR)")
+    monkeypatch.setitem(DIALECTS, "duckdb", careless)
+    faults = {finding.trap: finding.fault for finding in Check(tables_in_duckdb, "main").run() if finding.fault}
+    # "ab" beside "c", "a" beside "bc", and "abc" beside nothing are one, and "-" beside NULL is NULL beside "-".
+    assert faults == {"rows of which only a digest is kept": "14 rows have 8 digests"}
 
 
 @pytest.fixture

@@ -31,8 +31,7 @@ from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.sources.sql import SqlSource
 from tests.clock import Clock, eventually
 from tests.mirror.folders import Killed
-from tests.mirror.mortal import Lives
-from tests.mirror.stores import Connections, Mortal
+from tests.mirror.stores import Connections
 from tests.mirror.test_tables import fill, mirror, ours
 
 BASE = [f"base-{number}" for number in range(20)]

@@ -26,10 +26,9 @@ from airflow_provider_batch.exceptions import SourceError
 from airflow_provider_batch.mirror.diff import Counts
 from airflow_provider_batch.mirror.lines import Lines, lines_with_text, with_texts
 from airflow_provider_batch.mirror.spool import LineFile
-from airflow_provider_batch.protocol.audiences.intake import in_blocks
 from airflow_provider_batch.protocol.audiences.members import normalize
 from airflow_provider_batch.protocol.dialect import MemberRules
-from airflow_provider_batch.protocol.rows import Rows
+from airflow_provider_batch.protocol.rows import Rows, in_blocks
 from airflow_provider_batch.sources.columns import Selection, cells
 from airflow_provider_batch.sources.source import Source
 

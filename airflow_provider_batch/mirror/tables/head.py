@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -103,23 +103,23 @@ class State:
 
     def to_json(self) -> str:
         """Return the content of the column ``state``."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        return json.dumps(_fields(self), default=_fields, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> State:
         """Return the state in the column; KeyError, TypeError or ValueError if it holds none."""
         if not text:
             return cls()
-        fields = json.loads(text)
-        fields["target"] = fields["target"] and Target(**fields["target"])
-        fields["claim"] = fields["claim"] and Claim(**fields["claim"])
-        fields["tries"] = tuple(map(_try, fields["tries"]))
-        fields["unlogged"] = tuple(Change(**each) for each in fields["unlogged"])
+        found = json.loads(text)
+        found["target"] = found["target"] and Target(**found["target"])
+        found["claim"] = found["claim"] and Claim(**found["claim"])
+        found["tries"] = tuple(map(_try, found["tries"]))
+        found["unlogged"] = tuple(Change(**each) for each in found["unlogged"])
         for name in ("columns", "trash"):
-            fields[name] = tuple(map(tuple, fields[name]))
+            found[name] = tuple(map(tuple, found[name]))
         for name in ("indexing_tokens", "echoes", "names"):
-            fields[name] = tuple(fields[name])
-        return cls(**fields)
+            found[name] = tuple(found[name])
+        return cls(**found)
 
     @property
     def unfinished(self) -> Tries:
@@ -232,8 +232,15 @@ def committed(state: State, planned: State, claim: Claim, own: str, new: State, 
 def rebased(state: State, claim: Claim, base: str, count: int, now: float) -> State:
     """Put a new base in place of the old one and its net; the snapshot stays the same."""
     check_held(state, claim)
-    of_base = {"base": base, "base_count": count, "base_generation": state.generation, "based_at": now}
-    return replace(state, **of_base, net=None, net_count=0)
+    return replace(
+        state,
+        base=base,
+        base_count=count,
+        base_generation=state.generation,
+        based_at=now,
+        net=None,
+        net_count=0,
+    )
 
 
 def released(state: State, claim: Claim) -> State:
@@ -300,11 +307,16 @@ def _names(tries: Iterable[Unfinished]) -> set[str]:
     return {one.name for one in tries}
 
 
-def _try(fields: dict[str, Any]) -> Unfinished:
-    pending = fields["pending"]
+def _fields(value: Any) -> dict[str, Any]:
+    # Not asdict, which copies every value of a long list by steps of Python.
+    return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+def _try(found: dict[str, Any]) -> Unfinished:
+    pending = found["pending"]
     return Unfinished(
-        fields["name"],
+        found["name"],
         Pending(**{**pending, "known": tuple(pending["known"])}),
-        tuple(fields["indexing_tokens"]),
-        fields["has_ended"],
+        tuple(found["indexing_tokens"]),
+        found["has_ended"],
     )

@@ -12,14 +12,13 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from airflow_provider_batch.exceptions import SourceError
 from airflow_provider_batch.mirror.claim import LIFETIME
 from airflow_provider_batch.mirror.status import Generation, IdStatus, MirrorStatus
 from airflow_provider_batch.mirror.tables.database import AbsentTableError, Database, Session
 from airflow_provider_batch.mirror.tables.head import Claim, State, conflict, table_of
 from airflow_provider_batch.mirror.tables.keeper import Keeper
 from airflow_provider_batch.mirror.tables.statements import schema_prefix
-from airflow_provider_batch.protocol.audiences.intake import in_blocks
+from airflow_provider_batch.protocol.rows import in_blocks
 
 _HEAD: Final = re.compile(r"(batch_.*_[0-9a-f]{8})_head")
 

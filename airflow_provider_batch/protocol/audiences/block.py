@@ -9,7 +9,8 @@ from functools import reduce
 from itertools import chain, compress, islice, repeat
 from typing import SupportsIndex, overload
 
-from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS, AnnotatedId
+from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS
+from airflow_provider_batch.protocol.ids import AnnotatedId
 from airflow_provider_batch.protocol.rows import Rejection, with_more
 
 

@@ -22,8 +22,9 @@ from itertools import chain, filterfalse, islice, repeat
 from typing import Final, Protocol
 
 from airflow_provider_batch.protocol.audiences.block import Block
-from airflow_provider_batch.protocol.audiences.intake import Intake
-from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS, AnnotatedId
+from airflow_provider_batch.protocol.audiences.intake import MemberIntake
+from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS
+from airflow_provider_batch.protocol.ids import AnnotatedId
 from airflow_provider_batch.protocol.rows import Rejection
 
 
@@ -91,7 +92,7 @@ class Chunks:
     """
 
     def __init__(
-        self, adds: Intake, removes: Intake, *, size: int, allow_empty: bool = False, disjoint: bool = False
+        self, adds: MemberIntake, removes: MemberIntake, *, size: int, allow_empty: bool = False, disjoint: bool = False
     ) -> None:
         self._adds = adds
         self._removes = removes

@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.protocol.arguments import Nulls, OnInvalidId, check_choice
-from airflow_provider_batch.protocol.audiences.intake import Intake
-from airflow_provider_batch.protocol.profiles.table import RULES, chosen_keys, table_of
+from airflow_provider_batch.protocol.intake import Intake
+from airflow_provider_batch.protocol.profiles.table import chosen_keys, table_of
 from airflow_provider_batch.protocol.rows import OnRejection, Place, Rejection
 
 #: The argument that errors name, and the rows that are encoded at once.
@@ -71,8 +71,7 @@ class ProfileIntake:
         self._intake = Intake(
             profiles,
             PROFILES,
-            audience_name=name,
-            rules=RULES,
+            name=name,
             block_size=_BLOCK,
             on_invalid_id=on_invalid_id,
             on_rejection=on_rejection,

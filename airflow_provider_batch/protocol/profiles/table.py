@@ -22,9 +22,9 @@ from typing import Any, Final, NamedTuple, overload
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.protocol.arguments import check_attribute_columns
-from airflow_provider_batch.protocol.audiences.members import joined as joined_ids
-from airflow_provider_batch.protocol.audiences.members import normalize
 from airflow_provider_batch.protocol.dialect import MemberRules
+from airflow_provider_batch.protocol.ids import id_of, unwrapped
+from airflow_provider_batch.protocol.ids import joined as joined_ids
 from airflow_provider_batch.protocol.limits import NO_LIMIT
 from airflow_provider_batch.protocol.profiles.names import NEVER_SENT, declared, folded, key_of
 from airflow_provider_batch.protocol.profiles.values import ABSENT, encoded, native
@@ -281,4 +281,4 @@ def _checked_mapping(attributes: Any) -> Mapping[Any, Any]:
 def _id(value: Any) -> str:
     if isinstance(value, Mapping | list | tuple):
         raise ValueError(f"a {type(value).__name__} is not a valid id. Pass the id in it.")
-    return normalize(value, RULES)
+    return id_of(unwrapped(value), RULES)

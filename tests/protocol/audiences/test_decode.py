@@ -25,9 +25,9 @@ from airflow_provider_batch.exceptions import (
 from airflow_provider_batch.protocol.audiences import decode, encode
 from airflow_provider_batch.protocol.audiences.audience import AudiencePage, CustomAudience, IndexingState
 from airflow_provider_batch.protocol.audiences.chunk import Chunk
-from airflow_provider_batch.protocol.audiences.members import AnnotatedId
 from airflow_provider_batch.protocol.audiences.tokens import read_indexing_tokens
 from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1, Dialect, cep
+from airflow_provider_batch.protocol.ids import AnnotatedId
 from airflow_provider_batch.protocol.refusals import raise_for_status
 from airflow_provider_batch.protocol.wire import Request, Response
 from tests.clock import local_zone

@@ -12,9 +12,10 @@ from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.protocol.audiences import encode
 from airflow_provider_batch.protocol.audiences.block import Block
 from airflow_provider_batch.protocol.audiences.chunk import Chunk, Chunks
-from airflow_provider_batch.protocol.audiences.intake import Intake
-from airflow_provider_batch.protocol.audiences.members import AnnotatedId, Member
+from airflow_provider_batch.protocol.audiences.intake import MemberIntake
+from airflow_provider_batch.protocol.audiences.members import Member
 from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1, Dialect, cep
+from airflow_provider_batch.protocol.ids import AnnotatedId
 from airflow_provider_batch.protocol.wire import Request, Response
 
 steady = settings(max_examples=150, deadline=None, derandomize=True)
@@ -283,7 +284,9 @@ def test_a_replace_has_no_action(dialect: Dialect) -> None:
 
 
 def test_tags_are_private_without_attributes_too() -> None:
-    members = Intake([Member("a", tags=["Paris"])], "ids", audience_name="vip", rules=MEP_1_1.members, block_size=3)
+    members = MemberIntake(
+        [Member("a", tags=["Paris"])], "ids", audience_name="vip", rules=MEP_1_1.members, block_size=3
+    )
     (block,) = members.blocks()
     request = encode.update_custom_audience(MEP_1_1, "vip", "install_ids", Chunk(1, block, ()))
     assert {"a", "Paris"} <= set(request.private())
@@ -333,7 +336,7 @@ mixed = st.lists(
 def test_what_the_intake_knows_of_its_ids_changes_nothing_in_the_body(
     adds: list[object], removes: list[object], size: int, make: Callable[[list[object]], Iterable[object]]
 ) -> None:
-    intake = partial(Intake, audience_name="vip", rules=MEP_1_1.members, block_size=size)
+    intake = partial(MemberIntake, audience_name="vip", rules=MEP_1_1.members, block_size=size)
     ids_to_remove = [value for value in removes if not isinstance(value, Member)]
     for chunk in Chunks(intake(make(adds), "add_ids"), intake(make(ids_to_remove), "remove_ids"), size=size):
         update = encode.update_custom_audience(MEP_1_1, "vip", "install_ids", chunk)
