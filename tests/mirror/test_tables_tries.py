@@ -187,9 +187,7 @@ def test_of_many_that_change_the_head_at_once_one_succeeds(connections: Connecti
 
 
 @pytest.mark.parametrize("is_dry_run", [False, True])
-def test_a_run_whose_tables_another_one_drops_ends_with_a_conflict(
-    is_dry_run: bool, connections: Connections
-) -> None:
+def test_a_run_whose_tables_another_one_drops_ends_with_a_conflict(is_dry_run: bool, connections: Connections) -> None:
     fill(connections, [("a",), ("b",)])
     slow, heir = mirror_of(connections, "today"), mirror_of(connections, "today")
     slow.is_dry_run = is_dry_run
