@@ -63,7 +63,9 @@ def added() -> dict[str, list[str]]:
         text=True,
         check=True,
     )
-    return dict(json.loads(line.removeprefix("added ")) for line in run.stdout.splitlines() if line.startswith("added "))
+    return dict(
+        json.loads(line.removeprefix("added ")) for line in run.stdout.splitlines() if line.startswith("added ")
+    )
 
 
 @pytest.mark.parametrize(("module", "most_of_ours"), _MOST_OF_OURS.items())
