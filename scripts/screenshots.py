@@ -41,13 +41,13 @@ def pictures(pages: AirflowPages, run: Run, sandbox: Sandbox) -> Iterator[Pictur
     # Last of Airflow's pages: once its graph was opened, Airflow 3 shows the graph beside every other page.
     pages.graph(DAG, run.name)
     yield "graph", page
+    page.set_viewport_size({"width": 1280, "height": 1100})
     page.goto(sandbox.url)
     expect(page.locator("#link")).to_have_text("live")
     yield "sandbox", page
     rejected = {"type": "custom_ids", "ids": [{"action": "add", "id": "customer-1004"}, {"action": "add", "id": ""}]}
     key = {"X-Authorization": "sandbox-rest-key"}
     requests.patch(f"{sandbox.url}/1.0/sandbox-app-key/custom-audience/vip", json=rejected, headers=key, timeout=30)
-    page.set_viewport_size({"width": 1280, "height": 1100})
     page.locator("#filter").fill("vip")
     page.locator("#calls tr", has_text="400").get_by_role("button").click()
     expect(page.locator("#answer")).to_contain_text("MALFORMED_PARAMETER")

@@ -93,12 +93,12 @@ class BatchBaseHook(BaseHook):
             )
         return platform.dialects[0].version
 
-    def _ask(self, flow: Flow[R], audience_name: str | None = None) -> R:
-        with self._line(audience_name) as line:
+    def _ask(self, flow: Flow[R], audience_name: str | None = None, *, resource: str | None = None) -> R:
+        with self._line(audience_name, resource=resource) as line:
             return line.ask(flow)
 
     @contextmanager
-    def _line(self, audience_name: str | None = None) -> Iterator[Line]:
+    def _line(self, audience_name: str | None = None, *, resource: str | None = None) -> Iterator[Line]:
         # Imported here, as is requests: with the hook, they would cost everybody who imports that 100 ms.
         from airflow_provider_batch.push.line import Line
         from airflow_provider_batch.transport.blocking import BlockingTransport
@@ -111,7 +111,7 @@ class BatchBaseHook(BaseHook):
             yield Line(settings, transport, self.log)
         finally:
             self._in_progress.discard(transport)
-            report_traffic(self.batch_conn_id, transport.traffic, audience_name)
+            report_traffic(self.batch_conn_id, transport.traffic, audience=audience_name, resource=resource)
 
     @cached_property
     def _settings(self) -> Settings:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from airflow_provider_batch.protocol.arguments import FirstRun, OnDrift, OnInvalidId, OnRejectedChunk
     from airflow_provider_batch.protocol.audiences.audience import CreatedAudience
     from airflow_provider_batch.protocol.audiences.chunk import Chunks
-    from airflow_provider_batch.protocol.audiences.intake import Intake
+    from airflow_provider_batch.protocol.audiences.intake import MemberIntake
     from airflow_provider_batch.protocol.audiences.results import MirrorResult, PushResult
     from airflow_provider_batch.protocol.audiences.writes import AudienceWrites
     from airflow_provider_batch.protocol.rows import OnRejection
@@ -329,15 +329,8 @@ class BatchHook(AudienceHook, ProfileHook, ExportHook, StatisticsHook):
         from airflow_provider_batch.protocol.arguments import check_choice
 
         check_choice("on_drift", on_drift)
-        check_one_store(snapshot_path, snapshot_schema)
         writes = self._writes(audience_name, audience_type)
-        target, rules = self._target(writes), writes.dialect.members
-        store: Store = (
-            table_mirror(self.batch_conn_id, target, snapshot_schema, rules, database)
-            if snapshot_schema
-            else folder_mirror(self.batch_conn_id, target, snapshot_path)
-        )
-        size = store.confirm(indexing_tokens)
+        size = self._store(writes, snapshot_path, snapshot_schema, database).confirm(indexing_tokens)
         if size is None:
             self.log.info("%s: not confirmed, as another run has sent ids since", audience_name)
             return None
@@ -359,7 +352,9 @@ class BatchHook(AudienceHook, ProfileHook, ExportHook, StatisticsHook):
         self,
         audience_name: str,
         *,
-        snapshot_path: Any,
+        snapshot_path: Any = None,
+        snapshot_schema: str | None = None,
+        database: Any = None,
         audience_type: str = "custom_ids",
         ids: Iterable[object] | str | None = (),
     ) -> MirrorStatus:
@@ -368,18 +363,26 @@ class BatchHook(AudienceHook, ProfileHook, ExportHook, StatisticsHook):
 
         It reads the snapshot alone: Batch reports how many ids an audience has, but not which ones.
 
+        :param snapshot_path: as in :meth:`mirror_custom_audience`, like *snapshot_schema*.
+        :param database: with *snapshot_schema*: the hook of its database, which needs to read only.
         :param ids: the ids to look up; same forms as ``add_ids`` of :meth:`update_custom_audience`.
         :raises InvalidMemberError: if one of them is not valid, so that it cannot have been sent.
         :raises SnapshotError: if the snapshot is damaged, or of another audience.
         :raises MirrorConflictError: if a run changed the snapshot while it was read.
         """
-        from airflow_provider_batch.mirror.status import read_status
-
         writes = self._writes(audience_name, audience_type)
-        mirror = folder_mirror(self.batch_conn_id, self._target(writes), snapshot_path)
+        store = self._store(writes, snapshot_path, snapshot_schema, database)
         with self._intake(writes, "fail", False) as intake:
             wanted = [id_ for block in intake(concatenated(ids), "ids").blocks() for id_ in block]
-        return read_status(mirror.folder, wanted, now=mirror.clock(), target=mirror.target)
+        return store.inspect(wanted)
+
+    def _store(self, writes: AudienceWrites, snapshot_path: Any, snapshot_schema: str | None, database: Any) -> Store:
+        """Return the mirror in either place, to be read or confirmed."""
+        check_one_store(snapshot_path, snapshot_schema)
+        target = self._target(writes)
+        if not snapshot_schema:
+            return folder_mirror(self.batch_conn_id, target, snapshot_path)
+        return table_mirror(self.batch_conn_id, target, snapshot_schema, writes.dialect.members, database)
 
     def _writes(
         self,
@@ -401,7 +404,9 @@ class BatchHook(AudienceHook, ProfileHook, ExportHook, StatisticsHook):
         return AudienceWrites(dialect, audience_name, audience_type, chunk_size, on_rejected_chunk, notify)
 
     @contextmanager
-    def _intake(self, writes: AudienceWrites, on_invalid_id: OnInvalidId, trim_ids: bool) -> Iterator[partial[Intake]]:
+    def _intake(
+        self, writes: AudienceWrites, on_invalid_id: OnInvalidId, trim_ids: bool
+    ) -> Iterator[partial[MemberIntake]]:
         from airflow_provider_batch.sources.id_file import id_files
 
         with id_files() as put_aside:

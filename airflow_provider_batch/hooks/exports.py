@@ -66,7 +66,7 @@ class ExportHook(BatchBaseHook):
         seen: set[str] = set()
         start: str | None = None
         while True:
-            page = self._ask(conversations.page(version, start, self._settings.backoff))
+            page = self._ask(conversations.page(version, start, self._settings.backoff), resource="exports")
             yield from map(dict, unseen(page, "id", seen))
             if (start := page.next_start) is None:
                 return
@@ -79,7 +79,8 @@ class ExportHook(BatchBaseHook):
         """
         from airflow_provider_batch.protocol.exports import conversations
 
-        export_id = self._ask(conversations.request(self._exports_version(), query, self._settings.backoff))
+        asking = conversations.request(self._exports_version(), query, self._settings.backoff)
+        export_id = self._ask(asking, resource="exports")
         self.log.info("%s: requested", export_id)
         return export_id
 
@@ -93,7 +94,8 @@ class ExportHook(BatchBaseHook):
         """
         from airflow_provider_batch.protocol.exports import conversations
 
-        return self._ask(conversations.view(self._exports_version(), export_id, self._settings.backoff))
+        view = conversations.view(self._exports_version(), export_id, self._settings.backoff)
+        return self._ask(view, resource="exports")
 
     def wait_for_export(self, export_id: str, *, poke_interval: float = 30.0, timeout: float = 3600.0) -> Export:
         """
@@ -110,7 +112,7 @@ class ExportHook(BatchBaseHook):
 
         version = self._exports_version()
         started = time.monotonic()
-        with self._line() as line:
+        with self._line(resource="exports") as line:
             export = line.wait(
                 partial(conversations.await_export, version, export_id), Patience(poke_interval, timeout)
             )
@@ -131,7 +133,7 @@ class ExportHook(BatchBaseHook):
         """
         from airflow_provider_batch.results.parts import Parts
 
-        with self._line() as line, Parts(line, self._exports_version()).opened(file) as opened:
+        with self._line(resource="exports") as line, Parts(line, self._exports_version()).opened(file) as opened:
             yield opened
 
     def _exports_version(self) -> str:

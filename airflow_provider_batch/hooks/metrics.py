@@ -1,14 +1,15 @@
 """
 What pushes and waits did, as metrics of Airflow: in StatsD, Datadog or OpenTelemetry, whichever it is set up for.
 
-The floors below know no Airflow: they count, and the hook reports. Tags are the connection's id and, where a call
-belongs to one, the audience; never an id of a member, of which there are too many, and which are private.
+The floors below know no Airflow: they count, and the hook reports. Tags are the connection's id and, where there is
+one, the audience or the other resource; never an id of a member, of which there are too many, and which are private.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 from threading import Thread
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from airflow_provider_batch.protocol.audiences.results import PushResult
+    from airflow_provider_batch.protocol.profiles.results import ProfilesResult
     from airflow_provider_batch.transport.traffic import Traffic
 
 _log = logging.getLogger(__name__)
@@ -24,13 +26,24 @@ _log = logging.getLogger(__name__)
 _FLUSH_TIMEOUT: Final = 2.0
 
 
-def report_traffic(conn_id: str, traffic: Traffic, audience_name: str | None) -> None:
+def report_traffic(conn_id: str, traffic: Traffic, **tags: str | None) -> None:
     """Report the calls of one piece of work, whether it succeeded or not; nothing if it made none."""
     if not traffic.attempts:
         return
-    with _Metrics(conn_id, audience_name) as metrics:
-        metrics.count(calls=traffic.calls, attempts=traffic.attempts, rate_limited=traffic.rate_limited)
+    with _Metrics(conn_id, **tags) as metrics:
+        metrics.count(**traffic.counts())
         metrics.time("pace_wait", traffic.pace_seconds)
+
+
+def report_polls(conn_id: str, polls: Mapping[str, int] | None, **tags: str | None) -> None:
+    """
+    Report the calls of a wait in the triggerer, once its task goes on.
+
+    :param polls: :meth:`Traffic.counts`, as its event brings them; an event of an older triggerer has none.
+    """
+    if polls and polls["attempts"]:
+        with _Metrics(conn_id, **tags) as metrics:
+            metrics.count(**polls)
 
 
 def report_push(conn_id: str, result: PushResult) -> None:
@@ -42,8 +55,44 @@ def report_push(conn_id: str, result: PushResult) -> None:
         "ids.invalid": result.rejected - result.rejected_by_batch,
         "ids.rejected": result.rejected_by_batch,
     }
-    with _Metrics(conn_id, result.audience_name) as metrics:
+    with _Metrics(conn_id, audience=result.audience_name) as metrics:
         metrics.count(**counts)
+
+
+def report_profiles_push(conn_id: str, result: ProfilesResult) -> None:
+    """Report what became of the rows of one push of profiles."""
+    counts = {
+        "profiles.accepted": result.accepted,
+        "profiles.cleared": getattr(result, "cleared", 0),  # only a mirror's result has them
+        "profiles.unchanged": getattr(result, "unchanged", 0),
+        "profiles.invalid": result.rejected - result.rejected_by_batch,
+        "profiles.rejected": result.rejected_by_batch,
+    }
+    with _Metrics(conn_id) as metrics:
+        metrics.count(**counts)
+
+
+def report_export(conn_id: str, export_type: str, rows: int, seconds: float) -> None:
+    """
+    Report an export that was brought back.
+
+    :param seconds: how long that took, from the request to the last file.
+    """
+    with _Metrics(conn_id, export_type=export_type) as metrics:
+        metrics.gauge("export.rows", rows)
+        metrics.time("export.duration", seconds)
+
+
+def report_statistics(conn_id: str, subject: str, rows: int, missing: int) -> None:
+    """
+    Report statistics that were read.
+
+    :param subject: what they are of.
+    :param missing: how many of them could not be read.
+    """
+    with _Metrics(conn_id, subject=subject) as metrics:
+        metrics.gauge("statistics.rows", rows)
+        metrics.gauge("statistics.missing", missing)
 
 
 def report_indexed(conn_id: str, audience_name: str, nb_ids: int | None, seconds: float | None) -> None:
@@ -53,7 +102,7 @@ def report_indexed(conn_id: str, audience_name: str, nb_ids: int | None, seconds
     :param nb_ids: how many ids the audience has, by its last view.
     :param seconds: how long the wait took; either is None if it is not known.
     """
-    with _Metrics(conn_id, audience_name) as metrics:
+    with _Metrics(conn_id, audience=audience_name) as metrics:
         if seconds is not None:
             metrics.time("indexing_wait", seconds)
         if nb_ids is not None:
@@ -66,15 +115,15 @@ def report_drift(conn_id: str, audience_name: str, ids: int) -> None:
 
     :param ids: at least 0, as StatsD takes a negative gauge for a change of the last one.
     """
-    with _Metrics(conn_id, audience_name) as metrics:
+    with _Metrics(conn_id, audience=audience_name) as metrics:
         metrics.gauge("audience.drift", ids)
 
 
 class _Metrics:
     """Metrics with the same tags. Whatever is wrong with where they go, the push goes on."""
 
-    def __init__(self, conn_id: str, audience_name: str | None) -> None:
-        self._tags = {"conn_id": conn_id} | ({"audience": audience_name} if audience_name else {})
+    def __init__(self, conn_id: str, **tags: str | None) -> None:
+        self._tags = {"conn_id": conn_id} | {name: value for name, value in tags.items() if value}
 
     def __enter__(self) -> _Metrics:
         return self

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_batch.exceptions import counted
+from airflow_provider_batch.exceptions import InvalidArgumentError, counted
 from airflow_provider_batch.hooks.base import BatchBaseHook, one_at_a_time
 from airflow_provider_batch.hooks.lineage import report_profiles
-from airflow_provider_batch.hooks.stores import folder_mirror
+from airflow_provider_batch.hooks.metrics import report_profiles_push
+from airflow_provider_batch.hooks.stores import check_one_store, folder_mirror, table_mirror
 from airflow_provider_batch.hooks.xcoms import concatenated
 
 if TYPE_CHECKING:
+    from airflow_provider_batch.mirror.plan import Mirror
     from airflow_provider_batch.mirror.profile_push import ProfilePush
+    from airflow_provider_batch.mirror.snapshot import Target
+    from airflow_provider_batch.mirror.tables.mirror import TableMirror
     from airflow_provider_batch.protocol.arguments import Nulls, OnGone, OnInvalidId, RouteName
     from airflow_provider_batch.protocol.profiles.intake import ProfileIntake
     from airflow_provider_batch.protocol.profiles.results import ProfilesMirrorResult, ProfilesResult
@@ -72,7 +77,7 @@ class ProfileHook(BatchBaseHook):
         notify = one_at_a_time(on_rejection) if on_rejection else None
         self._check_calls(route, chunk_size)
         intake = self._profiles(profiles, id_column, attribute_columns, nulls, on_invalid_id, notify)
-        with self._line() as line:
+        with self._line(resource="profiles") as line:
             push = self._profile_push(line, max_concurrency, route, chunk_size, notify)
             result = push.run(intake, journal=journal, dry_run=dry_run)
         self._report_profiles(result, intake.unseen)
@@ -82,7 +87,9 @@ class ProfileHook(BatchBaseHook):
         self,
         profiles: Iterable[object] | str | None,
         *,
-        snapshot_path: Any,
+        snapshot_path: Any = None,
+        snapshot_schema: str | None = None,
+        snapshot_name: str = "",
         on_gone: OnGone = "keep",
         full_refresh: bool = False,
         allow_empty: bool = False,
@@ -107,8 +114,14 @@ class ProfileHook(BatchBaseHook):
         values. It advances once Batch has accepted every call. For the arguments not described here, see
         :meth:`update_profiles`.
 
+        :param profiles: rows as for :meth:`update_profiles`; with *snapshot_schema* a
+            :class:`~airflow_provider_batch.sources.sql.SqlSource`, of several rows of one profile in which any counts.
         :param snapshot_path: a folder (:class:`pathlib.Path` or Airflow's ``ObjectStoragePath``) for the snapshot of
             this table; another table, with other attributes, needs another folder.
+        :param snapshot_schema: instead of *snapshot_path*: a schema for tables with the snapshot, in the database that
+            *profiles* is a query of. Only the rows that differ are read.
+        :param snapshot_name: with *snapshot_schema*: the name of this snapshot among others in the schema. Another
+            query needs another name.
         :param on_gone: ``keep`` to leave a profile as it is whose row has gone, ``clear`` to delete every attribute
             from it that this mirror has ever sent to any profile.
         :param full_refresh: send every row, and start a new snapshot.
@@ -123,22 +136,54 @@ class ProfileHook(BatchBaseHook):
         """
         from airflow_provider_batch.mirror.guards import Limits
         from airflow_provider_batch.mirror.profile_run import ProfileMirrorRun
-        from airflow_provider_batch.mirror.snapshot import Target
         from airflow_provider_batch.protocol.arguments import check_choice
 
         notify = one_at_a_time(on_rejection) if on_rejection else None
         self._check_calls(route, chunk_size)
         check_choice("on_gone", on_gone)
         limits = Limits(max_shrink, max_changes, allow_empty)
-        intake = self._profiles(profiles, id_column, attribute_columns, nulls, on_invalid_id, notify)
-        target = Target(_FOLDER, "custom_ids", self._settings.credentials.digest)
-        mirror = folder_mirror(self.batch_conn_id, target, snapshot_path)
-        with self._line() as line:
+        intake_of = partial(
+            self._profiles,
+            id_column=id_column,
+            attribute_columns=attribute_columns,
+            nulls=nulls,
+            on_invalid_id=on_invalid_id,
+            notify=notify,
+        )
+        check_one_store(snapshot_path, snapshot_schema)
+        mirror: Mirror | TableMirror
+        if snapshot_schema:
+            settings = intake_of(()).settings
+            of_run = {"source": profiles, "owner": owner, "is_dry_run": dry_run, "settings": settings}
+            mirror = tables = self._profile_tables(profiles, snapshot_schema, snapshot_name, of_run)
+            intake = intake_of(tables.changed)
+        else:
+            mirror = folder_mirror(self.batch_conn_id, self._profile_target(_FOLDER), snapshot_path)
+            intake = intake_of(profiles)
+        with self._line(resource="profiles") as line:
             push = self._profile_push(line, max_concurrency, route, chunk_size, notify)
             run = ProfileMirrorRun(push, mirror, owner, on_gone, full_refresh, limits)
             result = run.run(intake, journal=journal, dry_run=dry_run)
-        self._report_profiles(result, intake.unseen)
+        # What a query lacks is an error of its own; and of one that tables are compared with, few rows are read.
+        self._report_profiles(result, () if snapshot_schema else intake.unseen)
         return result
+
+    def _profile_tables(
+        self, profiles: object, snapshot_schema: str, snapshot_name: str, of_run: dict[str, Any]
+    ) -> TableMirror:
+        from airflow_provider_batch.protocol.profiles.table import RULES
+
+        if not snapshot_name:
+            raise InvalidArgumentError(
+                "snapshot_name: a schema may have snapshots of several queries. Pass a name for that of this one."
+            )
+        target, database = self._profile_target(f"profiles.{snapshot_name}"), getattr(profiles, "hook", None)
+        return table_mirror(self.batch_conn_id, target, snapshot_schema, RULES, database, **of_run)
+
+    def _profile_target(self, name: str) -> Target:
+        from airflow_provider_batch.mirror.snapshot import Target
+
+        return Target(name, "custom_ids", self._settings.credentials.digest)
 
     def _check_calls(self, route: RouteName, chunk_size: int | None) -> None:
         """Check the arguments of the calls before anything is read."""
@@ -189,8 +234,10 @@ class ProfileHook(BatchBaseHook):
     def _report_profiles(self, result: ProfilesResult, unseen: Sequence[str]) -> None:
         from airflow_provider_batch.protocol.profiles.results import ProfilesMirrorResult
 
-        if result.calls and not result.dry_run:
-            report_profiles(self)
+        if not result.dry_run:
+            report_profiles_push(self.batch_conn_id, result)
+            if result.calls:
+                report_profiles(self)
         counts = [
             f"{result.accepted:,} {'to send' if result.dry_run else 'accepted'}",
             counted(result.duplicates, "duplicate"),

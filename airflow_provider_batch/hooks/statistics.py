@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batch.exceptions import counted
@@ -122,7 +123,7 @@ class StatisticsHook(BatchBaseHook):
 
         if reading.subject.platform == "mep" and self._settings.requests_per_second is None:
             self._pace.limit(STATISTICS_CALLS_PER_MINUTE / 60)
-        with self._line() as line:
+        with self._line(resource="statistics") as line:
             yield from reading.run(line, known)
 
     def orchestrations_reading(
@@ -183,7 +184,7 @@ class StatisticsHook(BatchBaseHook):
         return Reading(subject, version, **arguments)
 
     def _listed(self, reading: Reading) -> Iterator[dict[str, Any]]:
-        yield from map(dict, reading.entries(self._ask, self._settings.backoff))
+        yield from map(dict, reading.entries(partial(self._ask, resource="statistics"), self._settings.backoff))
 
     def _lines(self, reading: Reading, on_missing: OnMissing) -> Iterator[dict[str, Any]]:
         from airflow_provider_batch.protocol.arguments import check_choice

@@ -24,7 +24,7 @@ from itertools import chain
 from typing import Final, NamedTuple
 
 from airflow_provider_batch.mirror.lines import BLOCK_SIZE, SEPARATOR, id_part, id_parts, lines_in, text_of
-from airflow_provider_batch.protocol.audiences.intake import in_blocks
+from airflow_provider_batch.protocol.rows import in_blocks
 
 #: In place of a digest: an id that an unfinished try may have sent, in the snapshot or not. No digest looks like these.
 _UNCERTAIN: Final = SEPARATOR + "?"

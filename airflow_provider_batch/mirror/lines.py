@@ -18,8 +18,8 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from airflow_provider_batch.protocol.audiences.block import Block
-from airflow_provider_batch.protocol.audiences.intake import in_blocks
-from airflow_provider_batch.protocol.audiences.members import AnnotatedId
+from airflow_provider_batch.protocol.ids import AnnotatedId
+from airflow_provider_batch.protocol.rows import in_blocks
 
 SEPARATOR: Final = "\x01"
 #: Lines in a block.
@@ -52,6 +52,9 @@ def as_lines(blocks: Iterable[list[str]]) -> Iterator[list[str]]:
 def with_texts(blocks: Iterable[list[str]]) -> Iterator[Lines]:
     """Turn blocks of valid ids into blocks of lines with their text; an empty block is left out."""
     for block in filter(None, blocks):
+        if isinstance(block, Block) and block.plain:  # so none has a character that JSON escapes, or is escaped here
+            yield lines_with_text(block)
+            continue
         annotated = isinstance(block, Block) and block.annotated
         if annotated or not _are_lines(*(lines := lines_with_text(block))):
             escaped = list(map(line_of, block))

@@ -9,14 +9,16 @@ Up to a million lines are sorted in memory. More are sorted by DuckDB, which spi
 and merged in Python would take a step of Python for every line. DuckDB compares text byte by byte, and the bytes of
 UTF-8 sort as code points do. It reads and writes the lines as CSV of one column, with control characters that no line
 contains as delimiter and quote. Its sorting is not stable, so lines with attributes are numbered. It compares the first
-bytes of two texts far faster than those that follow, so what all lines begin with is left out while it sorts.
+bytes of two texts far faster than those that follow, so what all lines begin with is left out while it sorts. It sorts
+them in two halves: while the second one is sorted, the first one is compared already, and each needs half the memory.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from itertools import chain, islice, takewhile
 from operator import lt
 from pathlib import Path
@@ -38,12 +40,19 @@ from airflow_provider_batch.mirror.lines import (
 )
 from airflow_provider_batch.mirror.spool import LineFile, read_texts
 from airflow_provider_batch.protocol.audiences.block import Block
-from airflow_provider_batch.protocol.audiences.intake import in_blocks
+from airflow_provider_batch.protocol.rows import in_blocks
 
 #: Lines that are sorted in memory at most.
 IN_MEMORY: Final = 1_000_000
 
 _DELIMITER, _QUOTE, _NULL = "\x03", "\x04", "\x05"
+_COLUMNS: Final = (
+    "auto_detect=false, header=false, skip=1, columns={'line': 'VARCHAR'}, new_line='\\n', compression='none', "
+    f"delim='{_DELIMITER}', quote='', escape='', nullstr='{_NULL}', max_line_size=4194304, buffer_size=8388608"
+)
+_FORM: Final = (
+    f"FORMAT csv, HEADER false, DELIMITER '{_DELIMITER}', QUOTE '{_QUOTE}', ESCAPE '{_QUOTE}', NULLSTR '{_NULL}'"
+)
 
 #: What a text has if some of its lines have attributes or tags.
 _ANNOTATED: Final = SEPARATOR.encode()
@@ -111,23 +120,26 @@ def in_order(
         sort(first)
         yield from map(lines_with_text, in_blocks(first, BLOCK_SIZE))
         return
-    numbers, prefix = _LineNumbers(), _Prefix()
-    source, target = folder / "unsorted.txt", folder / "sorted.txt"
+    numbers, prefix, middle = _LineNumbers(), _Prefix(), _Middle()
+    source = folder / "unsorted.txt"
     with closing(LineFile(source)) as file:
         # A line that is skipped: DuckDB would take U+FEFF at the start of the file for a byte order mark.
         file.write(["-"])
         for block in chain(map(lines_with_text, in_blocks(first, BLOCK_SIZE)), blocks):
             text = numbers.insert(block)
             prefix.narrow(text, len(block.lines))
+            middle.look_at(block.lines)
             file.write_text(text, len(block.lines))
     del first
-    _sort(source, target, folder, memory_limit, len(prefix.text or ""))
+    sorting = _Sorting(source, folder, memory_limit, len(prefix.text or ""), middle.id())
+    with closing(sorting.parts()) as parts:
+        for part in parts:
+            with part.open("rb") as content:
+                # DuckDB quotes a line that other readers might take for a comment.
+                for text in read_texts(content):
+                    yield numbers.remove(prefix.restore(text.replace(_QUOTE.encode(), b"")))
+            part.unlink()
     source.unlink()
-    with target.open("rb") as content:
-        # DuckDB quotes a line that other readers might take for a comment.
-        for text in read_texts(content):
-            yield numbers.remove(prefix.restore(text.replace(_QUOTE.encode(), b"")))
-    target.unlink()
 
 
 class _LineNumbers:
@@ -167,6 +179,8 @@ class _Prefix:
 
     def narrow(self, text: bytes, count: int) -> None:
         """Take a *text* of so many lines into account."""
+        if self.text == "":
+            return
         if self.text is None or (b"\n" + text).count(b"\n" + self.text.encode()) < count:
             lines = lines_in(text)
             known = [] if self.text is None else [self.text]
@@ -181,45 +195,84 @@ class _Prefix:
         return prefix + text[:-1].replace(b"\n", b"\n" + prefix) + b"\n"
 
 
-def _sort(source: Path, target: Path, folder: Path, memory_limit: str, prefix_length: int) -> None:
-    try:
-        import duckdb
-    except ImportError:
-        raise MirrorError(
-            f"more than {IN_MEMORY:,} unsorted ids need DuckDB. Run pip install 'airflow-provider-batch[mirror]', or "
-            "sort the source and pass is_sorted=True."
-        ) from None
-    settings: dict[str, Any] = {
-        "memory_limit": memory_limit,
-        "temp_directory": str(folder),
-        "preserve_insertion_order": False,
-    }
-    columns = (
-        "auto_detect=false, header=false, skip=1, columns={'line': 'VARCHAR'}, new_line='\\n', compression='none', "
-        f"delim='{_DELIMITER}', quote='', escape='', nullstr='{_NULL}', max_line_size=4194304, buffer_size=8388608"
-    )
-    form = f"FORMAT csv, HEADER false, DELIMITER '{_DELIMITER}', QUOTE '{_QUOTE}', ESCAPE '{_QUOTE}', NULLSTR '{_NULL}'"
-    query = (
-        f"COPY (SELECT substr(line, ?) AS rest FROM read_csv({_quoted(source)}, {columns}) ORDER BY rest) "  # noqa: S608 - our own paths
-        f"TO {_quoted(target)} ({form})"
-    )
+class _Middle:
+    """An id before which about half of the lines sort, by a sample of them."""
 
-    def sort(threads: int) -> None:
-        with duckdb.connect(":memory:", config={**settings, "threads": threads}) as connection:
-            connection.execute(query, [prefix_length + 1])
+    def __init__(self) -> None:
+        self._sample: list[str] = []
 
-    try:
+    def look_at(self, lines: list[str]) -> None:
+        self._sample.append(id_part(lines[0]))
+
+    def id(self) -> str:
+        return sorted(self._sample)[len(self._sample) // 2] if self._sample else ""
+
+
+class _Sorting:
+    """DuckDB at work on a file, in a thread of its own: it sorts the second half while the first one is read."""
+
+    def __init__(self, source: Path, folder: Path, memory_limit: str, prefix_length: int, middle: str) -> None:
+        self._source = source
+        self._folder = folder
+        self._memory_limit = memory_limit
+        self._prefix_length = prefix_length
+        self._middle = middle
+        self._connection: Any = None
+
+    def parts(self) -> Generator[Path, None, None]:
+        """
+        Yield the files with the sorted lines.
+
+        :raises MirrorError: if DuckDB is missing, or fails.
+        """
+        with ThreadPoolExecutor(1, thread_name_prefix="batch-mirror") as thread:
+            try:
+                for part in [thread.submit(self._sort, half) for half in ("<", ">=")]:
+                    yield part.result()
+            finally:
+                thread.shutdown(wait=False, cancel_futures=True)
+                self._stop()
+
+    def _stop(self) -> None:
+        with suppress(Exception):  # it has ended
+            self._connection.interrupt()
+
+    def _sort(self, half: str) -> Path:
         try:
-            sort(min(4, os.cpu_count() or 1))
-        except (duckdb.OutOfMemoryException, duckdb.InternalException):
-            # With long lines, several threads can need more than DuckDB spills in time; it may fail with either error.
-            sort(1)
-    except duckdb.Error as error:
-        # The text of the error is left out, because it may quote a line.
-        raise MirrorError(
-            f"DuckDB could not sort the ids ({type(error).__name__}) with memory_limit={memory_limit!r:.40}. Free "
-            "memory or disk space for temporary files, or sort the source and pass is_sorted=True."
-        ) from None
+            import duckdb
+        except ImportError:
+            raise MirrorError(
+                f"more than {IN_MEMORY:,} unsorted ids need DuckDB. Run pip install 'airflow-provider-batch[mirror]', "
+                "or sort the source and pass is_sorted=True."
+            ) from None
+        settings: dict[str, Any] = {
+            "memory_limit": self._memory_limit,
+            "temp_directory": str(self._folder),
+            "preserve_insertion_order": False,
+        }
+        target = self._folder / ("sorted-1.txt" if half == "<" else "sorted-2.txt")
+        query = (
+            f"COPY (SELECT substr(line, ?) AS rest FROM read_csv({_quoted(self._source)}, {_COLUMNS}) "  # noqa: S608 - our own paths
+            f"WHERE line {half} ? ORDER BY rest) TO {_quoted(target)} ({_FORM})"
+        )
+
+        def sort(threads: int) -> None:
+            with duckdb.connect(":memory:", config={**settings, "threads": threads}) as self._connection:
+                self._connection.execute(query, [self._prefix_length + 1, self._middle])
+
+        try:
+            try:
+                sort(min(4, os.cpu_count() or 1))
+            except (duckdb.OutOfMemoryException, duckdb.InternalException):
+                # With long lines, several threads can need more than DuckDB spills in time; it may fail with either.
+                sort(1)
+        except duckdb.Error as error:
+            # The text of the error is left out, because it may quote a line.
+            raise MirrorError(
+                f"DuckDB could not sort the ids ({type(error).__name__}) with memory_limit={self._memory_limit!r:.40}. "
+                "Free memory or disk space for temporary files, or sort the source and pass is_sorted=True."
+            ) from None
+        return target
 
 
 def _quoted(path: Path) -> str:

@@ -45,6 +45,7 @@ from airflow_provider_batch.mirror.lines import Lines, line_of, text_of, with_te
 from airflow_provider_batch.mirror.order import ascending, in_order
 from airflow_provider_batch.mirror.snapshot import Head, State, Target
 from airflow_provider_batch.mirror.spool import CompressedFile, LineFile, private_folder
+from airflow_provider_batch.mirror.status import MirrorStatus, read_status
 from airflow_provider_batch.mirror.store import SnapshotSize
 from airflow_provider_batch.protocol.arguments import FirstRun, check_choice
 
@@ -118,6 +119,15 @@ class Mirror:
         elif indexing_tokens or not state.is_confirmed:
             return None
         return SnapshotSize(state.head.count, state.uncertain)
+
+    def inspect(self, ids: Sequence[str]) -> MirrorStatus:
+        """
+        Return what is known of the mirror, and of *ids*; it takes no claim and changes nothing.
+
+        :raises SnapshotError: if the snapshot is damaged, or of another audience.
+        :raises MirrorConflictError: if a run changed the mirror while it was read.
+        """
+        return read_status(self.folder, ids, now=self.clock(), target=self.target)
 
     def release(self, owner: str) -> None:
         """Give back the claim that a killed try of *owner* left."""

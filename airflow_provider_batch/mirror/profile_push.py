@@ -35,7 +35,6 @@ _FEW: Final = 1_000
 class Spooled:
     """All profiles of a push, each once, with their places in the source."""
 
-    intake: ProfileIntake
     spool: Spool
     places: Places
 
@@ -90,7 +89,7 @@ class ProfilePush:
             route, size = self.calls(total)
             chunks = _Again(spooled, size)
             sent = planned(chunks) if dry_run else self.send(route, chunks, total, journal)
-            return self.result(ProfilesResult, route, spooled, sent)
+            return self.result(ProfilesResult, route, intake, sent, duplicates=spooled.spool.duplicates)
 
     @contextmanager
     def spooled(self, intake: ProfileIntake) -> Iterator[Spooled]:
@@ -101,7 +100,7 @@ class ProfilePush:
                 places.add(spool.written, block)
                 spool.write(block.ids, block.text)
             spool.settle()
-            yield Spooled(intake, spool, places)
+            yield Spooled(spool, places)
 
     def calls(self, profiles: int) -> tuple[ProfileRoute, int]:
         """Return the route for so many profiles, and how many of them a call has."""
@@ -122,20 +121,19 @@ class ProfilePush:
         push = Push(self.line, writes, push_name(self.batch_conn_id), self.max_concurrency)
         return push.run(chunks, total=total, journal=journal, **more)
 
-    def result(self, kind: type[R], route: ProfileRoute, spooled: Spooled, sent: Sent, **more: Any) -> R:
-        """Return the result of a push; *more* are the fields that only its *kind* has."""
-        intake = spooled.intake
+    def result(self, kind: type[R], route: ProfileRoute, intake: ProfileIntake, sent: Sent, **more: Any) -> R:
+        """Return the result of a push; *more* are its other fields, some of which only its *kind* has."""
         return kind(
             batch_conn_id=self.batch_conn_id,
             route=route.name,
             accepted=sent.added,
-            duplicates=spooled.spool.duplicates,
             rejected=intake.rejected + len(sent.rejections),
             rejections=(*intake.rejections, *sent.rejections)[:NAMED_REJECTIONS],
             calls=len(sent.indexing_tokens) if sent.planned_calls is None else sent.planned_calls,
             seconds=sent.seconds,
             earlier_calls=sent.earlier_calls,
             dry_run=sent.planned_calls is not None,
+            rejected_by_batch=len(sent.rejections),
             **more,
         )
 

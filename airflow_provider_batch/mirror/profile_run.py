@@ -6,44 +6,36 @@ sent another one. The comparison, and the transaction that commits the new snaps
 a line is an id, and a digest of its attributes.
 
 What becomes of a profile whose row has gone: nothing; or every attribute that this mirror has ever sent is deleted from
-it. Which attributes a single profile has is not kept. The names of all that were sent are, in a file beside the
-snapshot, which is written before the first call that sends a new one; so it never lacks a name, however a try ends.
+it. Which attributes a single profile has is not kept. The names of all that were sent are, beside the snapshot; they
+are noted before the first call that sends a new one, so no name is ever missing, however a try ends.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
-from typing import Any, Final
+from typing import Any
 
 from airflow_provider_batch.exceptions import EmptySetError, SnapshotError
-from airflow_provider_batch.mirror.claim import release_claim_of
-from airflow_provider_batch.mirror.folder import Folder
 from airflow_provider_batch.mirror.guards import Limits, check_changes, check_shrink
-from airflow_provider_batch.mirror.plan import Mirror, Plan, Transaction
-from airflow_provider_batch.mirror.profile_push import ProfilePush, Spooled, planned
+from airflow_provider_batch.mirror.plan import Mirror
+from airflow_provider_batch.mirror.profile_push import ProfilePush, planned
+from airflow_provider_batch.mirror.profile_rows import Compared, FolderRows, ProfileRows, TableRows, by_name
+from airflow_provider_batch.mirror.store import Plan, Transaction
+from airflow_provider_batch.mirror.tables.mirror import TableMirror
 from airflow_provider_batch.protocol.arguments import OnGone
-from airflow_provider_batch.protocol.audiences.intake import in_blocks
-from airflow_provider_batch.protocol.audiences.members import AnnotatedId
 from airflow_provider_batch.protocol.dialect import ProfileRoute
+from airflow_provider_batch.protocol.ids import AnnotatedId
 from airflow_provider_batch.protocol.profiles.intake import PROFILES, ProfileIntake
-from airflow_provider_batch.protocol.profiles.names import declared
 from airflow_provider_batch.protocol.profiles.results import ProfilesMirrorResult, push_name
 from airflow_provider_batch.protocol.profiles.table import joined, nulls, split
 from airflow_provider_batch.protocol.profiles.writes import ProfileChunk
-from airflow_provider_batch.protocol.rows import Rejection
+from airflow_provider_batch.protocol.rows import Rejection, in_blocks
 from airflow_provider_batch.protocol.writes import Sent
 from airflow_provider_batch.push.parcels import Journal
-
-#: The file with the keys of the attributes that a mirror has sent, by their names.
-_SENT: Final = "attributes.json"
-
-#: Profiles that are compared at once.
-_BLOCK: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +43,7 @@ class _Changes:
     """The chunks of a plan: the profiles to set, then those to clear; they can be read again and again."""
 
     plan: Plan
-    spooled: Spooled
+    rows: ProfileRows
     size: int
     #: The attributes of a profile to clear; None if none is cleared.
     cleared: str | None
@@ -63,13 +55,14 @@ class _Changes:
         given = (joined(id_, id_.extras) for id_ in self.plan.adds if isinstance(id_, AnnotatedId))
         gone = () if self.cleared is None else (joined(id_, self.cleared) for id_ in self.plan.removes)
         for number, lines in enumerate(in_blocks(chain(given, gone), self.size), 1):
-            sent = (number - 1) * self.size + len(lines)
-            cleared = min(len(lines), max(0, sent - len(self.plan.adds)))
-            yield ProfileChunk(number, lines, partial(self._rejection, lines), cleared)
+            before = (number - 1) * self.size
+            cleared = min(len(lines), max(0, before + len(lines) - len(self.plan.adds)))
+            yield ProfileChunk(number, lines, partial(self._rejection, before, lines), cleared)
 
-    def _rejection(self, lines: Sequence[bytes], index: int, reason: str) -> Rejection:
-        found = self.spooled.rejection_of(split(lines[index])[0], reason)
-        return found or Rejection(PROFILES, 0, reason, "a profile whose row has gone")
+    def _rejection(self, before: int, lines: Sequence[bytes], index: int, reason: str) -> Rejection:
+        if before + index < len(self.plan.adds):
+            return self.rows.rejection(before + index, split(lines[index])[0], reason)
+        return Rejection(PROFILES, 0, reason, "a profile whose row has gone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +76,7 @@ class ProfileMirrorRun:
     """
 
     push: ProfilePush
-    mirror: Mirror
+    mirror: Mirror | TableMirror
     owner: str
     on_gone: OnGone = "keep"
     full_refresh: bool = False
@@ -92,48 +85,61 @@ class ProfileMirrorRun:
     def run(
         self, intake: ProfileIntake, *, journal: Journal | None = None, dry_run: bool = False
     ) -> ProfilesMirrorResult:
-        """Send what differs from what was sent before."""
+        """
+        Send what differs from what was sent before.
+
+        :param intake: all rows; for a mirror in tables, the intake of what it finds changed.
+        """
         line = self.push.line
-        with self.push.spooled(intake) as spooled, self._plan(spooled) as plan:
+        with self._rows(intake) as rows, self._compared(rows) as compared:
+            plan = compared.plan
             self._check(plan)
-            names = _Names(self.mirror.folder)
-            keys = names.sent | _by_name(intake.keys)
-            changes = _Changes(plan, spooled, 0, nulls(keys.values()) if self.on_gone == "clear" and keys else None)
+            sent_before = compared.sent()
+            keys = sent_before | by_name(intake.keys)
+            changes = _Changes(plan, rows, 0, nulls(keys.values()) if self.on_gone == "clear" and keys else None)
             route, size = self.push.calls(len(changes))
             changes = replace(changes, size=size)
             if dry_run:
                 sent = planned(changes)
             elif plan.is_empty:
-                release_claim_of(self.mirror.folder, self.owner)  # that of a killed try
+                self.mirror.release(self.owner)  # the claim of a killed try
                 sent = Sent()
             else:
                 with plan.begin(self.owner) as transaction, line.transport.watched(transaction.look):
-                    names.note(keys)
+                    if keys != sent_before:
+                        compared.note(keys)
                     sent = self._send(route, changes, transaction, journal)
             return self.push.result(
                 ProfilesMirrorResult,
                 route,
-                spooled,
+                intake,
                 sent,
+                duplicates=compared.duplicates,
                 cleared=sent.removed,
                 unchanged=0 if plan.replaces else plan.counts.unchanged,
                 profiles=plan.counts.given,
             )
 
     @contextmanager
-    def _plan(self, spooled: Spooled) -> Iterator[Plan]:
-        """Compare the profiles with the snapshot, from which a full refresh knows the rows that have gone."""
+    def _rows(self, intake: ProfileIntake) -> Iterator[ProfileRows]:
         check = self.push.line.check
+        if isinstance(self.mirror, TableMirror):
+            yield TableRows(self.mirror, intake, check)
+            return
+        with self.push.spooled(intake) as spooled:
+            yield FolderRows(self.mirror, spooled, check)
+
+    @contextmanager
+    def _compared(self, rows: ProfileRows) -> Iterator[Compared]:
+        """Compare the profiles with the snapshot, from which a full refresh knows the rows that have gone."""
         with ExitStack() as stack:
             try:
-                plan = self.mirror.plan(_lines(spooled), resends=self.full_refresh, checkpoint=check)
-                found = stack.enter_context(plan)
+                found = stack.enter_context(rows.compared(resends=self.full_refresh))
             except SnapshotError as error:
                 if not self.full_refresh:
                     raise
                 self.push.line.log.warning("%s", error)
-                plan = self.mirror.plan(_lines(spooled), full_refresh=True, checkpoint=check)
-                found = stack.enter_context(plan)
+                found = stack.enter_context(rows.compared(full_refresh=True))
             yield found
 
     def _send(self, route: ProfileRoute, changes: _Changes, transaction: Transaction, journal: Journal | None) -> Sent:
@@ -165,33 +171,3 @@ class ProfileMirrorRun:
         if not (plan.replaces or self.full_refresh):
             removes = counts.removes if self.on_gone == "clear" else 0
             check_changes(name, plan.before, counts.adds, removes, self.limits.max_changes)
-
-
-class _Names:
-    """The attributes that a mirror has sent: the key of each, by its name alone."""
-
-    def __init__(self, folder: Folder) -> None:
-        self._folder = folder
-        content = folder.read(_SENT)
-        try:
-            self.sent: dict[str, str] = _by_name(json.loads(content)) if content else {}
-        except (ValueError, TypeError):
-            raise SnapshotError(
-                f"{folder}/{_SENT}: the file cannot be read. Nothing was sent. Delete it; then on_gone='clear' deletes "
-                "only attributes that are sent from now on."
-            ) from None
-
-    def note(self, keys: Mapping[str, str]) -> None:
-        """Note what is about to be sent, if it is new."""
-        if keys != self.sent:
-            self._folder.write(_SENT, json.dumps(sorted(keys.values())).encode())
-
-
-def _by_name(keys: Iterable[str]) -> dict[str, str]:
-    return {declared(key)[1]: key for key in sorted(keys)}
-
-
-def _lines(spooled: Spooled) -> Iterator[list[str]]:
-    """Yield the profiles in blocks of ids with their attributes, as a mirror compares them."""
-    for _, lines in spooled.spool.blocks(_BLOCK):
-        yield [AnnotatedId(*split(line)) for line in lines]

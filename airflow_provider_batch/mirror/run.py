@@ -15,7 +15,7 @@ from airflow_provider_batch.protocol.arguments import FirstRun
 from airflow_provider_batch.protocol.audiences.audience import IndexingOutcome
 from airflow_provider_batch.protocol.audiences.chunk import CheckedChunks
 from airflow_provider_batch.protocol.audiences.conversations import await_indexing, confirmed
-from airflow_provider_batch.protocol.audiences.intake import Intake
+from airflow_provider_batch.protocol.audiences.intake import MemberIntake
 from airflow_provider_batch.protocol.audiences.results import MirrorResult, result_of
 from airflow_provider_batch.protocol.audiences.writes import AudienceWrites, planned
 from airflow_provider_batch.protocol.retry import Patience
@@ -48,7 +48,7 @@ class MirrorRun:
 
     def run(
         self,
-        ids: Intake,
+        ids: MemberIntake,
         *,
         journal: Journal | None = None,
         prepare: Callable[[], object] | None = None,
@@ -143,7 +143,7 @@ class MirrorRun:
         return None if unknown else outcome
 
     def _result(
-        self, writes: AudienceWrites, chunks: CheckedChunks, sent: Sent, plan: Plan, ids: Intake
+        self, writes: AudienceWrites, chunks: CheckedChunks, sent: Sent, plan: Plan, ids: MemberIntake
     ) -> MirrorResult:
         result = result_of(
             MirrorResult,

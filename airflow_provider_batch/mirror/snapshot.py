@@ -37,7 +37,6 @@ import json
 import re
 import secrets
 import shutil
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -48,9 +47,10 @@ from typing import Final, NoReturn
 
 from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError
 from airflow_provider_batch.mirror.folder import Folder, open_private
+from airflow_provider_batch.mirror.gzip_files import UNREADABLE, decompressed
 from airflow_provider_batch.mirror.lines import BLOCK_SIZE, lines_in, text_of
 from airflow_provider_batch.mirror.spool import read_texts
-from airflow_provider_batch.protocol.audiences.intake import in_blocks
+from airflow_provider_batch.protocol.rows import in_blocks
 
 _FORMAT: Final = 2
 _HEAD: Final = re.compile(r"(\d{8})\.head\.json")
@@ -62,7 +62,7 @@ _CONFIRMED: Final = re.compile(r"(\d{8})\.confirmed")
 _REMEDY: Final = "to replace the audience and start a new snapshot, pass full_refresh=True."
 
 #: What reading a truncated or changed file raises, and what parsing one does.
-_UNREADABLE: Final = (EOFError, zlib.error, gzip.BadGzipFile, UnicodeDecodeError)
+_UNREADABLE: Final[tuple[type[Exception], ...]] = (*UNREADABLE, UnicodeDecodeError)
 _UNPARSABLE: Final = (ValueError, TypeError, KeyError, AttributeError)
 
 
@@ -447,13 +447,13 @@ def _pending_of(tokens_name: str) -> str:
 
 def _read_unfinished(folder: Folder, name: str) -> Unfinished:
     try:
-        with folder.open(name) as file, gzip.open(file, "rb") as content:
+        with folder.open(name) as file, decompressed(file) as content:
             fields = json.loads(content.readline())
             fields.pop("format")
             pending = Pending(**{**fields, "known": tuple(fields.get("known", ()))})
     except FileNotFoundError:  # a run has settled it since the files were listed
         raise conflict(folder) from None
-    except (*_UNREADABLE, *_UNPARSABLE):
+    except _UNREADABLE + _UNPARSABLE:
         raise _damaged(folder, name, "the file cannot be read") from None
     try:
         noted = json.loads(folder.read(_tokens_name(name)) or b"{}")
@@ -467,8 +467,8 @@ def _read_unfinished(folder: Folder, name: str) -> Unfinished:
 def _read_gzip(folder: Folder, name: str) -> Iterator[bytes]:
     """Yield the text of a file in parts of whole lines, which are valid UTF-8."""
     try:
-        with folder.open(name) as file, gzip.open(file, "rb") as content:
-            for text in read_texts(content):  # type: ignore[arg-type]  # a reader of bytes
+        with folder.open(name) as file, decompressed(file) as content:
+            for text in read_texts(content):
                 text.decode()
                 yield text
     except FileNotFoundError:

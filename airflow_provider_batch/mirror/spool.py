@@ -12,7 +12,6 @@ import hashlib
 import os
 import shutil
 import tempfile
-import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 from airflow_provider_batch.mirror.folder import explained, open_private
+from airflow_provider_batch.mirror.gzip_files import compressor
 from airflow_provider_batch.mirror.lines import ids_from, text_of
 
 #: Bytes that are read at once, and those that are written at once.
@@ -151,8 +151,7 @@ class CompressedFile:
         self.path = path
         self.count = 0
         self._digest = hashlib.sha256()
-        # Level 1: on ids, the next levels take up to twice as long for a few percent. The file holds no name and time.
-        self._compressor = zlib.compressobj(1, wbits=31)
+        self._compressor = compressor()
         self._file = open_private(path)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batch-mirror")
         self._queue: deque[Future[None]] = deque()

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from airflow_provider_batch.mirror.diff import Counts
 from airflow_provider_batch.mirror.guards import Limits
+from airflow_provider_batch.mirror.status import MirrorStatus
 from airflow_provider_batch.protocol.arguments import FirstRun
 from airflow_provider_batch.protocol.audiences.chunk import Ids
 
@@ -59,6 +60,10 @@ class Plan(Protocol):
 
     replaces: bool
     counts: Counts
+
+    @property
+    def before(self) -> int | None:
+        """How many ids the last snapshot has; None without a usable one."""
 
     @property
     def adds(self) -> Ids:
@@ -127,6 +132,14 @@ class Store(Protocol):
         :param indexing_tokens: the tokens that were waited for. If the snapshot is that of another run by now, and its
             writes are not confirmed, nothing is noted and None is returned.
         :raises SnapshotError: unless there is a usable snapshot.
+        """
+
+    def inspect(self, ids: Sequence[str]) -> MirrorStatus:
+        """
+        Return what is known of the mirror, and of *ids*; it takes no claim and changes nothing.
+
+        :raises SnapshotError: if the snapshot is damaged, or of another audience.
+        :raises MirrorConflictError: if a run changed the mirror while it was read.
         """
 
     def release(self, owner: str) -> None:

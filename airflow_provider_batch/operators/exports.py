@@ -116,8 +116,10 @@ class ProfilesExportOperator(BatchTask, takes=AirflowArguments):
 
     def execute(self, context: Context) -> list[str]:
         """Ask for the export, or take up the one of the try before, and bring it back."""
+        from airflow_provider_batch.tasks.closing import closing_failure
+
         memory = Memory.of(context)
-        with fail_without_retry():
+        with fail_without_retry(), closing_failure(self.log, self._name):
             check_own_path(context)
             query, folder = self._query(), self._folder()
             note = self._take_up(memory, query)
@@ -140,11 +142,14 @@ class ProfilesExportOperator(BatchTask, takes=AirflowArguments):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> list[str]:
         """Bring the export back, now that the trigger has seen that it is done."""
+        from airflow_provider_batch.hooks.metrics import report_polls
+        from airflow_provider_batch.tasks.closing import closing_failure
         from airflow_provider_batch.triggers.exports import ExportEvent
 
         memory = Memory.of(context)
         done = ExportEvent.from_payload(event)
-        with fail_without_retry():
+        report_polls(self.batch_conn_id, done.polls, resource="exports")
+        with fail_without_retry(), closing_failure(self.log, self._name):
             query, folder = self._query(), self._folder()
             note = memory.recall(_KEY, same_try=True) if memory is not None else {}
             if note.get("export_id") != done.export_id:
@@ -160,6 +165,11 @@ class ProfilesExportOperator(BatchTask, takes=AirflowArguments):
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Report the files to OpenLineage, with the number of their rows."""
         return files_lineage(self._files)
+
+    @property
+    def _name(self) -> str:
+        """What the log calls the export."""
+        return f"export of {self.export_type}"
 
     def _query(self) -> ExportQuery:
         from airflow_provider_batch.protocol.exports.export import ExportQuery
@@ -274,6 +284,9 @@ class ProfilesExportOperator(BatchTask, takes=AirflowArguments):
     def _report(
         self, context: Context, folder: ResultFolder, written: Mapping[str, list[int]], note: Mapping[str, Any]
     ) -> list[str]:
+        from airflow_provider_batch.hooks.metrics import report_export
+        from airflow_provider_batch.tasks.closing import export_line
+
         self._files = [WrittenFile(folder.path(name), rows) for name, (rows, _) in written.items()]
         summary = {
             "rows": sum(rows for rows, _ in written.values()),
@@ -284,7 +297,8 @@ class ProfilesExportOperator(BatchTask, takes=AirflowArguments):
         if (ti := context.get("ti")) is not None:
             ti.xcom_push(key="summary", value=summary)
         report_files(self, context, self._files, summary)
-        self.log.info("%s, %s in %s", note["export_id"], counted(summary["rows"], "row"), counted(len(written), "part"))
+        report_export(self.batch_conn_id, self.export_type, summary["rows"], summary["seconds"])
+        self.log.info("%s", export_line(self._name, summary, str(self.path)))
         return [str(file.path) for file in self._files]
 
 

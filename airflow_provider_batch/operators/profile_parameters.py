@@ -64,3 +64,16 @@ class ProfileParameters(AirflowArguments, total=False):
     max_shrink: Annotated[float | str | None, None]
     max_changes: Annotated[float | str | None, None]
     dry_run: Annotated[bool, False]
+
+
+class ProfileQueryParameters(ProfileParameters, total=False):
+    """
+    The further parameters of an operator that writes attributes of profiles from the rows of a query.
+
+    :param snapshot_schema: mode ``changed``, instead of ``snapshot_path``: a schema of the query's database, such as
+        ``analytics_batch`` or ``catalog.schema``, in which the connection may create tables. The snapshot is kept and
+        compared there, and only the rows that differ are read. Each task has tables of its own, named by the ids of its
+        DAG and of the task. (templated)
+    """
+
+    snapshot_schema: Annotated[str | None, None]

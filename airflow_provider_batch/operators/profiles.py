@@ -16,6 +16,7 @@ from airflow_provider_batch.operators.rejects import rejects_file
 from airflow_provider_batch.protocol.arguments import ProfileMode, read_limit, read_switch
 from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments
 from airflow_provider_batch.tasks.failure import fail_without_retry
+from airflow_provider_batch.tasks.outlets import check_profile_outlets, emit_profile_events, suppress_outlet_events
 from airflow_provider_batch.tasks.storage import storage_path
 
 if TYPE_CHECKING:
@@ -30,13 +31,16 @@ class ProfilesPushOperator(CountedPush, takes=ProfileParameters):
     """
     An operator that writes the profiles that a source yields, in one of two modes.
 
-    ``update`` sends every row. ``changed`` sends those that differ from what its last run sent, by a snapshot under
-    ``snapshot_path``: of each profile it has the id, and a digest of the attributes. The snapshot moves on when every
+    ``update`` sends every row. ``changed`` sends those that differ from what its last run sent, by a snapshot: of each
+    profile it has the id, and a digest of the attributes. The snapshot moves on when every
     call was accepted; a run that dies half-way leaves a note of what it may have sent, and the next run sends it again.
     Of two runs at once, one fails. In a backfill, the task is skipped.
 
     In both modes all rows are read and checked before the first call, and of several rows of one profile the last
     counts. Batch reports nothing about profiles after it has accepted them, so there is nothing to wait for.
+
+    The attributes among its ``outlets`` (:func:`~airflow_provider_batch.assets.profiles.profiles_asset`) have an event
+    when Batch has accepted them, with the counts as extra.
     """
 
     modes = get_args(ProfileMode)
@@ -72,6 +76,7 @@ class ProfilesPushOperator(CountedPush, takes=ProfileParameters):
         self.max_changes = kwargs.pop("max_changes")
         self.is_dry_run = kwargs.pop("dry_run")  # Airflow's own dry_run is a method
         super().__init__(**cast(AirflowArguments, kwargs))
+        check_profile_outlets(self)
 
     @abstractmethod
     def source(self, context: Context) -> AbstractContextManager[Any]:
@@ -113,13 +118,23 @@ class ProfilesPushOperator(CountedPush, takes=ProfileParameters):
             with fail_without_retry():
                 check_mapped_profiles(self, context)
 
+    def check_outlets(self, context: Context) -> None:
+        """Check that the outlets are the attributes that the task writes."""
+        check_profile_outlets(self, context)
+
     def execute(self, context: Context) -> dict[str, Any]:
         """Write the profiles, and return the summary."""
+        from airflow_provider_batch.tasks.closing import closing_failure, profiles_line
+
         journal = task_journal(context)
-        with fail_without_retry(journal):
+        with fail_without_retry(journal), closing_failure(self.log, self.recipient):
             result: ProfilesResult = self.pushed(context, journal)
         if journal is not None:
             journal.clear()
+        if self.is_dry_run:
+            suppress_outlet_events(self)
+        emit_profile_events(self, context, result.counts())
+        self.log.info("%s", profiles_line(self.recipient, result.summary()))
         return result.summary()
 
     def push(self, context: Context, journal: TaskStateJournal | None) -> ProfilesResult:
@@ -141,7 +156,7 @@ class ProfilesPushOperator(CountedPush, takes=ProfileParameters):
                 return self.hook.update_profiles(values, **common)
             return self.hook.mirror_profiles(
                 values,
-                snapshot_path=storage_path(self.snapshot_path),
+                **self.snapshot_arguments(),
                 on_gone=self.on_gone,
                 full_refresh=read_switch("full_refresh", self.full_refresh),
                 allow_empty=read_switch("allow_empty", self.allow_empty),
@@ -150,6 +165,10 @@ class ProfilesPushOperator(CountedPush, takes=ProfileParameters):
                 owner=owner_of(context),
                 **common,
             )
+
+    def snapshot_arguments(self) -> dict[str, Any]:
+        """Return the hook's arguments that choose where the snapshot is kept."""
+        return {"snapshot_path": storage_path(self.snapshot_path)}
 
 
 class ProfilesUpdateOperator(ProfilesPushOperator, takes=ProfileParameters):

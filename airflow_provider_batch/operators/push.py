@@ -135,13 +135,14 @@ class PushOperator(CountedPush, takes=PushParameters):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> list[str]:
         """Return the tokens, now that the trigger has seen them confirmed."""
-        from airflow_provider_batch.hooks.metrics import report_indexed
+        from airflow_provider_batch.hooks.metrics import report_indexed, report_polls
         from airflow_provider_batch.protocol.audiences.results import COUNTS
         from airflow_provider_batch.tasks.closing import closing_failure
         from airflow_provider_batch.triggers.custom_audience import IndexingEvent
 
         journal = task_journal(context)
         indexed = IndexingEvent.from_payload(event)
+        report_polls(self.batch_conn_id, indexed.polls, audience=self.audience_name)
         with fail_without_retry(journal), closing_failure(self.log, self.audience_name):
             indexed.raise_unless_finished()
             if indexed.warning:

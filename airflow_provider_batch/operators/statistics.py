@@ -62,8 +62,11 @@ class StatisticsOperator(BatchTask, takes=StatisticsParameters):
 
     def execute(self, context: Context) -> list[Any]:
         """Read all figures, and write or return them."""
+        from airflow_provider_batch.hooks.metrics import report_statistics
+        from airflow_provider_batch.tasks.closing import closing_failure, statistics_line
+
         started = time.monotonic()
-        with fail_without_retry():
+        with fail_without_retry(), closing_failure(self.log, "statistics"):
             check_own_path(context)
             reading = self.reading()
             if not self.path:
@@ -82,7 +85,10 @@ class StatisticsOperator(BatchTask, takes=StatisticsParameters):
         if (ti := context.get("ti")) is not None:
             ti.xcom_push(key="summary", value=summary)
         report_files(self, context, self._files, summary)
-        self.log.info("%s of %s, %d missing", counted(count, "row"), counted(read, reading.subject.noun), len(missing))
+        subject = reading.subject
+        report_statistics(self.batch_conn_id, subject.name, count, len(missing))
+        what, path = counted(read, subject.noun), str(self._files[0].path) if self._files else None
+        self.log.info("%s", statistics_line(f"statistics of {subject.name}", summary, what, path))
         return result
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:

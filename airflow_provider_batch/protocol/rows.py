@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from itertools import islice
+from typing import Final, TypeVar
 
 from airflow_provider_batch.exceptions import InvalidMemberError
+
+T = TypeVar("T")
 
 #: Returns a source's name for a position, such as ``ids.csv, line 17``.
 Place = Callable[[int], str]
@@ -96,3 +99,10 @@ class Rejection:
 
 #: Called with each rejection and its value, which a file of rejected rows needs.
 OnRejection = Callable[[Rejection, object], None]
+
+
+def in_blocks(values: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield *values* in lists of *size*, the last one shorter."""
+    iterator = iter(values)
+    while block := list(islice(iterator, size)):
+        yield block

@@ -119,9 +119,11 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator, takes=Airfl
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any] | None:
         """Return the trigger's last view."""
+        from airflow_provider_batch.hooks.metrics import report_polls
         from airflow_provider_batch.triggers.custom_audience import IndexingEvent
 
         indexed = IndexingEvent.from_payload(event)
+        report_polls(self.batch_conn_id, indexed.polls, audience=self.audience_name)
         with fail_without_retry():
             try:
                 indexed.raise_unless_finished()

@@ -9,8 +9,7 @@ from itertools import chain
 from typing import Any, BinaryIO, Final
 
 from airflow_provider_batch.exceptions import SourceError
-from airflow_provider_batch.protocol.audiences.intake import in_blocks
-from airflow_provider_batch.protocol.rows import BadRow, Rows
+from airflow_provider_batch.protocol.rows import BadRow, Rows, in_blocks
 from airflow_provider_batch.sources.columns import ID_NAME, Columns, Selection, find_column, has_column, without
 from airflow_provider_batch.sources.paths import READ_AHEAD, FoundFile
 from airflow_provider_batch.sources.plaintext import (

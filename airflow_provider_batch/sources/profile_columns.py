@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 from airflow_provider_batch.exceptions import SourceError
-from airflow_provider_batch.protocol.profiles.table import Table, chosen_keys, keyed
+from airflow_provider_batch.protocol.profiles.table import Table, chosen_keys, is_never_sent, keyed
 from airflow_provider_batch.sources.columns import Columns, Selection, find_column, without
 
 
@@ -60,7 +60,11 @@ class ProfileColumns(Columns):
         if (chosen := chosen_keys(self.attribute_columns)) is not None:
             named = tuple((find_column(column, names, source, remedy), column) for column in chosen)
             return ProfileSelection(id_position, attributes=named, nulls=nulls)
-        others = [(position, name) for position, name in enumerate(names) if position != id_position]
+        others = [
+            (position, name)
+            for position, name in enumerate(names)
+            if position != id_position and not is_never_sent(name)
+        ]
         try:
             if len({name for _, name in others}) < len(others):
                 raise ValueError("two columns have the same name. Give each a name of its own.")

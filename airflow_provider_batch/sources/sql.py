@@ -11,8 +11,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from airflow_provider_batch.exceptions import SourceError, SourceUnavailableError
-from airflow_provider_batch.protocol.audiences.intake import in_blocks
-from airflow_provider_batch.protocol.rows import Rows
+from airflow_provider_batch.protocol.rows import Rows, in_blocks
 from airflow_provider_batch.sources.columns import Columns, Selection, cells
 from airflow_provider_batch.sources.source import FEW, Source
 

@@ -21,7 +21,15 @@ class AudienceTask(BatchTask):
     def pre_execute(self, context: Context) -> None:
         """Reject outlets whose events would be premature, and store the URL for the link."""
         with fail_without_retry():
-            check_outlets(self, waits=self.wait_for_indexing)
-            check_own_audience(self)
-            check_not_shared(self, context)
+            self.check_outlets(context)
         super().pre_execute(context)
+
+    def check_outlets(self, context: Context) -> None:
+        """
+        Check that the events of the outlets keep their promises.
+
+        :raises InvalidArgumentError: if one would be premature, or of something else than the task writes.
+        """
+        check_outlets(self, waits=self.wait_for_indexing)
+        check_own_audience(self)
+        check_not_shared(self, context)

@@ -117,10 +117,11 @@ def check_mapped_profiles(operator: Any, context: Context) -> None:
     """
     expansion = Expansion.of(context)
     check_own_rejects(expansion)
-    if operator.mode == "changed" and expansion.shares("snapshot_path"):
+    shared = [name for name in ("snapshot_path", "snapshot_schema") if expansion.shares(name)]
+    if operator.mode == "changed" and shared:
         raise InvalidArgumentError(
-            "snapshot_path: each of these mapped tasks would take the profiles of the others for gone. Send them from "
-            "one task, or from mapped tasks with mode='update', or give each a snapshot_path of its own."
+            f"{shared[0]}: each of these mapped tasks would take the profiles of the others for gone. Send them from "
+            f"one task, or from mapped tasks with mode='update', or give each a {shared[0]} of its own."
         )
 
 

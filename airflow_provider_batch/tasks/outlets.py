@@ -1,4 +1,8 @@
-"""Outlets that are audiences of Batch. The event of one promises that the audience is indexed."""
+"""
+Outlets that are audiences of Batch, or the attributes of a project's profiles.
+
+The event of an audience promises that it is indexed; that of attributes, that Batch has accepted them.
+"""
 
 from __future__ import annotations
 
@@ -66,6 +70,27 @@ def check_not_shared(operator: Any, context: Context) -> None:
         )
 
 
+def check_profile_outlets(operator: Any, context: Context | None = None) -> None:
+    """
+    Check that the outlets of *operator* are the attributes that it writes, and that the event comes once for all.
+
+    :param context: that of the task; None while the DAG file is parsed.
+    :raises InvalidArgumentError: if an outlet is something else, or one of several mapped tasks has it.
+    """
+    addresses = [_address(outlet) for outlet in audience_outlets(operator)]
+    own = f"{_ADDRESS}{operator.batch_conn_id}/{operator.dataset}"
+    if others := [address for address in addresses if address != own and "{" not in address + own]:
+        raise InvalidArgumentError(
+            f"outlets: this task writes {own}, and not {others[0]}. Pass "
+            f"profiles_asset({operator.batch_conn_id!r}), or give the outlet to the task that writes it."
+        )
+    if addresses and context is not None and getattr(context.get("ti"), "map_index", -1) >= 0:
+        raise InvalidArgumentError(
+            f"outlets: the event of {addresses[0]} would come with the first of these mapped tasks. Give the outlet to "
+            "a task after them."
+        )
+
+
 def awaited(operator: Any, indexing_tokens: Sequence[str]) -> list[str]:
     """
     Return what must be indexed before the task may end: its own writes.
@@ -93,8 +118,15 @@ def emit_outlet_events(
         events[outlet].extra.update({**counts, **{name: audience[name] for name in ("nb_ids", "indexing_state")}})
 
 
+def emit_profile_events(operator: Any, context: Context, counts: Mapping[str, Any]) -> None:
+    """Add *counts* to the events that Airflow emits when the task succeeds."""
+    events: Any = context.get("outlet_events")
+    for outlet in audience_outlets(operator) if events is not None else ():
+        events[outlet].extra.update(counts)
+
+
 def suppress_outlet_events(operator: Any) -> None:
-    """Make Airflow emit no event for audiences, as nothing was sent."""
+    """Make Airflow emit no event for what is at Batch, as nothing was sent."""
     # Airflow reads the outlets after the task, from the copy of the operator that it ran.
     if audiences := audience_outlets(operator):
         operator.outlets = [outlet for outlet in operator.outlets if outlet not in audiences]

@@ -33,7 +33,8 @@ USES: Final[tuple[tuple[tuple[str, ...], dict[str, tuple[object, ...]]], ...]] =
     (("max_shrink",), {"mode": ("replace", "mirror", "changed")}),
     (("snapshot_path", "full_refresh", "max_changes"), {"mode": ("mirror", "changed")}),
     (("first_run", "is_sorted", "on_drift"), {"mode": ("mirror",)}),
-    (("snapshot_schema", "keep_changes"), {"mode": ("mirror",)}),
+    (("snapshot_schema",), {"mode": ("mirror", "changed")}),
+    (("keep_changes",), {"mode": ("mirror",)}),
     (("on_gone",), {"mode": ("changed",)}),
     # Of profiles, Batch refuses some in any call.
     (
@@ -50,7 +51,7 @@ _LIMITED: Final = frozenset(name for names, _ in USES for name in names)
 #: The parameters of which a mode needs one, and no more.
 _NEEDED: Final = {
     "mirror": ("snapshot_path", "snapshot_schema"),
-    "changed": ("snapshot_path",),
+    "changed": ("snapshot_path", "snapshot_schema"),
     "actions": ("action_column",),
 }
 #: What has no effect with a snapshot in tables, and what has none without.

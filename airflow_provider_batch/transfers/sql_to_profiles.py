@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Unpack
+from typing import Any, Unpack, cast
 
-from airflow_provider_batch.operators.profile_parameters import ProfileParameters
+from airflow_provider_batch.operators.profile_parameters import ProfileParameters, ProfileQueryParameters
 from airflow_provider_batch.operators.profiles import ProfilesPushOperator
 from airflow_provider_batch.transfers.query import QueryRows
 
 
-class SqlToProfilesOperator(QueryRows, ProfilesPushOperator, takes=ProfileParameters):
+class SqlToProfilesOperator(QueryRows, ProfilesPushOperator, takes=ProfileQueryParameters):
     """
     Set attributes of Batch's profiles from the rows of a query: one column is the id, the others are attributes.
 
@@ -24,7 +24,10 @@ class SqlToProfilesOperator(QueryRows, ProfilesPushOperator, takes=ProfileParame
     :param hook_params: passed on to the database's hook.
     """
 
-    template_fields: Sequence[str] = ("sql", "conn_id", "parameters", *ProfilesPushOperator.template_fields)
+    template_fields: Sequence[str] = (
+        *("sql", "conn_id", "parameters", "snapshot_schema"),
+        *ProfilesPushOperator.template_fields,
+    )
 
     def __init__(
         self,
@@ -33,10 +36,17 @@ class SqlToProfilesOperator(QueryRows, ProfilesPushOperator, takes=ProfileParame
         conn_id: str,
         parameters: Iterable[Any] | Mapping[str, Any] | None = None,
         hook_params: Mapping[str, Any] | None = None,
-        **kwargs: Unpack[ProfileParameters],
+        **kwargs: Unpack[ProfileQueryParameters],
     ) -> None:
         self.sql = sql
         self.conn_id = conn_id
         self.parameters = parameters
         self.hook_params = hook_params
-        super().__init__(**kwargs)
+        self.snapshot_schema = kwargs.pop("snapshot_schema")
+        super().__init__(**cast(ProfileParameters, kwargs))
+
+    def snapshot_arguments(self) -> dict[str, Any]:
+        """Return the hook's arguments that choose where the snapshot is kept."""
+        if not self.snapshot_schema:
+            return super().snapshot_arguments()
+        return {"snapshot_schema": self.snapshot_schema, "snapshot_name": f"{self.dag_id}.{self.task_id}"}

@@ -39,7 +39,6 @@ class AsyncTransport:
         self._timeout = timeout
         self._credentials = credentials
         self._headers = httpx.Headers(credentials.headers)
-        self._limits = {"timeout": httpx.Timeout(timeout).as_dict()}
         self._pace = pace
         self._retry_log = RetryLog()
         self._trusted = environment.trusted(credentials.base_url)
@@ -104,7 +103,6 @@ class AsyncTransport:
             params=request.query or None,
             headers=self._headers,
             content=request.body,
-            extensions=self._limits,
         )
 
     @asynccontextmanager

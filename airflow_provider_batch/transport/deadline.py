@@ -145,6 +145,8 @@ def make_reachable(opener: Any) -> None:
 
 class _Reachable:
     sock: Any
+    _head = b""
+    _body_follows = False
 
     def _new_conn(self) -> Any:
         call: Call | None = getattr(_under_way, "call", None)
@@ -159,10 +161,19 @@ class _Reachable:
         except OSError as error:
             raise NewConnectionError(self, "not connected") from error  # type: ignore[arg-type]
 
-    def request(self, *args: Any, **kwargs: Any) -> None:
+    def request(self, method: str, url: str, body: Any = None, *args: Any, **kwargs: Any) -> None:
         if self.sock is not None:
             _hold(self.sock)
-        super().request(*args, **kwargs)  # type: ignore[misc]
+        self._body_follows = isinstance(body, bytes) and body != b""
+        super().request(method, url, body, *args, **kwargs)  # type: ignore[misc]
+
+    def send(self, data: Any) -> None:
+        # Head and body are sent at once: between them, the thread that encodes would take its turn, for milliseconds.
+        if self._body_follows:
+            self._body_follows, self._head = False, data
+            return
+        head, self._head = self._head, b""
+        super().send(head + data if head else data)  # type: ignore[misc]
 
 
 def _hold(connected: Any) -> None:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Awaitable, Callable
+
+from airflow_provider_batch.protocol.flow import Answer, Effect
+from airflow_provider_batch.protocol.wire import Response, Sleep
 
 
 class Traffic:
@@ -25,6 +29,10 @@ class Traffic:
         """How many calls were made, however often each was attempted."""
         return self.attempts - self.retries
 
+    def counts(self) -> dict[str, int]:
+        """Return the counts in JSON's types, by the names of their metrics."""
+        return {"calls": self.calls, "attempts": self.attempts, "rate_limited": self.rate_limited}
+
     def attempted(self, status: int | None) -> None:
         """Count an attempt; None as its *status* means that there was no answer."""
         with self._lock:
@@ -40,3 +48,16 @@ class Traffic:
         """Count a wait for the pace."""
         with self._lock:
             self.pace_seconds += seconds
+
+    def of(self, perform: Callable[[Effect], Awaitable[Answer]]) -> Callable[[Effect], Awaitable[Answer]]:
+        """Return *perform*, counted here: for one wait of many that share a transport."""
+
+        async def performed(effect: Effect) -> Answer:
+            answer = await perform(effect)
+            if not isinstance(effect, Sleep):
+                self.attempted(answer.status if isinstance(answer, Response) else None)
+            elif effect.retries is not None:
+                self.retried()
+            return answer
+
+        return performed

@@ -12,15 +12,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_batch.exceptions import BatchError, IndexingError, IndexingTimeoutError
 from airflow_provider_batch.protocol.audiences.tokens import LAST_WRITE
+
+if TYPE_CHECKING:
+    from airflow_provider_batch.transport.traffic import Traffic
 
 #: How much later than the trigger's deadline Airflow's own timeout comes.
 DEFERRAL_GRACE: Final = timedelta(minutes=2)
@@ -33,7 +36,8 @@ class IndexingEvent:
 
     ``finished``: every token is confirmed, ``audience`` is the last view. ``timeout``: those in ``pending`` are not.
     ``error``: the wait failed for the reason in ``message``, ``retryable`` if it was transient. ``counts`` is the
-    summary of what the task had pushed before the wait, ``seconds`` how long the wait took.
+    summary of what the task had pushed before the wait, ``seconds`` how long the wait took, ``polls`` the calls that it
+    made.
     """
 
     status: Literal["finished", "timeout", "error"]
@@ -46,6 +50,7 @@ class IndexingEvent:
     retryable: bool = False
     counts: dict[str, Any] | None = None
     seconds: float | None = field(default=None, compare=False)
+    polls: dict[str, int] | None = field(default=None, compare=False)
 
     @classmethod
     def from_payload(cls, payload: dict[str, Any]) -> IndexingEvent:
@@ -144,17 +149,20 @@ class CustomAudienceIndexingTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and fire one event."""
+        from airflow_provider_batch.transport.traffic import Traffic
+
+        traffic = Traffic()
         try:
-            event = await self._await_indexing()
+            event = await self._await_indexing(traffic)
         except IndexingTimeoutError as error:
             event = self._event("timeout", message=str(error), pending=error.indexing_tokens)
         except BatchError as error:
             event = self._event("error", message=str(error), retryable=error.retryable)
         except AirflowNotFoundException as error:
             event = self._event("error", message=str(error))
-        yield TriggerEvent(event.to_payload())
+        yield TriggerEvent(replace(event, polls=traffic.counts()).to_payload())
 
-    async def _await_indexing(self) -> IndexingEvent:
+    async def _await_indexing(self, traffic: Traffic) -> IndexingEvent:
         # Imported here, as the worker that defers does not need them.
         from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 
@@ -176,7 +184,7 @@ class CustomAudienceIndexingTrigger(BaseTrigger):
         # A last poll may begin right before the deadline; it has to end before Airflow's own timeout.
         timeout = min(settings.timeout, DEFERRAL_GRACE.total_seconds() / 2)
         async with open_transport(settings.credentials, timeout=timeout, pace=settings.pace) as transport:
-            outcome = await arun(wait, transport.perform)
+            outcome = await arun(wait, traffic.of(transport.perform))
         audience = conversations.confirmed(outcome, self.audience_name, time.time() - self.start_time)
         warning = conversations.replaced_warning(outcome.replaced, self.own_replace)
         return self._event("finished", audience=audience.to_dict() if audience else None, warning=warning)

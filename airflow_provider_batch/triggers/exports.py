@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_batch.exceptions import BatchError, ExportError, ExportFailedError, ExportTimeoutError
 from airflow_provider_batch.triggers.custom_audience import DEFERRAL_GRACE
+
+if TYPE_CHECKING:
+    from airflow_provider_batch.transport.traffic import Traffic
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,8 @@ class ExportEvent:
     How a wait ended.
 
     ``finished``: the export is done. ``failed``: Batch reports ERROR. ``timeout``: it is not done in time. ``error``:
-    the wait failed for the reason in ``message``, ``retryable`` if it was transient.
+    the wait failed for the reason in ``message``, ``retryable`` if it was transient. ``polls`` are the calls that the
+    wait made.
     """
 
     status: Literal["finished", "failed", "timeout", "error"]
@@ -33,6 +37,7 @@ class ExportEvent:
     start_time: float
     message: str = ""
     retryable: bool = False
+    polls: dict[str, int] | None = field(default=None, compare=False)
 
     @classmethod
     def from_payload(cls, payload: dict[str, Any]) -> ExportEvent:
@@ -93,8 +98,11 @@ class ProfilesExportTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and fire one event."""
+        from airflow_provider_batch.transport.traffic import Traffic
+
+        traffic = Traffic()
         try:
-            await self._await_export()
+            await self._await_export(traffic)
             event = self._event("finished")
         except ExportFailedError as error:
             event = self._event("failed", error)
@@ -102,9 +110,9 @@ class ProfilesExportTrigger(BaseTrigger):
             event = self._event("timeout", error)
         except (BatchError, AirflowNotFoundException) as error:
             event = self._event("error", error)
-        yield TriggerEvent(event.to_payload())
+        yield TriggerEvent(replace(event, polls=traffic.counts()).to_payload())
 
-    async def _await_export(self) -> None:
+    async def _await_export(self, traffic: Traffic) -> None:
         # Imported here, as the worker that defers does not need them.
         from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 
@@ -122,7 +130,8 @@ class ProfilesExportTrigger(BaseTrigger):
         # A last poll may begin right before the deadline; it has to end before Airflow's own timeout.
         timeout = min(settings.timeout, DEFERRAL_GRACE.total_seconds() / 2)
         async with open_transport(settings.credentials, timeout=timeout, pace=settings.pace) as transport:
-            await arun(conversations.await_export(version, self.export_id, polling), transport.perform)
+            wait = conversations.await_export(version, self.export_id, polling)
+            await arun(wait, traffic.of(transport.perform))
 
     def _event(
         self, status: Literal["finished", "failed", "timeout", "error"], error: Exception | None = None

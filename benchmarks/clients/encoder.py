@@ -9,7 +9,7 @@ from functools import partial
 
 from airflow_provider_batch.protocol.audiences.chunk import Chunks
 from airflow_provider_batch.protocol.audiences.encode import update_custom_audience
-from airflow_provider_batch.protocol.audiences.intake import Intake
+from airflow_provider_batch.protocol.audiences.intake import MemberIntake
 from airflow_provider_batch.protocol.dialect import MEP_1_0
 from benchmarks.ids import CALL, in_calls, joined, made
 from benchmarks.measure import Meter, job, report
@@ -37,7 +37,7 @@ def escaping_floor(ids: Iterator[str]) -> None:
 
 def protocol(ids: Iterator[str]) -> None:
     """Check, chunk and encode the ids as a push does."""
-    intake = partial(Intake, audience_name="vip", rules=MEP_1_0.members, block_size=CALL)
+    intake = partial(MemberIntake, audience_name="vip", rules=MEP_1_0.members, block_size=CALL)
     for chunk in Chunks(intake(ids, "add_ids"), intake((), "remove_ids"), size=CALL):
         update_custom_audience(MEP_1_0, "vip", "custom_ids", chunk)
 

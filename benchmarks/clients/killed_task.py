@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
-from airflow_provider_batch.operators.custom_audience import CustomAudienceUpdateOperator
+from airflow_provider_batch.operators.custom_audience import CustomAudienceMirrorOperator, CustomAudienceUpdateOperator
 from benchmarks.ids import made
 from benchmarks.measure import Meter, job, report
 
@@ -41,17 +41,26 @@ class FileStore:
 
 
 def main() -> None:
-    """Push the job's *ids* in chunks of 100; with *kill_after*, kill -9 this process after so many seconds."""
+    """
+    Push the job's *ids* in chunks of 100, in mode mirror if there are *snapshots*.
+
+    With *kill_after*, kill -9 this process after so many seconds.
+    """
     todo = job()
     if "kill_after" in todo:
         threading.Timer(todo["kill_after"], os.kill, (os.getpid(), signal.SIGKILL)).start()
-    operator = CustomAudienceUpdateOperator(
-        task_id="push", audience_name="vip", add_ids=list(made("plain", todo["ids"])), chunk_size=100, max_concurrency=4
-    )
+    ids = list(made("plain", todo["ids"]))
+    how: Any = {"task_id": "push", "audience_name": "vip", "chunk_size": 100, "max_concurrency": 4}
+    if todo["snapshots"]:
+        snapshots = {"snapshot_path": todo["snapshots"], "wait_for_indexing": False}
+        operator: Any = CustomAudienceMirrorOperator(ids=ids, **how, **snapshots)
+    else:
+        operator = CustomAudienceUpdateOperator(add_ids=ids, **how)
     context: Any = {}
     if todo["store"]:
         store = FileStore(Path(todo["store"]))
-        ti = Mock(try_number=(store.get("benchmark_tries") or 0) + 1, max_tries=9, map_index=-1)
+        names = {"dag_id": "benchmark", "run_id": "killed", "task_id": "push", "map_index": -1}
+        ti = Mock(try_number=(store.get("benchmark_tries") or 0) + 1, max_tries=9, **names)
         store.set("benchmark_tries", ti.try_number)
         context = {"task_state_store": store, "ti": ti}
     with Meter() as meter:

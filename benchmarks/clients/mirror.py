@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from contextlib import closing
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
+from airflow_provider_batch.mirror.folder import folder_at
+from airflow_provider_batch.mirror.lines import with_texts
+from airflow_provider_batch.mirror.order import in_order
 from airflow_provider_batch.mirror.plan import Mirror
-from airflow_provider_batch.mirror.snapshot import Target
+from airflow_provider_batch.mirror.snapshot import Target, read_snapshot, read_state
+from airflow_provider_batch.mirror.spool import CompressedFile
 from airflow_provider_batch.protocol.audiences.block import Block
 from benchmarks.ids import CALL, in_calls, made
 from benchmarks.measure import Meter, forget_peak, job, memory, report
@@ -19,26 +25,34 @@ _EVERY: Final = 100
 
 def write_ids(todo: dict[str, object]) -> None:
     """Write both sets, one id per line: yesterday's sorted, and today's sorted and shuffled."""
-    count, home = int(str(todo["ids"])), Path(str(todo["folder"]))
-    write(home / "old.txt", made(str(todo["kind"]), count))
-    write(home / "sorted.txt", today(str(todo["kind"]), count))
-    blocks = list(in_calls(today(str(todo["kind"]), count)))
+    kind, count, home = str(todo["kind"]), int(str(todo["ids"])), Path(str(todo["folder"]))
+    old = list(random_uuids(count) if kind == "random UUID" else made(kind, count))
+    write(home / "old.txt", iter(old))
+    blocks = list(in_calls(today(old)))
+    del old
+    write(home / "sorted.txt", (id_ for block in blocks for id_ in block))
     for block in blocks:
         random.Random(len(block)).shuffle(block)
-    # Takes lines from many shuffled blocks in turn: far from sorted, and still done in seconds.
-    width = 100
+    random.Random(1).shuffle(blocks)
+    # An id of each shuffled block in turn: far from sorted, and still done in seconds.
     with (home / "shuffled.txt").open("w") as file:
-        for start in range(0, len(blocks), width):
-            for row in zip(*blocks[start : start + width], strict=False):
-                file.write("\n".join(row) + "\n")
-            shortest = min(map(len, blocks[start : start + width]))
-            for block in blocks[start : start + width]:
-                file.writelines(id_ + "\n" for id_ in block[shortest:])
+        for row in zip_longest(*blocks):
+            file.write("\n".join(filter(None, row)) + "\n")
 
 
-def today(kind: str, count: int) -> Iterator[str]:
+def random_uuids(count: int) -> Iterator[str]:
+    """Yield *count* UUIDs of version 4 in ascending order."""
+    for start in range(0, count, CALL):
+        digits = random.Random(start).randbytes(11 * CALL).hex()
+        for number in range(start, min(count, start + CALL)):
+            at = (number - start) * 22
+            one = digits[at : at + 22]
+            yield f"{number * (1 << 32) // count:08x}-{one[:4]}-4{one[4:7]}-a{one[7:10]}-{one[10:]}"
+
+
+def today(ids: list[str]) -> Iterator[str]:
     """Yield the remaining ids of yesterday with the new ids between them, sorted."""
-    for number, id_ in enumerate(made(kind, count)):
+    for number, id_ in enumerate(ids):
         if number % _EVERY != 7:
             yield id_
         if number % _EVERY == 50:
@@ -58,7 +72,7 @@ def read(path: Path) -> Iterator[Block]:
     with path.open() as file:
         while text := file.read(CALL * 16):
             ids = (text + file.readline()).split("\n")[:-1]
-            yield Block(ids, "ids", range(position, position + len(ids)))
+            yield Block(ids, "ids", range(position, position + len(ids)), plain=True)
             position += len(ids)
 
 
@@ -79,6 +93,22 @@ def two_sets(home: Path) -> tuple[int, int]:
     return len(new - old), len(old - new)
 
 
+def copied(home: Path, spare: Path) -> tuple[int, int]:
+    """Read and check the snapshot and write the next one, as a run does; compare nothing."""
+    folder = folder_at(home / "snapshots")
+    state = read_state(folder, None)
+    assert state.head is not None
+    with closing(CompressedFile(spare / "copy.gz")) as copy:
+        for text in read_snapshot(folder, state.head):
+            copy.write(text, text.count(b"\n"))
+    return copy.count, 0
+
+
+def sorted_only(home: Path, spare: Path) -> tuple[int, int]:
+    """Read the unsorted source and sort it with DuckDB, as a run does; compare nothing."""
+    return sum(len(block.lines) for block in in_order(with_texts(read(home / "shuffled.txt")), spare)), 0
+
+
 def main() -> None:
     """Prepare the files, or measure one way to compare, as the job says."""
     todo = job()
@@ -94,6 +124,12 @@ def main() -> None:
                 found = mirrored(home, "sorted.txt", is_sorted=True)
             case "DuckDB":
                 found = mirrored(home, "shuffled.txt", is_sorted=False)
+            case "copy":
+                found = copied(home, Path(todo["home"]))
+            case "sort":
+                found = sorted_only(home, Path(todo["home"]))
+            case "read":
+                found = sum(map(len, read(home / "shuffled.txt"))), 0
             case _:
                 found = two_sets(home)
     report(meter, before=before, adds=found[0], removes=found[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.mirror.tables.database import Database
 from airflow_provider_batch.mirror.tables.keeper import Keeper
 from airflow_provider_batch.mirror.tables.mirror import TableMirror
-from airflow_provider_batch.protocol.audiences.intake import Intake
+from airflow_provider_batch.protocol.audiences.intake import MemberIntake
 from airflow_provider_batch.protocol.dialect import MEP_1_0
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.sql import SqlSource
@@ -20,26 +21,21 @@ _TARGET = Target("vip", "custom_ids", "benchmark")
 
 
 class Hook:
-    """Opens connections as an Airflow hook does."""
+    """Opens connections as an Airflow hook does, whose driver is imported when it is made."""
 
-    def __init__(self, place: dict[str, Any]) -> None:
+    def __init__(self, driver: str, place: dict[str, Any]) -> None:
+        self._driver = import_module(driver)
         self._place = place
 
     def get_conn(self) -> Any:
         """Return a new connection."""
-        if "file" in self._place:
-            import duckdb
-
-            return duckdb.connect(self._place["file"])
-        import psycopg2  # type: ignore[import-untyped]
-
-        return psycopg2.connect(**self._place)
+        return self._driver.connect(**self._place)
 
 
 def main() -> None:
     """Plan a run and commit it, as the job says."""
     todo = job()
-    hook = Hook(todo["database"])
+    hook = Hook(todo["driver"], todo["database"])
     in_tables = todo["store"] == "tables"
     order = "" if in_tables else f" ORDER BY id{todo['collation']}"
     source = SqlSource(hook, f"SELECT id FROM {todo['table']}{order}", None, Columns("id"))
@@ -55,7 +51,7 @@ def main() -> None:
         else:
             mirror = Mirror(Path(todo["folder"]) / "snapshots", _TARGET)
             values = source
-        ids = Intake(values, "ids", audience_name="vip", rules=rules, block_size=10_000)
+        ids = MemberIntake(values, "ids", audience_name="vip", rules=rules, block_size=10_000)
         with mirror.plan(ids.blocks(), is_sorted=not in_tables) as plan:
             found = len(plan.adds), len(plan.removes)
             with plan.begin("benchmark") as transaction:

@@ -9,7 +9,7 @@ from benchmarks.report import Goal, Part, Table
 from benchmarks.stage import Stage, open_stage
 
 _RATES: Final = (5, 20, 50)
-_SECONDS: Final = 6
+_SECONDS: Final = 4
 _WANTED: Final = 0.95
 
 _COLUMNS: Final = ("allowed per second", "requests", "seconds", "most in any second", "share of the allowed rate")

@@ -21,7 +21,7 @@ from airflow_provider_batch.exceptions import BatchError
 from airflow_provider_batch.protocol.audiences import decode, encode
 from airflow_provider_batch.protocol.audiences.block import Block
 from airflow_provider_batch.protocol.audiences.chunk import Chunk
-from airflow_provider_batch.protocol.audiences.intake import Intake
+from airflow_provider_batch.protocol.audiences.intake import MemberIntake
 from airflow_provider_batch.protocol.dialect import MEP, MEP_1_0, MEP_1_1, Dialect, Platform, cep
 from airflow_provider_batch.protocol.limits import ERROR_NAMES
 from airflow_provider_batch.protocol.refusals import raise_for_status
@@ -56,7 +56,9 @@ def encoded(case: dict[str, Any]) -> Request:
     call, dialect = case["call"], dialect_of(case)
 
     def block(argument: str) -> Block:
-        intake = Intake(call.get(argument), argument, audience_name="vip", rules=dialect.members, block_size=10_000)
+        intake = MemberIntake(
+            call.get(argument), argument, audience_name="vip", rules=dialect.members, block_size=10_000
+        )
         return next(intake.blocks(), Block((), argument, ()))
 
     match call["verb"]:

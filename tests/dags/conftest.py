@@ -5,18 +5,23 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
+from importlib.metadata import version
 from pathlib import Path
 
 import local_airflow
 import pytest
 from local_postgres import metadata_database
+from packaging.version import Version
 
 from airflow_provider_batch.sandbox import Sandbox
 from tests.conftest import EXAMPLE_DAGS, FAST_FOLDER
 from tests.dags.api import WholeAirflow
+from tests.docs.pages import blocks
 from tests.transport.udp import UdpServer
 
 OWN_DAGS = Path(__file__).parent / "kill_dags"
+
+HAS_DEADLINES = Version(version("apache-airflow")) >= Version("3.1")
 
 #: Seconds, of the sandbox behind the example DAGs.
 INDEXING_DELAY = 10.0
@@ -53,6 +58,8 @@ def whole_airflow(
     home, port = tmp_path_factory.mktemp("airflow"), local_airflow.free_port()
     for folder in (EXAMPLE_DAGS, OWN_DAGS):
         shutil.copytree(folder, home / "dags", dirs_exist_ok=True)
+    if HAS_DEADLINES:
+        _put_deadline(home)
     with ExitStack() as ending:
         database = ending.enter_context(metadata_database(FAST_FOLDER))
         env = (
@@ -60,6 +67,22 @@ def whole_airflow(
         )
         url = ending.enter_context(local_airflow.standalone(env, port, home / "standalone.log"))
         yield WholeAirflow(url, home, env, ending)
+
+
+def _put_deadline(home: Path) -> None:
+    """Put the recipe for a late audience into *home*, with a deadline that is soon over and a connection of its own."""
+    codes = [block.code for block in blocks() if block.page.name == "recipes-alerts.md" and "page_me" in block.code]
+    for place, code in zip(("plugins/pager.py", "dags/alert_if_late.py"), codes, strict=True):
+        path = home / place
+        path.parent.mkdir(exist_ok=True)
+        for shown, ours in (
+            ('"/data', f'"{home}/data'),
+            ("minutes=30", "seconds=1"),
+            ('audience_name="vip"', 'audience_name="vip", batch_conn_id="{{ run_id }}"'),
+        ):
+            code = code.replace(shown, ours)
+        path.write_text(code)
+    (home / "data").mkdir()
 
 
 def _metrics(statsd: UdpServer) -> dict[str, str]:

@@ -41,6 +41,8 @@ def test_a_deferred_wait_ends_when_the_audience_is_indexed(
     ours = statsd.lines("airflow.batch.")
     assert {f"airflow.batch.ids.added{tags}:2|c", f"airflow.batch.audience.size{tags}:2|g"} <= set(ours)
     assert len([line for line in ours if line.startswith(f"airflow.batch.indexing_wait{tags}:")]) == 1
+    calls = sum(int(line.rpartition(":")[2].partition("|")[0]) for line in ours if f".batch.calls{tags}:" in line)
+    assert calls == len([call for call in default_sandbox.calls if "newsletter" in call.route])  # the triggerer's, too
 
 
 def test_a_deferred_wait_that_somebody_marks_failed_asks_no_more(whole_airflow: WholeAirflow) -> None:

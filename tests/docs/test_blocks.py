@@ -20,10 +20,12 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml  # type: ignore[import-untyped]
 from airflow.configuration import conf
+from airflow.providers.sqlite.hooks.sqlite import SqliteHook
 from packaging.version import Version
 
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.sandbox import Sandbox
+from airflow_provider_batch.sources.sql import SqlSource
 from tests.docs.pages import PAGES, ROOT, Block, blocks, written_here
 from tests.docs.running import run_dags
 from tests.interpreter import python_m
@@ -160,6 +162,12 @@ def check_status(command: str, folder: Path) -> None:
     assert "customer-1001: in the last set" in printed
 
 
+def check_inspected_tables(command: str, folder: Path) -> None:
+    source = SqlSource(SqliteHook("warehouse"), "SELECT 'customer-1' AS id UNION ALL SELECT 'customer-1001'")
+    BatchHook().mirror_custom_audience("vip", source, snapshot_schema="main", owner="docs")
+    assert re.search("customer-1(001)?: in the last set, since generation 1, ", shell(command))
+
+
 def check_tables(command: str, folder: Path) -> None:
     environment = {"AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(folder / "empty.db")})}
     printed = python(command, **environment)
@@ -208,13 +216,14 @@ COMMANDS: dict[str, Check] = {
     "pip install ": check_install,
     "python -m airflow_provider_batch.sandbox": check_sandbox,
     "python -m airflow_provider_batch.mirror ": check_status,
+    "python -m airflow_provider_batch.mirror.tables inspect ": check_inspected_tables,
     "python -m airflow_provider_batch.mirror.tables ": check_tables,
     "export AIRFLOW_CONN_": check_export,
     "export AIRFLOW__METRICS__": check_metrics,
     "airflow dags test ": check_dag,
     "airflow dags unpause ": check_dag,
     "airflow dags trigger ": check_dag,
-    "airflow standalone": check_that_it_is_a_command,
+    "AIRFLOW__CORE__LOAD_EXAMPLES=False airflow standalone": check_that_it_is_a_command,
     "airflow db migrate": check_that_it_is_a_command,
     "airflow ": check_command,
     "AIRFLOW__CORE__TEST_CONNECTION=Enabled airflow ": check_command,

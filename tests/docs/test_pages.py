@@ -17,6 +17,7 @@ from write_pages import CODE, REPOSITORY
 
 from airflow_provider_batch import exceptions, get_provider_info
 from airflow_provider_batch.assets.custom_audience import custom_audience_asset
+from airflow_provider_batch.assets.profiles import profiles_asset
 from airflow_provider_batch.decorators.custom_audience import CustomAudienceDecoratedOperator
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.mirror.status import Generation, IdStatus, MirrorStatus
@@ -85,7 +86,7 @@ TRIGGERS = [
 ERRORS = classes_of(exceptions)
 
 #: What DAG files call beside the classes.
-FUNCTIONS = (custom_audience_asset, batch_retry_policy)
+FUNCTIONS = (custom_audience_asset, profiles_asset, batch_retry_policy)
 
 #: What a decorator fills in, and what Airflow asks a hook's class.
 NOT_FOR_DAG_FILES = {"python_callable", "op_args", "op_kwargs", "get_connection_form_widgets", "get_ui_field_behaviour"}

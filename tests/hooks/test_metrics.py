@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import os
@@ -9,6 +10,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -18,16 +20,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_batch.exceptions import BatchServerError
 from airflow_provider_batch.hooks import metrics
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.operators.custom_audience import CustomAudienceUpdateOperator
+from airflow_provider_batch.operators.exports import ProfilesExportOperator
+from airflow_provider_batch.operators.statistics import OrchestrationStatsOperator
 from airflow_provider_batch.protocol.audiences.results import PushResult
+from airflow_provider_batch.protocol.exports.export import ExportQuery
+from airflow_provider_batch.protocol.profiles.results import ProfilesResult
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.sensors.custom_audience import CustomAudienceIndexingSensor
 from airflow_provider_batch.transport.traffic import Traffic
-from airflow_provider_batch.triggers.custom_audience import IndexingEvent
+from airflow_provider_batch.triggers.custom_audience import CustomAudienceIndexingTrigger, IndexingEvent
+from airflow_provider_batch.triggers.exports import ProfilesExportTrigger
 from tests.docs.pages import DOCS
 from tests.real_servers import missing
 from tests.transport.servers import Asked, RawServer, answer
@@ -35,6 +43,7 @@ from tests.transport.udp import UdpServer
 
 STATS = "airflow.providers.common.compat.sdk.Stats"
 TAGS = {"conn_id": "batch_default", "audience": "vip"}
+OF_PROFILES = {"conn_id": "batch_cep", "resource": "profiles"}
 
 
 class Recorder:
@@ -52,11 +61,11 @@ class Recorder:
     def timing(self, stat: str, dt: timedelta, *, tags: dict[str, str]) -> None:
         self.metrics.append(("time", stat, dt.total_seconds(), tags))
 
-    def take(self) -> dict[str, Any]:
-        """Return the metrics since the last time, the counts in sums; all with the tags of the audience."""
+    def take(self, expected: dict[str, str] = TAGS) -> dict[str, Any]:
+        """Return the metrics since the last time, the counts in sums; all with the same tags."""
         taken: dict[str, Any] = {}
         for kind, stat, value, tags in self.metrics:
-            assert tags == TAGS
+            assert tags == expected
             name = stat.removeprefix("batch.")
             taken[name] = taken.get(name, 0) + value if kind == "count" else value
         self.metrics.clear()
@@ -74,11 +83,12 @@ def stats(monkeypatch: pytest.MonkeyPatch) -> Recorder:
 def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     with Sandbox(["vip"], keep_bodies=True) as sandbox:
         monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", connection(sandbox))
+        monkeypatch.setenv("AIRFLOW_CONN_BATCH_CEP", connection(sandbox, "project_sandbox", platform="cep"))
         yield sandbox
 
 
-def connection(sandbox: Sandbox) -> str:
-    return json.dumps({**json.loads(sandbox.connection_json()), "extra": {"max_attempts": 2}})
+def connection(sandbox: Sandbox, key: str | None = None, **extra: str) -> str:
+    return json.dumps({**json.loads(sandbox.connection_json(key)), "extra": {"max_attempts": 2, **extra}})
 
 
 def ids(**counts: int) -> dict[str, int]:
@@ -168,6 +178,137 @@ def test_a_wait_reports_how_long_it_took_and_how_many_ids_there_are(stats: Recor
     assert found == {"audience.size": 2} | calls(1)
 
 
+def test_a_push_of_profiles_reports_its_profiles_and_its_calls(stats: Recorder, sandbox: Sandbox) -> None:
+    sandbox.faults(Fault(429, headers={"Retry-After": "0"}))
+    rows = [{"custom_id": name, "plan": "gold"} for name in ("a", "b", "b", "")]
+    BatchHook("batch_cep").update_profiles(rows, on_invalid_id="skip")
+    of_profiles = [each for each in stats.metrics if ".profiles." in each[1]]
+    stats.metrics = [each for each in stats.metrics if each not in of_profiles]
+    found = stats.take(OF_PROFILES)
+    assert found.pop("pace_wait") >= 0
+    assert found == {"calls": 1, "attempts": 2, "rate_limited": 1}
+    stats.metrics = of_profiles
+    assert stats.take({"conn_id": "batch_cep"}) == profiles(accepted=2, invalid=1)
+
+
+def test_profiles_that_batch_rejects_are_told_apart(stats: Recorder, sandbox: Sandbox) -> None:
+    rows = [{"custom_id": name, "plan": plan} for name, plan in (("a", "gold"), ("b", "x" * 301), ("", "gold"))]
+    result = BatchHook("batch_cep").update_profiles(rows, on_invalid_id="skip")
+    assert (result.rejected, result.rejected_by_batch) == (2, 1)
+    stats.metrics = [each for each in stats.metrics if ".profiles." in each[1]]
+    assert stats.take({"conn_id": "batch_cep"}) == profiles(accepted=1, invalid=1, rejected=1)
+
+
+def test_a_mirror_of_profiles_reports_what_it_left_alone(stats: Recorder, sandbox: Sandbox, tmp_path: Path) -> None:
+    hook = BatchHook("batch_cep")
+    for given in (("a", "b"), ("a", "c")):
+        stats.metrics.clear()
+        rows = [{"custom_id": name, "plan": "gold"} for name in given]
+        hook.mirror_profiles(rows, snapshot_path=tmp_path, on_gone="clear")
+    stats.metrics = [each for each in stats.metrics if ".profiles." in each[1]]
+    assert stats.take({"conn_id": "batch_cep"}) == profiles(accepted=1, cleared=1, unchanged=1)
+
+
+def profiles(**counts: int) -> dict[str, int]:
+    names = ("accepted", "cleared", "unchanged", "invalid", "rejected")
+    return {f"profiles.{name}": counts.get(name, 0) for name in names}
+
+
+def test_a_dry_run_of_profiles_reports_nothing(stats: Recorder, sandbox: Sandbox) -> None:
+    BatchHook("batch_cep").update_profiles([{"custom_id": "a", "plan": "gold"}], dry_run=True)
+    assert stats.metrics == []
+
+
+def test_an_export_reports_its_rows_and_how_long_it_took(
+    stats: Recorder, sandbox: Sandbox, context: Any, tmp_path: Path
+) -> None:
+    sandbox.export_records([{"custom_id": "a"}, {"custom_id": "b"}])
+    ProfilesExportOperator(task_id="export", path=str(tmp_path), batch_conn_id="batch_cep").execute(context)
+    of_calls = {tags["resource"] for _, stat, _, tags in stats.metrics if stat == "batch.calls"}
+    assert of_calls == {"exports"}
+    stats.metrics = [each for each in stats.metrics if ".export." in each[1]]
+    found = stats.take({"conn_id": "batch_cep", "export_type": "attributes"})
+    assert 0 <= found.pop("export.duration") < 60
+    assert found == {"export.rows": 2}
+
+
+def test_statistics_report_their_rows_and_what_is_missing(stats: Recorder, sandbox: Sandbox, context: Any) -> None:
+    sandbox.faults(None, None, Fault(400))
+    stats_of = OrchestrationStatsOperator(task_id="stats", batch_conn_id="batch_cep", on_missing="skip")
+    rows = stats_of.execute(context)
+    of_calls = {tags["resource"] for _, stat, _, tags in stats.metrics if stat == "batch.calls"}
+    assert of_calls == {"statistics"}
+    stats.metrics = [each for each in stats.metrics if ".statistics." in each[1]]
+    found = stats.take({"conn_id": "batch_cep", "subject": "orchestrations"})
+    assert found == {"statistics.rows": len(rows), "statistics.missing": 1}
+
+
+@pytest.mark.parametrize("waits", ["operator", "sensor"])
+def test_the_polls_of_a_trigger_are_reported_when_the_task_goes_on(
+    waits: str, stats: Recorder, sandbox: Sandbox, context: Any
+) -> None:
+    tokens = BatchHook().update_custom_audience("vip", add_ids=["a"]).indexing_tokens
+    stats.take()
+    sandbox.faults(Fault(429, headers={"Retry-After": "0"}))
+    now = time.time()
+    waiting = CustomAudienceIndexingTrigger(
+        batch_conn_id="batch_default",
+        audience_name="vip",
+        indexing_tokens=tokens,
+        poke_interval=1.0,
+        start_time=now,
+        end_time=now + 60,
+    )
+    event = fired(waiting)
+    assert stats.take() == {}
+    if waits == "sensor":
+        sensor = CustomAudienceIndexingSensor(task_id="wait", audience_name="vip", indexing_tokens=tokens)
+        sensor.execute_complete(context, event)
+    else:
+        push = CustomAudienceUpdateOperator(task_id="push", audience_name="vip", wait_for_indexing=True)
+        push.execute_complete(context, event)
+    found = stats.take()
+    assert found.pop("indexing_wait") >= 0
+    assert found == {"audience.size": 1, "calls": 1, "attempts": 2, "rate_limited": 1}
+
+
+def test_the_polls_of_a_wait_that_fails_are_reported_too(stats: Recorder, sandbox: Sandbox, context: Any) -> None:
+    polls = {"calls": 3, "attempts": 5, "rate_limited": 1}
+    event = IndexingEvent("error", "vip", ("token",), message="no", polls=polls)
+    push = CustomAudienceUpdateOperator(task_id="push", audience_name="vip", wait_for_indexing=True)
+    with pytest.raises(AirflowFailException):
+        push.execute_complete(context, event.to_payload())
+    assert stats.take() == polls
+
+
+def test_the_polls_of_an_export_are_reported_when_the_task_goes_on(
+    stats: Recorder, sandbox: Sandbox, context: Any, tmp_path: Path
+) -> None:
+    export_id = BatchHook("batch_cep").request_export(ExportQuery("attributes"))
+    stats.metrics.clear()
+    now = time.time()
+    event = fired(
+        ProfilesExportTrigger(
+            batch_conn_id="batch_cep", export_id=export_id, poke_interval=1.0, start_time=now, end_time=now + 60
+        )
+    )
+    assert event["polls"] == {"calls": 1, "attempts": 1, "rate_limited": 0}
+    operator = ProfilesExportOperator(task_id="export", path=str(tmp_path), batch_conn_id="batch_cep")
+    operator.execute_complete(context, event)
+    of_exports = {"conn_id": "batch_cep", "resource": "exports"}
+    assert stats.metrics[:1] == [("count", "batch.calls", 1, of_exports)]
+
+
+def fired(waiting: Any) -> dict[str, Any]:
+    """The one event of a trigger, through JSON."""
+
+    async def events() -> list[Any]:
+        return [event.payload async for event in waiting.run()]
+
+    (payload,) = asyncio.run(events())
+    return dict(json.loads(json.dumps(payload)))
+
+
 def test_a_call_that_belongs_to_no_audience_has_no_such_tag(stats: Recorder, sandbox: Sandbox) -> None:
     assert BatchHook().test_connection()[0]
     assert {tuple(tags) for _, _, _, tags in stats.metrics} == {("conn_id",)}
@@ -195,7 +336,8 @@ def test_a_deferred_wait_is_reported_when_the_task_goes_on(stats: Recorder, sand
     sensor = CustomAudienceIndexingSensor(task_id="wait", audience_name="vip", indexing_tokens="token")
     sensor.execute_complete(context, event)
     assert stats.take() == {"audience.size": 7, "indexing_wait": 42.5}
-    event.pop("seconds")  # as an older triggerer sends it
+    for name in ("seconds", "polls"):  # as an older triggerer sends it
+        event.pop(name)
     sensor.execute_complete(context, event)
     assert stats.take() == {"audience.size": 7}
 
@@ -219,12 +361,17 @@ def test_a_sensor_reports_its_wait(
 def test_every_metric_is_on_its_page(stats: Recorder) -> None:
     traffic = Traffic()
     traffic.attempted(200)
-    metrics.report_traffic("batch_default", traffic, "vip")
+    metrics.report_traffic("batch_default", traffic, audience="vip")
     metrics.report_push("batch_default", PushResult("vip", "custom_ids", [], 0, 0, 0, 0, (), 0.0))
     metrics.report_indexed("batch_default", "vip", 1, 1.0)
     metrics.report_drift("batch_default", "vip", 0)
+    found = stats.take()
+    metrics.report_profiles_push("batch_cep", ProfilesResult("batch_cep", "update", 0, 0, 0, (), 0, 0.0))
+    metrics.report_export("batch_cep", "attributes", 0, 0.0)
+    metrics.report_statistics("batch_cep", "campaigns", 0, 0)
+    names = {stat.removeprefix("batch.") for _, stat, _, _ in stats.metrics}
     rows = re.findall(r"^\| `batch\.([\w.]+)` \|", (DOCS / "metrics.md").read_text("utf-8"), re.MULTILINE)
-    assert sorted(rows) == sorted(stats.take())
+    assert sorted(rows) == sorted({*found, *names})
 
 
 def test_whatever_is_wrong_with_the_metrics_the_push_goes_on(

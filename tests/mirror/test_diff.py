@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_batch.mirror.diff import Counts, SortedBlock, differences, with_uncertain
 from airflow_provider_batch.mirror.lines import id_from, line_of, with_digests
-from airflow_provider_batch.protocol.audiences.members import AnnotatedId
+from airflow_provider_batch.protocol.ids import AnnotatedId
 
 from .test_lines import told
 

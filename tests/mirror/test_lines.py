@@ -12,11 +12,13 @@ from airflow_provider_batch.mirror.lines import (
     line_of,
     sort,
     with_digests,
+    with_texts,
 )
 from airflow_provider_batch.protocol.audiences.attributes import extras
 from airflow_provider_batch.protocol.audiences.block import Block
-from airflow_provider_batch.protocol.audiences.members import AnnotatedId
+from airflow_provider_batch.protocol.audiences.intake import MemberIntake
 from airflow_provider_batch.protocol.dialect import MEP_1_1
+from airflow_provider_batch.protocol.ids import AnnotatedId
 
 #: Text that can be sent, with many of the characters that matter.
 IDS = st.text(
@@ -109,3 +111,12 @@ def test_plain_lines_are_their_ids() -> None:
     lines = ["a", "b"]
     assert ids_from(lines, "a\nb\n") is lines
     assert list(ids_from(["a\x02*"], "a\x02*\n")) == ["a\n"]
+
+
+@given(st.lists(IDS | st.sampled_from(["a-1", "b 2", "é"]), min_size=1))
+def test_a_checked_block_has_the_same_lines_as_a_list_of_its_ids(values: list[str]) -> None:
+    intake = MemberIntake(values, "ids", audience_name="vip", rules=MEP_1_1.members, block_size=2, on_invalid_id="skip")
+    blocks = list(intake.blocks())
+    found = list(with_texts(blocks))
+    assert found == list(with_texts(map(list, blocks)))
+    assert all(one.text.count(b"\n") == len(block) for one, block in zip(found, blocks, strict=True))

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from airflow_provider_batch.mirror.diff import Counts
 from airflow_provider_batch.mirror.lines import Lines, id_from, line_of, lines_with_text, with_digests
 from airflow_provider_batch.mirror.order import ascending, in_order
 from airflow_provider_batch.protocol.audiences.block import Block
-from airflow_provider_batch.protocol.audiences.intake import in_blocks
-from airflow_provider_batch.protocol.audiences.members import AnnotatedId
+from airflow_provider_batch.protocol.ids import AnnotatedId
+from airflow_provider_batch.protocol.rows import in_blocks
 
 from .test_lines import ANNOTATED, IDS, told
 
@@ -149,6 +150,25 @@ def test_nothing_is_sorted_to_nothing(tmp_path: Path) -> None:
     assert list(in_order([], tmp_path, in_memory=-1)) == []
 
 
+def test_a_reader_that_stops_leaves_no_sorting_behind(tmp_path: Path) -> None:
+    blocks = in_order(parted([f"{number:05d}" for number in range(20_000)], 1_000), tmp_path, in_memory=0)
+    assert isinstance(blocks, Generator)
+    assert next(blocks).lines[0] == "00000"
+    blocks.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("batch-mirror")]
+
+
+def test_both_halves_are_sorted_apart(tmp_path: Path) -> None:
+    lines = [f"{number * 7_919 % 20_000:05d}" for number in range(20_000)]
+    blocks = in_order(parted(lines, 500), tmp_path, in_memory=0)
+    sizes: dict[str, int] = {}
+    for _ in blocks:
+        sizes |= {path.name: path.stat().st_size for path in tmp_path.glob("sorted-*.txt")}
+    whole = 6 * len(lines)
+    assert sum(sizes.values()) == whole
+    assert all(whole / 4 < size < whole * 3 / 4 for size in sizes.values())
+
+
 def test_more_than_memory_holds_is_spilled(tmp_path: Path) -> None:
     numbers = range(250_000)
     lines = (f"{number * 7919 % 250_000:0600d}" for number in numbers)
@@ -173,7 +193,7 @@ def test_what_several_threads_cannot_sort_one_does(
     monkeypatch.setattr(duckdb, "connect", connect_or_fail)
     monkeypatch.setattr("os.cpu_count", lambda: cores)
     assert ids(in_order(parted(["c", "a", "b"], 2), tmp_path, in_memory=1)) == ["a", "b", "c"]
-    assert asked == [threads, 1]
+    assert asked == [threads, 1, threads]  # the first half twice, then the second
 
 
 def test_without_duckdb_the_way_out_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

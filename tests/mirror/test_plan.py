@@ -25,7 +25,7 @@ from airflow_provider_batch.mirror.claim import LIFETIME, Claim
 from airflow_provider_batch.mirror.guards import Limits
 from airflow_provider_batch.mirror.plan import Mirror, Plan, Transaction
 from airflow_provider_batch.mirror.snapshot import Target
-from airflow_provider_batch.protocol.audiences.members import AnnotatedId
+from airflow_provider_batch.protocol.ids import AnnotatedId
 from tests.clock import Clock
 
 from .folders import Killed, Mortal, memory_path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -169,9 +169,11 @@ def test_no_text_of_a_status_has_an_id(path: Any) -> None:
 # The command
 
 
-def printed(capfd: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, list[str]]:
+def printed(
+    main: Callable[[list[str]], None], capfd: pytest.CaptureFixture[str], *arguments: object
+) -> tuple[int, list[str]]:
     with pytest.raises(SystemExit) as ended:
-        command.main([str(argument) for argument in arguments])
+        main([str(argument) for argument in arguments])
     assert isinstance(ended.value.code, int), ended.value.code
     return ended.value.code, capfd.readouterr().out.splitlines()
 
@@ -185,7 +187,7 @@ def test_the_command_answers_for_each_id_that_it_was_given(
     head = "batch_default, vip"
     accepted = "  not confirmed: Batch has accepted it, and nobody has seen yet that it is indexed"
     nowhere = "the source did not yield it, or it was skipped as invalid"
-    assert printed(capfd, tmp_path, "--id", "b", "--id", "x") == (
+    assert printed(command.main, capfd, tmp_path, "--id", "b", "--id", "x") == (
         0,
         [
             head,
@@ -201,7 +203,7 @@ def test_the_command_answers_for_each_id_that_it_was_given(
     clock.now += HOUR
     with mirror.plan(blocks(plain("abd"))) as plan, plan.begin("run") as transaction:
         transaction.commit(["token"], rejected=["d"])
-    assert printed(capfd, tmp_path, "--id", "d")[1][3:] == [
+    assert printed(command.main, capfd, tmp_path, "--id", "d")[1][3:] == [
         "  rejected by Batch: 1 id",
         "  the next run sends these again",
         "  d: in the last set, since generation 3, 2026-09-21 16:13:20 UTC; not confirmed; Batch rejected it, so it "
@@ -210,7 +212,7 @@ def test_the_command_answers_for_each_id_that_it_was_given(
     broken_off(mirror, batch, plain("abde"), calls=1)
     Claim(mirror.folder, "dag/run/task", Clock(4e9))
     unclear = "a run that did not end may have added or removed it"
-    assert printed(capfd, tmp_path, "--audience", "vip", *ids) == (
+    assert printed(command.main, capfd, tmp_path, "--audience", "vip", *ids) == (
         0,
         [
             head,
@@ -233,7 +235,7 @@ def test_the_command_prints_no_id_that_it_was_not_given(tmp_path: Path, capfd: p
     mirror = mirror_at(tmp_path / "batch_default" / "vip")
     run(mirror, Batch(), {"customer-77": None, "customer-78": None})
     mirror.confirm()
-    assert printed(capfd, tmp_path / "batch_default" / "vip") == (
+    assert printed(command.main, capfd, tmp_path / "batch_default" / "vip") == (
         0,
         [
             "batch_default, vip",
@@ -249,14 +251,14 @@ def test_the_command_shows_all_audiences_or_one(tmp_path: Path, capfd: pytest.Ca
     (tmp_path / "README").touch()
     (tmp_path / "batch_b" / "new").mkdir()
     heads = {"all": ["batch_a, vip", "batch_b, newsletter", "batch_b, vip"], "vip": ["batch_a, vip", "batch_b, vip"]}
-    assert printed(capfd, tmp_path)[1][::3] == heads["all"]
-    assert printed(capfd, tmp_path, "--audience", "vip")[1][::3] == heads["vip"]
-    assert printed(capfd, tmp_path / "batch_b")[1][::3] == heads["all"][1:]
+    assert printed(command.main, capfd, tmp_path)[1][::3] == heads["all"]
+    assert printed(command.main, capfd, tmp_path, "--audience", "vip")[1][::3] == heads["vip"]
+    assert printed(command.main, capfd, tmp_path / "batch_b")[1][::3] == heads["all"][1:]
 
 
 def test_a_mirror_without_a_run_that_ended(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     broken_off(mirror_at(tmp_path / "batch_default" / "vip"), Batch(), plain("ab"), calls=1)
-    assert printed(capfd, tmp_path, "--id", "a", "--id", "x") == (
+    assert printed(command.main, capfd, tmp_path, "--id", "a", "--id", "x") == (
         0,
         [
             "batch_default, vip",
@@ -273,7 +275,7 @@ def test_what_cannot_be_read_does_not_hide_the_others(tmp_path: Path, capfd: pyt
     for name in ("a", "b"):
         run(mirror_at(tmp_path / "batch_default" / name, audience_name=name), Batch(), plain("x"))
     (tmp_path / "batch_default" / "a" / "00000001.head.json").write_text("{")
-    code, lines = printed(capfd, tmp_path)
+    code, lines = printed(command.main, capfd, tmp_path)
     assert code == 1
     assert lines[0] == "batch_default, a"
     assert lines[1].startswith(f"  cannot be read: {tmp_path}/batch_default/a/00000001.head.json: the file cannot be")

@@ -10,18 +10,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import SourceError
-from airflow_provider_batch.mirror.tables.changes import ChangedRows, ChangeFiles
-from airflow_provider_batch.protocol.audiences.intake import Intake
+from airflow_provider_batch.mirror.tables.changes import ChangedRows, ChangeFiles, Kind, kind_of
+from airflow_provider_batch.protocol.audiences.intake import MemberIntake
 from airflow_provider_batch.protocol.dialect import MEP_1_0
 from airflow_provider_batch.sources.columns import Selection
 
 RULES = MEP_1_0.members
 
 
+def number(times: int, known: int, uncertain: int, op: str) -> int:
+    return times * 16 + known * 8 + uncertain * 4 + "+-=!".index(op)
+
+
 def filled(folder: Path, rows: list[Any], fetched: int, block_size: int) -> ChangeFiles:
+    """Settle rows of an id, and the four parts of its kind."""
+    rows = [(id_, number(*parts)) for id_, *parts in rows]
     changed, files = ChangedRows(), ChangeFiles(folder)
     changed.open([rows[start : start + fetched] for start in range(0, len(rows), fetched)], Selection(id=0))
-    ids = Intake(changed, "ids", audience_name="vip", rules=RULES, block_size=block_size, on_invalid_id="skip")
+    ids = MemberIntake(changed, "ids", audience_name="vip", rules=RULES, block_size=block_size, on_invalid_id="skip")
     files.fill(ids.blocks(), changed, RULES)
     files.close()
     return files
@@ -64,3 +70,10 @@ def test_a_thousand_rows_in_blocks_that_do_not_fit(tmp_path: Path) -> None:
 def test_a_valid_id_that_the_database_cannot_hold_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="more characters than an indexed column of its database can hold"):
         filled(tmp_path, [("valid", 1, 0, 0, "!")], 10, 10)
+
+
+def test_a_kind_is_the_same_as_its_number() -> None:
+    kinds = [
+        Kind(times, o, u, op) for times in (0, 1, 70_000) for o in (False, True) for u in (False, True) for op in "+-=!"
+    ]
+    assert [kind_of(number(*kind)) for kind in kinds] == kinds

@@ -477,7 +477,7 @@ def test_a_snapshot_that_somebody_has_changed_is_named(connections: Connections,
     with pytest.raises(SnapshotError, match="does not have the 2 rows that were written"):
         mirror(connections)
     connections.run(f"DROP TABLE {table}")
-    with pytest.raises(SourceError):
+    with pytest.raises(SnapshotError, match="does not have the 2 rows that were written"):
         mirror(connections)
 
 
@@ -617,3 +617,58 @@ def test_what_a_run_could_not_append_to_the_log_the_next_one_does(
     assert connections.run(f"SELECT run, id, op FROM {table}") == [("tuesday", "b", "+")]
     assert mirror(connections, keep_changes=30).added == 0
     assert len(connections.run(f"SELECT run FROM {table}")) == 1
+
+
+def logged(connections: Connections, run: str) -> set[tuple[Any, ...]]:
+    table = f"{connections.schema}.{log_of(connections)}"
+    return {tuple(row) for row in connections.run(f"SELECT id, op, why FROM {table} WHERE run = '{run}'")}
+
+
+def test_the_log_tells_who_came_and_went_with_a_replace(connections: Connections, sandbox: Sandbox) -> None:
+    fill(connections, [("a",), ("b",)])
+    mirror(connections, keep_changes=30, first_run="replace", owner="monday")
+    assert logged(connections, "monday") == {("a", "+", "new"), ("b", "+", "new")}
+    fill(connections, [("b",), ("c",), ("c",)])
+    given: dict[str, Any] = {"keep_changes": 30, "full_refresh": True, "owner": "tuesday"}
+    assert mirror(connections, dry_run=True, **given).added == 2
+    result = mirror(connections, **given)
+    assert (counts(result), result.replaced) == ((2, 0, 0, 1, 0, 2), True)
+    assert sandbox.members("vip") == {"b", "c"}
+    assert logged(connections, "tuesday") == {("a", "-", "gone"), ("c", "+", "new")}
+    assert counts(mirror(connections)) == (0, 0, 2, 1, 0, 2)
+
+
+def test_a_replace_that_mends_a_snapshot_logs_all_ids_as_new(connections: Connections, sandbox: Sandbox) -> None:
+    fill(connections, [("a",), ("b",)])
+    mirror(connections)
+    fill(connections, [("b",), ("c",)])
+    for spoil in ("DELETE FROM {} WHERE 1 = 1", "DROP TABLE {}"):
+        base = connections.head()["base"]  # type: ignore[index]
+        connections.run(spoil.format(head_of(connections).replace("_head", f"_{base}")))
+        mirror(connections, keep_changes=30, full_refresh=True, owner=spoil[:4])
+        assert logged(connections, spoil[:4]) == {("b", "+", "new"), ("c", "+", "new")}
+
+
+def test_a_run_that_changes_nothing_logs_what_is_not_valid(
+    connections: Connections, sandbox: Sandbox, told: Callable[[], str]
+) -> None:
+    given: dict[str, Any] = {"keep_changes": 30, "on_invalid_id": "skip"}
+    fill(connections, [("a",), (None,)])
+    mirror(connections, owner="monday", **given)
+    mirror(connections, owner="tuesday", dry_run=True, **given)
+    assert logged(connections, "tuesday") == set()
+    calls = len(sandbox.calls)
+    mirror(connections, owner="tuesday", **given)
+    assert logged(connections, "tuesday") == {(None, "!", "the id is missing, empty or too long")}
+    assert ours(connections) == ["b", "head", "log"]
+    fill(connections, [("a",)])
+    mirror(connections, owner="wednesday", **given)
+    assert logged(connections, "wednesday") == set()
+    # It is no reason to keep the claim that the log cannot be written.
+    table = f"{connections.schema}.{log_of(connections)}"
+    connections.run(f"DROP TABLE {table}", f"CREATE TABLE {table} (x INT)")
+    fill(connections, [("a",), (None,)])
+    assert mirror(connections, owner="thursday", **given).rejected == 1
+    assert "the log of" in told()
+    assert connections.head()["claim"] is None  # type: ignore[index]
+    assert sum(call.method == "PATCH" for call in sandbox.calls[calls:]) == 0

@@ -23,7 +23,7 @@ def test_every_trap_holds(connections: Connections) -> None:
     assert check.dialect() in ("sqlite", "duckdb", "postgresql", "mysql")
     found = list(check.run())
     assert [finding for finding in found if finding.fault] == []
-    assert len(found) == 12
+    assert len(found) == 13
     assert connections.tables() == before
 
 
@@ -40,6 +40,18 @@ def test_a_database_that_folds_case_is_found_out(
     assert tables_in_sqlite.tables() == []
 
 
+def test_a_database_that_makes_one_digest_of_two_rows_is_found_out(
+    tables_in_duckdb: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dataclasses import replace
+
+    careless = replace(DIALECTS["duckdb"], part="CAST({0} AS VARCHAR)")
+    monkeypatch.setitem(DIALECTS, "duckdb", careless)
+    faults = {finding.trap: finding.fault for finding in Check(tables_in_duckdb, "main").run() if finding.fault}
+    # "ab" beside "c", "a" beside "bc", and "abc" beside nothing are one, and "-" beside NULL is NULL beside "-".
+    assert faults == {"rows of which only a digest is kept": "14 rows have 8 digests"}
+
+
 @pytest.fixture
 def warehouse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Connections:
     path = tmp_path / "warehouse.db"
@@ -53,23 +65,23 @@ def exit_code(*arguments: str) -> Any:
     return caught.value.code
 
 
-def test_the_command_prints_a_table(warehouse: Connections, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_prints_a_table(warehouse: Connections, capfd: pytest.CaptureFixture[str]) -> None:
     assert exit_code("check", "warehouse", "main") == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = capfd.readouterr().out.splitlines()
     assert "warehouse, schema main: sqlite" in lines
     assert "holds letters that differ in case" in lines
     assert not [line for line in lines if line.startswith("FAILS")]
 
 
 def test_the_command_fails_with_the_trap(
-    warehouse: Connections, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    warehouse: Connections, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checks.Check, "_history", lambda self: "the log lacks changes")
     assert exit_code("check", "warehouse", "main") == 1
-    assert "FAILS a second run sends what changed, and the log has it: the log lacks changes" in capsys.readouterr().out
+    assert "FAILS a second run sends what changed, and the log has it: the log lacks changes" in capfd.readouterr().out
 
 
-def test_drop_leaves_no_table_of_the_mirror(warehouse: Connections, capsys: pytest.CaptureFixture[str]) -> None:
+def test_drop_leaves_no_table_of_the_mirror(warehouse: Connections, capfd: pytest.CaptureFixture[str]) -> None:
     from tests.mirror.test_tables_tries import blocks, mirror_of
 
     fill(warehouse, [("a",)])
@@ -78,9 +90,9 @@ def test_drop_leaves_no_table_of_the_mirror(warehouse: Connections, capsys: pyte
         transaction.commit([])
     assert len(warehouse.tables()) == 3
     assert "begin with batch_" in exit_code("drop", "warehouse", "main", "members")
-    main(["drop", "warehouse", "main", "batch_vip_0"])
+    assert exit_code("drop", "warehouse", "main", "batch_vip_0") == 0
     assert warehouse.tables() == ["members"]
-    assert "dropped all tables of main.batch_vip_0" in capsys.readouterr().out
+    assert "dropped all tables of main.batch_vip_0" in capfd.readouterr().out
 
 
 SQLGLOT = {"postgresql": "postgres", "mysql": "mysql", "duckdb": "duckdb", "sqlite": "sqlite"}
@@ -103,8 +115,9 @@ def test_statements_are_valid_in_the_words_of_the_database(name: str, others: tu
         statements.create("s.d3", statements.changes(today, known, [])),
         statements.create("s.d3", statements.changes(today, known, uncertain)),
         statements.create("s.d3", statements.changes(today, statements.known("s.b1", None), [], same_shape=False)),
-        statements.read("s.d3"),
-        statements.read(f"({statements.changes(today, known, uncertain)})", repeated=True),
+        statements.read("s.d3", replaces=False),
+        statements.read("s.d3", replaces=True),
+        statements.read(f"({statements.changes(today, known, uncertain)})", replaces=False, repeated=True),
         statements.repeated("s.d3"),
         statements.create("s.x3", statements.ids("s.d3")),
         statements.create("s.c3", statements.corrected("s.d3", "s.x3")),

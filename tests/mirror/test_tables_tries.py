@@ -31,8 +31,7 @@ from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.sources.sql import SqlSource
 from tests.clock import Clock, eventually
 from tests.mirror.folders import Killed
-from tests.mirror.mortal import Lives
-from tests.mirror.stores import Connections, Mortal
+from tests.mirror.stores import Connections
 from tests.mirror.test_tables import fill, mirror, ours
 
 BASE = [f"base-{number}" for number in range(20)]
@@ -278,48 +277,6 @@ def test_one_that_is_overtaken_while_its_table_is_there_notes_it_once_more(table
     with heir.plan(blocks(heir)) as plan:
         assert plan.is_empty
     assert ours(tables_in_sqlite) == ["b", "head"]
-
-
-def test_a_dead_run_leaves_nothing_for_good(connections: Connections, sandbox: Sandbox) -> None:
-    """Killed at one moment of a run after the other: the next one is exact, and drops what was left."""
-    fill(connections, [(each,) for each in BASE])
-    mirror(connections)
-    step, was_killed, audience = {"sqlite3": 5, "pymysql": 37}.get(connections.driver, 13), True, set(BASE)
-    moment = 0
-    while was_killed:
-        ids = sorted({*BASE[moment % 7 :], f"new-{moment}"})
-        members(connections, ids)
-        hook = Mortal(connections, Lives(moment))
-        try:
-            mirror(connections, hook=hook, on_invalid_id="skip", keep_changes=3)
-            was_killed = False
-        except Killed:
-            mirror(connections, keep_changes=3)
-        audience = set(ids)
-        assert sandbox.members("vip") == audience
-        moment += step
-    assert moment > 40
-    mirror(connections, keep_changes=3)
-    left = ours(connections)
-    assert left in (["b", "head", "log"], ["b", "e", "head", "log"])
-    assert {id_ for (id_,) in connections.run(f"SELECT id FROM {known(connections)}")} == audience
-
-
-def known(connections: Connections) -> str:
-    """What was sent, as a query for whoever wants to join it."""
-    state = connections.head()
-    assert state is not None
-    (head,) = (name for name in connections.tables() if name.endswith("_head"))
-    prefix = f"{connections.schema}.{head[: -len('_head')]}_"
-    text = {"pymysql": "CONVERT({} USING utf8mb4)", "duckdb": "decode({})"}.get(connections.driver, "{}")
-    query = f"SELECT {text.format('b.id')} AS id FROM {prefix}{state['base']} b"
-    if state["net"]:
-        net = f"{prefix}{state['net']}"
-        query += (
-            f" LEFT JOIN {net} e ON e.id = b.id WHERE e.op IS NULL "
-            f"UNION ALL SELECT {text.format('e.id')} FROM {net} e WHERE e.op = '+'"
-        )
-    return f"({query}) k"
 
 
 # Real processes

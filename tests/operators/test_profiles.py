@@ -300,6 +300,27 @@ def test_only_what_differs_is_sent(sandbox: Sandbox, warehouse: Fill, context: A
     assert from_sql(**kept, full_refresh="true").execute(context)["accepted"] == 3
 
 
+def test_the_database_of_the_query_finds_what_differs(sandbox: Sandbox, warehouse: Fill, context: Any) -> None:
+    kept: dict[str, Any] = {"mode": "changed", "snapshot_schema": "{{ params.schema }}", "on_gone": "clear"}
+
+    def go(task_id: str = "push", **arguments: Any) -> dict[str, Any]:
+        given = {"sql": "SELECT * FROM t", "conn_id": "warehouse", "batch_conn_id": "batch_cep", **kept, **arguments}
+        operator = SqlToProfilesOperator(task_id=task_id, **given)
+        rendering: Any = {**context, "params": {"schema": "main"}}
+        operator.render_template_fields(rendering)
+        return operator.execute(context)
+
+    warehouse("custom_id, plan", [("a", "gold"), ("b", "free")])
+    assert go()["accepted"] == 2
+    # Another task has a snapshot of its own.
+    assert go("other", sql="SELECT 'c' AS custom_id, 1 AS score")["cleared"] == 0
+    warehouse("custom_id, plan", [("a", "silver"), ("c", "free")])
+    summary = go()
+    assert (summary["accepted"], summary["cleared"], summary["unchanged"]) == (2, 1, 0)
+    assert sandbox.profiles() == {"a": {"plan": "silver"}, "b": {}, "c": {"plan": "free", "score": 1}}
+    assert go()["calls"] == 0
+
+
 def test_a_profile_whose_row_has_gone_is_kept_or_cleared(
     sandbox: Sandbox, warehouse: Fill, context: Any, tmp_path: Path
 ) -> None:
@@ -440,6 +461,27 @@ def test_parameters_are_checked_when_the_dag_file_is_parsed(arguments: dict[str,
     assert reason in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"mode": "changed"}, "snapshot_path: mode='changed' needs one. Pass snapshot_path or snapshot_schema."),
+        (
+            {"mode": "changed", "snapshot_path": "/x", "snapshot_schema": "main"},
+            "snapshot_schema: passed together with snapshot_path. Pass one of them.",
+        ),
+        (
+            {"snapshot_schema": "main"},
+            "snapshot_schema: 'main' has no effect with mode='update', only with mode='changed'.",
+        ),
+    ],
+    ids=["none", "both", "update"],
+)
+def test_a_query_has_its_snapshot_in_one_place(arguments: dict[str, Any], reason: str) -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        from_sql(**arguments)
+    assert reason in str(caught.value)
+
+
 def test_rejects_have_a_use_in_every_mode() -> None:
     assert update([], rejects_path="/x", max_rejected=3).max_rejected == 3
 
@@ -495,4 +537,15 @@ def test_mapped_tasks_may_not_take_each_others_profiles_for_gone(mode: str, shar
         with pytest.raises(InvalidArgumentError, match=r"^snapshot_path: each of these mapped tasks would take"):
             check_mapped_profiles(operator, context)
     else:
+        check_mapped_profiles(operator, context)
+
+
+def test_mapped_tasks_may_not_share_tables() -> None:
+    given: list[dict[str, Any]] = [{"sql": "SELECT 1"}, {"sql": "SELECT 2"}]
+    fixed: dict[str, Any] = {"conn_id": "warehouse", "mode": "changed", "snapshot_schema": "main"}
+    with DAG("mapped", start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), schedule=None) as dag:
+        SqlToProfilesOperator.partial(task_id="push", batch_conn_id="batch_cep", **fixed).expand_kwargs(given)
+    operator: Any = dag.get_task("push").unmap(given[0])
+    context: Any = {"ti": SimpleNamespace(map_index=0), "dag": dag, "task": operator}
+    with pytest.raises(InvalidArgumentError, match=r"^snapshot_schema: each of these mapped tasks would take"):
         check_mapped_profiles(operator, context)

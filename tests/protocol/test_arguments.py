@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -8,9 +9,19 @@ import pytest
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.protocol.arguments import (
+    check_attribute_columns,
     check_choice,
+    check_column,
+    check_compression,
     check_count,
+    check_days,
+    check_delimiter,
+    check_encoding,
     check_limit,
+    check_names,
+    check_null_values,
+    check_optional_switch,
+    check_switch,
     list_in_text,
     most,
     read_limit,
@@ -134,3 +145,63 @@ def test_a_number_out_of_range_is_refused_with_the_range() -> None:
     with pytest.raises(InvalidArgumentError) as caught:
         check_count("chunk_size", 10_001, 10_000)
     assert str(caught.value) == "chunk_size: 10001 is not an integer from 1 to 10,000"
+
+
+@pytest.mark.parametrize(
+    ("check", "values"),
+    [
+        (check_attribute_columns, [None, ["a", "b"], {"a": "x", "b": "y"}, []]),
+        (check_column, [None, "id", 0, 3]),
+        (check_compression, [None, "gzip"]),
+        (check_days, [0, 1, 3650]),
+        (check_delimiter, [",", ";", "\t", "|"]),
+        (check_encoding, ["utf-8", "latin-1"]),
+        (check_names, [None, [], ["a"], ("a", "b")]),
+        (check_null_values, [[], ["", "NULL"], ("",)]),
+        (check_optional_switch, [None, True, False]),
+        (check_switch, [True, False]),
+    ],
+)
+def test_what_is_valid_passes(check: Callable[[str, Any], None], values: list[Any]) -> None:
+    for value in values:
+        check("compression" if check is check_compression else "given", value)
+
+
+TEXTS = r"it is not a list of texts. Pass one such as ['', '\N', 'NULL']."
+SEPARATOR = "is not valid. Pass one character other than a quote or a line break."
+CODEC = "is not a text encoding that Python supports. Pass one such as 'latin-1'."
+
+
+@pytest.mark.parametrize(
+    ("check", "value", "message"),
+    [
+        (check_attribute_columns, "a", "a single str is not a list of columns. Pass a list of str."),
+        (check_attribute_columns, 7, "a single int is not a list of columns. Pass a list of str."),
+        (
+            check_attribute_columns,
+            ["c", "b", "a", "b", "a"],
+            "the attribute 'b' is named twice. Name each attribute once.",
+        ),
+        (check_attribute_columns, {"a": "x", "b": "x"}, "the attribute 'x' is named twice. Name each attribute once."),
+        (check_column, True, "it is neither text nor a number. Pass one column's name."),
+        (check_column, ["id"], "it is neither text nor a number. Pass one column's name."),
+        (check_compression, "zip", "'zip' is not 'gzip'"),
+        *(
+            (check_days, value, f"{value!r} is not a number of days. Pass an int, 0 for none.")
+            for value in (-1, True, 1.0, "1", None)
+        ),
+        *((check_delimiter, value, f"{value!r} {SEPARATOR}") for value in ('"', "\r", "\n", "", ",,", None, 7)),
+        *((check_encoding, value, f"{value!r} {CODEC}") for value in ("utf-9", "rot13", "base64", None)),
+        (check_names, "a", "a single str is not a list. Pass a list of str."),
+        (check_names, 7, "a single int is not a list. Pass a list of str."),
+        *((check_names, value, "an entry is empty or not text. Pass a list of str.") for value in (["a", ""], [7])),
+        *((check_null_values, value, TEXTS) for value in ("NULL", None, [None], ["", 7])),
+        (check_optional_switch, "x" * 100, f"'{'x' * 79} is neither True nor False"),
+        *((check_switch, value, f"{value!r} is neither True nor False") for value in (None, 0, 1, "True")),
+    ],
+)
+def test_what_is_not_is_refused_in_words(check: Callable[[str, Any], None], value: Any, message: str) -> None:
+    name = "compression" if check is check_compression else "given"
+    with pytest.raises(InvalidArgumentError) as caught:
+        check(name, value)
+    assert str(caught.value) == f"{name}: {message}"

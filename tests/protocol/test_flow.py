@@ -145,7 +145,7 @@ def test_everyone_waits_when_batch_is_overloaded(trouble: Answer, everyone: bool
 def test_after_the_last_attempt_the_last_error_is_raised(trouble: Answer, kind: type[BatchError]) -> None:
     flow = push(Backoff(longest, attempts=2))
     assert paces(conversation(flow, trouble)) == [UPDATE, 1.0, UPDATE]
-    with pytest.raises(kind):
+    with pytest.raises(kind, match=r"\(after 2 attempts\)"):
         advance(flow, trouble)
 
 
@@ -167,8 +167,9 @@ def test_what_a_429_without_a_time_costs_is_seconds() -> None:
 def test_whoever_has_one_attempt_has_it_for_a_429_too() -> None:
     flow = push(Backoff(longest, attempts=1))
     next(flow)
-    with pytest.raises(BatchRateLimitError):
+    with pytest.raises(BatchRateLimitError) as caught:
         advance(flow, Response(429))
+    assert "attempts" not in str(caught.value)
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 413])
@@ -197,7 +198,7 @@ def test_the_broken_connection_that_was_answered_is_the_error_that_is_raised() -
 def test_a_request_without_an_answer_is_a_fault_of_the_transport() -> None:
     flow = push()
     next(flow)
-    with pytest.raises(TypeError, match="answered by a response or by a broken connection"):
+    with pytest.raises(TypeError, match=r"^a request is answered by a response or by a broken connection$"):
         advance(flow, None)
 
 

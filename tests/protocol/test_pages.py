@@ -13,8 +13,6 @@ from airflow_provider_batch.protocol.statistics import decode
 from airflow_provider_batch.protocol.statistics.subjects import CAMPAIGNS, ORCHESTRATIONS
 from airflow_provider_batch.protocol.wire import Request, Response
 
-READ = page_of("things")
-
 
 def answer(body: Any) -> Response:
     return Response(200, {}, json.dumps(body).encode())
@@ -35,20 +33,20 @@ def asked(**query: str) -> Request:
     ],
 )
 def test_a_page_has_entries_and_a_cursor(body: Any, start: str | None) -> None:
-    assert READ(answer(body), asked()) == Page(tuple(body["things"]), start)
+    assert page_of("things")(answer(body), asked()) == Page(tuple(body["things"]), start)
 
 
 @pytest.mark.parametrize("body", [[], {}, {"things": None}, {"things": {}}, {"things": ["a"]}, {"others": []}])
 def test_anything_else_is_no_page(body: Any) -> None:
-    with pytest.raises(BatchProtocolError):
-        READ(answer(body), asked())
+    with pytest.raises(BatchProtocolError, match=r"^GET /things: answered 200"):
+        page_of("things")(answer(body), asked())
 
 
 @pytest.mark.parametrize("start", [None, "x", [], 1.5])
 def test_more_without_a_new_cursor_would_never_end(start: Any) -> None:
     body = {"things": [{"id": "a"}], "has_more": True, "next_from": start}
     with pytest.raises(BatchProtocolError, match="has_more, but without a next_from"):
-        READ(answer(body), asked(**{"from": "x"}))
+        page_of("things")(answer(body), asked(**{"from": "x"}))
 
 
 def test_an_entry_is_new_once() -> None:

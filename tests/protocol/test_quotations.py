@@ -105,3 +105,20 @@ def test_ten_thousand_ids_are_looked_for_in_no_time(text: str, member: str) -> N
     started = time.process_time()
     quotes(text, members)
     assert time.process_time() - started < 2
+
+
+def test_a_private_text_that_no_encoding_holds_is_looked_for_too() -> None:
+    assert not quotes("nothing of it", ["\ud800"])
+
+
+def test_half_a_character_in_the_text_hides_nothing() -> None:
+    assert quotes(r"\ud800 is wrong with my-secret-id", ["my-secret-id"])
+
+
+def test_blanks_that_a_form_writes_as_signs_hide_nothing() -> None:
+    assert quotes("no my+secret+id here", ["my secret id"])
+
+
+def test_a_short_text_in_base64_is_found_whatever_its_last_letter() -> None:
+    assert quotes("no YWJX here", ["abW"])
+    assert not quotes("no YWJ here", ["abW"])

@@ -274,6 +274,47 @@ def test_the_first_error_wins_over_those_that_are_found_with_it() -> None:
         list(delivery)
 
 
+class SeenAgain(threading.Event):
+    """Is set by the call that fails first, which goes on only once the delivery has set it for a later one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._again = threading.Event()
+
+    def set(self) -> None:
+        was_set = self.is_set()
+        super().set()
+        if not was_set:
+            await_(self._again)
+        elif threading.current_thread() is threading.main_thread():
+            self._again.set()
+
+
+def test_the_first_error_wins_though_a_later_one_is_found_before() -> None:
+    stopped = SeenAgain()
+
+    def send(parcel: Parcel[Chunk]) -> Receipt:
+        if parcel.number == 1:
+            raise BatchAuthenticationError("first", status=401)
+        await_(stopped)
+        raise PushStoppedError("later")
+
+    with pytest.raises(BatchAuthenticationError, match="first"):
+        list(deliver(numbered(2), send, max_concurrency=2, stopped=stopped))
+
+
+@pytest.mark.parametrize(
+    ("error", "interrupted"), [(BatchError("no"), []), (ValueError("no"), []), (KeyboardInterrupt(), [1])]
+)
+def test_only_what_is_no_exception_interrupts_the_calls_in_flight(error: BaseException, interrupted: list[int]) -> None:
+    found: list[int] = []
+    send = failing_at(1, error)
+    stopped = threading.Event()
+    with pytest.raises(type(error)):
+        list(deliver(numbered(1), send, max_concurrency=1, stopped=stopped, interrupt=lambda: found.append(1)))
+    assert found == interrupted
+
+
 def test_a_delivery_that_was_stopped_before_sends_nothing() -> None:
     stopped = threading.Event()
     stopped.set()

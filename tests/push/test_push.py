@@ -69,9 +69,10 @@ class Post:
 @dataclass
 class Transport:
     stopped: threading.Event
+    interrupted: bool = False
 
     def interrupt(self) -> None:
-        self.stopped.set()
+        self.interrupted = True
 
     def perform(self, effect: object) -> None:
         raise AssertionError("a letter is sent without Batch")
@@ -224,6 +225,13 @@ def test_a_call_that_fails_is_tried_again_as_the_connection_says() -> None:
     assert post.delays == [SETTINGS.backoff] * 2
 
 
+def test_calls_in_flight_do_not_outlast_an_interrupted_task() -> None:
+    push = push_by(Post(failing_at(1, KeyboardInterrupt())))
+    with pytest.raises(KeyboardInterrupt):
+        push.run(letters(2))
+    assert cast(Any, push.line.transport).interrupted
+
+
 # Fingerprints
 
 
@@ -247,6 +255,17 @@ def test_a_call_without_a_body_has_the_fingerprint_of_an_empty_one() -> None:
 
 
 def test_without_a_journal_nothing_is_digested() -> None:
+    sent: list[str] = []
+
+    def send(parcel: Parcel[Letter]) -> Receipt:
+        sent.append(parcel.fingerprint)
+        return receipt(parcel)
+
+    push_by(Post(send)).run(letters(2))
+    assert sent == [sha256(b"").hexdigest()] * 2
+
+
+def test_without_a_recipient_nothing_is_digested() -> None:
     parcels = list(pack(letters(2), Post(receipt), None))
     assert {parcel.fingerprint for parcel in parcels} == {sha256(b"").hexdigest()}
 

@@ -46,6 +46,7 @@ def test_an_empty_spool_has_no_blocks() -> None:
 def test_of_several_records_of_one_key_the_last_stays() -> None:
     with filled(("a", 1), ("b", 2), ("a", 3), ("c", 4), ("a", 5)) as spool:
         assert content(spool) == [(1, "b", 2), (3, "c", 4), (4, "a", 5)]
+        assert [len(lines) for _, lines in spool.blocks(2)] == [2, 1]
         assert (len(spool), spool.written, spool.duplicates) == (3, 5, 2)
 
 
@@ -56,7 +57,13 @@ def test_two_keys_of_one_hash_both_stay() -> None:
 
 def test_more_records_than_memory_may_hold_wait_in_a_file() -> None:
     with patch.object(module, "_IN_MEMORY", 10), filled(*((f"key-{number}", number) for number in range(50))) as spool:
+        assert spool._file.name is not None
         assert content(spool, 7) == [(number, f"key-{number}", number) for number in range(50)]
+
+
+def test_few_records_wait_in_memory() -> None:
+    with filled(("a", 1)) as spool:
+        assert spool._file.name is None
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers())), st.integers(1, 5), st.integers(1, 5))
@@ -79,7 +86,7 @@ def test_the_number_of_a_record_is_found_by_its_key_and_of_several_it_is_the_las
 
 
 def test_a_sorted_source_is_not_looked_through() -> None:
-    with patch.object(module, "_repeated", side_effect=AssertionError), filled(("a", 1), ("b", 2), ("c", 3)) as spool:
+    with patch.object(module, "_repeated", side_effect=AssertionError), filled(("A", 1), ("B", 2), ("C", 3)) as spool:
         assert len(spool) == 3
     with filled(("a", 1), ("b", 2), ("b", 3)) as spool:
         assert content(spool) == [(0, "a", 1), (2, "b", 3)]

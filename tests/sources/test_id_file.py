@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import SourceError
 from airflow_provider_batch.protocol.audiences.block import Block
-from airflow_provider_batch.protocol.audiences.intake import Intake
-from airflow_provider_batch.protocol.audiences.members import AnnotatedId
+from airflow_provider_batch.protocol.audiences.intake import MemberIntake
 from airflow_provider_batch.protocol.dialect import cep
+from airflow_provider_batch.protocol.ids import AnnotatedId
 from airflow_provider_batch.protocol.rows import Numbered, with_more
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.files import FileSource
@@ -178,7 +178,7 @@ def test_members_of_a_file_keep_their_attributes_and_places(tmp_path: Path) -> N
     rules = cep().dialects[0].members
     with id_files() as put_aside:
         members = FileSource(tmp_path / "ids.csv", Columns("id", None, ["city"]))
-        made = Intake(members, "ids", audience_name="vip", rules=rules, block_size=700, put_aside=put_aside)
+        made = MemberIntake(members, "ids", audience_name="vip", rules=rules, block_size=700, put_aside=put_aside)
         made.check()
         blocks = list(made.blocks())
     assert [len(one) for one in blocks] == [600, 400]

@@ -10,12 +10,14 @@ import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException, AirflowSkipException, Asset, TaskDeferred
 
 from airflow_provider_batch.assets.custom_audience import custom_audience_asset
+from airflow_provider_batch.assets.profiles import profiles_asset
 from airflow_provider_batch.exceptions import IndexingTimeoutError, InvalidArgumentError
 from airflow_provider_batch.operators.custom_audience import (
     CustomAudienceCreateOperator,
     CustomAudienceReplaceOperator,
     CustomAudienceUpdateOperator,
 )
+from airflow_provider_batch.operators.profiles import ProfilesUpdateOperator
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.sensors.custom_audience import CustomAudienceIndexingSensor
 from airflow_provider_batch.triggers.custom_audience import IndexingEvent
@@ -260,3 +262,74 @@ def test_a_task_that_may_have_its_outlets_starts(batch_sandbox: Sandbox, context
     start(update(add_ids=["a"]), context)
     start(sensor(indexing_tokens=["t"]), context)
     assert set(ti.pushed) == {"batch_dashboard"}
+
+
+# Attributes of profiles
+
+
+ATTRIBUTES = profiles_asset("batch_cep")
+
+
+@pytest.fixture
+def project(monkeypatch: pytest.MonkeyPatch, batch_sandbox: Sandbox) -> Sandbox:
+    """A sandbox whose project is behind the connection ``batch_cep``."""
+    monkeypatch.setenv("AIRFLOW_CONN_BATCH_CEP", batch_sandbox.connection_json("project_sandbox"))
+    return batch_sandbox
+
+
+def profiles(**arguments: Any) -> ProfilesUpdateOperator:
+    rows = [{"custom_id": "a", "plan": "gold"}, {"custom_id": "b", "plan": "free"}, {"custom_id": "a", "plan": "x"}]
+    given = {"task_id": "push", "batch_conn_id": "batch_cep", "profiles": rows, "outlets": [ATTRIBUTES], **arguments}
+    return ProfilesUpdateOperator(**given)
+
+
+def test_the_event_of_attributes_has_the_counts(project: Sandbox, context: Any, events: Any) -> None:
+    operator = profiles()
+    start(operator, context)
+    operator.execute(context)
+    assert events[ATTRIBUTES].extra == {
+        "route": "update",
+        "accepted": 2,
+        "duplicates": 1,
+        "rejected": 0,
+        "calls": 1,
+    }
+
+
+def test_a_dry_run_of_profiles_has_no_event(project: Sandbox, context: Any, events: Any) -> None:
+    operator = profiles(dry_run=True, outlets=[ELSEWHERE, ATTRIBUTES])
+    start(operator, context)
+    operator.execute(context)
+    assert operator.outlets == [ELSEWHERE]
+
+
+@pytest.mark.parametrize("outlet", [VIP, custom_audience_asset("vip", "batch_cep"), profiles_asset()], ids=str)
+def test_a_task_that_writes_profiles_has_no_other_outlets_at_batch(outlet: Asset) -> None:
+    expected = (
+        f"outlets: this task writes batch://batch_cep/profiles/attributes, and not {outlet.uri}. "
+        "Pass profiles_asset('batch_cep'), or give the outlet to the task that writes it."
+    )
+    with pytest.raises(InvalidArgumentError) as caught:
+        profiles(outlets=[outlet])
+    assert str(caught.value) == expected
+
+
+def test_a_connection_that_is_rendered_later_is_compared_then(project: Sandbox, context: Any) -> None:
+    operator = profiles(batch_conn_id="{{ params.conn }}", outlets=[profiles_asset()])
+    operator.batch_conn_id = "batch_cep"
+    with pytest.raises(AirflowFailException) as caught:
+        start(operator, context)
+    assert "not batch://batch_default/profiles/attributes" in str(caught.value)
+
+
+def test_mapped_tasks_do_not_share_the_outlet(project: Sandbox, context: Any) -> None:
+    operator = profiles()
+    context["ti"].map_index = 0
+    with pytest.raises(AirflowFailException) as caught:
+        start(operator, context)
+    assert "would come with the first of these mapped tasks. Give the outlet to a task after them." in str(caught.value)
+
+
+def test_a_push_of_ids_does_not_have_the_attributes(batch_sandbox: Sandbox, context: Any) -> None:
+    with pytest.raises(AirflowFailException, match=r"the event of batch://batch_cep/profiles/attributes promises"):
+        start(update(add_ids=["a"], outlets=[ATTRIBUTES]), context)

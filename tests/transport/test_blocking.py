@@ -24,7 +24,7 @@ from airflow_provider_batch.protocol.flow import Answer
 from airflow_provider_batch.protocol.wire import Request, Response, Sleep
 from airflow_provider_batch.protocol.writes import Parcel, Receipt
 from airflow_provider_batch.push.delivery import deliver
-from airflow_provider_batch.transport import blocking
+from airflow_provider_batch.transport import blocking, deadline
 from airflow_provider_batch.transport.blocking import BlockingTransport, open_session
 from airflow_provider_batch.transport.credentials import Credentials
 from airflow_provider_batch.transport.deadline import Call
@@ -142,6 +142,27 @@ def test_a_call_over_the_session_itself_follows_no_redirect(credentials: Make) -
         assert elsewhere.connections == 0
 
 
+def test_head_and_body_are_sent_at_once_over_new_and_kept_connections(
+    monkeypatch: pytest.MonkeyPatch, credentials: Make
+) -> None:
+    sent: list[bytes] = []
+
+    def sendall(line: socket.socket, data: bytes) -> None:
+        if not data.startswith(b"HTTP/"):  # as the server's answers do
+            sent.append(data)
+        super(socket.socket, line).sendall(data)
+
+    monkeypatch.setattr(socket.socket, "sendall", sendall, raising=False)
+    with RawServer(answer(201)) as server:
+        transport = transport_to(credentials(server.url))
+        for body in (b"[1]", None, b"", b"[2]"):
+            transport.perform(Request("PATCH", "/1.0/{api_key}/custom-audience/vip", (), body))
+    assert [data.startswith(b"PATCH /1.0/") for data in sent] == [True] * 4
+    assert [data.partition(b"\r\n\r\n")[2] for data in sent] == [b"[1]", b"", b"", b"[2]"]
+    assert [asked.body for asked in server.asked] == [b"[1]", b"", b"", b"[2]"]
+    assert server.connections == 1
+
+
 def test_a_session_for_https_does_not_speak_http(credentials: Make) -> None:
     with RawServer(answer(200)) as server, open_session(credentials("https://api.batch.com"), timeout=5) as session:
         with pytest.raises(requests.exceptions.InvalidSchema):
@@ -157,6 +178,19 @@ def test_a_stopped_transport_sends_nothing_more(credentials: Make) -> None:
         with pytest.raises(PushStoppedError):
             transport.perform(VIEW)
     assert len(server.asked) == 1
+
+
+def test_a_check_says_whether_the_transport_was_stopped_and_waits_for_nothing(credentials: Make) -> None:
+    class Unawaited(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            raise AssertionError("waited")
+
+    transport = transport_to(credentials("http://127.0.0.1:9"))
+    transport.stopped = Unawaited()
+    transport.check()
+    transport.stopped.set()
+    with pytest.raises(PushStoppedError):
+        transport.check()
 
 
 def test_a_stop_ends_a_wait_of_an_hour(credentials: Make) -> None:
@@ -246,6 +280,35 @@ def test_the_shortest_deadline_comes_first_whichever_call_began_first(credential
         given = transport.perform(VIEW)
     assert str(given) == "GET /1.0/{api_key}/custom-audience/vip: no answer: TimeoutError"
     assert not long.ended
+
+
+def test_a_trickle_over_a_kept_connection_ends_at_the_deadline(credentials: Make) -> None:
+    with RawServer(answer(200), TRICKLES["body"]) as server:
+        transport = transport_to(credentials(server.url), timeout=0.3)
+        assert isinstance(transport.perform(VIEW), Response)
+        assert "no answer: TimeoutError" in str(transport.perform(VIEW))
+        assert server.connections == 1
+
+
+def test_a_call_that_is_over_is_forgotten() -> None:
+    with Call(3600) as call:
+        assert call in deadline._deadlines._calls
+    assert call not in deadline._deadlines._calls
+
+
+def test_deadlines_that_start_over_know_no_earlier_call() -> None:
+    deadlines = deadline._Deadlines()
+    deadlines._calls.add(forgotten := Call(0))
+    deadlines.start_over()
+    deadlines.add(call := Call(0.01))
+    eventually(lambda: call.ended)
+    assert not forgotten.ended
+
+
+def test_a_host_without_an_address_gives_no_answer(monkeypatch: pytest.MonkeyPatch, credentials: Make) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [])
+    answered = transport_to(credentials("http://localhost:9")).perform(VIEW)
+    assert str(answered) == f"{VIEW.route}: no answer: NewConnectionError < OSError"
 
 
 def test_a_forked_process_keeps_its_own_deadlines(credentials: Make) -> None:

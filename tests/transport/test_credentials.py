@@ -18,8 +18,9 @@ def test_host_key_and_path_are_joined_with_one_slash(base_url: str) -> None:
 
 
 def test_a_base_url_may_have_a_port_and_a_path() -> None:
-    url = Credentials("https://proxy.example:8443/batch/", "k", "r").url(VIEW)
-    assert url == "https://proxy.example:8443/batch/1.0/k/custom-audience/vip"
+    credentials = Credentials("https://proxy.example:8443/batch/", "k", "r")
+    assert credentials.url(VIEW) == "https://proxy.example:8443/batch/1.0/k/custom-audience/vip"
+    assert credentials.target(VIEW) == "/batch/1.0/k/custom-audience/vip"
 
 
 def test_a_key_with_signs_of_an_address_stays_one_segment() -> None:

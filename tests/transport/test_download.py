@@ -96,6 +96,20 @@ def test_a_file_that_is_too_long_is_not_read_to_its_end() -> None:
             save(f"{server.url}/f", size=99)
 
 
+def test_a_large_file_is_held_in_pieces() -> None:
+    class Pieces(io.BytesIO):
+        longest = 0
+
+        def write(self, piece: Any) -> int:
+            self.longest = max(self.longest, len(piece))
+            return super().write(piece)
+
+    into = Pieces()
+    with RawServer(answer(200, b"x" * 200_000)) as server:
+        assert Downloader(LOCAL, timeout=5, stopped=threading.Event()).save(f"{server.url}/f", into, None) == 200_000
+    assert into.longest <= 65_536
+
+
 def test_a_file_that_never_ends_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_provider_batch.transport.download._LONGEST", 0.3)
     with RawServer(TRICKLES["body"]) as server, pytest.raises(BatchConnectionError, match="TimeoutError"):
@@ -170,6 +184,7 @@ def test_an_address_that_may_lead_astray_is_refused_before_anything_is_sent(
 @pytest.mark.parametrize(
     ("address", "reason"),
     [
+        ("https://user:word@storage.example/f", "not a web address without credentials"),
         ("http://storage.example/f", "not encrypted"),
         ("http://10.0.0.1/f", "not encrypted"),
         ("https://10.0.0.1/f", "inside this network"),

@@ -44,6 +44,13 @@ def test_without_a_limit_every_turn_is_now(none: float | None) -> None:
     assert [first_wait(pace) for _ in range(5)] == [0.0] * 5
 
 
+def test_without_a_limit_no_call_is_kept() -> None:
+    pace = Pace(None)
+    for _ in range(3):
+        list(pace.turn())
+    assert len(pace._sent) == 1
+
+
 def test_turns_that_are_asked_for_at_once_are_spaced_evenly() -> None:
     pace = Pace(10, Clock(1000.0))
     waits = [first_wait(pace) for _ in range(5)]

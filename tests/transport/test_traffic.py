@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from airflow_provider_batch.exceptions import BatchConnectionError
-from airflow_provider_batch.protocol.wire import Request, Sleep
+from airflow_provider_batch.protocol.flow import Answer, Effect
+from airflow_provider_batch.protocol.wire import Request, Response, Sleep
 from airflow_provider_batch.transport.blocking import BlockingTransport, open_session
 from airflow_provider_batch.transport.pace import Pace
 from airflow_provider_batch.transport.traffic import Traffic
@@ -30,6 +32,24 @@ def test_every_attempt_and_every_wait_is_counted(credentials: Make) -> None:
     traffic = transport.traffic
     assert (traffic.attempts, traffic.retries, traffic.calls, traffic.rate_limited) == (4, 1, 3, 1)
     assert round(traffic.pace_seconds, 6) == 0.012
+
+
+def test_a_wait_among_many_counts_its_own_calls() -> None:
+    answers: list[Answer] = [Response(429), None, BatchConnectionError("none"), None, None, Response(200)]
+    waits = (Sleep(0.0, retries=BatchConnectionError("none")), Sleep(0.0))
+    effects = (VIEW, waits[0], VIEW, waits[0], waits[1], VIEW)
+
+    async def answered(effect: Effect) -> Answer:
+        return answers.pop(0)
+
+    async def performed() -> list[Answer]:
+        return [await counted(effect) for effect in effects]
+
+    traffic = Traffic()
+    counted = traffic.of(answered)
+    expected = list(answers)
+    assert asyncio.run(performed()) == expected
+    assert traffic.counts() == {"calls": 1, "attempts": 3, "rate_limited": 1}
 
 
 def test_many_threads_may_count() -> None:

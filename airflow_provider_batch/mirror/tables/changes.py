@@ -4,6 +4,9 @@ What a database found changed -> the local files of a plan.
 The database knows which rows are new, gone or different, and the product knows what a valid id is. So the rows to add
 pass the ordinary checks on their way, as those of any source do: they are read as one, and what the checks leave out is
 noted. A member whose row is not valid any more is removed.
+
+Most rows differ from the next one in their id alone. So whatever else is known of a row is one number, rows of one
+number stand together, and each step takes all of them at once.
 """
 
 from __future__ import annotations
@@ -12,59 +15,52 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from functools import partial
-from itertools import chain, compress, repeat
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from itertools import chain, compress, groupby, repeat
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
 from airflow_provider_batch.exceptions import SourceError
 from airflow_provider_batch.mirror.diff import Counts
-from airflow_provider_batch.mirror.lines import as_lines, line_of, text_of
+from airflow_provider_batch.mirror.lines import Lines, lines_with_text, with_texts
 from airflow_provider_batch.mirror.spool import LineFile
-from airflow_provider_batch.protocol.audiences.intake import in_blocks
 from airflow_provider_batch.protocol.audiences.members import normalize
 from airflow_provider_batch.protocol.dialect import MemberRules
-from airflow_provider_batch.protocol.rows import Rows
+from airflow_provider_batch.protocol.rows import Rows, in_blocks
 from airflow_provider_batch.sources.columns import Selection, cells
 from airflow_provider_batch.sources.source import Source
 
-#: How many columns of the changes stand before those of the source.
-FIRST: Final = 5
+#: How many columns of a changed row stand before those of the source: its id, and the number of its kind.
+FIRST: Final = 2
+
+_NUMBER: Final = itemgetter(1)
+_OPS: Final = "+-=!"
+
+#: The number of a row's kind, in SQL; and of the same kind, were nothing known of what was sent.
+KIND_IF_UNKNOWN: Final = "d.n * 16 + CASE d.op WHEN '+' THEN 0 WHEN '-' THEN 1 WHEN '=' THEN 2 ELSE 3 END"
+KIND: Final = f"d.o * 8 + d.u * 4 + {KIND_IF_UNKNOWN}"
 
 
-_TIMES, _OP = 1, FIRST - 1
-#: Whether it was sent, whether it is uncertain, and what is to be done.
-_KIND = itemgetter(2, 3, _OP)
-
-#: A row of the changes, and its value for the checks.
-Pair: TypeAlias = tuple[Sequence[Any], object]
-
-
-class Row(NamedTuple):
+class Kind(NamedTuple):
     """
-    A changed id.
+    What is known of a changed id.
 
     :param times: how often it is in the source.
     :param known: whether it was sent.
     :param uncertain: whether it may have been sent, or removed, since.
+    :param op: what is to be done.
     """
 
-    id: str | None
     times: int
     known: bool
     uncertain: bool
     op: str
 
-    @classmethod
-    def of(cls, row: Sequence[Any]) -> Row:
-        """Return the first columns of a row of the changes."""
-        id_, times, known, uncertain, op = row[:FIRST]
-        return cls(id_, int(times), bool(known), bool(uncertain), op)
-
-    def settled(self, is_valid: bool) -> str:
+    def settled(self, is_valid: bool) -> Kind:
         """
-        Return what is to be done, now that it is known whether the id is valid.
+        Return the kind, now that it is known whether the id is valid.
 
         :raises SourceError: if it is, but the database cannot hold it.
         """
@@ -74,8 +70,35 @@ class Row(NamedTuple):
                 "snapshot_path instead of snapshot_schema."
             )
         if self.op == "+" and not is_valid:
-            return "-" if self.known or self.uncertain else "!"
-        return self.op
+            return self._replace(op="-" if self.known or self.uncertain else "!")
+        return self
+
+
+@lru_cache(1024)
+def kind_of(number: int) -> Kind:
+    """Return the kind with that number."""
+    number = int(number)  # some drivers have a type of their own for what was computed
+    return Kind(number >> 4, bool(number & 8), bool(number & 4), _OPS[number & 3])
+
+
+@dataclass(slots=True)
+class Given:
+    """Rows whose values the checks have, but have not answered yet, with their ids, and the numbers of their kinds."""
+
+    ids: list[Any] = field(default_factory=list, repr=False)
+    numbers: list[int] = field(default_factory=list)
+    rows: list[Sequence[Any]] = field(default_factory=list, repr=False)
+
+    def add(self, number: int, ids: list[Any], rows: list[Sequence[Any]]) -> None:
+        """Append rows of one kind."""
+        self.ids += ids
+        self.numbers += [number] * len(ids)
+        self.rows += rows
+
+    def drop(self, count: int) -> None:
+        """Forget the first ones, which are settled."""
+        for column in (self.ids, self.numbers, self.rows):
+            del column[:count]
 
 
 class ChangedRows(Source):
@@ -87,42 +110,51 @@ class ChangedRows(Source):
     def __init__(self) -> None:
         self._rows: Iterable[list[Sequence[Any]]] = ()
         self._selection: Selection[int] = Selection(id=0)
-        self._others: list[Sequence[Any]] = []
-        self._taken: list[Pair] = []
+        self._others: list[tuple[Kind, list[Any]]] = []
+        self.given = Given()
 
     def open(self, rows: Iterable[list[Sequence[Any]]], selection: Selection[int]) -> None:
         """Set what is read: blocks of rows, and where the id and its attributes are in them."""
         self._rows, self._selection = rows, selection
 
-    def taken(self) -> tuple[list[Pair], list[Sequence[Any]]]:
-        """Return the rows that were read since the last time, each with its value; then those to keep or to remove."""
-        taken, others = self._taken, self._others
-        self._taken, self._others = [], []
-        return taken, others
+    def others(self) -> list[tuple[Kind, list[Any]]]:
+        """Return the ids to keep or to remove that were read since the last time."""
+        others, self._others = self._others, []
+        return others
+
+    def value(self, row: Sequence[Any]) -> object:
+        """Return the value of a row, as the checks had it."""
+        return self._selection.values(partial(cells, [row]))[0]
 
     def blocks(self, size: int) -> Iterator[Rows]:
         """Yield the values of the rows in blocks of at most *size*."""
         before = 0
         for rows in self._rows:
-            given = [row for row in rows if row[_OP] in "+!"]
-            self._others += [row for row in rows if row[_OP] not in "+!"]
-            pairs = zip(given, self._selection.values(partial(cells, given)), strict=True)
-            for taken, values in _repeated(pairs, size):
-                self._taken += taken
-                yield Rows(values, partial(_place, before))
-                before += len(values)
+            for number, alike in groupby(rows, _NUMBER):
+                kind, found = kind_of(number), list(alike)
+                ids = cells(found, 0)
+                if kind.op in "-=":
+                    self._others.append((kind, ids))
+                    continue
+                values = self._selection.values(partial(cells, found))
+                for taken, block in _repeated(values, kind.times, size):
+                    self.given.add(number, ids[taken], found[taken])
+                    yield Rows(block, partial(_place, before))
+                    before += len(block)
 
 
-def _repeated(pairs: Iterable[Pair], size: int) -> Iterator[tuple[list[Pair], list[object]]]:
-    """Yield blocks of values, each as often as the source has it, with those pairs of which it is the first value."""
-    each = chain.from_iterable([pair] if pair[0][_TIMES] == 1 else repeat(pair, pair[0][_TIMES]) for pair in pairs)
-    last: Pair | None = None
-    for block in in_blocks(each, size):
-        yield (
-            [pair for pair, earlier in zip(block, [last, *block], strict=False) if pair is not earlier],
-            [value for _, value in block],
-        )
-        last = block[-1]
+def _repeated(values: list[object], times: int, size: int) -> Iterator[tuple[slice, list[object]]]:
+    """Yield blocks of the values, each value so many times, with which of them are there for the first time."""
+    if times == 1:
+        for start in range(0, len(values), size):
+            yield slice(start, start + size), values[start : start + size]
+        return
+    each = chain.from_iterable(map(repeat, values, repeat(times)))
+    before = 0
+    for number, block in enumerate(in_blocks(each, size), 1):
+        begun = min(len(values), -(-number * size // times))
+        yield slice(before, begun), block
+        before = begun
 
 
 def _place(before: int, number: int) -> str:
@@ -145,9 +177,8 @@ class ChangeFiles:
         self.removes = LineFile(local / "removes.txt")
         self.counts = Counts()
         self.refused: list[Refused] = []
+        self.has_invalid = False
         self.known_moves = 0
-        #: Rows whose values the checks have, but have not answered yet.
-        self._open: list[Pair] = []
         self._digest = hashlib.sha256()
 
     @property
@@ -163,10 +194,11 @@ class ChangeFiles:
         """
         last = ""
         for block in blocks:
-            ids, lines = list(block), [line for each in as_lines([block]) for line in each]
+            ids = list(block)
+            (lines,) = with_texts([block])
             if len(set(ids)) < len(ids) or ids[0] == last:
                 first = [id_ != before for id_, before in zip(ids, [last, *ids], strict=False)]
-                ids, lines = list(compress(ids, first)), list(compress(lines, first))
+                ids, lines = list(compress(ids, first)), lines_with_text(list(compress(lines.lines, first)))
             last = block[-1]
             self._write(self.adds, lines)
             self._settle(changed, ids, rules)
@@ -184,67 +216,65 @@ class ChangeFiles:
 
         :param valid: the next ids that passed the checks; None if there are no more.
         """
-        taken, others = changed.taken()
-        self._open += taken
-        removed = [line_of(row[0]) for row in others if row[_OP] == "-"]
-        self._count_all(others)
-        whole = [row for row, _ in self._open[: len(valid or ())]]
-        if valid and [row[0] for row in whole] == valid and all(row[_OP] == "+" for row in whole):
-            self._count_all(whole)
-            del self._open[: len(whole)]
+        for kind, ids in changed.others():
+            self._count(kind, len(ids))
+            if kind.op == "-":
+                self._remove(ids)
+        given, number = changed.given, len(valid or ())
+        kinds = [(kind_of(each), count) for each, count in Counter(given.numbers[:number]).items()]
+        if valid and given.ids[:number] == valid and all(kind.op == "+" for kind, _ in kinds):
+            for kind, count in kinds:
+                self._count(kind, count)
+            given.drop(number)
         elif valid != []:  # repetitions alone
-            removed += self._settle_each(valid, rules)
-        self._write(self.removes, removed)
+            self._settle_each(changed, valid, rules)
 
-    def _settle_each(self, valid: list[str] | None, rules: MemberRules) -> list[str]:
-        """Count one row after the other, and return the lines of those to remove."""
-        removed, found, done = [], 0, 0
-        for each, value in self._open:
-            row = Row.of(each)
-            is_valid = valid is not None and row.id == valid[found]
-            found += is_valid
-            op = row.settled(is_valid)
-            self._count(op, row.known, row.uncertain, row.times, 1)
-            if op == "-":
-                removed.append(line_of(str(row.id)))
-            if op != row.op:
-                self.refused.append(Refused(str(row.id), op, _reason(value, rules)))
-            done += 1
+    def _settle_each(self, changed: ChangedRows, valid: list[str] | None, rules: MemberRules) -> None:
+        """Count one row after the other."""
+        given, removed, found, done = changed.given, [], 0, 0
+        for id_, number, row in zip(given.ids, given.numbers, given.rows, strict=True):
             if valid is not None and found == len(valid):
                 break
-        del self._open[:done]
-        return removed
+            is_valid = valid is not None and id_ == valid[found]
+            found += is_valid
+            kind = kind_of(number)
+            settled = kind.settled(is_valid)
+            self._count(settled, 1)
+            if settled != kind:
+                self.refused.append(Refused(str(id_), settled.op, _reason(changed.value(row), rules)))
+            if settled.op == "-":
+                removed.append(str(id_))
+            done += 1
+        given.drop(done)
+        self._remove(removed)
 
-    def _count_all(self, rows: list[Sequence[Any]]) -> None:
-        times = Counter[tuple[Any, ...]]()
-        kinds = Counter(map(_KIND, rows))
-        for row in rows if set(map(itemgetter(_TIMES), rows)) - {0, 1} else ():
-            times[_KIND(row)] += int(row[_TIMES]) - 1
-        for (known, uncertain, op), number in kinds.items():
-            self._count(op, bool(known), bool(uncertain), number + times[known, uncertain, op], number)
-
-    def _count(self, op: str, known: bool, uncertain: bool, times: int, number: int) -> None:
-        """Count *number* ids of one kind, which the source has *times* times together."""
+    def _count(self, kind: Kind, number: int) -> None:
+        """Count *number* ids of one kind."""
         counts = self.counts
-        if op in "+=":
-            counts.duplicates += times - number
-        if op == "+":
+        if kind.op in "+=":
+            counts.duplicates += (kind.times - 1) * number
+        if kind.op == "+":
             counts.given += number
-            if not known:
+            if not kind.known:
                 counts.added += number
-            elif uncertain:
+            elif kind.uncertain:
                 counts.resent += number
             else:
                 counts.changed += number
-        elif op == "-":
-            counts.removed += number * known
-            counts.withdrawn += number * (not known)
-        self.known_moves += number * (known and op in "+-")
+        elif kind.op == "-":
+            counts.removed += number * kind.known
+            counts.withdrawn += number * (not kind.known)
+        self.has_invalid |= kind.op == "!"
+        self.known_moves += number * (kind.known and kind.op in "+-")
 
-    def _write(self, file: LineFile, lines: list[str]) -> None:
-        if lines:
-            file.write(lines)
-            self._digest.update(("+" if file is self.adds else "-").encode() + text_of(lines).encode())
+    def _remove(self, ids: list[str]) -> None:
+        for lines in with_texts([ids]):
+            self._write(self.removes, lines)
+
+    def _write(self, file: LineFile, lines: Lines) -> None:
+        file.write_text(lines.text, len(lines.lines))
+        self._digest.update(b"+" if file is self.adds else b"-")
+        self._digest.update(lines.text)
 
 
 def _reason(value: object, rules: MemberRules) -> str:

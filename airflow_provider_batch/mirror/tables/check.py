@@ -20,7 +20,8 @@ from airflow_provider_batch.mirror.tables.head import Claim, State
 from airflow_provider_batch.mirror.tables.keeper import Keeper
 from airflow_provider_batch.mirror.tables.log import TABLE
 from airflow_provider_batch.mirror.tables.mirror import TableMirror
-from airflow_provider_batch.protocol.audiences.intake import Intake
+from airflow_provider_batch.mirror.tables.statements import Query, Statements
+from airflow_provider_batch.protocol.audiences.intake import MemberIntake
 from airflow_provider_batch.protocol.dialect import MemberRules
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.sql import SqlSource
@@ -41,6 +42,14 @@ _ALIKE: Final = {
     "letters that a language takes for the same": ("ss", "\u00df", "\u01c6", "d\u017e"),
     "128 characters of four bytes": ("\U0001f600" * 128,),
 }
+
+
+#: Rows that must not have the same digest, as a query's literals.
+_UNLIKE: Final = (
+    *(("'ab'", "'c'"), ("'a'", "'bc'"), ("'abc'", "''"), ("'abc'", "NULL"), ("''", "'abc'"), ("NULL", "'abc'")),
+    *(("'-'", "NULL"), ("NULL", "'-'"), ("'a'", "NULL"), ("'a '", "NULL"), ("'A'", "NULL")),
+    *((f"'{_ACCENT}'", "NULL"), (f"'{_DECOMPOSED}'", "NULL"), ("NULL", "NULL")),
+)
 
 
 class Finding(NamedTuple):
@@ -75,6 +84,7 @@ class Check:
             ("NULL, empty and too long ids, and repetitions", self._invalid),
             ("integers", lambda: self._plan("SELECT 7 AS id UNION ALL SELECT 70", ["7", "70"], [])),
             ("attributes: NULL, empty text, case", self._attributes),
+            ("rows of which only a digest is kept", self._digests),
             ("a second run sends what changed, and the log has it", self._history),
             ("of several changes at once, one succeeds", self._compare_and_set),
         ]
@@ -110,6 +120,20 @@ class Check:
         rows = "SELECT 'a' AS id, 'gold' AS plan UNION ALL SELECT 'b', NULL UNION ALL SELECT 'c', 'x'"
         other = "SELECT 'a' AS id, 'Gold' AS plan UNION ALL SELECT 'b', '' UNION ALL SELECT 'c', 'x'"
         return self._plan(rows, ["a", "b", "c"], []) or self._plan(other, ["a", "b"], [], keeps=True)
+
+    def _digests(self) -> str:
+        """Look for two rows of one digest; of a database that has none, there is nothing to look for."""
+        drop_tables(self._database, self._keeper)
+        rows = " UNION ALL ".join(
+            f"SELECT '{number}' AS id, {one} AS x, {other} AS y" for number, (one, other) in enumerate(_UNLIKE)
+        )
+        with self._database.session() as session:
+            if not session.dialect.digest:
+                return ""
+            session.prepare_digests()
+            query = Query(rows, "id", (), len(_UNLIKE), ("x", "y"))
+            found = {str(row[-1]) for row in session.rows(Statements(session.dialect, query).today())}
+        return "" if len(found) == len(_UNLIKE) else f"{len(_UNLIKE)} rows have {len(found)} digests"
 
     def _history(self) -> str:
         fault = self._plan("SELECT 'a' AS id UNION ALL SELECT 'b'", ["a", "b"], [])
@@ -153,7 +177,9 @@ class Check:
         columns = Columns("id", attribute_columns=["plan"] if "plan" in query else None)
         source = SqlSource(self._hook, query, None, columns)
         mirror = TableMirror(self._database, self._keeper, _TARGET, _RULES, source, owner="check", keep_changes=1)
-        ids = Intake(mirror.changed, "ids", audience_name="check", rules=_RULES, block_size=1000, on_invalid_id="skip")
+        ids = MemberIntake(
+            mirror.changed, "ids", audience_name="check", rules=_RULES, block_size=1000, on_invalid_id="skip"
+        )
         with mirror.plan(ids.blocks()) as plan:
             found = sorted(plan.adds), sorted(plan.removes)
             if not plan.is_empty:

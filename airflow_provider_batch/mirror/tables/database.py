@@ -11,14 +11,15 @@ many a server has closed it.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 
-from airflow_provider_batch.exceptions import SourceError
-from airflow_provider_batch.mirror.tables.dialect import Dialect, dialect_of
+from airflow_provider_batch.exceptions import SnapshotError, SourceError
+from airflow_provider_batch.mirror.tables.dialect import SQLITE_DIGEST, Dialect, dialect_of
 from airflow_provider_batch.sources.sql import open_cursor, source_error, state_of
 
 R = TypeVar("R")
@@ -43,6 +44,20 @@ class Session:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self.dialect: Dialect = dialect_of(connection)
+
+    def prepare_digests(self) -> None:
+        """
+        Make the dialect's digest known to the connection.
+
+        :raises SnapshotError: if it has none.
+        """
+        if not self.dialect.digest:
+            raise SnapshotError(
+                f"snapshot_schema: with {self.dialect.name}, the database cannot find the rows that have changed. Pass "
+                "snapshot_path instead."
+            )
+        if self.dialect.name == "sqlite":
+            self._connection.create_function(SQLITE_DIGEST, -1, _digest, deterministic=True)
 
     def execute(
         self, sql: str, parameters: Any = None, *, what: str = "a statement of the mirror", reads_rows: bool = True
@@ -149,6 +164,11 @@ class Database:
             yield session
         finally:
             session.close()
+
+
+def _digest(*values: object) -> str:
+    """Return a digest of values of SQLite: by their types, and each with an end."""
+    return hashlib.sha256(repr(values).encode(errors="surrogatepass")).hexdigest()[:32]
 
 
 def _given(parameters: Any) -> tuple[Any, ...]:

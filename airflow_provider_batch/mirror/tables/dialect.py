@@ -6,6 +6,11 @@ of a column: without regard to case, accents, or blanks at the end. So an id is 
 bytes, which ``key`` makes of any column, and ``text`` turns back.
 
 A hash would compare bytes as well, but two ids may have the same, and a table of hashes cannot be joined with anything.
+
+Of what may not be kept, such as the attributes of a profile, a table has a digest. What is kept true there: two rows
+have the same digest only if the driver returns the same values for both. So the digest is made of the texts that the
+driver would receive (or, in SQLite, of the values, by a function of ours), each with its length before it, as "ab", "c"
+is another row than "a", "bc"; and a missing value is unlike any text. A database for which this was not tried has none.
 """
 
 from __future__ import annotations
@@ -24,6 +29,8 @@ class Dialect:
     :param key: an id as a value that compares by its bytes.
     :param text: such a value as text.
     :param same: an attribute as a value that is equal only to the same value.
+    :param part: a value as a part of what its row's digest is made of.
+    :param digest: the digest of such parts, which commas separate; empty for a database without one.
     :param length: the number of characters in a text.
     :param quote: what stands around the name of a column.
     :param create: how a statement begins that makes a table of ids from a query.
@@ -35,6 +42,7 @@ class Dialect:
     :param full_join: whether it has FULL JOIN. Where not, the query is staged, so that it is read once.
     :param commits: whether its connections can commit.
     :param placeholder: where a statement takes a parameter.
+    :param catalogue: the query for the names of the tables in a schema.
     :param is_experimental: whether its statements have been checked for their syntax only.
     """
 
@@ -42,6 +50,8 @@ class Dialect:
     key: str
     text: str = "{}"
     same: str = "{}"
+    part: str = "{}"
+    digest: str = ""
     length: str = "CHAR_LENGTH({})"
     quote: str = '"'
     create: str = "CREATE TABLE {} AS"
@@ -53,10 +63,29 @@ class Dialect:
     full_join: bool = True
     commits: bool = True
     placeholder: str = "%s"
+    catalogue: str = "SELECT table_name FROM {catalog}information_schema.tables WHERE LOWER(table_schema) = {name}"
     is_experimental: bool = True
+
+    def as_key(self, expression: str) -> str:
+        """Return the form of an id that compares by its bytes."""
+        return self.key.replace("{}", expression)
+
+    def as_text(self, key: str) -> str:
+        """Return the text of an id in that form."""
+        return self.text.replace("{0}", key).replace("{}", key)
 
 
 _MYSQL_TEXT: Final = "CONVERT({} USING utf8mb4)"
+
+#: The function of ours that SQLite calls: its own texts of two numbers may be the same.
+SQLITE_DIGEST: Final = "batch_digest"
+
+
+def _part(*texts: str, length: str = "CHAR_LENGTH({})", is_missing: str = "{0} IS NULL") -> str:
+    measured = ", ".join(f"{length.format(text)}, ':', {text}" for text in texts)
+    return f"CASE WHEN {is_missing} THEN '-' ELSE CONCAT({measured}) END"
+
+
 #: An index of InnoDB has at most 3072 bytes, and a character at most four.
 _LONGEST_KEY: Final = 700
 
@@ -67,6 +96,9 @@ DIALECTS: Final = {
             "postgresql",
             key='CAST({} AS TEXT) COLLATE "C"',
             same='CAST({} AS TEXT) COLLATE "C"',
+            # A cast would drop the blanks at the end of a CHAR; and a record of NULLs is NULL, but not missing.
+            part=_part("CONCAT({0})", is_missing="{0} IS NOT DISTINCT FROM NULL"),
+            digest="LEFT(ENCODE(SHA256(CONVERT_TO(CONCAT({}), 'UTF8')), 'hex'), 32)",
             string="CAST({} AS TEXT)",
             is_experimental=False,
         ),
@@ -77,6 +109,8 @@ DIALECTS: Final = {
             key=f"CAST(LEFT({_MYSQL_TEXT}, {_LONGEST_KEY} + 1) AS BINARY)",
             text=_MYSQL_TEXT,
             same=f"CAST({_MYSQL_TEXT} AS BINARY)",
+            part=_part(_MYSQL_TEXT.replace("{}", "{0}")),
+            digest="LEFT(SHA2(CONCAT({}), 256), 32)",
             length=f"CHAR_LENGTH({_MYSQL_TEXT})",
             quote="`",
             create="CREATE TABLE {} (KEY (id)) AS",
@@ -94,6 +128,9 @@ DIALECTS: Final = {
             key="encode(CAST({} AS VARCHAR))",
             text="decode({})",
             same="encode(CAST({} AS VARCHAR))",
+            # Older versions write ['a, b'] and ['a', 'b'] alike, and JSON has no DECIMAL.
+            part=_part("CAST({0} AS VARCHAR)", "CAST(TO_JSON({0}) AS VARCHAR)", length="LENGTH({})"),
+            digest="LEFT(SHA256(CONCAT({})), 32)",
             length="LENGTH({})",
             commits=False,
             placeholder="?",
@@ -103,12 +140,14 @@ DIALECTS: Final = {
             "sqlite",
             key="(CAST({} AS TEXT) || '')",
             same="typeof({0}) || ' ' || {0}",
+            digest=f"{SQLITE_DIGEST}({{}})",
             length="LENGTH({})",
             string="CAST({} AS TEXT)",
             integer="CAST({} AS INTEGER)",
             moment="CAST({} AS TEXT)",
             full_join=False,
             placeholder="?",
+            catalogue="SELECT name FROM {schema}sqlite_master WHERE type = 'table'",
             is_experimental=False,
         ),
         Dialect(
@@ -125,6 +164,7 @@ DIALECTS: Final = {
             quote="`",
             string="CAST({} AS STRING)",
             integer="CAST({} AS INT64)",
+            catalogue="SELECT table_name FROM {schema}INFORMATION_SCHEMA.TABLES",
         ),
         Dialect(
             # Blanks at the end do not count, so none is at the end.

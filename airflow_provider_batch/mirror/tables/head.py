@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -54,6 +54,7 @@ class Change:
     :param changes: the table of its changes.
     :param refused: the table of the ids that are not valid by more than their length; None if there were none.
     :param rejected: the table of the ids that Batch rejected; None if there were none.
+    :param replaces: whether the audience was replaced: what was in it and stays has not changed, though it was sent.
     """
 
     at: float
@@ -61,6 +62,7 @@ class Change:
     changes: str
     refused: str | None = None
     rejected: str | None = None
+    replaces: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,11 @@ class State:
     All that the head holds.
 
     :param members: how many ids the snapshot has; None without a snapshot.
+    :param written_at: when it was committed; times are seconds since the epoch.
+    :param base_generation: the generation that the base has.
     :param columns: the names and types of its attributes.
     :param shape: a digest of the query.
+    :param names: the keys of all attributes that were ever sent, if that has to be known.
     :param tries: those that have not committed and still count; the name of each ends in that of its table.
     :param echoes: the names of those that count once more.
     :param trash: names of tables, with the time at which each was noted, and whether it was dropped since.
@@ -79,13 +84,16 @@ class State:
     target: Target | None = None
     generation: int = 0
     members: int | None = None
+    written_at: float = 0.0
     base: str | None = None
     base_count: int = 0
+    base_generation: int = 0
     based_at: float = 0.0
     net: str | None = None
     net_count: int = 0
     columns: tuple[tuple[str, str], ...] = ()
     shape: str = ""
+    names: tuple[str, ...] = ()
     indexing_tokens: tuple[str, ...] = ()
     tries: tuple[Unfinished, ...] = ()
     echoes: tuple[str, ...] = ()
@@ -95,23 +103,23 @@ class State:
 
     def to_json(self) -> str:
         """Return the content of the column ``state``."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        return json.dumps(_fields(self), default=_fields, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> State:
         """Return the state in the column; KeyError, TypeError or ValueError if it holds none."""
         if not text:
             return cls()
-        fields = json.loads(text)
-        fields["target"] = fields["target"] and Target(**fields["target"])
-        fields["claim"] = fields["claim"] and Claim(**fields["claim"])
-        fields["tries"] = tuple(map(_try, fields["tries"]))
-        fields["unlogged"] = tuple(Change(**each) for each in fields["unlogged"])
+        found = json.loads(text)
+        found["target"] = found["target"] and Target(**found["target"])
+        found["claim"] = found["claim"] and Claim(**found["claim"])
+        found["tries"] = tuple(map(_try, found["tries"]))
+        found["unlogged"] = tuple(Change(**each) for each in found["unlogged"])
         for name in ("columns", "trash"):
-            fields[name] = tuple(map(tuple, fields[name]))
-        for name in ("indexing_tokens", "echoes"):
-            fields[name] = tuple(fields[name])
-        return cls(**fields)
+            found[name] = tuple(map(tuple, found[name]))
+        for name in ("indexing_tokens", "echoes", "names"):
+            found[name] = tuple(found[name])
+        return cls(**found)
 
     @property
     def unfinished(self) -> Tries:
@@ -184,6 +192,12 @@ def begun(state: State, planned: State, claim: Claim, pending: Pending, table: s
     return replace(state, tries=(*(one for one in state.tries if not one.has_ended), own))
 
 
+def named(state: State, claim: Claim, names: Iterable[str]) -> State:
+    """Note the keys of all attributes that are sent from now on, or were before."""
+    check_held(state, claim)
+    return replace(state, names=tuple(names))
+
+
 def noted(state: State, own: str, tokens: Iterable[str], *, has_ended: bool) -> State:
     """Keep the tokens that the try *own* has received, for the next run to wait for."""
     tries = [
@@ -207,6 +221,7 @@ def committed(state: State, planned: State, claim: Claim, own: str, new: State, 
     return replace(
         new,
         generation=planned.generation + 1,
+        names=state.names,
         tries=left if rejected is None else (*left, rejected),
         echoes=tuple(one.name for one in left if one.name in _names(planned.tries)),
         claim=None,
@@ -217,7 +232,15 @@ def committed(state: State, planned: State, claim: Claim, own: str, new: State, 
 def rebased(state: State, claim: Claim, base: str, count: int, now: float) -> State:
     """Put a new base in place of the old one and its net; the snapshot stays the same."""
     check_held(state, claim)
-    return replace(state, base=base, base_count=count, based_at=now, net=None, net_count=0)
+    return replace(
+        state,
+        base=base,
+        base_count=count,
+        base_generation=state.generation,
+        based_at=now,
+        net=None,
+        net_count=0,
+    )
 
 
 def released(state: State, claim: Claim) -> State:
@@ -284,11 +307,16 @@ def _names(tries: Iterable[Unfinished]) -> set[str]:
     return {one.name for one in tries}
 
 
-def _try(fields: dict[str, Any]) -> Unfinished:
-    pending = fields["pending"]
+def _fields(value: Any) -> dict[str, Any]:
+    # Not asdict, which copies every value of a long list by steps of Python.
+    return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+def _try(found: dict[str, Any]) -> Unfinished:
+    pending = found["pending"]
     return Unfinished(
-        fields["name"],
+        found["name"],
         Pending(**{**pending, "known": tuple(pending["known"])}),
-        tuple(fields["indexing_tokens"]),
-        fields["has_ended"],
+        tuple(found["indexing_tokens"]),
+        found["has_ended"],
     )

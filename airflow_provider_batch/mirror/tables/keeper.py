@@ -103,12 +103,13 @@ class Keeper:
         nonce, version = secrets.token_hex(8), head.version + 1
         fault: SourceError | None = None
         mark = session.dialect.placeholder
-        assignments = ", ".join(f"{name} = {mark}" for name in _columns(state))
+        columns = _columns(state)
+        assignments = ", ".join(f"{name} = {mark}" for name in columns)
         try:
             session.execute(
                 f"UPDATE {self.table(session, 'head')} SET version = {version}, nonce = {mark}, {assignments} "
                 f"WHERE version = {head.version}",
-                [nonce, *_columns(state).values()],
+                [nonce, *columns.values()],
             )
         except SourceError as error:
             fault = error

@@ -4,6 +4,9 @@ The log of a mirror: who entered and left, when, and who was refused why; one ta
 What is kept true: the changes of every committed run are in the log once. They are appended after the commit, as no
 transaction covers both: the head has them as *unlogged* until that is done, and keeps their tables. What a run could
 not append, the next one does. Of changes that are in the log already nothing is appended.
+
+A run that changes nothing has no commit. If it found ids that are not valid, it appends these before it ends; the next
+run would find the same ones.
 """
 
 from __future__ import annotations
@@ -54,7 +57,16 @@ class ChangeLog:
             log.warning("the log of %s could not be written; the next run does it: %s", self._keeper, error)
             return head
 
+    def keep_invalid(self, session: Session, change: Change) -> None:
+        """Append which ids were not valid, of a run that changes nothing else, and so commits nothing."""
+        if self.is_kept:
+            try:
+                self._append(session, change)
+            except SourceError as error:
+                log.warning("the log of %s could not be written: %s", self._keeper, error)
+
     def _append(self, session: Session, change: Change) -> None:
+        """Append the changes of a run, unless they are in the log."""
         table = self._keeper.table(session, TABLE)
         statement, moment = self._insertion(session, table, change), _text(change.at)
         try:
@@ -81,7 +93,6 @@ class ChangeLog:
         )
 
     def _insertion(self, session: Session, table: str, change: Change) -> str:
-        """Return the statement that appends the changes, unless they are there."""
         dialect = session.dialect
         mark, place = dialect.placeholder, partial(self._keeper.table, session)
         joins, refused, why = "", "1 = 0", "''"
@@ -98,12 +109,13 @@ class ChangeLog:
             "WHEN d.op = '+' THEN 'other attributes' WHEN d.o = 1 THEN 'gone' ELSE 'withdrawn' END"
         )
         columns = f"{quoted('at', dialect)}, run, id, op, why, changes"
-        text = dialect.text.replace("{0}", "d.id").replace("{}", "d.id")
+        moved = f"d.op <> '+' OR d.o = 0 OR {refused}" if change.replaces else "d.op <> '='"
         return (
             f"INSERT INTO {table} ({columns}) "
-            f"SELECT {dialect.moment.format(mark)}, {dialect.string.format(mark)}, {text}, "
-            f"CASE WHEN {refused} THEN '!' ELSE d.op END, {reason}, {dialect.string.format(mark)} "
-            f"FROM {place(change.changes)} d{joins} WHERE d.op <> '=' "
+            f"SELECT {dialect.moment.format(mark)}, {dialect.string.format(mark)}, "
+            f"{dialect.as_text('d.id')}, CASE WHEN {refused} THEN '!' ELSE d.op END, {reason}, "
+            f"{dialect.string.format(mark)} "
+            f"FROM {place(change.changes)} d{joins} WHERE ({moved}) "
             f"AND NOT EXISTS (SELECT 1 FROM {table} l WHERE l.changes = {mark})"
         )
 

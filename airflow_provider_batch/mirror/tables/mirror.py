@@ -15,6 +15,11 @@ They are real tables: a temporary one dies with the connection of a worker that 
 
 A run writes what changed, not the set: a snapshot that was written anew each time would write twenty times as much. The
 base is made anew when a tenth of it has changed, and after a week.
+
+Where no values may be kept (*settings*), base and net have a digest of the columns instead. The database makes it, in
+the statement that reads the source, and the worker gets the rows with another digest: from the table of changes, which
+for as long as it is read has their values, too. So what was sent is what the digest is of, whatever the source has by
+then. Before the first call, another table of changes takes its place, without values.
 """
 
 from __future__ import annotations
@@ -28,6 +33,7 @@ from typing import Final
 from airflow_provider_batch.exceptions import SnapshotError
 from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.mirror.spool import private_folder
+from airflow_provider_batch.mirror.status import MirrorStatus
 from airflow_provider_batch.mirror.store import SnapshotSize
 from airflow_provider_batch.mirror.tables.changes import ChangedRows, ChangeFiles
 from airflow_provider_batch.mirror.tables.database import Database
@@ -35,6 +41,7 @@ from airflow_provider_batch.mirror.tables.keeper import Keeper
 from airflow_provider_batch.mirror.tables.log import ChangeLog
 from airflow_provider_batch.mirror.tables.plan import TablePlan
 from airflow_provider_batch.mirror.tables.run import TableRun
+from airflow_provider_batch.mirror.tables.status import read_status
 from airflow_provider_batch.protocol.arguments import FirstRun, check_choice
 from airflow_provider_batch.protocol.dialect import MemberRules
 from airflow_provider_batch.sources.sql import SqlSource
@@ -45,8 +52,13 @@ _LONGEST_NAME: Final = 24
 def tables_name(conn_id: str, target: Target) -> str:
     """Return with what the names of a mirror's tables begin."""
     text = "\0".join((conn_id, target.audience, target.type, target.recipient))
-    audience = "".join(char if char.isalnum() and char.isascii() else "_" for char in target.audience[:_LONGEST_NAME])
-    return f"batch_{audience.lower()}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return f"batch_{audience_part(target.audience)}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def audience_part(audience_name: str) -> str:
+    """Return what such a name has of the audience; another audience may have the same."""
+    shortened = audience_name[:_LONGEST_NAME].lower()
+    return "".join(char if char.isalnum() and char.isascii() else "_" for char in shortened)
 
 
 class TableMirror:
@@ -57,6 +69,8 @@ class TableMirror:
     :param rules: what is a valid member.
     :param owner: identifies the run to others; the same for all tries of one task.
     :param is_dry_run: reads only: no table is made, and no claim is taken.
+    :param settings: what decides, besides the columns of a row, what is sent of it; with it, the snapshot has no
+        values. A run with other settings finds every row changed.
     :param keep_changes: for how many days the log keeps changes; 0 for no log.
     """
 
@@ -70,6 +84,7 @@ class TableMirror:
         *,
         owner: str = "",
         is_dry_run: bool = False,
+        settings: str | None = None,
         keep_changes: int = 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -80,6 +95,7 @@ class TableMirror:
         self.source = source
         self.owner = owner
         self.is_dry_run = is_dry_run
+        self.settings = settings
         self.clock = clock
         self.log = ChangeLog(keeper, keep_changes)
         #: What the checks of ids have to read.
@@ -93,6 +109,7 @@ class TableMirror:
         is_sorted: bool = False,
         first_run: FirstRun = "add",
         full_refresh: bool = False,
+        resends: bool = False,
         checkpoint: Callable[[], object] = lambda: None,
     ) -> Iterator[TablePlan]:
         """
@@ -108,7 +125,8 @@ class TableMirror:
         run = TableRun(self, starts_anew=full_refresh)
         with run.claimed(), private_folder() as local:
             with closing(ChangeFiles(local)) as files:
-                run.compare(_checked(blocks, checkpoint), files, replaces=full_refresh or run.must_replace(first_run))
+                replaces = full_refresh or run.must_replace(first_run)
+                run.compare(_checked(blocks, checkpoint), files, replaces=replaces, resends=resends)
             yield TablePlan(run, files)
 
     def confirm(self, indexing_tokens: Sequence[str] | None = None) -> SnapshotSize | None:
@@ -123,6 +141,10 @@ class TableMirror:
             elif indexing_tokens or not head.is_confirmed:
                 return None
             return SnapshotSize(state.members or 0, state.unfinished.uncertain)
+
+    def inspect(self, ids: Sequence[str]) -> MirrorStatus:
+        """See :meth:`.plan.Mirror.inspect`."""
+        return read_status(self.database, self.keeper, ids, now=self.clock())
 
     def release(self, owner: str) -> None:
         """Do nothing: the plan gives back its own claim, which was that of a killed try."""

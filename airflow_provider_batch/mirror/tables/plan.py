@@ -19,7 +19,7 @@ from airflow_provider_batch.mirror.snapshot import Pending, Unfinished
 from airflow_provider_batch.mirror.tables import head as steps
 from airflow_provider_batch.mirror.tables.changes import ChangeFiles
 from airflow_provider_batch.mirror.tables.database import Session
-from airflow_provider_batch.mirror.tables.head import Change, State
+from airflow_provider_batch.mirror.tables.head import State
 from airflow_provider_batch.mirror.tables.run import TableRun
 
 log = logging.getLogger(__name__)
@@ -58,6 +58,17 @@ class TablePlan:
     def is_empty(self) -> bool:
         """Whether the snapshot is the new set already, so that there is nothing to send and nothing to commit."""
         return self.before is not None and not (self.replaces or self.counts.adds or self.counts.removes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The keys of all attributes that were ever sent, as far as they were noted."""
+        return self._run.state.names
+
+    def note_names(self, names: Sequence[str]) -> None:
+        """Note the keys of all attributes that were ever sent; it needs the claim."""
+        run = self._run
+        with run.mirror.database.session() as session:
+            run.update(session, partial(steps.named, claim=run.claim, names=names))
 
     def check(self, limits: Limits) -> None:
         """See :meth:`.plan.Plan.check`."""
@@ -98,7 +109,8 @@ class TablePlan:
             run.extend(session, name)
             known = statements.known(base, net) if run.columns == state.columns else None
             table = run.create(session, name, statements.new_base(changes, known))
-            return replace(new, base=name, base_count=run.count(session, table), based_at=now, net=None, net_count=0)
+            count, generation = run.count(session, table), state.generation + 1
+            return replace(new, base=name, base_count=count, base_generation=generation, net=None, net_count=0)
         name = f"e{run.nonce}"
         run.extend(session, name)
         table = run.create(session, name, statements.new_net(changes, net))
@@ -144,8 +156,10 @@ class TableTransaction:
         now = run.mirror.clock()
         with run.mirror.database.session() as session:
             found = self._write_rejected(session, rejected) if rejected else None
-            new = replace(self._new, indexing_tokens=tuple(indexing_tokens))
-            change = Change(now, run.mirror.owner, run.changes, run.refused, f"r{run.nonce}" if found else None)
+            new = replace(self._new, indexing_tokens=tuple(indexing_tokens), written_at=now)
+            if new.base != run.state.base:
+                new = replace(new, based_at=now)
+            change = run.entry(now, f"r{run.nonce}" if found else None)
             new = replace(new, unlogged=(*run.state.unlogged, change) if run.mirror.log.is_kept else ())
             head = run.update(
                 session,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
@@ -14,8 +15,8 @@ from uuid import UUID
 from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError, SourceError
 from airflow_provider_batch.mirror.tables import head as steps
 from airflow_provider_batch.mirror.tables.changes import FIRST, ChangeFiles, Refused
-from airflow_provider_batch.mirror.tables.database import Session
-from airflow_provider_batch.mirror.tables.head import Claim, Head, State
+from airflow_provider_batch.mirror.tables.database import AbsentTableError, Session
+from airflow_provider_batch.mirror.tables.head import Change, Claim, Head, State
 from airflow_provider_batch.mirror.tables.statements import Query, Statements, bare, first_columns
 from airflow_provider_batch.protocol.arguments import FirstRun
 from airflow_provider_batch.sources.columns import Selection
@@ -46,9 +47,13 @@ class TableRun:
         self.state = State()
         self.is_confirmed = True
         self.changes = f"d{self.nonce}"
+        self._first_tables = (self.changes, f"t{self.nonce}")
         self.has_begun = False
         self.is_released = False
         self.is_settled = False
+        self.has_invalid = False
+        self.replaces = self.resends = False
+        self.refused: str | None = None
         self.statements: Statements
         self.query: Query
         self.columns: tuple[tuple[str, str], ...] = ()
@@ -62,8 +67,7 @@ class TableRun:
             if mirror.is_dry_run:
                 self._found(keeper.read(session, starts_anew=self.starts_anew))
             else:
-                tables = [self.changes, f"t{self.nonce}"]
-                step = partial(steps.claimed, claim=self.claim, tables=tables)
+                step = partial(steps.claimed, claim=self.claim, tables=self._first_tables)
                 head = keeper.change(session, step, starts_anew=self.starts_anew)
                 self.is_released = False
                 self._found(head)
@@ -80,26 +84,29 @@ class TableRun:
         """Whether the audience is replaced although nobody asks for it now."""
         return (self.state.members is None and first_run == "replace") or self.state.unfinished.replaces
 
-    def compare(self, blocks: Iterable[list[str]], files: ChangeFiles, *, replaces: bool) -> None:
+    def compare(
+        self, blocks: Iterable[list[str]], files: ChangeFiles, *, replaces: bool, resends: bool = False
+    ) -> None:
         """Make the table of changes, and read it."""
-        self.replaces = replaces
+        self.replaces, self.resends = replaces, resends
         mirror = self.mirror
         assert mirror.source is not None  # noqa: S101 - the plan has checked it
         with mirror.database.session() as session:
             selection = self._prepare(session, mirror.source)
             relation = self._changes(session, mirror.source.parameters)
             parameters = mirror.source.parameters if mirror.is_dry_run else None
-            sql = self.statements.read(relation, repeated=mirror.is_dry_run)
+            sql = self.statements.read(relation, replaces=replaces, repeated=mirror.is_dry_run)
             mirror.changed.open(session.stream(sql, parameters, _FETCHED), selection)
             files.fill(blocks, mirror.changed, mirror.rules)
             if not mirror.is_dry_run:
                 files.counts.duplicates += session.number(self.statements.repeated(relation))
-                if files.refused:
+                if files.refused or self.query.digested is not None:
                     self._correct(session, files.refused)
         counts, before = files.counts, self.state.members if not replaces else None
         counts.unchanged = (before or 0) - files.known_moves
         counts.given += counts.unchanged
         self.is_settled = before is not None and not (counts.adds or counts.removes)
+        self.has_invalid = files.has_invalid
 
     def update(self, session: Session, step: Callable[[State], State]) -> Head:
         """Change the head by a step that needs the claim."""
@@ -118,11 +125,11 @@ class TableRun:
 
     def snapshot(self, session: Session) -> tuple[str | None, str | None]:
         """Return the full names of base and net of the state that was found, if they are used."""
-        if self.replaces or self.state.members is None:
-            return None, None
-        base, net = self.state.base, self.state.net
-        table = partial(self.mirror.keeper.table, session)
-        return table(base) if base else None, table(net) if net else None
+        return (None, None) if self.replaces else self._found_tables(session)
+
+    def entry(self, now: float, rejected: str | None = None) -> Change:
+        """Return what the log has to know of this run."""
+        return Change(now, self.mirror.owner, self.changes, self.refused, rejected, self.replaces)
 
     def needs_base(self, now: float, moved: int = 0) -> bool:
         """Whether the base is made anew: it is old, of another shape, or *moved* ids more leave too little of it."""
@@ -130,12 +137,14 @@ class TableRun:
         is_small = state.net_count + moved <= LARGEST_NET * state.base_count
         return not is_small or self.columns != state.columns or now - state.based_at > OLDEST_BASE
 
-    def sweep(self, session: Session, state: State) -> None:
+    def sweep(self, session: Session, state: State, *, but: Sequence[str] = ()) -> None:
         """Drop what *state*, of this run, does not name any more."""
         keeper, dropped = self.mirror.keeper, []
         now = self.mirror.clock()
         try:
             for name in steps.outdated(state, now):
+                if name in but:
+                    continue
                 keeper.drop(session, name)
                 dropped.append(name)
             if steps.cleaned(state, dropped, now) != state:
@@ -148,6 +157,12 @@ class TableRun:
             self.state = head.state
             self.is_confirmed = head.is_confirmed
 
+    def _found_tables(self, session: Session) -> tuple[str | None, str | None]:
+        table, state = partial(self.mirror.keeper.table, session), self.state
+        if state.members is None:
+            return None, None
+        return table(state.base) if state.base else None, table(state.net) if state.net else None
+
     def _check_target(self) -> None:
         theirs, ours = self.state.target, self.mirror.target
         if theirs not in (None, ours) and not self.starts_anew:
@@ -157,7 +172,10 @@ class TableRun:
             )
 
     def _repair(self) -> None:
-        """Do what the last run was to do after its commit."""
+        """Do what the last run was to do after its commit; what may have values is not left until this one ends."""
+        if self.mirror.settings is not None:
+            with self.mirror.database.session() as session:
+                self.sweep(session, self.state, but=self._first_tables)
         if self.state.unlogged:
             with self.mirror.database.session() as session:
                 head = self.mirror.keeper.open(session, starts_anew=self.starts_anew)
@@ -167,7 +185,10 @@ class TableRun:
         mirror = self.mirror
         try:
             with mirror.database.session() as session:
-                self._renew_base(session)
+                if self.is_settled:
+                    self._renew_base(session)
+                    if self.has_invalid:
+                        mirror.log.keep_invalid(session, self.entry(mirror.clock()))
                 head = mirror.keeper.change(session, partial(steps.released, claim=self.claim))
                 if not self.has_begun:  # otherwise its UPDATE may still be applied
                     self.sweep(session, head.state)
@@ -181,7 +202,7 @@ class TableRun:
     def _renew_base(self, session: Session) -> None:
         """Make an old base anew although nothing changed, so that it does not keep what left for long."""
         now = self.mirror.clock()
-        if not self.is_settled or self.state.net is None or not self.needs_base(now):
+        if self.state.net is None or not self.needs_base(now):
             return
         name, table = f"b{self.nonce}", partial(self.mirror.keeper.table, session)
         self.extend(session, name)
@@ -198,6 +219,11 @@ class TableRun:
         self.columns = tuple(names[key] for key in others)
         most = min(self.mirror.rules.max_id_length, session.dialect.longest)
         self.query = Query(sql, names[selection.id][0], tuple(name for name, _ in self.columns), most)
+        if self.mirror.settings is not None:
+            session.prepare_digests()
+            self.columns = tuple(sorted(self.columns))
+            self.query = replace(self.query, digested=tuple(name for name, _ in self.columns))
+            self.columns = (*self.columns, ("", self.mirror.settings))
         self.statements = Statements(session.dialect, self.query)
         self.shape = _digest(sql, self.query.id, *self.query.others)
         if self.shape != self.state.shape or self.replaces:
@@ -225,8 +251,11 @@ class TableRun:
                 today, parameters = f"SELECT * FROM {staged}", None
         tries = () if self.replaces else self.state.tries
         uncertain = [statements.sent(self.mirror.keeper.table(session, steps.table_of(one))) for one in tries]
-        has_same_shape = self.columns == self.state.columns
-        known = statements.known(base, net, with_attributes=has_same_shape)
+        has_same_shape = self.columns == self.state.columns and not self.resends
+        if self.replaces and self.mirror.log.is_kept and not self.mirror.is_dry_run:
+            known, has_same_shape = self._replaced(session), False
+        else:
+            known = statements.known(base, net, with_attributes=has_same_shape)
         query = statements.changes(today, known, uncertain, same_shape=has_same_shape)
         if self.mirror.is_dry_run:
             return f"(\n{query}\n)"
@@ -235,27 +264,43 @@ class TableRun:
             self.mirror.keeper.drop(session, f"t{self.nonce}")
         return table
 
+    def _replaced(self, session: Session) -> str | None:
+        """Return the query for what a replace takes out, which the log is to have; None if it cannot be known."""
+        tables = self._found_tables(session)
+        try:
+            self._check_counts(session, *tables)
+        except SnapshotError:
+            return None  # a replace is how a damaged snapshot is mended
+        return self.statements.known(*tables, with_attributes=False)
+
     def _check_counts(self, session: Session, *tables: str | None) -> None:
         """Check that nobody has changed the snapshot."""
         for table, count in zip(tables, (self.state.base_count, self.state.net_count), strict=True):
-            if table and session.number(f"SELECT COUNT(*) FROM {table}") != count:
+            if table and self._count_or_none(session, table) != count:
                 raise SnapshotError(
                     f"{table} does not have the {count:,} rows that were written. Nothing was sent; to replace the "
                     "audience and start a new snapshot, pass full_refresh=True."
                 )
 
+    def _count_or_none(self, session: Session, table: str) -> int | None:
+        try:
+            return self.count(session, table)
+        except AbsentTableError:
+            return None
+
     def _correct(self, session: Session, refused: list[Refused]) -> None:
-        """Make the table of changes anew, with what is a valid id as this package has found it."""
+        """Make the table of changes anew: as it is kept, and with what is a valid id as this package has found it."""
         names = f"x{self.nonce}", f"c{self.nonce}"
         self.extend(session, *names)
-        changes = self.mirror.keeper.table(session, self.changes)
-        table = self.create(session, names[0], self.statements.ids(changes))
-        session.insert(table, self.statements.id_values(), refused)
+        changes, table = self.mirror.keeper.table(session, self.changes), None
+        if refused:
+            table = self.create(session, names[0], self.statements.ids(changes))
+            session.insert(table, self.statements.id_values(), refused)
+            self.refused = names[0]
         self.create(session, names[1], self.statements.corrected(changes, table))
-        self.refused, self.changes = names[0], names[1]
-
-    refused: str | None = None
-    replaces = False
+        if self.query.digested is not None:
+            self.mirror.keeper.drop(session, self.changes)
+        self.changes = names[1]
 
 
 def _digest(*texts: str) -> str:
@@ -266,4 +311,5 @@ def _moved(selection: Selection[int], others: list[int]) -> Selection[int]:
     """Return the selection for rows of the changes, in which the id is first."""
     place = {key: FIRST + number for number, key in enumerate(others)}
     attributes = tuple((place[key], name) for key, name in selection.attributes)
-    return Selection(id=0, attributes=attributes, tags=None if selection.tags is None else place[selection.tags])
+    tags = None if selection.tags is None else place[selection.tags]
+    return replace(selection, id=0, attributes=attributes, tags=tags)

@@ -9,10 +9,11 @@ of which the closing one has a line of its own, as the query may end in a commen
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from airflow_provider_batch.mirror.tables.changes import KIND, KIND_IF_UNKNOWN
 from airflow_provider_batch.mirror.tables.dialect import Dialect
 
 #: A semicolon after which nothing but comments follow.
@@ -29,12 +30,14 @@ class Query:
     :param id: the name of the column with the ids.
     :param others: the names of the columns with attributes and tags.
     :param most: the characters that an id may have.
+    :param digested: in place of the other columns, the snapshot has a digest of these; None if it has the columns.
     """
 
     sql: str
     id: str
     others: tuple[str, ...]
     most: int
+    digested: tuple[str, ...] | None = None
 
 
 def bare(sql: str) -> str:
@@ -64,24 +67,36 @@ def quoted(name: str, dialect: Dialect) -> str:
     return f"{mark}{name.replace(mark, mark * 2)}{mark}"
 
 
+#: The column with the digest of a row.
+_DIGEST: Final = "digest"
+
+
 class Statements:
-    """The statements for one query."""
+    """
+    The statements for one query.
+
+    A row has the same columns wherever it is, unless its digest is kept: then base and net have nothing else, and only
+    the changes that the worker reads have both.
+    """
 
     def __init__(self, dialect: Dialect, query: Query) -> None:
         self._dialect = dialect
         self._query = query
         self._names = [f"a{number}" for number in range(len(query.others))]
+        self._kept = self._names if query.digested is None else [_DIGEST]
 
     def cast(self) -> str:
         """Return the query for some ids as the driver reads them, and as they are compared."""
         raw = f"q.{quoted(self._query.id, self._dialect)}"
-        text = self._text(self._key(raw))
+        text = self._dialect.as_text(self._dialect.as_key(raw))
         return f"SELECT {raw}, {text} FROM (\n{self._query.sql}\n) q WHERE {raw} IS NOT NULL LIMIT 100"
 
     def today(self) -> str:
         """Return the query for the distinct ids, how often each is there, and the attributes of one of its rows."""
         query, dialect = self._query, self._dialect
-        key = self._key(f"q.{quoted(query.id, dialect)}")
+        key = dialect.as_key(f"q.{quoted(query.id, dialect)}")
+        if query.digested is not None:
+            return self._digested_today(key, query.digested)
         if not query.others:
             return f"SELECT {key} AS id, COUNT(*) AS n FROM (\n{query.sql}\n) q GROUP BY {key}"
         columns = [f"q.{quoted(name, dialect)}" for name in query.others]
@@ -93,11 +108,25 @@ class Statements:
             "WHERE w.place = 1"
         )
 
+    def _digested_today(self, key: str, digested: tuple[str, ...]) -> str:
+        dialect = self._dialect
+        parts = [dialect.part.format(f"q.{quoted(name, dialect)}") for name in digested]
+        digest = dialect.digest.format(", ".join(["''", *parts]))
+        named = "".join(
+            f", q.{quoted(column, dialect)} AS {name}"
+            for column, name in zip(self._query.others, self._names, strict=True)
+        )
+        return (
+            f"SELECT w.id, w.n{self._whole('w.')} FROM (SELECT v.id, COUNT(*) OVER (PARTITION BY v.id) AS n, "
+            f"ROW_NUMBER() OVER (PARTITION BY v.id ORDER BY v.{_DIGEST}) AS place{self._whole('v.')} FROM "
+            f"(SELECT {key} AS id, {digest} AS {_DIGEST}{named} FROM (\n{self._query.sql}\n) q) v) w WHERE w.place = 1"
+        )
+
     def known(self, base: str | None, net: str | None, *, with_attributes: bool = True) -> str | None:
         """Return the query for what was sent: the base, with the later changes in place of its own rows."""
         if base is None:
             return None
-        ours, later = (self._columns("b."), self._columns("e.")) if with_attributes else ("", "")
+        ours, later = (self._snapshot_columns("b."), self._snapshot_columns("e.")) if with_attributes else ("", "")
         if net is None:
             return f"SELECT b.id{ours} FROM {base} b"
         return (
@@ -120,8 +149,8 @@ class Statements:
         """
         if known is None and not uncertain:
             op = f"CASE WHEN {self._is_bad('t.id')} THEN '!' ELSE '+' END"
-            return f"SELECT t.id, t.n, 0 AS o, 0 AS u, {op} AS op{self._columns('t.')} FROM (\n{today}\n) t"
-        old = known or f"SELECT t.id{self._columns('t.')} FROM t WHERE 1 = 0"
+            return f"SELECT t.id, t.n, 0 AS o, 0 AS u, {op} AS op{self._whole('t.')} FROM (\n{today}\n) t"
+        old = known or f"SELECT t.id{self._snapshot_columns('t.')} FROM t WHERE 1 = 0"
         ctes = f"WITH t AS (\n{today}\n), s AS (\n{old}\n)"
         if uncertain:
             sent = " UNION ALL ".join(f"SELECT y.id FROM ({each}) y" for each in uncertain)
@@ -133,7 +162,7 @@ class Statements:
         )
         if uncertain:
             main += (
-                f" UNION ALL SELECT u.id, 0, 0, 1, '-'{self._columns('t.')} FROM u LEFT JOIN t ON t.id = u.id "
+                f" UNION ALL SELECT u.id, 0, 0, 1, '-'{self._whole('t.')} FROM u LEFT JOIN t ON t.id = u.id "
                 "LEFT JOIN s ON s.id = u.id WHERE t.n IS NULL AND s.id IS NULL"
             )
         return f"{ctes}\n{main}"
@@ -143,7 +172,7 @@ class Statements:
         differs = self._differs(same_shape)
         return (
             f"SELECT COALESCE(t.id, s.id) AS id, COALESCE(t.n, 0) AS n, {_flag('s.id')} AS o, {flag} AS u, "
-            f"CASE WHEN t.n IS NULL THEN '-' ELSE {self._op(is_uncertain, differs)} END AS op{self._columns('t.')} "
+            f"CASE WHEN t.n IS NULL THEN '-' ELSE {self._op(is_uncertain, differs)} END AS op{self._whole('t.')} "
             f"FROM t FULL JOIN s ON s.id = t.id{join} "
             f"WHERE t.n IS NULL OR s.id IS NULL OR t.n > 1 OR {is_uncertain}{differs}"
         )
@@ -154,9 +183,9 @@ class Statements:
         gone_join, _, gone_flag = _uncertain("s.id", uncertain)
         return (
             f"SELECT t.id AS id, t.n AS n, {_flag('s.id')} AS o, {flag} AS u, {self._op(is_uncertain, differs)} AS op"
-            f"{self._columns('t.')} FROM t LEFT JOIN s ON s.id = t.id{join} "
+            f"{self._whole('t.')} FROM t LEFT JOIN s ON s.id = t.id{join} "
             f"WHERE s.id IS NULL OR t.n > 1 OR {is_uncertain}{differs} "
-            f"UNION ALL SELECT s.id, 0, 1, {gone_flag}, '-'{self._columns('t.')} FROM s LEFT JOIN t ON t.id = s.id"
+            f"UNION ALL SELECT s.id, 0, 1, {gone_flag}, '-'{self._whole('t.')} FROM s LEFT JOIN t ON t.id = s.id"
             f"{gone_join} WHERE t.n IS NULL"
         )
 
@@ -165,13 +194,16 @@ class Statements:
         return f"CASE WHEN {is_bad} THEN '!' WHEN s.id IS NULL OR {is_uncertain}{differs} THEN '+' ELSE '=' END"
 
     def _is_bad(self, id_: str) -> str:
-        text = self._text(id_)
+        text = self._dialect.as_text(id_)
         return f"{id_} IS NULL OR {text} = '' OR {self._dialect.length.format(text)} > {self._query.most}"
 
     def _differs(self, same_shape: bool) -> str:
         if not same_shape:
             return " OR 1 = 1"
         same = self._dialect.same.format
+        if self._query.digested is not None:  # one that could not be made is unlike any
+            ours, theirs = same(f"t.{_DIGEST}"), same(f"s.{_DIGEST}")
+            return f" OR CASE WHEN {ours} = {theirs} THEN 0 ELSE 1 END = 1"
         pairs = [(same(f"t.{name}"), same(f"s.{name}")) for name in self._names]
         nulls = [f"(t.{name} IS NULL AND s.{name} IS NULL)" for name in self._names]
         return "".join(
@@ -179,12 +211,20 @@ class Statements:
             for (ours, theirs), null in zip(pairs, nulls, strict=True)
         )
 
-    def read(self, relation: str, *, repeated: bool = False) -> str:
-        """Return the query for what is not unchanged, in order; with *repeated*, and for what is but is repeated."""
-        where = "" if repeated else "WHERE d.op <> '=' "
+    def read(self, relation: str, *, replaces: bool, repeated: bool = False) -> str:
+        """
+        Return the query for what is not unchanged.
+
+        Each row has its id, the number of its kind, and the attributes; those of a kind stand together, in order.
+
+        :param replaces: for the whole new set, whatever was sent.
+        :param repeated: and for what is unchanged but repeated.
+        """
+        kind = KIND_IF_UNKNOWN if replaces else KIND
+        where = "WHERE d.op <> '-' " if replaces else "" if repeated else "WHERE d.op <> '=' "
         return (
-            f"SELECT {self._text('d.id')} AS id, d.n, d.o, d.u, d.op{self._columns('d.')} FROM {relation} d "
-            f"{where}ORDER BY d.id"
+            f"SELECT {self._dialect.as_text('d.id')} AS id, {kind} AS kind{self._columns('d.')} FROM {relation} d "
+            f"{where}ORDER BY kind, d.id"
         )
 
     def repeated(self, relation: str) -> str:
@@ -195,34 +235,37 @@ class Statements:
         """Return the statement that makes a table of ids."""
         return f"{self._dialect.create.format(table)}\n{query}"
 
-    def corrected(self, changes: str, refused: str) -> str:
+    def corrected(self, changes: str, refused: str | None) -> str:
         """
-        Return the query for the changes, without those ids to add that this package does not accept.
+        Return the query for the changes as they are kept, without those ids to add that this package does not accept.
 
-        :param refused: the table of these ids, with what is to be done instead.
+        :param refused: the table of these ids, with what is to be done instead; None if there are none.
         """
+        columns = self._snapshot_columns("d.")
+        if refused is None:
+            return f"SELECT d.id, d.n, d.o, d.u, d.op{columns} FROM {changes} d"
         return (
-            "SELECT d.id, d.n, d.o, d.u, CASE WHEN x.op IS NULL THEN d.op ELSE x.op END AS op"
-            f"{self._columns('d.')} FROM {changes} d LEFT JOIN {refused} x ON x.id = d.id"
+            f"SELECT d.id, d.n, d.o, d.u, CASE WHEN x.op IS NULL THEN d.op ELSE x.op END AS op{columns} "
+            f"FROM {changes} d LEFT JOIN {refused} x ON x.id = d.id"
         )
 
     def new_base(self, changes: str, known: str | None) -> str:
         """Return the query for all that will have been sent."""
-        added = f"SELECT d.id{self._columns('d.')} FROM {changes} d WHERE d.op = '+'"
+        added = f"SELECT d.id{self._snapshot_columns('d.')} FROM {changes} d WHERE d.op = '+'"
         if known is None:
             return added
         return (
-            f"SELECT k.id{self._columns('k.')} FROM ({known}) k LEFT JOIN {changes} d ON d.id = k.id "
+            f"SELECT k.id{self._snapshot_columns('k.')} FROM ({known}) k LEFT JOIN {changes} d ON d.id = k.id "
             f"AND d.op IN ('+', '-') WHERE d.op IS NULL UNION ALL {added}"
         )
 
     def new_net(self, changes: str, net: str | None) -> str:
         """Return the query for all changes since the base."""
-        moved = f"SELECT d.id, d.op{self._columns('d.')} FROM {changes} d WHERE d.op IN ('+', '-')"
+        moved = f"SELECT d.id, d.op{self._snapshot_columns('d.')} FROM {changes} d WHERE d.op IN ('+', '-')"
         if net is None:
             return moved
         return (
-            f"SELECT e.id, e.op{self._columns('e.')} FROM {net} e LEFT JOIN {changes} d ON d.id = e.id "
+            f"SELECT e.id, e.op{self._snapshot_columns('e.')} FROM {net} e LEFT JOIN {changes} d ON d.id = e.id "
             f"AND d.op IN ('+', '-') WHERE d.op IS NULL UNION ALL {moved}"
         )
 
@@ -232,20 +275,24 @@ class Statements:
 
     def id_values(self) -> str:
         """Return the expressions for one row of a table made of :meth:`ids`."""
-        return f"{self._key('{}')}, {{}}, {{}}"
+        return f"{self._dialect.as_key('{}')}, {{}}, {{}}"
 
     def sent(self, changes: str) -> str:
         """Return the query for the ids that a try may have sent."""
         return f"SELECT d.id FROM {changes} d WHERE d.op IN ('+', '-')"
 
-    def _key(self, expression: str) -> str:
-        return self._dialect.key.replace("{}", expression)
-
-    def _text(self, expression: str) -> str:
-        return self._dialect.text.replace("{0}", expression).replace("{}", expression)
-
     def _columns(self, prefix: str) -> str:
-        return "".join(f", {prefix}{name}" for name in self._names)
+        return _listed(prefix, self._names)
+
+    def _snapshot_columns(self, prefix: str) -> str:
+        return _listed(prefix, self._kept)
+
+    def _whole(self, prefix: str) -> str:
+        return _listed(prefix, dict.fromkeys([*self._names, *self._kept]))
+
+
+def _listed(prefix: str, names: Iterable[str]) -> str:
+    return "".join(f", {prefix}{name}" for name in names)
 
 
 def _uncertain(id_: str, uncertain: bool) -> tuple[str, str, str]:

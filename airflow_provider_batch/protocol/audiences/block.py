@@ -6,10 +6,11 @@ import operator
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import reduce
-from itertools import chain, compress, repeat
+from itertools import chain, compress, islice, repeat
 from typing import SupportsIndex, overload
 
-from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS, AnnotatedId
+from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS
+from airflow_provider_batch.protocol.ids import AnnotatedId
 from airflow_provider_batch.protocol.rows import Rejection, with_more
 
 
@@ -76,6 +77,12 @@ class Block(list[str]):
     def removes(self) -> bool:
         """Whether the ids are to be removed."""
         return self.argument == REMOVE_IDS
+
+    @property
+    def repeats(self) -> bool:
+        """Whether an id is there more than once; where they ascend, as databases sort them, half the CPU shows it."""
+        ascend = all(map(operator.lt, self.texts(), islice(self.texts(), 1, None)))
+        return not ascend and len(set(self.texts())) < len(self)
 
     def texts(self) -> Iterator[str]:
         """Return an iterator over the ids alone, without attributes and tags."""

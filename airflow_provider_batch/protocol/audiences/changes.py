@@ -10,19 +10,20 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_provider_batch.protocol.audiences.block import Block
-from airflow_provider_batch.protocol.audiences.intake import Intake
-from airflow_provider_batch.protocol.audiences.members import NO_ACTION, REMOVE_IDS, AnnotatedId, Change, normalize
+from airflow_provider_batch.protocol.audiences.intake import MemberIntake
+from airflow_provider_batch.protocol.audiences.members import NO_ACTION, REMOVE_IDS, Change, normalize
 from airflow_provider_batch.protocol.dialect import MemberRules
+from airflow_provider_batch.protocol.ids import AnnotatedId
 
 
-def read_changes(changes: object, *, rules: MemberRules, **how: Any) -> tuple[Intake, Intake]:
+def read_changes(changes: object, *, rules: MemberRules, **how: Any) -> tuple[MemberIntake, MemberIntake]:
     """
     Read all *changes* and return the two sides of the push, which have no id in common.
 
-    :param how: the other parameters of :class:`Intake`.
+    :param how: the other parameters of :class:`MemberIntake`.
     :raises InvalidMemberError: for the first value that is not a valid change, unless such values are skipped.
     """
-    intake = Intake(changes, "changes", rules=rules, **how)
+    intake = MemberIntake(changes, "changes", rules=rules, **how)
     last: dict[str, tuple[str, int, bool]] = {}
     given = 0
     for position, value, place in intake.values():
@@ -40,7 +41,7 @@ def read_changes(changes: object, *, rules: MemberRules, **how: Any) -> tuple[In
         intake.note_doubt(id_, position, place)
         last[id_] = (id_, position, value.action == "remove")
     intake.duplicates = given - intake.rejected - len(last)
-    removes = Intake((), REMOVE_IDS, rules=rules, **how)
+    removes = MemberIntake((), REMOVE_IDS, rules=rules, **how)
     return intake.holding(_side(last, "add_ids")), removes.holding(_side(last, REMOVE_IDS))
 
 

@@ -22,8 +22,9 @@ from itertools import chain, filterfalse, islice, repeat
 from typing import Final, Protocol
 
 from airflow_provider_batch.protocol.audiences.block import Block
-from airflow_provider_batch.protocol.audiences.intake import Intake
-from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS, AnnotatedId
+from airflow_provider_batch.protocol.audiences.intake import MemberIntake
+from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS
+from airflow_provider_batch.protocol.ids import AnnotatedId
 from airflow_provider_batch.protocol.rows import Rejection
 
 
@@ -91,7 +92,7 @@ class Chunks:
     """
 
     def __init__(
-        self, adds: Intake, removes: Intake, *, size: int, allow_empty: bool = False, disjoint: bool = False
+        self, adds: MemberIntake, removes: MemberIntake, *, size: int, allow_empty: bool = False, disjoint: bool = False
     ) -> None:
         self._adds = adds
         self._removes = removes
@@ -155,7 +156,7 @@ class Chunks:
         origins: list[Block] = []  # with the ids of the two buckets and no others, however often each was given
         for block in self._one_action_each():
             bucket, older = (removing, adding) if block.removes else (adding, removing)
-            if not adding and not removing and len(block) == self._size and len(set(block.texts())) == self._size:
+            if not adding and not removing and len(block) == self._size and not block.repeats:
                 # The usual case, a stream of ids without repetitions: each block is a chunk as it stands.
                 number += 1
                 adds_only = bucket is adding

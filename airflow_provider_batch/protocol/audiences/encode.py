@@ -13,8 +13,8 @@ from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.protocol import limits
 from airflow_provider_batch.protocol.arguments import check_count
 from airflow_provider_batch.protocol.audiences.chunk import Chunk
-from airflow_provider_batch.protocol.audiences.members import AnnotatedId
 from airflow_provider_batch.protocol.dialect import Dialect, Endpoint
+from airflow_provider_batch.protocol.ids import AnnotatedId
 from airflow_provider_batch.protocol.wire import Request
 
 

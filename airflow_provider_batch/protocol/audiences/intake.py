@@ -11,41 +11,25 @@ block is read before the first call.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from functools import partial
-from itertools import chain, islice, repeat
-from typing import Final, TypeVar, cast
+from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import chain, repeat
+from typing import cast
 
-from airflow_provider_batch.exceptions import InvalidArgumentError
-from airflow_provider_batch.protocol.arguments import OnInvalidId, check_choice, list_in_text
+from airflow_provider_batch.protocol.arguments import OnInvalidId
 from airflow_provider_batch.protocol.audiences.block import Block, gathered
-from airflow_provider_batch.protocol.audiences.members import (
-    REMOVE_IDS,
-    AnnotatedId,
-    annotated,
-    doubt,
-    joined,
-    normalize,
-)
+from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS, annotated, normalize
 from airflow_provider_batch.protocol.dialect import MemberRules
-from airflow_provider_batch.protocol.rows import NAMED_REJECTIONS, OnRejection, Place, Rejection, Rows
-
-T = TypeVar("T")
+from airflow_provider_batch.protocol.ids import AnnotatedId, doubt, joined
+from airflow_provider_batch.protocol.intake import Intake
+from airflow_provider_batch.protocol.rows import OnRejection, Place, Rejection
 
 #: Puts blocks of ids aside, and returns them in a form that can be read repeatedly.
 PutAside = Callable[[Iterator[Block]], Iterable[Block]]
 
-#: Types that can be iterated, but not into ids.
-_NOT_IDS: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
-    (Mapping, "a dict is not a list of ids. Pass one of its values, or list(…) of its keys."),
-    ((bytes, bytearray, memoryview), "bytes are not a list of ids. Decode and split them first."),
-)
-_SKIP: Final = "Or pass on_invalid_id='skip'."
 
-
-class Intake:
+class MemberIntake(Intake):
     """
-    The values of one argument. While its blocks are read, it counts the values that it leaves out.
+    The ids of one argument, with attributes and tags. While its blocks are read, it counts those that it leaves out.
 
     :param value: an iterable of raw values, a source (which has ``blocks``), a list as text, or None.
     :param audience_name: for errors about single values.
@@ -71,22 +55,21 @@ class Intake:
         on_doubt: Callable[[str], object] | None = None,
         put_aside: PutAside = list,
     ) -> None:
-        self.argument = argument
-        self._audience_name = audience_name
+        super().__init__(
+            value,
+            argument,
+            name=audience_name,
+            block_size=block_size,
+            on_invalid_id=on_invalid_id,
+            on_rejection=on_rejection,
+            checkpoint=checkpoint,
+        )
         self.duplicates = 0
-        self.rejected = 0
-        self.rejections: list[Rejection] = []
         self._rules = rules
-        self._block_size = block_size
-        check_choice("on_invalid_id", on_invalid_id)
-        self._skip = on_invalid_id == "skip"
-        self._on_rejection = on_rejection
-        self._checkpoint = checkpoint
         self._on_doubt = on_doubt
         self._put_aside = put_aside
         self._doubts: Counter[str] = Counter()
         self._first_doubts: dict[str, str] = {}
-        self._values = _iterable(value, argument)
         self._begun: Iterator[Block] | None = None
         self._ids: Block | None = None
         self._aside: Iterable[Block] | None = None
@@ -209,27 +192,6 @@ class Intake:
             start += len(values)
         self.report_doubts()
 
-    def read(self) -> Iterator[tuple[list[object], Place | None]]:
-        """Yield the values block by block, and the function that names their positions."""
-        return self._watched(self._parts())
-
-    def _watched(self, parts: Iterable[T]) -> Iterator[T]:
-        for part in parts:
-            if self._checkpoint is not None:
-                self._checkpoint()
-            yield part
-
-    def _parts(self) -> Iterator[tuple[list[object], Place | None]]:
-        blocks: Callable[[int], Iterator[Rows]] | None = getattr(self._values, "blocks", None)
-        if blocks is None:
-            for values in in_blocks(self._values, self._block_size):
-                yield values, None
-            return
-        start = 0
-        for rows in blocks(self._block_size):
-            yield rows.values, partial(_placed, rows.place, start)
-            start += len(rows.values)
-
     def values(self) -> Iterator[tuple[int, object, Place | None]]:
         """Yield each raw value with its position, and the function that names it."""
         start = 0
@@ -239,7 +201,7 @@ class Intake:
             start += len(values)
         self.report_doubts()
 
-    def holding(self, ids: Block) -> Intake:
+    def holding(self, ids: Block) -> MemberIntake:
         """Return this intake with the unique *ids* in place of its values."""
         self._ids = ids
         return self
@@ -255,17 +217,6 @@ class Intake:
                 self.note_doubt(id_, position, place)
                 yield position, id_
 
-    def reject(self, position: int, value: object, place: Place | None, reason: str) -> None:
-        """Skip and count an invalid value, or raise its error."""
-        rejection = Rejection(self.argument, position, reason, place(position) if place else "")
-        if not self._skip:
-            raise rejection.error(self._audience_name, _SKIP)
-        self.rejected += 1
-        if len(self.rejections) < NAMED_REJECTIONS:
-            self.rejections.append(rejection)
-        if self._on_rejection is not None:
-            self._on_rejection(rejection, value)
-
     def note_doubt(self, id_: str, position: int, place: Place | None) -> None:
         """Count a valid id if it may be a mistake."""
         if kind := doubt(id_):
@@ -279,39 +230,4 @@ class Intake:
         if (on_doubt := self._on_doubt) is not None:
             self._on_doubt = None
             for kind, count in self._doubts.items():
-                on_doubt(f"{self._audience_name}: {kind}: {count:,}, the first at {self._first_doubts[kind]}")
-
-
-def _placed(place: Place, start: int, position: int) -> str:
-    return place(position - start)
-
-
-def in_blocks(values: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yield *values* in lists of *size*, the last one shorter."""
-    iterator = iter(values)
-    while block := list(islice(iterator, size)):
-        yield block
-
-
-def _iterable(value: object, argument: str) -> Iterable[object]:
-    if value is None:
-        return ()
-    if isinstance(value, Iterable) and hasattr(value, "blocks"):  # a source, which has checked its arguments
-        return value
-    if isinstance(value, str):
-        return list_in_text(value, argument)
-    for kinds, reason in _NOT_IDS:
-        if isinstance(value, kinds):
-            raise InvalidArgumentError(f"{argument}: {reason}")
-    if hasattr(value, "readline"):
-        raise InvalidArgumentError(
-            f"{argument}: the lines of an open file end in line breaks. Pass (line.rstrip('\\n') for line in file)."
-        )
-    # A data frame, which would yield the names of its columns. (A database result has a method `columns`.)
-    if not callable(getattr(value, "columns", callable)):
-        raise InvalidArgumentError(
-            f"{argument}: a table is not a list of ids. Pass its id column, such as frame['id']."
-        )
-    if not isinstance(value, Iterable):
-        raise InvalidArgumentError(f"{argument}: {type(value).__name__} is not a list of ids. Pass a list of str.")
-    return value
+                on_doubt(f"{self._name}: {kind}: {count:,}, the first at {self._first_doubts[kind]}")

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.protocol.arguments import Nulls, OnInvalidId, check_choice
-from airflow_provider_batch.protocol.audiences.intake import Intake
-from airflow_provider_batch.protocol.profiles.table import RULES, chosen_keys, table_of
+from airflow_provider_batch.protocol.intake import Intake
+from airflow_provider_batch.protocol.profiles.table import chosen_keys, table_of
 from airflow_provider_batch.protocol.rows import OnRejection, Place, Rejection
 
 #: The argument that errors name, and the rows that are encoded at once.
 PROFILES: Final = "profiles"
 _BLOCK: Final = 10_000
+
+#: Raised when the same row becomes another profile.
+_FORMAT: Final = 1
 
 
 class Encoded(NamedTuple):
@@ -67,13 +71,17 @@ class ProfileIntake:
         self._intake = Intake(
             profiles,
             PROFILES,
-            audience_name=name,
-            rules=RULES,
+            name=name,
             block_size=_BLOCK,
             on_invalid_id=on_invalid_id,
             on_rejection=on_rejection,
             checkpoint=checkpoint,
         )
+
+    @property
+    def settings(self) -> str:
+        """What decides, besides a row, what is sent of it."""
+        return json.dumps([_FORMAT, self._clears, self._chosen], sort_keys=True)
 
     @property
     def rejected(self) -> int:

@@ -29,6 +29,7 @@ class ProfilesResult(Outcome):
     :param seconds: the duration of the push.
     :param earlier_calls: how many of the calls an earlier try of the task made.
     :param dry_run: whether nothing was sent.
+    :param rejected_by_batch: how many of the rejected ones Batch rejected.
     """
 
     batch_conn_id: str
@@ -41,6 +42,7 @@ class ProfilesResult(Outcome):
     seconds: float
     earlier_calls: int = 0
     dry_run: bool = False
+    rejected_by_batch: int = 0
 
     @property
     def name(self) -> str:

@@ -22,9 +22,9 @@ from typing import Any, Final, NamedTuple, overload
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.protocol.arguments import check_attribute_columns
-from airflow_provider_batch.protocol.audiences.members import joined as joined_ids
-from airflow_provider_batch.protocol.audiences.members import normalize
 from airflow_provider_batch.protocol.dialect import MemberRules
+from airflow_provider_batch.protocol.ids import id_of, unwrapped
+from airflow_provider_batch.protocol.ids import joined as joined_ids
 from airflow_provider_batch.protocol.limits import NO_LIMIT
 from airflow_provider_batch.protocol.profiles.names import NEVER_SENT, declared, folded, key_of
 from airflow_provider_batch.protocol.profiles.values import ABSENT, encoded, native
@@ -209,7 +209,7 @@ def keyed(columns: Mapping[Any, list[Any]], chosen: Mapping[str, str] | None) ->
     :raises ValueError: if a name is not valid, or two of them are of one attribute.
     """
     if chosen is None:
-        pairs = [(key_of(name), name) for name in columns if not _is_never_sent(name)]
+        pairs = [(key_of(name), name) for name in columns if not is_never_sent(name)]
     else:
         found = [(key, _named(wanted, columns)) for wanted, key in chosen.items()]
         pairs = [(key, name) for key, name in found if name is not None]
@@ -239,7 +239,8 @@ def _alike(wanted: str, names: Iterable[object]) -> list[str]:
     return [name for name in names if isinstance(name, str) and name.strip().casefold() == folded_name]
 
 
-def _is_never_sent(name: object) -> bool:
+def is_never_sent(name: object) -> bool:
+    """Return whether *name* is that of the column by which Batch's own sync finds what has changed."""
     return isinstance(name, str) and folded(name) == NEVER_SENT
 
 
@@ -266,7 +267,7 @@ def _split(row: Any, id_column: str) -> tuple[Any, Mapping[Any, Any]]:
     others = {name: value for name, value in row.items() if name != id_name}
     if not isinstance(row.get(_NESTED), Mapping):
         return row[id_name], others
-    if not all(name == _NESTED or _is_never_sent(name) for name in others):
+    if not all(name == _NESTED or is_never_sent(name) for name in others):
         raise ValueError(f"the row has other fields beside {_NESTED}. Move them into it, or all of it beside the id.")
     return row[id_name], row[_NESTED]
 
@@ -280,4 +281,4 @@ def _checked_mapping(attributes: Any) -> Mapping[Any, Any]:
 def _id(value: Any) -> str:
     if isinstance(value, Mapping | list | tuple):
         raise ValueError(f"a {type(value).__name__} is not a valid id. Pass the id in it.")
-    return normalize(value, RULES)
+    return id_of(unwrapped(value), RULES)

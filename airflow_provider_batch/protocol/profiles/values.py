@@ -19,7 +19,7 @@ from numbers import Integral, Real
 from typing import Any, Final
 from uuid import UUID
 
-from airflow_provider_batch.protocol.audiences.members import missing
+from airflow_provider_batch.protocol.ids import missing
 
 #: In place of a cell that a row does not have, which is never cleared.
 ABSENT: Final = object()

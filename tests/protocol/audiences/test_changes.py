@@ -13,9 +13,10 @@ from airflow_provider_batch.exceptions import InvalidMemberError
 from airflow_provider_batch.protocol.arguments import OnInvalidId
 from airflow_provider_batch.protocol.audiences.changes import read_changes
 from airflow_provider_batch.protocol.audiences.chunk import Chunks
-from airflow_provider_batch.protocol.audiences.intake import Intake
-from airflow_provider_batch.protocol.audiences.members import AnnotatedId, Change, Member
+from airflow_provider_batch.protocol.audiences.intake import MemberIntake
+from airflow_provider_batch.protocol.audiences.members import Change, Member
 from airflow_provider_batch.protocol.dialect import cep
+from airflow_provider_batch.protocol.ids import AnnotatedId
 from airflow_provider_batch.protocol.rows import BadRow, Rejection, Rows
 
 steady = settings(max_examples=150, deadline=None, derandomize=True)
@@ -26,7 +27,7 @@ V2 = cep().dialects[0].members
 
 def read(
     changes: Iterable[object], size: int = 3, on_invalid_id: OnInvalidId = "fail", **more: Any
-) -> tuple[Intake, Intake]:
+) -> tuple[MemberIntake, MemberIntake]:
     return read_changes(changes, audience_name="vip", rules=V2, block_size=size, on_invalid_id=on_invalid_id, **more)
 
 
@@ -41,11 +42,11 @@ def test_changes_that_may_be_mistakes_are_reported() -> None:
     ]
 
 
-def ids(intake: Intake) -> list[str]:
+def ids(intake: MemberIntake) -> list[str]:
     return [id_ for block in intake.blocks() for id_ in block]
 
 
-def told(intake: Intake) -> dict[str, str]:
+def told(intake: MemberIntake) -> dict[str, str]:
     return {str(id_): id_.extras if isinstance(id_, AnnotatedId) else "" for id_ in ids(intake)}
 
 

@@ -15,9 +15,10 @@ from airflow_provider_batch.protocol.arguments import OnInvalidId
 from airflow_provider_batch.protocol.audiences import encode
 from airflow_provider_batch.protocol.audiences.block import Block
 from airflow_provider_batch.protocol.audiences.chunk import CheckedChunks, Chunk, Chunks
-from airflow_provider_batch.protocol.audiences.intake import Intake
-from airflow_provider_batch.protocol.audiences.members import AnnotatedId, Member
+from airflow_provider_batch.protocol.audiences.intake import MemberIntake
+from airflow_provider_batch.protocol.audiences.members import Member
 from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1
+from airflow_provider_batch.protocol.ids import AnnotatedId
 from airflow_provider_batch.protocol.rows import Rows
 from airflow_provider_batch.protocol.writes import Parcel
 
@@ -31,7 +32,9 @@ Make = Callable[[Iterable[object]], Iterable[object]]
 def chunks(
     add_ids: object = None, remove_ids: object = None, *, size: int = 3, on_invalid_id: OnInvalidId = "fail"
 ) -> Chunks:
-    intake = partial(Intake, audience_name="vip", rules=MEP_1_0.members, block_size=size, on_invalid_id=on_invalid_id)
+    intake = partial(
+        MemberIntake, audience_name="vip", rules=MEP_1_0.members, block_size=size, on_invalid_id=on_invalid_id
+    )
     made = Chunks(intake(add_ids, "add_ids"), intake(remove_ids, "remove_ids"), size=size)
     made.check()
     return made
@@ -321,7 +324,7 @@ def id_of(value: object) -> str:
 
 
 def members_chunks(adds: object, removes: object, size: int) -> Chunks:
-    intake = partial(Intake, audience_name="vip", rules=MEP_1_1.members, block_size=size)
+    intake = partial(MemberIntake, audience_name="vip", rules=MEP_1_1.members, block_size=size)
     made = Chunks(intake(adds, "add_ids"), intake(removes, "remove_ids"), size=size)
     made.check()
     return made
@@ -387,7 +390,7 @@ def test_a_chunk_is_plain_only_if_all_of_its_blocks_are() -> None:
 
 
 def test_nothing_may_be_one_empty_chunk() -> None:
-    intake = partial(Intake, audience_name="vip", rules=MEP_1_0.members, block_size=3)
+    intake = partial(MemberIntake, audience_name="vip", rules=MEP_1_0.members, block_size=3)
     for allow_empty, numbers in ((False, []), (True, [1])):
         made = Chunks(intake([], "ids"), intake((), "remove_ids"), size=3, allow_empty=allow_empty)
         assert [chunk.number for chunk in made] == numbers
@@ -395,7 +398,7 @@ def test_nothing_may_be_one_empty_chunk() -> None:
 
 
 def test_something_has_no_empty_chunk_at_its_end() -> None:
-    intake = partial(Intake, audience_name="vip", rules=MEP_1_0.members, block_size=3)
+    intake = partial(MemberIntake, audience_name="vip", rules=MEP_1_0.members, block_size=3)
     made = Chunks(intake(["a", "b", "c"], "ids"), intake((), "remove_ids"), size=3, allow_empty=True)
     assert [len(chunk) for chunk in made] == [3]
 
@@ -526,3 +529,15 @@ def test_a_chunk_of_some_of_its_parts_has_no_other_ids() -> None:
     whole = Chunk(7, ["a", "b", "c"], ["x", "y", "z"])
     some = whole.joined([Chunk(7, ["a"], ["x"]), Chunk(7, ["c"], ["z"])])
     assert (some.number, some.add_ids, some.remove_ids) == (7, ["a", "c"], ["x", "z"])
+
+
+def test_a_chunk_that_is_full_waits_for_no_further_id() -> None:
+    pulled: list[str] = []
+
+    def source() -> Iterator[str]:
+        for id_ in "aabbcc":
+            pulled.append(id_)
+            yield id_
+
+    assert next(iter(chunks(source(), (), size=2))).add_ids == ["a", "b"]
+    assert pulled == list("aabb")

@@ -25,9 +25,9 @@ from airflow_provider_batch.exceptions import (
 from airflow_provider_batch.protocol.audiences import decode, encode
 from airflow_provider_batch.protocol.audiences.audience import AudiencePage, CustomAudience, IndexingState
 from airflow_provider_batch.protocol.audiences.chunk import Chunk
-from airflow_provider_batch.protocol.audiences.members import AnnotatedId
 from airflow_provider_batch.protocol.audiences.tokens import read_indexing_tokens
 from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1, Dialect, cep
+from airflow_provider_batch.protocol.ids import AnnotatedId
 from airflow_provider_batch.protocol.refusals import raise_for_status
 from airflow_provider_batch.protocol.wire import Request, Response
 from tests.clock import local_zone
@@ -156,8 +156,36 @@ def test_any_2xx_is_a_yes(status: int) -> None:
     raise_for_status(Response(status), VIEW)
 
 
+def test_an_error_says_each_thing_once_and_then_what_to_do() -> None:
+    answer = {"code": "NOT_KNOWN", "message": "NOT_KNOWN"}
+    assert str(error_of(said(answer, 400))) == f"{VIEW.route}: answered 400; NOT_KNOWN"
+    answer = {"code": "NOT_KNOWN", "message": "Somebody said so."}
+    remedy = "Check that both keys belong to the same company, and app or project"
+    assert str(error_of(said(answer, 403))).startswith(
+        f"{VIEW.route}: answered 403; NOT_KNOWN; Somebody said so. {remedy}"
+    )
+
+
+def test_only_of_a_request_for_an_address_a_redirect_is_an_answer() -> None:
+    request = replace(VIEW, redirects=True)
+    for status in (300, 307, 399):
+        raise_for_status(Response(status), request)
+    with pytest.raises(BatchRequestError):
+        raise_for_status(Response(400), request)
+
+
+@pytest.mark.parametrize("status", [100, 103, 199])
+def test_what_precedes_the_answer_is_none(status: int) -> None:
+    with pytest.raises(BatchProtocolError) as caught:
+        raise_for_status(Response(status), VIEW)
+    assert str(caught.value) == f"{VIEW.route}: answered {status}, which is not a final status"
+
+
 def test_a_redirect_is_explained() -> None:
-    assert "redirects are not followed" in str(error_of(Response(302, {"location": "https://elsewhere"})))
+    assert str(error_of(Response(302, {"location": "https://elsewhere"}))) == (
+        f"{VIEW.route}: answered 302. Check the connection's host: redirects are not followed, as the keys must not "
+        "reach another host."
+    )
 
 
 @pytest.mark.parametrize(
@@ -209,6 +237,10 @@ def test_an_object_without_code_and_text_leaves_the_status(answer: object) -> No
         ("SOMETHING_NEW", "SOMETHING_NEW", None),
         (99, None, 99),
         ("99", None, 99),
+        (10**9 - 1, None, 10**9 - 1),
+        (10**9, None, None),
+        ("9" * 9, None, 10**9 - 1),
+        ("9" * 10, "9" * 10, None),
         (" API_MISUSE ", "API_MISUSE", 12),
         ("٣", "٣", None),
     ],
@@ -441,6 +473,7 @@ def test_a_view_with_nothing_but_a_state_is_enough() -> None:
         {"name": "", "type": True, "description": {}, "nb_ids": True, "created": "", "updated": "yesterday"},
         {"nb_ids": 7.5},
         {"nb_ids": 10**400},
+        {"nb_ids": 2**63 + 1},
     ],
 )
 def test_fields_of_another_type_are_taken_for_missing(answer: dict[str, object]) -> None:

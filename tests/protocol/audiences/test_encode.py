@@ -12,9 +12,10 @@ from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.protocol.audiences import encode
 from airflow_provider_batch.protocol.audiences.block import Block
 from airflow_provider_batch.protocol.audiences.chunk import Chunk, Chunks
-from airflow_provider_batch.protocol.audiences.intake import Intake
-from airflow_provider_batch.protocol.audiences.members import AnnotatedId, Member
+from airflow_provider_batch.protocol.audiences.intake import MemberIntake
+from airflow_provider_batch.protocol.audiences.members import Member
 from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1, Dialect, cep
+from airflow_provider_batch.protocol.ids import AnnotatedId
 from airflow_provider_batch.protocol.wire import Request, Response
 
 steady = settings(max_examples=150, deadline=None, derandomize=True)
@@ -174,10 +175,17 @@ def test_any_other_name_of_an_audience_is_refused(name: object) -> None:
         encode.check_audience_name(name)
 
 
-def test_a_long_name_is_not_repeated_as_a_whole() -> None:
+def test_a_template_without_a_value_is_named() -> None:
+    with pytest.raises(InvalidArgumentError, match=r"^audience_name: 'None' is what a template without a value"):
+        encode.check_audience_name("None")
+    assert encode.check_audience_name("none") == "none"
+
+
+@pytest.mark.parametrize(("name", "shown"), [("x" * 100_000, f"'{'x' * 80}'"), ("a b", "'a b'"), (b"vip", "bytes")])
+def test_what_is_no_name_is_shown_but_for_its_end(name: object, shown: str) -> None:
     with pytest.raises(InvalidArgumentError) as caught:
-        encode.check_audience_name("x" * 100_000)
-    assert len(str(caught.value)) < 300
+        encode.check_audience_name(name)
+    assert str(caught.value).startswith(f"audience_name: {shown} is not a valid audience name. Use 1 to 255 letters")
 
 
 @pytest.mark.parametrize(
@@ -275,6 +283,15 @@ def test_a_replace_has_no_action(dialect: Dialect) -> None:
     assert list(request.private()) == ["a", 'b"']
 
 
+def test_tags_are_private_without_attributes_too() -> None:
+    members = MemberIntake(
+        [Member("a", tags=["Paris"])], "ids", audience_name="vip", rules=MEP_1_1.members, block_size=3
+    )
+    (block,) = members.blocks()
+    request = encode.update_custom_audience(MEP_1_1, "vip", "install_ids", Chunk(1, block, ()))
+    assert {"a", "Paris"} <= set(request.private())
+
+
 @EVERY
 def test_a_replace_by_nothing_has_an_empty_list(dialect: Dialect) -> None:
     request = encode.replace_custom_audience(dialect, "vip", TYPES[dialect.version], Chunk(1, [], []))
@@ -319,7 +336,7 @@ mixed = st.lists(
 def test_what_the_intake_knows_of_its_ids_changes_nothing_in_the_body(
     adds: list[object], removes: list[object], size: int, make: Callable[[list[object]], Iterable[object]]
 ) -> None:
-    intake = partial(Intake, audience_name="vip", rules=MEP_1_1.members, block_size=size)
+    intake = partial(MemberIntake, audience_name="vip", rules=MEP_1_1.members, block_size=size)
     ids_to_remove = [value for value in removes if not isinstance(value, Member)]
     for chunk in Chunks(intake(make(adds), "add_ids"), intake(make(ids_to_remove), "remove_ids"), size=size):
         update = encode.update_custom_audience(MEP_1_1, "vip", "install_ids", chunk)

@@ -15,9 +15,10 @@ import pytest
 from airflow_provider_batch.exceptions import BatchError, InvalidArgumentError, InvalidMemberError
 from airflow_provider_batch.protocol.arguments import OnInvalidId, list_in_text
 from airflow_provider_batch.protocol.audiences.block import Block
-from airflow_provider_batch.protocol.audiences.intake import Intake, in_blocks
-from airflow_provider_batch.protocol.audiences.members import AnnotatedId, Member
+from airflow_provider_batch.protocol.audiences.intake import MemberIntake
+from airflow_provider_batch.protocol.audiences.members import Member
 from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1, cep
+from airflow_provider_batch.protocol.ids import AnnotatedId
 from airflow_provider_batch.protocol.rows import Rows
 
 from .metered import Metered
@@ -25,13 +26,13 @@ from .metered import Metered
 SECRET = "SECRET-ID"
 
 
-def intake(value: object, size: int = 3, on_invalid_id: OnInvalidId = "fail") -> Intake:
-    return Intake(
+def intake(value: object, size: int = 3, on_invalid_id: OnInvalidId = "fail") -> MemberIntake:
+    return MemberIntake(
         value, "add_ids", audience_name="vip", rules=MEP_1_0.members, block_size=size, on_invalid_id=on_invalid_id
     )
 
 
-def checked(value: object, size: int = 3, on_invalid_id: OnInvalidId = "fail") -> Intake:
+def checked(value: object, size: int = 3, on_invalid_id: OnInvalidId = "fail") -> MemberIntake:
     given = intake(value, size, on_invalid_id)
     given.check()
     return given
@@ -60,7 +61,7 @@ def test_ids_that_may_be_mistakes_are_reported_once_by_number_and_first_place(
 ) -> None:
     doubts: list[str] = []
     given = make(["a", "b ", "c", "nan", " d", Member(" e"), "NULL", "1.5E+7", "f"])
-    made = Intake(given, "ids", audience_name="vip", rules=MEP_1_1.members, block_size=3, on_doubt=doubts.append)
+    made = MemberIntake(given, "ids", audience_name="vip", rules=MEP_1_1.members, block_size=3, on_doubt=doubts.append)
     made.check()
     made.begin()
     if held:
@@ -80,6 +81,24 @@ def test_ids_that_may_be_mistakes_are_reported_once_by_number_and_first_place(
         "vip: ids with blanks around them (sent as they are; trim_ids=True removes the blanks): 3, the first at ids[1]",
         "vip: ids that look like missing values, such as nan or NULL (sent as they are): 2, the first at ids[3]",
         "vip: ids that look like rounded numbers, such as 1.2E+15 (sent as they are): 1, the first at ids[7]",
+    ]
+    made.report_doubts()
+    assert len(doubts) == 3
+
+
+def test_an_id_that_may_be_a_mistake_is_reported_by_the_place_of_its_source() -> None:
+    class Source(list[object]):
+        def blocks(self, size: int) -> Iterator[Rows]:
+            yield Rows(["a", "nan"], "line {}".format)
+
+    doubts: list[str] = []
+    made = MemberIntake(
+        Source(), "ids", audience_name="vip", rules=MEP_1_0.members, block_size=3, on_doubt=doubts.append
+    )
+    assert list(made.blocks()) == [["a", "nan"]]
+    assert doubts == [
+        "vip: ids that look like missing values, such as nan or NULL (sent as they are): 1, "
+        "the first at ids[1] (line 1)"
     ]
 
 
@@ -319,7 +338,7 @@ def test_the_ids_of_a_repeatable_iterable_are_put_aside_once_they_are_checked() 
         aside.extend(blocks)
         return aside[:1]
 
-    made = Intake(
+    made = MemberIntake(
         Repeatable(1, "b", "c", ("d",)),
         "ids",
         audience_name="vip",
@@ -343,7 +362,7 @@ def test_ids_that_were_put_aside_are_read_only_as_long_as_nobody_stops_it() -> N
         if (error := next(looks)) is not None:
             raise error
 
-    made = Intake(
+    made = MemberIntake(
         Repeatable(*"abcd"), "ids", audience_name="vip", rules=MEP_1_0.members, block_size=2, checkpoint=checkpoint
     )
     made.check()
@@ -406,10 +425,6 @@ def test_a_block_of_nothing_but_skipped_values_is_not_given() -> None:
     assert list(checked(iter([None] * 6 + ["a"]), size=2, on_invalid_id="skip").blocks()) == [["a"]]
 
 
-def test_values_are_cut_into_blocks_with_the_rest_at_the_end() -> None:
-    assert list(in_blocks("abcdefg", 3)) == [["a", "b", "c"], ["d", "e", "f"], ["g"]]
-
-
 def test_a_json_list_of_many_ids_is_read() -> None:
     many = [f"id-{number}" for number in range(10_000)]
     assert ids(json.dumps(many)) == many
@@ -419,7 +434,7 @@ def test_a_json_list_of_many_ids_is_read() -> None:
 
 
 def blocks(value: object, size: int = 3, argument: str = "add_ids") -> list[Block]:
-    given = Intake(value, argument, audience_name="vip", rules=MEP_1_1.members, block_size=size)
+    given = MemberIntake(value, argument, audience_name="vip", rules=MEP_1_1.members, block_size=size)
     given.check()
     return list(given.blocks())
 
@@ -500,7 +515,7 @@ def test_a_member_that_is_none_is_told_by_its_place(bad: object, reason: str) ->
 
 
 def test_skipped_members_are_left_out() -> None:
-    given = Intake(
+    given = MemberIntake(
         [known("a", "gold"), Member("b", {"vip": True}), "c"],
         "add_ids",
         audience_name="vip",
@@ -524,7 +539,16 @@ def test_ids_to_remove_have_nothing_beside_them() -> None:
     with pytest.raises(
         InvalidMemberError, match=r"^vip: remove_ids\[1\]: an id to remove cannot have attributes or tags"
     ):
-        list(Intake(values, "remove_ids", audience_name="vip", rules=rules, block_size=3).blocks())
+        list(MemberIntake(values, "remove_ids", audience_name="vip", rules=rules, block_size=3).blocks())
+
+
+def test_a_member_has_the_place_that_its_source_names() -> None:
+    class Source(list[object]):
+        def blocks(self, size: int) -> Iterator[Rows]:
+            yield Rows([Member("a", {"n": 1}), Member("b", {"n": 2})], "line {}".format)
+
+    (block,) = MemberIntake(Source(), "ids", audience_name="vip", rules=MEP_1_1.members, block_size=3).blocks()
+    assert [block.rejection(index, "").place for index in range(2)] == ["line 0", "line 1"]
 
 
 def test_a_value_that_is_skipped_has_the_place_that_its_source_names() -> None:

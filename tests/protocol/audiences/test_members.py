@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_batch.protocol.audiences.members import AnnotatedId, Change, Member, are_ids, doubt, normalize
+from airflow_provider_batch.protocol.audiences.members import Change, Member, normalize
 from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1, MemberRules, cep
+from airflow_provider_batch.protocol.ids import AnnotatedId, are_ids, doubt
 
 steady = settings(max_examples=150, deadline=None, derandomize=True)
 

@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batch.exceptions import BatchRequestError, IndexingTimeoutError, InvalidMemberError
+from airflow_provider_batch.exceptions import (
+    BatchRequestError,
+    IndexingTimeoutError,
+    InvalidArgumentError,
+    InvalidMemberError,
+)
 from airflow_provider_batch.protocol import flow
 from airflow_provider_batch.protocol.audiences.block import Block
 from airflow_provider_batch.protocol.audiences.chunk import Chunk
@@ -99,6 +104,39 @@ def test_what_may_pass_is_tried_again() -> None:
     )
 
 
+def test_each_token_is_told_as_soon_as_it_is_received() -> None:
+    tokens: list[str] = []
+    send(Choosy(), chunk("a bad b"), on_rejected_chunk="bisect", on_token=tokens.append)
+    assert tokens == ["t1", "t2"]
+
+
+@pytest.mark.parametrize(("trim_ids", "ids"), [(True, ["a", "b"]), (False, ["a ", "b"])])
+def test_blanks_around_ids_are_removed_on_request(trim_ids: bool, ids: list[str]) -> None:
+    assert [id_ for block in audience().intake(trim_ids=trim_ids)(["a ", "b"], "ids").blocks() for id_ in block] == ids
+
+
+def test_a_switch_is_no_text() -> None:
+    with pytest.raises(InvalidArgumentError) as caught:
+        audience().intake(trim_ids="no")  # type: ignore[arg-type]
+    assert str(caught.value) == "trim_ids: 'no' is neither True nor False"
+
+
+@pytest.mark.parametrize(
+    ("listed", "advice"),
+    [
+        (Response(200, {}, b'{"audiences": [], "has_more": false}'), "create_if_missing=True creates it."),
+        (Response(500), "or may"),
+    ],
+)
+def test_a_rejected_write_says_that_the_audience_does_not_exist_if_the_list_shows_it(
+    listed: Response, advice: str
+) -> None:
+    service = Choosy()
+    with pytest.raises(BatchRequestError) as caught:
+        send(lambda effect: listed if effect == LOOK else service(effect), chunk("bad"))
+    assert str(caught.value).endswith(advice)
+
+
 def test_by_default_a_rejected_chunk_is_an_error() -> None:
     service = Choosy()
     with pytest.raises(BatchRequestError, match="MALFORMED_PARAMETER"):
@@ -123,6 +161,36 @@ def test_the_search_halves_the_chunk_until_the_rejected_ids_stand_alone() -> Non
         *("update a bad1 b c", "update a bad1", "update a", "update bad1", "update b c"),
         *("update d E BAD2 F", "update d E", "update BAD2 F", "update BAD2", "update F"),
     ]
+
+
+@pytest.mark.parametrize(("status", "calls"), [(400, 3), (413, 3), (409, 1), (414, 1), (422, 1)])
+def test_only_a_rejection_of_the_body_starts_a_search(status: int, calls: int) -> None:
+    asked: list[Effect] = []
+
+    def service(effect: Effect) -> Response:
+        if effect == LOOK:
+            return LISTED
+        asked.append(effect)
+        return Response(status) if len(asked) == 1 else Response(202, {}, b'{"indexing_token": "t"}')
+
+    if calls == 1:
+        with pytest.raises(BatchRequestError):
+            send(service, chunk("a b"), on_rejected_chunk="bisect")
+    else:
+        assert send(service, chunk("a b"), on_rejected_chunk="bisect").added == 2
+    assert len(asked) == calls
+
+
+def test_a_replace_that_is_too_large_cannot_be_searched() -> None:
+    asked: list[Effect] = []
+
+    def service(effect: Effect) -> Response:
+        asked.append(effect)
+        return Response(413)
+
+    with pytest.raises(BatchRequestError, match="answered 413"):
+        send(service, chunk("a b"), on_rejected_chunk="bisect", replaces=True)
+    assert len(asked) == 1
 
 
 def test_an_only_id_is_asked_for_once_more() -> None:

@@ -18,7 +18,8 @@ from airflow_provider_batch.exceptions import (
 )
 from airflow_provider_batch.protocol.exports import conversations
 from airflow_provider_batch.protocol.exports.export import Export, ExportFile, ExportQuery, ExportState
-from airflow_provider_batch.protocol.flow import Done, advance, no_retry
+from airflow_provider_batch.protocol.flow import Done, Flow, advance, no_retry
+from airflow_provider_batch.protocol.pages import Page
 from airflow_provider_batch.protocol.retry import Backoff, Polling, Spacing
 from airflow_provider_batch.protocol.wire import Request, Response, Sleep
 from tests.clock import Clock
@@ -44,6 +45,7 @@ def test_an_export_is_asked_for_and_has_an_id() -> None:
     asked = advance(flow, None)
     assert isinstance(asked, Request)
     assert asked.route == "POST /2.11/profiles/export"
+    assert json.loads(asked.body or b"") == {"export_type": "ATTRIBUTES", "identifiers": ["custom_id"]}
     assert advance(flow, Response(202, {}, b'{"id": "export_1"}')) == Done("export_1")
 
 
@@ -82,6 +84,26 @@ def test_an_export_without_files_is_an_empty_one() -> None:
     assert advance(flow, view("SUCCESS")) == Done(Export("export_1", ExportState.SUCCESS, "SUCCESS"))
 
 
+def test_a_long_state_is_cut() -> None:
+    flow = conversations.view("2.11", "export_1", no_retry)
+    advance(flow, None)
+    assert advance(flow, view("X" * 65)) == Done(Export("export_1", ExportState.UNKNOWN, "X" * 64))
+
+
+def test_a_file_without_a_number_comes_first() -> None:
+    flow = conversations.view("2.11", "export_1", no_retry)
+    advance(flow, None)
+    files = [{"id": "f2", "part": 2}, {"id": "f1", "part": 1}, {"id": "f0"}]
+    assert advance(flow, view("SUCCESS", files=files)) == Done(
+        Export(
+            "export_1",
+            ExportState.SUCCESS,
+            "SUCCESS",
+            (ExportFile("f0", 1), ExportFile("f1", 2), ExportFile("f2", 3)),
+        )
+    )
+
+
 @pytest.mark.parametrize("files", [{}, [{"part": 1}], ["f1"], [{"id": None}], "f1"])
 def test_files_without_ids_are_no_answer(files: Any) -> None:
     flow = conversations.view("2.11", "export_1", no_retry)
@@ -94,15 +116,19 @@ def test_files_without_ids_are_no_answer(files: Any) -> None:
 def test_a_view_without_a_status_is_no_answer(body: Any) -> None:
     flow = conversations.view("2.11", "export_1", no_retry)
     advance(flow, None)
-    with pytest.raises(BatchProtocolError):
+    with pytest.raises(BatchProtocolError, match=r"^GET /2\.11/exports/view: answered 200"):
         advance(flow, Response(200, {}, json.dumps(body).encode()))
 
 
 def test_a_failed_export_ends_the_wait() -> None:
     flow = conversations.await_export("2.11", "export_1", polling(Clock()))
     advance(flow, None)
-    with pytest.raises(ExportFailedError, match="export_1: Batch reports that the export has failed") as caught:
+    with pytest.raises(ExportFailedError) as caught:
         advance(flow, view("ERROR"))
+    assert str(caught.value) == (
+        "export_1: Batch reports that the export has failed (ERROR). Run the task again for a new one; if that fails "
+        "too, check its arguments, and ask Batch's support with this id."
+    )
     assert (caught.value.export_id, caught.value.retryable) == ("export_1", True)
 
 
@@ -146,6 +172,39 @@ def test_without_an_address_there_is_no_file(answer: Response) -> None:
     advance(flow, None)
     with pytest.raises(BatchProtocolError, match="without the address of the file"):
         advance(flow, answer)
+
+
+@pytest.mark.parametrize(("start", "query"), [(None, (("limit", "100"),)), ("x", (("from", "x"), ("limit", "100")))])
+def test_exports_are_listed_in_pages(start: str | None, query: tuple[tuple[str, str], ...]) -> None:
+    flow = conversations.page("2.11", start, no_retry)
+    assert advance(flow, None) == Request("GET", "/2.11/exports/list", query)
+    answer = {"exports": [{"id": "export_1"}], "has_more": True, "next_from": "y"}
+    assert advance(flow, Response(200, {}, json.dumps(answer).encode())) == Done(Page(({"id": "export_1"},), "y"))
+
+
+def test_an_export_that_is_not_there_has_its_own_remedy() -> None:
+    for flow in (
+        conversations.request("2.11", ExportQuery(), no_retry),
+        conversations.view("2.11", "export_1", no_retry),
+        conversations.address("2.11", "f1", no_retry),
+    ):
+        advance(flow, None)
+        with pytest.raises(BatchNotFoundError, match=r"answered 404\. Check that the export exists and is not older"):
+            advance(flow, Response(404))
+
+
+def test_every_question_about_exports_is_tried_again() -> None:
+    delay = Backoff(no_jitter, attempts=2)
+    flows: list[Flow[Any]] = [
+        conversations.request("2.11", ExportQuery(), delay),
+        conversations.view("2.11", "export_1", delay),
+        conversations.page("2.11", None, delay),
+        conversations.address("2.11", "f1", delay),
+    ]
+    for flow in flows:
+        asked = advance(flow, None)
+        assert isinstance(advance(flow, Response(500)), Sleep)
+        assert advance(flow, None) == asked
 
 
 def test_no_other_request_takes_a_redirect_for_an_answer() -> None:

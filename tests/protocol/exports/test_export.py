@@ -70,9 +70,12 @@ def test_what_contradicts_itself_is_refused(given: dict[str, Any], reason: str) 
         ExportQuery(**given)
 
 
-def test_a_moment_is_not_a_number() -> None:
-    with pytest.raises(InvalidArgumentError, match="since: a value of type int is not a moment"):
-        ExportQuery("events", since=20261124).body()  # type: ignore[arg-type]
+@pytest.mark.parametrize("name", ["since", "until"])
+def test_a_moment_is_not_a_number(name: str) -> None:
+    moments: dict[str, Any] = {name: 20261124}
+    with pytest.raises(InvalidArgumentError) as caught:
+        ExportQuery("events", **moments).body()
+    assert str(caught.value) == f"{name}: a value of type int is not a moment. Pass a str."
 
 
 def test_a_digest_is_that_of_the_request() -> None:

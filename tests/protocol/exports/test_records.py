@@ -108,3 +108,12 @@ def test_a_record_has_a_largest_size() -> None:
     pieces = [b'{"a": "', *[b"x" * (1 << 20)] * 200]
     with pytest.raises(BatchProtocolError, match="record 1: it is not JSON"):
         list(chain.from_iterable(map(reader.feed, pieces)))
+
+
+def test_only_the_record_that_is_not_complete_counts_against_the_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider_batch.protocol.exports.records._LONGEST_RECORD", 10)
+    reader = RecordReader("part 1")
+    assert len(list(reader.feed(b'{"a": 1}' * 10 + b'{"a": '))) == 10
+    assert [text for text, _ in reader.feed(b"1}" + b" " * 20)] == ['{"a": 1}']
+    with pytest.raises(BatchProtocolError, match="it is not JSON"):
+        list(reader.feed(b'{"a": "1234'))

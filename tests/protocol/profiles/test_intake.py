@@ -59,6 +59,20 @@ def test_profiles_of_any_kind_are_read(profiles: object) -> None:
     assert read(profiles)[1] == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    ("how", "attributes"), [({}, {}), ({"nulls": "keep"}, {}), ({"nulls": "clear"}, {"plan": None})]
+)
+def test_a_missing_value_is_kept_or_cleared(how: dict[str, Any], attributes: dict[str, object]) -> None:
+    (block,) = ProfileIntake([row("a", plan=None)], name="profiles of batch", **how).blocks()
+    assert json.loads(block.text)["attributes"] == attributes
+
+
+def test_a_chosen_column_that_no_row_has_is_told() -> None:
+    rows = [row("a", plan="gold"), row("b", city="Paris")]
+    assert read(rows, attribute_columns=["plan", "city", "age"])[0].unseen == ["age"]
+    assert read(rows)[0].unseen == []
+
+
 @pytest.mark.parametrize("nothing", [None, [], (), Source()], ids=["none", "list", "tuple", "source"])
 def test_nothing_is_nothing(nothing: object) -> None:
     assert read(nothing)[1] == []
@@ -85,6 +99,7 @@ def test_invalid_rows_are_skipped_counted_and_passed_on_wherever_they_stand() ->
     assert intake.rejected == 4
     assert [(rejection.position, value) for rejection, value in told] == list(bad.items())
     assert [rejection for rejection, _ in told] == list(intake.rejections)
+    assert {places.rejection(number, "no").reason for number in range(36)} == {"no"}
     assert [places.rejection(number, "no").where for number in (0, 5, 6, 35)] == [
         "profiles[1]",
         "profiles[6]",

@@ -110,7 +110,7 @@ def test_moments_of_numpy_are_moments() -> None:
     [
         ({"plan": "Plan"}, "attribute_columns: attribute 'Plan': Batch accepts"),
         (["Last Order"], "attribute_columns: attribute 'Last Order': Batch accepts"),
-        ("plan", "a single str is not a list of columns"),
+        ("plan", "^attribute_columns: a single str is not a list of columns"),
     ],
 )
 def test_a_choice_that_is_not_valid_is_refused(chosen: Any, reason: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_batch.exceptions import BatchProtocolError
-from airflow_provider_batch.protocol.dialect import MEP, cep
+from airflow_provider_batch.protocol.dialect import MEP, Endpoint, ProfileRoute, cep
 from airflow_provider_batch.protocol.flow import no_retry
 from airflow_provider_batch.protocol.limits import Quota
 from airflow_provider_batch.protocol.profiles.writes import ProfileChunk, ProfileWrites, row_of
@@ -47,16 +47,16 @@ def partly(*errors: object) -> dict[str, object]:
 
 
 def test_the_routes_are_those_of_the_version() -> None:
-    assert [(route.name, route.endpoint.path, route.most) for route in (UPDATE, MASS)] == [
-        ("update", "/2.7/profiles/update", 200),
-        ("mass-update", "/2.7/profiles/mass-update", 10_000),
-    ]
-    assert (UPDATE.quota, MASS.quota) == (Quota(1_000, 1_000 / 300), Quota(10_000, 1.0))
+    assert cep("2.7").profile_routes == (
+        ProfileRoute("update", Endpoint("POST", "/2.7/profiles/update"), 200, Quota(1_000, 1_000 / 300)),
+        ProfileRoute("mass-update", Endpoint("POST", "/2.7/profiles/mass-update"), 10_000, Quota(10_000, 1.0)),
+    )
     assert MEP.profile_routes == ()
 
 
 def test_a_call_holds_the_lines_as_they_are_and_counts_their_ids() -> None:
     request = parcel_of(ProfileWrites(UPDATE)).request
+    assert request.route == "POST /2.7/profiles/update"
     assert json.loads(request.body or b"") == [json.loads(each) for each in LINES]
     assert (request.quota, request.ids) == (UPDATE.quota, 3)
     assert set(request.private()) == {"jane", "gold", "joe", "7", "vip one", "jim"}
@@ -154,6 +154,21 @@ def test_a_profile_with_many_errors_tells_the_first_three() -> None:
 def test_a_recalled_parcel_counts_as_accepted() -> None:
     writes = ProfileWrites(MASS)
     assert writes.recall(parcel_of(writes), "accepted") == Receipt(3, 3, 0, ("accepted",), "digest", earlier=True)
+
+
+@pytest.mark.parametrize(
+    ("refused", "added", "cleared"), [([], 2, 1), ([0], 1, 1), ([2], 2, 0), ([0, 1, 2], 0, 0), ([0, 2], 1, 0)]
+)
+def test_profiles_to_clear_are_counted_apart(refused: list[int], added: int, cleared: int) -> None:
+    writes = ProfileWrites(MASS)
+    chunk = ProfileChunk(3, LINES, lambda index, reason: Rejection("profiles", index, reason), cleared=1)
+    flow = writes.send(Parcel(chunk, writes.encode(chunk), "digest"), no_retry)
+    next(flow)
+    answer = partly(*({"bulk_index": index, "reason": "no"} for index in refused)) if refused else {}
+    with pytest.raises(StopIteration) as ended:
+        flow.send(Response(202, {}, json.dumps(answer).encode()))
+    receipt: Receipt = ended.value.value
+    assert (receipt.added, receipt.removed, len(receipt.rejected)) == (added, cleared, len(refused))
 
 
 def test_a_line_gives_its_row_back() -> None:
