@@ -250,7 +250,7 @@ class TableRun:
 
     def _check_casts(self, session: Session, parameters: Any) -> None:
         """Check for some rows that the database makes the same text of an id as this package makes of its value."""
-        for raw, text in session.rows(self.statements.cast(), parameters):
+        for raw, text in session.rows(self.statements.cast(), parameters, what="the query"):
             is_text = isinstance(raw, str | int | UUID) and not isinstance(raw, bool)
             if not is_text or str(raw)[: self.query.most] != text[: self.query.most]:
                 raise SourceError(
