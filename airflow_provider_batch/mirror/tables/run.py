@@ -243,7 +243,7 @@ class TableRun:
             self.query = replace(self.query, digested=tuple(name for name, _ in self.columns))
             self.columns = (*self.columns, ("", self.mirror.settings))
         self.statements = Statements(session.dialect, self.query)
-        self.shape = _digest(sql, self.query.id, *self.query.others)
+        self.shape = _digest(sql, *names[selection.id], *self.query.others)
         if self.shape != self.state.shape or self.replaces:
             self._check_casts(session, source.parameters)
         return _moved(selection, others)
