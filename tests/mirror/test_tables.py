@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -129,6 +130,26 @@ def test_so_it_is_with_a_collation_of_icu_that_knows_no_case(
     tables_in_postgresql.run(f"UPDATE {schema}.members SET plan = 'gold' WHERE id = 'a' COLLATE \"C\"")
     assert counts(mirror(tables_in_postgresql, **of_plans)) == (1, 0, 6, 0, 0, 7)
     assert sandbox.attributes("vip", PROJECT)["a"]["attributes"] == {"plan": "gold"}
+
+
+def test_so_it_is_in_a_database_that_sorts_by_the_rules_of_a_language(postgres_server: str, sandbox: Sandbox) -> None:
+    import psycopg2
+
+    def connect(database: str = "by_language") -> Any:
+        return psycopg2.connect(host=postgres_server, user="airflow", dbname=database)
+
+    with closing(connect("postgres")) as connection:
+        connection.autocommit = True
+        connection.cursor().execute(
+            "CREATE DATABASE by_language TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'cs-u-ka-shifted'"
+        )
+    connections = Connections(connect, "psycopg2", "public")
+    ids = ["ch", "h", "c", "Ab", "ab", "a b", "a", "a ", COMPOSED, DECOMPOSED, "e"]
+    fill(connections, [(each,) for each in ids])
+    assert counts(mirror(connections)) == (11, 0, 0, 0, 0, 11)
+    fill(connections, [(each,) for each in [*ids[1:], "A"]])
+    assert counts(mirror(connections)) == (1, 1, 10, 0, 0, 11)
+    assert sandbox.members("vip") == {*ids[1:], "A"}
 
 
 @pytest.mark.parametrize(
