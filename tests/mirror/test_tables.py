@@ -133,7 +133,7 @@ def test_so_it_is_with_a_collation_of_icu_that_knows_no_case(
 
 
 def test_so_it_is_in_a_database_that_sorts_by_the_rules_of_a_language(postgres_server: str, sandbox: Sandbox) -> None:
-    import psycopg2
+    import psycopg2  # type: ignore[import-untyped]
 
     def connect(database: str = "by_language") -> Any:
         return psycopg2.connect(host=postgres_server, user="airflow", dbname=database)
