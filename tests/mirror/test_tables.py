@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -181,6 +183,17 @@ def test_a_column_of_which_the_database_makes_another_text_is_refused(
     )
 
 
+def test_so_is_one_that_gets_another_type(tables_in_postgresql: Connections, sandbox: Sandbox) -> None:
+    fill(tables_in_postgresql, [(1,), (2,)], "id INT")
+    mirror(tables_in_postgresql)
+    table = f"{tables_in_postgresql.schema}.members"
+    tables_in_postgresql.run(f"ALTER TABLE {table} ALTER COLUMN id TYPE NUMERIC(9, 2)")
+    with pytest.raises(SourceError, match="Cast it to text"):
+        mirror(tables_in_postgresql)
+    tables_in_postgresql.run(f"ALTER TABLE {table} ALTER COLUMN id TYPE TEXT USING CAST(CAST(id AS INT) AS TEXT)")
+    assert counts(mirror(tables_in_postgresql)) == (0, 0, 2, 0, 0, 2)
+
+
 def test_what_is_not_a_valid_id_is_counted_and_named_as_ever(connections: Connections, sandbox: Sandbox) -> None:
     rows = [("x" * 128,), ("x" * 129,), ("y" * 130,), (None,), (None,), ("",), ("a\tb",), ("a\tb",), ("c",), ("c",)]
     fill(connections, rows)
@@ -303,6 +316,15 @@ def test_a_query_can_end_in_a_semicolon_or_a_comment(end: str, tables_in_sqlite:
     assert mirror(tables_in_sqlite, f"SELECT id FROM members WHERE id <> '; -- x' AND id <> '''--;'{end}").added == 2
 
 
+@pytest.mark.parametrize("comment", ["-- what isn't\n", '-- 5" and more\n', "/* it's all */"])
+def test_a_semicolon_can_follow_a_comment_with_a_quote(
+    comment: str, tables_in_sqlite: Connections, sandbox: Sandbox
+) -> None:
+    fill(tables_in_sqlite, [("a",), ("b",)])
+    assert mirror(tables_in_sqlite, f"{comment}SELECT id FROM members;").added == 2
+    assert mirror(tables_in_sqlite, f"SELECT id FROM members {comment};").unchanged == 2
+
+
 def test_values_of_placeholders_and_percent_signs_are_passed_on(connections: Connections, sandbox: Sandbox) -> None:
     fill(connections, [("a",), ("b",), ("c%",)])
     mark, sign = ("?", "%") if connections.driver in ("sqlite3", "duckdb") else ("%s", "%%")
@@ -315,6 +337,21 @@ def test_values_of_placeholders_and_percent_signs_are_passed_on(connections: Con
 def test_a_query_with_a_common_table_expression_does(connections: Connections, sandbox: Sandbox) -> None:
     fill(connections, [("a",), ("b",)])
     assert mirror(connections, f"WITH m AS (SELECT id FROM {connections.schema}.members) SELECT id FROM m").added == 2
+
+
+@pytest.mark.parametrize("name", ["t", "s", "u", "q", "w", "d", "b", "e", "k"])
+def test_a_query_can_read_a_table_of_any_name(name: str, tables_in_sqlite: Connections, sandbox: Sandbox) -> None:
+    fill(tables_in_sqlite, [("a",), ("b",)])
+    mirror(tables_in_sqlite)
+    tables_in_sqlite.run(f"CREATE TABLE {name} (id VARCHAR(9))", f"INSERT INTO {name} VALUES ('b'), ('c'), ('d')")
+    for dry_run in (True, False):
+        assert counts(mirror(tables_in_sqlite, f"SELECT id FROM {name}", dry_run=dry_run)) == (2, 1, 1, 0, 0, 3)
+
+
+def test_columns_of_one_name_are_named_where_they_may_not_be(tables_in_mariadb: Connections, sandbox: Sandbox) -> None:
+    fill(tables_in_mariadb, [("a",)])
+    with pytest.raises(SourceError, match="Duplicate column name 'n'"):
+        mirror(tables_in_mariadb, f"SELECT id, 1 AS n, 2 AS n FROM {tables_in_mariadb.schema}.members")
 
 
 def test_a_column_that_is_missing_is_named(connections: Connections, sandbox: Sandbox) -> None:
@@ -638,6 +675,31 @@ def test_what_a_run_could_not_append_to_the_log_the_next_one_does(
     assert connections.run(f"SELECT run, id, op FROM {table}") == [("tuesday", "b", "+")]
     assert mirror(connections, keep_changes=30).added == 0
     assert len(connections.run(f"SELECT run FROM {table}")) == 1
+
+
+def test_the_queries_in_the_documentation_answer_from_the_log(connections: Connections, sandbox: Sandbox) -> None:
+    name_of_at = "`at`" if connections.driver == "pymysql" else '"at"'
+    table = ""
+    for at, rows in (
+        ("2026-10-31 23:00:00", [("customer-1",), ("Customer-1",), ("b",)]),
+        ("2026-11-01 08:00:00", [("b",), ("Customer-1",), ("c",), (None,)]),
+    ):
+        fill(connections, rows)
+        mirror(connections, keep_changes=30, on_invalid_id="skip", owner=at)
+        table = f"{connections.schema}.{log_of(connections)}"
+        connections.run(f"UPDATE {table} SET {name_of_at} = '{at}' WHERE run = '{at}'")
+    page = (Path(__file__).parents[2] / "docs" / "warehouse-mirror.md").read_text(encoding="utf-8")
+    found = []
+    for sql in re.findall(r"```sql\n(.*?);\n```", page, re.DOTALL):
+        sql = sql.replace("analytics_batch.batch_vip_1a2b3c4d_log", table).replace('"at"', name_of_at)
+        found.append([tuple(map(str, row)) for row in connections.run(sql)])
+    assert found == [
+        [("2026-10-31 23:00:00", "+", "new"), ("2026-11-01 08:00:00", "-", "gone")],
+        [("2026-10-31", "3", "0"), ("2026-11-01", "1", "1")],
+        [("None", "the id is missing, empty or too long")],
+        [],
+        [("Customer-1",), ("b",), ("c",)],
+    ]
 
 
 def logged(connections: Connections, run: str) -> set[tuple[Any, ...]]:
