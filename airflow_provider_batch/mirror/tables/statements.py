@@ -43,8 +43,8 @@ class Query:
 def bare(sql: str) -> str:
     """Return the query without the semicolon at its end."""
     found = _END.search(sql)
-    # Inside a literal, an odd number of quotes stands before.
-    while found and any(sql.count(quote, 0, found.start()) % 2 for quote in "'\""):
+    # Inside a literal, an odd number of quotes stands before, and one after; a comment may have any number of them.
+    while found and any(sql.count(quote, 0, found.start()) % 2 and quote in found[0] for quote in "'\""):
         found = _END.search(sql, found.start() + 1)
     return sql[: found.start()] if found else sql
 
