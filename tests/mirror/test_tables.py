@@ -309,7 +309,19 @@ def test_rows_as_dicts_make_no_difference(tables_in_postgresql: Connections, san
 
 @pytest.mark.parametrize(
     "end",
-    ["", ";", " ; ", ";;", " -- all of them", "; -- all; of them", " /* all */ ", ";\n/* all */\n-- of them\n", "\n;"],
+    [
+        "",
+        ";",
+        " ; ",
+        ";;",
+        " -- all of them",
+        "; -- all; of them",
+        " /* all */ ",
+        ";\n/* all */\n-- of them\n",
+        "\n;",
+        "-- it's all\n;",
+        "/* it's all; */;",
+    ],
 )
 def test_a_query_can_end_in_a_semicolon_or_a_comment(end: str, tables_in_sqlite: Connections, sandbox: Sandbox) -> None:
     fill(tables_in_sqlite, [("a",), ("b",)])
