@@ -12,12 +12,12 @@ import fcntl
 import gc
 import logging
 import os
-import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import islice
@@ -140,4 +140,6 @@ def airflow_db() -> None:
             subprocess.run(
                 [sys.executable, "-m", "airflow", "db", "migrate"], env=env, check=True, stdout=subprocess.DEVNULL
             )
-    shutil.copy(empty, Path(_HOME.name, "airflow.db"))
+    # Not as a file: from 3.4 on, Airflow's databases may have a part of their content in a log beside them.
+    with closing(sqlite3.connect(empty)) as source, closing(sqlite3.connect(Path(_HOME.name, "airflow.db"))) as copy:
+        source.backup(copy)
