@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batch.exceptions import GuardError, InvalidArgumentError, InvalidMemberError, SnapshotError
+from airflow_provider_batch.exceptions import (
+    GuardError,
+    InvalidArgumentError,
+    InvalidMemberError,
+    SnapshotError,
+    SourceError,
+)
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.mirror.tables.__main__ import main
 from airflow_provider_batch.mirror.tables.database import Database
@@ -446,6 +452,20 @@ def test_a_full_refresh_needs_no_readable_snapshot(
         send(connections)
     assert send(connections, full_refresh=True).accepted == 2
     assert "does not have the 2 rows" in told()
+    assert send(connections).unchanged == 2
+
+
+def test_nor_the_tables_of_a_run_that_did_not_end(connections: Connections, sandbox: Sandbox) -> None:
+    fill(connections, "custom_id VARCHAR(20), plan VARCHAR(20)", "'a', 'gold'", "'b', 'free'")
+    sandbox.faults(Fault(503))
+    with pytest.raises(Exception, match="503"):
+        send(connections)
+    for name in connections.tables():
+        if name.startswith("batch_") and not name.endswith("_head"):
+            connections.run(f"DROP TABLE {connections.schema}.{name}")
+    with pytest.raises(SourceError):
+        send(connections)
+    assert send(connections, full_refresh=True).accepted == 2
     assert send(connections).unchanged == 2
 
 
