@@ -47,10 +47,9 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 def fill(connections: Connections, rows: list[tuple[Any, ...]], columns: str = "id VARCHAR(200)") -> None:
     """Make the table ``members`` anew, with these rows."""
     table = f"{connections.schema}.members"
-    connections.run(f"DROP TABLE IF EXISTS {table}", f"CREATE TABLE {table} ({columns})")
-    for row in rows:
-        values = ", ".join("NULL" if value is None else f"'{value}'" for value in row)
-        connections.run(f"INSERT INTO {table} VALUES ({values})")
+    values = (", ".join("NULL" if value is None else f"'{value}'" for value in row) for row in rows)
+    inserts = [f"INSERT INTO {table} VALUES ({row})" for row in values]
+    connections.run(f"DROP TABLE IF EXISTS {table}", f"CREATE TABLE {table} ({columns})", *inserts)
 
 
 def mirror(connections: Connections, sql: str = "", *, conn_id: str = "batch_default", **arguments: Any) -> Any:
