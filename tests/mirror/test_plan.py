@@ -450,7 +450,8 @@ def test_the_snapshot_of_another_audience_is_refused(path: Any, target: dict[str
     assert batch.audience == plain("ab")
 
 
-def damaged(mirror: Mirror, kind: str) -> None:
+def damaged(mirror: Mirror, kind: str) -> str:
+    """Damage a file, and return its name."""
     head = head_of(mirror)
     snapshot = mirror.folder.read(head["snapshot"]) or b""
     head_name = newest(mirror, ".head.json")
@@ -479,6 +480,7 @@ def damaged(mirror: Mirror, kind: str) -> None:
         mirror.folder.delete(name)
     else:
         mirror.folder.write(name, changed)
+    return name
 
 
 @pytest.mark.parametrize(
@@ -494,9 +496,9 @@ def test_what_is_damaged_is_named_and_nothing_is_lost(path: Any, kind: str) -> N
     mirror, batch = mirror_at(path), Batch()
     run(mirror, batch, plain("ab"))
     broken_off(mirror, batch, plain("abc"), calls=0)
-    damaged(mirror, kind)
+    name = damaged(mirror, kind)
     files = {name: mirror.folder.read(name) for name in mirror.folder.list_files()}
-    with pytest.raises(SnapshotError, match="full_refresh=True"), mirror.plan(blocks(plain("abd"))):
+    with pytest.raises(SnapshotError, match=f"/{name}:? .*full_refresh=True"), mirror.plan(blocks(plain("abd"))):
         pass
     assert {name: mirror.folder.read(name) for name in mirror.folder.list_files()} == files
     batch.audience = plain("xyz")

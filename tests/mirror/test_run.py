@@ -351,7 +351,7 @@ def test_a_damaged_snapshot(damage: str, sandbox: Sandbox, clock: Clock, kept: P
     change, said = DAMAGES[damage]
     (file,) = kept.glob("*.ids.gz")
     file.write_bytes(change(file.read_bytes()))
-    is_refused(sandbox, said, tmp_path)
+    is_refused(sandbox, f"/{file.name}: {said}", tmp_path)
     mirror(tmp_path, ["a"], full_refresh=True)
     clock.now += 10
     assert sandbox.members("vip") == {"a"}
@@ -361,7 +361,7 @@ def test_a_damaged_snapshot(damage: str, sandbox: Sandbox, clock: Clock, kept: P
 def test_a_missing_snapshot(sandbox: Sandbox, kept: Path, tmp_path: Path) -> None:
     (file,) = kept.glob("*.ids.gz")
     file.unlink()
-    is_refused(sandbox, "the file is missing", tmp_path)
+    is_refused(sandbox, f"/{file.name}: the file is missing", tmp_path)
 
 
 @pytest.mark.parametrize(
