@@ -73,12 +73,13 @@ def test_a_valid_id_that_the_database_cannot_hold_is_named(tmp_path: Path) -> No
 
 
 def test_an_invalid_row_is_named_by_its_number_among_those_that_changed() -> None:
-    rows = [(f"id-{place}", number(1, 0, 0, "+")) for place in range(5)] + [("in\tvalid", number(1, 0, 0, "+"))]
+    ids = [*(f"id-{place}" for place in range(5)), "in\tvalid"]
+    rows: list[Any] = [(id_, number(1, 0, 0, "+")) for id_ in ids]
     changed = ChangedRows()
     changed.open([rows[:2], rows[2:]], Selection(id=0))
-    ids = MemberIntake(changed, "ids", audience_name="vip", rules=RULES, block_size=2)
+    intake = MemberIntake(changed, "ids", audience_name="vip", rules=RULES, block_size=2)
     with pytest.raises(InvalidMemberError, match=r"^vip: ids\[5\] \(changed row 6 of the query\): "):
-        list(ids.blocks())
+        list(intake.blocks())
 
 
 def test_a_kind_is_the_same_as_its_number() -> None:
