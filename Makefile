@@ -20,7 +20,7 @@ HOLD_3.2.2 := 'fastapi<0.137' 'svcs<26.2'
 # Of a beta, every part must be named.
 HOLD_3.4.0b2 := 'apache-airflow-core==3.4.0b2' 'apache-airflow-task-sdk==1.4.0b2' 'sqlalchemy<2.1'
 # Dependency groups that are needed in addition to the tests.
-GROUPS_$(NEWEST) := --group lint --group docs --group browser --group mutation
+GROUPS_$(NEWEST) := --group lint --group docs --group browser --group mutation --group stores
 GROUPS_$(OLDEST) := --group browser
 
 VENV := .venv
@@ -42,7 +42,7 @@ MAKEFLAGS += --jobs=2 --output-sync=target
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-newest test-oldest browser-test screenshots lint docs pages parameters matrix mutants release-check bench airflow cluster-demo cluster-test cluster-bench \
+.PHONY: help demo test test-newest test-oldest azure-test browser-test screenshots lint docs pages parameters matrix mutants release-check bench airflow cluster-demo cluster-test cluster-bench \
 	servers pins clean
 
 help: ## show this list
@@ -62,6 +62,11 @@ test-newest: $(VENV)/installed
 test-oldest: $(VENV_OLDEST)/installed
 	@echo "==> testing on Airflow $(OLDEST)"
 	@$(VENV_OLDEST)/bin/python -m pytest $(SIDE_BY_SIDE)
+
+azure-test: $(VENV)/installed ## test the snapshots on Azurite, Azure's own stand-in, from npm
+	@echo "==> installing Azurite into .azurite"
+	@npm install --silent --no-save --ignore-scripts --prefix .azurite azurite@3.35.0
+	@PATH="$(CURDIR)/.azurite/node_modules/.bin:$$PATH" $(VENV)/bin/python -m pytest tests/mirror/test_folder.py -k azure
 
 browser-test: $(VENV)/installed $(VENV_OLDEST)/installed | $(CHROMIUM) ## check the pages of both Airflows in a real browser
 	@echo "==> checking the pages of Airflow $(NEWEST)"
@@ -135,7 +140,7 @@ pins: $(VENV)/installed ## update constraints/ to the newest compatible versions
 	@$(call pin,lowest,$(OLDEST),--resolution lowest-direct)
 
 clean: ## remove the environments and everything else that these commands create
-	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_BENCH) $(VENV_CLUSTER) .venv-matrix .airflow .docs .hypothesis .mypy_cache \
+	rm -rf $(VENV) $(VENV_OLDEST) $(VENV_BENCH) $(VENV_CLUSTER) .venv-matrix .azurite .airflow .docs .hypothesis .mypy_cache \
 		.pytest_cache .ruff_cache .import_linter_cache dist mutants
 
 $(VENV)/installed: constraints/airflow-$(NEWEST).txt pyproject.toml

@@ -20,9 +20,13 @@ _TEMPLATES: Final = {
 KINDS: Final = tuple(_TEMPLATES)
 
 
-def made(kind: str, count: int) -> Iterator[str]:
-    """Yield *count* ids as fast as Python can: their cost is on both sides of every ratio, so it must be small."""
-    return map(_TEMPLATES[kind].__mod__, range(count))
+def made(kind: str, count: int, step: int = 1) -> Iterator[str]:
+    """
+    Yield *count* ids as fast as Python can: their cost is on both sides of every ratio, so it must be small.
+
+    :param step: 1 for ids that ascend, -1 for ids that descend.
+    """
+    return map(_TEMPLATES[kind].__mod__, range(count)[::step])
 
 
 def plain(count: int) -> Iterator[str]:

@@ -75,7 +75,7 @@ def _cell(name: str, mode: str, names: set[str]) -> str:
 
 def _if(name: str, names: set[str]) -> str:
     if "audience_name" not in names:  # no mode of profiles has a condition
-        return ""
+        return _ONLY.get(name, "")
     others = {
         f"`{other}={value!r}`": None
         for use in _uses(name, names)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import fcntl
+import gc
 import logging
 import os
 import shutil
@@ -24,6 +25,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# What is imported and collected stays: looking through it for garbage would take longer than most tests.
+gc.disable()
 
 # On a busy machine an example may take any time.
 settings.register_profile("untimed", settings(), deadline=None)
@@ -77,7 +81,12 @@ os.environ.update(
 )
 
 #: What takes long to make: all tests that use one of these run in the same worker, and before those that need none.
-_MADE_ONCE = ("whole_airflow", "ended", "added", "postgres_server", "s3_server")
+_MADE_ONCE = ("whole_airflow", "ended", "added", "postgres_server", "s3_server", "airflow_db")
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups

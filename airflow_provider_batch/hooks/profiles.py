@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from airflow_provider_batch.push.line import Line
     from airflow_provider_batch.push.parcels import Journal
 
-#: The folder of the profiles in a connection's; no audience can have this name.
-_FOLDER = "profiles.attributes"
+#: The name of the snapshot in a folder, which has no other of profiles.
+_ONLY = "attributes"
 
 
 class ProfileHook(BatchBaseHook):
@@ -158,7 +158,7 @@ class ProfileHook(BatchBaseHook):
             mirror = tables = self._profile_tables(profiles, snapshot_schema, snapshot_name, of_run)
             intake = intake_of(tables.changed)
         else:
-            mirror = folder_mirror(self.batch_conn_id, self._profile_target(_FOLDER), snapshot_path)
+            mirror = folder_mirror(self.batch_conn_id, self._profile_target(_ONLY), snapshot_path)
             intake = intake_of(profiles)
         with self._line(resource="profiles") as line:
             push = self._profile_push(line, max_concurrency, route, chunk_size, notify)
@@ -177,13 +177,14 @@ class ProfileHook(BatchBaseHook):
             raise InvalidArgumentError(
                 "snapshot_name: a schema may have snapshots of several queries. Pass a name for that of this one."
             )
-        target, database = self._profile_target(f"profiles.{snapshot_name}"), getattr(profiles, "hook", None)
+        target, database = self._profile_target(snapshot_name), getattr(profiles, "hook", None)
         return table_mirror(self.batch_conn_id, target, snapshot_schema, RULES, database, **of_run)
 
     def _profile_target(self, name: str) -> Target:
         from airflow_provider_batch.mirror.snapshot import Target
+        from airflow_provider_batch.mirror.status import PROFILES
 
-        return Target(name, "custom_ids", self._settings.credentials.digest)
+        return Target(f"{PROFILES}{name}", "custom_ids", self._settings.credentials.digest)
 
     def _check_calls(self, route: RouteName, chunk_size: int | None) -> None:
         """Check the arguments of the calls before anything is read."""

@@ -29,7 +29,9 @@ def lines_of(status: MirrorStatus) -> Iterator[str]:
     if status.generations:
         last = status.generations[0]
         yield f"  generation {last.number}, {_time(last)}: {counted(last.size, 'id')} ({status.audience_type})"
-        if status.is_confirmed:
+        if status.is_of_profiles:
+            yield "  accepted by Batch, which reports nothing more about profiles"
+        elif status.is_confirmed:
             yield "  confirmed: Batch has indexed it"
         else:
             yield "  not confirmed: Batch has accepted it, and nobody has seen yet that it is indexed"
@@ -85,7 +87,7 @@ def _since(status: MirrorStatus, before: Generation | None, has_gap: bool) -> st
         since += f", or an earlier one after generation {earlier[0].number}, {_time(earlier[0])}"
     elif not earlier:
         since += "" if last.number == 1 else ", or earlier"
-    return since if status.is_confirmed else f"{since}; not confirmed"
+    return since if status.is_confirmed or status.is_of_profiles else f"{since}; not confirmed"
 
 
 def _numbers(generations: Sequence[Generation]) -> str:

@@ -10,7 +10,7 @@ and merged in Python would take a step of Python for every line. DuckDB compares
 UTF-8 sort as code points do. It reads and writes the lines as CSV of one column, with control characters that no line
 contains as delimiter and quote. Its sorting is not stable, so lines with attributes are numbered. It compares the first
 bytes of two texts far faster than those that follow, so what all lines begin with is left out while it sorts. It sorts
-them in two halves: while the second one is sorted, the first one is compared already, and each needs half the memory.
+them in parts: while one is sorted, the one before it is compared already, and each needs less memory than all of them.
 """
 
 from __future__ import annotations
@@ -44,6 +44,9 @@ from airflow_provider_batch.protocol.rows import in_blocks
 
 #: Lines that are sorted in memory at most.
 IN_MEMORY: Final = 1_000_000
+
+#: Parts of the lines that DuckDB sorts one after the other.
+_PARTS: Final = 3
 
 _DELIMITER, _QUOTE, _NULL = "\x03", "\x04", "\x05"
 _COLUMNS: Final = (
@@ -100,13 +103,14 @@ def _without_duplicates(block: list[str], last: str, given: int, audience_name: 
 
 
 def in_order(
-    blocks: Iterable[Lines], folder: Path, *, memory_limit: str = "512MB", in_memory: int = IN_MEMORY
-) -> Iterator[Lines]:
+    blocks: Iterable[Lines], folder: Path, *, memory_limit: str = "384MB", in_memory: int = IN_MEMORY
+) -> Generator[Lines, None, None]:
     """
     Sort lines; those of one id keep their order.
 
     :param folder: an existing local folder for temporary files.
-    :param memory_limit: the memory that DuckDB may use, in its notation.
+    :param memory_limit: the memory that DuckDB may use, in its notation. By default, a process grows by 512 MB at most:
+        DuckDB does not count all of its buffers, and the first lines are in memory.
     :param in_memory: how many lines are sorted without DuckDB at most.
     :raises MirrorError: if DuckDB is needed and missing, or fails.
     """
@@ -120,7 +124,7 @@ def in_order(
         sort(first)
         yield from map(lines_with_text, in_blocks(first, BLOCK_SIZE))
         return
-    numbers, prefix, middle = _LineNumbers(), _Prefix(), _Middle()
+    numbers, prefix, sample = _LineNumbers(), _Prefix(), _Sample()
     source = folder / "unsorted.txt"
     with closing(LineFile(source)) as file:
         # A line that is skipped: DuckDB would take U+FEFF at the start of the file for a byte order mark.
@@ -128,10 +132,10 @@ def in_order(
         for block in chain(map(lines_with_text, in_blocks(first, BLOCK_SIZE)), blocks):
             text = numbers.insert(block)
             prefix.narrow(text, len(block.lines))
-            middle.look_at(block.lines)
+            sample.look_at(block.lines)
             file.write_text(text, len(block.lines))
     del first
-    sorting = _Sorting(source, folder, memory_limit, len(prefix.text or ""), middle.id())
+    sorting = _Sorting(source, folder, memory_limit, len(prefix.text or ""), sample.bounds())
     with closing(sorting.parts()) as parts:
         for part in parts:
             with part.open("rb") as content:
@@ -195,28 +199,30 @@ class _Prefix:
         return prefix + text[:-1].replace(b"\n", b"\n" + prefix) + b"\n"
 
 
-class _Middle:
-    """An id before which about half of the lines sort, by a sample of them."""
+class _Sample:
+    """Some ids, by which the lines are divided into parts of about the same size."""
 
     def __init__(self) -> None:
-        self._sample: list[str] = []
+        self._ids: list[str] = []
 
     def look_at(self, lines: list[str]) -> None:
-        self._sample.append(id_part(lines[0]))
+        self._ids.append(id_part(lines[0]))
 
-    def id(self) -> str:
-        return sorted(self._sample)[len(self._sample) // 2] if self._sample else ""
+    def bounds(self) -> list[str]:
+        """Return where each part begins; the first one with the empty text."""
+        ids = sorted(self._ids)
+        return ["", *(ids[len(ids) * part // _PARTS] for part in range(1, _PARTS) if ids)]
 
 
 class _Sorting:
-    """DuckDB at work on a file, in a thread of its own: it sorts the second half while the first one is read."""
+    """DuckDB at work on a file, in a thread of its own: it sorts a part while the one before it is read."""
 
-    def __init__(self, source: Path, folder: Path, memory_limit: str, prefix_length: int, middle: str) -> None:
+    def __init__(self, source: Path, folder: Path, memory_limit: str, prefix_length: int, bounds: list[str]) -> None:
         self._source = source
         self._folder = folder
         self._memory_limit = memory_limit
         self._prefix_length = prefix_length
-        self._middle = middle
+        self._bounds = bounds
         self._connection: Any = None
 
     def parts(self) -> Generator[Path, None, None]:
@@ -227,7 +233,7 @@ class _Sorting:
         """
         with ThreadPoolExecutor(1, thread_name_prefix="batch-mirror") as thread:
             try:
-                for part in [thread.submit(self._sort, half) for half in ("<", ">=")]:
+                for part in [thread.submit(self._sort, number) for number in range(len(self._bounds))]:
                     yield part.result()
             finally:
                 thread.shutdown(wait=False, cancel_futures=True)
@@ -237,7 +243,7 @@ class _Sorting:
         with suppress(Exception):  # it has ended
             self._connection.interrupt()
 
-    def _sort(self, half: str) -> Path:
+    def _sort(self, number: int) -> Path:
         try:
             import duckdb
         except ImportError:
@@ -250,15 +256,17 @@ class _Sorting:
             "temp_directory": str(self._folder),
             "preserve_insertion_order": False,
         }
-        target = self._folder / ("sorted-1.txt" if half == "<" else "sorted-2.txt")
+        target = self._folder / f"sorted-{number}.txt"
+        bounds = self._bounds[number : number + 2]
+        condition = "line >= ?" + " AND line < ?" * (len(bounds) - 1)
         query = (
             f"COPY (SELECT substr(line, ?) AS rest FROM read_csv({_quoted(self._source)}, {_COLUMNS}) "  # noqa: S608 - our own paths
-            f"WHERE line {half} ? ORDER BY rest) TO {_quoted(target)} ({_FORM})"
+            f"WHERE {condition} ORDER BY rest) TO {_quoted(target)} ({_FORM})"
         )
 
         def sort(threads: int) -> None:
             with duckdb.connect(":memory:", config={**settings, "threads": threads}) as self._connection:
-                self._connection.execute(query, [self._prefix_length + 1, self._middle])
+                self._connection.execute(query, [self._prefix_length + 1, *bounds])
 
         try:
             try:

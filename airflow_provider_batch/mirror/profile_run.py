@@ -25,6 +25,7 @@ from airflow_provider_batch.mirror.plan import Mirror
 from airflow_provider_batch.mirror.profile_push import ProfilePush, planned
 from airflow_provider_batch.mirror.profile_rows import Compared, FolderRows, ProfileRows, TableRows, by_name
 from airflow_provider_batch.mirror.store import Plan, Transaction
+from airflow_provider_batch.mirror.tables.database import AbsentTableError
 from airflow_provider_batch.mirror.tables.mirror import TableMirror
 from airflow_provider_batch.protocol.arguments import OnGone
 from airflow_provider_batch.protocol.dialect import ProfileRoute
@@ -135,7 +136,7 @@ class ProfileMirrorRun:
         with ExitStack() as stack:
             try:
                 found = stack.enter_context(rows.compared(resends=self.full_refresh))
-            except SnapshotError as error:
+            except (SnapshotError, AbsentTableError) as error:
                 if not self.full_refresh:
                     raise
                 self.push.line.log.warning("%s", error)

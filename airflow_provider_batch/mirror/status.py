@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
+from typing import Final
 
 from airflow_provider_batch.exceptions import SnapshotError
 from airflow_provider_batch.mirror import snapshot
@@ -18,6 +19,9 @@ from airflow_provider_batch.mirror.claim import read_owner
 from airflow_provider_batch.mirror.folder import Folder
 from airflow_provider_batch.mirror.lines import id_part, id_parts, line_of, lines_in
 from airflow_provider_batch.mirror.snapshot import Head, State, Target
+
+#: How the names begin that profiles have in place of an audience; no audience can have such a name.
+PROFILES: Final = "profiles."
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,8 @@ class MirrorStatus:
     """
     What is known of a mirror.
 
-    :param audience_name: empty, like ``audience_type``, if no run has ended yet.
+    :param audience_name: empty, like ``audience_type``, if no run has ended yet. Of attributes of profiles:
+        ``profiles.`` and a name.
     :param generations: those that are kept, the newest first; empty if no run has ended yet.
     :param is_confirmed: whether Batch has indexed the newest one, as far as somebody has waited for that.
     :param uncertain: how many ids runs that did not end may have sent, at most.
@@ -72,6 +77,11 @@ class MirrorStatus:
     rejected: int
     at_work: str | None
     ids: Mapping[str, IdStatus] = field(repr=False)
+
+    @property
+    def is_of_profiles(self) -> bool:
+        """Whether it is of attributes of profiles, which stand in place of an audience."""
+        return self.audience_name.startswith(PROFILES)
 
 
 def read_status(folder: Folder, ids: Iterable[str] = (), *, now: float, target: Target | None = None) -> MirrorStatus:

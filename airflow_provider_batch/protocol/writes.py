@@ -87,6 +87,9 @@ class Writes(Protocol[C]):
     def encode(self, chunk: C) -> Request:
         """Return the call that sends *chunk*."""
 
+    def packed(self, chunk: C, request: Request) -> C:
+        """Return *chunk* as its parcel keeps it, without what can be read from the call again."""
+
     def send(self, parcel: Parcel[C], delay: Delay) -> Flow[Receipt]:
         """Send *parcel* until Batch accepts it."""
 

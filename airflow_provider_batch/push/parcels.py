@@ -63,6 +63,7 @@ def pack(chunks: Iterable[C], writes: Writes[C], recipient: str | None) -> Itera
         if recipient is not None:
             for part in (request.route.encode(), request.body or b""):
                 content.update(hashlib.sha256(part).digest())
+        chunk = writes.packed(chunk, request)
         yield Parcel(chunk, request, content.hexdigest())
 
 

@@ -48,6 +48,7 @@ class Rules:
     notes_first: bool = True  # before the first call
     keeps_tokens: bool = True  # of a failed try
     cleans_unnamed_only: bool = True
+    spares_others: bool = True  # the tables of a run that has noted them
 
 
 @dataclass
@@ -230,10 +231,14 @@ class Tables:
             yield from self._overtaken(pending, sent, nonce)
             raise
         yield
-        for name in steps.outdated(done, 0.0) if rules.cleans_unnamed_only else [name for name, *_ in done.trash]:
+        done = self.change(lambda now: steps.logged(now, ()))
+        yield
+        ours = claim if rules.spares_others else done.claim or claim
+        outdated = steps.outdated(done, ours, 0.0) if rules.cleans_unnamed_only else [name for name, *_ in done.trash]
+        for name in outdated:
             self.world.apply(lambda name=name: self.tables.pop(name, None))  # type: ignore[misc]
             yield
-        self.change(lambda now: steps.cleaned(now, steps.outdated(done, 0.0), 0.0))
+        self.change(lambda now: steps.cleaned(now, outdated, 0.0))
         while not world.are_indexed(sent):
             yield
         if self.state.generation == done.generation:

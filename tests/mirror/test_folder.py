@@ -43,7 +43,7 @@ def gcs(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Gcs]]:
 
 @pytest.fixture(scope="module")
 def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The connection string of an Azure of our own: ``npm install --global azurite``."""
+    """The connection string of an Azure of our own: `make azure-test` installs it."""
     pytest.importorskip("adlfs")
     if not (program := shutil.which("azurite-blob")):
         pytest.skip("azurite-blob is not installed")

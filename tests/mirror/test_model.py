@@ -58,6 +58,10 @@ def test_tables_that_a_head_names_must_stay() -> None:
     assert is_caught(Tables, Rules(cleans_unnamed_only=False))
 
 
+def test_tables_of_a_run_at_work_must_stay() -> None:
+    assert is_caught(Tables, Rules(spares_others=False))
+
+
 @pytest.mark.parametrize("store", [Tables, Files])
 def test_without_echo_and_looks_a_zombie_does_harm(
     store: type[Tables] | type[Files], monkeypatch: pytest.MonkeyPatch

@@ -4,7 +4,10 @@ import gzip
 import hashlib
 import json
 import logging
+import tempfile
+import threading
 from collections.abc import Generator, Iterator
+from functools import partial
 from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ from airflow_provider_batch.exceptions import (
 from airflow_provider_batch.mirror import snapshot
 from airflow_provider_batch.mirror.claim import LIFETIME, Claim
 from airflow_provider_batch.mirror.guards import Limits
+from airflow_provider_batch.mirror.order import in_order
 from airflow_provider_batch.mirror.plan import Mirror, Plan, Transaction
 from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.protocol.ids import AnnotatedId
@@ -770,3 +774,21 @@ def test_so_it_is_when_a_run_is_killed_at_each_moment(full_refresh: bool) -> Non
         else:
             break
     assert moments > 30
+
+
+def test_a_comparison_that_is_stopped_leaves_neither_a_thread_nor_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_batch.mirror.plan.in_order", partial(in_order, in_memory=0))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ids = [f"{number * 7_919 % 100_000:05d}" for number in range(100_000)]
+
+    def stop() -> None:
+        raise Killed
+
+    mirror = mirror_at(tmp_path / "snapshots")
+    with pytest.raises(Killed) as caught, mirror.plan([ids[:60_000], ids[60_000:]], checkpoint=stop):
+        pass
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("batch-mirror")]
+    assert list(tmp_path.iterdir()) == []
+    assert caught.tb is not None  # until here, it refers to all that was going on

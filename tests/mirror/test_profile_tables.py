@@ -9,8 +9,15 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batch.exceptions import GuardError, InvalidArgumentError, InvalidMemberError, SnapshotError
+from airflow_provider_batch.exceptions import (
+    GuardError,
+    InvalidArgumentError,
+    InvalidMemberError,
+    SnapshotError,
+    SourceError,
+)
 from airflow_provider_batch.hooks.batch import BatchHook
+from airflow_provider_batch.mirror.tables.__main__ import main
 from airflow_provider_batch.mirror.tables.database import Database
 from airflow_provider_batch.mirror.tables.dialect import DIALECTS
 from airflow_provider_batch.mirror.tables.run import TableRun
@@ -21,6 +28,7 @@ from airflow_provider_batch.sources.sql import SqlSource
 from airflow_provider_batch.tasks.journal import TaskStateJournal
 from tests.mirror.folders import Killed
 from tests.mirror.stores import Connections
+from tests.mirror.test_status import printed
 from tests.worker import Store, memory
 
 PROJECT = "project_sandbox"
@@ -180,6 +188,62 @@ def test_the_type_of_a_column_is_part_of_its_values(connections: Connections, sa
     assert send(connections).accepted == 1
     assert sandbox.profiles()["a"] == {"x": 7}
     assert send(connections).unchanged == 1
+
+
+#: A column of each type, and a value.
+TYPED: dict[str, list[str]] = {
+    "sqlite3": [
+        "a REAL",
+        "0.1 + 0.2",
+        "b INT",
+        "7",
+        "c TEXT",
+        "'é'",
+        "d",
+        "1.0",
+        "e NUMERIC",
+        "'1.50'",
+        "f BOOLEAN",
+        "1",
+    ],
+    "duckdb": [
+        *("a DOUBLE", "0.1::DOUBLE + 0.2::DOUBLE", "b HUGEINT", "7", "c VARCHAR", "'é'", "d DECIMAL(10, 2)", "1.5"),
+        *("e BOOLEAN", "true", "f TIMESTAMP", "'2026-01-31 12:00:00.5'", "g DATE", "'2026-01-31'"),
+        *("h VARCHAR[]", "['a', 'b, c']", "i TIMESTAMPTZ", "'2026-01-31 12:00:00+02'", "j UUID", "uuid()"),
+    ],
+    "psycopg2": [
+        *("a FLOAT8", "0.1::float8 + 0.2::float8", "b BIGINT", "7", "c TEXT", "'é'", "d NUMERIC(10, 2)", "1.5"),
+        *("e BOOLEAN", "true", "f TIMESTAMP", "'2026-01-31 12:00:00.5'", "g DATE", "'2026-01-31'"),
+        *("h TEXT[]", "ARRAY['a', 'b, c']", "i TIMESTAMPTZ", "'2026-01-31 12:00:00+02'", "j UUID", "gen_random_uuid()"),
+        *("k CHAR(5)", "'a'", "l FLOAT4", "0.1", "m JSONB", "'[\"a\"]'"),
+    ],
+    "pymysql": [
+        *(
+            "a DOUBLE",
+            "0.1e0 + 0.2e0",
+            "b BIGINT",
+            "7",
+            "c TEXT",
+            "'é'",
+            "d DECIMAL(10, 2)",
+            "1.5",
+            "e BOOLEAN",
+            "true",
+        ),
+        *("f DATETIME", "'2026-01-31 12:00:00'", "g DATE", "'2026-01-31'", "h FLOAT", "0.1", "i ENUM('x')", "'x'"),
+        *("j CHAR(5)", "'a '", "k TIMESTAMP", "'2026-01-31 12:00:00'"),
+    ],
+}
+
+
+def test_what_is_sent_is_what_the_query_returns(connections: Connections, sandbox: Sandbox) -> None:
+    columns, values = TYPED[connections.driver][::2], TYPED[connections.driver][1::2]
+    fill(connections, f"custom_id VARCHAR(20), {', '.join(columns)}", f"'a', {', '.join(values)}")
+    source = SqlSource(connections, f"SELECT * FROM {connections.schema}.customers", None, ProfileColumns())
+    assert BatchHook("batch_cep").update_profiles(source).accepted == 1
+    assert send(connections).accepted == 1
+    one, other = (json.loads(call.body or b"") for call in sandbox.calls)
+    assert (len(one[0]["attributes"]), other) == (len(columns), one)
 
 
 # What else decides what is sent
@@ -392,6 +456,36 @@ def test_a_full_refresh_needs_no_readable_snapshot(
     assert send(connections).unchanged == 2
 
 
+def test_nor_the_tables_of_a_run_that_did_not_end(connections: Connections, sandbox: Sandbox) -> None:
+    fill(connections, "custom_id VARCHAR(20), plan VARCHAR(20)", "'a', 'gold'", "'b', 'free'")
+    sandbox.faults(Fault(503))
+    with pytest.raises(Exception, match="503"):
+        send(connections)
+    for name in connections.tables():
+        if name.startswith("batch_") and not name.endswith("_head"):
+            connections.run(f"DROP TABLE {connections.schema}.{name}")
+    with pytest.raises(SourceError):
+        send(connections)
+    assert send(connections, full_refresh=True).accepted == 2
+    assert send(connections).unchanged == 2
+
+
+def test_the_command_answers_for_profiles(
+    tables_in_sqlite: Connections, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (path,) = {row[2] for row in tables_in_sqlite.run("PRAGMA database_list")}
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": path}))
+    fill(tables_in_sqlite, "custom_id VARCHAR(20), plan VARCHAR(20)", "'a', 'gold'")
+    send(tables_in_sqlite)
+    code, lines = printed(main, capfd, "inspect", "warehouse", "main", "--id", "a", "--id", "b")
+    lines = lines[-5:]  # without a log
+    assert (code, lines[0].partition(", ")[2]) == (0, "profiles.customers")
+    assert lines[2] == "  accepted by Batch, which reports nothing more about profiles"
+    assert "in the last set, since generation 1" in lines[3]
+    assert "not confirmed" not in lines[3]
+    assert "b: not in the last set" in lines[4]
+
+
 # Where it cannot be done
 
 
@@ -404,7 +498,7 @@ def test_a_database_without_a_digest_is_refused(
     tables_in_sqlite: Connections, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(tables_in_sqlite, "custom_id VARCHAR(20)", "'a'")
-    monkeypatch.setitem(DIALECTS, "sqlite", DIALECTS["snowflake"])
-    expected = "with snowflake, the database cannot find the rows that have changed. Pass snapshot_path"
+    monkeypatch.setitem(DIALECTS, "sqlite", DIALECTS["redshift"])
+    expected = "with redshift, the database cannot find the rows that have changed. Pass snapshot_path"
     with pytest.raises(SnapshotError, match=expected):
         send(tables_in_sqlite, dry_run=True)

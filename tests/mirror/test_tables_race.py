@@ -38,7 +38,7 @@ from tests.mirror.test_tables_kills import INVALID, check_log
 from tests.mirror.test_tables_tries import members
 
 #: More with RACE_ROUNDS=…
-ROUNDS: Final = int(os.environ.get("RACE_ROUNDS", "120"))
+ROUNDS: Final = int(os.environ.get("RACE_ROUNDS", "100"))
 IDS: Final = [f"id-{number}" for number in range(8)]
 #: More moments than a run has.
 MOST: Final = 160

@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.mirror.tables.database import Database
 from airflow_provider_batch.mirror.tables.head import Claim, State
 from airflow_provider_batch.mirror.tables.keeper import Keeper
+from airflow_provider_batch.mirror.tables.log import ChangeLog
 from airflow_provider_batch.mirror.tables.mirror import TableMirror
 from airflow_provider_batch.mirror.tables.plan import LOOK_INTERVAL
 from airflow_provider_batch.protocol.dialect import MEP_1_0
@@ -182,6 +184,59 @@ def test_of_many_that_change_the_head_at_once_one_succeeds(connections: Connecti
 
 
 # Tries that failed, or were overtaken
+
+
+@pytest.mark.parametrize("is_dry_run", [False, True])
+def test_a_run_whose_tables_another_one_drops_ends_with_a_conflict(is_dry_run: bool, connections: Connections) -> None:
+    fill(connections, [("a",), ("b",)])
+    slow, heir = mirror_of(connections, "today"), mirror_of(connections, "today")
+    slow.is_dry_run = is_dry_run
+    opened = []
+
+    def connect() -> Any:
+        opened.append("")
+        if len(opened) == 2:  # between the claim and the comparison
+            members(connections, ["c"])
+            run_whole(heir)
+        return connections.get_conn()
+
+    run_whole(heir)
+    slow.database = Database(connect)
+    with pytest.raises(MirrorConflictError), slow.plan(blocks(slow)):
+        pass
+    assert len(opened) >= 3
+    with heir.plan(blocks(heir)) as plan:
+        assert plan.is_empty
+
+
+def test_a_run_that_cleans_up_late_leaves_the_tables_of_the_next_one(
+    tables_in_sqlite: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tables_in_sqlite, [("a",)])
+    first, second = mirror_of(tables_in_sqlite, "today"), mirror_of(tables_in_sqlite, "tomorrow")
+    first.log = ChangeLog(first.keeper, 30)
+    keep = first.log.keep
+    with ExitStack() as stack:
+        plans = []
+
+        def keep_late(*arguments: Any) -> Any:
+            members(tables_in_sqlite, ["a", "b"])
+            plans.append(stack.enter_context(second.plan(blocks(second))))
+            return keep(*arguments)
+
+        monkeypatch.setattr(first.log, "keep", keep_late)
+        run_whole(first)
+        (plan,) = plans
+        with plan.begin("tomorrow") as transaction:
+            transaction.commit([])
+    with second.plan(blocks(second)) as plan:
+        assert plan.is_empty
+    assert ours(tables_in_sqlite) == ["b", "head", "log"]
+
+
+def run_whole(one: TableMirror) -> None:
+    with one.plan(blocks(one)) as plan, plan.begin("today") as transaction:
+        transaction.commit([])
 
 
 def test_what_a_failed_run_has_sent_is_applied_before_the_next_one_sends(

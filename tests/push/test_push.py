@@ -52,6 +52,9 @@ class Post:
     def encode(self, chunk: Letter) -> Request:
         return Request("POST", "/letters", body=f"{chunk.number} {chunk.text}".encode())
 
+    def packed(self, chunk: Letter, request: Request) -> Letter:
+        return chunk
+
     def send(self, parcel: Parcel[Letter], delay: Delay) -> Flow[Receipt]:
         self.delays.append(delay)
         return self._send(parcel)

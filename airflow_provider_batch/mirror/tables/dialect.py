@@ -10,7 +10,7 @@ A hash would compare bytes as well, but two ids may have the same, and a table o
 Of what may not be kept, such as the attributes of a profile, a table has a digest. What is kept true there: two rows
 have the same digest only if the driver returns the same values for both. So the digest is made of the texts that the
 driver would receive (or, in SQLite, of the values, by a function of ours), each with its length before it, as "ab", "c"
-is another row than "a", "bc"; and a missing value is unlike any text. A database for which this was not tried has none.
+is another row than "a", "bc"; and a missing value is unlike any text. A database of which this is not known has none.
 """
 
 from __future__ import annotations
@@ -154,6 +154,12 @@ DIALECTS: Final = {
             "snowflake",
             key="COLLATE(CAST({} AS VARCHAR), '')",
             same="COLLATE(TO_VARCHAR({}), '')",
+            # Its text of a FLOAT has 15 digits, that of a VARIANT no type, and that of a time a format of the session.
+            part=_part(
+                *("COLLATE(TO_VARCHAR({0}), '')", "TO_VARCHAR(HASH({0}))", "TYPEOF(TO_VARIANT({0}))"),
+                length="LENGTH({})",
+            ),
+            digest="LEFT(SHA2(CONCAT({}), 256), 32)",
             length="LENGTH({})",
             create="CREATE TRANSIENT TABLE {} AS",
         ),
@@ -161,6 +167,8 @@ DIALECTS: Final = {
             "bigquery",
             key="COLLATE(CAST({} AS STRING), '')",
             same="TO_JSON_STRING({})",
+            part=_part("TO_JSON_STRING({0})", length="CAST(CHAR_LENGTH({}) AS STRING)"),
+            digest="LEFT(TO_HEX(SHA256(CONCAT({}))), 32)",
             quote="`",
             string="CAST({} AS STRING)",
             integer="CAST({} AS INT64)",
@@ -180,11 +188,21 @@ DIALECTS: Final = {
             "databricks",
             key="CAST({} AS STRING) COLLATE UTF8_BINARY",
             same="TO_JSON(STRUCT({}))",
+            part=_part("TO_JSON(STRUCT({0}))", length="CAST(CHAR_LENGTH({}) AS STRING)"),
+            digest="LEFT(SHA2(CONCAT({}), 256), 32)",
             quote="`",
             string="CAST({} AS STRING)",
             placeholder="?",
         ),
-        Dialect("trino", key="CAST({} AS VARCHAR)", length="LENGTH({})", commits=False, placeholder="?"),
+        Dialect(
+            "trino",
+            key="CAST({} AS VARCHAR)",
+            part=_part("CAST({0} AS VARCHAR)", length="CAST(LENGTH({}) AS VARCHAR)"),
+            digest="SUBSTR(LOWER(TO_HEX(SHA256(TO_UTF8(CONCAT('', {}))))), 1, 32)",
+            length="LENGTH({})",
+            commits=False,
+            placeholder="?",
+        ),
     )
 }
 

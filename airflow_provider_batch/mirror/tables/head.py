@@ -14,7 +14,8 @@ another one came in between: one that needs the claim fails if somebody else has
 - A try that has ended is covered by that. One that has not (it was killed, or overtaken) may go on sending for a
   moment: it is an *echo*, and counts for one more generation.
 - Every table is noted in ``trash`` before it is made, so no catalogue is needed to find what a dead run has left. It is
-  dropped once the head does not name it, and again later, as a CREATE can be applied after its client has died.
+  dropped once the head does not name it, and no run is at work that may be about to have it named; and again later, as
+  a CREATE can be applied after its client has died.
 """
 
 from __future__ import annotations
@@ -261,8 +262,16 @@ def logged(state: State, changes: Iterable[Change]) -> State:
     return replace(state, unlogged=tuple(change for change in state.unlogged if change not in done))
 
 
-def outdated(state: State, now: float) -> list[str]:
-    """Return the tables to drop: those that were not, and once more those that nobody can be about to make by now."""
+def outdated(state: State, claim: Claim, now: float) -> list[str]:
+    """
+    Return the tables to drop: those that were not, and once more those that nobody can be about to make by now.
+
+    None while another run has the claim: it has noted its tables, and the head does not name them yet.
+
+    :param state: what a change of this run has made, so that no earlier run can have one of these tables named.
+    """
+    if state.claim is not None and state.claim.nonce != claim.nonce:
+        return []
     named = state.named
     return [name for name, at, dropped in state.trash if name not in named and (not dropped or now - at > _LATE)]
 

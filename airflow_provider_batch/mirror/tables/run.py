@@ -76,6 +76,9 @@ class TableRun:
             if not mirror.is_dry_run:
                 self._repair()
             yield
+        except (AbsentTableError, SnapshotError):
+            self._check_unchanged()
+            raise
         finally:
             if not mirror.is_dry_run and not self.is_released:
                 self._release()
@@ -138,11 +141,11 @@ class TableRun:
         return not is_small or self.columns != state.columns or now - state.based_at > OLDEST_BASE
 
     def sweep(self, session: Session, state: State, *, but: Sequence[str] = ()) -> None:
-        """Drop what *state*, of this run, does not name any more."""
+        """Drop what *state*, which a change of this run has made, does not name any more."""
         keeper, dropped = self.mirror.keeper, []
         now = self.mirror.clock()
         try:
-            for name in steps.outdated(state, now):
+            for name in steps.outdated(state, self.claim, now):
                 if name in but:
                     continue
                 keeper.drop(session, name)
@@ -162,6 +165,21 @@ class TableRun:
         if state.members is None:
             return None, None
         return table(state.base) if state.base else None, table(state.net) if state.net else None
+
+    def _check_unchanged(self) -> None:
+        """
+        Check that no other run has dropped what this one was about to read.
+
+        :raises MirrorConflictError: otherwise.
+        """
+        with self.mirror.database.session() as session:
+            head = self.mirror.keeper.read(session, starts_anew=True)
+        if head is None or self.is_released:
+            return
+        if not self.mirror.is_dry_run:
+            steps.check_held(head.state, self.claim)
+        elif head.state.named != self.state.named:
+            raise steps.conflict()
 
     def _check_target(self) -> None:
         theirs, ours = self.state.target, self.mirror.target

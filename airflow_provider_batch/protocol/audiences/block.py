@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import reduce
+from functools import cached_property, reduce
 from itertools import chain, compress, islice, repeat
 from typing import SupportsIndex, overload
 
@@ -110,6 +110,46 @@ class Block(list[str]):
         """Return the rejection of the id at *index*, which names its place and not the id."""
         position = self.positions[index]
         return Rejection(self.argument, position, reason, self.place(position) if self.place else "")
+
+
+class RecalledBlock(Sequence[str]):
+    """
+    A block whose ids, none of them annotated, are not kept but read again when they are needed: hardly ever.
+
+    :param read: returns the ids.
+    """
+
+    annotated = False
+
+    def __init__(self, block: Block | RecalledBlock, read: Callable[[], Iterable[str]]) -> None:
+        self.argument: str = block.argument
+        self.positions: Sequence[int] = block.positions
+        self.place: Callable[[int], str] | None = block.place
+        self.plain: bool = block.plain
+        self.removes: bool = block.removes
+        self._count = len(block)
+        self._read = read
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._block)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        return self._block[index]
+
+    def rejection(self, index: int, reason: str) -> Rejection:
+        """Return the rejection of the id at *index*, as the block would."""
+        return self._block.rejection(index, reason)
+
+    @cached_property
+    def _block(self) -> Block:
+        return Block(self._read(), self.argument, self.positions, self.place, plain=self.plain)
 
 
 def gathered(blocks: Iterable[Block], size: int) -> Iterator[Block]:

@@ -38,6 +38,11 @@ def replace_custom_audience(dialect: Dialect, audience_name: str, audience_type:
     return _write_members(dialect, dialect.replace, audience_name, audience_type, chunk, members)
 
 
+def packed(chunk: Chunk, request: Request) -> Chunk:
+    """Return *chunk* without the ids that can be read from its *request* again."""
+    return chunk.recalled(partial(_ids_in, request.body))
+
+
 def delete_custom_audience(dialect: Dialect, audience_name: str) -> Request:
     """Return the request to delete the audience."""
     return _write(dialect.delete, audience_name, {})
@@ -134,10 +139,12 @@ def _write_members(
     before, after = f'{{{head}"ids":[', "]}"
     given = [(action, ids) for action, ids in members if ids]
     if len(given) == 1:
-        body = _elements(*given[0], chunk, before, after)
+        text = _elements(*given[0], chunk, before, after)
     else:
-        body = f"{before}{','.join(_elements(action, ids, chunk) for action, ids in given)}{after}"
-    return _request(endpoint, audience_name, body=body.encode(), private=partial(_private_texts, chunk))
+        text = f"{before}{','.join(_elements(action, ids, chunk) for action, ids in given)}{after}"
+    body = text.encode()
+    private = partial(_private_texts, chunk.recalled(partial(_ids_in, body)))
+    return _request(endpoint, audience_name, body=body, private=private)
 
 
 def _request(
@@ -176,6 +183,10 @@ def _needs_escaping(text: str) -> bool:
 
 def _extras(id_: str) -> str:
     return f",{id_.extras}" if isinstance(id_, AnnotatedId) else ""
+
+
+def _ids_in(body: bytes | None) -> list[str]:
+    return [member["id"] for member in json.loads(body or b"{}")["ids"]]
 
 
 def _private_texts(chunk: Chunk) -> Iterator[str]:

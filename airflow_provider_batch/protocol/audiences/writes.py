@@ -83,6 +83,10 @@ class AudienceWrites:
             return encode.replace_custom_audience(self.dialect, self.audience_name, self.audience_type, chunk)
         return self._update(chunk)
 
+    def packed(self, chunk: Chunk, request: Request) -> Chunk:
+        """Return *chunk* as its parcel keeps it: of most calls, without the ids."""
+        return encode.packed(chunk, request)
+
     def send(self, parcel: Parcel[Chunk], delay: Delay) -> Flow[Receipt]:
         """
         Send *parcel*; with ``bisect``, and if Batch rejects it, send it in parts that leave out the rejected ids.

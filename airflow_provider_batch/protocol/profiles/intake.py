@@ -17,7 +17,7 @@ from airflow_provider_batch.protocol.rows import OnRejection, Place, Rejection
 PROFILES: Final = "profiles"
 _BLOCK: Final = 10_000
 
-#: Raised when the same row becomes another profile.
+#: Raised when the same row becomes another profile: a mirror in tables compares rows, and sends them again then.
 _FORMAT: Final = 1
 
 

@@ -71,6 +71,10 @@ class ProfileWrites:
             ids=len(chunk.lines),
         )
 
+    def packed(self, chunk: ProfileChunk, request: Request) -> ProfileChunk:
+        """Return *chunk* as its parcel keeps it."""
+        return chunk
+
     def send(self, parcel: Parcel[ProfileChunk], delay: Delay) -> Flow[Receipt]:
         """Send *parcel* until Batch accepts it, and notify the caller of what it refuses in part."""
         errors = yield from exchange(parcel.request, partial_errors, delay)

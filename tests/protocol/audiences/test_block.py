@@ -89,3 +89,14 @@ def test_a_full_block_is_passed_on_at_once() -> None:
         raise AssertionError("not asked for")
 
     assert next(gathered(blocks(), 2)).plain
+
+
+@pytest.mark.parametrize(
+    ("ids", "repeats"), [("abc", False), ("acb", False), ("abb", True), ("aba", True), ("cba", False), ("", False)]
+)
+def test_a_block_knows_whether_it_repeats_an_id(ids: str, repeats: bool) -> None:
+    assert Block(ids, "ids", range(len(ids))).repeats is repeats
+    assert (
+        Block([AnnotatedId(id_, f"{place}") for place, id_ in enumerate(ids)], "ids", [], annotated=True).repeats
+        is repeats
+    )

@@ -19,7 +19,7 @@ from airflow_provider_batch.protocol.audiences.intake import MemberIntake
 from airflow_provider_batch.protocol.audiences.members import Member
 from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1
 from airflow_provider_batch.protocol.ids import AnnotatedId
-from airflow_provider_batch.protocol.rows import Rows
+from airflow_provider_batch.protocol.rows import Rejection, Rows
 from airflow_provider_batch.protocol.writes import Parcel
 
 from .metered import Metered
@@ -529,6 +529,39 @@ def test_a_chunk_of_some_of_its_parts_has_no_other_ids() -> None:
     whole = Chunk(7, ["a", "b", "c"], ["x", "y", "z"])
     some = whole.joined([Chunk(7, ["a"], ["x"]), Chunk(7, ["c"], ["z"])])
     assert (some.number, some.add_ids, some.remove_ids) == (7, ["a", "c"], ["x", "z"])
+
+
+def test_a_whole_block_is_recalled_when_it_is_needed_and_only_then() -> None:
+    block = Block(["a", "b", "c"], "add_ids", [4, 5, 7], str, plain=True)
+    asked: list[str] = []
+
+    def read() -> list[str]:
+        asked.append("read")
+        return ["a", "b", "c"]
+
+    chunk = Chunk(7, block, [], (block,)).recalled(read)
+    assert (chunk.number, len(chunk), len(chunk.add_ids), chunk.remove_ids) == (7, 3, 3, [])
+    assert (chunk.plain, chunk.annotated) == (True, False)
+    assert asked == []
+    assert [list(half.add_ids) for half in chunk.halves()] == [["a"], ["b", "c"]]
+    assert Chunk(7, ["c"], [], chunk.origins).rejection("no") == Rejection("add_ids", 7, "no", "7")
+    assert (list(chunk.add_ids), chunk.add_ids[1]) == (["a", "b", "c"], "b")
+    assert asked == ["read"]
+    again = chunk.recalled(read)
+    assert (list(again.add_ids), asked) == (["a", "b", "c"], ["read", "read"])
+
+
+def test_other_ids_stay_where_they_are() -> None:
+    plain, quoted = Block("ab", "add_ids", range(2), plain=True), Block('"', "add_ids", [3])
+    tagged = Block([AnnotatedId("c", '"tags":["x"]')], "add_ids", [4], annotated=True)
+    for chunk in (
+        Chunk(1, ["a", "b"], [], (plain,)),
+        Chunk(1, plain, [], (plain, plain)),
+        Chunk(1, quoted, [], (quoted,)),
+        Chunk(1, tagged, [], (tagged,)),
+        Chunk(1, [], []),
+    ):
+        assert chunk.recalled(list) is chunk
 
 
 def test_a_chunk_that_is_full_waits_for_no_further_id() -> None:

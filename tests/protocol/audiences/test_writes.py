@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
+from weakref import ref
 
 import pytest
 
@@ -72,8 +73,16 @@ def audience(**more: Any) -> AudienceWrites:
     return AudienceWrites(cep().dialects[0], "vip", "custom_ids", 100, **more)
 
 
+def whole_block(ids: str, argument: str, number: int = 1) -> Chunk:
+    """A chunk of one block as it stands, which nothing needs to be escaped in."""
+    values = ids.split()
+    block = Block(values, argument, range(20, 20 + len(values)), lambda position: f"line {position}", plain=True)
+    return Chunk(number, *([], block) if argument == "remove_ids" else (block, []), (block,))
+
+
 def parcel(writes: AudienceWrites, chunk: Chunk) -> Parcel[Chunk]:
-    return Parcel(chunk, writes.encode(chunk), f"digest-{chunk.number}")
+    request = writes.encode(chunk)
+    return Parcel(writes.packed(chunk, request), request, f"digest-{chunk.number}")
 
 
 def send(service: Callable[[Effect], Response], chunk: Chunk, delay: Any = no_retry, **more: Any) -> Receipt:
@@ -161,6 +170,45 @@ def test_the_search_halves_the_chunk_until_the_rejected_ids_stand_alone() -> Non
         *("update a bad1 b c", "update a bad1", "update a", "update bad1", "update b c"),
         *("update d E BAD2 F", "update d E", "update BAD2 F", "update BAD2", "update F"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("argument", "calls"),
+    [
+        ("add_ids", ["a bé bad1 c", "a bé", "bad1 c", "bad1", "c"]),
+        ("remove_ids", ["A BÉ BAD1 C", "A BÉ", "BAD1 C", "BAD1", "C"]),
+    ],
+)
+def test_the_search_finds_the_ids_of_a_whole_block_that_only_the_call_has(argument: str, calls: list[str]) -> None:
+    service = Choosy()
+    given = whole_block("a bé bad1 c", argument, 3)
+    told: list[str] = []
+    receipt = send(
+        service, given, on_rejected_chunk="bisect", on_rejection=lambda rejection, id_: told.append(str(id_))
+    )
+    (rejection,) = receipt.rejected
+    assert (rejection.argument, rejection.position, rejection.place) == (argument, 22, "line 22")
+    assert (receipt.added, receipt.removed) == ((3, 0) if argument == "add_ids" else (0, 3))
+    assert told == ["bad1"]
+    assert service.calls == [f"update {call}" for call in calls]
+
+
+def test_an_only_id_of_a_whole_block_is_asked_for_once_more() -> None:
+    service = Choosy()
+    receipt = send(service, whole_block("bad", "add_ids"), on_rejected_chunk="bisect")
+    assert [(one.position, one.place) for one in receipt.rejected] == [(20, "line 20")]
+    assert service.calls == ["update bad", "update bad"]
+
+
+@pytest.mark.parametrize("argument", ["ids", "add_ids", "remove_ids"])
+def test_a_parcel_of_a_whole_block_has_its_ids_in_the_call_alone(argument: str) -> None:
+    given = whole_block("a b c", argument)
+    kept, ids = ref(given.origins[0]), (list(given.add_ids), list(given.remove_ids))
+    packed = parcel(audience(), given)
+    del given
+    assert kept() is None
+    assert (list(packed.chunk.add_ids), list(packed.chunk.remove_ids)) == ids
+    assert list(packed.request.private()) == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(("status", "calls"), [(400, 3), (413, 3), (409, 1), (414, 1), (422, 1)])
