@@ -184,7 +184,9 @@ def test_a_table_is_dropped_once_and_again_when_nobody_can_make_it_any_more() ->
             ("x3", NOW - 601, True),
         ),
     )
-    assert steps.outdated(state, NOW) == ["x1", "x3"]
+    assert steps.outdated(state, MINE, NOW) == ["x1", "x3"]
+    assert steps.outdated(replace(state, claim=None), MINE, NOW) == ["x1", "x3"]
+    assert steps.outdated(replace(state, claim=THEIRS), MINE, NOW) == []  # it may be about to have one of them named
     assert steps.cleaned(state, ["x1", "x3"], NOW).trash == (
         ("b1", NOW - 9_000, False),
         ("x1", NOW - 30, True),
