@@ -6,6 +6,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -46,10 +47,9 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 def fill(connections: Connections, rows: list[tuple[Any, ...]], columns: str = "id VARCHAR(200)") -> None:
     """Make the table ``members`` anew, with these rows."""
     table = f"{connections.schema}.members"
-    connections.run(f"DROP TABLE IF EXISTS {table}", f"CREATE TABLE {table} ({columns})")
-    for row in rows:
-        values = ", ".join("NULL" if value is None else f"'{value}'" for value in row)
-        connections.run(f"INSERT INTO {table} VALUES ({values})")
+    values = (", ".join("NULL" if value is None else f"'{value}'" for value in row) for row in rows)
+    inserts = [f"INSERT INTO {table} VALUES ({row})" for row in values]
+    connections.run(f"DROP TABLE IF EXISTS {table}", f"CREATE TABLE {table} ({columns})", *inserts)
 
 
 def mirror(connections: Connections, sql: str = "", *, conn_id: str = "batch_default", **arguments: Any) -> Any:
@@ -131,6 +131,26 @@ def test_so_it_is_with_a_collation_of_icu_that_knows_no_case(
     tables_in_postgresql.run(f"UPDATE {schema}.members SET plan = 'gold' WHERE id = 'a' COLLATE \"C\"")
     assert counts(mirror(tables_in_postgresql, **of_plans)) == (1, 0, 6, 0, 0, 7)
     assert sandbox.attributes("vip", PROJECT)["a"]["attributes"] == {"plan": "gold"}
+
+
+def test_so_it_is_in_a_database_that_sorts_by_the_rules_of_a_language(postgres_server: str, sandbox: Sandbox) -> None:
+    import psycopg2  # type: ignore[import-untyped]
+
+    def connect(database: str = "by_language") -> Any:
+        return psycopg2.connect(host=postgres_server, user="airflow", dbname=database)
+
+    with closing(connect("postgres")) as connection:
+        connection.autocommit = True
+        connection.cursor().execute(
+            "CREATE DATABASE by_language TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'cs-u-ka-shifted'"
+        )
+    connections = Connections(connect, "psycopg2", "public")
+    ids = ["ch", "h", "c", "Ab", "ab", "a b", "a", "a ", COMPOSED, DECOMPOSED, "e"]
+    fill(connections, [(each,) for each in ids])
+    assert counts(mirror(connections)) == (11, 0, 0, 0, 0, 11)
+    fill(connections, [(each,) for each in [*ids[1:], "A"]])
+    assert counts(mirror(connections)) == (1, 1, 10, 0, 0, 11)
+    assert sandbox.members("vip") == {*ids[1:], "A"}
 
 
 @pytest.mark.parametrize(
@@ -288,7 +308,19 @@ def test_rows_as_dicts_make_no_difference(tables_in_postgresql: Connections, san
 
 @pytest.mark.parametrize(
     "end",
-    ["", ";", " ; ", ";;", " -- all of them", "; -- all; of them", " /* all */ ", ";\n/* all */\n-- of them\n", "\n;"],
+    [
+        "",
+        ";",
+        " ; ",
+        ";;",
+        " -- all of them",
+        "; -- all; of them",
+        " /* all */ ",
+        ";\n/* all */\n-- of them\n",
+        "\n;",
+        "-- it's all\n;",
+        "/* it's all; */;",
+    ],
 )
 def test_a_query_can_end_in_a_semicolon_or_a_comment(end: str, tables_in_sqlite: Connections, sandbox: Sandbox) -> None:
     fill(tables_in_sqlite, [("a",), ("b",)])
