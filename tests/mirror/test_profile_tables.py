@@ -389,7 +389,7 @@ def test_each_rejected_row_of_a_run_is_in_the_file(
     sandbox.faults(Fault(202, body=json.dumps({"code": "SUCCESS_WITH_PARTIAL_ERRORS", "errors": errors}).encode()))
     assert rejected(on_gone="clear", allow_empty=True) == [
         expected[0],
-        *((f"profiles[{index}] (a profile whose row has gone)", id_) for index, id_ in enumerate("cdb")),  # b is uncertain
+        *((f"profiles[{index}] (a profile whose row has gone)", id_) for index, id_ in enumerate("cdb")),
     ]
 
 
