@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +36,18 @@ def eventually(holds: Callable[[], object], within: float = 5) -> None:
     while not holds():
         assert time.monotonic() < deadline, "it never came true"
         time.sleep(0.005)
+
+
+def as_soon_as(holds: Callable[[], object], then: Callable[[], object]) -> threading.Thread:
+    """Call *then* in a thread of its own, which this returns, once *holds* does."""
+
+    def wait() -> None:
+        eventually(holds)
+        then()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
 
 
 @contextmanager

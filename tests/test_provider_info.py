@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution, entry_points, version
 from importlib.util import find_spec
@@ -18,6 +15,7 @@ import pytest
 
 import airflow_provider_batch
 from airflow_provider_batch import get_provider_info
+from tests.interpreter import python_m
 
 DISTRIBUTION = "airflow-provider-batch"
 
@@ -119,25 +117,14 @@ def test_airflow_lists_the_provider_without_warnings() -> None:
         "behaviours": ["behaviours", "--output", "json"],
         "links": ["links", "--output", "json"],
     }
-    environment = {**os.environ, "COLUMNS": "400"}
-    running = {
-        name: subprocess.Popen(
-            [sys.executable, "-m", "airflow", "providers", *arguments],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for name, arguments in commands.items()
-    }
     shown, complaints = {}, []
-    for name, process in running.items():
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == 0, err
-        shown[name] = out
+    for name, arguments in commands.items():
+        done = python_m("airflow", "providers", *arguments, COLUMNS="400")
+        assert done.returncode == 0, done.stderr
+        shown[name] = done.stdout
         complaints += [
             line
-            for line in (out + err).splitlines()
+            for line in (done.stdout + done.stderr).splitlines()
             if re.search(r"(?i)warn|error", line) and "atch" in line and not line.startswith("[{")  # the requested JSON
         ]
     assert DISTRIBUTION in shown["get"]

@@ -104,7 +104,7 @@ def _without_duplicates(block: list[str], last: str, given: int, audience_name: 
 
 def in_order(
     blocks: Iterable[Lines], folder: Path, *, memory_limit: str = "384MB", in_memory: int = IN_MEMORY
-) -> Iterator[Lines]:
+) -> Generator[Lines, None, None]:
     """
     Sort lines; those of one id keep their order.
 

@@ -93,10 +93,10 @@ class Mirror:
         check_choice("first_run", first_run)
         state = snapshot.read_state(self.folder, self.target, starts_anew=full_refresh)
         replaces = full_refresh or (state.head is None and first_run == "replace") or state.replaces
-        with private_folder() as local:
+        with private_folder() as local, ExitStack() as stack:
             lines = with_texts(blocks)
             if not is_sorted:
-                lines = in_order(lines, local)
+                lines = stack.enter_context(closing(in_order(lines, local)))  # DuckDB stops before its files go
             lines = _with(checkpoint, lines)
             with closing(_PlanFiles(local, replaces)) as files:
                 old = () if replaces else self._old_lines(state, resends)

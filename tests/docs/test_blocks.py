@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -27,6 +28,7 @@ from airflow_provider_batch.sandbox import Sandbox
 from airflow_provider_batch.sources.sql import SqlSource
 from tests.docs.pages import PAGES, ROOT, Block, blocks, written_here
 from tests.docs.running import run_dags
+from tests.interpreter import python_m
 
 BLOCKS = blocks()
 
@@ -118,6 +120,17 @@ def shell(script: str, **options: str) -> str:
     return done.stdout
 
 
+def python(command: str, **options: str) -> str:
+    """Run *command*, which begins with ``airflow`` or ``python -m``, maybe after a variable; return what it prints."""
+    words = shlex.split(command.replace("\\\n", " "))
+    while "=" in words[0]:
+        name, _, value = words.pop(0).partition("=")
+        options[name] = value
+    done = python_m(*(words if words[0] == "airflow" else words[2:]), **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 def check_install(command: str, folder: Path) -> None:
     # What the pages install is installed already, so that no index is needed to see that names and extras exist.
     package, _, extras = command.removeprefix("pip install ").strip("'").partition("[")
@@ -145,7 +158,7 @@ def check_sandbox(command: str, folder: Path) -> None:
 
 def check_status(command: str, folder: Path) -> None:
     BatchHook().mirror_custom_audience("vip", ["customer-1001"], snapshot_path=data_in(folder) / "batch-snapshots")
-    printed = shell(command.replace("/data", str(data_in(folder))))
+    printed = python(command.replace("/data", str(data_in(folder))))
     assert "customer-1001: in the last set" in printed
 
 
@@ -157,7 +170,7 @@ def check_inspected_tables(command: str, folder: Path) -> None:
 
 def check_tables(command: str, folder: Path) -> None:
     environment = {"AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(folder / "empty.db")})}
-    printed = shell(command, **environment)
+    printed = python(command, **environment)
     assert "holds letters that differ in case" in printed or "dropped all tables" in printed
     assert "FAILS" not in printed
 
@@ -182,7 +195,7 @@ def check_metrics(command: str, folder: Path) -> None:
 
 
 def check_command(command: str, folder: Path) -> None:
-    shell(command)
+    python(command)
 
 
 def check_dag(command: str, folder: Path) -> None:
@@ -191,7 +204,7 @@ def check_dag(command: str, folder: Path) -> None:
 
 
 def check_that_it_is_a_command(command: str, folder: Path) -> None:
-    shell(f"{command} --help")
+    python(f"{command} --help")
 
 
 def check_make(command: str, folder: Path) -> None:

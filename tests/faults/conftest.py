@@ -10,11 +10,18 @@ from typing import Any
 import pytest
 
 from airflow_provider_batch.hooks.batch import BatchHook
+from airflow_provider_batch.protocol import limits
 from airflow_provider_batch.protocol.audiences.results import PushResult
 from airflow_provider_batch.sandbox import Sandbox
 from tests.transport.servers import RawServer
 
 Connect = Callable[..., BatchHook]
+
+
+@pytest.fixture(autouse=True)
+def wait_after_a_429(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batch recommends five seconds."""
+    monkeypatch.setattr(limits, "RATE_LIMIT_WAIT", 0.05)
 
 
 @pytest.fixture

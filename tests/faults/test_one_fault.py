@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from airflow_provider_batch.exceptions import (
 )
 from airflow_provider_batch.protocol.audiences.audience import IndexingState
 from airflow_provider_batch.sandbox import Fault, Sandbox
+from airflow_provider_batch.transport.traffic import Traffic
 from tests.faults.conftest import Connect, Push
 from tests.faults.service import Service, announced, in_pieces
 from tests.transport.servers import STALL, RawServer, Script, Torn, answer, self_signed
@@ -75,21 +77,27 @@ def test_every_call_fails_once_after_its_write(connect: Connect, batch_sandbox: 
     push.assert_done(batch_sandbox.members("vip"), result)
 
 
-def test_a_server_that_is_gone_for_a_while_is_waited_for(connect: Connect, batch_sandbox: Sandbox) -> None:
+def test_a_server_that_is_gone_for_a_while_is_waited_for(
+    connect: Connect, batch_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     push = Push(before=())
-    back = threading.Timer(0.5, batch_sandbox.start)
+    failed = count(1)
+    retried = Traffic.retried
+
+    def noticed(traffic: Traffic) -> None:
+        retried(traffic)
+        if next(failed) == 5:
+            batch_sandbox.start()
 
     def flowing() -> Iterator[str]:
         yield from push.adds[:25]
         batch_sandbox.stop()
-        back.start()
         yield from push.adds[25:]
 
-    try:
-        result = push.run(connect(batch_sandbox, max_attempts=12), adds=flowing())
-    finally:
-        back.join(10)
+    monkeypatch.setattr(Traffic, "retried", noticed)
+    result = push.run(connect(batch_sandbox, max_attempts=12), adds=flowing())
     push.assert_done(batch_sandbox.members("vip"), result)
+    assert next(failed) > 5
 
 
 def test_a_server_that_does_not_come_back_ends_the_push(connect: Connect, batch_sandbox: Sandbox) -> None:

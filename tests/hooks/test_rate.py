@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from airflow_provider_batch.protocol import limits
 from tests.stages import OpenStage, on
 
 IDS = [f"customer-{number}" for number in range(22)]
@@ -18,7 +21,10 @@ def test_a_connection_that_knows_the_rate_is_never_refused(open_stage: OpenStage
 
 
 @on("2.11")
-def test_a_connection_that_does_not_is_refused_and_arrives_all_the_same(open_stage: OpenStage) -> None:
+def test_a_connection_that_does_not_is_refused_and_arrives_all_the_same(
+    open_stage: OpenStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "RATE_LIMIT_WAIT", 0.6)
     few = IDS[:5]  # seven calls: more than the busiest machine keeps to two a second
     stage = open_stage(requests_per_second=2)
     stage.connect(max_attempts=20).replace_custom_audience("vip", few, chunk_size=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from airflow_provider_batch.protocol.audiences.results import PushResult
 from airflow_provider_batch.protocol.rows import Rejection
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.files import FileSource
+from tests.clock import eventually
 from tests.transport.servers import Asked, RawServer, answer
 
 
@@ -31,6 +31,12 @@ class Choosy:
         self.largest = 10_000
         self.writes: list[Asked] = []
         self.audiences = ["other", "vip"]
+
+    @property
+    def refused(self) -> int:
+        """How many ids are known to be bad: each was refused in a call of its own."""
+        elements = [json.loads(asked.body)["ids"] for asked in self.writes]
+        return sum(len(ids) == 1 and ids[0]["id"].startswith("bad") for ids in elements)
 
     def __call__(self, asked: Asked) -> bytes:
         if asked.method == "GET":
@@ -109,13 +115,13 @@ def test_one_bad_id_among_ten_thousand_costs_a_few_calls(choosy: Choosy, server:
     assert len(choosy.writes) <= 1 + 2 * 14
 
 
-def test_refusals_are_told_one_at_a_time_though_they_come_at_once(server: RawServer) -> None:
+def test_refusals_are_told_one_at_a_time_though_they_come_at_once(choosy: Choosy, server: RawServer) -> None:
     at_work = threading.Lock()
     told: list[object] = []
 
     def tell(rejection: Rejection, value: object) -> None:
         assert at_work.acquire(blocking=False)
-        time.sleep(0.01)  # as long as it takes to open a file
+        eventually(lambda: choosy.refused == 8)  # the other threads have something to tell, too
         told.append(value)
         at_work.release()
 

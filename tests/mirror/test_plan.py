@@ -4,7 +4,10 @@ import gzip
 import hashlib
 import json
 import logging
+import tempfile
+import threading
 from collections.abc import Generator, Iterator
+from functools import partial
 from itertools import chain, combinations
 from pathlib import Path
 from typing import Any
@@ -21,8 +24,10 @@ from airflow_provider_batch.exceptions import (
     MirrorConflictError,
     SnapshotError,
 )
+from airflow_provider_batch.mirror import snapshot
 from airflow_provider_batch.mirror.claim import LIFETIME, Claim
 from airflow_provider_batch.mirror.guards import Limits
+from airflow_provider_batch.mirror.order import in_order
 from airflow_provider_batch.mirror.plan import Mirror, Plan, Transaction
 from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.protocol.ids import AnnotatedId
@@ -450,7 +455,13 @@ def test_the_snapshot_of_another_audience_is_refused(path: Any, target: dict[str
     assert batch.audience == plain("ab")
 
 
-def damaged(mirror: Mirror, kind: str) -> None:
+def shorter(compressed: bytes | None) -> bytes:
+    """The lines without the last one."""
+    return gzip.compress(b"".join(gzip.decompress(compressed or b"").splitlines(keepends=True)[:-1]))
+
+
+def damaged(mirror: Mirror, kind: str) -> str:
+    """Damage a file, and return its name."""
     head = head_of(mirror)
     snapshot = mirror.folder.read(head["snapshot"]) or b""
     head_name = newest(mirror, ".head.json")
@@ -473,12 +484,14 @@ def damaged(mirror: Mirror, kind: str) -> None:
         "pending cut": (pending_name, (mirror.folder.read(pending_name) or b"")[:-4]),
         "pending empty": (pending_name, b""),
         "pending no JSON": (pending_name, gzip.compress(b"a\n")),
+        "pending shorter": (pending_name, shorter(mirror.folder.read(pending_name))),
     }
     name, changed = content[kind]
     if changed is None:
         mirror.folder.delete(name)
     else:
         mirror.folder.write(name, changed)
+    return name
 
 
 @pytest.mark.parametrize(
@@ -487,16 +500,16 @@ def damaged(mirror: Mirror, kind: str) -> None:
         *("head cut", "head empty", "head a list", "head of another shape", "head of a newer format"),
         *("head with a path", "snapshot missing", "snapshot empty", "snapshot cut", "snapshot no gzip"),
         *("snapshot changed", "snapshot cut in a line", "snapshot not UTF-8", "snapshot shorter"),
-        *("pending cut", "pending empty", "pending no JSON"),
+        *("pending cut", "pending empty", "pending no JSON", "pending shorter"),
     ],
 )
 def test_what_is_damaged_is_named_and_nothing_is_lost(path: Any, kind: str) -> None:
     mirror, batch = mirror_at(path), Batch()
     run(mirror, batch, plain("ab"))
     broken_off(mirror, batch, plain("abc"), calls=0)
-    damaged(mirror, kind)
+    name = damaged(mirror, kind)
     files = {name: mirror.folder.read(name) for name in mirror.folder.list_files()}
-    with pytest.raises(SnapshotError, match="full_refresh=True"), mirror.plan(blocks(plain("abd"))):
+    with pytest.raises(SnapshotError, match=f"/{name}:? .*full_refresh=True"), mirror.plan(blocks(plain("abd"))):
         pass
     assert {name: mirror.folder.read(name) for name in mirror.folder.list_files()} == files
     batch.audience = plain("xyz")
@@ -504,6 +517,41 @@ def test_what_is_damaged_is_named_and_nothing_is_lost(path: Any, kind: str) -> N
     assert batch.audience == plain("abd")
     assert run(mirror, batch, plain("abd")).is_empty
     assert len(mirror.folder.list_files()) <= 4
+
+
+def test_the_tokens_of_a_run_at_work_are_noted_every_ten_seconds(path: Any) -> None:
+    clock = Clock(START)
+    mirror = mirror_at(path, clock)
+
+    def noted() -> Any:
+        names = [name for name in mirror.folder.list_files() if name.endswith(".tokens.json")]
+        return [json.loads(mirror.folder.read(name) or b"")["indexing_tokens"] for name in names]
+
+    with mirror.plan(blocks(plain("abc"))) as plan, plan.begin("run") as transaction:
+        clock.now += 60
+        transaction.look()
+        assert noted() == []
+        transaction.accepted("t1")
+        transaction.look()
+        assert noted() == [["t1"]]
+        transaction.accepted("t2")
+        clock.now += 9
+        transaction.look()
+        assert noted() == [["t1"]]
+        clock.now += 1
+        transaction.look()
+        assert noted() == [["t1", "t2"]]
+        transaction.commit(["t1", "t2"])
+
+
+def test_what_a_try_may_have_sent_is_read_in_pieces_too(path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    mirror, batch = mirror_at(path), Batch()
+    broken_off(mirror, batch, plain("abcdefgh"), calls=2)
+    monkeypatch.setattr(snapshot, "read_texts", lambda content: (line for line in content))
+    state = snapshot.read_state(mirror.folder, None)
+    (unfinished,) = state.unfinished
+    found = chain.from_iterable(snapshot.read_unfinished_ids(mirror.folder, unfinished))
+    assert "".join(found) == "abcdefgh"
 
 
 def test_no_error_names_an_id(path: Any) -> None:
@@ -726,3 +774,21 @@ def test_so_it_is_when_a_run_is_killed_at_each_moment(full_refresh: bool) -> Non
         else:
             break
     assert moments > 30
+
+
+def test_a_comparison_that_is_stopped_leaves_neither_a_thread_nor_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_provider_batch.mirror.plan.in_order", partial(in_order, in_memory=0))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    ids = [f"{number * 7_919 % 100_000:05d}" for number in range(100_000)]
+
+    def stop() -> None:
+        raise Killed
+
+    mirror = mirror_at(tmp_path / "snapshots")
+    with pytest.raises(Killed) as caught, mirror.plan([ids[:60_000], ids[60_000:]], checkpoint=stop):
+        pass
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("batch-mirror")]
+    assert list(tmp_path.iterdir()) == []
+    assert caught.tb is not None  # until here, it refers to all that was going on

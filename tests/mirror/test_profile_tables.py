@@ -49,9 +49,8 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 def fill(connections: Connections, columns: str, *rows: str) -> None:
     """Make the table ``customers`` anew, with these rows as literals."""
     table = f"{connections.schema}.customers"
-    connections.run(f"DROP TABLE IF EXISTS {table}", f"CREATE TABLE {table} ({columns})")
-    for row in rows:
-        connections.run(f"INSERT INTO {table} VALUES ({row})")
+    inserts = [f"INSERT INTO {table} VALUES ({row})" for row in rows]
+    connections.run(f"DROP TABLE IF EXISTS {table}", f"CREATE TABLE {table} ({columns})", *inserts)
 
 
 def send(connections: Connections, sql: str = "", **arguments: Any) -> Any:

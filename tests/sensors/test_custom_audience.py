@@ -31,6 +31,7 @@ from airflow_provider_batch.exceptions import (
 )
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.operators.custom_audience import CustomAudienceUpdateOperator
+from airflow_provider_batch.protocol import limits
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.sensors.custom_audience import CustomAudienceIndexingSensor
 from airflow_provider_batch.triggers.custom_audience import CustomAudienceIndexingTrigger, IndexingEvent
@@ -125,8 +126,9 @@ def test_each_poke_asks_on_from_the_first_token_that_is_not_confirmed(
     [Fault(429), Fault(500), Fault(502, body="<html/>"), Fault(503), Fault(reset=True), Fault(200, body="<html/>")],
 )
 def test_what_may_pass_does_not_fail_a_poke(
-    passing: Fault, batch_sandbox: Sandbox, tokens: list[str], asked: Any
+    passing: Fault, batch_sandbox: Sandbox, tokens: list[str], asked: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(limits, "RATE_LIMIT_WAIT", 0.01)
     batch_sandbox.faults(passing, passing)
     assert sensor(tokens).execute({})["indexing_state"] == "APPLIED"
     assert asked() == 5

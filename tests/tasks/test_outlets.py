@@ -145,7 +145,9 @@ def test_nothing_to_send_leaves_the_audience_as_indexed_as_it_was(
         update(add_ids=[], skip_on_empty=True).execute(context)
 
 
-@pytest.mark.parametrize("waiting", [update(add_ids=[]), sensor(indexing_tokens=[])], ids=["operator", "sensor"])
+@pytest.mark.parametrize(
+    "waiting", [update(add_ids=[], poke_interval=0.01), sensor(indexing_tokens=[])], ids=["operator", "sensor"]
+)
 def test_nothing_to_send_waits_for_what_somebody_else_has_sent(
     waiting: Any, batch_sandbox: Sandbox, context: Any, events: Any
 ) -> None:
@@ -161,7 +163,7 @@ def test_nothing_to_send_waits_for_what_somebody_else_has_sent(
 @pytest.mark.parametrize(
     ("waiting", "returned"),
     [
-        (update(add_ids=[], deferrable=True), []),
+        (update(add_ids=[], deferrable=True, poke_interval=0.01), []),
         (sensor(indexing_tokens=[], deferrable=True), {"name": "vip", **INDEXED}),
     ],
     ids=["operator", "sensor"],

@@ -7,11 +7,12 @@ import socketserver
 import ssl
 import threading
 from contextlib import suppress
-from typing import Any, Self
 from urllib.parse import urlsplit
 
+from tests.transport.servers import LoopbackServer
 
-class ConnectProxy:
+
+class ConnectProxy(LoopbackServer):
     """
     Answers ``CONNECT`` and passes on what comes then, wherever it was meant to go, to the server at *url*.
 
@@ -23,35 +24,11 @@ class ConnectProxy:
         self.asked: list[str] = []
         self._refusal, self._login = refusal, login
         self._server_port = urlsplit(url).port or 0
-        proxy = self
+        super().__init__(tls, is_buffered=False)  # what follows the head belongs to the tunnel
 
-        class Connection(socketserver.StreamRequestHandler):
-            rbufsize = 0  # what follows the head belongs to the tunnel
-
-            def handle(self) -> None:
-                proxy._serve(self.rfile, self.connection)
-
-        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Connection)
-        self._server.daemon_threads, self._server.block_on_close = True, False
-        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients hang up
-        if tls is not None:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
-        self.authority = f"127.0.0.1:{self._server.server_address[1]}"
-        self.url = f"{'http' if tls is None else 'https'}://{self.authority}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    def _serve(self, stream: Any, client: socket.socket) -> None:
-        head = []
-        while line := stream.readline().decode().strip():
+    def _serve(self, connection: socketserver.StreamRequestHandler) -> None:
+        client, head = connection.connection, []
+        while line := connection.rfile.readline().decode().strip():
             head.append(line)
         self.asked.append(head[0].rpartition(" ")[0])
         refusal = self._refusal

@@ -75,15 +75,23 @@ def answer(status: int, body: object = b"", **headers: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode() + content
 
 
-class RawServer:
-    """Answers the requests in turn from *script*; the last answer repeats. Remembers what it was asked."""
+class LoopbackServer:
+    """
+    Serves each connection in a thread of its own, from the start to the end of the block; behind TLS if so given.
 
-    def __init__(self, *script: Script, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
-        self.asked: list[Asked] = []
-        self.connections = 0
-        self._script = list(script)
-        self._lock = threading.Lock()
-        self._server = _Server((host, 0), self._serve, socket.AF_INET6 if ":" in host else socket.AF_INET)
+    :param is_buffered: whether more may be read of a connection than is asked for.
+    """
+
+    def __init__(self, tls: ssl.SSLContext | None = None, *, host: str = "127.0.0.1", is_buffered: bool = True) -> None:
+        serve = self._serve
+
+        class Connection(socketserver.StreamRequestHandler):
+            rbufsize = -1 if is_buffered else 0
+
+            def handle(self) -> None:
+                serve(self)
+
+        self._server = _Server((host, 0), Connection, socket.AF_INET6 if ":" in host else socket.AF_INET)
         if tls is not None:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         port = self._server.server_address[1]
@@ -99,6 +107,20 @@ class RawServer:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+    def _serve(self, connection: socketserver.StreamRequestHandler) -> None:
+        raise NotImplementedError
+
+
+class RawServer(LoopbackServer):
+    """Answers the requests in turn from *script*; the last answer repeats. Remembers what it was asked."""
+
+    def __init__(self, *script: Script, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> None:
+        self.asked: list[Asked] = []
+        self.connections = 0
+        self._script = list(script)
+        self._lock = threading.Lock()
+        super().__init__(tls, host=host)
 
     def connection_json(self, **extra: object) -> str:
         """An Airflow connection to this server; the keys are KEY and REST_KEY."""
@@ -134,14 +156,9 @@ class _Server(socketserver.ThreadingTCPServer):
     block_on_close = False
     request_queue_size = 64
 
-    def __init__(self, address: tuple[str, int], serve: Any, family: socket.AddressFamily) -> None:
+    def __init__(self, address: tuple[str, int], connection: Any, family: socket.AddressFamily) -> None:
         self.address_family = family
-
-        class Connection(socketserver.StreamRequestHandler):
-            def handle(self) -> None:
-                serve(self)
-
-        super().__init__(address, Connection)
+        super().__init__(address, connection)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that hangs up is what many of the tests are about."""

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from typing import Any, cast
 
+import psutil
 import pytest
 import requests
 
@@ -28,7 +29,7 @@ from airflow_provider_batch.transport.blocking import BlockingTransport, open_se
 from airflow_provider_batch.transport.credentials import Credentials
 from airflow_provider_batch.transport.deadline import Call
 from airflow_provider_batch.transport.pace import Pace
-from tests.clock import eventually
+from tests.clock import as_soon_as, eventually
 from tests.transport.conftest import Make
 from tests.transport.servers import REST_KEY, STALL, TRICKLES, RawServer, Script, answer
 
@@ -57,6 +58,11 @@ def black_holes(many: int) -> Iterator[list[tuple[str, int]]]:
         yield addresses
 
 
+def connecting() -> int:
+    """How many connections of this process have no answer yet."""
+    return sum(one.status == psutil.CONN_SYN_SENT for one in psutil.Process().net_connections("tcp4"))
+
+
 @contextmanager
 def lost_calls(monkeypatch: pytest.MonkeyPatch, credentials: Make, timeout: float) -> Iterator[BlockingTransport]:
     """A transport to a host with three addresses, none of which answers."""
@@ -76,8 +82,9 @@ def test_the_deadline_is_one_over_all_addresses_of_the_host(monkeypatch: pytest.
 
 def test_an_interruption_ends_a_call_that_connects(monkeypatch: pytest.MonkeyPatch, credentials: Make) -> None:
     with lost_calls(monkeypatch, credentials, timeout=60.0) as transport, ThreadPoolExecutor(1) as executor:
+        before = connecting()
         call = executor.submit(transport.perform, VIEW)
-        time.sleep(0.2)
+        eventually(lambda: connecting() > before)
         transport.interrupt()
         assert "no answer: TimeoutError" in str(call.result(timeout=5))
 
@@ -92,7 +99,7 @@ def test_a_call_under_way_has_some_seconds_left_when_it_is_told_to_stop(
         if stop_first:  # right after the transport has looked
             monkeypatch.setattr(transport, "_watch", transport.stop)
         else:
-            threading.Timer(0.2, transport.stop).start()
+            as_soon_as(lambda: server.asked, transport.stop)
         started = time.monotonic()
         assert "no answer: TimeoutError" in str(transport.perform(VIEW))
         assert time.monotonic() - started < 10.0
@@ -198,7 +205,7 @@ def test_a_stop_ends_a_wait_of_an_hour(credentials: Make) -> None:
 def test_a_stop_ends_the_wait_for_a_turn(credentials: Make) -> None:
     transport = transport_to(credentials("http://127.0.0.1:9"), Pace(0.001))
     list(transport._pace.turn())
-    threading.Timer(0.01, transport.stopped.set).start()
+    as_soon_as(lambda: transport.traffic.pace_seconds, transport.stopped.set)
     with pytest.raises(PushStoppedError):
         transport.perform(VIEW)
 
@@ -209,24 +216,20 @@ class TaskTimeoutError(BaseException):
 
 @contextmanager
 def raised_in_the_main_thread(when: Callable[[], bool]) -> Iterator[None]:
-    raised: list[bool] = []
+    raised = threading.Event()
 
     def raise_it(*_: object) -> None:
-        if not raised:
-            raised.append(True)
+        if not raised.is_set():
+            raised.set()
             raise TaskTimeoutError
 
     def signal_it() -> None:
-        while not when():
-            time.sleep(0.001)
         # More than once: a signal right before a thread begins to wait does not end that wait.
-        while not raised:
+        while not raised.wait(0.02):
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
-            time.sleep(0.02)
 
     before = signal.signal(signal.SIGUSR1, raise_it)
-    signalling = threading.Thread(target=signal_it)
-    signalling.start()
+    signalling = as_soon_as(when, signal_it)
     try:
         with pytest.raises(TaskTimeoutError):
             yield

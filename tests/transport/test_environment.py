@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import base64
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from airflow_provider_batch.exceptions import BatchConfigurationError, BatchConnectionError
+from airflow_provider_batch.protocol.flow import Answer
 from airflow_provider_batch.protocol.wire import Request, Response
 from airflow_provider_batch.transport.environment import Proxy, proxy_to, trusted
 from tests.transport.conftest import Converse, Make
 from tests.transport.proxies import ConnectProxy
 from tests.transport.servers import KEY, TRICKLES, RawServer, answer, self_signed
+
+Ask = Callable[..., Answer]
 
 VIEW = Request("GET", "/1.0/{api_key}/custom-audience/vip")
 NO_ANSWER = "GET /1.0/{api_key}/custom-audience/vip: no answer: "
@@ -50,6 +53,27 @@ def server(tls: ssl.SSLContext) -> Iterator[RawServer]:
         yield server
 
 
+@pytest.fixture
+def trusted_authority(authority: str, environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("REQUESTS_CA_BUNDLE", authority)
+
+
+@pytest.fixture(params=[False, True], ids=["plain proxy", "proxy behind TLS"])
+def proxy_tls(request: pytest.FixtureRequest, tls: ssl.SSLContext) -> ssl.SSLContext | None:
+    return tls if request.param else None
+
+
+@pytest.fixture
+def ask(converse: Converse, credentials: Make, server: RawServer) -> Ask:
+    """Ask the server, or that at another address, over each of the transports, and return what came of it."""
+
+    def asked(url: str = "", **options: float) -> Answer:
+        (given,) = converse(credentials(url or server.url), VIEW, **options)  # type: ignore[arg-type]
+        return given
+
+    return asked
+
+
 def proxied(proxy: ConnectProxy, login: str = "") -> str:
     scheme, _, authority = proxy.url.partition("//")
     return f"{scheme}//{login}{'@' if login else ''}{authority}"
@@ -57,15 +81,10 @@ def proxied(proxy: ConnectProxy, login: str = "") -> str:
 
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
 def test_a_file_of_authorities_is_trusted(
-    variable: str,
-    server: RawServer,
-    authority: str,
-    converse: Converse,
-    credentials: Make,
-    environment: pytest.MonkeyPatch,
+    variable: str, authority: str, ask: Ask, environment: pytest.MonkeyPatch
 ) -> None:
     environment.setenv(variable, authority)
-    (given,) = converse(credentials(server.url), VIEW)
+    given = ask()
     assert isinstance(given, Response)
     assert given.status == 200
 
@@ -73,14 +92,7 @@ def test_a_file_of_authorities_is_trusted(
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR"])
 @pytest.mark.parametrize("folders", ["{}", "/nowhere:{}"])
 def test_a_folder_of_authorities_is_trusted(
-    variable: str,
-    folders: str,
-    server: RawServer,
-    authority: str,
-    tmp_path: Path,
-    converse: Converse,
-    credentials: Make,
-    environment: pytest.MonkeyPatch,
+    variable: str, folders: str, authority: str, tmp_path: Path, ask: Ask, environment: pytest.MonkeyPatch
 ) -> None:
     from cryptography import x509
 
@@ -90,8 +102,7 @@ def test_a_folder_of_authorities_is_trusted(
     hashed = _subject_hash(certificate)
     (folder / f"{hashed}.0").write_bytes(Path(authority).read_bytes())
     environment.setenv(variable, folders.format(folder))
-    (given,) = converse(credentials(server.url), VIEW)
-    assert isinstance(given, Response)
+    assert isinstance(ask(), Response)
 
 
 def _subject_hash(certificate: object) -> str:
@@ -108,22 +119,19 @@ def _subject_hash(certificate: object) -> str:
     return f"{struct.unpack('<I', hashlib.sha1(canonical).digest()[:4])[0]:08x}"
 
 
-@pytest.mark.parametrize("proxy_speaks_tls", [False, True], ids=["plain proxy", "proxy behind TLS"])
+@pytest.mark.usefixtures("trusted_authority")
 @pytest.mark.parametrize("login", ["", LOGIN], ids=["without login", "with login"])
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
 def test_a_proxy_is_used(
     variable: str,
     login: str,
-    proxy_speaks_tls: bool,
+    proxy_tls: ssl.SSLContext | None,
     server: RawServer,
-    tls: ssl.SSLContext,
-    authority: str,
     converse: Converse,
     credentials: Make,
     environment: pytest.MonkeyPatch,
 ) -> None:
-    environment.setenv("REQUESTS_CA_BUNDLE", authority)
-    with ConnectProxy(server.url, login=login, tls=tls if proxy_speaks_tls else None) as proxy:
+    with ConnectProxy(server.url, login=login, tls=proxy_tls) as proxy:
         environment.setenv(variable, proxied(proxy, QUOTED_LOGIN if login else ""))
         given = converse(credentials(server.url), VIEW, VIEW)
         assert [one.status for one in given if isinstance(one, Response)] == [200, 200]
@@ -131,7 +139,7 @@ def test_a_proxy_is_used(
         assert "proxy-authorization" not in server.asked[0].headers
 
 
-@pytest.mark.parametrize("proxy_speaks_tls", [False, True], ids=["plain proxy", "proxy behind TLS"])
+@pytest.mark.usefixtures("trusted_authority")
 @pytest.mark.parametrize(
     ("refusal", "login", "reason", "retryable"),
     [
@@ -147,18 +155,14 @@ def test_the_status_of_a_proxy_is_in_the_message(
     login: str,
     reason: str,
     retryable: bool,
-    proxy_speaks_tls: bool,
+    proxy_tls: ssl.SSLContext | None,
     server: RawServer,
-    tls: ssl.SSLContext,
-    authority: str,
-    converse: Converse,
-    credentials: Make,
+    ask: Ask,
     environment: pytest.MonkeyPatch,
 ) -> None:
-    environment.setenv("REQUESTS_CA_BUNDLE", authority)
-    with ConnectProxy(server.url, refusal=refusal, login=login, tls=tls if proxy_speaks_tls else None) as proxy:
+    with ConnectProxy(server.url, refusal=refusal, login=login, tls=proxy_tls) as proxy:
         environment.setenv("HTTPS_PROXY", proxied(proxy, "user:wrong-password"))
-        (error,) = converse(credentials(server.url), VIEW)
+        error = ask()
     assert isinstance(error, BatchConnectionError)
     assert str(error) == f"{NO_ANSWER}the proxy answered {reason}"
     assert error.retryable is retryable
@@ -167,17 +171,12 @@ def test_the_status_of_a_proxy_is_in_the_message(
 
 @pytest.mark.parametrize("through", ["no proxy", "plain proxy", "proxy behind TLS"])
 def test_an_authority_that_is_not_the_right_one_is_named_and_not_retried(
-    through: str,
-    server: RawServer,
-    tls: ssl.SSLContext,
-    converse: Converse,
-    credentials: Make,
-    environment: pytest.MonkeyPatch,
+    through: str, server: RawServer, tls: ssl.SSLContext, ask: Ask, environment: pytest.MonkeyPatch
 ) -> None:
     with ConnectProxy(server.url, tls=tls if through == "proxy behind TLS" else None) as proxy:
         if through != "no proxy":
             environment.setenv("HTTPS_PROXY", proxy.url)
-        (error,) = converse(credentials(server.url), VIEW)
+        error = ask()
     assert isinstance(error, BatchConnectionError)
     assert str(error) == (
         f"{NO_ANSWER}certificate verify failed: self-signed certificate. If a proxy or firewall opens TLS, set "
@@ -187,34 +186,24 @@ def test_an_authority_that_is_not_the_right_one_is_named_and_not_retried(
     assert server.asked == []
 
 
-def test_a_certificate_for_another_host_is_named(
-    server: RawServer, authority: str, converse: Converse, credentials: Make, environment: pytest.MonkeyPatch
-) -> None:
-    environment.setenv("REQUESTS_CA_BUNDLE", authority)
-    (error,) = converse(credentials(server.url.replace("127.0.0.1", "localhost")), VIEW)
+@pytest.mark.usefixtures("trusted_authority")
+def test_a_certificate_for_another_host_is_named(server: RawServer, ask: Ask) -> None:
+    error = ask(server.url.replace("127.0.0.1", "localhost"))
     assert "certificate verify failed: Hostname mismatch, certificate is not valid for 'localhost'. " in str(error)
 
 
-@pytest.mark.parametrize("proxy_speaks_tls", [False, True], ids=["plain proxy", "proxy behind TLS"])
+@pytest.mark.usefixtures("trusted_authority")
 @pytest.mark.parametrize("where", ["proxy", "server"])
 def test_a_trickle_through_a_proxy_ends_at_the_deadline(
-    where: str,
-    proxy_speaks_tls: bool,
-    tls: ssl.SSLContext,
-    authority: str,
-    converse: Converse,
-    credentials: Make,
-    environment: pytest.MonkeyPatch,
+    where: str, proxy_tls: ssl.SSLContext | None, tls: ssl.SSLContext, ask: Ask, environment: pytest.MonkeyPatch
 ) -> None:
-    environment.setenv("REQUESTS_CA_BUNDLE", authority)
-    proxy_tls = tls if proxy_speaks_tls else None
     with (
         RawServer(TRICKLES["header"], tls=tls) as server,
         RawServer(TRICKLES["header"], tls=proxy_tls) as trickling_proxy,
         ConnectProxy(server.url, tls=proxy_tls) as honest_proxy,
     ):
         environment.setenv("HTTPS_PROXY", trickling_proxy.url if where == "proxy" else honest_proxy.url)
-        (error,) = converse(credentials(server.url), VIEW, timeout=0.5)
+        error = ask(server.url, timeout=0.5)
     assert str(error) == f"{NO_ANSWER}TimeoutError"
 
 
@@ -241,36 +230,28 @@ _UNUSABLE: Mapping[str, tuple[dict[str, str], str]] = {
 
 @pytest.mark.parametrize(("variables", "message"), _UNUSABLE.values(), ids=_UNUSABLE)
 def test_what_cannot_work_fails_at_once_and_names_the_variable(
-    variables: dict[str, str],
-    message: str,
-    converse: Converse,
-    credentials: Make,
-    environment: pytest.MonkeyPatch,
+    variables: dict[str, str], message: str, ask: Ask, environment: pytest.MonkeyPatch
 ) -> None:
     for name, value in variables.items():
         environment.setenv(name, value)
     environment.setattr("airflow_provider_batch.transport.environment.find_spec", lambda name: None)
     with pytest.raises(BatchConfigurationError, match=message) as caught:
-        converse(credentials("https://api.batch.com"), VIEW)
+        ask("https://api.batch.com")
     assert not caught.value.retryable
     assert "s3cret" not in str(caught.value)
     assert caught.value.__cause__ is None
     # Without https there is no proxy and no certificate: only this machine is reached.
     with RawServer(answer(200, {})) as local:
-        (given,) = converse(credentials(local.url), VIEW)
-    assert isinstance(given, Response)
+        assert isinstance(ask(local.url), Response)
 
 
-def test_an_authority_that_comes_later_is_read_then(
-    authority: str, server: RawServer, converse: Converse, credentials: Make, environment: pytest.MonkeyPatch
-) -> None:
+def test_an_authority_that_comes_later_is_read_then(authority: str, ask: Ask, environment: pytest.MonkeyPatch) -> None:
     later = Path(authority).with_name("later.pem")
     environment.setenv("SSL_CERT_FILE", str(later))
     with pytest.raises(BatchConfigurationError):
-        converse(credentials(server.url), VIEW)
+        ask()
     later.write_bytes(Path(authority).read_bytes())
-    (given,) = converse(credentials(server.url), VIEW)
-    assert isinstance(given, Response)
+    assert isinstance(ask(), Response)
 
 
 @pytest.mark.parametrize(
@@ -358,9 +339,9 @@ def test_without_a_variable_the_public_authorities_are_trusted() -> None:
 
 
 def test_the_app_key_is_not_in_the_message_of_a_proxy(
-    server: RawServer, converse: Converse, credentials: Make, environment: pytest.MonkeyPatch
+    server: RawServer, ask: Ask, environment: pytest.MonkeyPatch
 ) -> None:
     with ConnectProxy(server.url, refusal=f"502 {KEY}") as proxy:
         environment.setenv("HTTPS_PROXY", proxy.url)
-        (error,) = converse(credentials(server.url), VIEW)
+        error = ask()
     assert str(error) == f"{NO_ANSWER}the proxy answered 502 Bad Gateway."
