@@ -47,13 +47,14 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 def fill(connections: Connections, columns: str, *rows: str) -> None:
     """Make the table ``customers`` anew, with these rows as literals."""
     table = f"{connections.schema}.customers"
-    connections.run(f"DROP TABLE IF EXISTS {table}", f"CREATE TABLE {table} ({columns})")
-    for row in rows:
-        connections.run(f"INSERT INTO {table} VALUES ({row})")
+    inserts = [f"INSERT INTO {table} VALUES ({row})" for row in rows]
+    connections.run(f"DROP TABLE IF EXISTS {table}", f"CREATE TABLE {table} ({columns})", *inserts)
 
 
 def send(connections: Connections, sql: str = "", **arguments: Any) -> Any:
-    columns = ProfileColumns("custom_id", attribute_columns=arguments.get("attribute_columns"))
+    columns = ProfileColumns(
+        arguments.get("id_column", "custom_id"), attribute_columns=arguments.get("attribute_columns")
+    )
     sql = sql or f"SELECT * FROM {connections.schema}.customers"
     source = SqlSource(arguments.pop("hook", connections), sql, arguments.pop("parameters", None), columns)
     given = {"snapshot_schema": connections.schema, "snapshot_name": "customers", **arguments}
@@ -263,6 +264,20 @@ def test_other_settings_send_every_row_again(connections: Connections, sandbox: 
     # What is not sent is not compared, and the order of the columns does not matter.
     sql = f"SELECT 3 AS score, plan, custom_id FROM {connections.schema}.customers"
     assert send(connections, sql, **chosen).accepted == 0
+
+
+def test_a_column_may_have_a_percent_sign_beside_placeholders(connections: Connections, sandbox: Sandbox) -> None:
+    fill(connections, "custom_id VARCHAR(20), score INT", "'a', 1", "'b', 2")
+    mark = {"psycopg2": "%s", "pymysql": "%s"}.get(connections.driver, "?")
+    sign, quote = "%%" if mark == "%s" else "%", "`" if connections.driver == "pymysql" else '"'
+    sql = (
+        f"SELECT custom_id AS {quote}{sign} id{quote}, score AS {quote}{sign} of all{quote} "
+        f"FROM {connections.schema}.customers WHERE score > {mark}"
+    )
+    given: dict[str, Any] = {"parameters": [1], "id_column": "% id", "attribute_columns": {"% of all": "share"}}
+    assert send(connections, sql, **given).accepted == 1
+    assert send(connections, sql, **given).unchanged == 1
+    assert sandbox.profiles() == {"b": {"share": 2}}
 
 
 def test_the_column_of_batchs_own_sync_is_not_compared(connections: Connections, sandbox: Sandbox) -> None:
