@@ -113,11 +113,11 @@ class TableMirror:
         checkpoint: Callable[[], object] = lambda: None,
     ) -> Iterator[TablePlan]:
         """
-        Let the database compare the query with the snapshot, and yield what to send; nothing is sent yet.
+        Let the database compare the query with the snapshot, and yield what to send: see :meth:`.store.Store.plan`.
 
         :param blocks: the ids of an intake of :attr:`changed`.
         :param is_sorted: has no use here.
-        :param first_run: as for a mirror in a folder, like the others.
+        :param resends: find every row changed.
         """
         check_choice("first_run", first_run)
         if self.source is None:

@@ -203,7 +203,7 @@ class TableTransaction:
         self._noted = len(tokens)
 
     def _note_overtaken(self) -> None:
-        """The call that it was making may have come after all that others have sent, and settled, since."""
+        """Note all ids as uncertain once more: the last call may have come after what others sent and settled since."""
         run = self._run
         keeper = run.mirror.keeper
         nonce = secrets.token_hex(6)
