@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from airflow_provider_batch.mirror.tables.database import Database
 from airflow_provider_batch.mirror.tables.dialect import DIALECTS
 from airflow_provider_batch.mirror.tables.run import TableRun
 from airflow_provider_batch.mirror.tables.statements import Query, Statements
+from airflow_provider_batch.operators.rejects import rejects_file
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.sources.profile_columns import ProfileColumns
 from airflow_provider_batch.sources.sql import SqlSource
@@ -355,6 +357,39 @@ def test_what_batch_refuses_in_part_is_sent_again(connections: Connections, sand
     fill(connections, "custom_id VARCHAR(20), plan TEXT", "'a', 'x'", "'b', 'gold'")
     assert send(connections).accepted == 1
     assert send(connections).unchanged == 2
+
+
+def test_each_rejected_row_of_a_run_is_in_the_file(
+    tables_in_sqlite: Connections, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    def rejected(**arguments: Any) -> list[tuple[str, object]]:
+        path = tmp_path / "rejects.jsonl"
+        with rejects_file(path) as on_rejection:
+            send(tables_in_sqlite, on_invalid_id="skip", on_rejection=on_rejection, **arguments)
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        return [(line["where"], line["value"]["custom_id"]) for line in lines]
+
+    columns = "custom_id VARCHAR(20), plan TEXT, date__x VARCHAR(20)"
+    fill(
+        tables_in_sqlite,
+        columns,
+        "'a', 'x', 'no date'",
+        f"'b', '{'x' * 301}', NULL",
+        "'c', 'x', NULL",
+        "'d', 'x', NULL",
+    )
+    expected = [
+        ("profiles[0] (changed row 1 of the query)", "a"),
+        ("profiles[0] (changed profile 1 of the query)", "b"),
+    ]
+    assert rejected() == expected
+    fill(tables_in_sqlite, columns, "'a', 'x', 'no date'")
+    errors = [{"bulk_index": index, "attribute": "plan", "reason": "no"} for index in range(3)]
+    sandbox.faults(Fault(202, body=json.dumps({"code": "SUCCESS_WITH_PARTIAL_ERRORS", "errors": errors}).encode()))
+    assert rejected(on_gone="clear", allow_empty=True) == [
+        expected[0],
+        *((f"profiles[{index}] (a profile whose row has gone)", id_) for index, id_ in enumerate("cdb")),
+    ]
 
 
 def test_guards_stop_what_looks_like_a_mistake(connections: Connections, sandbox: Sandbox) -> None:
