@@ -40,9 +40,9 @@ class CountedPush(RendersIdsAsCounts, AudienceTask):
         """What messages call the recipient."""
 
     @property
-    @abstractmethod
     def dataset(self) -> str:
         """What lineage calls the recipient, within its connection."""
+        return self.recipient
 
     @abstractmethod
     def push(self, context: Context, journal: TaskStateJournal | None) -> Any:

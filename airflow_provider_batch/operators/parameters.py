@@ -162,7 +162,7 @@ class FileParameters(AirflowArguments, total=False):
         Parquet take ``""`` as it is.
     """
 
-    path: Annotated["Required[str | ObjectStoragePath]", _REQUIRED]
+    path: Annotated[Required["str | ObjectStoragePath"], _REQUIRED]
     path_conn_id: Annotated[str | None, None]
     format: Annotated[FileFormat | None, None]
     header: Annotated[bool, True]

@@ -77,7 +77,9 @@ class ProfilesPushOperator(CountedPush, takes=ProfileParameters):
     @property
     def recipient(self) -> str:
         """The profiles of the connection."""
-        return f"profiles of {self.batch_conn_id}"
+        from airflow_provider_batch.protocol.profiles.results import push_name
+
+        return push_name(self.batch_conn_id)
 
     @property
     def dataset(self) -> str:

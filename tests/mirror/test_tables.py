@@ -542,12 +542,11 @@ def test_a_snapshot_that_somebody_has_changed_is_named(connections: Connections,
     mirror(connections)
     base = connections.head()["base"]  # type: ignore[index]
     table = head_of(connections).replace("_head", f"_{base}")
-    connections.run(f"DELETE FROM {table} WHERE 1 = 1")
-    with pytest.raises(SnapshotError, match="does not have the 2 rows that were written"):
-        mirror(connections)
-    connections.run(f"DROP TABLE {table}")
-    with pytest.raises(SnapshotError, match="does not have the 2 rows that were written"):
-        mirror(connections)
+    for spoil in (f"DELETE FROM {table} WHERE 1 = 1", f"DROP TABLE {table}"):
+        connections.run(spoil)
+        for dry_run in (True, False):
+            with pytest.raises(SnapshotError, match="does not have the 2 rows that were written"):
+                mirror(connections, dry_run=dry_run)
 
 
 @pytest.mark.parametrize(

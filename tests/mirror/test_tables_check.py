@@ -105,10 +105,19 @@ def test_drop_leaves_no_table_of_the_mirror(warehouse: Connections, capfd: pytes
     with mirror.plan(blocks(mirror)) as plan, plan.begin("today") as transaction:
         transaction.commit([])
     assert len(warehouse.tables()) == 3
-    assert "begin with batch_" in exit_code("drop", "warehouse", "main", "members")
-    assert exit_code("drop", "warehouse", "main", "batch_vip_0") == 0
+    assert exit_code("drop", "warehouse", "main", "batch_vpi_00000000").startswith(
+        "warehouse, schema main: no mirror batch_vpi_00000000 is there."
+    )
+    assert "no mirror members is there" in exit_code("drop", "warehouse", "main", "members")
+    assert len(warehouse.tables()) == 3
+    assert exit_code("drop", "warehouse", "main", "batch_vip_00000000") == 0
     assert warehouse.tables() == ["members"]
-    assert "dropped all tables of main.batch_vip_0" in capfd.readouterr().out
+    assert "dropped all tables of main.batch_vip_00000000" in capfd.readouterr().out
+
+
+def test_a_connection_that_is_not_defined_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")
+    assert exit_code("inspect", "warehouze", "main") == "The conn_id `warehouze` isn't defined"
 
 
 def test_drop_finds_what_no_head_names(connections: Connections, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,11 +129,11 @@ def test_drop_finds_what_no_head_names(connections: Connections, monkeypatch: py
     mirror = mirror_of(connections, "today")
     with mirror.plan(blocks(mirror)) as plan, plan.begin("today") as transaction:
         transaction.commit([])
-    connections.run(f"DROP TABLE {connections.schema}.batch_vip_0_head")
+    connections.run(f"DROP TABLE {connections.schema}.batch_vip_00000000_head")
     assert len(connections.tables()) == len(before) + 1
-    assert exit_code("drop", "warehouse", connections.schema, "batch_vip_0") == 0
+    assert exit_code("drop", "warehouse", connections.schema, "batch_vip_00000000") == 0
     assert connections.tables() == before
-    assert "no table of" in exit_code("drop", "warehouse", connections.schema, "batch_vip_0")
+    assert "no mirror" in exit_code("drop", "warehouse", connections.schema, "batch_vip_00000000")
 
 
 SQLGLOT = {"postgresql": "postgres", "mysql": "mysql", "duckdb": "duckdb", "sqlite": "sqlite"}

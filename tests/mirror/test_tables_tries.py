@@ -82,7 +82,7 @@ def source(connections: Connections) -> SqlSource:
 
 def mirror_of(connections: Connections, owner: str, clock: Any = time.time) -> TableMirror:
     """One without checks of ids, and without calls."""
-    keeper = Keeper(connections.schema, "batch_vip_0")
+    keeper = Keeper(connections.schema, "batch_vip_00000000")
     target, rules = Target("vip", "custom_ids", "app"), MEP_1_0.members
     return TableMirror(
         Database(connections.get_conn), keeper, target, rules, source(connections), owner=owner, clock=clock
@@ -153,7 +153,7 @@ def test_a_look_at_the_claim_is_good_for_some_seconds(tables_in_sqlite: Connecti
 
 
 def test_of_many_that_change_the_head_at_once_one_succeeds(connections: Connections) -> None:
-    keeper = Keeper(connections.schema, "batch_vip_0")
+    keeper = Keeper(connections.schema, "batch_vip_00000000")
     database = Database(connections.get_conn)
     with database.session() as session:
         keeper.open(session, starts_anew=False)

@@ -9,6 +9,8 @@ import time
 from collections.abc import Sequence
 from typing import Any, TextIO
 
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
 from airflow_provider_batch.exceptions import BatchError
 from airflow_provider_batch.mirror.answer import lines_of, open_answer
 from airflow_provider_batch.mirror.tables.check import Check, drop_tables
@@ -25,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with open_answer() as answer:
         try:
             succeeded = given.run(given, database_hook(given.conn_id), answer)
-        except BatchError as error:
+        except (BatchError, AirflowNotFoundException) as error:
             sys.exit(str(error))
     sys.exit(0 if succeeded else 1)
 
@@ -41,13 +43,14 @@ def _check(given: Any, hook: Any, answer: TextIO) -> bool:
 
 
 def _drop(given: Any, hook: Any, answer: TextIO) -> bool:
-    if not given.name.startswith("batch_"):
-        sys.exit(f"{given.name}: the names of a mirror's tables begin with batch_<audience>_<digest>.")
     database, keeper = Database(hook.get_conn), Keeper(given.schema, given.name.removesuffix("_head"))
     # Not only what the head names: it may be lost, or its state unreadable.
-    tables = tables_in(database, keeper)
+    tables = tables_in(database, keeper) if given.name.startswith("batch_") else []
     if not tables:
-        sys.exit(f"{given.conn_id}: no table of {keeper} is there. To list the mirrors of a schema, use inspect.")
+        sys.exit(
+            f"{given.conn_id}, schema {given.schema}: no mirror {given.name} is there. The command inspect prints the "
+            "names, such as batch_<audience>_<digest>."
+        )
     drop_tables(database, keeper, tables)
     print(f"dropped all tables of {keeper}", file=answer)
     return True

@@ -265,11 +265,10 @@ class TableRun:
         """Make the table of changes, and return its name; of a dry run, return the query."""
         statements, base, net = self.statements, *self.snapshot(session)
         today = statements.today()
-        if not self.mirror.is_dry_run:
-            self._check_counts(session, base, net)
-            if not session.dialect.full_join:
-                staged = self.create(session, f"t{self.nonce}", today, parameters, what="the query")
-                today, parameters = f"SELECT * FROM {staged}", None
+        self._check_counts(session, base, net)
+        if not self.mirror.is_dry_run and not session.dialect.full_join:
+            staged = self.create(session, f"t{self.nonce}", today, parameters, what="the query")
+            today, parameters = f"SELECT * FROM {staged}", None
         tries = () if self.replaces else self.state.tries
         uncertain = [statements.sent(self.mirror.keeper.table(session, steps.table_of(one))) for one in tries]
         has_same_shape = self.columns == self.state.columns and not self.resends
