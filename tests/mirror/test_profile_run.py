@@ -71,7 +71,7 @@ def test_without_an_attribute_to_delete_nothing_is_cleared() -> None:
 
 def test_a_rejection_names_the_row_or_that_it_has_gone() -> None:
     first, second, _ = changes("abc", "xyz", 2)
-    gone = Rejection("profiles", 0, "no", "a profile whose row has gone")
+    gone = Rejection("profiles", 3, "no", "a profile whose row has gone")
     assert first.rejection(1, "no") == Rejection("profiles", 1, "no", "row of b")
     assert second.rejection(0, "no") == Rejection("profiles", 2, "no", "row of c")
     assert second.rejection(1, "no") == gone
