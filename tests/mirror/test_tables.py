@@ -221,6 +221,15 @@ def test_a_member_whose_row_is_not_valid_any_more_is_removed(connections: Connec
     assert counts(mirror(connections, **given)) == (0, 0, 1, 0, 1, 1)
 
 
+def test_numbers_are_compared_to_their_last_digit(connections: Connections, sandbox: Sandbox) -> None:
+    fill(connections, [("a", 1.5), ("b", 1.5)], "id VARCHAR(200), spent DOUBLE PRECISION")
+    given: dict[str, Any] = {"conn_id": "batch_cep", "attributes": ["spent"]}
+    mirror(connections, **given)
+    connections.run(f"UPDATE {connections.schema}.members SET spent = 1.5000000000000002 WHERE id = 'a'")
+    assert counts(mirror(connections, **given)) == (1, 0, 1, 0, 0, 2)
+    assert counts(mirror(connections, **given)) == (0, 0, 2, 0, 0, 2)
+
+
 def test_attributes_are_compared(connections: Connections, sandbox: Sandbox) -> None:
     given: dict[str, Any] = {"conn_id": "batch_cep", "attributes": ["plan", "spent"]}
     columns = "id VARCHAR(20), plan VARCHAR(50), spent INT"

@@ -139,7 +139,8 @@ DIALECTS: Final = {
         Dialect(
             "sqlite",
             key="(CAST({} AS TEXT) || '')",
-            same="typeof({0}) || ' ' || {0}",
+            # As text, a number has 15 digits, unless it is quoted.
+            same="CASE typeof({0}) WHEN 'real' THEN quote({0}) ELSE typeof({0}) || ' ' || {0} END",
             digest=f"{SQLITE_DIGEST}({{}})",
             length="LENGTH({})",
             string="CAST({} AS TEXT)",
