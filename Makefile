@@ -51,7 +51,7 @@ help: ## show this list
 demo: $(VENV)/installed ## run the first example DAG on a local Airflow against the sandbox
 	@$(VENV)/bin/python scripts/local_airflow.py demo
 
-test-newest test-oldest: SIDE_BY_SIDE := --numprocesses=$(WORKERS) --dist=loadgroup
+test-newest test-oldest: SIDE_BY_SIDE := --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder
 
 test: test-newest test-oldest ## run every test on the newest and on the oldest Airflow, side by side
 

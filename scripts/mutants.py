@@ -12,7 +12,6 @@ test is worth it. The score of a floor is the share that was killed of those tha
 from __future__ import annotations
 
 import io
-import math
 import os
 import random
 import shutil
@@ -40,8 +39,9 @@ PACKAGE: Final = "airflow_provider_batch"
 #: What there is to say about those that do not survive.
 ENDS: Final = {KILLED: "killed", TIMEOUT: "out of time", None: "not tried"}
 
-#: Seconds of the tests on a floor that each of its mutants meets.
+#: Seconds of tests that a mutant meets: first of those on its floor, and if it survives without being listed, of all.
 NEAR: Final = 10.0
+ALL: Final = 60.0
 
 #: The least share of a floor's mutants, but for the equivalent ones, that the tests have to kill.
 LEAST: Final = 0.95
@@ -79,7 +79,7 @@ def make(wanted: tuple[str, ...]) -> list[SourceFileMutationData]:
     return files
 
 
-def run(files: list[SourceFileMutationData], mutants: set[str], tests: list[str], seconds: float = math.inf) -> None:
+def run(files: list[SourceFileMutationData], mutants: set[str], tests: list[str], seconds: float) -> None:
     """
     Try mutants with some tests, in an order of chance: a run that is stopped is a sample.
 
@@ -185,7 +185,7 @@ def main() -> int:
         here = [file for file in files if floor(file) == name]
         left = {mutant for file in here for mutant, code in file.exit_code_by_key.items() if code is None}
         run(here, left, [f"tests/{name}"], NEAR)
-        run(here, unlisted(here), config().pytest_add_cli_args_test_selection)
+        run(here, unlisted(here), config().pytest_add_cli_args_test_selection, ALL)
     return not score(files, wanted)
 
 

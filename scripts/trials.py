@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gc
 import json
-import math
 import os
 import shutil
 import signal
@@ -58,7 +57,7 @@ def quiet() -> None:
 class Trials:
     """A plugin of pytest: where its loop over the tests was, one over the mutants."""
 
-    def __init__(self, mutants: list[str], record: Callable[[str, int], None], seconds: float = math.inf) -> None:
+    def __init__(self, mutants: list[str], record: Callable[[str, int], None], seconds: float) -> None:
         """
         Take what is to be tried.
 

@@ -12,12 +12,12 @@ import fcntl
 import gc
 import logging
 import os
-import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import islice
@@ -80,8 +80,8 @@ os.environ.update(
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{_HOME.name}/airflow.db",
 )
 
-#: What takes long to make: all tests that use one of these run in the same worker, and before those that need none.
-_MADE_ONCE = ("whole_airflow", "ended", "added", "postgres_server", "s3_server", "airflow_db")
+#: What takes long to make: all tests that use one of these run in the same worker, in this order, and before the rest.
+_MADE_ONCE = ("whole_airflow", "ended", "airflow_db", "mariadb_server", "postgres_server", "s3_server", "added")
 
 
 def pytest_collection_finish() -> None:
@@ -92,12 +92,16 @@ def pytest_collection_finish() -> None:
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep together what shares something; `--dist loadgroup` deals out everything else one by one."""
-    if config.pluginmanager.hasplugin("xdist"):
-        for item in items:
-            # Only the first: two groups would be a third one, in a worker of its own.
-            needed = (name for name in _MADE_ONCE if name in getattr(item, "fixturenames", ()))
-            for name in islice(needed, 1):
-                item.add_marker(pytest.mark.xdist_group(name))
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        # Only the first: two groups would be a third one, in a worker of its own.
+        needed = (name for name in _MADE_ONCE if name in getattr(item, "fixturenames", ()))
+        for name in islice(needed, 1):
+            item.add_marker(pytest.mark.xdist_group(name))
+    groups = [item.get_closest_marker("xdist_group") for item in items]
+    places = {item: _MADE_ONCE.index(group.args[0]) for item, group in zip(items, groups, strict=True) if group}
+    items.sort(key=lambda item: places.get(item, len(_MADE_ONCE)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -140,4 +144,6 @@ def airflow_db() -> None:
             subprocess.run(
                 [sys.executable, "-m", "airflow", "db", "migrate"], env=env, check=True, stdout=subprocess.DEVNULL
             )
-    shutil.copy(empty, Path(_HOME.name, "airflow.db"))
+    # Not as a file: from 3.4 on, Airflow's databases may have a part of their content in a log beside them.
+    with closing(sqlite3.connect(empty)) as source, closing(sqlite3.connect(Path(_HOME.name, "airflow.db"))) as copy:
+        source.backup(copy)

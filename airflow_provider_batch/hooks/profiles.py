@@ -182,9 +182,9 @@ class ProfileHook(BatchBaseHook):
 
     def _profile_target(self, name: str) -> Target:
         from airflow_provider_batch.mirror.snapshot import Target
-        from airflow_provider_batch.mirror.status import PROFILES
+        from airflow_provider_batch.mirror.status import PROFILES_PREFIX
 
-        return Target(f"{PROFILES}{name}", "custom_ids", self._settings.credentials.digest)
+        return Target(f"{PROFILES_PREFIX}{name}", "custom_ids", self._settings.credentials.digest)
 
     def _check_calls(self, route: RouteName, chunk_size: int | None) -> None:
         """Check the arguments of the calls before anything is read."""

@@ -44,13 +44,12 @@ def lines_with_text(lines: list[str]) -> Lines:
     return Lines(lines, text_of(lines).encode())
 
 
-def as_lines(blocks: Iterable[list[str]]) -> Iterator[list[str]]:
-    """Turn blocks of valid ids into blocks of lines; each keeps its position in the source."""
-    return (one.lines for one in with_texts(blocks))
-
-
 def with_texts(blocks: Iterable[list[str]]) -> Iterator[Lines]:
-    """Turn blocks of valid ids into blocks of lines with their text; an empty block is left out."""
+    """
+    Turn blocks of valid ids into blocks of lines with their text; an empty block is left out.
+
+    Each line keeps its position in the source.
+    """
     for block in filter(None, blocks):
         if isinstance(block, Block) and block.plain:  # so none has a character that JSON escapes, or is escaped here
             yield lines_with_text(block)

@@ -57,7 +57,7 @@ _NOTE_INTERVAL: Final = 10.0
 
 class Mirror:
     """
-    One audience and what was sent to it.
+    One audience, and the folder with what was sent to it: a :class:`.store.Store`.
 
     :param path: a folder for this audience of this connection alone: a path as :func:`.folder.folder_at` takes it.
     """
@@ -79,16 +79,10 @@ class Mirror:
         checkpoint: Callable[[], object] = lambda: None,
     ) -> Iterator[Plan]:
         """
-        Read the whole new set, compare it with the snapshot, and yield what to send; nothing is sent yet.
+        See :meth:`.store.Store.plan`.
 
-        :param blocks: lists of valid ids, such as those of an ``Intake``.
-        :param is_sorted: the source yields ids in ascending order of their code points; this is checked.
-        :param first_run: without a snapshot: ``add`` keeps the members that Batch may have, ``replace`` replaces them.
-        :param full_refresh: replace the audience, whatever the snapshot holds; it may be damaged.
         :param resends: treat all that the snapshot holds as uncertain, so that every id of the new set is sent.
-        :param checkpoint: called for each block of the sorted set; what it raises ends the comparison.
         :raises InvalidMemberError: if *is_sorted* is not true of the source.
-        :raises SnapshotError: if the snapshot cannot be used.
         """
         check_choice("first_run", first_run)
         state = snapshot.read_state(self.folder, self.target, starts_anew=full_refresh)
@@ -104,13 +98,7 @@ class Mirror:
             yield Plan(self, state, replaces, counts, files)
 
     def confirm(self, indexing_tokens: Sequence[str] | None = None) -> SnapshotSize | None:
-        """
-        Note that Batch has indexed everything that was sent, and return what the audience has by the snapshot.
-
-        :param indexing_tokens: the tokens that were waited for. If the snapshot is that of another run by now, and its
-            writes are not confirmed, nothing is noted and None is returned.
-        :raises SnapshotError: unless there is a usable snapshot.
-        """
+        """See :meth:`.store.Store.confirm`."""
         state = snapshot.read_state(self.folder, self.target, starts_anew=False)
         if state.head is None:
             raise SnapshotError(f"{self.folder} holds no snapshot to confirm. Run the mirror again.")
@@ -121,12 +109,7 @@ class Mirror:
         return SnapshotSize(state.head.count, state.uncertain)
 
     def inspect(self, ids: Sequence[str]) -> MirrorStatus:
-        """
-        Return what is known of the mirror, and of *ids*; it takes no claim and changes nothing.
-
-        :raises SnapshotError: if the snapshot is damaged, or of another audience.
-        :raises MirrorConflictError: if a run changed the mirror while it was read.
-        """
+        """See :meth:`.store.Store.inspect`."""
         return read_status(self.folder, ids, now=self.clock(), target=self.target)
 
     def release(self, owner: str) -> None:
@@ -180,13 +163,7 @@ class _PlanFiles:
 
 
 class Plan:
-    """
-    What a run sends; its local files last as long as the ``with`` block of :meth:`Mirror.plan`.
-
-    ``adds`` and ``removes`` can be read repeatedly, in ascending order; each id is in one of them, once. The same new
-    set and the same state of the mirror give the same plan. If the plan ``replaces``, ``adds`` is the whole new set,
-    which replaces all members.
-    """
+    """What a run sends: a :class:`.store.Plan` whose ids ascend."""
 
     def __init__(self, mirror: Mirror, state: State, replaces: bool, counts: Counts, files: _PlanFiles) -> None:
         self.replaces = replaces
@@ -218,22 +195,12 @@ class Plan:
         return self.before is not None and not (self.replaces or self.counts.adds or self.counts.removes)
 
     def check(self, limits: Limits) -> None:
-        """
-        Check that the new set does not look like a mistake.
-
-        :param limits: ``max_changes`` does not apply to a plan that replaces the audience.
-        :raises GuardError: if it does; the error gives the numbers.
-        """
+        """See :meth:`.store.Plan.check`."""
         check_all(self._mirror.target.audience, self.counts, self.before, limits, replaces=self.replaces)
 
     @contextmanager
     def begin(self, owner: str) -> Iterator[Transaction]:
-        """
-        Take the claim, and note what may be sent from now on.
-
-        :param owner: see :class:`.claim.Claim`; readable, and neither a key nor an id of a member.
-        :raises MirrorConflictError: if another run is at work, or has been since the plan was made.
-        """
+        """See :meth:`.store.Plan.begin`; it takes the claim."""
         folder, state, files = self._mirror.folder, self._state, self._files
         claim = Claim(folder, owner, self._mirror.clock)
         try:
@@ -273,12 +240,7 @@ class Plan:
 
 
 class Transaction:
-    """
-    A run that may send. It ends with :meth:`commit`; otherwise all that it may have sent stays uncertain.
-
-    ``series`` stays the same in a retry with the same set if no other run has sent anything in between: what a journal
-    noted under another series does not count as delivered.
-    """
+    """A run that may send: a :class:`.store.Transaction`."""
 
     def __init__(self, mirror: Mirror, state: State, series: str, pending_name: str, claim: Claim, head: Head) -> None:
         self.series = series
@@ -294,27 +256,18 @@ class Transaction:
         self._lock = threading.Lock()
 
     def look(self) -> None:
-        """
-        Check that this run may go on: called before each call and during each wait, by any thread; mostly free.
-
-        :raises MirrorConflictError: if another run has taken over.
-        """
+        """See :meth:`.store.Transaction.look`."""
         self._claim.look()
         with self._lock:
             if self._noted < len(self._tokens) and self._mirror.clock() - self._noted_at >= _NOTE_INTERVAL:
                 self._note(has_ended=False)
 
     def accepted(self, indexing_token: str) -> None:
-        """Remember the token of a write, for the next run to wait for if this one fails; called by any thread."""
+        """See :meth:`.store.Transaction.accepted`."""
         self._tokens.append(indexing_token)
 
     def commit(self, indexing_tokens: Sequence[str], *, rejected: Sequence[str] = ()) -> Head:
-        """
-        Make the new snapshot the one that counts: every call was accepted.
-
-        :param rejected: ids of the plan that Batch rejected; the next run sends them again.
-        :raises MirrorConflictError: if another run has taken over; the snapshot is left to that one.
-        """
+        """See :meth:`.store.Transaction.commit`."""
         folder = self._mirror.folder
         self._claim.check()
         now = datetime.fromtimestamp(self._mirror.clock(), UTC)

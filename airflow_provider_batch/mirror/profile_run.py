@@ -63,7 +63,7 @@ class _Changes:
     def _rejection(self, before: int, lines: Sequence[bytes], index: int, reason: str) -> Rejection:
         if before + index < len(self.plan.adds):
             return self.rows.rejection(before + index, split(lines[index])[0], reason)
-        return Rejection(PROFILES, 0, reason, "a profile whose row has gone")
+        return Rejection(PROFILES, before + index, reason, "a profile whose row has gone")
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from airflow_provider_batch.mirror.lines import id_part, id_parts, line_of, line
 from airflow_provider_batch.mirror.snapshot import Head, State, Target
 
 #: How the names begin that profiles have in place of an audience; no audience can have such a name.
-PROFILES: Final = "profiles."
+PROFILES_PREFIX: Final = "profiles."
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class MirrorStatus:
     @property
     def is_of_profiles(self) -> bool:
         """Whether it is of attributes of profiles, which stand in place of an audience."""
-        return self.audience_name.startswith(PROFILES)
+        return self.audience_name.startswith(PROFILES_PREFIX)
 
 
 def read_status(folder: Folder, ids: Iterable[str] = (), *, now: float, target: Target | None = None) -> MirrorStatus:

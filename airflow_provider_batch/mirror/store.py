@@ -117,7 +117,7 @@ class Store(Protocol):
         """
         Read the whole new set, compare it with the snapshot, and yield what to send; nothing is sent yet.
 
-        :param blocks: lists of valid ids, such as those of an ``Intake``.
+        :param blocks: lists of valid ids, such as those of an intake.
         :param is_sorted: the source yields ids in ascending order of their code points; this is checked.
         :param first_run: without a snapshot: ``add`` keeps the members that Batch may have, ``replace`` replaces them.
         :param full_refresh: replace the audience, whatever the snapshot holds; it may be damaged.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_batch.tasks.journal import TaskStateJournal
+
+#: What is templated of every operator that pushes what a source yields.
+SOURCE_FIELDS: Final = (
+    *("batch_conn_id", "rejects_path", "snapshot_path", "full_refresh", "allow_empty", "max_shrink", "max_changes"),
+)
 
 
 class CountedPush(RendersIdsAsCounts, AudienceTask):
@@ -35,9 +40,9 @@ class CountedPush(RendersIdsAsCounts, AudienceTask):
         """What messages call the recipient."""
 
     @property
-    @abstractmethod
     def dataset(self) -> str:
         """What lineage calls the recipient, within its connection."""
+        return self.recipient
 
     @abstractmethod
     def push(self, context: Context, journal: TaskStateJournal | None) -> Any:
@@ -90,7 +95,7 @@ class CountedPush(RendersIdsAsCounts, AudienceTask):
 
 
 #: The counts of what was written: ids of an audience, profiles.
-_WRITTEN = ("added", "removed", "accepted", "cleared")
+_WRITTEN: Final = ("added", "removed", "accepted", "cleared")
 
 
 def task_journal(context: Context) -> TaskStateJournal | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Unpack, cast
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
-from airflow_provider_batch.operators.counted_push import owner_of
+from airflow_provider_batch.operators.counted_push import SOURCE_FIELDS, owner_of
 from airflow_provider_batch.operators.parameters import PushParameters, SourceParameters
 from airflow_provider_batch.operators.push import PushOperator
 from airflow_provider_batch.operators.rejects import rejects_file
@@ -48,17 +48,7 @@ class SourcePushOperator(PushOperator, takes=SourceParameters):
     both modes skip the task: the set of an earlier day must not become today's audience.
     """
 
-    template_fields: Sequence[str] = (
-        "audience_name",
-        "audience_type",
-        "batch_conn_id",
-        "rejects_path",
-        "snapshot_path",
-        "full_refresh",
-        "allow_empty",
-        "max_shrink",
-        "max_changes",
-    )
+    template_fields: Sequence[str] = ("audience_name", "audience_type", *SOURCE_FIELDS)
 
     def __init__(self, **kwargs: Unpack[SourceParameters]) -> None:
         self.mode: Mode = kwargs.pop("mode")

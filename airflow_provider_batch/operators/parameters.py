@@ -1,13 +1,21 @@
 """The parameters that several operators share: name, type and default of each, and below them what they mean."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from inspect import Parameter
-from typing import TYPE_CHECKING, Annotated, Final, Required
+from typing import TYPE_CHECKING, Annotated, Any, Final, Required
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_provider_batch.protocol.arguments import FirstRun, MappedBy, Mode, OnDrift, OnInvalidId, OnRejectedChunk
+from airflow_provider_batch.protocol.arguments import (
+    FileFormat,
+    FirstRun,
+    MappedBy,
+    Mode,
+    OnDrift,
+    OnInvalidId,
+    OnRejectedChunk,
+)
 from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments
 
 if TYPE_CHECKING:
@@ -137,7 +145,53 @@ class RowsParameters(SourceParameters, total=False):
     tags_column: Annotated[str | int | None, None]
 
 
-class QueryParameters(RowsParameters, total=False):
+class FileParameters(AirflowArguments, total=False):
+    """
+    The parameters of every operator that reads files.
+
+    :param path: a file, a folder, or a glob such as ``s3://bucket/segments/part-*.csv.gz``; local, or any storage that
+        Airflow's ObjectStoragePath supports. (templated)
+    :param path_conn_id: the connection to the storage, where the path does not name it
+        (``s3://my_conn@bucket/…``). (templated)
+    :param format: ``csv``, ``jsonl`` or ``parquet`` (extra ``parquet``), for an audience also ``txt`` (one id a line);
+        by default the suffix decides. All but ``parquet`` may be followed by ``.gz``.
+    :param header: whether the first row of a CSV file names its columns; otherwise they are called 1, 2, …
+    :param delimiter: one character between the cells of a CSV file.
+    :param encoding: the encoding of all files but Parquet.
+    :param null_values: the texts of cells that mean a missing value, such as ``["", "NULL", "#N/A"]``. JSON lines and
+        Parquet take ``""`` as it is.
+    """
+
+    path: Annotated[Required["str | ObjectStoragePath"], _REQUIRED]
+    path_conn_id: Annotated[str | None, None]
+    format: Annotated[FileFormat | None, None]
+    header: Annotated[bool, True]
+    delimiter: Annotated[str, ","]
+    encoding: Annotated[str, "utf-8"]
+    null_values: Annotated[Sequence[str], ("",)]
+
+
+class FileRowsParameters(FileParameters, RowsParameters, total=False):
+    """The parameters of an operator that pushes the rows of files."""
+
+
+class QueryParameters(AirflowArguments, total=False):
+    """
+    The parameters of every operator that runs a query.
+
+    :param sql: one query, or the path of a ``.sql`` file. (templated)
+    :param conn_id: the connection to the database. (templated)
+    :param parameters: values for the query's placeholders, which have the driver's own style. (templated)
+    :param hook_params: passed on to the database's hook.
+    """
+
+    sql: Annotated[Required[str], _REQUIRED]
+    conn_id: Annotated[Required[str], _REQUIRED]
+    parameters: Annotated[Iterable[Any] | Mapping[str, Any] | None, None]
+    hook_params: Annotated[Mapping[str, Any] | None, None]
+
+
+class QueryRowsParameters(QueryParameters, RowsParameters, total=False):
     """
     The further parameters of an operator that pushes the rows of a query.
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
+from airflow_provider_batch.operators.parameters import FileParameters, QueryParameters
 from airflow_provider_batch.protocol.arguments import Nulls, OnGone, OnInvalidId, ProfileMode, RouteName
 from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments
 
@@ -66,7 +67,11 @@ class ProfileParameters(AirflowArguments, total=False):
     dry_run: Annotated[bool, False]
 
 
-class ProfileQueryParameters(ProfileParameters, total=False):
+class ProfileFileParameters(FileParameters, ProfileParameters, total=False):
+    """The parameters of an operator that writes attributes of profiles from the rows of files."""
+
+
+class ProfileQueryParameters(QueryParameters, ProfileParameters, total=False):
     """
     The further parameters of an operator that writes attributes of profiles from the rows of a query.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack, cast, get_args
 from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_batch.assets.custom_audience import PROFILES
-from airflow_provider_batch.operators.counted_push import CountedPush, owner_of, task_journal
+from airflow_provider_batch.operators.counted_push import SOURCE_FIELDS, CountedPush, owner_of, task_journal
 from airflow_provider_batch.operators.profile_parameters import ProfileParameters
 from airflow_provider_batch.operators.rejects import rejects_file
 from airflow_provider_batch.protocol.arguments import ProfileMode, read_limit, read_switch
@@ -32,9 +32,9 @@ class ProfilesPushOperator(CountedPush, takes=ProfileParameters):
     An operator that writes the profiles that a source yields, in one of two modes.
 
     ``update`` sends every row. ``changed`` sends those that differ from what its last run sent, by a snapshot: of each
-    profile it has the id, and a digest of the attributes. The snapshot moves on when every
-    call was accepted; a run that dies half-way leaves a note of what it may have sent, and the next run sends it again.
-    Of two runs at once, one fails. In a backfill, the task is skipped.
+    profile it has the id, and a digest of the attributes. The snapshot moves on when every call was accepted; a run
+    that dies half-way leaves a note of what it may have sent, and the next run sends it again. Of two runs at once, one
+    fails. In a backfill, the task is skipped.
 
     In both modes all rows are read and checked before the first call, and of several rows of one profile the last
     counts. Batch reports nothing about profiles after it has accepted them, so there is nothing to wait for.
@@ -45,15 +45,7 @@ class ProfilesPushOperator(CountedPush, takes=ProfileParameters):
 
     modes = get_args(ProfileMode)
     id_noun = "profile"
-    template_fields: Sequence[str] = (
-        "batch_conn_id",
-        "rejects_path",
-        "snapshot_path",
-        "full_refresh",
-        "allow_empty",
-        "max_shrink",
-        "max_changes",
-    )
+    template_fields: Sequence[str] = SOURCE_FIELDS
 
     def __init__(self, **kwargs: Unpack[ProfileParameters]) -> None:
         self.mode = kwargs.pop("mode")
@@ -85,7 +77,9 @@ class ProfilesPushOperator(CountedPush, takes=ProfileParameters):
     @property
     def recipient(self) -> str:
         """The profiles of the connection."""
-        return f"profiles of {self.batch_conn_id}"
+        from airflow_provider_batch.protocol.profiles.results import push_name
+
+        return push_name(self.batch_conn_id)
 
     @property
     def dataset(self) -> str:

@@ -65,11 +65,6 @@ class PushOperator(CountedPush, takes=PushParameters):
         """The audience's name."""
         return self.audience_name
 
-    @property
-    def dataset(self) -> str:
-        """The audience's name."""
-        return self.audience_name
-
     @abstractmethod
     def push(self, context: Context, journal: TaskStateJournal | None) -> PushResult:
         """Send the ids; *journal* holds what an earlier try has sent."""

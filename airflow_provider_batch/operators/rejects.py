@@ -26,11 +26,11 @@ def rejects_file(path: Any) -> Iterator[OnRejection | None]:
 
     with Rejects(storage_path(path)) as rejects:
         # A source that has changed since the last try is read again from its beginning: each row is written once.
-        written: set[tuple[str, int]] = set()
+        written: set[str] = set()
 
         def write(rejection: Rejection, value: object) -> None:
-            if (rejection.argument, rejection.position) not in written:
-                written.add((rejection.argument, rejection.position))
+            if rejection.where not in written:
+                written.add(rejection.where)
                 rejects.write(rejection.where, rejection.reason, value)
 
         yield write

@@ -13,7 +13,7 @@ from contextlib import suppress
 from decimal import Decimal
 from numbers import Integral, Real
 from operator import index
-from typing import Final, TypeGuard
+from typing import Final
 from uuid import UUID
 
 from airflow_provider_batch.protocol.dialect import MemberRules
@@ -130,11 +130,6 @@ def _is_printable(text: str) -> bool:
             return text.isprintable()
         controls = _LATIN_CONTROLS
     return not any(map(text.__contains__, controls))
-
-
-def are_ids(values: list[object], max_length: int) -> TypeGuard[list[str]]:
-    """Return whether :func:`joined` accepts *values*."""
-    return joined(values, max_length) is not None
 
 
 def doubt(id_: str) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from airflow_provider_batch.exceptions import SourceError
 from airflow_provider_batch.protocol.audiences.members import Change, Member
+from airflow_provider_batch.protocol.profiles.table import Profile
 from airflow_provider_batch.protocol.rows import BadRow
 from airflow_provider_batch.sources.paths import unreadable
 
@@ -86,4 +87,6 @@ def _to_json(value: object) -> object:
         return {"action": value.action, "value": _to_json(value.value)}
     if isinstance(value, Member):
         return {"id": value.id, "attributes": value.attributes, "tags": value.tags}
+    if isinstance(value, Profile):
+        return {"custom_id": value.id, "attributes": value.attributes}
     return value

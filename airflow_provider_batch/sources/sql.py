@@ -36,7 +36,7 @@ _TRANSIENT_SQLITE: Final = {5, 6, 7, 9, 10, 13, 14, 15}
 _SAFE_STATES: Final = {"42601", "42P01", "42703", "42702", "42803", "42883", "3F000"}
 _MYSQL: Final = {"MySQLdb", "pymysql", "mysql"}
 #: https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html
-_SAFE_MYSQL: Final = {1044, 1045, 1046, 1049, 1052, 1054, 1055, 1064, 1140, 1142, 1143, 1146, 1227, 1305, 1370}
+_SAFE_MYSQL: Final = {1044, 1045, 1046, 1049, 1052, 1054, 1055, 1060, 1064, 1140, 1142, 1143, 1146, 1227, 1305, 1370}
 _SAFE_DUCKDB: Final = {"ParserException", "CatalogException", "BinderException", "PermissionException"}
 _SQLITE_ERROR: Final = 1  # https://www.sqlite.org/rescode.html#error: besides these, what functions raise about values
 _SAFE_SQLITE: Final = re.compile(

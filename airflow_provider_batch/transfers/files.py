@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 class FileRows(BaseOperator):
     """The part of an operator that reads files in any storage that Airflow supports."""
 
+    template_fields: Sequence[str] = ("path", "path_conn_id")
+
     path: str | ObjectStoragePath
     path_conn_id: str | None
     format: FileFormat | None
@@ -29,6 +31,16 @@ class FileRows(BaseOperator):
     null_values: Sequence[str]
     allow_empty: bool | str
     columns: Callable[[], Any]
+
+    def __init__(self, **kwargs: Any) -> None:
+        self.path = kwargs.pop("path")
+        self.path_conn_id = kwargs.pop("path_conn_id")
+        self.format = kwargs.pop("format")
+        self.header = kwargs.pop("header")
+        self.delimiter = kwargs.pop("delimiter")
+        self.encoding = kwargs.pop("encoding")
+        self.null_values = kwargs.pop("null_values")
+        super().__init__(**kwargs)
 
     @contextmanager
     def source(self, context: Context) -> Iterator[FileSource]:

@@ -21,6 +21,7 @@ _PLACEHOLDER: Final = re.compile(r"%%|%(?:\(\w+\))?[sbt]")
 class QueryRows(BaseOperator):
     """The part of an operator that runs a query over any connection of Airflow with a DB-API hook."""
 
+    template_fields: Sequence[str] = ("sql", "conn_id", "parameters", "snapshot_schema")
     template_ext: Sequence[str] = (".sql",)
     template_fields_renderers: ClassVar[dict[str, str]] = {"sql": "sql", "parameters": "json"}
 
@@ -28,7 +29,16 @@ class QueryRows(BaseOperator):
     conn_id: str
     parameters: Iterable[Any] | Mapping[str, Any] | None
     hook_params: Mapping[str, Any] | None
+    snapshot_schema: str | None
     columns: Callable[[], Any]
+
+    def __init__(self, **kwargs: Any) -> None:
+        self.sql = kwargs.pop("sql")
+        self.conn_id = kwargs.pop("conn_id")
+        self.parameters = kwargs.pop("parameters")
+        self.hook_params = kwargs.pop("hook_params")
+        self.snapshot_schema = kwargs.pop("snapshot_schema")
+        super().__init__(**kwargs)
 
     # Airflow reads every templated text that ends in .sql as a file. Here only the query can be one.
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Unpack, cast
+from collections.abc import Sequence
+from typing import Any, Unpack
 
-from airflow_provider_batch.operators.parameters import QueryParameters, RowsParameters
+from airflow_provider_batch.operators.parameters import QueryRowsParameters
 from airflow_provider_batch.transfers.query import QueryRows
 from airflow_provider_batch.transfers.rows import RowsToCustomAudienceOperator
 
 
-class SqlToCustomAudienceOperator(QueryRows, RowsToCustomAudienceOperator, takes=QueryParameters):
+class SqlToCustomAudienceOperator(QueryRows, RowsToCustomAudienceOperator, takes=QueryRowsParameters):
     """
     Push what a query returns to a custom audience of Batch, row by row and never held.
 
@@ -18,34 +18,13 @@ class SqlToCustomAudienceOperator(QueryRows, RowsToCustomAudienceOperator, takes
     where the driver has one. A retry runs it again: on Airflow 3.3 and later only what is left is sent, if the rows
     come in the same order (``ORDER BY``); a replace starts again. Returns tokens and summary as
     :class:`~airflow_provider_batch.operators.custom_audience.CustomAudienceUpdateOperator`.
-
-    :param sql: one query, or the path of a ``.sql`` file. (templated)
-    :param conn_id: the connection to the database. (templated)
-    :param parameters: values for the query's placeholders, which have the driver's own style. (templated)
-    :param hook_params: passed on to the database's hook.
     """
 
-    template_fields: Sequence[str] = (
-        *("sql", "conn_id", "parameters", "snapshot_schema"),
-        *RowsToCustomAudienceOperator.template_fields,
-    )
+    template_fields: Sequence[str] = (*QueryRows.template_fields, *RowsToCustomAudienceOperator.template_fields)
 
-    def __init__(
-        self,
-        *,
-        sql: str,
-        conn_id: str,
-        parameters: Iterable[Any] | Mapping[str, Any] | None = None,
-        hook_params: Mapping[str, Any] | None = None,
-        **kwargs: Unpack[QueryParameters],
-    ) -> None:
-        self.sql = sql
-        self.conn_id = conn_id
-        self.parameters = parameters
-        self.hook_params = hook_params
-        self.snapshot_schema = kwargs.pop("snapshot_schema")
+    def __init__(self, **kwargs: Unpack[QueryRowsParameters]) -> None:
         self.keep_changes = kwargs.pop("keep_changes")
-        super().__init__(**cast(RowsParameters, kwargs))
+        super().__init__(**kwargs)
 
     def snapshot_arguments(self) -> dict[str, Any]:
         """Return the hook's arguments that choose where a mirror keeps its snapshot."""

@@ -77,9 +77,15 @@ class Pace:
     Evenly spaced slots for sending; safe to share between threads.
 
     :param per_second: the most slots in any second; None for as many as Batch accepts.
+    :param spent: what was sent of each quota before.
     """
 
-    def __init__(self, per_second: float | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        per_second: float | None,
+        clock: Callable[[], float] = time.monotonic,
+        spent: dict[Quota, _Spent] | None = None,
+    ) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._spacing = self._window = self._adapted_spacing = 0.0
@@ -87,7 +93,7 @@ class Pace:
         self._next_slot = self._held_until = -math.inf
         #: When the calls of the last second were sent, the earliest first.
         self._sent = deque([-math.inf], 1)
-        self._spent: dict[Quota, _Spent] = {}
+        self._spent: dict[Quota, _Spent] = {} if spent is None else spent
         self.limit(per_second)
 
     def limit(self, per_second: float | None) -> None:
@@ -159,6 +165,9 @@ class Pace:
 _PACES: Final[WeakValueDictionary[str, Pace]] = WeakValueDictionary()
 _PACES_LOCK: Final = threading.Lock()
 
+#: What was sent to each recipient outlives its pace: Batch counts the ids of one push also for the next one.
+_SPENT: Final[dict[str, dict[Quota, _Spent]]] = {}
+
 
 def shared_pace(recipient: str, per_second: float | None) -> Pace:
     """
@@ -169,7 +178,7 @@ def shared_pace(recipient: str, per_second: float | None) -> Pace:
     """
     with _PACES_LOCK:
         # setdefault would drop a new pace again before the caller holds it.
-        pace = _PACES.get(recipient) or Pace(per_second)
+        pace = _PACES.get(recipient) or Pace(per_second, spent=_SPENT.setdefault(recipient, {}))
         pace.limit(per_second)
         _PACES[recipient] = pace
         return pace

@@ -35,6 +35,13 @@ _SOON = {
     "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
 }
 
+#: The DAG files stay as they are, and the tests ask for one thing after the other.
+_SPARING = {
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "100",
+    "AIRFLOW__SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "100",  # Airflow 2
+    "AIRFLOW__WEBSERVER__WORKERS": "1",
+}
+
 
 @pytest.fixture(scope="package")
 def default_sandbox() -> Iterator[Sandbox]:
@@ -62,9 +69,8 @@ def whole_airflow(
         _put_deadline(home)
     with ExitStack() as ending:
         database = ending.enter_context(metadata_database(FAST_FOLDER))
-        env = (
-            local_airflow.environment(home, home / "dags", default_sandbox, port) | database | _SOON | _metrics(statsd)
-        )
+        env = local_airflow.environment(home, home / "dags", default_sandbox, port) | database
+        env |= _SOON | _SPARING | _metrics(statsd)
         url = ending.enter_context(local_airflow.standalone(env, port, home / "standalone.log"))
         yield WholeAirflow(url, home, env, ending)
 

@@ -18,7 +18,7 @@ def test_an_audience_that_is_late_calls_while_the_task_still_waits(whole_airflow
     alerts = whole_airflow.home / "data" / "alerts.txt"
     with Sandbox(indexing_delay=3600.0) as sandbox:
         run = whole_airflow.run("alert_if_late", "late", sandbox)
-        wait_until(lambda: alerts.exists() and alerts.read_text().endswith("\n"), patience=60.0)
+        wait_until(lambda: alerts.exists() and alerts.read_text().endswith("\n"))
         assert alerts.read_text() == "vip is late: alert_if_late, late\n"
         run.wait_for("push", "deferred")
         run.mark_failed("push")

@@ -62,6 +62,17 @@ def asked(sandbox: Sandbox) -> list[float]:
     return [call.at for call in sandbox.calls if call.method == "GET"]
 
 
+def test_of_two_tasks_that_mirror_one_audience_one_waits_for_its_retry(whole_airflow: WholeAirflow) -> None:
+    with Sandbox(latency=0.4) as sandbox:
+        run = whole_airflow.run("mirror_twice", "twice", sandbox)
+        run.wait()
+        log = whole_airflow.logs(run)
+        assert {name: states[-1] for name, states in run.seen.items()} == {"one": "success", "another": "success"}, log
+        assert "is at work on this mirror; its claim dates from" in log
+        assert sandbox.members("vip") == {f"id-{number}" for number in range(1, 4001)}
+        assert sum(call.method == "PATCH" for call in sandbox.calls) == 40
+
+
 def test_a_campaign_starts_when_its_audiences_are_indexed_and_not_a_moment_before(
     whole_airflow: WholeAirflow, default_sandbox: Sandbox
 ) -> None:

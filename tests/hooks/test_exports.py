@@ -142,7 +142,6 @@ class Service:
 
 
 CONTENT = json.dumps(ROWS).encode()
-SHORT = f"HTTP/1.0 200 OK\r\nConnection: close\r\n\r\n{json.dumps(ROWS[:2])}".encode()
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,9 @@ CLEAN = (
     "operators",
     "transfers",
     "decorators",
+    "assets",
+    "links",
+    "retries",
 )
 
 PACKAGE = Path(airflow_provider_batch.__file__).parent

@@ -61,7 +61,13 @@ def tables_in_mariadb(mariadb_server: str) -> Connections:
     return connections
 
 
-@pytest.fixture(params=["sqlite", "duckdb", "postgresql", "mariadb"])
+@pytest.fixture(
+    params=[
+        *("sqlite", "duckdb"),
+        pytest.param("postgresql", marks=pytest.mark.xdist_group("postgres_server")),
+        pytest.param("mariadb", marks=pytest.mark.xdist_group("mariadb_server")),
+    ]
+)
 def connections(request: pytest.FixtureRequest) -> Connections:
     """A database of each kind."""
     found: Connections = request.getfixturevalue(f"tables_in_{request.param}")

@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 
 from airflow_provider_batch.mirror.lines import (
     SEPARATOR,
-    as_lines,
     id_from,
     id_part,
     ids_from,
@@ -89,13 +88,13 @@ def test_a_mark_depends_on_the_values() -> None:
 
 def test_a_block_of_plain_ids_is_passed_on_as_it_is() -> None:
     block = Block(["a", "é", "\u2028"], "ids", [3, 4, 5])
-    (lines,) = as_lines([block])
+    ((lines, _),) = with_texts([block])
     assert lines is block
 
 
 def test_where_an_id_stands_is_kept() -> None:
     block = Block(["a", "b\n", AnnotatedId("c\n", '"tags":["x"]')], "ids", [3, 7, 9])
-    (lines,) = as_lines([block])
+    ((lines, _),) = with_texts([block])
     assert isinstance(lines, Block)
     assert (lines.argument, lines.positions) == ("ids", [3, 7, 9])
     assert lines == ["a", "b\x02*", 'c\x02*\x01"tags":["x"]']

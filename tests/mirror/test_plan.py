@@ -24,6 +24,7 @@ from airflow_provider_batch.exceptions import (
     MirrorConflictError,
     SnapshotError,
 )
+from airflow_provider_batch.mirror import snapshot
 from airflow_provider_batch.mirror.claim import LIFETIME, Claim
 from airflow_provider_batch.mirror.guards import Limits
 from airflow_provider_batch.mirror.order import in_order
@@ -454,7 +455,13 @@ def test_the_snapshot_of_another_audience_is_refused(path: Any, target: dict[str
     assert batch.audience == plain("ab")
 
 
-def damaged(mirror: Mirror, kind: str) -> None:
+def shorter(compressed: bytes | None) -> bytes:
+    """The lines without the last one."""
+    return gzip.compress(b"".join(gzip.decompress(compressed or b"").splitlines(keepends=True)[:-1]))
+
+
+def damaged(mirror: Mirror, kind: str) -> str:
+    """Damage a file, and return its name."""
     head = head_of(mirror)
     snapshot = mirror.folder.read(head["snapshot"]) or b""
     head_name = newest(mirror, ".head.json")
@@ -477,12 +484,14 @@ def damaged(mirror: Mirror, kind: str) -> None:
         "pending cut": (pending_name, (mirror.folder.read(pending_name) or b"")[:-4]),
         "pending empty": (pending_name, b""),
         "pending no JSON": (pending_name, gzip.compress(b"a\n")),
+        "pending shorter": (pending_name, shorter(mirror.folder.read(pending_name))),
     }
     name, changed = content[kind]
     if changed is None:
         mirror.folder.delete(name)
     else:
         mirror.folder.write(name, changed)
+    return name
 
 
 @pytest.mark.parametrize(
@@ -491,16 +500,16 @@ def damaged(mirror: Mirror, kind: str) -> None:
         *("head cut", "head empty", "head a list", "head of another shape", "head of a newer format"),
         *("head with a path", "snapshot missing", "snapshot empty", "snapshot cut", "snapshot no gzip"),
         *("snapshot changed", "snapshot cut in a line", "snapshot not UTF-8", "snapshot shorter"),
-        *("pending cut", "pending empty", "pending no JSON"),
+        *("pending cut", "pending empty", "pending no JSON", "pending shorter"),
     ],
 )
 def test_what_is_damaged_is_named_and_nothing_is_lost(path: Any, kind: str) -> None:
     mirror, batch = mirror_at(path), Batch()
     run(mirror, batch, plain("ab"))
     broken_off(mirror, batch, plain("abc"), calls=0)
-    damaged(mirror, kind)
+    name = damaged(mirror, kind)
     files = {name: mirror.folder.read(name) for name in mirror.folder.list_files()}
-    with pytest.raises(SnapshotError, match="full_refresh=True"), mirror.plan(blocks(plain("abd"))):
+    with pytest.raises(SnapshotError, match=f"/{name}:? .*full_refresh=True"), mirror.plan(blocks(plain("abd"))):
         pass
     assert {name: mirror.folder.read(name) for name in mirror.folder.list_files()} == files
     batch.audience = plain("xyz")
@@ -508,6 +517,41 @@ def test_what_is_damaged_is_named_and_nothing_is_lost(path: Any, kind: str) -> N
     assert batch.audience == plain("abd")
     assert run(mirror, batch, plain("abd")).is_empty
     assert len(mirror.folder.list_files()) <= 4
+
+
+def test_the_tokens_of_a_run_at_work_are_noted_every_ten_seconds(path: Any) -> None:
+    clock = Clock(START)
+    mirror = mirror_at(path, clock)
+
+    def noted() -> Any:
+        names = [name for name in mirror.folder.list_files() if name.endswith(".tokens.json")]
+        return [json.loads(mirror.folder.read(name) or b"")["indexing_tokens"] for name in names]
+
+    with mirror.plan(blocks(plain("abc"))) as plan, plan.begin("run") as transaction:
+        clock.now += 60
+        transaction.look()
+        assert noted() == []
+        transaction.accepted("t1")
+        transaction.look()
+        assert noted() == [["t1"]]
+        transaction.accepted("t2")
+        clock.now += 9
+        transaction.look()
+        assert noted() == [["t1"]]
+        clock.now += 1
+        transaction.look()
+        assert noted() == [["t1", "t2"]]
+        transaction.commit(["t1", "t2"])
+
+
+def test_what_a_try_may_have_sent_is_read_in_pieces_too(path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    mirror, batch = mirror_at(path), Batch()
+    broken_off(mirror, batch, plain("abcdefgh"), calls=2)
+    monkeypatch.setattr(snapshot, "read_texts", lambda content: (line for line in content))
+    state = snapshot.read_state(mirror.folder, None)
+    (unfinished,) = state.unfinished
+    found = chain.from_iterable(snapshot.read_unfinished_ids(mirror.folder, unfinished))
+    assert "".join(found) == "abcdefgh"
 
 
 def test_no_error_names_an_id(path: Any) -> None:

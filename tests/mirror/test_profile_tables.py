@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from airflow_provider_batch.mirror.tables.database import Database
 from airflow_provider_batch.mirror.tables.dialect import DIALECTS
 from airflow_provider_batch.mirror.tables.run import TableRun
 from airflow_provider_batch.mirror.tables.statements import Query, Statements
+from airflow_provider_batch.operators.rejects import rejects_file
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.sources.profile_columns import ProfileColumns
 from airflow_provider_batch.sources.sql import SqlSource
@@ -47,13 +49,14 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 def fill(connections: Connections, columns: str, *rows: str) -> None:
     """Make the table ``customers`` anew, with these rows as literals."""
     table = f"{connections.schema}.customers"
-    connections.run(f"DROP TABLE IF EXISTS {table}", f"CREATE TABLE {table} ({columns})")
-    for row in rows:
-        connections.run(f"INSERT INTO {table} VALUES ({row})")
+    inserts = [f"INSERT INTO {table} VALUES ({row})" for row in rows]
+    connections.run(f"DROP TABLE IF EXISTS {table}", f"CREATE TABLE {table} ({columns})", *inserts)
 
 
 def send(connections: Connections, sql: str = "", **arguments: Any) -> Any:
-    columns = ProfileColumns("custom_id", attribute_columns=arguments.get("attribute_columns"))
+    columns = ProfileColumns(
+        arguments.get("id_column", "custom_id"), attribute_columns=arguments.get("attribute_columns")
+    )
     sql = sql or f"SELECT * FROM {connections.schema}.customers"
     source = SqlSource(arguments.pop("hook", connections), sql, arguments.pop("parameters", None), columns)
     given = {"snapshot_schema": connections.schema, "snapshot_name": "customers", **arguments}
@@ -265,6 +268,20 @@ def test_other_settings_send_every_row_again(connections: Connections, sandbox: 
     assert send(connections, sql, **chosen).accepted == 0
 
 
+def test_a_column_may_have_a_percent_sign_beside_placeholders(connections: Connections, sandbox: Sandbox) -> None:
+    fill(connections, "custom_id VARCHAR(20), score INT", "'a', 1", "'b', 2")
+    mark = {"psycopg2": "%s", "pymysql": "%s"}.get(connections.driver, "?")
+    sign, quote = "%%" if mark == "%s" else "%", "`" if connections.driver == "pymysql" else '"'
+    sql = (
+        f"SELECT custom_id AS {quote}{sign} id{quote}, score AS {quote}{sign} of all{quote} "
+        f"FROM {connections.schema}.customers WHERE score > {mark}"
+    )
+    given: dict[str, Any] = {"parameters": [1], "id_column": "% id", "attribute_columns": {"% of all": "share"}}
+    assert send(connections, sql, **given).accepted == 1
+    assert send(connections, sql, **given).unchanged == 1
+    assert sandbox.profiles() == {"b": {"share": 2}}
+
+
 def test_the_column_of_batchs_own_sync_is_not_compared(connections: Connections, sandbox: Sandbox) -> None:
     fill(connections, "custom_id VARCHAR(20), plan VARCHAR(20), last_updated_at INT", "'a', 'gold', 1")
     assert send(connections).accepted == 1
@@ -340,6 +357,39 @@ def test_what_batch_refuses_in_part_is_sent_again(connections: Connections, sand
     fill(connections, "custom_id VARCHAR(20), plan TEXT", "'a', 'x'", "'b', 'gold'")
     assert send(connections).accepted == 1
     assert send(connections).unchanged == 2
+
+
+def test_each_rejected_row_of_a_run_is_in_the_file(
+    tables_in_sqlite: Connections, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    def rejected(**arguments: Any) -> list[tuple[str, object]]:
+        path = tmp_path / "rejects.jsonl"
+        with rejects_file(path) as on_rejection:
+            send(tables_in_sqlite, on_invalid_id="skip", on_rejection=on_rejection, **arguments)
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        return [(line["where"], line["value"]["custom_id"]) for line in lines]
+
+    columns = "custom_id VARCHAR(20), plan TEXT, date__x VARCHAR(20)"
+    fill(
+        tables_in_sqlite,
+        columns,
+        "'a', 'x', 'no date'",
+        f"'b', '{'x' * 301}', NULL",
+        "'c', 'x', NULL",
+        "'d', 'x', NULL",
+    )
+    expected = [
+        ("profiles[0] (changed row 1 of the query)", "a"),
+        ("profiles[0] (changed profile 1 of the query)", "b"),
+    ]
+    assert rejected() == expected
+    fill(tables_in_sqlite, columns, "'a', 'x', 'no date'")
+    errors = [{"bulk_index": index, "attribute": "plan", "reason": "no"} for index in range(3)]
+    sandbox.faults(Fault(202, body=json.dumps({"code": "SUCCESS_WITH_PARTIAL_ERRORS", "errors": errors}).encode()))
+    assert rejected(on_gone="clear", allow_empty=True) == [
+        expected[0],
+        *((f"profiles[{index}] (a profile whose row has gone)", id_) for index, id_ in enumerate("cdb")),
+    ]
 
 
 def test_guards_stop_what_looks_like_a_mistake(connections: Connections, sandbox: Sandbox) -> None:

@@ -126,13 +126,23 @@ def test_tokens_that_batch_does_not_know_any_more_do_not_block(
     mirror(tmp_path, ["a", "b"])
     sandbox.faults(Fault(status))
     assert mirror(tmp_path, ["a", "b"]).indexing_tokens == []
-    assert "does not report the state of the last run's writes" in told()
+    assert "vip: Batch does not report the state of the last run's writes: " in told()
     assert confirmed(tmp_path)  # it is asked for once
 
     mirror(tmp_path, ["b"])
     sandbox.faults(Fault(status))
     mirror(tmp_path, ["c"])
     assert sent(sandbox)[1:] == [{"a"}, {"b", "c"}]
+
+
+def test_a_token_that_batch_does_not_know_any_more_ends_the_wait_for_the_others(
+    sandbox: Sandbox, clock: Clock, tmp_path: Path
+) -> None:
+    assert len(mirror(tmp_path, ["a", "b"], chunk_size=1).indexing_tokens) == 2
+    clock.now += 10
+    sandbox.faults(Fault(404))
+    assert mirror(tmp_path, ["a", "b"]).indexing_tokens == []
+    assert confirmed(tmp_path)
 
 
 def test_a_key_that_is_refused_is_no_such_token(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -351,7 +361,7 @@ def test_a_damaged_snapshot(damage: str, sandbox: Sandbox, clock: Clock, kept: P
     change, said = DAMAGES[damage]
     (file,) = kept.glob("*.ids.gz")
     file.write_bytes(change(file.read_bytes()))
-    is_refused(sandbox, said, tmp_path)
+    is_refused(sandbox, f"/{file.name}: {said}", tmp_path)
     mirror(tmp_path, ["a"], full_refresh=True)
     clock.now += 10
     assert sandbox.members("vip") == {"a"}
@@ -361,7 +371,7 @@ def test_a_damaged_snapshot(damage: str, sandbox: Sandbox, clock: Clock, kept: P
 def test_a_missing_snapshot(sandbox: Sandbox, kept: Path, tmp_path: Path) -> None:
     (file,) = kept.glob("*.ids.gz")
     file.unlink()
-    is_refused(sandbox, "the file is missing", tmp_path)
+    is_refused(sandbox, f"/{file.name}: the file is missing", tmp_path)
 
 
 @pytest.mark.parametrize(

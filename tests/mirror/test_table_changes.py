@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_batch.exceptions import SourceError
+from airflow_provider_batch.exceptions import InvalidMemberError, SourceError
 from airflow_provider_batch.mirror.tables.changes import ChangedRows, ChangeFiles, Kind, kind_of
 from airflow_provider_batch.protocol.audiences.intake import MemberIntake
 from airflow_provider_batch.protocol.dialect import MEP_1_0
@@ -70,6 +70,16 @@ def test_a_thousand_rows_in_blocks_that_do_not_fit(tmp_path: Path) -> None:
 def test_a_valid_id_that_the_database_cannot_hold_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="more characters than an indexed column of its database can hold"):
         filled(tmp_path, [("valid", 1, 0, 0, "!")], 10, 10)
+
+
+def test_an_invalid_row_is_named_by_its_number_among_those_that_changed() -> None:
+    ids = [*(f"id-{place}" for place in range(5)), "in\tvalid"]
+    rows: list[Any] = [(id_, number(1, 0, 0, "+")) for id_ in ids]
+    changed = ChangedRows()
+    changed.open([rows[:2], rows[2:]], Selection(id=0))
+    intake = MemberIntake(changed, "ids", audience_name="vip", rules=RULES, block_size=2)
+    with pytest.raises(InvalidMemberError, match=r"^vip: ids\[5\] \(changed row 6 of the query\): "):
+        list(intake.blocks())
 
 
 def test_a_kind_is_the_same_as_its_number() -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -44,10 +47,9 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
 def fill(connections: Connections, rows: list[tuple[Any, ...]], columns: str = "id VARCHAR(200)") -> None:
     """Make the table ``members`` anew, with these rows."""
     table = f"{connections.schema}.members"
-    connections.run(f"DROP TABLE IF EXISTS {table}", f"CREATE TABLE {table} ({columns})")
-    for row in rows:
-        values = ", ".join("NULL" if value is None else f"'{value}'" for value in row)
-        connections.run(f"INSERT INTO {table} VALUES ({values})")
+    values = (", ".join("NULL" if value is None else f"'{value}'" for value in row) for row in rows)
+    inserts = [f"INSERT INTO {table} VALUES ({row})" for row in values]
+    connections.run(f"DROP TABLE IF EXISTS {table}", f"CREATE TABLE {table} ({columns})", *inserts)
 
 
 def mirror(connections: Connections, sql: str = "", *, conn_id: str = "batch_default", **arguments: Any) -> Any:
@@ -131,6 +133,26 @@ def test_so_it_is_with_a_collation_of_icu_that_knows_no_case(
     assert sandbox.attributes("vip", PROJECT)["a"]["attributes"] == {"plan": "gold"}
 
 
+def test_so_it_is_in_a_database_that_sorts_by_the_rules_of_a_language(postgres_server: str, sandbox: Sandbox) -> None:
+    import psycopg2  # type: ignore[import-untyped]
+
+    def connect(database: str = "by_language") -> Any:
+        return psycopg2.connect(host=postgres_server, user="airflow", dbname=database)
+
+    with closing(connect("postgres")) as connection:
+        connection.autocommit = True
+        connection.cursor().execute(
+            "CREATE DATABASE by_language TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'cs-u-ka-shifted'"
+        )
+    connections = Connections(connect, "psycopg2", "public")
+    ids = ["ch", "h", "c", "Ab", "ab", "a b", "a", "a ", COMPOSED, DECOMPOSED, "e"]
+    fill(connections, [(each,) for each in ids])
+    assert counts(mirror(connections)) == (11, 0, 0, 0, 0, 11)
+    fill(connections, [(each,) for each in [*ids[1:], "A"]])
+    assert counts(mirror(connections)) == (1, 1, 10, 0, 0, 11)
+    assert sandbox.members("vip") == {*ids[1:], "A"}
+
+
 @pytest.mark.parametrize(
     ("type_", "values", "texts"),
     [
@@ -158,6 +180,17 @@ def test_a_column_of_which_the_database_makes_another_text_is_refused(
     assert counts(
         mirror(tables_in_postgresql, f"SELECT CAST(id AS TEXT) AS id FROM {tables_in_postgresql.schema}.members")
     )
+
+
+def test_so_is_one_that_gets_another_type(tables_in_postgresql: Connections, sandbox: Sandbox) -> None:
+    fill(tables_in_postgresql, [(1,), (2,)], "id INT")
+    mirror(tables_in_postgresql)
+    table = f"{tables_in_postgresql.schema}.members"
+    tables_in_postgresql.run(f"ALTER TABLE {table} ALTER COLUMN id TYPE NUMERIC(9, 2)")
+    with pytest.raises(SourceError, match="Cast it to text"):
+        mirror(tables_in_postgresql)
+    tables_in_postgresql.run(f"ALTER TABLE {table} ALTER COLUMN id TYPE TEXT USING CAST(CAST(id AS INT) AS TEXT)")
+    assert counts(mirror(tables_in_postgresql)) == (0, 0, 2, 0, 0, 2)
 
 
 def test_what_is_not_a_valid_id_is_counted_and_named_as_ever(connections: Connections, sandbox: Sandbox) -> None:
@@ -275,11 +308,32 @@ def test_rows_as_dicts_make_no_difference(tables_in_postgresql: Connections, san
 
 @pytest.mark.parametrize(
     "end",
-    ["", ";", " ; ", ";;", " -- all of them", "; -- all; of them", " /* all */ ", ";\n/* all */\n-- of them\n", "\n;"],
+    [
+        "",
+        ";",
+        " ; ",
+        ";;",
+        " -- all of them",
+        "; -- all; of them",
+        " /* all */ ",
+        ";\n/* all */\n-- of them\n",
+        "\n;",
+        "-- it's all\n;",
+        "/* it's all; */;",
+    ],
 )
 def test_a_query_can_end_in_a_semicolon_or_a_comment(end: str, tables_in_sqlite: Connections, sandbox: Sandbox) -> None:
     fill(tables_in_sqlite, [("a",), ("b",)])
     assert mirror(tables_in_sqlite, f"SELECT id FROM members WHERE id <> '; -- x' AND id <> '''--;'{end}").added == 2
+
+
+@pytest.mark.parametrize("comment", ["-- what isn't\n", '-- 5" and more\n', "/* it's all */"])
+def test_a_semicolon_can_follow_a_comment_with_a_quote(
+    comment: str, tables_in_sqlite: Connections, sandbox: Sandbox
+) -> None:
+    fill(tables_in_sqlite, [("a",), ("b",)])
+    assert mirror(tables_in_sqlite, f"{comment}SELECT id FROM members;").added == 2
+    assert mirror(tables_in_sqlite, f"SELECT id FROM members {comment};").unchanged == 2
 
 
 def test_values_of_placeholders_and_percent_signs_are_passed_on(connections: Connections, sandbox: Sandbox) -> None:
@@ -294,6 +348,21 @@ def test_values_of_placeholders_and_percent_signs_are_passed_on(connections: Con
 def test_a_query_with_a_common_table_expression_does(connections: Connections, sandbox: Sandbox) -> None:
     fill(connections, [("a",), ("b",)])
     assert mirror(connections, f"WITH m AS (SELECT id FROM {connections.schema}.members) SELECT id FROM m").added == 2
+
+
+@pytest.mark.parametrize("name", ["t", "s", "u", "q", "w", "d", "b", "e", "k"])
+def test_a_query_can_read_a_table_of_any_name(name: str, tables_in_sqlite: Connections, sandbox: Sandbox) -> None:
+    fill(tables_in_sqlite, [("a",), ("b",)])
+    mirror(tables_in_sqlite)
+    tables_in_sqlite.run(f"CREATE TABLE {name} (id VARCHAR(9))", f"INSERT INTO {name} VALUES ('b'), ('c'), ('d')")
+    for dry_run in (True, False):
+        assert counts(mirror(tables_in_sqlite, f"SELECT id FROM {name}", dry_run=dry_run)) == (2, 1, 1, 0, 0, 3)
+
+
+def test_columns_of_one_name_are_named_where_they_may_not_be(tables_in_mariadb: Connections, sandbox: Sandbox) -> None:
+    fill(tables_in_mariadb, [("a",)])
+    with pytest.raises(SourceError, match="Duplicate column name 'n'"):
+        mirror(tables_in_mariadb, f"SELECT id, 1 AS n, 2 AS n FROM {tables_in_mariadb.schema}.members")
 
 
 def test_a_column_that_is_missing_is_named(connections: Connections, sandbox: Sandbox) -> None:
@@ -473,12 +542,11 @@ def test_a_snapshot_that_somebody_has_changed_is_named(connections: Connections,
     mirror(connections)
     base = connections.head()["base"]  # type: ignore[index]
     table = head_of(connections).replace("_head", f"_{base}")
-    connections.run(f"DELETE FROM {table} WHERE 1 = 1")
-    with pytest.raises(SnapshotError, match="does not have the 2 rows that were written"):
-        mirror(connections)
-    connections.run(f"DROP TABLE {table}")
-    with pytest.raises(SnapshotError, match="does not have the 2 rows that were written"):
-        mirror(connections)
+    for spoil in (f"DELETE FROM {table} WHERE 1 = 1", f"DROP TABLE {table}"):
+        connections.run(spoil)
+        for dry_run in (True, False):
+            with pytest.raises(SnapshotError, match="does not have the 2 rows that were written"):
+                mirror(connections, dry_run=dry_run)
 
 
 @pytest.mark.parametrize(
@@ -617,6 +685,31 @@ def test_what_a_run_could_not_append_to_the_log_the_next_one_does(
     assert connections.run(f"SELECT run, id, op FROM {table}") == [("tuesday", "b", "+")]
     assert mirror(connections, keep_changes=30).added == 0
     assert len(connections.run(f"SELECT run FROM {table}")) == 1
+
+
+def test_the_queries_in_the_documentation_answer_from_the_log(connections: Connections, sandbox: Sandbox) -> None:
+    name_of_at = "`at`" if connections.driver == "pymysql" else '"at"'
+    table = ""
+    for at, rows in (
+        ("2026-10-31 23:00:00", [("customer-1",), ("Customer-1",), ("b",)]),
+        ("2026-11-01 08:00:00", [("b",), ("Customer-1",), ("c",), (None,)]),
+    ):
+        fill(connections, rows)
+        mirror(connections, keep_changes=30, on_invalid_id="skip", owner=at)
+        table = f"{connections.schema}.{log_of(connections)}"
+        connections.run(f"UPDATE {table} SET {name_of_at} = '{at}' WHERE run = '{at}'")
+    page = (Path(__file__).parents[2] / "docs" / "warehouse-mirror.md").read_text(encoding="utf-8")
+    found = []
+    for sql in re.findall(r"```sql\n(.*?);\n```", page, re.DOTALL):
+        sql = sql.replace("analytics_batch.batch_vip_1a2b3c4d_log", table).replace('"at"', name_of_at)
+        found.append([tuple(map(str, row)) for row in connections.run(sql)])
+    assert found == [
+        [("2026-10-31 23:00:00", "+", "new"), ("2026-11-01 08:00:00", "-", "gone")],
+        [("2026-10-31", "3", "0"), ("2026-11-01", "1", "1")],
+        [("None", "the id is missing, empty or too long")],
+        [],
+        [("Customer-1",), ("b",), ("c",)],
+    ]
 
 
 def logged(connections: Connections, run: str) -> set[tuple[Any, ...]]:

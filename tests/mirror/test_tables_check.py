@@ -120,6 +120,22 @@ def test_a_connection_that_is_not_defined_is_one_line(monkeypatch: pytest.Monkey
     assert exit_code("inspect", "warehouze", "main") == "The conn_id `warehouze` isn't defined"
 
 
+def test_drop_finds_what_no_head_names(connections: Connections, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.mirror.test_tables_tries import blocks, mirror_of
+
+    monkeypatch.setattr("airflow_provider_batch.mirror.tables.__main__.database_hook", lambda conn_id: connections)
+    fill(connections, [("a",)])
+    before = connections.tables()
+    mirror = mirror_of(connections, "today")
+    with mirror.plan(blocks(mirror)) as plan, plan.begin("today") as transaction:
+        transaction.commit([])
+    connections.run(f"DROP TABLE {connections.schema}.batch_vip_0_head")
+    assert len(connections.tables()) == len(before) + 1
+    assert exit_code("drop", "warehouse", connections.schema, "batch_vip_0") == 0
+    assert connections.tables() == before
+    assert "no table of" in exit_code("drop", "warehouse", connections.schema, "batch_vip_0")
+
+
 SQLGLOT = {"postgresql": "postgres", "mysql": "mysql", "duckdb": "duckdb", "sqlite": "sqlite"}
 
 

@@ -154,7 +154,7 @@ def test_a_number_out_of_range_is_refused_with_the_range() -> None:
         (check_column, [None, "id", 0, 3]),
         (check_compression, [None, "gzip"]),
         (check_days, [0, 1, 3650]),
-        (check_delimiter, [",", ";", "\t", "|"]),
+        (check_delimiter, [",", ";", "\t", "|", "X"]),
         (check_encoding, ["utf-8", "latin-1"]),
         (check_names, [None, [], ["a"], ("a", "b")]),
         (check_null_values, [[], ["", "NULL"], ("",)]),

@@ -8,6 +8,7 @@ import pytest
 
 from airflow_provider_batch.exceptions import SourceError
 from airflow_provider_batch.protocol.audiences.members import Change, Member
+from airflow_provider_batch.protocol.profiles.table import Profile
 from airflow_provider_batch.protocol.rows import BadRow
 from airflow_provider_batch.sources.rejects import Rejects
 
@@ -28,6 +29,7 @@ def test_rows_are_written_with_their_reasons(tmp_path: Path) -> None:
         (BadRow("no"), None),
         (Member("a", {"x": 1}, ["t"]), {"id": "a", "attributes": {"x": 1}, "tags": ["t"]}),
         (Change("add", Member("a")), {"action": "add", "value": {"id": "a", "attributes": None, "tags": None}}),
+        (Profile("a", {"x": 1}), {"custom_id": "a", "attributes": {"x": 1}}),
         ("half \ud800", "half \ud800"),
     ]
     with Rejects(path) as rejects:

@@ -25,7 +25,7 @@ SERIES = (
 )
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.xdist_group("postgres_server"))])
 def database(request: pytest.FixtureRequest) -> Any:
     return request.getfixturevalue(request.param)
 
@@ -248,6 +248,7 @@ def test_of_an_error_that_may_quote_a_row_only_class_and_number_are_told(error: 
     [
         ("pymysql.err", 1064, "You have an error in your SQL syntax"),
         ("MySQLdb", 1146, "Table 'shop.nowhere' doesn't exist"),
+        ("pymysql.err", 1060, "Duplicate column name 'id'"),
         ("mysql.connector.errors", 1054, "Unknown column 'x' in 'field list'"),
         ("pymysql.err", 1142, "SELECT command denied to user 'me'@'%' for table 't'"),
     ],

@@ -294,6 +294,15 @@ def test_a_burst_is_sent_at_once_and_the_next_one_when_it_is_over() -> None:
     assert sorted(sent) == pytest.approx([1000.0] * 5 + [1000 + 1.04 * 1_000 / 300] * 5)
 
 
+def test_what_was_sent_counts_for_the_next_pace_of_an_app_as_well() -> None:
+    quota = Quota(10)
+    pace = shared_pace("app of profiles", None)
+    assert list(pace.turn(quota, 10)) == [0.0]
+    del pace
+    turn = shared_pace("app of profiles", None).turn(quota, 10)
+    assert [next(turn), next(turn)] == [0.0, pytest.approx(1.04, abs=0.2)]
+
+
 def test_quotas_do_not_count_for_each_other_nor_for_calls_without_one() -> None:
     clock = Clock(1000.0)
     pace = Pace(None, clock)

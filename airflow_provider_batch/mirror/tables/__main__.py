@@ -17,7 +17,7 @@ from airflow_provider_batch.mirror.tables.check import Check, drop_tables
 from airflow_provider_batch.mirror.tables.database import Database
 from airflow_provider_batch.mirror.tables.keeper import Keeper
 from airflow_provider_batch.mirror.tables.mirror import audience_part
-from airflow_provider_batch.mirror.tables.status import mirrors_in, read_status
+from airflow_provider_batch.mirror.tables.status import mirrors_in, read_status, tables_in
 from airflow_provider_batch.transfers.databases import database_hook
 
 
@@ -43,14 +43,15 @@ def _check(given: Any, hook: Any, answer: TextIO) -> bool:
 
 
 def _drop(given: Any, hook: Any, answer: TextIO) -> bool:
-    database, name = Database(hook.get_conn), given.name.removesuffix("_head")
-    if name not in mirrors_in(database, given.schema):
-        sys.exit(
-            f"{given.conn_id}, schema {given.schema}: no mirror {name} is there. The command inspect prints the names, "
-            "such as batch_<audience>_<digest>."
-        )
-    drop_tables(database, Keeper(given.schema, name))
-    print(f"dropped all tables of {given.schema}.{name}", file=answer)
+    if not given.name.startswith("batch_"):
+        sys.exit(f"{given.name}: the names of a mirror's tables begin with batch_<audience>_<digest>.")
+    database, keeper = Database(hook.get_conn), Keeper(given.schema, given.name.removesuffix("_head"))
+    # Not only what the head names: it may be lost, or its state unreadable.
+    tables = tables_in(database, keeper)
+    if not tables:
+        sys.exit(f"{given.conn_id}: no table of {keeper} is there. To list the mirrors of a schema, use inspect.")
+    drop_tables(database, keeper, tables)
+    print(f"dropped all tables of {keeper}", file=answer)
     return True
 
 

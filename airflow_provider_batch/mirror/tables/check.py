@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Final, NamedTuple
@@ -196,17 +196,18 @@ class Check:
         )
 
 
-def drop_tables(database: Database, keeper: Keeper) -> str:
+def drop_tables(database: Database, keeper: Keeper, others: Iterable[str] = ()) -> str:
     """
     Drop all tables of one mirror; the head last, as it names the others.
 
+    :param others: tables to drop besides those that the head names.
     :return: what is wrong, which is nothing.
     :raises SourceError: if a table cannot be dropped.
     """
     with database.session() as session:
-        if head := keeper.read(session, starts_anew=True):
-            for name in sorted({*head.state.named, *(name for name, *_ in head.state.trash)}):
-                keeper.drop(session, name)
-        keeper.drop(session, TABLE)
+        head = keeper.read(session, starts_anew=True)
+        state = head.state if head else State()
+        for name in sorted({*state.named, *(name for name, *_ in state.trash), *others, TABLE} - {"head"}):
+            keeper.drop(session, name)
         keeper.drop(session, "head")
     return ""

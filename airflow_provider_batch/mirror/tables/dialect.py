@@ -103,8 +103,8 @@ DIALECTS: Final = {
             is_experimental=False,
         ),
         Dialect(
-            # Under utf8mb4_bin, blanks at the end do not count. An index needs a key of limited length: longer ids are
-            # cut, and stay too long.
+            # Under utf8mb4_bin, blanks at the end do not count. An index needs a key of limited length, which MySQL
+            # does not find out by itself: longer ids are cut, and stay too long.
             "mysql",
             key=f"CAST(LEFT({_MYSQL_TEXT}, {_LONGEST_KEY} + 1) AS BINARY)",
             text=_MYSQL_TEXT,
@@ -113,8 +113,8 @@ DIALECTS: Final = {
             digest="LEFT(SHA2(CONCAT({}), 256), 32)",
             length=f"CHAR_LENGTH({_MYSQL_TEXT})",
             quote="`",
-            create="CREATE TABLE {} (KEY (id)) AS",
-            string="CAST({} AS CHAR(1000) CHARACTER SET utf8mb4)",
+            create=f"CREATE TABLE {{}} (id VARBINARY({4 * (_LONGEST_KEY + 1)}), KEY (id)) AS",
+            string="CAST({} AS CHAR(1000) CHARACTER SET utf8mb4) COLLATE utf8mb4_bin",
             integer="CAST({} AS SIGNED)",
             moment="CAST({} AS DATETIME)",
             head=" (state LONGTEXT CHARACTER SET utf8mb4)",

@@ -75,7 +75,7 @@ class State:
     :param written_at: when it was committed; times are seconds since the epoch.
     :param base_generation: the generation that the base has.
     :param columns: the names and types of its attributes.
-    :param shape: a digest of the query.
+    :param shape: a digest of the query, and of the type of its ids.
     :param names: the keys of all attributes that were ever sent, if that has to be known.
     :param tries: those that have not committed and still count; the name of each ends in that of its table.
     :param echoes: the names of those that count once more.

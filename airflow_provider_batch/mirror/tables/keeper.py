@@ -52,8 +52,8 @@ class Keeper:
             raise
         except SourceError as error:
             raise SnapshotError(
-                f"{table} cannot be read as the head of a mirror: {_reason(error)}. Grant SELECT on it; or, if it is "
-                "not a table of this package, pass another snapshot_schema."
+                f"{table} cannot be read as the head of a mirror: {_reason(error)}. Grant USAGE of the schema and "
+                "SELECT on it; or, if it is not a table of this package, pass another snapshot_schema."
             ) from None
         if len(rows) != 1:
             raise SnapshotError(f"{table} has {len(rows):,} rows instead of one. Drop it to start a new snapshot.")

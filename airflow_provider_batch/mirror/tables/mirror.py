@@ -113,11 +113,11 @@ class TableMirror:
         checkpoint: Callable[[], object] = lambda: None,
     ) -> Iterator[TablePlan]:
         """
-        Let the database compare the query with the snapshot, and yield what to send; nothing is sent yet.
+        Let the database compare the query with the snapshot, and yield what to send: see :meth:`.store.Store.plan`.
 
-        :param blocks: the ids of an ``Intake`` of :attr:`changed`.
+        :param blocks: the ids of an intake of :attr:`changed`.
         :param is_sorted: has no use here.
-        :param first_run: as for a mirror in a folder, like the others.
+        :param resends: find every row changed.
         """
         check_choice("first_run", first_run)
         if self.source is None:
@@ -130,7 +130,7 @@ class TableMirror:
             yield TablePlan(run, files)
 
     def confirm(self, indexing_tokens: Sequence[str] | None = None) -> SnapshotSize | None:
-        """See :meth:`.plan.Mirror.confirm`."""
+        """See :meth:`.store.Store.confirm`."""
         with self.database.session() as session:
             head = self.keeper.read(session)
             if head is None or head.state.members is None:
@@ -143,7 +143,7 @@ class TableMirror:
             return SnapshotSize(state.members or 0, state.unfinished.uncertain)
 
     def inspect(self, ids: Sequence[str]) -> MirrorStatus:
-        """See :meth:`.plan.Mirror.inspect`."""
+        """See :meth:`.store.Store.inspect`."""
         return read_status(self.database, self.keeper, ids, now=self.clock())
 
     def release(self, owner: str) -> None:

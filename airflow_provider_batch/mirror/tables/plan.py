@@ -29,7 +29,7 @@ LOOK_INTERVAL: Final = 10.0
 
 
 class TablePlan:
-    """What a run sends, as :class:`.plan.Plan`."""
+    """What a run sends: a :class:`.store.Plan`."""
 
     def __init__(self, run: TableRun, files: ChangeFiles) -> None:
         self.replaces = run.replaces
@@ -71,7 +71,7 @@ class TablePlan:
             run.update(session, partial(steps.named, claim=run.claim, names=names))
 
     def check(self, limits: Limits) -> None:
-        """See :meth:`.plan.Plan.check`."""
+        """See :meth:`.store.Plan.check`."""
         check_all(self._run.mirror.target.audience, self.counts, self.before, limits, replaces=self.replaces)
 
     @contextmanager
@@ -118,7 +118,7 @@ class TablePlan:
 
 
 class TableTransaction:
-    """A run that may send, as :class:`.plan.Transaction`."""
+    """A run that may send: a :class:`.store.Transaction`."""
 
     def __init__(self, run: TableRun, pending: Pending, new: State) -> None:
         self.series = pending.series + (pending.sha256 if pending.replaces else "")
@@ -133,7 +133,7 @@ class TableTransaction:
         self._lock = threading.Lock()
 
     def look(self) -> None:
-        """See :meth:`.plan.Transaction.look`."""
+        """See :meth:`.store.Transaction.look`."""
         with self._lock:
             now = self._run.mirror.clock()
             if 0 <= now - self._looked < LOOK_INTERVAL:
@@ -147,11 +147,11 @@ class TableTransaction:
             self._looked = now
 
     def accepted(self, indexing_token: str) -> None:
-        """Remember the token of a write, for the next run to wait for if this one fails; called by any thread."""
+        """See :meth:`.store.Transaction.accepted`."""
         self._tokens.append(indexing_token)
 
     def commit(self, indexing_tokens: Sequence[str], *, rejected: Sequence[str] = ()) -> None:
-        """See :meth:`.plan.Transaction.commit`."""
+        """See :meth:`.store.Transaction.commit`."""
         run = self._run
         now = run.mirror.clock()
         with run.mirror.database.session() as session:
@@ -203,7 +203,7 @@ class TableTransaction:
         self._noted = len(tokens)
 
     def _note_overtaken(self) -> None:
-        """The call that it was making may have come after all that others have sent, and settled, since."""
+        """Note all ids as uncertain once more: the last call may have come after what others sent and settled since."""
         run = self._run
         keeper = run.mirror.keeper
         nonce = secrets.token_hex(6)

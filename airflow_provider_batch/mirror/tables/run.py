@@ -236,21 +236,24 @@ class TableRun:
         others = [key for key in selection.keys if key != selection.id]
         self.columns = tuple(names[key] for key in others)
         most = min(self.mirror.rules.max_id_length, session.dialect.longest)
-        self.query = Query(sql, names[selection.id][0], tuple(name for name, _ in self.columns), most)
+        # Beside placeholders, a percent sign is written twice.
+        is_doubled = source.parameters is not None and session.dialect.placeholder == "%s"
+        written = [name.replace("%", "%%") if is_doubled else name for name, _ in names]
+        self.query = Query(sql, written[selection.id], tuple(written[key] for key in others), most)
         if self.mirror.settings is not None:
             session.prepare_digests()
             self.columns = tuple(sorted(self.columns))
-            self.query = replace(self.query, digested=tuple(name for name, _ in self.columns))
+            self.query = replace(self.query, digested=tuple(sorted(self.query.others)))
             self.columns = (*self.columns, ("", self.mirror.settings))
         self.statements = Statements(session.dialect, self.query)
-        self.shape = _digest(sql, self.query.id, *self.query.others)
+        self.shape = _digest(sql, *names[selection.id], *self.query.others)
         if self.shape != self.state.shape or self.replaces:
             self._check_casts(session, source.parameters)
         return _moved(selection, others)
 
     def _check_casts(self, session: Session, parameters: Any) -> None:
         """Check for some rows that the database makes the same text of an id as this package makes of its value."""
-        for raw, text in session.rows(self.statements.cast(), parameters):
+        for raw, text in session.rows(self.statements.cast(), parameters, what="the query"):
             is_text = isinstance(raw, str | int | UUID) and not isinstance(raw, bool)
             if not is_text or str(raw)[: self.query.most] != text[: self.query.most]:
                 raise SourceError(
@@ -262,11 +265,10 @@ class TableRun:
         """Make the table of changes, and return its name; of a dry run, return the query."""
         statements, base, net = self.statements, *self.snapshot(session)
         today = statements.today()
-        if not self.mirror.is_dry_run:
-            self._check_counts(session, base, net)
-            if not session.dialect.full_join:
-                staged = self.create(session, f"t{self.nonce}", today, parameters, what="the query")
-                today, parameters = f"SELECT * FROM {staged}", None
+        self._check_counts(session, base, net)
+        if not self.mirror.is_dry_run and not session.dialect.full_join:
+            staged = self.create(session, f"t{self.nonce}", today, parameters, what="the query")
+            today, parameters = f"SELECT * FROM {staged}", None
         tries = () if self.replaces else self.state.tries
         uncertain = [statements.sent(self.mirror.keeper.table(session, steps.table_of(one))) for one in tries]
         has_same_shape = self.columns == self.state.columns and not self.resends

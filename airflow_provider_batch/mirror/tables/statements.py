@@ -43,8 +43,8 @@ class Query:
 def bare(sql: str) -> str:
     """Return the query without the semicolon at its end."""
     found = _END.search(sql)
-    # Inside a literal, an odd number of quotes stands before.
-    while found and any(sql.count(quote, 0, found.start()) % 2 for quote in "'\""):
+    # Inside a literal, a quote comes after it and an odd number of them before. In comments, too, there are quotes.
+    while found and any(quote in found[0] and sql.count(quote, 0, found.start()) % 2 for quote in "'\""):
         found = _END.search(sql, found.start() + 1)
     return sql[: found.start()] if found else sql
 
@@ -150,11 +150,12 @@ class Statements:
         if known is None and not uncertain:
             op = f"CASE WHEN {self._is_bad('t.id')} THEN '!' ELSE '+' END"
             return f"SELECT t.id, t.n, 0 AS o, 0 AS u, {op} AS op{self._whole('t.')} FROM (\n{today}\n) t"
-        old = known or f"SELECT t.id{self._snapshot_columns('t.')} FROM t WHERE 1 = 0"
-        ctes = f"WITH t AS (\n{today}\n), s AS (\n{old}\n)"
+        # Names that no table of the user has: in SQLite, they hide such a table in the query, too.
+        old = known or f"SELECT t.id{self._snapshot_columns('t.')} FROM batch_t t WHERE 1 = 0"
+        ctes = f"WITH batch_t AS (\n{today}\n), batch_s AS (\n{old}\n)"
         if uncertain:
             sent = " UNION ALL ".join(f"SELECT y.id FROM ({each}) y" for each in uncertain)
-            ctes += f", u AS (\nSELECT DISTINCT z.id FROM ({sent}) z\n)"
+            ctes += f", batch_u AS (\nSELECT DISTINCT z.id FROM ({sent}) z\n)"
         main = (
             self._joined(bool(uncertain), same_shape)
             if self._dialect.full_join
@@ -162,8 +163,8 @@ class Statements:
         )
         if uncertain:
             main += (
-                f" UNION ALL SELECT u.id, 0, 0, 1, '-'{self._whole('t.')} FROM u LEFT JOIN t ON t.id = u.id "
-                "LEFT JOIN s ON s.id = u.id WHERE t.n IS NULL AND s.id IS NULL"
+                f" UNION ALL SELECT u.id, 0, 0, 1, '-'{self._whole('t.')} FROM batch_u u LEFT JOIN batch_t t "
+                "ON t.id = u.id LEFT JOIN batch_s s ON s.id = u.id WHERE t.n IS NULL AND s.id IS NULL"
             )
         return f"{ctes}\n{main}"
 
@@ -173,7 +174,7 @@ class Statements:
         return (
             f"SELECT COALESCE(t.id, s.id) AS id, COALESCE(t.n, 0) AS n, {_flag('s.id')} AS o, {flag} AS u, "
             f"CASE WHEN t.n IS NULL THEN '-' ELSE {self._op(is_uncertain, differs)} END AS op{self._whole('t.')} "
-            f"FROM t FULL JOIN s ON s.id = t.id{join} "
+            f"FROM batch_t t FULL JOIN batch_s s ON s.id = t.id{join} "
             f"WHERE t.n IS NULL OR s.id IS NULL OR t.n > 1 OR {is_uncertain}{differs}"
         )
 
@@ -183,10 +184,10 @@ class Statements:
         gone_join, _, gone_flag = _uncertain("s.id", uncertain)
         return (
             f"SELECT t.id AS id, t.n AS n, {_flag('s.id')} AS o, {flag} AS u, {self._op(is_uncertain, differs)} AS op"
-            f"{self._whole('t.')} FROM t LEFT JOIN s ON s.id = t.id{join} "
+            f"{self._whole('t.')} FROM batch_t t LEFT JOIN batch_s s ON s.id = t.id{join} "
             f"WHERE s.id IS NULL OR t.n > 1 OR {is_uncertain}{differs} "
-            f"UNION ALL SELECT s.id, 0, 1, {gone_flag}, '-'{self._whole('t.')} FROM s LEFT JOIN t ON t.id = s.id"
-            f"{gone_join} WHERE t.n IS NULL"
+            f"UNION ALL SELECT s.id, 0, 1, {gone_flag}, '-'{self._whole('t.')} FROM batch_s s "
+            f"LEFT JOIN batch_t t ON t.id = s.id{gone_join} WHERE t.n IS NULL"
         )
 
     def _op(self, is_uncertain: str, differs: str) -> str:
@@ -299,7 +300,7 @@ def _uncertain(id_: str, uncertain: bool) -> tuple[str, str, str]:
     """Return the join with the uncertain ids, the condition that an id is one, and the same as a number."""
     if not uncertain:
         return "", "1 = 0", "0"
-    return f" LEFT JOIN u ON u.id = {id_}", "u.id IS NOT NULL", _flag("u.id")
+    return f" LEFT JOIN batch_u u ON u.id = {id_}", "u.id IS NOT NULL", _flag("u.id")
 
 
 def _flag(id_: str) -> str:

@@ -65,6 +65,21 @@ def mirrors_in(database: Database, schema: str) -> list[str]:
 
     :raises SourceError: if the catalogue cannot be read.
     """
+    return sorted(found[1] for table in _catalogue(database, schema) if (found := _HEAD.fullmatch(table)))
+
+
+def tables_in(database: Database, keeper: Keeper) -> list[str]:
+    """
+    Return what the names of a mirror's tables end in, whether the head names them or not.
+
+    :raises SourceError: as :func:`mirrors_in`.
+    """
+    ours = re.compile(rf"{re.escape(keeper.name.lower())}_(head|log|[a-z][0-9a-f]{{12}})")
+    return [found[1] for table in _catalogue(database, keeper.schema) if (found := ours.fullmatch(table))]
+
+
+def _catalogue(database: Database, schema: str) -> Iterator[str]:
+    """Yield the names of the tables in a schema, in small letters."""
     *catalogue, name = schema.split(".")
     with database.session() as session:
         dialect = session.dialect
@@ -74,7 +89,7 @@ def mirrors_in(database: Database, schema: str) -> list[str]:
             name="'" + name.lower().replace("'", "''") + "'",
         )
         tables = session.rows(query, what="SELECT of the schema's tables", reads_rows=False)
-    return sorted(found[1] for (table,) in tables if (found := _HEAD.fullmatch(str(table).lower())))
+    yield from (str(table).lower() for (table,) in tables)
 
 
 def _generations(state: State) -> Iterator[Generation]:

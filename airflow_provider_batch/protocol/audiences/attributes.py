@@ -57,19 +57,19 @@ def _attributes(attributes: object, rules: MemberRules) -> str:
         return text
     if not isinstance(attributes, Mapping):
         raise ValueError(f"attributes must be a dict of names and values, not {type(attributes).__name__}")
-    spelled: dict[str, str] = {}
+    encoded: dict[str, str] = {}
     for name, value in attributes.items():
         if value is None:  # a NULL of a database: nothing is known
             continue
-        key, known = _spelled(name, value, rules)
-        if key in spelled:
+        key, text = _encoded(name, value, rules)
+        if key in encoded:
             raise ValueError(f"attribute {_shown(name)} is given twice; its key is {_shown(key)}")
-        spelled[key] = known
-    if len(spelled) > rules.most_attributes:
+        encoded[key] = text
+    if len(encoded) > rules.most_attributes:
         raise ValueError(
-            f"{len(spelled)} attributes are more than the {rules.most_attributes} that API {rules.version} takes"
+            f"{len(encoded)} attributes are more than the {rules.most_attributes} that API {rules.version} takes"
         )
-    fields = ",".join([f"{encode_basestring(key)}:{spelled[key]}" for key in sorted(spelled)])
+    fields = ",".join([f"{encode_basestring(key)}:{encoded[key]}" for key in sorted(encoded)])
     return f'"attributes":{{{fields}}}' if fields else ""
 
 
@@ -102,7 +102,7 @@ def _fields(names: tuple[object, ...]) -> tuple[tuple[str, str], ...]:
     return tuple((name, f"{encode_basestring(name)}:") for name in sorted(valid)) if len(valid) == len(names) else ()
 
 
-def _spelled(name: object, value: Any, rules: MemberRules) -> tuple[str, str]:
+def _encoded(name: object, value: Any, rules: MemberRules) -> tuple[str, str]:
     """Return the key of one attribute, and its value in JSON."""
     if not isinstance(name, str) or not name.strip():
         raise ValueError("an attribute's name must be text that is not blank")
@@ -135,7 +135,7 @@ def _kind(declared: str, value: object, name: str) -> str:
             raise ValueError(f"attribute {_shown(name)}: an array may hold text and numbers only")
     else:
         remedy = "; pass 0 or 1, or text" if isinstance(value, bool) else ""
-        raise ValueError(f"attribute {_shown(name)}: a value of type {type(value).__name__} is none{remedy}")
+        raise ValueError(f"attribute {_shown(name)}: a value of type {type(value).__name__} cannot be sent{remedy}")
     if declared not in ("", kind):
         raise ValueError(f"attribute {_shown(name)}: its key asks for another type than {type(value).__name__}")
     return kind

@@ -459,6 +459,10 @@ def test_a_view_is_read_with_all_its_fields() -> None:
     )
 
 
+def test_a_number_of_ids_may_be_as_large_as_databases_hold() -> None:
+    assert viewed({"indexing_state": "APPLIED", "nb_ids": 2**63}).nb_ids == 2**63
+
+
 def test_a_view_with_nothing_but_a_state_is_enough() -> None:
     assert viewed({"indexing_state": "APPLIED"}) == CustomAudience(
         "vip", None, None, None, None, None, IndexingState.APPLIED, "APPLIED"

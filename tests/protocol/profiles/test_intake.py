@@ -118,6 +118,13 @@ def test_a_source_names_the_places_of_its_rows() -> None:
     ]
 
 
+def test_a_source_may_have_columns_of_its_own() -> None:
+    class Query(Source):
+        columns = ("custom_id",)
+
+    assert read(Query(row("a")))[1] == ["a"]
+
+
 def test_half_a_character_is_found_in_its_row_and_not_quoted() -> None:
     with pytest.raises(InvalidMemberError) as caught:
         read([row("a"), row("b", plan="secret \ud800")])

@@ -105,6 +105,11 @@ def test_moments_of_numpy_are_moments() -> None:
             lines({"custom_id": "a", "at": value})
 
 
+def test_a_single_row_may_write_a_name_in_two_ways_of_which_one_is_meant() -> None:
+    (line,) = lines({"custom_id": "a", "plan": 1, "PLAN": 2}, chosen=["plan"])
+    assert json.loads(line)["attributes"] == {"plan": 1}
+
+
 @pytest.mark.parametrize(
     ("chosen", "reason"),
     [

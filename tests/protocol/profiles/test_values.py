@@ -90,6 +90,11 @@ def test_a_declared_date_is_written_in_utc(value: object, text: str) -> None:
     assert one(value, "date") == text
 
 
+@pytest.mark.parametrize("cell", [datetime(2026, 1, 31, tzinfo=UTC), date(2026, 1, 31)])
+def test_a_declared_date_may_be_missing_beside_one(cell: object) -> None:
+    assert encoded([cell, None], "date") == ['"2026-01-31T00:00:00Z"', None]
+
+
 def test_a_declared_url_is_text_as_it_is() -> None:
     assert one('["a"]', "url") == '"[\\"a\\"]"'
 

@@ -1,0 +1,108 @@
+"""Profiles of a push, and of a mirror in a folder: places, routes, counts, and the attributes that were ever sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from airflow_provider_batch.exceptions import SnapshotError
+from airflow_provider_batch.mirror.plan import Mirror
+from airflow_provider_batch.mirror.profile_push import ProfilePush, Spooled, planned
+from airflow_provider_batch.mirror.profile_rows import FolderCompared, FolderRows, by_name
+from airflow_provider_batch.mirror.snapshot import Target
+from airflow_provider_batch.protocol.arguments import RouteName
+from airflow_provider_batch.protocol.dialect import cep
+from airflow_provider_batch.protocol.profiles.intake import ProfileIntake
+from airflow_provider_batch.protocol.profiles.writes import ProfileChunk
+from airflow_provider_batch.protocol.rows import Rejection
+from airflow_provider_batch.transport.credentials import Credentials
+from airflow_provider_batch.transport.settings import Settings
+
+SETTINGS = Settings(Credentials("https://api.batch.com", "app-key", "rest-key", platform=cep("2.7")))
+ROWS = [{"custom_id": id_, "n": place} for place, id_ in enumerate(["a", "b", "a", "c"])]
+
+
+def push_of(**how: Any) -> ProfilePush:
+    return ProfilePush(cast(Any, SimpleNamespace(settings=SETTINGS)), "batch_crm", 4, **how)
+
+
+@pytest.fixture
+def spooled() -> Iterator[Spooled]:
+    with push_of().spooled(ProfileIntake(ROWS, name="profiles")) as spooled:
+        yield spooled
+
+
+@pytest.mark.parametrize(
+    ("route", "chunk_size", "profiles", "name", "size"),
+    [
+        ("auto", None, 0, "update", 200),
+        ("auto", None, 1_000, "update", 200),
+        ("auto", None, 1_001, "mass-update", 10_000),
+        ("auto", 50, 1_000, "update", 50),
+        ("auto", 300, 1_000, "update", 200),
+        ("update", None, 1_001, "update", 200),
+        ("mass-update", 20_000, 1, "mass-update", 10_000),
+    ],
+)
+def test_the_route_and_the_size_of_a_call(
+    route: RouteName, chunk_size: int | None, profiles: int, name: str, size: int
+) -> None:
+    found, most = push_of(route=route, chunk_size=chunk_size).calls(profiles)
+    assert (found.name, most) == (name, size)
+
+
+def test_chunks_are_numbered_and_know_the_places_of_their_rows(spooled: Spooled) -> None:
+    chunks = list(spooled.chunks(2))
+    assert [(chunk.number, len(chunk.lines), chunk.cleared) for chunk in chunks] == [(1, 2, 0), (2, 1, 0)]
+    assert [chunk.rejection(0, "no") for chunk in chunks] == [
+        Rejection("profiles", 1, "no"),
+        Rejection("profiles", 3, "no"),
+    ]
+    assert spooled.rejection_of("a", "no") == Rejection("profiles", 2, "no")  # the last row of the profile
+    assert spooled.rejection_of("z", "no") is None
+
+
+def test_what_is_not_sent_is_counted_like_what_is() -> None:
+    def rejection(index: int, reason: str) -> Rejection:
+        raise AssertionError("nothing is rejected")
+
+    chunks = [ProfileChunk(1, [b"a", b"b"], rejection), ProfileChunk(2, [b"c", b"d", b"e"], rejection, cleared=2)]
+    sent = planned(chunks)
+    assert (sent.added, sent.removed, sent.planned_calls, sent.indexing_tokens) == (3, 2, 2, ())
+    assert 0 <= sent.seconds < 60
+
+
+def test_an_attribute_has_one_type_at_a_time() -> None:
+    assert by_name(["plan", "date(born)", "born"]) == {"plan": "plan", "born": "date(born)"}
+
+
+def test_the_attributes_that_were_ever_sent_are_kept_beside_the_snapshot(spooled: Spooled, tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path, Target("profiles", "custom_ids", "digest"))
+    rows = FolderRows(mirror, spooled, lambda: None)
+    compared = FolderCompared(cast(Any, None), rows)
+    assert (compared.sent(), compared.duplicates) == ({}, 1)
+    compared.note({"plan": "plan", "born": "date(born)"})
+    assert mirror.folder.read("attributes.json") == b'["date(born)", "plan"]'
+    assert compared.sent() == {"plan": "plan", "born": "date(born)"}
+
+
+@pytest.mark.parametrize("content", [b"{", b"7", b"[7]"])
+def test_a_file_of_attributes_that_cannot_be_read_is_named(content: bytes, spooled: Spooled, tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path, Target("profiles", "custom_ids", "digest"))
+    mirror.folder.write("attributes.json", content)
+    with pytest.raises(SnapshotError) as caught:
+        FolderCompared(cast(Any, None), FolderRows(mirror, spooled, lambda: None)).sent()
+    assert str(caught.value) == (
+        f"{mirror.folder}/attributes.json: the file cannot be read. Nothing was sent. Delete it; then on_gone='clear' "
+        "deletes only attributes that are sent from now on."
+    )
+
+
+def test_a_rejected_profile_is_named_by_its_place_in_the_source(spooled: Spooled, tmp_path: Path) -> None:
+    rows = FolderRows(Mirror(tmp_path, Target("profiles", "custom_ids", "digest")), spooled, lambda: None)
+    assert rows.rejection(0, "c", "no") == Rejection("profiles", 3, "no")
+    assert rows.rejection(5, "gone", "no") == Rejection("profiles", 5, "no")

@@ -1,0 +1,128 @@
+"""What a run sends that compares profiles: those to set, then those to clear, in chunks that can be made again."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from airflow_provider_batch.exceptions import EmptySetError, GuardError
+from airflow_provider_batch.mirror.diff import Counts
+from airflow_provider_batch.mirror.guards import Limits
+from airflow_provider_batch.mirror.profile_push import ProfilePush
+from airflow_provider_batch.mirror.profile_run import ProfileMirrorRun, _Changes
+from airflow_provider_batch.protocol.arguments import OnGone
+from airflow_provider_batch.protocol.ids import AnnotatedId
+from airflow_provider_batch.protocol.rows import Rejection
+
+NULLS = '"attributes":{"plan":null}'
+
+
+class Rows:
+    """Names the place of a profile to set by its position and its id."""
+
+    def rejection(self, position: int, custom_id: str, reason: str) -> Rejection:
+        return Rejection("profiles", position, reason, f"row of {custom_id}")
+
+
+def changes(adds: str, removes: str, size: int, cleared: str | None = NULLS) -> _Changes:
+    plan = SimpleNamespace(adds=[AnnotatedId(id_, f'"attributes":{{"n":"{id_}"}}') for id_ in adds], removes=[*removes])
+    return _Changes(cast(Any, plan), cast(Any, Rows()), size, cleared)
+
+
+def shown(changes: _Changes) -> list[tuple[int, str, int]]:
+    """The number of each chunk, its ids (those to clear in capitals), and how many of them it clears."""
+
+    def letter(line: bytes) -> str:
+        profile = json.loads(line)
+        id_: str = profile["identifiers"]["custom_id"]
+        assert profile["attributes"] in ({"n": id_}, {"plan": None})
+        return id_ if "n" in profile["attributes"] else id_.upper()
+
+    return [(chunk.number, "".join(map(letter, chunk.lines)), chunk.cleared) for chunk in changes]
+
+
+@pytest.mark.parametrize(
+    ("adds", "removes", "size", "chunks"),
+    [
+        ("abc", "xyz", 2, [(1, "ab", 0), (2, "cX", 1), (3, "YZ", 2)]),
+        ("abcd", "x", 2, [(1, "ab", 0), (2, "cd", 0), (3, "X", 1)]),
+        ("abc", "xyz", 10, [(1, "abcXYZ", 3)]),
+        ("", "xyz", 2, [(1, "XY", 2), (2, "Z", 1)]),
+        ("abc", "", 2, [(1, "ab", 0), (2, "c", 0)]),
+        ("", "", 2, []),
+    ],
+)
+def test_profiles_to_set_come_before_those_to_clear(
+    adds: str, removes: str, size: int, chunks: list[tuple[int, str, int]]
+) -> None:
+    made = changes(adds, removes, size)
+    assert shown(made) == shown(made) == chunks
+    assert len(made) == len(adds) + len(removes)
+
+
+def test_without_an_attribute_to_delete_nothing_is_cleared() -> None:
+    made = changes("abc", "xyz", 2, cleared=None)
+    assert shown(made) == [(1, "ab", 0), (2, "c", 0)]
+    assert len(made) == 3
+
+
+def test_a_rejection_names_the_row_or_that_it_has_gone() -> None:
+    first, second, _ = changes("abc", "xyz", 2)
+    gone = Rejection("profiles", 0, "no", "a profile whose row has gone")
+    assert first.rejection(1, "no") == Rejection("profiles", 1, "no", "row of b")
+    assert second.rejection(0, "no") == Rejection("profiles", 2, "no", "row of c")
+    assert second.rejection(1, "no") == gone
+
+
+#: Of 40 profiles 10 differ, and 20 have gone.
+COUNTS = Counts(given=40, added=4, changed=6, unchanged=30, removed=20)
+
+
+def check(
+    counts: Counts,
+    before: int | None,
+    *,
+    replaces: bool = False,
+    on_gone: OnGone = "keep",
+    resends: bool = False,
+    **how: Any,
+) -> None:
+    push = ProfilePush(cast(Any, None), "batch_crm", 4)
+    run = ProfileMirrorRun(push, cast(Any, None), "run", on_gone=on_gone, full_refresh=resends, limits=Limits(**how))
+    run._check(cast(Any, SimpleNamespace(counts=counts, before=before, replaces=replaces)))
+
+
+def test_limits_that_are_kept_say_nothing() -> None:
+    check(COUNTS, 50)
+    check(COUNTS, 50, max_shrink=10, max_changes=10)
+    check(COUNTS, None, max_shrink=0, max_changes=0)
+    check(COUNTS, 50, max_changes=30, on_gone="clear")
+    check(COUNTS, 50, max_changes=0, replaces=True)
+    check(COUNTS, 50, max_changes=0, resends=True)
+    check(Counts(), None, allow_empty=True)
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ({"max_shrink": 9}, "more than max_shrink=9"),
+        ({"max_shrink": 9, "resends": True}, "more than max_shrink=9"),
+        ({"max_changes": 9}, "to add: 10, to remove: 0"),
+        ({"max_changes": 29, "on_gone": "clear"}, "to add: 10, to remove: 20"),
+    ],
+)
+def test_limits_that_are_not_kept_are_named(how: dict[str, Any], reason: str) -> None:
+    with pytest.raises(GuardError, match=f"^profiles of batch_crm: .*{reason}"):
+        check(COUNTS, 50, **how)
+
+
+@pytest.mark.parametrize("before", [None, 50])
+def test_no_rows_at_all_must_be_meant(before: int | None) -> None:
+    with pytest.raises(EmptySetError) as caught:
+        check(Counts(), before)
+    assert str(caught.value) == (
+        "profiles of batch_crm: there are no rows. If that is intended, pass allow_empty=True."
+    )
