@@ -124,11 +124,11 @@ def test_drop_finds_what_no_head_names(connections: Connections, monkeypatch: py
     mirror = mirror_of(connections, "today")
     with mirror.plan(blocks(mirror)) as plan, plan.begin("today") as transaction:
         transaction.commit([])
-    connections.run(f"DROP TABLE {connections.schema}.batch_vip_0_head")
+    connections.run(f"DROP TABLE {connections.schema}.batch_vip_00000000_head")
     assert len(connections.tables()) == len(before) + 1
-    assert exit_code("drop", "warehouse", connections.schema, "batch_vip_0") == 0
+    assert exit_code("drop", "warehouse", connections.schema, "batch_vip_00000000") == 0
     assert connections.tables() == before
-    assert "no table of" in exit_code("drop", "warehouse", connections.schema, "batch_vip_0")
+    assert "no mirror" in exit_code("drop", "warehouse", connections.schema, "batch_vip_00000000")
 
 
 SQLGLOT = {"postgresql": "postgres", "mysql": "mysql", "duckdb": "duckdb", "sqlite": "sqlite"}

@@ -41,13 +41,14 @@ def _check(given: Any, hook: Any, answer: TextIO) -> bool:
 
 
 def _drop(given: Any, hook: Any, answer: TextIO) -> bool:
-    if not given.name.startswith("batch_"):
-        sys.exit(f"{given.name}: the names of a mirror's tables begin with batch_<audience>_<digest>.")
     database, keeper = Database(hook.get_conn), Keeper(given.schema, given.name.removesuffix("_head"))
     # Not only what the head names: it may be lost, or its state unreadable.
-    tables = tables_in(database, keeper)
+    tables = tables_in(database, keeper) if given.name.startswith("batch_") else []
     if not tables:
-        sys.exit(f"{given.conn_id}: no table of {keeper} is there. To list the mirrors of a schema, use inspect.")
+        sys.exit(
+            f"{given.conn_id}, schema {given.schema}: no mirror {given.name} is there. The command inspect prints the "
+            "names, such as batch_<audience>_<digest>."
+        )
     drop_tables(database, keeper, tables)
     print(f"dropped all tables of {keeper}", file=answer)
     return True
