@@ -115,6 +115,11 @@ def test_drop_leaves_no_table_of_the_mirror(warehouse: Connections, capfd: pytes
     assert "dropped all tables of main.batch_vip_00000000" in capfd.readouterr().out
 
 
+def test_a_connection_that_is_not_defined_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")
+    assert exit_code("inspect", "warehouze", "main") == "The conn_id `warehouze` isn't defined"
+
+
 def test_drop_finds_what_no_head_names(connections: Connections, monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.mirror.test_tables_tries import blocks, mirror_of
 

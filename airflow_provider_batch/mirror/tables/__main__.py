@@ -9,6 +9,8 @@ import time
 from collections.abc import Sequence
 from typing import Any, TextIO
 
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
 from airflow_provider_batch.exceptions import BatchError
 from airflow_provider_batch.mirror.answer import lines_of, open_answer
 from airflow_provider_batch.mirror.tables.check import Check, drop_tables
@@ -25,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with open_answer() as answer:
         try:
             succeeded = given.run(given, database_hook(given.conn_id), answer)
-        except BatchError as error:
+        except (BatchError, AirflowNotFoundException) as error:
             sys.exit(str(error))
     sys.exit(0 if succeeded else 1)
 
