@@ -94,7 +94,7 @@ class ProfileMirrorRun:
         line = self.push.line
         with self._rows(intake) as rows, self._compared(rows) as compared:
             plan = compared.plan
-            self._check(plan)
+            self._check(plan, intake)
             sent_before = compared.sent()
             keys = sent_before | by_name(intake.keys)
             changes = _Changes(plan, rows, 0, nulls(keys.values()) if self.on_gone == "clear" and keys else None)
@@ -161,11 +161,15 @@ class ProfileMirrorRun:
         transaction.commit((), rejected=list(rejected))
         return sent
 
-    def _check(self, plan: Plan) -> None:
+    def _check(self, plan: Plan, intake: ProfileIntake) -> None:
         """Check that the new set does not look like a mistake."""
         name, counts = push_name(self.push.batch_conn_id), plan.counts
         if not counts.given and not self.limits.allow_empty:
-            raise EmptySetError(f"{name}: there are no rows. If that is intended, pass allow_empty=True.")
+            found = "there are no rows"
+            for first in intake.rejections[:1]:
+                reason = first.reason.rstrip(".")
+                found = f"no row is valid, {intake.rejected:,} were rejected; the first: {first.where}: {reason}"
+            raise EmptySetError(f"{name}: {found}. If that is intended, pass allow_empty=True.")
         if plan.before is None:
             return
         check_shrink(name, plan.before, counts.given, self.limits.max_shrink)

@@ -42,8 +42,12 @@ class Rejects:
         :raises SourceError: if the file cannot be written.
         """
         row = {"where": where, "reason": reason, "value": _to_json(value)}
+        try:
+            text = json.dumps(row, ensure_ascii=False, default=str)
+        except (TypeError, ValueError):  # a key that JSON does not have, a row that contains itself
+            text = json.dumps({**row, "value": str(value)}, ensure_ascii=False)
         # A lone surrogate, which UTF-8 cannot encode, becomes its escape \uXXXX, which JSON decodes.
-        line = json.dumps(row, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace")
+        line = text.encode("utf-8", "backslashreplace")
         if self._file is None:
             self._file = self._run(self._open)
         self._run(lambda: self._file.write(line + b"\n"))

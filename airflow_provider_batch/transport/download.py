@@ -127,7 +127,7 @@ class Downloader:
                 failure = no_answer(_ROUTE, TimeoutError() if self._is_ended else error)
             else:
                 return
-        raise failure
+        raise failure from None  # what failed in the caller's block may quote the address
 
     def _copy(self, answer: requests.Response, into: BinaryIO, size: int | None) -> int:
         most = _LARGEST if size is None else size + _GZIP_FRAME

@@ -168,12 +168,20 @@ def check_inspected_tables(command: str, folder: Path) -> None:
     assert re.search("customer-1(001)?: in the last set, since generation 1, ", shell(command))
 
 
+def check_dropped_tables(command: str, folder: Path) -> None:
+    warehouse = SqliteHook("warehouse")
+    BatchHook().mirror_custom_audience(
+        "vip", SqlSource(warehouse, "SELECT 'customer-1' AS id"), snapshot_schema="main", owner="docs"
+    )
+    ((head,),) = warehouse.get_records("SELECT name FROM sqlite_master WHERE name LIKE 'batch_vip_%_head'")
+    name = head.removesuffix("_head")
+    assert f"dropped all tables of main.{name}" in shell(command.replace("batch_vip_1a2b3c4d", name))
+
+
 def check_tables(command: str, folder: Path) -> None:
-    path = folder / "tables.db"
-    with closing(sqlite3.connect(path)) as database, database:
-        database.execute("CREATE TABLE batch_vip_1a2b3c4d_log (id TEXT)")
-    printed = python(command, AIRFLOW_CONN_WAREHOUSE=json.dumps({"conn_type": "sqlite", "host": str(path)}))
-    assert "holds letters that differ in case" in printed or "dropped all tables" in printed
+    environment = {"AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(folder / "empty.db")})}
+    printed = python(command, **environment)
+    assert "holds letters that differ in case" in printed
     assert "FAILS" not in printed
 
 
@@ -219,6 +227,7 @@ COMMANDS: dict[str, Check] = {
     "python -m airflow_provider_batch.sandbox": check_sandbox,
     "python -m airflow_provider_batch.mirror ": check_status,
     "python -m airflow_provider_batch.mirror.tables inspect ": check_inspected_tables,
+    "python -m airflow_provider_batch.mirror.tables drop ": check_dropped_tables,
     "python -m airflow_provider_batch.mirror.tables ": check_tables,
     "export AIRFLOW_CONN_": check_export,
     "export AIRFLOW__METRICS__": check_metrics,

@@ -40,6 +40,17 @@ def test_one_run_has_the_claim_and_gives_it_back(folder: Folder) -> None:
     Claim(folder, "dag/task/tuesday", clock)
 
 
+def test_a_look_is_good_for_a_second(folder: Folder) -> None:
+    clock = Clock(START)
+    claim = Claim(folder, "first", clock)
+    folder.delete("claim.json")
+    clock.now += 0.9
+    claim.look()
+    clock.now += 0.1
+    with pytest.raises(MirrorConflictError, match="was deleted while this run was at work"):
+        claim.look()
+
+
 def test_a_dead_claim_is_taken_over(folder: Folder) -> None:
     clock = Clock(START)
     first = Claim(folder, "first", clock)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -71,7 +72,7 @@ def test_without_an_attribute_to_delete_nothing_is_cleared() -> None:
 
 def test_a_rejection_names_the_row_or_that_it_has_gone() -> None:
     first, second, _ = changes("abc", "xyz", 2)
-    gone = Rejection("profiles", 0, "no", "a profile whose row has gone")
+    gone = Rejection("profiles", 3, "no", "a profile whose row has gone")
     assert first.rejection(1, "no") == Rejection("profiles", 1, "no", "row of b")
     assert second.rejection(0, "no") == Rejection("profiles", 2, "no", "row of c")
     assert second.rejection(1, "no") == gone
@@ -88,11 +89,14 @@ def check(
     replaces: bool = False,
     on_gone: OnGone = "keep",
     resends: bool = False,
+    rejections: Sequence[Rejection] = (),
     **how: Any,
 ) -> None:
     push = ProfilePush(cast(Any, None), "batch_crm", 4)
     run = ProfileMirrorRun(push, cast(Any, None), "run", on_gone=on_gone, full_refresh=resends, limits=Limits(**how))
-    run._check(cast(Any, SimpleNamespace(counts=counts, before=before, replaces=replaces)))
+    plan = SimpleNamespace(counts=counts, before=before, replaces=replaces)
+    intake = SimpleNamespace(rejected=len(rejections), rejections=rejections)
+    run._check(cast(Any, plan), cast(Any, intake))
 
 
 def test_limits_that_are_kept_say_nothing() -> None:
@@ -126,3 +130,14 @@ def test_no_rows_at_all_must_be_meant(before: int | None) -> None:
     assert str(caught.value) == (
         "profiles of batch_crm: there are no rows. If that is intended, pass allow_empty=True."
     )
+
+
+def test_rows_of_which_none_is_valid_are_not_called_none() -> None:
+    rejections = [Rejection("profiles", position, "the id is empty. Drop the row.") for position in range(2)]
+    with pytest.raises(EmptySetError) as caught:
+        check(Counts(), None, rejections=rejections)
+    assert str(caught.value) == (
+        "profiles of batch_crm: no row is valid, 2 were rejected; the first: profiles[0]: the id is empty. Drop the "
+        "row. If that is intended, pass allow_empty=True."
+    )
+    check(Counts(), None, rejections=rejections, allow_empty=True)

@@ -29,6 +29,7 @@ def test_rows_are_written_with_their_reasons(tmp_path: Path) -> None:
         (BadRow("no"), None),
         (Member("a", {"x": 1}, ["t"]), {"id": "a", "attributes": {"x": 1}, "tags": ["t"]}),
         (Change("add", Member("a")), {"action": "add", "value": {"id": "a", "attributes": None, "tags": None}}),
+        ({("x", 1): "a"}, "{('x', 1): 'a'}"),
         (Profile("a", {"x": 1}), {"custom_id": "a", "attributes": {"x": 1}}),
         ("half \ud800", "half \ud800"),
     ]

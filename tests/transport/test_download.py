@@ -206,6 +206,11 @@ def test_the_host_of_the_connection_itself_may_be_in_this_network() -> None:
             downloader._checked(address)
 
 
+@pytest.mark.parametrize("host", ["8.8.8.8", "2a00:1450::a00:1", "64:ff9b::808:808", "storage.example"])
+def test_what_is_outside_this_network_is_allowed(host: str) -> None:
+    assert Downloader(PUBLIC, timeout=5, stopped=threading.Event())._is_allowed(host)
+
+
 def test_a_name_that_leads_into_this_network_is_found_out_before_anything_is_sent(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

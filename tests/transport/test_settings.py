@@ -133,3 +133,8 @@ def test_a_poll_ends_at_its_deadline_alone() -> None:
     assert patient is not None
     assert 0.0 <= patient <= 8.0
     assert {6.4 <= polling.spacing(9) <= 8.0 for _ in range(20)} == {True}
+
+
+@pytest.mark.parametrize("name", ["update", "mass-update"])
+def test_a_route_for_profiles_is_found_by_its_name(name: str) -> None:
+    assert connected({"platform": "cep"}).profile_route(name).name == name

@@ -206,5 +206,8 @@ def _explained(what: str, reads_rows: bool = True) -> Iterator[None]:
         state = state_of(error)
         if state in _ABSENT_STATES or (not state and _ABSENT.search(str(error))):
             found = AbsentTableError(*found.args)
-    # Raised outside the except block: there, the driver's error would become its context, and may quote a row.
-    raise found
+    # The driver's error, which may quote a row, must not stay its context: a with block that fails makes it that.
+    try:
+        raise found
+    finally:
+        found.__context__ = None
