@@ -504,7 +504,7 @@ def test_every_slice_of_a_collection_keeps_what_stands_beside_its_ids() -> None:
     ("bad", "reason"),
     [
         (Member(None, {"a": 1}), "the id is missing (None). Drop the row."),
-        (Member("a", {"vip": True}), "attribute 'vip': a value of type bool is none"),
+        (Member("a", {"vip": True}), "attribute 'vip': a value of type bool cannot be sent"),
         ({"id": "a", "plan": SECRET}, "a member has only the fields id, attributes and tags"),
     ],
 )

@@ -344,7 +344,7 @@ def test_an_annotated_id_is_equal_to_its_id() -> None:
         ({"id": {"id": SECRET}}, "the dict has no field id"),
         (Member(Member(SECRET)), "a value of type Member is not a valid id"),
         (Member(True), "a bool is not a valid id"),
-        (Member("a", {"vip": True}), "a value of type bool is none"),
+        (Member("a", {"vip": True}), "a value of type bool cannot be sent"),
         (Member("a", {"a": 1}, SECRET), "tags must be a list"),
     ],
     ids=lambda value: str(value)[:30] if isinstance(value, str) else "",
