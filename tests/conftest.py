@@ -65,7 +65,8 @@ _EXECUTOR = "SequentialExecutor" if version("apache-airflow").startswith("2.") e
 _WHOLE_RUN = os.environ["AIRFLOW_HOME"] if "PYTEST_XDIST_WORKER" in os.environ else None
 #: Where everything is that tests write.
 FAST_FOLDER = _fast_folder()
-_HOME = tempfile.TemporaryDirectory(prefix="airflow-provider-batch-", dir=_WHOLE_RUN or FAST_FOLDER)
+# A short name: the path of a socket has at most 107 characters.
+_HOME = tempfile.TemporaryDirectory(prefix="batch-tests-", dir=_WHOLE_RUN or FAST_FOLDER)
 tempfile.tempdir = f"{_HOME.name}/tmp"
 os.mkdir(tempfile.tempdir)
 os.environ.update(
