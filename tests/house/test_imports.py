@@ -44,9 +44,9 @@ _MOST_OF_OURS = {
     "airflow_provider_batch.transfers.files_to_custom_audience": 27,
     "airflow_provider_batch.decorators.custom_audience": 26,
     "airflow_provider_batch.operators.profiles": 24,
-    "airflow_provider_batch.transfers.sql_to_profiles": 26,
-    "airflow_provider_batch.transfers.files_to_profiles": 26,
-    "airflow_provider_batch.decorators.profiles": 26,
+    "airflow_provider_batch.transfers.sql_to_profiles": 27,
+    "airflow_provider_batch.transfers.files_to_profiles": 27,
+    "airflow_provider_batch.decorators.profiles": 27,
     "airflow_provider_batch.operators.exports": 18,
     "airflow_provider_batch.operators.statistics": 18,
 }
