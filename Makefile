@@ -111,7 +111,7 @@ mutants: $(VENV)/installed ## change the code in one place after the other, and 
 release-check: $(VENV)/installed ## build a release into dist/, and check it
 	@$(VENV)/bin/python scripts/release_check.py --airflow $(OLDEST) $(filter-out lowest,$(AIRFLOWS)) --python $(PYTHONS)
 
-bench: $(VENV)/installed $(VENV_BENCH)/installed ## measure the provider next to its peers and the ideal (8 minutes)
+bench: $(VENV)/installed $(VENV_BENCH)/installed ## measure the provider next to its peers and the ideal (10 minutes)
 	@$(VENV)/bin/python -m benchmarks
 
 airflow: $(VENV)/installed ## run Airflow with the example DAGs, and the sandbox, until Ctrl+C
