@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_batch.hooks.batch import BatchHook
+from airflow_provider_batch.sandbox import Sandbox
 
 Connect = Callable[..., BatchHook]
 
@@ -23,3 +24,9 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Connect:
         return BatchHook("batch_test")
 
     return connected
+
+
+def connect_once(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make *sandbox* the default connection, over which each call is attempted once."""
+    connection = {**json.loads(sandbox.connection_json()), "extra": {"max_attempts": 1}}
+    monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", json.dumps(connection))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import signal
@@ -20,17 +19,13 @@ from airflow_provider_batch.mirror.claim import LOOK_INTERVAL, Claim
 from airflow_provider_batch.mirror.folder import folder_at
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from tests.clock import Clock, eventually
+from tests.connections import connect_once
 
 from .folders import Killed
 from .test_plan import blocks, mirror_at, plain
 
 BASE = [f"base-{number}" for number in range(20)]
 NEW = [f"new-{number}" for number in range(10)]
-
-
-def connect(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    connection = json.dumps({**json.loads(sandbox.connection_json()), "extra": {"max_attempts": 1}})
-    monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", connection)
 
 
 def mirror(path: Any, ids: list[str], **arguments: Any) -> Any:
@@ -51,7 +46,7 @@ def clock() -> Clock:
 def late(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """A sandbox that applies a write ten seconds after it has accepted it, by the test's clock."""
     with Sandbox(["vip"], indexing_delay=10, clock=clock, keep_bodies=True) as sandbox:
-        connect(sandbox, monkeypatch)
+        connect_once(sandbox, monkeypatch)
         yield sandbox
 
 
@@ -156,7 +151,7 @@ def test_of_two_processes_the_one_that_was_frozen_stops_and_one_more_run_makes_i
 ) -> None:
     context = multiprocessing.get_context("fork")
     with Sandbox(["vip"], latency=0.02) as sandbox:
-        connect(sandbox, monkeypatch)
+        connect_once(sandbox, monkeypatch)
         mirror(tmp_path, BASE)
         before = writes(sandbox)
         zombie = context.Process(target=run_in_child, args=(tmp_path, BASE + NEW))

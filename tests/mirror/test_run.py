@@ -35,6 +35,7 @@ from airflow_provider_batch.mirror.lines import Lines
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.tasks.journal import TaskStateJournal
 from tests.clock import Clock, eventually
+from tests.connections import connect_once
 from tests.mirror.folders import Killed, memory_path
 from tests.mirror.mortal import Lives, MortalPath
 from tests.worker import Store, memory
@@ -51,13 +52,9 @@ def clock() -> Clock:
 def sandbox(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """A sandbox that indexes a write ten seconds after it, by the test's clock."""
     with Sandbox(["vip", "other"], indexing_delay=10, clock=clock, keep_bodies=True) as sandbox:
-        monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", one_attempt(sandbox.connection_json()))
+        connect_once(sandbox, monkeypatch)
         monkeypatch.setenv("AIRFLOW_CONN_BATCH_CEP", sandbox.connection_json(PROJECT))
         yield sandbox
-
-
-def one_attempt(connection: str) -> str:
-    return json.dumps({**json.loads(connection), "extra": {"max_attempts": 1}})
 
 
 def mirror(path: Any, ids: Any, *, conn_id: str = "batch_default", **arguments: Any) -> Any:

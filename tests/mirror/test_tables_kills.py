@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import pytest
 from urllib3.connectionpool import HTTPConnectionPool
 
 from airflow_provider_batch.sandbox import Sandbox
+from tests.connections import connect_once
 from tests.mirror.mortal import Lives, mortal
 from tests.mirror.stores import Connections, Mortal
 from tests.mirror.test_tables import fill, log_of, mirror, ours
@@ -40,8 +40,7 @@ class Fate(Lives):
 @pytest.fixture
 def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     with Sandbox(["vip"]) as sandbox:
-        connection = {**json.loads(sandbox.connection_json()), "extra": {"max_attempts": 1}}
-        monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", json.dumps(connection))
+        connect_once(sandbox, monkeypatch)
         yield sandbox
 
 

@@ -8,7 +8,6 @@ between. Whatever happened, the next run makes the audience right.
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import random
@@ -31,6 +30,7 @@ from airflow_provider_batch.hooks.stores import table_mirror
 from airflow_provider_batch.mirror.claim import LIFETIME
 from airflow_provider_batch.mirror.tables import plan
 from airflow_provider_batch.sandbox import Fault, Sandbox
+from tests.connections import connect_once
 from tests.mirror.mortal import Lives, mortal
 from tests.mirror.stores import Connections, Mortal
 from tests.mirror.test_tables import fill, mirror, ours
@@ -156,8 +156,7 @@ class Worker:
 @pytest.fixture
 def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     with Sandbox(["vip"]) as sandbox:
-        connection = {**json.loads(sandbox.connection_json()), "extra": {"max_attempts": 1}}
-        monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", json.dumps(connection))
+        connect_once(sandbox, monkeypatch)
         yield sandbox
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import signal
@@ -32,6 +31,7 @@ from airflow_provider_batch.protocol.dialect import MEP_1_0
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.sources.sql import SqlSource
 from tests.clock import Clock, eventually
+from tests.connections import connect_once
 from tests.mirror.folders import Killed
 from tests.mirror.stores import Connections
 from tests.mirror.test_tables import fill, mirror, ours
@@ -43,7 +43,7 @@ NEW = [f"new-{number}" for number in range(10)]
 @pytest.fixture
 def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     with Sandbox(["vip"], latency=0.02) as sandbox:
-        connect(sandbox, monkeypatch)
+        connect_once(sandbox, monkeypatch)
         yield sandbox
 
 
@@ -56,13 +56,8 @@ def clock() -> Clock:
 def late(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     """A sandbox that applies a write ten seconds after it has accepted it, by the test's clock."""
     with Sandbox(["vip"], indexing_delay=10, clock=clock, keep_bodies=True) as sandbox:
-        connect(sandbox, monkeypatch)
+        connect_once(sandbox, monkeypatch)
         yield sandbox
-
-
-def connect(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    connection = json.dumps({**json.loads(sandbox.connection_json()), "extra": {"max_attempts": 1}})
-    monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", connection)
 
 
 def writes(sandbox: Sandbox) -> int:
