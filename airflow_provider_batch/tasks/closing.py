@@ -110,7 +110,7 @@ def _sent(summary: Mapping[str, Any]) -> str:
     # What a mirror without changes counts are the calls of an earlier run, whose indexing it waits for.
     has_changed = summary["added"] or summary["removed"] or summary.get("replaced")
     if not summary["calls"] or ("unchanged" in summary and not has_changed):
-        return "Nothing was sent, as nothing has changed." if "unchanged" in summary else "Nothing was sent."
+        return _nothing_sent(summary)
     took = f" and {summary['seconds']:,.1f} s" if "seconds" in summary else ""
     end = f" in {counted(summary['calls'], 'call')}{took}."
     if summary.get("replaced"):
@@ -127,13 +127,17 @@ def _dry_run(summary: Mapping[str, Any]) -> str:
 
 def _profiles_sent(summary: Mapping[str, Any]) -> str:
     if not summary["calls"]:
-        return "Nothing was sent, as nothing has changed." if "unchanged" in summary else "Nothing was sent."
+        return _nothing_sent(summary)
     profiles, calls = counted(summary["accepted"], "profile"), counted(summary["calls"], "call")
     if "dry_run" in summary:
         cleared = f" and {summary['cleared']:,} to clear" if summary.get("cleared") else ""
         return f"{profiles} to send{cleared} in {calls}; nothing was sent."
     cleared = f" and {summary['cleared']:,} cleared" if summary.get("cleared") else ""
     return f"{profiles} accepted{cleared} in {calls} and {summary['seconds']:,.1f} s."
+
+
+def _nothing_sent(summary: Mapping[str, Any]) -> str:
+    return "Nothing was sent, as nothing has changed." if "unchanged" in summary else "Nothing was sent."
 
 
 def _next(summary: Mapping[str, Any]) -> list[str]:
