@@ -153,8 +153,9 @@ class ProfileHook(BatchBaseHook):
         check_one_store(snapshot_path, snapshot_schema)
         mirror: Mirror | TableMirror
         if snapshot_schema:
-            settings = intake_of(()).settings
-            of_run = {"source": profiles, "owner": owner, "is_dry_run": dry_run, "settings": settings}
+            form = intake_of(())
+            of_run = {"source": profiles, "owner": owner, "is_dry_run": dry_run}
+            of_run |= {"settings": form.settings, "key_of": form.key_of, "deletes": form.clears}
             mirror = tables = self._profile_tables(profiles, snapshot_schema, snapshot_name, of_run)
             intake = intake_of(tables.changed)
         else:

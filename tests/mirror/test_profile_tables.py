@@ -101,7 +101,7 @@ def digests(connections: Connections, *names: str) -> list[str]:
         session.prepare_digests()
         query = Query(f"SELECT * FROM {connections.schema}.customers", "custom_id", names, 100, names)
         rows = session.rows(Statements(session.dialect, query).today())
-        found = {bytes(id_).decode() if isinstance(id_, bytes) else id_: digest for id_, _, *_, digest in rows}
+        found = {bytes(id_).decode() if isinstance(id_, bytes) else id_: digest for id_, _, *_, digest, _ in rows}
     assert all(len(digest) == 32 for digest in found.values())
     return [found[id_] for id_ in sorted(found)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -14,6 +14,7 @@ from typing import Final
 from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError, SourceError
 from airflow_provider_batch.mirror.claim import RENEWAL_INTERVAL
 from airflow_provider_batch.mirror.diff import Counts
+from airflow_provider_batch.mirror.flags import Names
 from airflow_provider_batch.mirror.guards import Limits, check_all
 from airflow_provider_batch.mirror.snapshot import Pending, Unfinished
 from airflow_provider_batch.mirror.tables import head as steps
@@ -60,15 +61,13 @@ class TablePlan:
         return self.before is not None and not (self.replaces or self.counts.adds or self.counts.removes)
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """The keys of all attributes that were ever sent, as far as they were noted."""
-        return self._run.state.names
+    def names(self) -> Names:
+        """Those by which the flags of ids to remove are read."""
+        return self._run.names
 
-    def note_names(self, names: Sequence[str]) -> None:
-        """Note the keys of all attributes that were ever sent; it needs the claim."""
-        run = self._run
-        with run.mirror.database.session() as session:
-            run.update(session, partial(steps.named, claim=run.claim, names=names))
+    def rename(self, keys: Collection[str]) -> None:
+        """Put *keys* in place of earlier ones of the same names; before :meth:`begin`."""
+        self._run.names = self._run.names.including(keys)
 
     def check(self, limits: Limits) -> None:
         """See :meth:`.store.Plan.check`."""
@@ -89,7 +88,8 @@ class TablePlan:
         )
         with mirror.database.session() as session:
             new = self._write_snapshot(session)
-            step = partial(steps.begun, planned=planned, claim=run.claim, pending=pending, table=run.changes)
+            noted = {"pending": pending, "table": run.changes, "attributes": run.names.keys}
+            step = partial(steps.begun, planned=planned, claim=run.claim, **noted)
             run.has_begun = True
             run.update(session, step)
         transaction = TableTransaction(run, pending, new)
@@ -218,10 +218,13 @@ class TableTransaction:
     def _write_rejected(self, session: Session, rejected: Sequence[str]) -> Unfinished:
         """Write the ids that Batch rejected, which stay uncertain: they are neither added nor removed."""
         run = self._run
-        name = f"r{run.nonce}"
-        run.extend(session, name)
-        table = run.create(session, name, run.statements.ids(run.mirror.keeper.table(session, run.changes)))
+        name, changes = f"r{run.nonce}", run.mirror.keeper.table(session, run.changes)
+        names = (f"y{run.nonce}", name) if run.query.digested is not None else (name,)
+        run.extend(session, *names)
+        table = run.create(session, names[0], run.statements.ids(changes))
         ids = sorted(set(map(str, rejected)))
         session.insert(table, run.statements.id_values(), [(id_, "+", "rejected by Batch") for id_ in ids])
+        if table != run.mirror.keeper.table(session, name):
+            run.create(session, name, run.statements.rejected(changes, table))
         pending = Pending(owner="", series=run.nonce, nonce=run.nonce, replaces=False, count=len(ids))
         return Unfinished(steps.name_of(run.state.generation + 1, name), pending, (), has_ended=True)

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError, SourceError
+from airflow_provider_batch.mirror.flags import Names
 from airflow_provider_batch.mirror.tables import head as steps
 from airflow_provider_batch.mirror.tables.changes import FIRST, ChangeFiles, Refused
 from airflow_provider_batch.mirror.tables.database import AbsentTableError, Session
 from airflow_provider_batch.mirror.tables.head import Change, Claim, Head, State
 from airflow_provider_batch.mirror.tables.statements import Query, Statements, bare, first_columns
 from airflow_provider_batch.protocol.arguments import FirstRun
+from airflow_provider_batch.protocol.profiles.names import declared
 from airflow_provider_batch.sources.columns import Selection
 from airflow_provider_batch.sources.sql import SqlSource
 
@@ -58,6 +60,7 @@ class TableRun:
         self.query: Query
         self.columns: tuple[tuple[str, str], ...] = ()
         self.shape = ""
+        self.names = Names()
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
@@ -99,7 +102,8 @@ class TableRun:
             relation = self._changes(session, mirror.source.parameters)
             parameters = mirror.source.parameters if mirror.is_dry_run else None
             sql = self.statements.read(relation, replaces=replaces, repeated=mirror.is_dry_run)
-            mirror.changed.open(session.stream(sql, parameters, _FETCHED), selection)
+            rows, has_flags = session.stream(sql, parameters, _FETCHED), self.query.digested is not None
+            mirror.changed.open(rows, selection, has_flags=has_flags)
             files.fill(blocks, mirror.changed, mirror.rules)
             if not mirror.is_dry_run:
                 files.counts.duplicates += session.number(self.statements.repeated(relation))
@@ -245,11 +249,20 @@ class TableRun:
             self.columns = tuple(sorted(self.columns))
             self.query = replace(self.query, digested=tuple(sorted(self.query.others)))
             self.columns = (*self.columns, ("", self.mirror.settings))
+            self._flag({name: written[key] for key, name in selection.attributes})
         self.statements = Statements(session.dialect, self.query)
         self.shape = _digest(sql, *names[selection.id], *self.query.others)
         if self.shape != self.state.shape or self.replaces:
             self._check_casts(session, source.parameters)
         return _moved(selection, others)
+
+    def _flag(self, columns: dict[str, str]) -> None:
+        """Have flags of all attributes that were ever sent, and of those in *columns*."""
+        keys = {self.mirror.key_of(name): column for name, column in columns.items()}
+        self.names = Names(self.state.attributes).with_new(keys)
+        found = {declared(key)[1]: column for key, column in keys.items()}
+        flagged = tuple(found.get(declared(key)[1]) for key in self.names.keys)
+        self.query = replace(self.query, flagged=flagged, deletes=self.mirror.deletes)
 
     def _check_casts(self, session: Session, parameters: Any) -> None:
         """Check for some rows that the database makes the same text of an id as this package makes of its value."""
