@@ -154,7 +154,7 @@ class ProfileHook(BatchBaseHook):
         mirror: Mirror | TableMirror
         if snapshot_schema:
             form = intake_of(())
-            of_run = {"source": profiles, "owner": owner, "is_dry_run": dry_run}
+            of_run: dict[str, Any] = {"source": profiles, "owner": owner, "is_dry_run": dry_run}
             of_run |= {"settings": form.settings, "key_of": form.key_of, "deletes": form.clears}
             mirror = tables = self._profile_tables(profiles, snapshot_schema, snapshot_name, of_run)
             intake = intake_of(tables.changed)

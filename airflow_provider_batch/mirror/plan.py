@@ -42,8 +42,8 @@ from airflow_provider_batch.mirror.claim import Claim, release_claim_of
 from airflow_provider_batch.mirror.diff import Counts, SortedBlock, as_uncertain, differences, with_uncertain
 from airflow_provider_batch.mirror.flags import FlagFile, Names
 from airflow_provider_batch.mirror.folder import Folder, folder_at
-from airflow_provider_batch.mirror.gzip_files import decompressed
 from airflow_provider_batch.mirror.guards import Limits, check_all
+from airflow_provider_batch.mirror.gzip_files import decompressed
 from airflow_provider_batch.mirror.lines import SEPARATOR, Lines, line_of, lines_in, text_of, with_texts
 from airflow_provider_batch.mirror.order import ascending, in_order
 from airflow_provider_batch.mirror.snapshot import Head, State, Target

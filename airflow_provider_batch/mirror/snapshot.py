@@ -108,6 +108,8 @@ class Head:
     def to_json(self) -> bytes:
         """Return the content of its file."""
         fields = {"format": _FORMAT, **asdict(self)}
+        if self.names is None:
+            del fields["names"]
         return json.dumps(fields | fields.pop("target"), indent=1).encode()
 
 
@@ -132,7 +134,10 @@ class Pending:
 
     def to_gzip(self) -> bytes:
         """Return the first part of the file; the compressed lines of the ids follow it."""
-        return gzip.compress(json.dumps({"format": _FORMAT, **asdict(self)}).encode() + b"\n", 1, mtime=0)
+        fields = {"format": _FORMAT, **asdict(self)}
+        if not self.names:
+            del fields["names"]
+        return gzip.compress(json.dumps(fields).encode() + b"\n", 1, mtime=0)
 
 
 @dataclass(frozen=True, slots=True)

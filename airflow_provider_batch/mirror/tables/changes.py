@@ -115,9 +115,7 @@ class ChangedRows(Source):
         self._others: list[tuple[Kind, list[Any]]] = []
         self.given = Given()
 
-    def open(
-        self, rows: Iterable[list[Sequence[Any]]], selection: Selection[int], *, has_flags: bool = False
-    ) -> None:
+    def open(self, rows: Iterable[list[Sequence[Any]]], selection: Selection[int], *, has_flags: bool = False) -> None:
         """
         Set what is read: blocks of rows, and where the id and its attributes are in them.
 
@@ -125,7 +123,7 @@ class ChangedRows(Source):
         """
         self._rows, self._selection, self._has_flags = rows, selection, has_flags
 
-    def removed(self, rows: list[Sequence[Any]]) -> list[str]:
+    def removed(self, rows: list[Sequence[Any]]) -> list[Any]:
         """Return the ids of rows to remove."""
         ids = cells(rows, 0)
         if not self._has_flags:

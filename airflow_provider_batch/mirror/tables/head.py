@@ -112,6 +112,8 @@ class State:
         if not text:
             return cls()
         found = json.loads(text)
+        if found.pop("names", ()):
+            raise ValueError("of profiles without flags")
         found["target"] = found["target"] and Target(**found["target"])
         found["claim"] = found["claim"] and Claim(**found["claim"])
         found["tries"] = tuple(map(_try, found["tries"]))
@@ -180,12 +182,13 @@ def extended(state: State, claim: Claim, tables: Iterable[str], now: float) -> S
 
 
 def begun(
-    state: State, planned: State, claim: Claim, pending: Pending, table: str, attributes: tuple[str, ...]
+    state: State, planned: State, claim: Claim, pending: Pending, table: str, attributes: tuple[str, ...] = ()
 ) -> State:
     """
     Note what may be sent from now on; those earlier tries that have ended are covered by it.
 
     :param planned: the state that was compared with.
+    :param attributes: the keys of all attributes that were ever sent, or are from now on.
     :raises MirrorConflictError: unless the tries are those of then.
     """
     check_held(state, claim)
@@ -193,7 +196,7 @@ def begun(
         raise conflict()
     own = Unfinished(name_of(state.generation, table), pending)
     tries = (*(one for one in state.tries if not one.has_ended), own)
-    return replace(state, tries=tries, attributes=attributes)
+    return replace(state, tries=tries, attributes=attributes or state.attributes)
 
 
 def noted(state: State, own: str, tokens: Iterable[str], *, has_ended: bool) -> State:
@@ -322,7 +325,7 @@ def _try(found: dict[str, Any]) -> Unfinished:
     pending = found["pending"]
     return Unfinished(
         found["name"],
-        Pending(**{**pending, "known": tuple(pending["known"])}),
+        Pending(**{**pending, **{name: tuple(pending.get(name, ())) for name in ("known", "names")}}),
         tuple(found["indexing_tokens"]),
         found["has_ended"],
     )

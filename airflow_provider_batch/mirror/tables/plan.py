@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError, SourceError
 from airflow_provider_batch.mirror.claim import RENEWAL_INTERVAL
@@ -88,7 +88,7 @@ class TablePlan:
         )
         with mirror.database.session() as session:
             new = self._write_snapshot(session)
-            noted = {"pending": pending, "table": run.changes, "attributes": run.names.keys}
+            noted: dict[str, Any] = {"pending": pending, "table": run.changes, "attributes": run.names.keys}
             step = partial(steps.begun, planned=planned, claim=run.claim, **noted)
             run.has_begun = True
             run.update(session, step)

@@ -190,8 +190,8 @@ class Statements:
         Return the query for all that is not simply unchanged.
 
         Its columns are ``id``, ``n`` (how often it is in the source), ``o`` (whether it was sent), ``u`` (whether it
-        is uncertain), ``op``, and the attributes (with a digest, and flags). ``op`` is ``+`` to add, ``-`` to remove, ``=`` unchanged but
-        repeated, and ``!`` not a valid id.
+        is uncertain), ``op``, and the attributes, with digest and flags if these are kept. ``op`` is ``+`` to add, ``-``
+        to remove, ``=`` unchanged but repeated, and ``!`` not a valid id.
 
         :param today: the query for what the source has.
         :param known: that for what was sent; None without a snapshot.
@@ -216,8 +216,8 @@ class Statements:
         )
         if uncertain:
             main += (
-                f" UNION ALL SELECT u.id, 0, 0, 1, '-'{self._whole('t.')}{self._changed_flags(f'u.{_FLAGS}')} FROM batch_u u LEFT JOIN batch_t t "
-                "ON t.id = u.id LEFT JOIN batch_s s ON s.id = u.id WHERE t.n IS NULL AND s.id IS NULL"
+                f" UNION ALL SELECT u.id, 0, 0, 1, '-'{self._whole('t.')}{self._changed_flags(f'u.{_FLAGS}')} "
+                "FROM batch_u u LEFT JOIN batch_t t ON t.id = u.id LEFT JOIN batch_s s ON s.id = u.id WHERE t.n IS NULL AND s.id IS NULL"
             )
         return f"{ctes}\n{main}"
 
@@ -321,8 +321,8 @@ class Statements:
         if known is None:
             return added
         return (
-            f"SELECT k.id{self._snapshot_columns('k.')}{self._flags(f'k.{_FLAGS}')} FROM ({known}) k LEFT JOIN {changes} d ON d.id = k.id "
-            f"AND d.op IN ('+', '-') WHERE d.op IS NULL UNION ALL {added}"
+            f"SELECT k.id{self._snapshot_columns('k.')}{self._flags(f'k.{_FLAGS}')} FROM ({known}) k "
+            f"LEFT JOIN {changes} d ON d.id = k.id AND d.op IN ('+', '-') WHERE d.op IS NULL UNION ALL {added}"
         )
 
     def new_net(self, changes: str, net: str | None) -> str:
@@ -334,8 +334,8 @@ class Statements:
         if net is None:
             return moved
         return (
-            f"SELECT e.id, e.op{self._snapshot_columns('e.')}{self._flags(f'e.{_FLAGS}')} FROM {net} e LEFT JOIN {changes} d ON d.id = e.id "
-            f"AND d.op IN ('+', '-') WHERE d.op IS NULL UNION ALL {moved}"
+            f"SELECT e.id, e.op{self._snapshot_columns('e.')}{self._flags(f'e.{_FLAGS}')} FROM {net} e "
+            f"LEFT JOIN {changes} d ON d.id = e.id AND d.op IN ('+', '-') WHERE d.op IS NULL UNION ALL {moved}"
         )
 
     def ids(self, changes: str) -> str:
@@ -352,7 +352,7 @@ class Statements:
         return f"SELECT d.id{self._flags(flags)} FROM {changes} d WHERE d.op IN ('+', '-')"
 
     def rejected(self, changes: str, ids: str) -> str:
-        """Return the query for the rows of a table made of :meth:`ids`, with the flags that the changes have of them."""
+        """Return the query for the rows of a table made of :meth:`ids`, with the flags of them in the changes."""
         flags = self._changed_flags(f"d.{_BEFORE}", f"d.{_OWN}")
         return f"SELECT d.id, d.op, x.why{flags} FROM {changes} d JOIN {ids} x ON x.id = d.id"
 
