@@ -95,8 +95,8 @@ def test_batch_says_nothing_more_of_profiles(is_confirmed: bool) -> None:
         (
             (9, 4),
             (),
-            "not in the last set, nor in any that is kept (generations 4 and 9): the source did not yield it, or it was "
-            "skipped as invalid",
+            "not in the last set, nor in any that is kept (generations 4 and 9): the source did not yield it, or it "
+            "was skipped as invalid",
         ),
     ],
 )
@@ -107,7 +107,8 @@ def test_since_when_an_id_is_or_is_not_in_the_last_set(
 
 
 @pytest.mark.parametrize(
-    ("kept", "has_it", "is_told"), [((1,), (1,), True), ((9, 4), (9,), True), ((3, 2), (3, 2), False), ((3,), (), False)]
+    ("kept", "has_it", "is_told"),
+    [((1,), (1,), True), ((9, 4), (9,), True), ((3, 2), (3, 2), False), ((3,), (), False)],
 )
 def test_what_only_the_last_run_has_sent_is_as_confirmed_as_that(
     kept: tuple[int, ...], has_it: tuple[int, ...], is_told: bool
@@ -128,7 +129,7 @@ def test_what_is_not_certain_of_an_id_follows_what_is() -> None:
 
 
 def test_nothing_but_the_answer_is_printed_until_it_is_complete(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ZeroDivisionError), open_answer() as answer:
+    with pytest.raises(ZeroDivisionError), open_answer() as answer:  # noqa: PT012 - at its end
         print("é in the answer", file=answer)
         os.write(1, b"logged\n")
         raise ZeroDivisionError

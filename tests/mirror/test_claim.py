@@ -237,7 +237,7 @@ def test_the_last_claim_of_a_chain_counts(folder: Folder) -> None:
         folder.create(name, content)
     assert read_owner(folder, START) == "third"
     assert read_owner(folder, START + LIFETIME + 1) is None
-    with pytest.raises(MirrorConflictError, match="^third is at work"):
+    with pytest.raises(MirrorConflictError, match=r"^third is at work"):
         Claim(folder, "fourth", Clock(START))
     for owner in ("first", "second"):
         release_claim_of(folder, owner)
@@ -271,7 +271,7 @@ def test_whoever_comes_second_is_told_who_was_first_or_that_somebody_was(folder:
             return False
 
     others = {"claim.json": "first", "claim-aa.json": "second"}
-    with pytest.raises(MirrorConflictError, match="^second is at work on this mirror"):
+    with pytest.raises(MirrorConflictError, match=r"^second is at work on this mirror"):
         Claim(Late(folder, None), "third", Clock(START))
     release_claim_of(folder, "second")
     others = {}

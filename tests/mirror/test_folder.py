@@ -8,7 +8,7 @@ import stat
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -274,15 +274,40 @@ def test_nothing_is_read_from_what_a_store_has_cached() -> None:
         assert store.forgotten == times
 
 
-def test_an_error_that_is_none_of_a_file_that_is_there_is_raised() -> None:
-    class Broken(Plainest):
+def test_a_store_that_lets_nobody_in_is_named(tmp_path: Path) -> None:
+    class Closed(Plainest):
         def pipe_file(self, path: str, content: bytes, **mode: object) -> None:
             raise self._error
 
-    folder = _StoreFolder(memory_path())
-    folder._fs = Broken(folder._fs, PermissionError(errno.EPERM, ""))
-    with pytest.raises(SnapshotError, match="Operation not permitted"):
-        folder.create("claim", b"first")
+        def put_file(self, source: str, path: str) -> None:
+            raise self._error
+
+    path = memory_path()
+    folder = _StoreFolder(path)
+    folder._fs = Closed(folder._fs, PermissionError(errno.EPERM, ""))
+    for attempt in (
+        lambda: folder.create("claim", b"first"),
+        lambda: folder.write("claim", b"first"),
+        lambda: folder.upload("claim", tmp_path),
+    ):
+        with pytest.raises(SnapshotError) as caught:
+            attempt()
+        assert str(caught.value) == (
+            f"{path}: the folder cannot be used (Operation not permitted). Give the worker's user the right to create "
+            "and write it, or pass another snapshot_path."
+        )
+
+
+def test_a_file_that_nobody_may_read_names_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = memory_path()
+    folder = _StoreFolder(path)
+
+    def refused(_: str) -> Any:
+        raise PermissionError(errno.EACCES, "")
+
+    monkeypatch.setattr(folder, "open", refused)
+    with pytest.raises(SnapshotError, match=f"^{path}: the folder cannot be used"):
+        folder.read("claim")
 
 
 def test_an_error_that_no_person_can_mend_stays_what_it_is() -> None:
@@ -394,7 +419,11 @@ def test_a_folder_that_cannot_be_synced_has_the_file_all_the_same(
 def test_a_folder_that_cannot_be_made_or_listed_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     folder = folder_at(tmp_path / "file" / "vip")
-    for attempt in (folder.list_files, lambda: folder.create("one", b"1")):
+    attempts: list[Callable[[], object]] = [
+        *(folder.list_files, lambda: folder.create("one", b"1"), lambda: folder.write("one", b"1")),
+        *(lambda: folder.read("one"), lambda: folder.open("one")),
+    ]
+    for attempt in attempts:
         with pytest.raises(SnapshotError, match=r"file/vip: .*\((Not a dir|File ex).* pass another snapshot_path"):
             attempt()
     with pytest.raises(SnapshotError, match=r"/proc/vip: .*\(Permission denied\)"):

@@ -42,7 +42,7 @@ def test_lines_may_be_longer_than_what_is_read_at_once() -> None:
 def test_a_last_line_without_an_end_is_an_error() -> None:
     lines = read_lines(io.BytesIO(b"a\nb"))
     assert next(lines) == (["a"], "a\n")
-    with pytest.raises(EOFError, match="^cut inside a line$"):
+    with pytest.raises(EOFError, match=r"^cut inside a line$"):
         next(lines)
 
 
