@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import InvalidMemberError, MirrorError
+from airflow_provider_batch.mirror import order
 from airflow_provider_batch.mirror.diff import Counts
 from airflow_provider_batch.mirror.lines import Lines, id_from, line_of, lines_with_text, text_of, with_digests
 from airflow_provider_batch.mirror.order import _LineNumbers, _Prefix, _Sample, ascending, in_order
@@ -284,9 +285,13 @@ def test_a_reader_that_stops_leaves_no_sorting_behind(tmp_path: Path) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("batch-mirror")]
 
 
-def test_parts_of_about_the_same_size_are_sorted_one_by_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("held", [0, 19_999])
+def test_parts_of_about_the_same_size_are_sorted_one_by_one(
+    held: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(order, "BLOCK_SIZE", 500)
     lines = [f"{number * 7_919 % 20_000:05d}" for number in range(20_000)]
-    blocks = in_order(parted(lines, 500), tmp_path, in_memory=0)
+    blocks = in_order(parted(lines, 500), tmp_path, in_memory=held)
     sizes: dict[str, int] = {}
     for _ in blocks:
         sizes |= {path.name: path.stat().st_size for path in tmp_path.glob("sorted-*.txt")}

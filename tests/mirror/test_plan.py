@@ -759,7 +759,10 @@ def test_the_tokens_of_a_run_at_work_are_noted_every_ten_seconds(path: Any) -> N
 
     def noted() -> Any:
         names = [name for name in mirror.folder.list_files() if name.endswith(".tokens.json")]
-        return [json.loads(mirror.folder.read(name) or b"")["indexing_tokens"] for name in names]
+        return [json.loads(mirror.folder.read(name) or b"") for name in names]
+
+    def at_work(*tokens: str) -> list[dict[str, Any]]:
+        return [{"indexing_tokens": [*tokens], "has_ended": False}]
 
     with mirror.plan(blocks(plain("abc"))) as plan, plan.begin("run") as transaction:
         clock.now += 60
@@ -767,14 +770,14 @@ def test_the_tokens_of_a_run_at_work_are_noted_every_ten_seconds(path: Any) -> N
         assert noted() == []
         transaction.accepted("t1")
         transaction.look()
-        assert noted() == [["t1"]]
+        assert noted() == at_work("t1")
         transaction.accepted("t2")
         clock.now += 9
         transaction.look()
-        assert noted() == [["t1"]]
+        assert noted() == at_work("t1")
         clock.now += 1
         transaction.look()
-        assert noted() == [["t1", "t2"]]
+        assert noted() == at_work("t1", "t2")
         transaction.commit(["t1", "t2"])
 
 

@@ -263,6 +263,12 @@ def test_earlier_heads_are_those_that_can_still_be_read(folder: Folder) -> None:
     folder.delete(head(4).snapshot)
     folder.write(head(6).name, b"{")
     assert snapshot.read_earlier_heads(folder, head(7)) == [head(2), head(1)]
+
+    class Overtaken(Mortal):
+        def list_files(self) -> list[str]:
+            return [*folder.list_files(), head(3).name, head(3).snapshot]
+
+    assert snapshot.read_earlier_heads(Overtaken(folder, None), head(7)) == [head(2), head(1)]
     assert snapshot.read_earlier_heads(folder, head(1)) == []
 
 
