@@ -444,6 +444,8 @@ def test_only_the_writes_that_were_waited_for_are_confirmed(path: Any) -> None:
         mirror.confirm()
     assert str(caught.value) == f"{path} holds no snapshot to confirm. Run the mirror again."
     run(mirror, batch, plain("abc"))
+    with pytest.raises(SnapshotError, match="holds the snapshot of an audience of another app"):
+        mirror_at(path, recipient="elsewhere").confirm()
     with mirror.plan(blocks(plain("abcd"))) as plan:
         assert plan.unconfirmed_tokens == plan.tokens_to_await == ("token",)
     for others in (["another"], [], ["token", "another"]):
@@ -457,6 +459,9 @@ def test_only_the_writes_that_were_waited_for_are_confirmed(path: Any) -> None:
     assert mirror.confirm() == (3, 2)
     with mirror.plan(blocks(plain("abcd"))) as plan:
         assert plan.unconfirmed_tokens == plan.tokens_to_await == ()
+    mirror.folder.write("00000001.head.json", b"{")
+    with pytest.raises(SnapshotError, match="the file cannot be read"):
+        mirror.confirm()
 
 
 def test_a_run_waits_for_the_tokens_of_the_last_one_and_of_tries_that_broke_off(path: Any) -> None:

@@ -120,6 +120,21 @@ def test_tokens_that_cannot_be_read_are_of_a_try_that_may_go_on(folder: Folder, 
     assert found == Unfinished(name, pending(owner), (), not owner)
 
 
+def test_a_try_that_has_ended_may_have_received_no_tokens(folder: Folder) -> None:
+    put_pending(folder, "00000000-aa.pending.gz", pending())
+    folder.write("00000000-aa.tokens.json", b'{"has_ended": true}')
+    (found,) = snapshot.read_state(folder, VIP).unfinished
+    assert (found.indexing_tokens, found.has_ended) == ((), True)
+
+
+def test_a_head_may_have_settled_nothing(folder: Folder) -> None:
+    fields = json.loads(head().to_json())
+    for name in ("indexing_tokens", "settled", "echoes"):
+        del fields[name]
+    folder.create("00000001.head.json", json.dumps(fields).encode())
+    assert snapshot.read_state(folder, VIP).head == head(indexing_tokens=())
+
+
 def test_tokens_are_texts(folder: Folder) -> None:
     put_pending(folder, "00000000-aa.pending.gz", pending())
     folder.write("00000000-aa.tokens.json", b'{"indexing_tokens": [1, "2"], "has_ended": true}')

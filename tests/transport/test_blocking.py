@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from queue import Empty
+from types import SimpleNamespace
 from typing import Any, Final, cast
 
 import psutil
@@ -328,7 +329,7 @@ class Watched:
 
 def test_the_thread_of_the_deadlines_looks_when_the_next_one_is_due_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(100.0)
-    monkeypatch.setattr(deadline.time, "monotonic", clock)
+    monkeypatch.setattr(deadline, "time", SimpleNamespace(monotonic=clock))
     deadlines, ended = deadline._Deadlines(), []
 
     class Ending(Call):
@@ -342,7 +343,9 @@ def test_the_thread_of_the_deadlines_looks_when_the_next_one_is_due_and_ends(mon
     deadlines._watch()
     assert ended == [(100.25, 100.25), (105.0, 105.0), (107.0, 107.0)]
     assert watched.waits == [0.25, 4.75, 2.0, 0.0]
-    assert (deadlines._thread, deadlines._calls) == (None, set())
+    assert not deadlines._calls
+    thread: threading.Thread | None = deadlines._thread
+    assert thread is None
 
 
 def test_the_thread_of_the_deadlines_does_not_keep_the_process_alive() -> None:
