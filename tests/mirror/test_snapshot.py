@@ -135,6 +135,25 @@ def test_a_head_may_have_settled_nothing(folder: Folder) -> None:
     assert snapshot.read_state(folder, VIP).head == head(indexing_tokens=())
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"a\n",
+        gzip.compress(b"a\n"),
+        gzip.compress(b"[]\n"),
+        gzip.compress(b'{"format": 2}\n'),
+        pending().to_gzip()[:-9],
+    ],
+)
+def test_a_note_that_cannot_be_read_is_named(folder: Folder, content: bytes) -> None:
+    folder.write("00000000-aa.pending.gz", content)
+    with pytest.raises(SnapshotError) as caught:
+        snapshot.read_state(folder, VIP)
+    assert str(caught.value) == f"{folder}/00000000-aa.pending.gz: the file cannot be read. Nothing was sent; {REMEDY}"
+    assert caught.value.__suppress_context__
+
+
 def test_tokens_are_texts(folder: Folder) -> None:
     put_pending(folder, "00000000-aa.pending.gz", pending())
     folder.write("00000000-aa.tokens.json", b'{"indexing_tokens": [1, "2"], "has_ended": true}')
