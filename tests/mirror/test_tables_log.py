@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from airflow_provider_batch.mirror.tables.database import Database, Session
 from airflow_provider_batch.mirror.tables.head import Change, Head, State
 from airflow_provider_batch.mirror.tables.keeper import Keeper
 from airflow_provider_batch.mirror.tables.log import ChangeLog
+from tests.clock import local_zone
 from tests.mirror.stores import Connections
 
 NAME = "batch_vip_00000000"
@@ -94,7 +96,8 @@ def test_every_change_is_logged_with_its_reason(
     if replaces:  # which leaves nothing as it was
         tables.run(f"DELETE FROM {NAME}_d1 WHERE op = '='")
     change = replace(CHANGE, replaces=replaces)
-    head = ChangeLog(keeper, 30).keep(session, head_with(keeper, session, change), NOW)
+    with local_zone("Asia/Tokyo"):  # the log has the time of UTC
+        head = ChangeLog(keeper, 30).keep(session, head_with(keeper, session, change), NOW)
     rows = logged(tables)
     assert {(at, run, changes) for at, run, _, _, _, changes in rows} == {("2026-09-21 14:13:20", "monday", "d1")}
     assert sorted(row[2:5] for row in rows) == sorted(expected)
@@ -183,11 +186,21 @@ def test_a_log_that_cannot_be_written_is_left_to_the_next_run(
     log = ChangeLog(keeper, 30)
     assert log.keep(session, head, NOW) is head
     why = "a statement of the mirror failed (OperationalError, SQLITE_ERROR). Its message is not shown"
-    assert f"the log of main.{NAME} could not be written; the next run does it: {why}" in told()
+    assert f" the log of main.{NAME} could not be written; the next run does it: {why}" in told()
     log.keep_invalid(session, CHANGE)
-    assert f"the log of main.{NAME} could not be written: {why}" in told()
+    assert f" the log of main.{NAME} could not be written: {why}" in told()
     assert logged(tables) == []
     tables.run(f"DROP TABLE {LOG}", f"DROP TABLE {NAME}_d1")
     assert log.keep(session, head, NOW) is head
     assert f"(OperationalError, SQLITE_ERROR): no such table: main.{NAME}_d1\n" in told()
     assert keeper.read(session) == head
+
+
+def test_names_are_spelled_alike_in_every_statement(session: Session, keeper: Keeper) -> None:
+    """MySQL tells capitals in names of tables, and PostgreSQL in names in quotes."""
+    statements: list[str] = []
+    session._connection.set_trace_callback(statements.append)
+    ChangeLog(keeper, 30).keep(session, head_with(keeper, session, CHANGE), NOW)
+    ours = [sql for sql in statements if LOG in sql.lower()]
+    found = {name for sql in ours for name in re.findall(r'main\.\w+|"\w+"', sql, re.IGNORECASE)}
+    assert found == {'"at"', *(f"main.{NAME}_{end}" for end in ("log", "d1", "x1", "r1"))}
