@@ -97,7 +97,7 @@ def test_a_kind_is_the_same_as_its_number() -> None:
 
 
 def test_a_number_may_be_of_a_type_of_the_driver() -> None:
-    assert kind_of(Decimal(number(3, 1, 0, "="))) == Kind(3, True, False, "=")  # type: ignore[arg-type]
+    assert kind_of(Decimal(number(3, 1, 0, "="))) == Kind(3, True, False, "=")
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_both_files_are_closed_even_if_one_cannot_be_written(tmp_path: Path) -> 
         closed.append("removes")
         raise OSError
 
-    files.adds.close = lambda: closed.append("adds")  # type: ignore[method-assign,assignment]
+    files.adds.close = lambda: closed.append("adds")  # type: ignore[method-assign]
     files.removes.close = fails  # type: ignore[method-assign]
     with pytest.raises(OSError):  # noqa: PT011
         files.close()

@@ -333,6 +333,19 @@ def test_a_database_that_does_not_answer_is_no_damaged_head(session: Session, co
         keeper.open(session, starts_anew=False)
 
 
+def test_a_database_that_is_busy_is_no_damaged_head_either(keeper: Keeper, session: Session, path: Path) -> None:
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        what = "CREATE TABLE in the schema main"
+        with pytest.raises(SourceUnavailableError, match=rf"^{what} failed \(.*, SQLITE_BUSY\): database is locked$"):
+            keeper.open(session, starts_anew=False)
+        other.rollback()
+        keeper.open(session, starts_anew=False)
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(SourceUnavailableError, match=r"^SELECT failed \(.*, SQLITE_BUSY\): database is locked$"):
+            keeper.read(session)
+
+
 def test_every_statement_spells_the_name_of_the_head_alike(
     keeper: Keeper, session: Session, connection: Connection
 ) -> None:

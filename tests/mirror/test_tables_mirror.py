@@ -11,9 +11,10 @@ import pytest
 from airflow_provider_batch.exceptions import InvalidArgumentError, SnapshotError
 from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.mirror.store import SnapshotSize
-from airflow_provider_batch.mirror.tables.database import Database
 from airflow_provider_batch.mirror.tables.head import Head
 from airflow_provider_batch.mirror.tables.mirror import TableMirror, audience_part, tables_name
+from airflow_provider_batch.protocol.arguments import FirstRun
+from airflow_provider_batch.protocol.dialect import MEP_1_0
 from tests.clock import Clock
 from tests.mirror.stores import Connections
 from tests.mirror.test_plan import START
@@ -104,11 +105,12 @@ def test_what_is_sent_though_it_was_before(
         assert (plan.replaces, list(plan.adds), list(plan.removes)) == (replaces, adds, [])
         counts = plan.counts
         assert (counts.added, counts.changed, counts.resent, counts.unchanged) == counted
-        assert plan.is_empty is not adds
+        assert plan.is_empty is not (replaces or bool(adds))
 
 
 def test_without_a_snapshot_a_first_run_can_replace(store: TableMirror) -> None:
-    for first_run, replaces in (("add", False), ("replace", True)):
+    how: list[tuple[FirstRun, bool]] = [("add", False), ("replace", True)]
+    for first_run, replaces in how:
         with store.plan(blocks(store), first_run=first_run) as plan:
             assert (plan.replaces, plan.before, plan.is_empty) == (replaces, None, False)
 
@@ -179,13 +181,18 @@ def test_a_claim_is_given_back_by_the_next_try_alone(store: TableMirror) -> None
     assert head_of(store).state.claim is None
 
 
-def test_a_mirror_keeps_neither_a_log_nor_digests_unless_it_is_told_to(tables_in_sqlite: Connections) -> None:
-    one = TableMirror(Database(tables_in_sqlite.get_conn), mirror_of(tables_in_sqlite, "").keeper, TARGET, None)  # type: ignore[arg-type]
+def test_a_mirror_keeps_neither_a_log_nor_digests_unless_it_is_told_to(store: TableMirror) -> None:
+    given = store.database, store.keeper, TARGET, MEP_1_0.members, store.source
+    one = TableMirror(*given)
     assert (one.owner, one.is_dry_run, one.settings, one.log.is_kept) == ("", False, None, False)
+    run_whole(TableMirror(*given, settings="s1", keep_changes=1))
+    assert head_of(store).state.columns == (("", "s1"),)
+    assert head_of(store).state.unlogged == ()  # so they are in the log
 
 
 def test_an_inspection_takes_the_time_of_the_mirror(store: TableMirror, clock: Clock) -> None:
     with store.plan(blocks(store)):
-        assert store.inspect(["a"]).at_work == "today"
+        found = store.inspect(["a"])
+        assert (found.at_work, [*found.ids]) == ("today", ["a"])
         clock.now += 3600
         assert store.inspect([]).at_work is None

@@ -391,8 +391,8 @@ def test_a_query_that_was_read_before_is_not_tried_again(store: TableMirror, sch
 
     store.database = Database(traced)
     looks = []
-    for how in ({}, {}, {"full_refresh": True}):
-        run(store, **how)
+    for full_refresh in (False, False, True):
+        run(store, full_refresh=full_refresh)
         looks.append(sum("LIMIT" in sql for sql in asked))
         asked.clear()
     assert looks == [1, 0, 1]

@@ -235,7 +235,7 @@ def test_a_status_has_all_that_the_tables_tell(tables_in_sqlite: Connections, cl
         claim=replace(CLAIMED, renewed=START),
     )
     head_made(tables_in_sqlite, state)
-    rows = {
+    rows: dict[str, list[Any]] = {
         "b1 (id)": ["base", "left"],
         "e1 (id, op)": [("new", "+"), ("left", "-")],
         "d1 (id, op)": [("base", "="), ("sent", "+"), ("removed", "-"), ("invalid", "!")],
