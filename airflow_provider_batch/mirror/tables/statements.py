@@ -190,8 +190,8 @@ class Statements:
         Return the query for all that is not simply unchanged.
 
         Its columns are ``id``, ``n`` (how often it is in the source), ``o`` (whether it was sent), ``u`` (whether it
-        is uncertain), ``op``, and the attributes, with digest and flags if these are kept. ``op`` is ``+`` to add, ``-``
-        to remove, ``=`` unchanged but repeated, and ``!`` not a valid id.
+        is uncertain), ``op``, and the attributes, with digest and flags if these are kept. ``op`` is ``+`` to add,
+        ``-`` to remove, ``=`` unchanged but repeated, and ``!`` not a valid id.
 
         :param today: the query for what the source has.
         :param known: that for what was sent; None without a snapshot.
@@ -217,7 +217,8 @@ class Statements:
         if uncertain:
             main += (
                 f" UNION ALL SELECT u.id, 0, 0, 1, '-'{self._whole('t.')}{self._changed_flags(f'u.{_FLAGS}')} "
-                "FROM batch_u u LEFT JOIN batch_t t ON t.id = u.id LEFT JOIN batch_s s ON s.id = u.id WHERE t.n IS NULL AND s.id IS NULL"
+                "FROM batch_u u LEFT JOIN batch_t t ON t.id = u.id LEFT JOIN batch_s s ON s.id = u.id "
+                "WHERE t.n IS NULL AND s.id IS NULL"
             )
         return f"{ctes}\n{main}"
 
