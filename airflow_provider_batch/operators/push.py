@@ -13,6 +13,7 @@ from airflow_provider_batch.protocol.arguments import read_seconds
 from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments
 from airflow_provider_batch.tasks.deferral import defer_until_indexed
 from airflow_provider_batch.tasks.failure import fail_without_retry
+from airflow_provider_batch.tasks.mapped import Expansion, Use, check_mapped
 from airflow_provider_batch.tasks.outlets import awaited, check_outlets, emit_outlet_events, suppress_outlet_events
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from airflow_provider_batch.protocol.audiences.audience import CustomAudience
     from airflow_provider_batch.protocol.audiences.results import PushResult
     from airflow_provider_batch.tasks.journal import TaskStateJournal
-    from airflow_provider_batch.tasks.mapped import Expansion, Use
 
 
 class PushOperator(CountedPush, takes=PushParameters):
@@ -90,11 +90,8 @@ class PushOperator(CountedPush, takes=PushParameters):
     def pre_execute(self, context: Context) -> None:
         """Refuse mapped tasks that may undo what another one does."""
         super().pre_execute(context)
-        if getattr(context.get("ti"), "map_index", -1) >= 0:
-            from airflow_provider_batch.tasks.mapped import check_mapped
-
-            with fail_without_retry():
-                check_mapped(self, context)
+        with fail_without_retry():
+            check_mapped(self, context)
 
     def indexed(self, indexing_tokens: Sequence[str], audience: dict[str, Any] | None) -> str | None:
         """

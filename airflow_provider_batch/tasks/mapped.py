@@ -68,12 +68,19 @@ class Expansion:
         return is_path and not self.varies(name) and "{" not in str(value)
 
 
+def is_mapped(context: Context) -> bool:
+    """Return whether the task is one of several mapped ones, or may be."""
+    return getattr(context.get("ti"), "map_index", -1) >= 0
+
+
 def check_mapped(operator: Any, context: Context) -> None:
     """
     Check that no mapped task of *operator* can undo what another one does, or overwrite its file of rejected rows.
 
     :raises InvalidArgumentError: if one can.
     """
+    if not is_mapped(context):
+        return
     expansion = Expansion.of(context)
     check_own_rejects(expansion)
     if operator.mapped_by == "audience":
@@ -115,6 +122,8 @@ def check_mapped_profiles(operator: Any, context: Context) -> None:
 
     :raises InvalidArgumentError: if one does.
     """
+    if not is_mapped(context):
+        return
     expansion = Expansion.of(context)
     check_own_rejects(expansion)
     shared = [name for name in ("snapshot_path", "snapshot_schema") if expansion.shares(name)]
