@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Unpack, cast, get_args
 
-from airflow_provider_batch.assets.custom_audience import PROFILES
+from airflow_provider_batch.assets.custom_audience import ATTRIBUTES
 from airflow_provider_batch.operators.counted_push import (
     SOURCE_FIELDS,
     CountedPush,
@@ -94,7 +94,7 @@ class ProfilesPushOperator(CountedPush, takes=ProfileParameters):
     @property
     def dataset(self) -> str:
         """The attributes of all profiles."""
-        return PROFILES
+        return ATTRIBUTES
 
     @property
     def skips_no_ids(self) -> bool:

@@ -67,7 +67,7 @@ class AudienceWrites:
         check_switch("trim_ids", trim_ids)
         return partial(
             MemberIntake,
-            audience_name=self.audience_name,
+            name=self.audience_name,
             rules=replace(self.dialect.members, trims=trim_ids),
             block_size=self.chunk_size,
             on_invalid_id=on_invalid_id,
