@@ -36,11 +36,12 @@ from airflow_provider_batch.mirror.spool import private_folder
 from airflow_provider_batch.mirror.status import MirrorStatus
 from airflow_provider_batch.mirror.store import SnapshotSize
 from airflow_provider_batch.mirror.tables.changes import ChangedRows, ChangeFiles
+from airflow_provider_batch.mirror.tables.claim import TableClaim
+from airflow_provider_batch.mirror.tables.comparison import Comparison
 from airflow_provider_batch.mirror.tables.database import Database
 from airflow_provider_batch.mirror.tables.keeper import Keeper
 from airflow_provider_batch.mirror.tables.log import ChangeLog
 from airflow_provider_batch.mirror.tables.plan import TablePlan
-from airflow_provider_batch.mirror.tables.run import TableRun
 from airflow_provider_batch.mirror.tables.status import read_status
 from airflow_provider_batch.protocol.arguments import FirstRun, check_choice
 from airflow_provider_batch.protocol.dialect import MemberRules
@@ -120,14 +121,15 @@ class TableMirror:
         :param resends: find every row changed.
         """
         check_choice("first_run", first_run)
-        if self.source is None:
-            raise SnapshotError("a mirror without a query cannot be planned")
-        run = TableRun(self, starts_anew=full_refresh)
-        with run.claimed(), private_folder() as local:
+        claim = TableClaim(self, starts_anew=full_refresh)
+        with claim.held(), private_folder() as local:
+            state = claim.state
+            replaces = full_refresh or (state.members is None and first_run == "replace") or state.unfinished.replaces
+            comparison = Comparison(self, claim, replaces=replaces, resends=resends)
             with closing(ChangeFiles(local)) as files:
-                replaces = full_refresh or run.must_replace(first_run)
-                run.compare(_checked(blocks, checkpoint), files, replaces=replaces, resends=resends)
-            yield TablePlan(run, files)
+                comparison.fill(files, _checked(blocks, checkpoint))
+            with comparison.closing(files):
+                yield TablePlan(comparison, files)
 
     def confirm(self, indexing_tokens: Sequence[str] | None = None) -> SnapshotSize | None:
         """See :meth:`.store.Store.confirm`."""

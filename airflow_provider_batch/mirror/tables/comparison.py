@@ -1,0 +1,254 @@
+"""What one run finds changed: the database compares the query with the snapshot, in a table of changes."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+
+from airflow_provider_batch.exceptions import SnapshotError, SourceError
+from airflow_provider_batch.mirror.store import STORE_ERRORS
+from airflow_provider_batch.mirror.tables import head as steps
+from airflow_provider_batch.mirror.tables.changes import FIRST, ChangeFiles, Refused
+from airflow_provider_batch.mirror.tables.claim import TableClaim
+from airflow_provider_batch.mirror.tables.database import AbsentTableError, Session
+from airflow_provider_batch.mirror.tables.head import Change
+from airflow_provider_batch.mirror.tables.statements import Query, Statements, bare, first_columns
+from airflow_provider_batch.sources.columns import Selection
+from airflow_provider_batch.sources.sql import SqlSource
+
+if TYPE_CHECKING:
+    from airflow_provider_batch.mirror.tables.mirror import TableMirror
+
+log = logging.getLogger(__name__)
+
+#: The base is made anew when it is older, in seconds, or when a larger share of it has changed since.
+OLDEST_BASE: Final = 7 * 24 * 3600.0
+LARGEST_NET: Final = 0.1
+
+#: Rows that are fetched at once.
+_FETCHED: Final = 10_000
+
+
+class Comparison:
+    """
+    A query, compared with the snapshot that a run has found.
+
+    :param replaces: compare it with no snapshot, as the audience is replaced.
+    :param resends: find every row changed.
+    """
+
+    def __init__(self, mirror: TableMirror, claim: TableClaim, *, replaces: bool, resends: bool = False) -> None:
+        self.mirror = mirror
+        self.claim = claim
+        self.replaces = replaces
+        #: The table of changes, and that of the ids in it that are not valid; None without one.
+        self.changes = claim.own("d")
+        self.refused: str | None = None
+        #: What is known once it was made.
+        self.statements: Statements
+        self.columns: tuple[tuple[str, str], ...] = ()
+        self.shape = ""
+        self._query: Query
+        self._state = claim.state
+        self._resends = resends
+
+    def fill(self, files: ChangeFiles, blocks: Iterable[list[str]]) -> None:
+        """
+        Make the table of changes, and read it.
+
+        :param files: get what is to be sent.
+        :param blocks: what the checks make of the ids of :attr:`.TableMirror.changed`.
+        :raises SourceError: if the query cannot be read.
+        :raises SnapshotError: if the snapshot is damaged, or the mirror has no query.
+        """
+        mirror, source = self.mirror, self.mirror.source
+        if source is None:
+            raise SnapshotError("a mirror without a query cannot be planned")
+        with mirror.database.session() as session:
+            selection = self._prepare(session, source)
+            relation = self._changes(session, source.parameters)
+            parameters = source.parameters if mirror.is_dry_run else None
+            sql = self.statements.read(relation, replaces=self.replaces, repeated=mirror.is_dry_run)
+            mirror.changed.open(session.stream(sql, parameters, _FETCHED), selection)
+            files.fill(blocks, mirror.changed, mirror.rules)
+            if not mirror.is_dry_run:
+                files.counts.duplicates += session.number(self.statements.repeated(relation))
+                if files.refused or self._query.digested is not None:
+                    self._correct(session, files.refused)
+        counts, before = files.counts, 0 if self.replaces else self._state.members or 0
+        counts.unchanged = before - files.known_moves
+        counts.given += counts.unchanged
+
+    @contextmanager
+    def closing(self, files: ChangeFiles) -> Iterator[None]:
+        """
+        After the block, and if there was nothing to send, do what a commit would have done otherwise.
+
+        An old base is made anew, so that it does not keep what left for long; and the log gets the ids that are not
+        valid. What fails is left to the next run.
+        """
+        try:
+            yield
+        finally:
+            mirror, now = self.mirror, self.mirror.clock()
+            is_settled = not (self.replaces or self._state.members is None or files.counts.adds or files.counts.removes)
+            renews = self._state.net is not None and self.needs_base(now)
+            logs = files.has_invalid and mirror.log.is_kept
+            if is_settled and not mirror.is_dry_run and (renews or logs):
+                try:
+                    with mirror.database.session() as session:
+                        if renews:
+                            self._renew_base(session, now)
+                        if logs:
+                            mirror.log.keep_invalid(session, self.entry(now))
+                except STORE_ERRORS as error:
+                    log.warning("%s is left for the next run to tidy: %s", mirror.keeper, type(error).__name__)
+
+    def create(self, session: Session, name: str, query: str, parameters: Any = None, *, what: str = "") -> str:
+        """Make a table that was noted, and return its full name."""
+        table = self.mirror.keeper.table(session, name)
+        what = what or f"CREATE TABLE in the schema {self.mirror.keeper.schema}"
+        session.execute(self.statements.create(table, query), parameters, what=what)
+        return table
+
+    def snapshot(self, session: Session) -> tuple[str | None, str | None]:
+        """Return the full names of base and net of the state that was found, if they are used."""
+        return (None, None) if self.replaces else self._found_tables(session)
+
+    def entry(self, now: float, rejected: str | None = None) -> Change:
+        """Return what the log has to know of this run."""
+        return Change(now, self.mirror.owner, self.changes, self.refused, rejected, self.replaces)
+
+    def needs_base(self, now: float, moved: int = 0) -> bool:
+        """Whether the base is made anew: it is old, of another shape, or *moved* ids more leave too little of it."""
+        state = self._state
+        is_small = state.net_count + moved <= LARGEST_NET * state.base_count
+        return not is_small or self.columns != state.columns or now - state.based_at > OLDEST_BASE
+
+    def _found_tables(self, session: Session) -> tuple[str | None, str | None]:
+        table, state = partial(self.mirror.keeper.table, session), self._state
+        if state.members is None:
+            return None, None
+        return table(state.base) if state.base else None, table(state.net) if state.net else None
+
+    def count(self, session: Session, table: str) -> int:
+        """Return the number of rows of a table."""
+        return session.number(f"SELECT COUNT(*) FROM {table}")
+
+    def _renew_base(self, session: Session, now: float) -> None:
+        name, table = self.claim.own("b"), partial(self.mirror.keeper.table, session)
+        self.claim.extend(session, name)
+        known = self.statements.known(*self.snapshot(session))
+        made = self.create(session, name, self.statements.new_base(table(self.changes), known))
+        self.claim.update(session, steps.rebased, base=name, count=self.count(session, made), now=now)
+
+    def _prepare(self, session: Session, source: SqlSource) -> Selection[int]:
+        sql = bare(source.sql)
+        names = session.columns(first_columns(sql), source.parameters)
+        selection = source.columns.select([name for name, _ in names], "the query")
+        others = [key for key in selection.keys if key != selection.id]
+        self.columns = tuple(names[key] for key in others)
+        most = min(self.mirror.rules.max_id_length, session.dialect.longest)
+        # Beside placeholders, a percent sign is written twice.
+        is_doubled = source.parameters is not None and session.dialect.placeholder == "%s"
+        written = [name.replace("%", "%%") if is_doubled else name for name, _ in names]
+        self._query = Query(sql, written[selection.id], tuple(written[key] for key in others), most)
+        if self.mirror.settings is not None:
+            session.prepare_digests()
+            self.columns = tuple(sorted(self.columns))
+            self._query = replace(self._query, digested=tuple(sorted(self._query.others)))
+            self.columns = (*self.columns, ("", self.mirror.settings))
+        self.statements = Statements(session.dialect, self._query)
+        self.shape = _digest(sql, *names[selection.id], *self._query.others)
+        if self.shape != self._state.shape or self.replaces:
+            self._check_casts(session, source.parameters)
+        return _moved(selection, others)
+
+    def _check_casts(self, session: Session, parameters: Any) -> None:
+        """Check for some rows that the database makes the same text of an id as this package makes of its value."""
+        for raw, text in session.rows(self.statements.cast(), parameters, what="the query"):
+            is_text = isinstance(raw, str | int | UUID) and not isinstance(raw, bool)
+            if not is_text or str(raw)[: self._query.most] != text[: self._query.most]:
+                raise SourceError(
+                    f"the query: the column {self._query.id!r} has values of type {type(raw).__name__}, of which the "
+                    "database makes another text than this package. Cast it to text in the query."
+                )
+
+    def _changes(self, session: Session, parameters: Any) -> str:
+        """Make the table of changes, and return its name; of a dry run, return the query."""
+        statements, base, net = self.statements, *self.snapshot(session)
+        today = statements.today()
+        self._check_counts(session, base, net)
+        if not self.mirror.is_dry_run and not session.dialect.full_join:
+            staged = self.create(session, self.claim.own("t"), today, parameters, what="the query")
+            today, parameters = f"SELECT * FROM {staged}", None
+        tries = () if self.replaces else self._state.tries
+        uncertain = [statements.sent(self.mirror.keeper.table(session, steps.table_of(one))) for one in tries]
+        has_same_shape = self.columns == self._state.columns and not self._resends
+        if self.replaces and self.mirror.log.is_kept and not self.mirror.is_dry_run:
+            known, has_same_shape = self._replaced(session), False
+        else:
+            known = statements.known(base, net, with_attributes=has_same_shape)
+        query = statements.changes(today, known, uncertain, same_shape=has_same_shape)
+        if self.mirror.is_dry_run:
+            return f"(\n{query}\n)"
+        table = self.create(session, self.changes, query, parameters, what="the comparison of the query")
+        if not session.dialect.full_join:
+            self.mirror.keeper.drop(session, self.claim.own("t"))
+        return table
+
+    def _replaced(self, session: Session) -> str | None:
+        """Return the query for what a replace takes out, which the log is to have; None if it cannot be known."""
+        tables = self._found_tables(session)
+        try:
+            self._check_counts(session, *tables)
+        except SnapshotError:
+            return None  # a replace is how a damaged snapshot is mended
+        return self.statements.known(*tables, with_attributes=False)
+
+    def _check_counts(self, session: Session, *tables: str | None) -> None:
+        """Check that nobody has changed the snapshot."""
+        for table, count in zip(tables, (self._state.base_count, self._state.net_count), strict=True):
+            if table and self._count_or_none(session, table) != count:
+                raise SnapshotError(
+                    f"{table} does not have the {count:,} rows that were written. Nothing was sent; to replace the "
+                    "audience and start a new snapshot, pass full_refresh=True."
+                )
+
+    def _count_or_none(self, session: Session, table: str) -> int | None:
+        try:
+            return self.count(session, table)
+        except AbsentTableError:
+            return None
+
+    def _correct(self, session: Session, refused: list[Refused]) -> None:
+        """Make the table of changes anew: as it is kept, and with what is a valid id as this package has found it."""
+        names = self.claim.own("x"), self.claim.own("c")
+        self.claim.extend(session, *names)
+        changes, table = self.mirror.keeper.table(session, self.changes), None
+        if refused:
+            table = self.create(session, names[0], self.statements.ids(changes))
+            session.insert(table, self.statements.id_values(), refused)
+            self.refused = names[0]
+        self.create(session, names[1], self.statements.corrected(changes, table))
+        if self._query.digested is not None:
+            self.mirror.keeper.drop(session, self.changes)
+        self.changes = names[1]
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
+
+
+def _moved(selection: Selection[int], others: list[int]) -> Selection[int]:
+    """Return the selection for rows of the changes, in which the id is first."""
+    place = {key: FIRST + number for number, key in enumerate(others)}
+    attributes = tuple((place[key], name) for key, name in selection.attributes)
+    tags = None if selection.tags is None else place[selection.tags]
+    return replace(selection, id=0, attributes=attributes, tags=tags)
