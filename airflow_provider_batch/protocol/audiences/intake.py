@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import chain, repeat
-from typing import Unpack, cast
+from typing import TypeAlias, Unpack, cast
 
 from airflow_provider_batch.protocol.audiences.block import Block, gathered
 from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS, annotated, normalize
@@ -184,6 +184,10 @@ class MemberIntake(Intake):
             start += len(values)
         self.report_doubts()
 
+    def normalized(self, value: object, *, removes: bool = False) -> str:
+        """Return the id in *value*; see :func:`~airflow_provider_batch.protocol.audiences.members.normalize`."""
+        return normalize(value, self._rules, removes=removes)
+
     def holding(self, ids: Block) -> MemberIntake:
         """Return this intake with the unique *ids* in place of its values."""
         self._ids = ids
@@ -214,3 +218,7 @@ class MemberIntake(Intake):
             self._on_doubt = None
             for kind, count in self._doubts.items():
                 on_doubt(f"{self._name}: {kind}: {count:,}, the first at {self._first_doubts[kind]}")
+
+
+#: Makes the intake of a value that was passed as an argument.
+IntakeOf: TypeAlias = Callable[[object, str], MemberIntake]
