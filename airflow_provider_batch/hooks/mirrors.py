@@ -91,22 +91,14 @@ class MirrorHook(MemberHook):
             patience=Patience(poke_interval, indexing_timeout),
         )
         limits = Limits(max_shrink, max_changes, allow_empty)
-        check_one_store(snapshot_path, snapshot_schema)
-        target, values = self._target(writes), concatenated(ids)
-        store: Store
-        if snapshot_schema:
-            if trim_ids:
-                raise InvalidArgumentError("trim_ids: the database compares the ids. Trim them in the query.")
-            database, rules = getattr(ids, "hook", None), writes.dialect.members
-            run_of = {"source": ids, "owner": owner, "is_dry_run": dry_run, "keep_changes": keep_changes}
-            store = tables = table_mirror(self.batch_conn_id, target, snapshot_schema, rules, database, **run_of)
-            values = tables.changed
-        else:
-            store = folder_mirror(self.batch_conn_id, target, snapshot_path)
+        if snapshot_schema and trim_ids:
+            raise InvalidArgumentError("trim_ids: the database compares the ids. Trim them in the query.")
+        of_tables = {"source": ids, "owner": owner, "is_dry_run": dry_run, "keep_changes": keep_changes}
+        store = self._store(writes, snapshot_path, snapshot_schema, getattr(ids, "hook", None), **of_tables)
         with self._line(audience_name) as line, self._intake(writes, on_invalid_id, trim_ids) as intake:
             run = MirrorRun(line, writes, store, window, owner, is_sorted, first_run, full_refresh, limits)
             result = run.run(
-                intake(values, "ids"),
+                intake(store.to_check(concatenated(ids)), "ids"),
                 journal=journal,
                 prepare=partial(self._create_if_missing, writes) if create_if_missing else None,
                 dry_run=dry_run,
@@ -187,13 +179,20 @@ class MirrorHook(MemberHook):
             wanted = [id_ for block in intake(concatenated(ids), "ids").blocks() for id_ in block]
         return store.inspect(wanted)
 
-    def _store(self, writes: AudienceWrites, snapshot_path: Any, snapshot_schema: str | None, database: Any) -> Store:
-        """Return the mirror in either place, to be read or confirmed."""
+    def _store(
+        self, writes: AudienceWrites, snapshot_path: Any, snapshot_schema: str | None, database: Any, **of_tables: Any
+    ) -> Store:
+        """
+        Return the mirror in either place.
+
+        :param of_tables: what only a mirror in tables has to know of a run; without it, it is read or confirmed.
+        """
         check_one_store(snapshot_path, snapshot_schema)
         target = self._target(writes)
         if not snapshot_schema:
             return folder_mirror(self.batch_conn_id, target, snapshot_path)
-        return table_mirror(self.batch_conn_id, target, snapshot_schema, writes.dialect.members, database)
+        rules = writes.dialect.members
+        return table_mirror(self.batch_conn_id, target, snapshot_schema, rules, database, **of_tables)
 
     def _target(self, writes: AudienceWrites) -> Target:
         from airflow_provider_batch.mirror.snapshot import Target

@@ -157,6 +157,9 @@ class Plan(ABC):
 class Store(Protocol):
     """One audience and what was sent to it."""
 
+    def to_check(self, ids: object) -> object:
+        """Return what the checks have to read of *ids*, a whole set: all of it, or what was found changed."""
+
     def plan(
         self,
         blocks: Iterable[list[str]],

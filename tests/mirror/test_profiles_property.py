@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import BatchError
 from airflow_provider_batch.hooks.batch import BatchHook
-from airflow_provider_batch.mirror.tables import comparison
+from airflow_provider_batch.mirror.tables import run
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.sources.profile_columns import ProfileColumns
 from airflow_provider_batch.sources.sql import SqlSource
@@ -190,7 +190,7 @@ def play(
     history: list[Step], place: ProfileFolder | ProfileTables, largest_net: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Check that whatever happens in *history*, the profiles are the last table that succeeded."""
-    monkeypatch.setattr(comparison, "LARGEST_NET", largest_net)
+    monkeypatch.setattr(run, "LARGEST_NET", largest_net)
     with Sandbox(keep_bodies=True, profile_limits=False) as sandbox:
         connection = json.loads(sandbox.connection_json(PROJECT))
         connection["extra"]["max_attempts"] = 1
@@ -218,7 +218,7 @@ def examples(number: int) -> settings:
     )
 
 
-HISTORIES = {"history": st.lists(steps, max_size=6), "largest_net": st.sampled_from([comparison.LARGEST_NET, 5.0])}
+HISTORIES = {"history": st.lists(steps, max_size=6), "largest_net": st.sampled_from([run.LARGEST_NET, 5.0])}
 
 
 @examples(40)
