@@ -54,7 +54,7 @@ class CountedPush(RendersIdsAsCounts, AudienceTask):
         """Whether a source without ids skips the task where it would otherwise fail."""
         return self.skip_on_empty
 
-    def pushed(self, context: Context, journal: TaskStateJournal | None) -> Any:
+    def checked_push(self, context: Context, journal: TaskStateJournal | None) -> Any:
         """Push, keep the summary as an XCom, and return the result if it is within its limits."""
         ti = context.get("ti")
         if journal is None and getattr(ti, "try_number", 1) > 1:

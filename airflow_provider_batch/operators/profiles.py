@@ -126,7 +126,7 @@ class ProfilesPushOperator(CountedPush, takes=ProfileParameters):
 
         journal = task_journal(context)
         with fail_without_retry(journal), closing_failure(self.log, self.recipient):
-            result: ProfilesResult = self.pushed(context, journal)
+            result: ProfilesResult = self.checked_push(context, journal)
         if journal is not None:
             journal.clear()
         if self.is_dry_run:

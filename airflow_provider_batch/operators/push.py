@@ -111,7 +111,7 @@ class PushOperator(CountedPush, takes=PushParameters):
 
         journal = task_journal(context)
         with fail_without_retry(journal), closing_failure(self.log, self.audience_name):
-            result: PushResult = self.pushed(context, journal)
+            result: PushResult = self.checked_push(context, journal)
             audience, difference, began = None, None, time.monotonic()
             if self.wait_for_indexing and not self.is_dry_run:
                 view = self._wait(awaited(self, result.indexing_tokens), result)

@@ -125,15 +125,19 @@ class TableMirror:
         :param resends: find every row changed.
         """
         check_choice("first_run", first_run)
+        if self.source is None:
+            raise SnapshotError("a mirror without a query cannot be planned")
         claim = TableClaim(self, starts_anew=full_refresh)
         with claim.held(), private_folder() as local:
             state = claim.state
             replaces = full_refresh or (state.members is None and first_run == "replace") or state.unfinished.replaces
-            comparison = Comparison(self, claim, replaces=replaces, resends=resends)
+            comparison = Comparison(self, self.source, claim, replaces=replaces, resends=resends)
             with closing(ChangeFiles(local)) as files:
                 comparison.fill(files, _checked(blocks, checkpoint))
-            with comparison.closing(files):
+            try:
                 yield TablePlan(comparison, files)
+            finally:
+                comparison.settle(files)
 
     def confirm(self, indexing_tokens: Sequence[str] | None = None) -> SnapshotSize | None:
         """See :meth:`.store.Store.confirm`."""

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -43,7 +42,9 @@ class Comparison:
     :param resends: find every row changed.
     """
 
-    def __init__(self, mirror: TableMirror, claim: TableClaim, *, replaces: bool, resends: bool = False) -> None:
+    def __init__(
+        self, mirror: TableMirror, source: SqlSource, claim: TableClaim, *, replaces: bool, resends: bool = False
+    ) -> None:
         self.mirror = mirror
         self.claim = claim
         self.replaces = replaces
@@ -55,6 +56,7 @@ class Comparison:
         self.columns: tuple[tuple[str, str], ...] = ()
         self.shape = ""
         self._query: Query
+        self._source = source
         self._state = claim.state
         self._resends = resends
 
@@ -65,11 +67,9 @@ class Comparison:
         :param files: get what is to be sent.
         :param blocks: what the checks make of the ids of :attr:`.TableMirror.changed`.
         :raises SourceError: if the query cannot be read.
-        :raises SnapshotError: if the snapshot is damaged, or the mirror has no query.
+        :raises SnapshotError: if the snapshot is damaged.
         """
-        mirror, source = self.mirror, self.mirror.source
-        if source is None:
-            raise SnapshotError("a mirror without a query cannot be planned")
+        mirror, source = self.mirror, self._source
         with mirror.database.session() as session:
             selection = self._prepare(session, source)
             relation = self._changes(session, source.parameters)
@@ -85,30 +85,27 @@ class Comparison:
         counts.unchanged = before - files.known_moves
         counts.given += counts.unchanged
 
-    @contextmanager
-    def closing(self, files: ChangeFiles) -> Iterator[None]:
+    def settle(self, files: ChangeFiles) -> None:
         """
-        After the block, and if there was nothing to send, do what a commit would have done otherwise.
+        If nothing changed, do what a commit does otherwise; what fails is left to the next run.
 
         An old base is made anew, so that it does not keep what left for long; and the log gets the ids that are not
-        valid. What fails is left to the next run.
+        valid.
         """
+        mirror, state, now = self.mirror, self._state, self.mirror.clock()
+        has_changed = self.replaces or state.members is None or files.counts.adds or files.counts.removes
+        renews = state.net is not None and self.needs_base(now)
+        logs = files.has_invalid and mirror.log.is_kept
+        if has_changed or mirror.is_dry_run or not (renews or logs):
+            return
         try:
-            yield
-        finally:
-            mirror, now = self.mirror, self.mirror.clock()
-            is_settled = not (self.replaces or self._state.members is None or files.counts.adds or files.counts.removes)
-            renews = self._state.net is not None and self.needs_base(now)
-            logs = files.has_invalid and mirror.log.is_kept
-            if is_settled and not mirror.is_dry_run and (renews or logs):
-                try:
-                    with mirror.database.session() as session:
-                        if renews:
-                            self._renew_base(session, now)
-                        if logs:
-                            mirror.log.keep_invalid(session, self.entry(now))
-                except STORE_ERRORS as error:
-                    log.warning("%s is left for the next run to tidy: %s", mirror.keeper, type(error).__name__)
+            with mirror.database.session() as session:
+                if renews:
+                    self._renew_base(session, now)
+                if logs:
+                    mirror.log.keep_invalid(session, self.entry(now))
+        except STORE_ERRORS as error:
+            log.warning("%s: the next run makes its base anew: %s", mirror.keeper, type(error).__name__)
 
     def create(self, session: Session, name: str, query: str, parameters: Any = None, *, what: str = "") -> str:
         """Make a table that was noted, and return its full name."""
