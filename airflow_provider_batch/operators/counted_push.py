@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow_provider_batch.exceptions import EmptySetError
 from airflow_provider_batch.operators.rendered_ids import RendersIdsAsCounts
 from airflow_provider_batch.tasks.audience import AudienceTask
-from airflow_provider_batch.tasks.mapped import is_mapped
+from airflow_provider_batch.tasks.batch import is_mapped
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

@@ -20,7 +20,6 @@ from airflow_provider_batch.operators.rejects import rejects_file
 from airflow_provider_batch.protocol.arguments import ProfileMode, read_limit, read_switch
 from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments
 from airflow_provider_batch.tasks.failure import fail_without_retry
-from airflow_provider_batch.tasks.mapped import check_mapped_profiles
 from airflow_provider_batch.tasks.outlets import (
     check_not_shared,
     check_profile_outlets,
@@ -109,6 +108,8 @@ class ProfilesPushOperator(CountedPush, takes=ProfileParameters):
 
     def pre_execute(self, context: Context) -> None:
         """Skip a backfill that would undo today's attributes, and refuse mapped tasks that undo each other's."""
+        from airflow_provider_batch.tasks.mapped import check_mapped_profiles
+
         super().pre_execute(context)
         if self.mode == "changed":
             skip_backfill(context, self.recipient, self.mode, "attributes")

@@ -13,7 +13,6 @@ from airflow_provider_batch.protocol.arguments import read_seconds
 from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments
 from airflow_provider_batch.tasks.deferral import defer_until_indexed
 from airflow_provider_batch.tasks.failure import fail_without_retry
-from airflow_provider_batch.tasks.mapped import Expansion, Use, check_mapped
 from airflow_provider_batch.tasks.outlets import awaited, check_outlets, emit_outlet_events, suppress_outlet_events
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_batch.protocol.audiences.audience import CustomAudience
     from airflow_provider_batch.protocol.audiences.results import PushResult
     from airflow_provider_batch.tasks.journal import TaskStateJournal
+    from airflow_provider_batch.tasks.mapped import Expansion, Use
 
 
 class PushOperator(CountedPush, takes=PushParameters):
@@ -89,6 +89,8 @@ class PushOperator(CountedPush, takes=PushParameters):
 
     def pre_execute(self, context: Context) -> None:
         """Refuse mapped tasks that may undo what another one does."""
+        from airflow_provider_batch.tasks.mapped import check_mapped
+
         super().pre_execute(context)
         with fail_without_retry():
             check_mapped(self, context)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
-from airflow_provider_batch.tasks.mapped import Expansion, is_mapped
+from airflow_provider_batch.tasks.batch import is_mapped
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -20,7 +20,11 @@ def check_own_path(context: Context) -> None:
 
     :raises InvalidArgumentError: if it is.
     """
-    if is_mapped(context) and Expansion.of(context).shares("path"):
+    if not is_mapped(context):
+        return
+    from airflow_provider_batch.tasks.mapped import Expansion
+
+    if Expansion.of(context).shares("path"):
         raise InvalidArgumentError(
             "path: each of these mapped tasks would overwrite the files of the others. Give each task a path of its "
             "own, with {{ ti.map_index }} in it."

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
+from airflow_provider_batch.tasks.batch import is_mapped
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -66,11 +67,6 @@ class Expansion:
         value = self.fixed.get(name)
         is_path = isinstance(value, str) or hasattr(value, "open")
         return is_path and not self.varies(name) and "{" not in str(value)
-
-
-def is_mapped(context: Context) -> bool:
-    """Return whether the task is one of several mapped ones, or may be."""
-    return getattr(context.get("ti"), "map_index", -1) >= 0
 
 
 def check_mapped(operator: Any, context: Context) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
-from airflow_provider_batch.tasks.mapped import is_mapped
+from airflow_provider_batch.tasks.batch import is_mapped
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
