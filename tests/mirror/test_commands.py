@@ -33,10 +33,11 @@ def answer(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
     """Run a command; return with what it exits, and its lines."""
 
     def answered(main: Callable[[list[str]], None], *arguments: object) -> Answer:
-        with pytest.raises(SystemExit) as ended, monkeypatch.context() as patch:
+        with monkeypatch.context() as patch:
             if "--help" not in arguments:  # what others print is not part of the answer
                 patch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
-            main([str(argument) for argument in arguments])
+            with pytest.raises(SystemExit) as ended:
+                main([str(argument) for argument in arguments])
         return ended.value.code, capfd.readouterr().out.splitlines()
 
     return answered
