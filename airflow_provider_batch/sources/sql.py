@@ -188,8 +188,8 @@ def source_error(error: Exception, what: str = _SOURCE, *, reads_rows: bool = Tr
     """
     number = _number(error)
     message = (str(error).strip().splitlines() or [""])[0][:_LONGEST_MESSAGE]
-    is_safe = not reads_rows or _is_safe(error, message)
-    if is_safe:
+    is_safe = _is_safe(error, message)
+    if is_safe or not reads_rows:
         detail = f": {message}" if message else ""
     else:
         detail = (

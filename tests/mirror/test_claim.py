@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_batch.exceptions import MirrorConflictError
-from airflow_provider_batch.mirror.claim import LIFETIME, RENEWAL_INTERVAL, Claim
+from airflow_provider_batch.mirror.claim import LIFETIME, RENEWAL_INTERVAL, Claim, read_owner, release_claim_of
 from airflow_provider_batch.mirror.folder import Folder, folder_at
 from tests.clock import Clock
 
@@ -30,11 +30,13 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
 def test_one_run_has_the_claim_and_gives_it_back(folder: Folder) -> None:
     clock = Clock(START)
     claim = Claim(folder, "dag/task/monday", clock)
-    with pytest.raises(
-        MirrorConflictError, match="dag/task/monday is at work on this mirror; its claim dates from 2026-09-21"
-    ) as caught:
+    with pytest.raises(MirrorConflictError) as caught:
         Claim(folder, "dag/task/tuesday", clock)
-    assert f"delete {folder}/claim.json" in str(caught.value)
+    assert str(caught.value) == (
+        "dag/task/monday is at work on this mirror; its claim dates from 2026-09-21 14:13:20+00:00. If that run was "
+        "killed, another one can take over 30 minutes after the last renewal, or at once if you delete "
+        f"{folder}/claim.json."
+    )
     claim.release()
     assert folder.list_files() == []
     Claim(folder, "dag/task/tuesday", clock)
@@ -47,7 +49,22 @@ def test_a_look_is_good_for_a_second(folder: Folder) -> None:
     clock.now += 0.9
     claim.look()
     clock.now += 0.1
-    with pytest.raises(MirrorConflictError, match="was deleted while this run was at work"):
+    with pytest.raises(MirrorConflictError) as caught:
+        claim.look()
+    assert str(caught.value) == f"the claim in {folder} was deleted while this run was at work. Retry it."
+
+
+def test_each_look_is_good_for_a_second_and_none_if_the_clock_was_put_back(folder: Folder) -> None:
+    clock = Clock(START)
+    claim = Claim(folder, "first", clock)
+    clock.now += 1
+    claim.look()
+    folder.delete("claim.json")
+    claim.look()
+    clock.now += 0.9
+    claim.look()
+    clock.now -= 1
+    with pytest.raises(MirrorConflictError, match="was deleted"):
         claim.look()
 
 
@@ -145,8 +162,12 @@ def test_a_claim_that_was_deleted_is_lost(folder: Folder) -> None:
 )
 def test_a_claim_that_cannot_be_read_is_a_claim(folder: Folder, content: bytes) -> None:
     folder.create("claim.json", content)
-    with pytest.raises(MirrorConflictError, match=r"cannot be read\. .* delete .*claim\.json"):
+    with pytest.raises(MirrorConflictError) as caught:
         Claim(folder, "first", Clock(START))
+    assert str(caught.value) == (
+        f"the claim in {folder} cannot be read. If no run is at work on this mirror, delete {folder}/claim.json."
+    )
+    assert read_owner(folder, START + 2 * LIFETIME) == ""
 
 
 def entry(nonce: str, **fields: Any) -> bytes:
@@ -170,6 +191,95 @@ def test_tampered_claims_end_in_an_error_with_the_remedy(folder: Folder, claims:
         Claim(folder, "a", Clock(START))
 
 
+def test_a_run_is_seen_when_it_has_renewed_its_claim(folder: Folder) -> None:
+    clock = Clock(START)
+    claim = Claim(folder, "first", clock)
+    clock.now += RENEWAL_INTERVAL - 1
+    claim.check()
+    assert folder.list_files() == ["claim.json"]
+    clock.now += 1
+    claim.check()
+    alive = next(name for name in folder.list_files() if name.startswith("alive-"))
+    assert json.loads(folder.read(alive) or b"") == clock.now
+    assert read_owner(folder, clock.now + LIFETIME) == "first"
+    assert read_owner(folder, clock.now + LIFETIME + 1) is None
+    with pytest.raises(MirrorConflictError, match=r"first is at work on this mirror; its claim dates from .* 14:13:20"):
+        Claim(folder, "second", clock)
+    clock.now += RENEWAL_INTERVAL
+    claim.check()
+    assert json.loads(folder.read(alive) or b"") == clock.now
+    claim.release()
+    assert folder.list_files() == []
+
+
+@pytest.mark.parametrize("sign", [b"", b"{", b"[]", b"null", json.dumps(START - 100).encode()])
+def test_a_sign_of_life_that_says_nothing_leaves_the_claim_as_it_is(folder: Folder, sign: bytes) -> None:
+    folder.create("claim.json", entry("aa"))
+    folder.write("alive-aa", sign)
+    assert read_owner(folder, START + LIFETIME) == "a"
+    assert read_owner(folder, START + LIFETIME + 1) is None
+    with pytest.raises(MirrorConflictError, match="a is at work"):
+        Claim(folder, "b", Clock(START + LIFETIME))
+
+
+def test_nobody_is_at_work_where_nothing_is(folder: Folder) -> None:
+    assert read_owner(folder, START) is None
+
+
+def test_the_last_claim_of_a_chain_counts(folder: Folder) -> None:
+    chain = {
+        "claim.json": entry("aa", owner="first"),
+        "claim-aa.json": entry("bb", owner="second"),
+        "alive-aa": b"1e12",
+        "claim-bb.json": entry("cc", owner="third"),
+    }
+    for name, content in chain.items():
+        folder.create(name, content)
+    assert read_owner(folder, START) == "third"
+    assert read_owner(folder, START + LIFETIME + 1) is None
+    with pytest.raises(MirrorConflictError, match=r"^third is at work"):
+        Claim(folder, "fourth", Clock(START))
+    for owner in ("first", "second"):
+        release_claim_of(folder, owner)
+    assert sorted(folder.list_files()) == sorted(chain)
+    release_claim_of(folder, "third")
+    assert folder.list_files() == []
+    release_claim_of(folder, "third")
+
+
+def test_the_first_claim_is_deleted_first_as_no_other_counts_without_it(folder: Folder) -> None:
+    deleted: list[str] = []
+
+    class Noting(Mortal):
+        def delete(self, name: str) -> None:
+            deleted.append(name)
+            super().delete(name)
+
+    for name, content in {"claim.json": entry("aa"), "claim-aa.json": entry("bb")}.items():
+        folder.create(name, content)
+    release_claim_of(Noting(folder, None), "a")
+    assert deleted == ["claim.json", "alive-aa", "claim-aa.json", "alive-bb"]
+
+
+def test_whoever_comes_second_is_told_who_was_first_or_that_somebody_was(folder: Folder) -> None:
+    class Late(Mortal):
+        """Between a look at the claims and the creation of ours, somebody else has created one."""
+
+        def create(self, name: str, content: bytes) -> bool:
+            for other, owner in others.items():
+                folder.create(other, entry("aa" if other == "claim.json" else "bb", owner=owner))
+            return False
+
+    others = {"claim.json": "first", "claim-aa.json": "second"}
+    with pytest.raises(MirrorConflictError, match=r"^second is at work on this mirror"):
+        Claim(Late(folder, None), "third", Clock(START))
+    release_claim_of(folder, "second")
+    others = {}
+    with pytest.raises(MirrorConflictError) as caught:
+        Claim(Late(folder, None), "third", Clock(START))
+    assert str(caught.value) == f"another run claimed the mirror in {folder} at the same moment. Retry."
+
+
 def test_a_claim_that_was_given_back_is_not_brought_back_by_a_run_that_was_frozen(folder: Folder) -> None:
     clock = Clock(START)
     frozen = Claim(folder, "same", clock)
@@ -186,14 +296,20 @@ def test_a_claim_that_was_given_back_is_not_brought_back_by_a_run_that_was_froze
 
 
 def test_a_claim_that_could_not_be_looked_at_is_given_back(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    def unreachable(_: Claim) -> None:
+    def unreachable(_: object) -> None:
         raise TimeoutError
 
     with monkeypatch.context() as patch:
         patch.setattr(Claim, "_check_last", unreachable)
         with pytest.raises(TimeoutError):
             Claim(folder, "first", Clock(START))
-    Claim(folder, "second", Clock(START))
+    assert folder.list_files() == []
+    with monkeypatch.context() as patch:
+        patch.setattr(Claim, "_check_last", unreachable)
+        patch.setattr(Claim, "release", unreachable)
+        with pytest.raises(TimeoutError):
+            Claim(folder, "first", Clock(START))
+    assert read_owner(folder, START) == "first"
 
 
 class Turns:

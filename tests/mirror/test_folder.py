@@ -7,7 +7,8 @@ import shutil
 import stat
 import subprocess
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -214,15 +215,99 @@ def test_a_store_may_say_otherwise_that_there_is_a_file(error: Exception) -> Non
     assert folder.read("claim") == b"first"
 
 
-def test_an_error_that_is_none_of_a_file_that_is_there_is_raised() -> None:
-    class Broken(Plainest):
+def test_a_store_with_real_folders_has_those_made_that_are_missing() -> None:
+    class WithFolders(Plainest):
+        def pipe_file(self, path: str, content: bytes, **mode: object) -> None:
+            if not self._fs.exists(path.rpartition("/")[0]):
+                raise FileNotFoundError(path)
+            if mode and self._fs.exists(path):
+                raise FileExistsError(path)
+            self._fs.pipe_file(path, content)
+
+    path = memory_path() / "a" / "b"
+    folder = _StoreFolder(path)
+    folder._fs = WithFolders(folder._fs, OSError())
+    assert folder.create("claim", b"first")
+    assert not folder.create("claim", b"second")
+    assert folder.read("claim") == b"first"
+    assert str(folder) == str(path)
+
+
+def test_the_folder_may_have_been_made_meanwhile() -> None:
+    class MadeMeanwhile(Plainest):
+        def pipe_file(self, path: str, content: bytes, **mode: object) -> None:
+            if not self._fs.exists(path.rpartition("/")[0]):
+                self._fs.makedirs(path.rpartition("/")[0])
+                raise FileNotFoundError(path)
+            assert mode == {"mode": "create"}
+            self._fs.pipe_file(path, content)
+
+    folder = _StoreFolder(memory_path())
+    folder._fs = MadeMeanwhile(folder._fs, OSError())
+    assert folder.create("claim", b"first")
+    assert folder.read("claim") == b"first"
+
+
+def test_a_file_that_another_run_has_overwritten_was_not_created_by_this_one() -> None:
+    class Overwritten(Plainest):
+        def pipe_file(self, path: str, content: bytes, **mode: object) -> None:
+            if mode:
+                raise NotImplementedError
+            self._fs.pipe_file(path, b"another's")
+
+    folder = _StoreFolder(memory_path())
+    folder._fs = Overwritten(folder._fs, OSError())
+    assert not folder.create("claim", b"ours")
+
+
+def test_nothing_is_read_from_what_a_store_has_cached() -> None:
+    class Cached(Plainest):
+        forgotten = 0
+
+        def invalidate_cache(self) -> None:
+            self.forgotten += 1
+
+    folder = _StoreFolder(memory_path())
+    folder._fs = store = Cached(folder._fs, OSError())
+    for times, look in enumerate((lambda: folder.read("x"), folder.list_files), 1):
+        look()
+        assert store.forgotten == times
+
+
+def test_a_store_that_lets_nobody_in_is_named(tmp_path: Path) -> None:
+    class Closed(Plainest):
         def pipe_file(self, path: str, content: bytes, **mode: object) -> None:
             raise self._error
 
-    folder = _StoreFolder(memory_path())
-    folder._fs = Broken(folder._fs, PermissionError(errno.EPERM, ""))
-    with pytest.raises(SnapshotError, match="Operation not permitted"):
-        folder.create("claim", b"first")
+        def put_file(self, source: str, path: str) -> None:
+            raise self._error
+
+    path = memory_path()
+    folder = _StoreFolder(path)
+    folder._fs = Closed(folder._fs, PermissionError(errno.EPERM, ""))
+    for attempt in (
+        lambda: folder.create("claim", b"first"),
+        lambda: folder.write("claim", b"first"),
+        lambda: folder.upload("claim", tmp_path),
+    ):
+        with pytest.raises(SnapshotError) as caught:
+            attempt()
+        assert str(caught.value) == (
+            f"{path}: the folder cannot be used (Operation not permitted). Give the worker's user the right to create "
+            "and write it, or pass another snapshot_path."
+        )
+
+
+def test_a_file_that_nobody_may_read_names_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = memory_path()
+    folder = _StoreFolder(path)
+
+    def refused(_: str) -> Any:
+        raise PermissionError(errno.EACCES, "")
+
+    monkeypatch.setattr(folder, "open", refused)
+    with pytest.raises(SnapshotError, match=f"^{path}: the folder cannot be used"):
+        folder.read("claim")
 
 
 def test_an_error_that_no_person_can_mend_stays_what_it_is() -> None:
@@ -249,9 +334,16 @@ def test_a_file_that_is_overwritten_while_it_is_read_is_read_again(monkeypatch: 
 
     monkeypatch.setattr(folder, "open", expired)
     assert folder.read("alive") == b"1"
-    errors += [OSError(errno.EBUSY, "modified by another process")] * 9
+    errors += [OSError(errno.EBUSY, "modified by another process")] * 4
+    assert folder.read("alive") == b"1"
+    errors += [OSError(errno.EBUSY, "modified by another process")] * 6
     with pytest.raises(OSError, match="modified"):
         folder.read("alive")
+    assert len(errors) == 1
+    errors[:] = [TimeoutError(errno.ETIMEDOUT, "slow")] * 2
+    with pytest.raises(TimeoutError):
+        folder.read("alive")
+    assert len(errors) == 1
 
 
 def test_local_files_and_folders_are_for_their_owner_alone(tmp_path: Path) -> None:
@@ -268,10 +360,70 @@ def test_local_files_and_folders_are_for_their_owner_alone(tmp_path: Path) -> No
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
 
 
+def test_what_cannot_be_opened_for_writing_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "")
+
+    folder = folder_at(tmp_path)
+    monkeypatch.setattr(os, "open", refused)
+    for attempt in (lambda: folder.write("one", b"1"), lambda: folder.create("one", b"1")):
+        with pytest.raises(SnapshotError) as caught:
+            attempt()
+        assert str(caught.value) == (
+            f"{tmp_path}: the folder cannot be used (Permission denied). Give the worker's user the right to create "
+            "and write it, or pass another snapshot_path."
+        )
+
+
+def test_a_folder_that_another_run_makes_at_this_moment_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdir = Path.mkdir
+
+    def made_by_another(path: Path, mode: int) -> None:
+        mkdir(path, mode)
+        mkdir(path, mode)
+
+    monkeypatch.setattr(Path, "mkdir", made_by_another)
+    assert folder_at(tmp_path / "a" / "b").create("one", b"1")
+    assert (tmp_path / "a" / "b" / "one").read_bytes() == b"1"
+
+
+def test_what_is_written_is_on_the_disk_before_its_folder_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[tuple[bool, list[str]]] = []
+
+    def fsync(file: int) -> None:
+        names = [name.partition(".tmp")[0][:5] for name in sorted(os.listdir(tmp_path))]
+        synced.append((stat.S_ISDIR(os.fstat(file).st_mode), names))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    folder = folder_at(tmp_path)
+    before = len(os.listdir("/proc/self/fd"))
+    folder.write("two", b"2")
+    assert synced == [(False, [".two."]), (True, ["two"])]
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_folder_that_cannot_be_synced_has_the_file_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fsync(file: int) -> None:
+        if stat.S_ISDIR(os.fstat(file).st_mode):
+            raise OSError(errno.EINVAL, "")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    folder_at(tmp_path).write("two", b"2")
+    assert os.listdir(tmp_path) == ["two"]
+
+
 def test_a_folder_that_cannot_be_made_or_listed_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     folder = folder_at(tmp_path / "file" / "vip")
-    for attempt in (folder.list_files, lambda: folder.create("one", b"1")):
+    attempts: list[Callable[[], object]] = [
+        *(folder.list_files, lambda: folder.create("one", b"1"), lambda: folder.write("one", b"1")),
+        *(lambda: folder.read("one"), lambda: folder.open("one")),
+    ]
+    for attempt in attempts:
         with pytest.raises(SnapshotError, match=r"file/vip: .*\((Not a dir|File ex).* pass another snapshot_path"):
             attempt()
     with pytest.raises(SnapshotError, match=r"/proc/vip: .*\(Permission denied\)"):
@@ -286,21 +438,25 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path, monkeypatch: py
 
     monkeypatch.setattr(os, "fsync", full)
     for attempt in (lambda: folder.write("one", b"1"), lambda: folder.create("one", b"1")):
-        with pytest.raises(SnapshotError, match=r"No space left on device\)\. Free space"):
+        with pytest.raises(SnapshotError) as caught:
             attempt()
+        assert str(caught.value) == (
+            f"{tmp_path}: the folder cannot be used (No space left on device). Free space there, or use a larger disk "
+            "(snapshot_path, or TMPDIR for temporary files)."
+        )
     assert os.listdir(tmp_path) == []
 
 
 def test_only_what_was_abandoned_long_ago_is_swept(tmp_path: Path) -> None:
     folder = folder_at(tmp_path)
     folder.write("head", b"1")
-    old, new = tmp_path / ".head.1234.tmp", tmp_path / ".head.5678.tmp"
-    for path in (old, new):
-        path.write_bytes(b"{")
-    os.utime(old, (0, 0))
+    ages = {".head.1234.tmp": 24 * 3600 + 60, ".head.5678.tmp": 24 * 3600 - 60, "old": 10 * 24 * 3600}
+    for name, age in ages.items():
+        (tmp_path / name).write_bytes(b"{")
+        os.utime(tmp_path / name, (time.time() - age, time.time() - age))
     folder.sweep()
-    assert sorted(os.listdir(tmp_path)) == [new.name, "head"]
-    assert folder.list_files() == ["head"]
+    assert sorted(os.listdir(tmp_path)) == [".head.5678.tmp", "head", "old"]
+    assert sorted(folder.list_files()) == ["head", "old"]
 
 
 def test_a_file_is_created_though_its_temporary_one_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

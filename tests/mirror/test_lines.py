@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,7 +10,9 @@ from airflow_provider_batch.mirror.lines import (
     id_part,
     ids_from,
     line_of,
+    lines_in,
     sort,
+    text_of,
     with_digests,
     with_texts,
 )
@@ -93,10 +96,10 @@ def test_a_block_of_plain_ids_is_passed_on_as_it_is() -> None:
 
 
 def test_where_an_id_stands_is_kept() -> None:
-    block = Block(["a", "b\n", AnnotatedId("c\n", '"tags":["x"]')], "ids", [3, 7, 9])
+    block = Block(["a", "b\n", AnnotatedId("c\n", '"tags":["x"]')], "ids", [3, 7, 9], "row {}".format)
     ((lines, _),) = with_texts([block])
     assert isinstance(lines, Block)
-    assert (lines.argument, lines.positions) == ("ids", [3, 7, 9])
+    assert (lines.argument, lines.positions, lines.place) == ("ids", [3, 7, 9], block.place)
     assert lines == ["a", "b\x02*", 'c\x02*\x01"tags":["x"]']
 
 
@@ -110,6 +113,17 @@ def test_plain_lines_are_their_ids() -> None:
     lines = ["a", "b"]
     assert ids_from(lines, "a\nb\n") is lines
     assert list(ids_from(["a\x02*"], "a\x02*\n")) == ["a\n"]
+
+
+@pytest.mark.parametrize("lines", [[], [""], ["a"], ["a", "", "\u2028"]])
+def test_a_text_of_lines_is_taken_apart_again(lines: list[str]) -> None:
+    text = text_of(lines)
+    assert text == "".join(line + "\n" for line in lines)
+    assert lines_in(text.encode()) == lines
+
+
+def test_an_empty_block_is_left_out() -> None:
+    assert list(with_texts([[], ["a"], Block([], "ids", []), ["b\n"]])) == [(["a"], b"a\n"), (["b\x02*"], b"b\x02*\n")]
 
 
 @given(st.lists(IDS | st.sampled_from(["a-1", "b 2", "é"]), min_size=1))

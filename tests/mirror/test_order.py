@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import InvalidMemberError, MirrorError
+from airflow_provider_batch.mirror import order
 from airflow_provider_batch.mirror.diff import Counts
-from airflow_provider_batch.mirror.lines import Lines, id_from, line_of, lines_with_text, with_digests
-from airflow_provider_batch.mirror.order import ascending, in_order
+from airflow_provider_batch.mirror.lines import Lines, id_from, line_of, lines_with_text, text_of, with_digests
+from airflow_provider_batch.mirror.order import _LineNumbers, _Prefix, _Sample, ascending, in_order
 from airflow_provider_batch.protocol.audiences.block import Block
 from airflow_provider_batch.protocol.ids import AnnotatedId
 from airflow_provider_batch.protocol.rows import in_blocks
@@ -84,6 +85,30 @@ def test_of_the_same_id_the_first_stays(annotated: list[AnnotatedId], size: int)
     assert (counts.given, counts.duplicates) == (len(first), len(annotated) - len(first))
 
 
+def test_lines_are_compared_from_block_to_block_and_told_with_their_digests() -> None:
+    counts = Counts(given=1, duplicates=1)
+    given_lines = [["a", "b"], ["b"], ["b", "b", "c"], ['d\x01"tags":["x"]', 'd\x01"tags":["y"]', "d", "e"], ["f"]]
+    found = list(ascending(map(lines_with_text, given_lines), counts, "vip"))
+    (digest,) = with_digests(['d\x01"tags":["x"]'])
+    assert found == [
+        (["a", "b"], b"a\nb\n"),
+        (["c"], b"c\n"),
+        (['d\x01"tags":["x"]', "e"], f"{digest}\ne\n".encode()),
+        (["f"], b"f\n"),
+    ]
+    assert counts == Counts(given=1 + 6, duplicates=1 + 5)
+
+
+def test_an_id_that_is_out_of_order_is_told_by_its_number_among_all() -> None:
+    blocks = map(lines_with_text, [["a", "b", "b"], ["c"], ["d", "secret", "d"]])
+    with pytest.raises(InvalidMemberError) as caught:
+        list(ascending(blocks, Counts(), "vip"))
+    assert str(caught.value) == (
+        "vip: ids[6]: it sorts before the previous id by code points, which is_sorted=True rules out. Sort the source "
+        'by code points (ORDER BY … COLLATE "C" in PostgreSQL, a binary collation elsewhere), or omit is_sorted=True.'
+    )
+
+
 @given(st.lists(IDS, min_size=1), st.integers(1, 5))
 def test_a_smaller_neighbour_is_named_by_its_position(given_ids: list[str], size: int) -> None:
     wrong = next((at for at in range(1, len(given_ids)) if given_ids[at] < given_ids[at - 1]), None)
@@ -150,6 +175,108 @@ def test_nothing_is_sorted_to_nothing(tmp_path: Path) -> None:
     assert list(in_order([], tmp_path, in_memory=-1)) == []
 
 
+def test_as_many_lines_as_are_allowed_are_sorted_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    lines = [f"{number * 7_919 % 10_000:04d}" for number in range(10_000)]
+    found = list(in_order(parted(lines, 3), tmp_path, in_memory=10_000))
+    assert [len(block.lines) for block in found] == [8_192, 1_808]
+    assert ids(found) == sorted(lines)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(MirrorError, match="need DuckDB"):
+        list(in_order(parted(lines, 3), tmp_path, in_memory=9_999))
+
+
+def test_duckdb_has_its_limits_and_the_folder_that_it_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, configs = duckdb.connect, []
+
+    def connected(database: str, config: dict[str, Any]) -> duckdb.DuckDBPyConnection:
+        configs.append(config)
+        return connect(database, config=config)
+
+    monkeypatch.setattr(duckdb, "connect", connected)
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    for limit in ({}, {"memory_limit": "200MB"}):
+        assert ids(in_order(parted(["c", "a", "b"], 2), tmp_path, in_memory=0, **limit)) == ["a", "b", "c"]
+    settings = {"temp_directory": str(tmp_path), "preserve_insertion_order": False, "threads": 3}
+    assert configs == [{"memory_limit": limit, **settings} for limit in ("384MB", "200MB") for _ in range(3)]
+
+
+def test_what_sorts_when_the_reader_stops_is_interrupted_and_no_more_is_sorted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect, connected, interrupted = duckdb.connect, [], threading.Event()
+
+    class Endless:
+        def __enter__(self) -> Endless:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def execute(self, *_: object) -> None:
+            at_work.set()
+            assert interrupted.wait(10)
+            raise duckdb.InterruptException("INTERRUPT")
+
+        def interrupt(self) -> None:
+            interrupted.set()
+
+    def connect_endlessly(*arguments: Any, **named: Any) -> Any:
+        connected.append(1)
+        return connect(*arguments, **named) if len(connected) == 1 else Endless()
+
+    at_work = threading.Event()
+    monkeypatch.setattr(duckdb, "connect", connect_endlessly)
+    blocks = in_order(parted(["a", "b", "c"], 1), tmp_path, in_memory=0)
+    assert next(blocks).lines == ["a"]
+    assert at_work.wait(10)
+    blocks.close()
+    assert interrupted.is_set()
+    assert len(connected) == 2
+
+
+@pytest.mark.parametrize(
+    ("given_lines", "prefix"),
+    [
+        ([["user-1", "user-22"], ["user-2"]], "user-"),
+        ([["user-1", "user-2"], ["us", "user-1"]], "us"),
+        ([["user-1"], ["user-1"]], "user-1"),
+        ([["user-1", "x"], ["user-1"]], ""),
+        ([["user-1"], ["other", "user-2"]], ""),
+        ([["user-1"], ["auser-1"]], ""),
+        ([["", "a"]], ""),
+    ],
+)
+def test_what_all_lines_begin_with(given_lines: list[list[str]], prefix: str) -> None:
+    found = _Prefix()
+    for lines in given_lines:
+        found.narrow(text_of(lines).encode(), len(lines))
+    assert found.text == prefix
+    for lines in given_lines:
+        rests = text_of([line[len(prefix) :] for line in lines]).encode()
+        assert found.restore(rests) == text_of(lines).encode()
+
+
+def test_lines_are_numbered_from_the_first_block_with_attributes_on() -> None:
+    numbers = _LineNumbers()
+    plain, annotated = ["b", "a"], ["b", 'a\x01"tags":["x\x01"]']
+    assert numbers.insert(lines_with_text(plain)) == b"b\na\n"
+    assert numbers.remove(b"a\nb\n") == lines_with_text(["a", "b"])
+    for first in (0, 2, 4):
+        text = f'b\x01{first:012x}\na\x01{first + 1:012x}\x01"tags":["x\x01"]\n'.encode()
+        assert numbers.insert(lines_with_text(annotated)) == text
+        assert numbers.remove(text) == lines_with_text(annotated)
+
+
+def test_the_bounds_divide_what_was_seen() -> None:
+    sample = _Sample()
+    assert sample.bounds() == [""]
+    for number in (4, 1, 7, 3, 8, 0, 6, 2, 5):
+        sample.look_at([f"{number}\x01digest", "zz"])
+    assert sample.bounds() == ["", "3", "6"]
+
+
 def test_a_reader_that_stops_leaves_no_sorting_behind(tmp_path: Path) -> None:
     blocks = in_order(parted([f"{number:05d}" for number in range(20_000)], 1_000), tmp_path, in_memory=0)
     assert isinstance(blocks, Generator)
@@ -158,9 +285,13 @@ def test_a_reader_that_stops_leaves_no_sorting_behind(tmp_path: Path) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("batch-mirror")]
 
 
-def test_parts_of_about_the_same_size_are_sorted_one_by_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("held", [0, 19_999])
+def test_parts_of_about_the_same_size_are_sorted_one_by_one(
+    held: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(order, "BLOCK_SIZE", 500)
     lines = [f"{number * 7_919 % 20_000:05d}" for number in range(20_000)]
-    blocks = in_order(parted(lines, 500), tmp_path, in_memory=0)
+    blocks = in_order(parted(lines, 500), tmp_path, in_memory=held)
     sizes: dict[str, int] = {}
     for _ in blocks:
         sizes |= {path.name: path.stat().st_size for path in tmp_path.glob("sorted-*.txt")}

@@ -6,9 +6,11 @@ import json
 import logging
 import tempfile
 import threading
+import time
 from collections.abc import Generator, Iterator
+from contextlib import nullcontext
 from functools import partial
-from itertools import chain, combinations
+from itertools import chain, combinations, count
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ from airflow_provider_batch.exceptions import (
 )
 from airflow_provider_batch.mirror import snapshot
 from airflow_provider_batch.mirror.claim import LIFETIME, Claim
+from airflow_provider_batch.mirror.diff import Counts
+from airflow_provider_batch.mirror.folder import Folder
 from airflow_provider_batch.mirror.guards import Limits
 from airflow_provider_batch.mirror.order import in_order
 from airflow_provider_batch.mirror.plan import Mirror, Plan, Transaction
@@ -405,9 +409,244 @@ def test_a_source_that_is_not_sorted_as_it_said_is_refused(path: Any) -> None:
 
 
 def test_an_unknown_way_to_begin_is_refused(path: Any) -> None:
-    mirror = mirror_at(path)
-    with pytest.raises(InvalidArgumentError, match="first_run"), mirror.plan([], first_run="both"):  # type: ignore[arg-type]
+    way: Any = "both"
+    with (
+        pytest.raises(InvalidArgumentError, match=r"^first_run: 'both' is not"),
+        mirror_at(path).plan([], first_run=way),
+    ):
         pass
+
+
+def test_each_block_of_the_sorted_set_is_a_checkpoint(path: Any) -> None:
+    passed: list[int] = []
+    with mirror_at(path).plan([["b"], ["a"], []], checkpoint=lambda: passed.append(1)):
+        assert passed == [1]
+    with mirror_at(path).plan([["a"], ["b"], []], is_sorted=True, checkpoint=lambda: passed.append(2)):
+        assert passed == [1, 2, 2]
+
+
+def test_what_is_sent_again_is_uncertain_whatever_the_snapshot_says(path: Any) -> None:
+    mirror, batch = mirror_at(path), Batch()
+    run(mirror, batch, {"a": None, "b": "x", "c": None})
+    assert sent(batch) == "abc"
+    with mirror.plan(blocks({"a": None, "b": "x", "d": None}), resends=True) as plan:
+        assert (plan.replaces, plan.is_empty, plan.before) == (False, False, 3)
+        assert list(map(entry, plan.adds)) == [("a", None), ("b", "x"), ("d", None)]
+        assert list(plan.removes) == ["c"]
+        assert plan.counts == Counts(given=3, added=1, resent=2, removed=1)
+    with mirror_at(path / "new").plan(blocks(plain("ab")), resends=True) as plan:
+        assert plan.counts == Counts(given=2, added=2)
+
+
+def test_only_the_writes_that_were_waited_for_are_confirmed(path: Any) -> None:
+    mirror, batch = mirror_at(path), Batch()
+    with pytest.raises(SnapshotError) as caught:
+        mirror.confirm()
+    assert str(caught.value) == f"{path} holds no snapshot to confirm. Run the mirror again."
+    run(mirror, batch, plain("abc"))
+    with pytest.raises(SnapshotError, match="holds the snapshot of an audience of another app"):
+        mirror_at(path, recipient="elsewhere").confirm()
+    with mirror.plan(blocks(plain("abcd"))) as plan:
+        assert plan.unconfirmed_tokens == plan.tokens_to_await == ("token",)
+    for others in (["another"], [], ["token", "another"]):
+        assert mirror.confirm(others) is None
+    assert not [name for name in mirror.folder.list_files() if name.endswith(".confirmed")]
+    assert mirror.confirm(["token"]) == (3, 0)
+    assert "00000001.confirmed" in mirror.folder.list_files()
+    assert mirror.confirm([]) == (3, 0)
+    assert mirror.confirm(["another"]) is None
+    broken_off(mirror, batch, plain("abcde"), calls=1)
+    assert mirror.confirm() == (3, 2)
+    with mirror.plan(blocks(plain("abcd"))) as plan:
+        assert plan.unconfirmed_tokens == plan.tokens_to_await == ()
+    mirror.folder.write("00000001.head.json", b"{")
+    with pytest.raises(SnapshotError, match="the file cannot be read"):
+        mirror.confirm()
+
+
+def test_a_run_waits_for_the_tokens_of_the_last_one_and_of_tries_that_broke_off(path: Any) -> None:
+    mirror = mirror_at(path)
+    run(mirror, Batch(), plain("ab"))
+    for tokens in (["t1"], ["t2", "token", "t3", "t2"]):
+        with mirror.plan(blocks(plain("abc"))) as plan, plan.begin("run") as begun:
+            for token in tokens:
+                begun.accepted(token)
+    with mirror.plan(blocks(plain("abc"))) as plan:
+        assert plan.unconfirmed_tokens == ("token",)
+        assert plan.tokens_to_await == ("token", "t2", "t3")  # those of the first try were waited for by the second
+    mirror.confirm()
+    with mirror.plan(blocks(plain("abc"))) as plan:
+        assert plan.unconfirmed_tokens == ()
+        assert plan.tokens_to_await == ("t2", "token", "t3")
+
+
+def test_a_mirror_that_is_inspected_is_that_of_its_target_at_its_time(path: Any) -> None:
+    clock = Clock(START)
+    mirror = mirror_at(path, clock)
+    run(mirror, Batch(), plain("ab"))
+    Claim(mirror.folder, "the run at work", clock)
+    found = mirror.inspect(["a", "x"])
+    assert (found.audience_name, found.at_work) == ("vip", "the run at work")
+    assert {id_: known.generations for id_, known in found.ids.items()} == {"a": (1,), "x": ()}
+    clock.now += LIFETIME + 1
+    assert mirror.inspect([]).at_work is None
+    with pytest.raises(SnapshotError, match="another app or project"):
+        mirror_at(path, recipient="elsewhere").inspect([])
+
+
+def test_the_claim_that_a_killed_try_left_is_given_back(path: Any) -> None:
+    mirror = mirror_at(path)
+    Claim(mirror.folder, "killed", Clock(START))
+    mirror.release("another")
+    assert mirror.folder.list_files() == ["claim.json"]
+    mirror.release("killed")
+    assert mirror.folder.list_files() == []
+
+
+def test_a_mirror_tells_the_time_by_the_clock_of_the_machine(path: Any) -> None:
+    before = time.time()
+    mirror = Mirror(path, Target("vip", "custom_ids", "digest"))
+    assert before <= mirror.clock() <= time.time()
+
+
+def test_what_is_deleted_while_it_is_compared_is_a_conflict_and_otherwise_damage(path: Any) -> None:
+    mirror = mirror_at(path)
+    run(mirror, Batch(), plain("abc"))
+
+    def meanwhile() -> Iterator[list[str]]:
+        yield ["a"]
+        for ids in ("abd", "abe"):
+            run(mirror_at(path), Batch(), plain(ids))
+
+    with pytest.raises(MirrorConflictError, match="another run changed the mirror"), mirror.plan(meanwhile()):
+        pass
+
+    def damages() -> Iterator[list[str]]:
+        yield ["a"]
+        mirror.folder.delete(head_of(mirror)["snapshot"])
+
+    with pytest.raises(SnapshotError, match="the file is missing"), mirror.plan(damages()):
+        pass
+
+
+class Noting(Mortal):
+    """A folder that notes what is changed in it."""
+
+    def __init__(self, folder: Folder) -> None:
+        super().__init__(folder, None)
+        self.noted: list[str] = []
+
+    def _note(self, what: str, name: str) -> None:
+        kind = name.partition(".")[2] if name[:1].isdigit() else name.partition("-")[0].partition(".")[0]
+        self.noted.append(f"{what} {kind}")
+
+    def write(self, name: str, content: bytes) -> None:
+        self._note("write", name)
+        super().write(name, content)
+
+    def upload(self, name: str, source: Path) -> None:
+        self._note("upload", name)
+        super().upload(name, source)
+
+    def create(self, name: str, content: bytes) -> bool:
+        self._note("create", name)
+        return super().create(name, content)
+
+    def delete(self, name: str) -> None:
+        self._note("delete", name)
+        super().delete(name)
+
+
+def test_a_run_notes_what_it_may_send_before_it_does_and_commits_last(path: Any) -> None:
+    mirror = mirror_at(path)
+    run(mirror, Batch(), plain("ab"))
+    run(mirror, Batch(), plain("abc"))
+    with pytest.raises(ZeroDivisionError), mirror.plan(blocks(plain("ab"))) as plan, plan.begin("run"):
+        raise ZeroDivisionError
+    mirror.folder = folder = Noting(mirror.folder)
+    with mirror.plan(blocks(plain("abcde"))) as plan:
+        assert folder.noted == []
+        with plan.begin("run") as transaction:
+            # That of the try before, which has ended, holds nothing that the new one does not.
+            assert folder.noted == [
+                *("create claim", "upload ids.gz", "upload pending.gz", "delete pending.gz", "delete tokens.json")
+            ]
+            del folder.noted[:]
+            transaction.commit(["token"], rejected=["e"])
+            committed = folder.noted[:]
+    assert committed[:4] == ["write pending.gz", "create head.json", "delete pending.gz", "delete tokens.json"]
+    assert sorted(committed[4:]) == ["delete head.json", "delete ids.gz", "delete ids.gz"]
+    assert folder.noted[len(committed) :] == ["delete claim", "delete alive"]
+
+
+def test_each_run_names_its_files_with_a_nonce_of_its_own(path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    mirror = mirror_at(path)
+    nonces = (f"{number:02d}" * 8 for number in count(10))
+    monkeypatch.setattr("secrets.token_hex", lambda size: next(nonces)[: 2 * size])
+    with mirror.plan(blocks(plain("ab"))) as plan, plan.begin("run") as transaction:
+        names = [name for name in mirror.folder.list_files() if "claim" not in name]
+        nonce = next(name for name in names if name.endswith(".pending.gz"))[9:25]
+        assert len({*nonce}) == 2 or nonce == nonce[:2] * 8
+        assert sorted(names) == [f"00000000-{nonce}.pending.gz", f"00000001-{nonce[:8]}.ids.gz"]
+        assert transaction.series == nonce
+    with mirror.plan(blocks(plain("ab")), full_refresh=True) as plan, plan.begin("run") as transaction:
+        assert transaction.series[16:] == hashlib.sha256(b"a\nb\n").hexdigest()
+
+
+def test_a_run_that_was_overtaken_notes_what_it_may_have_sent_under_a_new_name(path: Any) -> None:
+    clock = Clock(START)
+    mirror = mirror_at(path, clock)
+    with pytest.raises(MirrorConflictError), mirror.plan(blocks(plain("ab"))) as plan, plan.begin("first") as late:  # noqa: PT012 - at its look
+        first = newest(mirror, ".pending.gz")
+        late.accepted("t1")
+        clock.now += LIFETIME + 1
+        run(mirror_at(path, clock), Batch(), plain("cd"), owner="second")
+        late.look()
+    before, after = snapshot.read_state(mirror.folder, None).unfinished
+    unfinished = after if before.name == first else before
+    assert {before.name, after.name} == {first, unfinished.name}
+    assert (unfinished.indexing_tokens, unfinished.has_ended) == (("t1",), True)
+    assert (unfinished.pending.owner, unfinished.pending.count) == ("first", 2)
+    assert unfinished.pending.series == unfinished.pending.nonce != late.series
+    assert len(unfinished.pending.nonce) == 16
+    assert [*chain.from_iterable(snapshot.read_unfinished_ids(mirror.folder, unfinished))] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("ends", "has_ended"), [(None, True), (ZeroDivisionError, True), (Killed, False), (KeyboardInterrupt, False)]
+)
+def test_a_try_that_does_not_commit_notes_its_tokens_and_whether_it_has_ended(
+    path: Any, ends: type[BaseException] | None, has_ended: bool
+) -> None:
+    mirror = mirror_at(path)
+    raised = nullcontext() if ends is None else pytest.raises(ends)
+    with raised, mirror.plan(blocks(plain("ab"))) as plan, plan.begin("run") as transaction:
+        transaction.accepted("t1")
+        transaction.accepted("t2")
+        if ends is not None:
+            raise ends
+    (unfinished,) = snapshot.read_state(mirror.folder, None).unfinished
+    assert (unfinished.indexing_tokens, unfinished.has_ended) == (("t1", "t2"), has_ended)
+
+
+def test_tokens_that_cannot_be_noted_do_not_hide_the_error(path: Any, caplog: pytest.LogCaptureFixture) -> None:
+    class Unwritable(Mortal):
+        def write(self, name: str, content: bytes) -> None:
+            raise PermissionError(name)
+
+    mirror = mirror_at(path)
+    mirror.folder = Unwritable(mirror.folder, None)
+    with (
+        caplog.at_level(logging.WARNING),
+        pytest.raises(ZeroDivisionError),
+        mirror.plan(blocks(plain("ab"))) as plan,
+        plan.begin("run"),
+    ):
+        raise ZeroDivisionError
+    assert [record.message for record in caplog.records] == [
+        "the tokens of this run could not be noted: PermissionError"
+    ]
+    assert "claim.json" not in mirror.folder.list_files()
 
 
 def test_guards_refuse_before_anything_is_claimed(path: Any) -> None:
@@ -525,7 +764,10 @@ def test_the_tokens_of_a_run_at_work_are_noted_every_ten_seconds(path: Any) -> N
 
     def noted() -> Any:
         names = [name for name in mirror.folder.list_files() if name.endswith(".tokens.json")]
-        return [json.loads(mirror.folder.read(name) or b"")["indexing_tokens"] for name in names]
+        return [json.loads(mirror.folder.read(name) or b"") for name in names]
+
+    def at_work(*tokens: str) -> list[dict[str, Any]]:
+        return [{"indexing_tokens": [*tokens], "has_ended": False}]
 
     with mirror.plan(blocks(plain("abc"))) as plan, plan.begin("run") as transaction:
         clock.now += 60
@@ -533,14 +775,14 @@ def test_the_tokens_of_a_run_at_work_are_noted_every_ten_seconds(path: Any) -> N
         assert noted() == []
         transaction.accepted("t1")
         transaction.look()
-        assert noted() == [["t1"]]
+        assert noted() == at_work("t1")
         transaction.accepted("t2")
         clock.now += 9
         transaction.look()
-        assert noted() == [["t1"]]
+        assert noted() == at_work("t1")
         clock.now += 1
         transaction.look()
-        assert noted() == [["t1", "t2"]]
+        assert noted() == at_work("t1", "t2")
         transaction.commit(["t1", "t2"])
 
 

@@ -9,16 +9,20 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import count
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from airflow.providers.common.compat.sdk import ObjectStoragePath
 
 from airflow_provider_batch.exceptions import (
     BatchAuthenticationError,
+    BatchNotFoundError,
+    BatchRequestError,
     BatchServerError,
     DriftError,
     GuardError,
@@ -31,7 +35,12 @@ from airflow_provider_batch.exceptions import (
 )
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.mirror import plan
+from airflow_provider_batch.mirror import run as run_module
 from airflow_provider_batch.mirror.lines import Lines
+from airflow_provider_batch.protocol.audiences.audience import IndexingOutcome
+from airflow_provider_batch.protocol.audiences.results import MirrorResult
+from airflow_provider_batch.protocol.retry import Patience
+from airflow_provider_batch.protocol.rows import NAMED_REJECTIONS
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.tasks.journal import TaskStateJournal
 from tests.clock import Clock, eventually
@@ -175,6 +184,155 @@ def test_attributes_in_another_order_are_no_change(sandbox: Sandbox, clock: Cloc
     assert (result.added, result.unchanged) == (1, 0)
     clock.now += 10
     assert sandbox.attributes("vip", PROJECT)["a"]["attributes"]["age"] == 8
+
+
+@dataclass
+class Waits:
+    """A line whose waits take twenty seconds each, and end as they are told."""
+
+    ends: list[IndexingOutcome | Exception]
+    clock: Clock
+    asked: list[tuple[Any, ...]] = field(default_factory=list)
+    warned: list[tuple[Any, ...]] = field(default_factory=list)
+
+    @property
+    def log(self) -> Any:
+        return SimpleNamespace(warning=lambda *text: self.warned.append(text))
+
+    def wait(self, flow: Any, patience: Patience) -> IndexingOutcome:
+        self.asked.append((*flow.args, patience))
+        self.clock.now += 20.0
+        if isinstance(end := self.ends.pop(0), Exception):
+            raise end
+        return end
+
+
+INDEXED, PENDING = IndexingOutcome(None, ()), IndexingOutcome(None, ("as the wait had it",), (), "an error")
+
+
+@pytest.mark.parametrize(
+    ("ends", "tokens", "outcome", "warned"),
+    [
+        ([INDEXED, INDEXED, INDEXED, INDEXED], "abcd", INDEXED, []),
+        ([INDEXED, PENDING], "abcd", replace(PENDING, pending=("b", "c", "d")), []),
+        ([PENDING], "a", replace(PENDING, pending=("a",)), []),
+        ([INDEXED, BatchNotFoundError("first"), BatchRequestError("second"), INDEXED], "abcd", None, ["first"]),
+        ([BatchRequestError("first"), PENDING], "abcd", replace(PENDING, pending=("b", "c", "d")), []),
+        ([], "", None, []),
+    ],
+)
+def test_each_token_is_waited_for_until_the_time_of_all_is_over(
+    ends: list[Any], tokens: str, outcome: IndexingOutcome | None, warned: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(run_module, "time", SimpleNamespace(monotonic=clock))
+    line, asked = Waits([*ends], clock), len(ends)
+    writes: Any = SimpleNamespace(audience_name="vip", dialect="dialect", patience=Patience(7.0, 3600.0))
+    run: Any = run_module.MirrorRun(cast(Any, line), writes, cast(Any, None), 1, "owner")
+    assert run._await_tokens(list(tokens), 50.0) == outcome
+    assert line.asked == [
+        ("dialect", "vip", [token], Patience(7.0, left))
+        for token, left in zip(tokens[:asked], (50.0, 30.0, 10.0, 0.0), strict=False)
+    ]
+    assert [(text % ("vip", str(error))) for text, _, error in line.warned] == [
+        f"vip: Batch does not report the state of the last run's writes: {error}" for error in warned
+    ]
+
+
+def test_a_wait_that_takes_too_long_names_what_it_waited_for(
+    sandbox: Sandbox, tmp_path: Path, told: Callable[[], str]
+) -> None:
+    first = mirror(tmp_path, ["a", "b"], chunk_size=1).indexing_tokens
+    told()
+    sandbox.faults(Fault(200, body={"name": "vip", "indexing_state": "APPLIED"}))
+    with pytest.raises(IndexingTimeoutError) as caught:
+        mirror(tmp_path, ["b"], indexing_timeout=0.4)
+    assert caught.value.indexing_tokens == (first[1],)
+    assert str(caught.value).startswith("vip: not confirmed after 0 s: ")
+    assert "vip: waiting until the writes of the last run are indexed" in told()
+
+
+# What a run returns
+
+
+def whole(result: MirrorResult) -> MirrorResult:
+    """Without what is another one every time."""
+    assert 0.0 <= result.seconds < 60.0
+    return replace(result, seconds=0.0, indexing_tokens=["token"] * len(result.indexing_tokens))
+
+
+def test_every_value_of_the_source_is_in_one_count(sandbox: Sandbox, clock: Clock, tmp_path: Path) -> None:
+    ids: list[object] = ["c", "", "b", "c", "d", None, "d", "e"]
+    first = mirror(tmp_path, ["a", "b", "c"])
+    given: dict[str, Any] = {"audience_name": "vip", "audience_type": "custom_ids", "removed": 0, "duplicates": 0}
+    none: dict[str, Any] = {"rejected": 0, "rejections": (), "seconds": 0.0}
+    assert whole(first) == MirrorResult(**given, **none, indexing_tokens=["token"], added=3, members=3)
+    clock.now += 10
+    given |= {"removed": 1, "duplicates": 2, "added": 2, "unchanged": 2, "members": 4, "rejected": 2}
+    planned = mirror(tmp_path, ids, on_invalid_id="skip", chunk_size=2, dry_run=True)
+    assert [each.position for each in planned.rejections] == [1, 5]
+    given |= {"rejections": planned.rejections, "seconds": 0.0}
+    assert whole(planned) == MirrorResult(**given, indexing_tokens=[], planned_calls=2)
+    assert len(sent(sandbox)) == 1
+    done = mirror(tmp_path, ids, on_invalid_id="skip", chunk_size=2)
+    assert whole(done) == MirrorResult(**given, indexing_tokens=["token"] * 2)
+    assert sent(sandbox)[1:] == [{"d", "e"}, {"a"}]
+
+
+def test_what_the_source_and_what_batch_rejects_is_told_in_this_order(sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.faults(Fault(400), None, Fault(400))
+    ids = ["a", *[""] * (NAMED_REJECTIONS - 1), "b"]
+    result = mirror(tmp_path, ids, on_invalid_id="skip", on_rejected_chunk="bisect")
+    assert (result.added, result.rejected, result.rejected_by_batch) == (1, NAMED_REJECTIONS, 1)
+    places = [(each.argument, each.position) for each in result.rejections]
+    assert places == [*(("ids", position) for position in range(1, NAMED_REJECTIONS)), ("add_ids", 0)]
+    again = mirror(memory_path(), ids + [""] * 5, on_invalid_id="skip")
+    assert (len(again.rejections), again.rejected) == (NAMED_REJECTIONS, NAMED_REJECTIONS + 4)
+
+
+def test_ids_that_batch_rejected_are_uncertain_though_nobody_asked_for_them(
+    sandbox: Sandbox, clock: Clock, tmp_path: Path
+) -> None:
+    sandbox.faults(Fault(400), None, Fault(400))
+    mirror(tmp_path, ["a", "b"], on_rejected_chunk="bisect")
+    clock.now += 10
+    mirror(tmp_path, ["a", "b"])
+    assert sent(sandbox) == [{"b"}, {"a"}]
+
+
+def test_a_replaced_audience_has_nothing_unchanged_and_may_be_empty(
+    sandbox: Sandbox, clock: Clock, tmp_path: Path
+) -> None:
+    mirror(tmp_path, ["a", "b"])
+    clock.now += 10
+    result = mirror(tmp_path, ["b", "c"], full_refresh=True)
+    assert (result.added, result.unchanged, result.members, result.replaced) == (2, 0, 2, True)
+    clock.now += 10
+    result = mirror(tmp_path, [], full_refresh=True, allow_empty=True)
+    assert (result.added, result.members, result.replaced, result.calls) == (0, 0, True, 1)
+    clock.now += 10
+    assert sandbox.members("vip") == set()
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_a_source_that_claims_to_be_sorted_is_checked(tmp_path: Path) -> None:
+    with pytest.raises(InvalidMemberError, match="is_sorted=True"):
+        mirror(tmp_path, ["b", "a"], is_sorted=True)
+    assert mirror(tmp_path, ["a", "b"], is_sorted=True).added == 2
+
+
+def test_what_a_run_has_to_prepare_it_prepares_before_its_first_call_and_not_without_one(
+    sandbox: Sandbox, clock: Clock, tmp_path: Path
+) -> None:
+    def asked(ids: list[str], **how: Any) -> list[str]:
+        calls = len(sandbox.calls)
+        mirror(tmp_path, ids, audience_name="new", create_if_missing=True, **how)
+        clock.now += 10
+        return [call.method for call in sandbox.calls[calls:]]
+
+    assert asked(["a"], dry_run=True) == []
+    assert asked(["a"]) == ["GET", "POST", "PATCH"]
+    assert asked(["a"]) == ["GET"]  # about its writes
 
 
 # Two at once

@@ -4,11 +4,13 @@ import gzip
 import hashlib
 import io
 import os
+import random
 import signal
 import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import SnapshotError
+from airflow_provider_batch.mirror import spool
 from airflow_provider_batch.mirror.spool import CompressedFile, LineFile, private_folder, read_lines
 
 from .test_lines import told
@@ -37,8 +40,10 @@ def test_lines_may_be_longer_than_what_is_read_at_once() -> None:
 
 
 def test_a_last_line_without_an_end_is_an_error() -> None:
-    with pytest.raises(EOFError):
-        list(read_lines(io.BytesIO(b"a\nb")))
+    lines = read_lines(io.BytesIO(b"a\nb"))
+    assert next(lines) == (["a"], "a\n")
+    with pytest.raises(EOFError, match=r"^cut inside a line$"):
+        next(lines)
 
 
 def test_a_line_file_counts_and_is_read_again(tmp_path: Path) -> None:
@@ -60,6 +65,55 @@ def test_a_packed_file_is_the_same_for_the_same_text(tmp_path: Path) -> None:
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
     assert gzip.decompress((tmp_path / "one").read_bytes()).decode() == text
     assert (file.count, file.sha256) == (100, hashlib.sha256(text.encode()).hexdigest())
+
+
+def test_a_packed_file_has_all_of_what_was_written_in_pieces(tmp_path: Path) -> None:
+    """More of them than may wait at once."""
+    part = b"0123456\n" * 50_000
+    with closing(CompressedFile(tmp_path / "one")) as file:
+        for number in range(20):
+            file.write(b"%d\n" % number + part, 50_001)
+    text = b"".join(b"%d\n" % number + part for number in range(20))
+    assert gzip.decompress((tmp_path / "one").read_bytes()) == text
+    assert (file.path, file.count, file.sha256) == (tmp_path / "one", 1_000_020, hashlib.sha256(text).hexdigest())
+
+
+def test_what_is_packed_is_bounded_and_handed_over_in_large_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[int] = []
+    handed: list[int] = []
+
+    class Piece:
+        def __init__(self, size: int) -> None:
+            self.size = size
+
+        def result(self) -> None:
+            waited.append(self.size)
+
+    class Thread:
+        def __init__(self, workers: int, **_: object) -> None:
+            assert workers == 1
+
+        def submit(self, append: Callable[[bytes], None], text: bytes) -> Piece:
+            append(text)
+            handed.append(len(text))
+            return Piece(len(text))
+
+        def shutdown(self, *, cancel_futures: bool) -> None:
+            assert cancel_futures
+
+    monkeypatch.setattr(spool, "ThreadPoolExecutor", Thread)
+    file = CompressedFile(tmp_path / "one")
+    half = 1 << 19
+    for number in range(1, 13):
+        file.write(b"\n" * (half + number), half + number)
+    sizes = [2 * half + 3 + 4 * number for number in range(6)]
+    assert handed == sizes
+    assert waited == sizes[:2]
+    file.write(b"\n", 1)
+    file.close()
+    assert handed == waited == [*sizes, 1]
 
 
 def test_an_error_of_the_thread_that_packs_is_raised(tmp_path: Path) -> None:
@@ -100,6 +154,20 @@ def test_what_a_killed_run_leaves_is_swept_and_what_a_live_one_uses_is_not(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_no_folder_is_not_even_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever opens a pipe for reading waits for a writer."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    os.mkfifo(tmp_path / "batch-mirror-pipe")
+    (tmp_path / "batch-mirror-file").touch()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "batch-mirror-link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "batch-mirror-left").mkdir()
+    before = {*tmp_path.iterdir()} - {tmp_path / "batch-mirror-left"}
+    with private_folder() as folder:
+        assert {*tmp_path.iterdir()} == before | {folder}
+    assert {*tmp_path.iterdir()} == before
+
+
 def test_temporary_files_are_for_their_owner_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with private_folder() as folder:
@@ -117,5 +185,12 @@ def test_a_full_temporary_folder_is_named() -> None:
         file.close()
     packed = CompressedFile(Path("/dev/full"))
     packed.write(b"a\n", 1)
-    with pytest.raises(SnapshotError, match="No space left"):
+    with pytest.raises(SnapshotError, match=r"^/dev: .*No space left"):
+        packed.close()
+    lines = LineFile(Path("/dev/full"))
+    with pytest.raises(SnapshotError, match=r"^/dev: .*No space left"):
+        lines.write(["a" * 1_000_000])
+    packed = CompressedFile(Path("/dev/full"))
+    packed.write(random.Random(0).randbytes(100_000), 1)
+    with pytest.raises(SnapshotError, match=r"^/dev: .*No space left"):
         packed.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import InvalidMemberError, SourceError
-from airflow_provider_batch.mirror.tables.changes import ChangedRows, ChangeFiles, Kind, kind_of
+from airflow_provider_batch.mirror.diff import Counts
+from airflow_provider_batch.mirror.tables.changes import ChangedRows, ChangeFiles, Kind, Refused, kind_of
 from airflow_provider_batch.protocol.audiences.intake import MemberIntake
+from airflow_provider_batch.protocol.audiences.members import Member
 from airflow_provider_batch.protocol.dialect import MEP_1_0
 from airflow_provider_batch.sources.columns import Selection
 
@@ -68,7 +71,11 @@ def test_a_thousand_rows_in_blocks_that_do_not_fit(tmp_path: Path) -> None:
 
 
 def test_a_valid_id_that_the_database_cannot_hold_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="more characters than an indexed column of its database can hold"):
+    message = (
+        r"^the query has an id with more characters than an indexed column of its database can hold\. "
+        r"Pass snapshot_path instead of snapshot_schema\.$"
+    )
+    with pytest.raises(SourceError, match=message):
         filled(tmp_path, [("valid", 1, 0, 0, "!")], 10, 10)
 
 
@@ -87,3 +94,143 @@ def test_a_kind_is_the_same_as_its_number() -> None:
         Kind(times, o, u, op) for times in (0, 1, 70_000) for o in (False, True) for u in (False, True) for op in "+-=!"
     ]
     assert [kind_of(number(*kind)) for kind in kinds] == kinds
+
+
+def test_a_number_may_be_of_a_type_of_the_driver() -> None:
+    assert kind_of(Decimal(number(3, 1, 0, "="))) == Kind(3, True, False, "=")
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_valid", "op"),
+    [
+        (Kind(1, False, False, "+"), True, "+"),
+        (Kind(1, False, False, "+"), False, "!"),
+        (Kind(1, True, False, "+"), False, "-"),
+        (Kind(1, False, True, "+"), False, "-"),
+        (Kind(1, True, True, "+"), False, "-"),
+        (Kind(1, True, True, "!"), False, "!"),
+        (Kind(0, True, True, "-"), False, "-"),
+        (Kind(2, True, True, "="), True, "="),
+    ],
+)
+def test_an_id_that_is_not_valid_is_removed_if_it_may_have_been_sent(kind: Kind, is_valid: bool, op: str) -> None:
+    assert kind.settled(is_valid) == kind._replace(op=op)
+
+
+def test_what_is_done_instead_of_adding_an_invalid_id_is_told_with_its_reason(tmp_path: Path) -> None:
+    rows = [("a", 1, 0, 0, "+"), ("b\tb", 1, 1, 0, "+"), ("c\tc", 1, 0, 0, "+"), ("d\td", 1, 0, 1, "+")]
+    files = filled(tmp_path, [*rows, ("e\te", 1, 0, 0, "!")], 10, 10)
+    why = "the id contains a tab. Read the source with the right encoding, or remove the character."
+    assert files.refused == [Refused("b\tb", "-", why), Refused("c\tc", "!", why), Refused("d\td", "-", why)]
+    assert (list(files.adds), list(files.removes)) == (["a"], ["b\tb", "d\td"])
+
+
+def test_an_id_that_the_checks_left_out_for_its_attributes_has_no_reason_of_its_own(tmp_path: Path) -> None:
+    changed, files = ChangedRows(), ChangeFiles(tmp_path)
+    changed.open([[("a", number(1, 0, 0, "+")), ("b", number(1, 1, 0, "+"))]], Selection(id=0))
+    files.fill((["a"] for _ in changed.blocks(10)), changed, RULES)
+    assert files.refused == [Refused("b", "-", "")]
+
+
+ROWS: list[Any] = [
+    ("new", 1, 0, 0, "+"),
+    ("new, unsure, thrice", 3, 0, 1, "+"),
+    ("changed", 1, 1, 0, "+"),
+    ("again, twice", 2, 1, 1, "+"),
+    ("same, four times", 4, 1, 0, "="),
+    ("gone", 0, 1, 0, "-"),
+    ("gone, unsure", 0, 1, 1, "-"),
+    ("withdrawn", 0, 0, 1, "-"),
+]
+ADDED, REMOVED = [row[0] for row in ROWS if row[4] == "+"], [row[0] for row in ROWS if row[4] == "-"]
+
+
+@pytest.mark.parametrize("block_size", [1, 2, 3, 100])
+def test_ids_are_counted_by_what_is_known_of_them(block_size: int, tmp_path: Path) -> None:
+    files = filled(tmp_path, ROWS, 3, block_size)
+    assert files.counts == Counts(
+        given=4, duplicates=2 + 1 + 3, added=2, changed=1, resent=1, unchanged=0, removed=2, withdrawn=1
+    )
+    assert (files.known_moves, files.has_invalid, files.refused) == (4, False, [])
+    assert (list(files.adds), list(files.removes)) == (ADDED, REMOVED)
+
+
+@pytest.mark.parametrize(("row", "has_invalid"), [(("x\t", 1, 0, 0, "!"), True), (("x\t", 1, 1, 0, "+"), False)])
+def test_whether_there_was_an_id_that_is_nowhere(row: Any, has_invalid: bool, tmp_path: Path) -> None:
+    assert filled(tmp_path, [row, ("a", 1, 0, 0, "+")], 10, 10).has_invalid is has_invalid
+
+
+def test_one_digest_stands_for_what_is_added_and_what_is_removed(tmp_path: Path) -> None:
+    def digest(rows: list[Any]) -> str:
+        files = filled(tmp_path, rows, 10, 10)
+        assert len(files.sha256) == 64
+        return files.sha256
+
+    added, removed = ("a", 1, 0, 0, "+"), ("a", 0, 1, 0, "-")
+    sets: list[list[Any]] = [[], [added], [removed], [added, ("b", 1, 0, 0, "+")], [added, ("b", 0, 1, 0, "-")]]
+    assert [digest(rows) for rows in sets] == [digest(rows) for rows in sets]
+    assert len({digest(rows) for rows in sets}) == len(sets)
+
+
+def test_blocks_have_their_size_and_each_row_is_given_once() -> None:
+    plus, thrice, gone = number(1, 0, 0, "+"), number(3, 0, 0, "+"), number(0, 1, 0, "-")
+    rows: list[Any] = [(id_, kind) for id_, kind in zip("abcdefg", [thrice, thrice, gone, gone] + [plus] * 3)]  # noqa: B905
+    changed = ChangedRows()
+    changed.open([rows[:1], rows[1:3], rows[3:]], Selection(id=0))
+    seen: list[Any] = []
+    for block in changed.blocks(2):
+        given = changed.given
+        seen.append(("".join(map(str, block.values)), "".join(given.ids), changed.others()))
+        assert given.rows == [row for row in rows if row[0] in given.ids]
+        assert given.numbers == [kind for _, kind in given.rows]
+    removed = Kind(0, True, False, "-")
+    assert seen == [
+        *(("aa", "a", []), ("a", "a", []), ("bb", "ab", []), ("b", "ab", [])),
+        *(("ef", "abef", [(removed, ["c"]), (removed, ["d"])]), ("g", "abefg", [])),
+    ]
+    changed.given.drop(3)
+    assert (changed.given.ids, changed.given.numbers, changed.given.rows) == (["f", "g"], [plus] * 2, rows[5:])
+
+
+def test_repeated_values_fill_blocks() -> None:
+    rows: list[Any] = [(id_, number(3, 0, 0, "+")) for id_ in "abcd"]
+    changed = ChangedRows()
+    changed.open([rows], Selection(id=0))
+    found = [("".join(map(str, block.values)), "".join(changed.given.ids)) for block in changed.blocks(5)]
+    assert found == [("aaabb", "ab"), ("bcccd", "abcd"), ("dd", "abcd")]
+
+
+def test_values_are_read_from_where_the_selection_says() -> None:
+    changed = ChangedRows()
+    row = ("a", number(1, 0, 0, "+"), "gold", 7)
+    changed.open([[row]], Selection(id=0, attributes=((2, "plan"),)))
+    (block,) = changed.blocks(10)
+    assert list(block.values) == [changed.value(row)] == [Member("a", {"plan": "gold"})]
+
+
+def test_before_it_is_opened_nothing_is_read() -> None:
+    assert list(ChangedRows().blocks(10)) == []
+    assert ChangedRows().value(("a", 1)) == "a"
+
+
+def test_both_files_are_closed_even_if_one_cannot_be_written(tmp_path: Path) -> None:
+    files = ChangeFiles(tmp_path)
+    closed: list[str] = []
+
+    def fails() -> None:
+        closed.append("removes")
+        raise OSError
+
+    files.adds.close = lambda: closed.append("adds")  # type: ignore[method-assign]
+    files.removes.close = fails  # type: ignore[method-assign]
+    with pytest.raises(OSError):  # noqa: PT011
+        files.close()
+    assert sorted(closed) == ["adds", "removes"]
+
+
+@pytest.mark.parametrize("block_size", [1, 2, 3, 7])
+def test_an_id_that_the_checks_return_repeatedly_is_written_once(block_size: int, tmp_path: Path) -> None:
+    rows = [(id_, 3, 0, 0, "+") for id_ in ("a", "b\\c", "é", "d")]
+    files = filled(tmp_path, rows, 10, block_size)
+    assert list(files.adds) == ["a", "b\\c", "é", "d"]
+    assert (files.counts.added, files.counts.duplicates, files.refused) == (4, 8, [])

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_provider_batch.exceptions import SourceError
 from airflow_provider_batch.mirror.tables import check as checks
 from airflow_provider_batch.mirror.tables.__main__ import main
 from airflow_provider_batch.mirror.tables.check import Check
+from airflow_provider_batch.mirror.tables.database import Database
 from airflow_provider_batch.mirror.tables.dialect import DIALECTS
+from airflow_provider_batch.mirror.tables.head import State
+from airflow_provider_batch.mirror.tables.keeper import Keeper
+from airflow_provider_batch.mirror.tables.log import ChangeLog
 from airflow_provider_batch.mirror.tables.statements import Query, Statements
 from tests.mirror.stores import Connections, sqlite_connections
 from tests.mirror.test_tables import fill
+from tests.mirror.test_tables_head import STATE
 
 
 def test_every_trap_holds(connections: Connections) -> None:
@@ -30,8 +40,6 @@ def test_every_trap_holds(connections: Connections) -> None:
 def test_a_database_that_folds_case_is_found_out(
     tables_in_sqlite: Connections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dataclasses import replace
-
     folding = replace(DIALECTS["sqlite"], key="LOWER(CAST({} AS TEXT))")
     monkeypatch.setitem(DIALECTS, "sqlite", folding)
     faults = {finding.trap: finding.fault for finding in Check(tables_in_sqlite, "main").run() if finding.fault}
@@ -43,8 +51,6 @@ def test_a_database_that_folds_case_is_found_out(
 def test_a_database_that_makes_one_digest_of_two_rows_is_found_out(
     tables_in_duckdb: Connections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dataclasses import replace
-
     careless = replace(DIALECTS["duckdb"], part="CAST({0} AS VARCHAR)")
     monkeypatch.setitem(DIALECTS, "duckdb", careless)
     faults = {finding.trap: finding.fault for finding in Check(tables_in_duckdb, "main").run() if finding.fault}
@@ -55,8 +61,6 @@ def test_a_database_that_makes_one_digest_of_two_rows_is_found_out(
 def test_a_database_that_rounds_numbers_is_found_out(
     tables_in_duckdb: Connections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dataclasses import replace
-
     rounding = DIALECTS["duckdb"].part.replace("{0}", "TRY_CAST({0} AS FLOAT)")
     texts = DIALECTS["duckdb"].part
     monkeypatch.setitem(
@@ -66,6 +70,185 @@ def test_a_database_that_rounds_numbers_is_found_out(
     )
     faults = {finding.trap: finding.fault for finding in Check(tables_in_duckdb, "main").run() if finding.fault}
     assert faults == {"rows of which only a digest is kept": "2 rows have 1 digests"}
+
+
+TRAPS = [
+    "rights: CREATE TABLE, SELECT, UPDATE, DROP TABLE",
+    "letters that differ in case",
+    "blanks at the end",
+    "blanks at the beginning",
+    "accents, composed and decomposed",
+    "letters that a language takes for the same",
+    "128 characters of four bytes",
+    "NULL, empty and too long ids, and repetitions",
+    "integers",
+    "attributes: NULL, empty text, case",
+    "rows of which only a digest is kept",
+    "a second run sends what changed, and the log has it",
+    "of several changes at once, one succeeds",
+]
+
+
+@pytest.fixture
+def tried(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the traps let a mirror do: the rows of the query, what is to be added and removed, and whether it is new."""
+    calls: list[Any] = []
+
+    def note(check: Check, query: str, adds: list[str], removes: list[str], *, keeps: bool = False) -> str:
+        with closing(sqlite3.connect(":memory:")) as connection:
+            found = connection.execute(query)
+            assert [column[0] for column in found.description] in (["id"], ["id", "plan"])
+            calls.append((found.fetchall(), adds, removes, keeps))
+        return "a fault" if getattr(check, "fails", False) else ""
+
+    monkeypatch.setattr(Check, "_plan", note)
+    return calls
+
+
+def test_each_trap_tries_what_it_is_named_after(tables_in_sqlite: Connections, tried: list[Any]) -> None:
+    found = dict(Check(tables_in_sqlite, "main").run())
+    assert list(found) == TRAPS
+    alike = [
+        ("Ab", "ab", "AB"),
+        ("a", "a ", "a  "),
+        ("b", " b"),
+        ("é", "e\u0301", "e"),
+        ("ss", "ß", "\u01c6", "d\u017e"),  # one letter of Croatian, and the two that it is made of
+        ("😀" * 128,),
+    ]
+    expected: list[Any] = []
+    for ids in alike:
+        rows = [(id_,) for id_ in ids]
+        expected += [(rows, [*ids], [], False), ([*rows, rows[0]], [], [], True)]
+    assert tried == [
+        *expected,
+        ([("a",), ("a",), (None,), ("",), ("x" * 129,)], ["a"], [], False),
+        ([(7,), (70,)], ["7", "70"], [], False),
+        ([("a", "gold"), ("b", None), ("c", "x")], ["a", "b", "c"], [], False),
+        ([("a", "Gold"), ("b", ""), ("c", "x")], ["a", "b"], [], True),
+        ([("a",), ("b",)], ["a", "b"], [], False),
+        ([("b",), ("c",)], ["c"], ["a"], True),
+    ]
+    # Where nothing was done, there is no log.
+    faults = {trap: fault for trap, fault in found.items() if fault}
+    assert list(faults) == ["a second run sends what changed, and the log has it"]
+    assert "no such table: main.batch_check_" in faults[TRAPS[-2]]
+
+
+def test_a_fault_of_a_first_run_is_told_without_a_second_one(tables_in_sqlite: Connections, tried: list[Any]) -> None:
+    check = Check(tables_in_sqlite, "main")
+    check.fails = True  # type: ignore[attr-defined]
+    found = list(check.run())
+    assert [trap for trap, fault in found if fault == "a fault"] == [*TRAPS[1:10], TRAPS[11]]
+    assert not any(keeps for *_, keeps in tried)
+
+
+def test_what_a_mirror_does_instead_is_told_in_numbers(tables_in_sqlite: Connections) -> None:
+    check = Check(tables_in_sqlite, "main")
+    query = "SELECT 'a' AS id UNION ALL SELECT 'b' UNION ALL SELECT ''"
+    assert check._plan(query, ["b", "a"], []) == ""
+    assert check._plan(query, [], [], keeps=True) == ""
+    assert check._plan(query, ["b", "a"], []) == ""  # anew
+    for adds, removes in (([], []), ([], ["b", "c"]), (["x"], ["b"])):
+        assert check._plan("SELECT 'b' AS id", ["a", "b"], []) == (
+            "to add: 1 ids instead of 2; to remove: 0 instead of 0"
+        )
+        assert check._plan("SELECT 'a' AS id UNION ALL SELECT 'c'", adds, removes, keeps=True) == (
+            f"to add: 2 ids instead of {len(adds)}; to remove: 1 instead of {len(removes)}"
+        )
+    plans = "SELECT 'a' AS id, '{}' AS plan"
+    assert check._plan(plans.format("gold"), ["a"], []) == ""
+    assert check._plan(plans.format("Gold"), ["a"], [], keeps=True) == ""
+    (log,) = (name for name in tables_in_sqlite.tables() if name.endswith("_log"))
+    assert re.fullmatch("batch_check_[0-9a-f]{8}_log", log)
+    rows = tables_in_sqlite.run(f"SELECT run, id, op, why FROM {log}")
+    assert rows == [("check", "a", "+", "new"), ("check", "a", "+", "other attributes")]
+
+
+def faults_of(connections: Connections) -> dict[str, str]:
+    return {finding.trap: finding.fault for finding in Check(connections, connections.schema).run() if finding.fault}
+
+
+def test_a_database_that_loses_updates_is_found_out(
+    tables_in_sqlite: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Keeper, "replace", lambda *_: None)
+    faults = faults_of(tables_in_sqlite)
+    assert faults[TRAPS[0]] == "an UPDATE of the head was not found again"
+    assert faults[TRAPS[1]] == "another run changed this mirror after this run had compared its ids with it. Retry."
+    assert faults[TRAPS[-1]] == "winners in each round: [0, 0, 0, 0, 0]"
+
+
+def test_a_database_that_lets_several_win_is_found_out(
+    tables_in_sqlite: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Keeper, "replace", lambda keeper, session, head, state: head)
+    check = Check(tables_in_sqlite, "main")
+    assert check._compare_and_set() == "winners in each round: [4, 4, 4, 4, 4]"
+
+    def fails(keeper: Keeper, session: Any, head: Any, state: State) -> Any:
+        assert state.claim
+        if state.claim.owner == "0":
+            raise SourceError("the database is busy")
+        return head if state.claim.owner == "2" else None
+
+    monkeypatch.setattr(Keeper, "replace", fails)
+    assert check._compare_and_set() == ""
+
+
+def test_a_log_without_the_changes_is_found_out(tables_in_sqlite: Connections, monkeypatch: pytest.MonkeyPatch) -> None:
+    append, left_out = ChangeLog._append, ["1 = 0"]
+
+    def appends_less(log: ChangeLog, session: Any, change: Any) -> None:
+        append(log, session, change)
+        session.execute(f"DELETE FROM {log._keeper.table(session, 'log')} WHERE {left_out[-1]}")
+
+    monkeypatch.setattr(ChangeLog, "_append", appends_less)
+    assert Check(tables_in_sqlite, "main")._history() == ""
+    for lost in (*(f"id = '{id_}'" for id_ in "abc"), "op = '-'"):
+        left_out.append(lost)
+        assert Check(tables_in_sqlite, "main")._history() == "the log lacks changes"
+
+
+def test_what_was_tried_is_dropped_when_nobody_asks_for_more(tables_in_sqlite: Connections) -> None:
+    check = Check(tables_in_sqlite, "main").run()
+    next(check), next(check)
+    assert tables_in_sqlite.tables() != []
+    check.close()  # type: ignore[attr-defined]
+    assert tables_in_sqlite.tables() == []
+
+
+def test_all_tables_of_a_mirror_are_dropped_and_its_head_the_last(
+    tables_in_sqlite: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database, keeper = Database(tables_in_sqlite.get_conn), Keeper("main", "batch_vip_00000000")
+    with database.session() as session:
+        keeper.change(session, lambda _: STATE)
+    dropped: list[str] = []
+    monkeypatch.setattr(keeper, "drop", lambda session, name: dropped.append(name))
+    assert checks.drop_tables(database, keeper, ["head", "z9"]) == ""
+    assert dropped == ["b1", "d0", "d1", "d2", "e1", "i0", "log", "r0", "x1", "z9", "head"]
+    dropped.clear()
+    tables_in_sqlite.run("UPDATE batch_vip_00000000_head SET state = 'x'")
+    checks.drop_tables(database, keeper)
+    assert dropped == ["log", "head"]
+    dropped.clear()
+    tables_in_sqlite.run("DROP TABLE batch_vip_00000000_head")
+    checks.drop_tables(database, keeper)
+    assert dropped == ["log", "head"]
+
+
+def test_where_a_database_makes_no_digests_there_is_nothing_to_look_for(
+    tables_in_sqlite: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(DIALECTS, "sqlite", replace(DIALECTS["sqlite"], digest=""))
+    assert Check(tables_in_sqlite, "main")._digests() == ""
+
+
+def test_an_experimental_dialect_is_called_so(tables_in_sqlite: Connections, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Check(tables_in_sqlite, "main").dialect() == "sqlite"
+    monkeypatch.setitem(DIALECTS, "sqlite", replace(DIALECTS["sqlite"], is_experimental=True))
+    assert Check(tables_in_sqlite, "main").dialect() == "sqlite (experimental)"
 
 
 @pytest.fixture

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from airflow_provider_batch.exceptions import SourceError
-from airflow_provider_batch.mirror.tables.database import Database, Session
+from airflow_provider_batch.exceptions import SnapshotError, SourceError, SourceUnavailableError
+from airflow_provider_batch.mirror.tables.database import AbsentTableError, Database, Session
+from airflow_provider_batch.mirror.tables.dialect import DIALECTS, dialect_of
 
 MESSAGE = "a row of secret-1"
 
@@ -61,3 +66,272 @@ def test_no_row_is_quoted_of_a_statement_that_may_read_one(operation: Callable[[
 def test_a_statement_that_reads_no_rows_has_the_words_of_the_driver(name: str) -> None:
     with Database(Failing).session() as session, pytest.raises(SourceError, match=MESSAGE):
         getattr(session, name)("CREATE TABLE t (id TEXT)", reads_rows=False)
+
+
+# Statements that do what they are to do
+
+
+class Connection(sqlite3.Connection):
+    """One that tells what is done with it, and fails when a test says so."""
+
+    done: list[str]
+    fails: frozenset[str] = frozenset()
+
+    def _do(self, what: str) -> None:
+        self.done.append(what)
+        if what in self.fails:
+            raise sqlite3.OperationalError(f"no {what}")
+
+    def commit(self) -> None:
+        self._do("commit")
+        super().commit()
+
+    def rollback(self) -> None:
+        self._do("rollback")
+        super().rollback()
+
+    def close(self) -> None:
+        self._do("close")
+        super().close()
+
+    def cursor(self, *arguments: Any, **named: Any) -> Any:
+        self._do("cursor")
+        cursor = super().cursor(Cursor)
+        cursor.owner = self
+        return cursor
+
+
+class Cursor(sqlite3.Cursor):
+    owner: Connection
+
+    def execute(self, *arguments: Any) -> Any:
+        self.owner._do("execute")
+        return super().execute(*arguments)
+
+    def fetchmany(self, size: Any = 1) -> Any:
+        self.owner._do(f"fetch {size}")
+        return super().fetchmany(size)
+
+    def close(self) -> None:
+        self.owner._do("close cursor")
+        super().close()
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[Connection]:
+    with closing(sqlite3.connect(tmp_path / "tables.db")) as other:
+        other.execute("CREATE TABLE t (id TEXT, n INT)")
+        other.executemany("INSERT INTO t VALUES (?, ?)", [("a", 1), ("b", 2), ("c", 3)])
+        other.commit()
+    connection = sqlite3.connect(tmp_path / "tables.db", factory=Connection)
+    connection.done = []
+    yield connection
+    connection.fails = frozenset()
+    connection.close()
+
+
+@pytest.fixture
+def session(connection: Connection) -> Session:
+    return Session(connection)
+
+
+#: What comes of one statement.
+STATEMENT = ["cursor", "execute", "commit", "close cursor"]
+
+
+def test_each_statement_is_committed_by_itself(session: Session, connection: Connection) -> None:
+    session.execute("INSERT INTO t VALUES ('d', 4)")
+    assert connection.done == STATEMENT
+    session.execute("INSERT INTO t VALUES (?, ?)", ["e", 5])
+    assert session.rows("SELECT id FROM t WHERE n > ? ORDER BY n", [2]) == [("c",), ("d",), ("e",)]
+    assert session.columns("SELECT id, n AS number FROM t WHERE n > ?", [9]) == [("id", "None"), ("number", "None")]
+    assert connection.done == STATEMENT * 4
+    assert session.rows("SELECT id FROM t WHERE n = 1") == [("a",)]
+    assert [session.number(f"SELECT {one}") for one in ("SUM(n) FROM t", "SUM(n) FROM t WHERE n > 9", "'7'")] == [
+        15,
+        0,
+        7,
+    ]
+
+
+@pytest.mark.parametrize("fails", ["execute", "commit"])
+def test_a_statement_that_fails_is_rolled_back(fails: str, session: Session, connection: Connection) -> None:
+    connection.fails = frozenset({fails, "rollback", "close cursor"})
+    with pytest.raises(SourceError, match=r"^an INSERT failed \(OperationalError\): no "):
+        session.execute("INSERT INTO t VALUES ('d', 4)", what="an INSERT", reads_rows=False)
+    assert connection.done == [*STATEMENT[: STATEMENT.index(fails) + 1], "rollback", "close cursor"]
+
+
+def test_a_database_that_cannot_commit_is_not_told_to(session: Session, connection: Connection) -> None:
+    session.dialect = replace(session.dialect, commits=False)
+    session.execute("DELETE FROM t")
+    assert list(session.stream("SELECT 1", None, 1)) == [[(1,)]]
+    assert "commit" not in connection.done
+
+
+def test_rows_come_in_blocks(session: Session, connection: Connection) -> None:
+    blocks = session.stream("SELECT id FROM t WHERE n < ? ORDER BY n", [9], 2)
+    assert connection.done == []
+    assert list(blocks) == [[("a",), ("b",)], [("c",)]]
+    assert connection.done == ["cursor", "execute", *["fetch 2"] * 3, "close cursor", "commit"]
+
+
+def test_a_stream_that_nobody_reads_to_its_end_is_closed_all_the_same(session: Session, connection: Connection) -> None:
+    connection.fails = frozenset({"close cursor", "commit"})
+    blocks = session.stream("SELECT id FROM t", None, 1)
+    next(blocks)
+    blocks.close()  # type: ignore[attr-defined]
+    assert connection.done[-2:] == ["close cursor", "commit"]
+
+
+@pytest.mark.parametrize("fails", ["cursor", "execute", "fetch 7"])
+def test_what_fails_while_rows_come_is_the_query(fails: str, session: Session, connection: Connection) -> None:
+    connection.fails = frozenset({fails})
+    with pytest.raises(SourceError, match=r"^the query failed \(OperationalError\)\. Its message is not shown"):
+        list(session.stream("SELECT id FROM t", None, 7))
+
+
+def test_a_missing_cursor_is_told_with_what_it_was_for(session: Session, connection: Connection) -> None:
+    connection.fails = frozenset({"cursor"})
+    with pytest.raises(SourceError, match=r"^the comparison failed \(OperationalError\)\. Its message is not shown"):
+        session.execute("SELECT 1", what="the comparison", reads_rows=False)
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(0, []), (1, [1]), (200, [200]), (401, [200, 200, 1])])
+def test_values_are_inserted_in_blocks(count: int, sizes: list[int], session: Session, connection: Connection) -> None:
+    session.execute("DELETE FROM t")
+    statements: list[str] = []
+    connection.set_trace_callback(statements.append)
+    rows = [(f"id-{number}", number) for number in range(count)]
+    session.insert("t", "{} || '!', {}", rows)
+    inserts = [sql for sql in statements if sql.startswith("INSERT INTO t VALUES (")]
+    assert [sql.count("(") for sql in inserts] == sizes
+    assert session.rows("SELECT id, n FROM t ORDER BY n") == [(f"{id_}!", number) for id_, number in rows]
+
+
+def test_a_table_that_is_missing_is_told_apart(session: Session) -> None:
+    with pytest.raises(
+        AbsentTableError, match=r"^a statement of the mirror failed .*: no such table: nowhere$"
+    ) as caught:
+        session.execute("DROP TABLE nowhere")
+    assert caught.value.__context__ is None
+    with pytest.raises(SourceError) as other:
+        session.execute("SELECT x FROM t")
+    assert type(other.value) is SourceError
+
+
+@pytest.mark.parametrize(
+    ("state", "message", "is_absent"),
+    [
+        ("42P01", "x", True),
+        ("42S02", "x", True),
+        ("42703", "no such table: t", False),
+        ("", "No such table: t", True),
+        ("", "Table 'x.t' doesn't exist", True),
+        ("", 'relation "t" does not exist', True),
+        ("", "Object 'T' does not exist or not authorized.", True),
+        ("", "404 Not found: Table project:x.t was not found", True),
+        ("", "[TABLE_OR_VIEW_NOT_FOUND] The table or view `t` cannot be found.", True),
+        ("", "the column t does not exist", False),
+        ("", "a stable does not exist", False),
+    ],
+)
+def test_databases_say_in_many_ways_that_a_table_is_missing(
+    state: str, message: str, is_absent: bool, session: Session, connection: Connection
+) -> None:
+    error = type("DatabaseError", (Exception,), {"sqlstate": state})(message)
+
+    def fails() -> None:
+        raise error
+
+    connection._do = lambda what: fails() if what == "execute" else None  # type: ignore[method-assign]
+    with pytest.raises(SourceError) as caught:
+        session.execute("SELECT 1")
+    assert isinstance(caught.value, AbsentTableError) is is_absent
+
+
+# Connections
+
+
+def test_a_connection_is_closed_whatever_happens(connection: Connection) -> None:
+    def fails() -> None:
+        with Database(lambda: connection).session():
+            raise ValueError("of the caller")
+
+    with pytest.raises(ValueError, match="of the caller"):
+        fails()
+    assert connection.done == ["close"]
+    connection.fails = frozenset({"close"})
+    with Database(lambda: connection).session() as session:
+        session.close()
+    assert connection.done == ["close"] * 3
+
+
+def test_a_connection_that_cannot_be_opened_is_told() -> None:
+    def refused() -> Any:
+        raise ConnectionRefusedError("of secret-1")
+
+    message = r"^the connection to the database failed \(ConnectionRefusedError\)\. Its message is not shown"
+    with pytest.raises(SourceUnavailableError, match=message), Database(refused).session():
+        pass
+
+
+def test_a_connection_of_another_database_is_closed_again() -> None:
+    closed = []
+    kind = type("Connection", (), {"close": lambda self: closed.append(self), "__module__": "cx_Oracle.connection"})
+    with pytest.raises(SnapshotError) as caught, Database(kind).session():
+        pass
+    assert len(closed) == 1
+    experimental = ", ".join(
+        f"{name} (experimental)" for name in ("bigquery", "databricks", "redshift", "snowflake", "trino")
+    )
+    assert str(caught.value) == (
+        "snapshot_schema: a connection of cx_Oracle is not supported; supported are duckdb, mysql, postgresql, sqlite, "
+        f"{experimental}. Pass snapshot_path instead, which works with every database."
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        *(("psycopg", "postgresql"), ("psycopg2.extensions", "postgresql")),
+        *(("MySQLdb.connections", "mysql"), ("pymysql.connections", "mysql"), ("mysql.connector.connection", "mysql")),
+        *(("duckdb", "duckdb"), ("_duckdb", "duckdb"), ("sqlite3", "sqlite"), ("snowflake.connector", "snowflake")),
+        *(("google.cloud.bigquery.dbapi.connection", "bigquery"), ("redshift_connector.core", "redshift")),
+        *(("databricks.sql.client", "databricks"), ("trino.dbapi", "trino")),
+    ],
+)
+def test_a_dialect_is_known_by_the_driver(module: str, name: str) -> None:
+    kind = type("Connection", (), {"__module__": module})
+    assert dialect_of(kind()).name == name
+    assert dialect_of(type("Wrapper", (kind,), {"__module__": "opentelemetry.wrapped"})()).name == name
+
+
+def test_ids_are_turned_into_keys_and_back_wherever_they_stand() -> None:
+    dialect = replace(DIALECTS["redshift"], key="F({}) || {}")
+    assert dialect.as_key("q.id") == "F(q.id) || q.id"
+    assert dialect.as_text("d.id") == "LEFT(d.id, LEN(d.id) - 1)"
+    assert DIALECTS["duckdb"].as_text("d.id") == "decode(d.id)"
+
+
+# Digests
+
+
+def test_a_database_without_digests_is_refused(session: Session) -> None:
+    session.dialect = replace(session.dialect, digest="")
+    with pytest.raises(SnapshotError) as caught:
+        session.prepare_digests()
+    assert str(caught.value) == (
+        "snapshot_schema: with sqlite, the database cannot find the rows that have changed. Pass snapshot_path instead."
+    )
+
+
+def test_a_digest_of_sqlite_tells_values_by_their_types(session: Session) -> None:
+    session.prepare_digests()
+    rows = ["1", "'1'", "1.0", "NULL", "''", "x'31'", "'a', 'bc'", "'ab', 'c'", "1.0000000000000002"]
+    found = [session.rows(f"SELECT batch_digest({row})")[0][0] for row in rows]
+    assert len({*found}) == 9
+    assert found == [session.rows(f"SELECT batch_digest({row})")[0][0] for row in rows]
+    assert all(re.fullmatch("[0-9a-f]{32}", each) for each in found)
+    # As an index may need it.
+    session.execute("CREATE INDEX i ON t (batch_digest(id, n))")

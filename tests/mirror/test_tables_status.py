@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from airflow_provider_batch.exceptions import InvalidMemberError, MirrorConflictError, SnapshotError
+from airflow_provider_batch.exceptions import InvalidMemberError, MirrorConflictError, SnapshotError, SourceError
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.mirror.claim import LIFETIME
 from airflow_provider_batch.mirror.plan import Mirror
-from airflow_provider_batch.mirror.snapshot import Target
+from airflow_provider_batch.mirror.snapshot import Pending, Target, Unfinished
 from airflow_provider_batch.mirror.status import Generation, IdStatus, MirrorStatus
 from airflow_provider_batch.mirror.tables import run as tables_run
 from airflow_provider_batch.mirror.tables import status as status_module
 from airflow_provider_batch.mirror.tables.__main__ import main
-from airflow_provider_batch.mirror.tables.database import Database
+from airflow_provider_batch.mirror.tables.database import AbsentTableError, Database
+from airflow_provider_batch.mirror.tables.dialect import DIALECTS
+from airflow_provider_batch.mirror.tables.head import Claim, State
 from airflow_provider_batch.mirror.tables.keeper import Keeper
 from airflow_provider_batch.mirror.tables.mirror import TableMirror
-from airflow_provider_batch.mirror.tables.status import mirrors_in
+from airflow_provider_batch.mirror.tables.status import mirrors_in, tables_in
 from airflow_provider_batch.sandbox import Sandbox
 from tests.clock import Clock
 from tests.mirror.folders import memory_path
 from tests.mirror.stores import Connections
 from tests.mirror.test_plan import START
 from tests.mirror.test_status import HOUR, at, known, printed
-from tests.mirror.test_tables import COMPOSED, DECOMPOSED, as_reader, fill, head_of, mirror
+from tests.mirror.test_tables import COMPOSED, DECOMPOSED, as_reader, connected, fill, head_of, mirror
 from tests.mirror.test_tables_tries import blocks, members, mirror_of
 
 OWNER = "dag/run/task"
@@ -192,6 +195,165 @@ def test_the_mirrors_in_a_schema_are_found(connections: Connections, sandbox: Sa
     connections.run(f"CREATE TABLE {connections.schema}.batch_head (x INT)")
     (name,) = mirrors_in(database, connections.schema)
     assert head == f"{connections.schema}.{name}_head"
+
+
+CLAIMED = Claim(OWNER, "n1", START - HOUR, START - HOUR)
+
+
+def head_made(connections: Connections, state: State) -> Keeper:
+    """A mirror with that state."""
+    keeper = Keeper(connections.schema, "batch_vip_00000000")
+    with Database(connections.get_conn).session() as session:
+        keeper.change(session, lambda _: state)
+    return keeper
+
+
+def a_try(table: str, count: int, owner: str = OWNER) -> Unfinished:
+    return Unfinished(f"00000004-{table}", Pending(owner, "s", "n", False, count))
+
+
+def test_before_the_first_run_nothing_is_known(tables_in_sqlite: Connections, clock: Clock) -> None:
+    nothing = MirrorStatus("", "", (), False, 0, 0, None, {"a": known()})
+    store = tables_of(tables_in_sqlite, clock)
+    assert store.inspect(["a"]) == nothing
+    head_made(tables_in_sqlite, State())
+    assert store.inspect(["a"]) == nothing
+
+
+def test_a_status_has_all_that_the_tables_tell(tables_in_sqlite: Connections, clock: Clock) -> None:
+    state = State(
+        target=Target("vip", "custom_ids", "app"),
+        generation=4,
+        members=7,
+        written_at=START,
+        base="b1",
+        base_count=6,
+        base_generation=2,
+        based_at=START - HOUR,
+        net="e1",
+        tries=(a_try("d1", 5), a_try("d2", 3), a_try("r1", 2, owner=""), a_try("r2", 1, owner="")),
+        claim=replace(CLAIMED, renewed=START),
+    )
+    head_made(tables_in_sqlite, state)
+    rows: dict[str, list[Any]] = {
+        "b1 (id)": ["base", "left"],
+        "e1 (id, op)": [("new", "+"), ("left", "-")],
+        "d1 (id, op)": [("base", "="), ("sent", "+"), ("removed", "-"), ("invalid", "!")],
+        "d2 (id, op)": [("new", "+")],
+        "r1 (id, op)": [("rejected", "+")],
+        "r2 (id, op)": [("sent", "+")],
+    }
+    for table, values in rows.items():
+        tables_in_sqlite.run(f"CREATE TABLE batch_vip_00000000_{table}")
+        listed = ", ".join(str(each) if isinstance(each, tuple) else f"('{each}')" for each in values)
+        tables_in_sqlite.run(f"INSERT INTO batch_vip_00000000_{table.partition(' ')[0]} VALUES {listed}")
+    found = tables_of(tables_in_sqlite, clock).inspect(
+        ["new", "base", "left", "sent", "removed", "invalid", "rejected", "new"]
+    )
+    assert found == MirrorStatus(
+        "vip",
+        "custom_ids",
+        (Generation(4, 7, at(START)), Generation(2, 6, at(START - HOUR))),
+        is_confirmed=False,
+        uncertain=8,
+        rejected=3,
+        at_work=OWNER,
+        ids={
+            "new": known(4, uncertain=True),
+            "base": known(4, 2),
+            "left": known(2),
+            "sent": known(uncertain=True, rejected=True),
+            "removed": known(uncertain=True),
+            "invalid": known(),
+            "rejected": known(rejected=True),
+        },
+    )
+    assert list(found.ids) == ["new", "base", "left", "sent", "removed", "invalid", "rejected"]
+
+
+def test_a_set_that_is_the_base_is_one_generation(tables_in_sqlite: Connections, clock: Clock) -> None:
+    state = State(generation=4, members=0, base_generation=4, written_at=START)
+    keeper = head_made(tables_in_sqlite, state)
+    store = tables_of(tables_in_sqlite, clock)
+    assert store.inspect([]).generations == (Generation(4, 0, at(START)),)
+    assert not store.inspect([]).is_confirmed
+    with store.database.session() as session:
+        keeper.confirm(session, 4)
+    assert store.inspect([]).is_confirmed
+
+
+def test_a_table_that_is_missing_is_named_unless_a_run_has_dropped_it(
+    tables_in_sqlite: Connections, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper = head_made(tables_in_sqlite, State(generation=1, members=1, base="b1", base_generation=1))
+    store = tables_of(tables_in_sqlite, clock)
+    with pytest.raises(AbsentTableError, match=r"no such table: main\.batch_vip_00000000_b1"):
+        store.inspect(["a"])
+    assert store.inspect([]).ids == {}  # without ids, none are read
+    look = status_module._ops
+
+    def slow(*arguments: Any) -> dict[str, str]:
+        with store.database.session() as session:
+            keeper.drop(session, "head")
+        return look(*arguments)
+
+    monkeypatch.setattr(status_module, "_ops", slow)
+    with pytest.raises(MirrorConflictError, match="Retry") as caught:
+        store.inspect(["a"])
+    assert caught.value.__suppress_context__
+
+
+def test_ids_are_asked_for_in_blocks(tables_in_sqlite: Connections, clock: Clock) -> None:
+    head_made(tables_in_sqlite, State(generation=1, members=9, base="b1", base_generation=1))
+    tables_in_sqlite.run(
+        "CREATE TABLE batch_vip_00000000_b1 (id)", "INSERT INTO batch_vip_00000000_b1 VALUES ('0'), ('200'), ('400')"
+    )
+    asked: list[str] = []
+
+    def traced(connection: Any) -> None:
+        connection.set_trace_callback(lambda sql: asked.append(sql) if "_b1" in sql else None)
+
+    store = tables_of(connected(tables_in_sqlite, traced), clock)
+    found = store.inspect([*map(str, range(401)), *map(str, range(401))])
+    assert [id_ for id_, each in found.ids.items() if each.generations] == ["0", "200", "400"]
+    assert [sql.count(",") for sql in asked] == [200, 200, 1]  # one stands between the columns
+
+
+@pytest.mark.parametrize("schema", ["it''s", "Sales-2026"])
+def test_tables_are_found_in_a_schema_of_any_name(schema: str, tables_in_duckdb: Connections) -> None:
+    name = schema.replace("''", "'")
+    tables_in_duckdb.run(f'CREATE SCHEMA "{name}"', "CREATE SCHEMA other")
+    ends = ["head", "log", "b0123456789ab", "D0123456789AB"]
+    for end in [*ends, "_head", "xhead", "bb0123456789ab", "b0123456789abc"]:
+        tables_in_duckdb.run(f'CREATE TABLE "{name}"."Batch_VIP_0123456f_{end}" (x INT)')
+        tables_in_duckdb.run(f'CREATE TABLE other."batch_other_00000000_{end}" (x INT)')
+    for other in ("xbatch_vip_00000001_head", "batch_vip_00000002_heads", "batch_vip_0000000g_head"):
+        tables_in_duckdb.run(f'CREATE TABLE "{name}".{other} (x INT)')
+    database = Database(tables_in_duckdb.get_conn)
+    assert mirrors_in(database, name) == ["batch_vip_0123456f"]
+    keeper = Keeper(name, "BATCH_vip_0123456f")
+    assert sorted(tables_in(database, keeper)) == ["b0123456789ab", "d0123456789ab", "head", "log"]
+
+
+def test_mirrors_are_found_in_order(tables_in_sqlite: Connections) -> None:
+    names = [f"batch_{name}_00000000" for name in "bca"]
+    tables_in_sqlite.run(*(f"CREATE TABLE {name}_head (x INT)" for name in names))
+    assert mirrors_in(Database(tables_in_sqlite.get_conn), "main") == sorted(names)
+
+
+def test_a_catalogue_is_asked_for_in_its_own_words(
+    tables_in_sqlite: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = Database(tables_in_sqlite.get_conn)
+    query = "SELECT 'batch_{catalog}|{schema}|' || {name} || '_00000000_head'"
+    monkeypatch.setitem(DIALECTS, "sqlite", replace(DIALECTS["sqlite"], catalogue=query))
+    assert mirrors_in(database, "far.off.Sales") == ["batch_far.off.|far.off.sales.|sales_00000000"]
+    monkeypatch.setitem(DIALECTS, "sqlite", replace(DIALECTS["sqlite"], catalogue="SELECT json('x')"))
+    with pytest.raises(SourceError) as caught:
+        mirrors_in(database, "main")
+    assert str(caught.value) == (
+        "SELECT of the schema's tables failed (OperationalError, SQLITE_ERROR): malformed JSON"
+    )
 
 
 # The command

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
@@ -13,8 +14,9 @@ import pytest
 
 from airflow_provider_batch.protocol.wire import Request, Response, Sleep
 from airflow_provider_batch.transport import MAX_CONNECTIONS
-from airflow_provider_batch.transport.aio import _IN_USE, AsyncTransport, open_transport
+from airflow_provider_batch.transport.aio import _IN_USE, AsyncTransport, _proxy, open_transport
 from airflow_provider_batch.transport.credentials import Credentials
+from airflow_provider_batch.transport.environment import Proxy
 from airflow_provider_batch.transport.pace import Pace
 from tests.transport.conftest import Make
 from tests.transport.servers import STALL, RawServer, answer
@@ -51,6 +53,21 @@ def test_a_cancelled_task_ends_what_is_under_way(effect: Request | Sleep, creden
 
     with RawServer(STALL) as server:
         asyncio.run(converse(server.url))
+
+
+def test_a_socks_proxy_has_the_name_that_httpx_knows_and_its_login() -> None:
+    context = ssl.create_default_context()
+    proxy = _proxy(Proxy("socks5h://user:socks5h:@proxy.example:1080", {}), context)
+    assert (str(proxy.url), proxy.raw_auth) == ("socks5://proxy.example:1080", (b"user", b"socks5h:"))
+    assert proxy.ssl_context is None
+
+
+def test_a_proxy_has_its_headers_and_behind_tls_the_authorities() -> None:
+    context = ssl.create_default_context()
+    for scheme, given in (("http", None), ("https", context)):
+        proxy = _proxy(Proxy(f"{scheme}://proxy.example:3128", {"Proxy-Authorization": "Basic x"}), context)
+        assert (str(proxy.url), proxy.ssl_context) == (f"{scheme}://proxy.example:3128", given)
+        assert proxy.headers["proxy-authorization"] == "Basic x"
 
 
 SHARED = replace(VIEW, query=(("indexing_token", "t"),), shareable=True)

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
-from typing import Any, cast
+from queue import Empty
+from types import SimpleNamespace
+from typing import Any, Final, cast
 
 import psutil
 import pytest
@@ -29,7 +31,7 @@ from airflow_provider_batch.transport.blocking import BlockingTransport, open_se
 from airflow_provider_batch.transport.credentials import Credentials
 from airflow_provider_batch.transport.deadline import Call
 from airflow_provider_batch.transport.pace import Pace
-from tests.clock import as_soon_as, eventually
+from tests.clock import Clock, as_soon_as, eventually
 from tests.transport.conftest import Make
 from tests.transport.servers import REST_KEY, STALL, TRICKLES, RawServer, Script, answer
 
@@ -140,6 +142,22 @@ def test_a_call_over_the_session_itself_follows_no_redirect(credentials: Make) -
         assert (got.status_code, got.history, got.next) == (302, [], None)
         assert server.asked[0].headers["x-authorization"] == REST_KEY
         assert elsewhere.connections == 0
+
+
+def test_a_call_over_the_session_itself_keeps_no_cookie(credentials: Make) -> None:
+    given = answer(200, Set_Cookie="a=b; Path=/")
+    with RawServer(given) as server, open_session(credentials(server.url), timeout=5) as session:
+        for _ in range(2):
+            session.get(server.url)
+        assert len(session.cookies) == 0
+    assert ["cookie" in asked.headers for asked in server.asked] == [False, False]
+
+
+def test_a_proxy_of_a_callers_own_gets_no_login_of_the_environment(credentials: Make) -> None:
+    with open_session(credentials("https://api.batch.com"), timeout=5) as session:
+        adapter = session.get_adapter("https://api.batch.com")
+        assert isinstance(adapter, blocking._Adapter)
+        assert adapter.proxy_headers("http://proxy.example:3128") == {}
 
 
 def test_head_and_body_are_sent_at_once_over_new_and_kept_connections(
@@ -294,6 +312,80 @@ def test_a_call_that_is_over_is_forgotten() -> None:
     with Call(3600) as call:
         assert call in deadline._deadlines._calls
     assert call not in deadline._deadlines._calls
+
+
+class Watched:
+    """Where the thread of the deadlines waits: it waits for no time, and sees the clock go on."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.waits: list[float] = []
+
+    def get(self, *, timeout: float) -> None:
+        self.waits.append(timeout)
+        self.clock.now += timeout
+        raise Empty
+
+
+def test_the_thread_of_the_deadlines_looks_when_the_next_one_is_due_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(100.0)
+    monkeypatch.setattr(deadline, "time", SimpleNamespace(monotonic=clock))
+    deadlines, ended = deadline._Deadlines(), []
+
+    class Ending(Call):
+        def end(self) -> None:
+            ended.append((self.deadline, clock.now))
+
+    for seconds in (5.0, 0.25, 7.0):
+        deadlines._calls.add(Ending(seconds))
+    deadlines._earlier = watched = Watched(clock)  # type: ignore[assignment]
+    deadlines._thread = threading.current_thread()
+    deadlines._watch()
+    assert ended == [(100.25, 100.25), (105.0, 105.0), (107.0, 107.0)]
+    assert watched.waits == [0.25, 4.75, 2.0, 0.0]
+    assert not deadlines._calls
+    thread: threading.Thread | None = deadlines._thread
+    assert thread is None
+
+
+def test_the_thread_of_the_deadlines_does_not_keep_the_process_alive() -> None:
+    deadlines = deadline._Deadlines()
+    deadlines.add(Call(3600))
+    thread = deadlines._thread
+    assert thread is not None
+    assert (thread.name, thread.daemon, thread.is_alive()) == ("batch-deadlines", True, True)
+    deadlines.add(earlier := Call(0.05))
+    deadlines.add(other := Call(3600))
+    assert deadlines._thread is thread
+    eventually(lambda: earlier.ended)
+    assert not other.ended
+    deadlines._calls.clear()
+    deadlines._earlier.put(None)
+    eventually(lambda: deadlines._thread is None)
+
+
+def test_a_connection_that_the_other_side_has_ended_is_ended_all_the_same() -> None:
+    with Call(3600) as call, socket.socket() as unconnected:
+        call.hold(unconnected)
+        call.end()
+        assert call.ended
+
+
+def test_a_connection_that_somebody_else_has_opened_is_ended_with_its_call() -> None:
+    class Opener:
+        _socks_options: Final = {"socks_version": 5}
+
+        def _new_conn(self) -> socket.socket:
+            return ours
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        opened = type("Connection", (deadline._Reachable, Opener), {})()
+        assert opened._new_conn() is ours  # outside of a call, nobody ends it
+        with Call(3600) as call:
+            assert opened._new_conn() is ours
+            call.end()
+        assert theirs.recv(1) == b""
 
 
 def test_deadlines_that_start_over_know_no_earlier_call() -> None:

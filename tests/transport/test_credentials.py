@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import hashlib
+import re
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from airflow_provider_batch.exceptions import BatchConfigurationError
-from airflow_provider_batch.protocol.dialect import cep
+from airflow_provider_batch.protocol.dialect import MEP, cep
 from airflow_provider_batch.protocol.wire import Request
 from airflow_provider_batch.transport.credentials import Credentials
 
@@ -62,8 +65,12 @@ def test_https_anywhere_and_http_on_the_loopback_are_allowed(base_url: str) -> N
     ],
 )
 def test_http_off_the_loopback_is_refused(base_url: str) -> None:
-    with pytest.raises(BatchConfigurationError, match=r"unencrypted. Use https"):
+    with pytest.raises(BatchConfigurationError) as caught:
         Credentials(base_url, "k", "r")
+    assert str(caught.value) == (
+        f"the connection's host would send the keys to {urlsplit(base_url).hostname} unencrypted. Use https; http is "
+        "for loopback only."
+    )
 
 
 @pytest.mark.parametrize(
@@ -85,8 +92,11 @@ def test_http_off_the_loopback_is_refused(base_url: str) -> None:
     ],
 )
 def test_what_is_no_address_is_refused(base_url: str) -> None:
-    with pytest.raises(BatchConfigurationError, match="is not a valid address"):
+    with pytest.raises(BatchConfigurationError) as caught:
         Credentials(base_url, "k", "r")
+    assert str(caught.value) == (
+        "the connection's host is not a valid address. Leave it empty, or use https://api.batch.com."
+    )
 
 
 @pytest.mark.parametrize(
@@ -102,9 +112,9 @@ def test_what_is_no_address_is_refused(base_url: str) -> None:
     ],
 )
 def test_a_user_a_query_or_a_fragment_is_refused_without_being_repeated(base_url: str) -> None:
-    with pytest.raises(BatchConfigurationError, match="must not have a user, query or fragment") as caught:
+    with pytest.raises(BatchConfigurationError) as caught:
         Credentials(base_url, "k", "r")
-    assert "secret" not in str(caught.value)
+    assert str(caught.value) == "the connection's host must not have a user, query or fragment. Remove them."
 
 
 @pytest.mark.parametrize("base_url", ["https://api.batch.com?", "https://api.batch.com#", "https://api.batch.com/?"])
@@ -118,9 +128,51 @@ def test_an_empty_query_or_fragment_is_refused_too(base_url: str) -> None:
 def test_a_key_that_is_none_is_refused_without_being_repeated(which: str, key: str) -> None:
     wrong = {"login": "api_key", "password": "rest_api_key"}[which]
     keys: dict[str, Any] = {"api_key": "right", "rest_api_key": "right", wrong: key}
-    with pytest.raises(BatchConfigurationError, match=which) as caught:
+    with pytest.raises(BatchConfigurationError) as caught:
         Credentials("https://api.batch.com", **keys)
-    assert not key.strip() or key not in str(caught.value)
+    name = {"login": f"{MEP.login} (login)", "password": "REST API key (password)"}[which]
+    assert str(caught.value) == (
+        f"the connection's {name} has characters that no key has, such as blanks or line breaks. Copy it again."
+        if key
+        else f"the connection has no {name}. Copy it from Settings > General in Batch's dashboard."
+    )
+
+
+def test_a_login_is_called_what_its_platform_calls_it() -> None:
+    with pytest.raises(BatchConfigurationError, match=rf"^the connection has no {re.escape(cep().login)} \(login\)\. "):
+        Credentials("https://api.batch.com", "", "right", platform=cep())
+
+
+def test_the_key_of_a_project_is_none_of_an_app() -> None:
+    with pytest.raises(BatchConfigurationError) as caught:
+        Credentials("https://api.batch.com", "project_1a2b3c", "right")
+    assert str(caught.value) == (
+        "the connection's login looks like a project's key, but its platform is mep. "
+        'Set {"platform": "cep"} in its extra.'
+    )
+
+
+def test_a_digest_tells_apps_and_hosts_apart_and_not_who_calls() -> None:
+    digest = Credentials("https://api.batch.com", "app-secret", "rest-secret").digest
+    assert digest == hashlib.sha256(b'["https://api.batch.com", "app-secret"]').hexdigest()
+    assert Credentials("https://api.batch.com", "app-secret", "another", "agent/2").digest == digest
+    for host, key in (("https://api.batch.com", "other"), ("https://other.example", "app-secret")):
+        assert Credentials(host, key, "rest-secret").digest != digest
+
+
+def test_a_query_follows_the_path() -> None:
+    asked = Request("GET", "/1.0/{api_key}/list", (("page", "a b"), ("size", "5")))
+    credentials = Credentials("https://api.batch.com/x/", "k", "r")
+    assert credentials.target(asked) == "/x/1.0/k/list?page=a+b&size=5"
+    assert credentials.url(asked) == "https://api.batch.com/x/1.0/k/list"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "is_encrypted"),
+    [("https://a.example", True), ("HTTPS://a.example", True), ("http://127.0.0.1", False)],
+)
+def test_keys_are_encrypted_on_every_way_but_to_this_machine(base_url: str, is_encrypted: bool) -> None:
+    assert Credentials(base_url, "k", "r").encrypted is is_encrypted
 
 
 def test_nothing_prints_the_keys() -> None:
@@ -178,6 +230,11 @@ def test_a_key_behind_an_escape_of_json_is_blotted_out(quoted: bytes) -> None:
 def test_a_key_of_more_than_four_letters_is_looked_for_inside_words_too(key: str, body: bytes) -> None:
     given = key.encode() + b"e " + key.encode()
     assert Credentials("https://api.batch.com", key, "rest-key").redact(given) == body
+
+
+def test_a_key_with_a_slash_is_redacted_as_php_spells_it() -> None:
+    credentials = Credentials("https://api.batch.com", "app/key", "rest/key")
+    assert credentials.redact(rb"app\/key and rest\/key") == b"*** and ***"
 
 
 def test_a_key_with_a_quote_is_redacted_as_json_spells_it() -> None:

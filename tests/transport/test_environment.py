@@ -207,38 +207,58 @@ def test_a_trickle_through_a_proxy_ends_at_the_deadline(
     assert str(error) == f"{NO_ANSWER}TimeoutError"
 
 
-_UNUSABLE: Mapping[str, tuple[dict[str, str], str]] = {
-    "no file": ({"SSL_CERT_FILE": "/nowhere/ca.pem"}, "SSL_CERT_FILE .*'/nowhere/ca.pem'.*: No such file or directory"),
-    "no folder": ({"SSL_CERT_DIR": "/nowhere"}, "SSL_CERT_DIR .*'/nowhere'.*: No such file or directory"),
-    "no certificate": ({"CURL_CA_BUNDLE": __file__}, "CURL_CA_BUNDLE .*: it holds no certificate in PEM format"),
-    "the first": ({"REQUESTS_CA_BUNDLE": "/nowhere", "SSL_CERT_FILE": __file__}, "REQUESTS_CA_BUNDLE .*'/nowhere'"),
+NO_ADDRESS = (
+    "it is not an address such as http://proxy.example.com:3128. In user and password, percent-encode everything but "
+    "letters and digits."
+)
+MISSING = "it is a SOCKS proxy, for which a package is missing. Install "
+
+_UNUSABLE: Mapping[str, tuple[dict[str, str], str, str]] = {
+    "no file": ({"SSL_CERT_FILE": "/nowhere/ca.pem"}, "SSL_CERT_FILE", "No such file or directory"),
+    "no folder": ({"SSL_CERT_DIR": "/nowhere"}, "SSL_CERT_DIR", "No such file or directory"),
+    "no certificate": ({"CURL_CA_BUNDLE": __file__}, "CURL_CA_BUNDLE", "it holds no certificate in PEM format"),
+    "the first": (
+        {"REQUESTS_CA_BUNDLE": "/nowhere", "SSL_CERT_FILE": __file__},
+        "REQUESTS_CA_BUNDLE",
+        "No such file or directory",
+    ),
     "scheme": (
         {"HTTPS_PROXY": "ftp://u:s3cret@a.example"},
-        "HTTPS_PROXY .*: its scheme is unknown. Use http:",
+        "HTTPS_PROXY",
+        "its scheme is unknown. Use http://, https://, socks5:// or socks5h://.",
     ),
-    "port": ({"https_proxy": "http://u:s3cret@a.example:http"}, "variable https_proxy .*: it is not an address"),
-    "port 0": ({"https_proxy": "http://u:s3cret@a.example:0"}, "variable https_proxy .*: it is not an address"),
-    "high port": ({"ALL_PROXY": "a.example:99999"}, "variable ALL_PROXY .*: it is not an address"),
-    "password": ({"HTTPS_PROXY": "http://u:s3cret#1@a.example:3128"}, "HTTPS_PROXY .*percent-encode"),
-    "no host": ({"HTTPS_PROXY": "http://"}, "HTTPS_PROXY .*: it is not an address"),
-    "blank": ({"HTTPS_PROXY": "http://a b:3128"}, "HTTPS_PROXY .*: it is not an address"),
-    "bracket": ({"HTTPS_PROXY": "http://[::1"}, "HTTPS_PROXY .*: it is not an address"),
-    "SOCKS": ({"ALL_PROXY": "socks5://u:s3cret@a.example"}, "ALL_PROXY .*: it is a SOCKS proxy, for which a package"),
-    "SOCKS by name": ({"ALL_PROXY": "socks5h://a.example:1080"}, "ALL_PROXY .*: it is a SOCKS proxy, for which"),
+    "port": ({"https_proxy": "http://u:s3cret@a.example:http"}, "https_proxy", NO_ADDRESS),
+    "port 0": ({"https_proxy": "http://u:s3cret@a.example:0"}, "https_proxy", NO_ADDRESS),
+    "high port": ({"ALL_PROXY": "a.example:99999"}, "ALL_PROXY", NO_ADDRESS),
+    "password": ({"HTTPS_PROXY": "http://u:s3cret#1@a.example:3128"}, "HTTPS_PROXY", NO_ADDRESS),
+    "no host": ({"HTTPS_PROXY": "http://"}, "HTTPS_PROXY", NO_ADDRESS),
+    "blank": ({"HTTPS_PROXY": "http://a b:3128"}, "HTTPS_PROXY", NO_ADDRESS),
+    "bracket": ({"HTTPS_PROXY": "http://[::1"}, "HTTPS_PROXY", NO_ADDRESS),
+    "SOCKS": ({"ALL_PROXY": "socks5://u:s3cret@a.example"}, "ALL_PROXY", MISSING),
+    "SOCKS by name": ({"ALL_PROXY": "socks5h://a.example:1080"}, "ALL_PROXY", MISSING),
 }
 
 
-@pytest.mark.parametrize(("variables", "message"), _UNUSABLE.values(), ids=_UNUSABLE)
+@pytest.mark.parametrize(("variables", "variable", "reason"), _UNUSABLE.values(), ids=_UNUSABLE)
 def test_what_cannot_work_fails_at_once_and_names_the_variable(
-    variables: dict[str, str], message: str, ask: Ask, environment: pytest.MonkeyPatch
+    variables: dict[str, str], variable: str, reason: str, ask: Ask, environment: pytest.MonkeyPatch
 ) -> None:
     for name, value in variables.items():
         environment.setenv(name, value)
     environment.setattr("airflow_provider_batch.transport.environment.find_spec", lambda name: None)
-    with pytest.raises(BatchConfigurationError, match=message) as caught:
+    with pytest.raises(BatchConfigurationError) as caught:
         ask("https://api.batch.com")
     assert not caught.value.retryable
-    assert "s3cret" not in str(caught.value)
+    told = str(caught.value)
+    if variable.lower().endswith("proxy"):
+        packages = ("PySocks.", "httpx[socks].") if reason == MISSING else ("",)
+        head = f"the proxy of the environment variable {variable} cannot be used: {reason}"
+        assert told in [f"{head}{package}" for package in packages]
+    else:
+        assert told == (
+            f"the environment variable {variable} names the certificate authorities {variables[variable]!r}, which "
+            f"cannot be read: {reason}. Correct it, or unset it."
+        )
     assert caught.value.__cause__ is None
     # Without https there is no proxy and no certificate: only this machine is reached.
     with RawServer(answer(200, {})) as local:
@@ -285,6 +305,29 @@ def test_a_socks_proxy_keeps_its_login(package: str, environment: pytest.MonkeyP
     environment.setattr("airflow_provider_batch.transport.environment.find_spec", lambda name: name == package)
     environment.setenv("ALL_PROXY", "socks5://u:p@a:1080")
     assert proxy_to("https://api.batch.com", socks_package=package) == Proxy("socks5://u:p@a:1080", {})
+
+
+@pytest.mark.parametrize(("package", "install"), [("socks", "PySocks"), ("socksio", "httpx[socks]")])
+def test_the_package_that_a_library_lacks_is_named(package: str, install: str, environment: pytest.MonkeyPatch) -> None:
+    environment.setattr("airflow_provider_batch.transport.environment.find_spec", lambda name: None)
+    environment.setenv("ALL_PROXY", "socks5://a:1080")
+    with pytest.raises(BatchConfigurationError) as caught:
+        proxy_to("https://api.batch.com", socks_package=package)
+    assert str(caught.value) == (f"the proxy of the environment variable ALL_PROXY cannot be used: {MISSING}{install}.")
+
+
+@pytest.mark.parametrize(
+    ("value", "login"),
+    [("u:p@a:1", b"u:p"), ("u@a:1", b"u:"), ("%C3%A9:%40@a:1", "\u00e9:@".encode()), (":p@a:1", b":p")],
+)
+def test_the_login_of_a_proxy_is_in_its_headers_alone(
+    value: str, login: bytes, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("HTTPS_PROXY", value)
+    basic = f"Basic {base64.b64encode(login).decode()}"
+    assert proxy_to("https://api.batch.com", socks_package="socks") == Proxy(
+        "http://a:1", {"Proxy-Authorization": basic}
+    )
 
 
 @pytest.mark.parametrize("variable", ["NO_PROXY", "no_proxy"])

@@ -303,6 +303,12 @@ def test_what_was_sent_counts_for_the_next_pace_of_an_app_as_well() -> None:
     assert [next(turn), next(turn)] == [0.0, pytest.approx(1.04, abs=0.2)]
 
 
+def test_what_was_sent_to_one_app_does_not_count_for_another() -> None:
+    quota = Quota(10)
+    paces = [shared_pace(f"app number {number} of profiles", None) for number in range(2)]
+    assert [list(pace.turn(quota, 10)) for pace in paces] == [[0.0], [0.0]]
+
+
 def test_quotas_do_not_count_for_each_other_nor_for_calls_without_one() -> None:
     clock = Clock(1000.0)
     pace = Pace(None, clock)

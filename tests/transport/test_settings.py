@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from airflow_provider_batch import __version__
 from airflow_provider_batch.exceptions import BatchConfigurationError, BatchConnectionError
 from airflow_provider_batch.protocol.dialect import MEP
 from airflow_provider_batch.protocol.retry import Patience
@@ -37,6 +39,19 @@ def test_a_number_is_an_integer_in_its_range(name: str, most: int) -> None:
         assert str(caught.value) == f"the connection's extra field '{name}' must be an integer from 1 to {most}"
 
 
+@pytest.mark.parametrize(
+    ("name", "most", "said"),
+    [("timeout", 86_400, "86,400"), ("requests_per_second", 1_000_000, "1,000,000")],
+)
+def test_a_number_may_have_a_fraction_in_its_range(name: str, most: int, said: str) -> None:
+    for given, number in ((0.001, 0.001), ("2.5", 2.5), (1, 1), (0.5, 0.5), (most, most), (str(most), most)):
+        assert getattr(read(**{name: given}), name) == number
+    for wrong in (0, 0.0009, -1, most + 0.5, "x", True, [1], "nan", 10**400):
+        with pytest.raises(BatchConfigurationError) as caught:
+            read(**{name: wrong})
+        assert str(caught.value) == f"the connection's extra field '{name}' must be a number from 0.001 to {said}"
+
+
 def test_a_wait_is_drawn_between_nothing_and_the_most() -> None:
     jitter = Settings(Credentials("https://api.batch.com", "app-key", "rest-key")).backoff.jitter
     draws = [jitter(0.5) for _ in range(200)]
@@ -63,6 +78,16 @@ def connected(extra: object = (), **fields: object) -> Settings:
         ({"host": "api.example.com/X"}, "https://api.example.com/X"),
         ({"host": "api.example.com", "schema": "https"}, "https://api.example.com"),
         ({"host": "localhost", "schema": "http"}, "http://localhost"),
+        ({"host": " localhost/ ", "schema": "http", "port": 8000}, "http://localhost:8000"),
+        ({"host": "::1", "schema": "http"}, "http://[::1]"),
+        ({"host": "::1", "schema": "http", "port": 8000}, "http://[::1]:8000"),
+        ({"host": "[::1]", "schema": "http", "port": 8000}, "http://[::1]:8000"),
+        ({"host": "api.example.com:8443/X", "port": 8443}, "https://api.example.com:8443/X"),
+        ({"host": "api.example.com/X/Y", "port": 8443}, "https://api.example.com:8443/X/Y"),
+        ({"host": "https://api.example.com", "schema": "http", "port": 443}, "https://api.example.com"),
+        ({"host": "http://localhost", "port": 80}, "http://localhost"),
+        ({"host": "http://localhost", "port": 443}, "http://localhost:443"),
+        ({"schema": "http", "port": 443}, "https://api.batch.com"),
     ],
 )
 def test_an_address_is_made_of_host_port_and_schema(fields: dict[str, object], base_url: str) -> None:
@@ -113,6 +138,22 @@ def test_a_platform_has_the_version_that_is_named_or_the_newest() -> None:
             {"dashboard_url": "https://a.b/app%2Dkey"},
             "the connection's extra field 'dashboard_url' is shown, but contains a key. Remove the key.",
         ),
+        *(
+            (
+                {"dashboard_url": wrong},
+                "the connection's extra field 'dashboard_url' must be an address such as https://dashboard.batch.com",
+            )
+            for wrong in ("https://[::1", "https://a.b:port", "https://a b.c", "https://a.b/\u2028", "https://", 5)
+        ),
+        (
+            {"dashboard_url": "https://a.b/?key=rest-key"},
+            "the connection's extra field 'dashboard_url' is shown, but contains a key. Remove the key.",
+        ),
+        (
+            {"timeout": 5, "my-secret": 5},
+            "the connection's extra has an unknown field (number 2). Use platform, api_version, timeout, max_attempts, "
+            "max_concurrency, requests_per_second, dashboard_url.",
+        ),
         ({"tmeout": 5}, "the connection's extra has an unknown field 'tmeout'. Did you mean 'timeout'?"),
         (["timeout"], 'the connection\'s extra must be a JSON object such as {"timeout": 30}'),
     ],
@@ -121,6 +162,51 @@ def test_an_extra_that_is_wrong_is_refused_in_words(extra: object, message: str)
     with pytest.raises(BatchConfigurationError) as caught:
         connected(extra=extra)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [("{", " (line 1, column 2)"), ('{"timeout": 30,\n', " (line 2, column 1)"), ("x", " (line 1, column 1)")],
+)
+def test_an_extra_that_airflow_could_not_parse_is_not_taken_for_an_empty_one(text: str, place: str) -> None:
+    with pytest.raises(BatchConfigurationError) as caught:
+        settings.read_settings(cast(Any, SimpleNamespace(extra=text)), {})
+    assert str(caught.value) == (
+        f'the connection\'s extra is not valid JSON{place}. Correct it: {{"timeout": 30}}, for example, is valid.'
+    )
+    assert caught.value.__suppress_context__
+
+
+def test_an_extra_that_says_nothing_leaves_all_as_it_is() -> None:
+    given = connected(extra={"timeout": None, "dashboard_url": "", "extra__batch__max_attempts": "7"})
+    keys = given.credentials
+    assert given == Settings(keys, 60.0, 7, 4, None, "https://dashboard.batch.com")
+    assert (keys.base_url, keys.api_key, keys.rest_api_key) == ("https://api.batch.com", "app-key", "rest-key")
+
+
+def test_a_caller_says_which_versions_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        assert name == "apache-airflow"
+        raise PackageNotFoundError(name)
+
+    settings._user_agent.cache_clear()
+    monkeypatch.setattr(settings, "version", lambda name: f"{name}'s")
+    ours = f"airflow-provider-batch/{__version__}"
+    assert connected().credentials.user_agent == f"{ours} apache-airflow/apache-airflow's"
+    monkeypatch.setattr(settings, "version", missing)
+    assert connected().credentials.user_agent == f"{ours} apache-airflow/apache-airflow's"  # which is read once
+    settings._user_agent.cache_clear()
+    assert connected().credentials.user_agent == ours
+    settings._user_agent.cache_clear()
+
+
+def test_profiles_need_a_project() -> None:
+    with pytest.raises(BatchConfigurationError) as caught:
+        connected().profile_route("update")
+    assert str(caught.value) == (
+        "profiles are on the Customer Engagement Platform only, and the connection is to the Mobile Engagement "
+        'Platform. Use a connection to a project, with {"platform": "cep"} in its extra.'
+    )
 
 
 def test_a_poll_ends_at_its_deadline_alone() -> None:

@@ -32,11 +32,15 @@ def test_a_watch_is_called_before_each_call_and_twice_a_minute_in_each_wait(conn
         with transport.watched(lambda: seen.append(len(sandbox.calls))):
             transport.perform(Sleep(100.0))
             assert (seen, stopped.waits) == ([0, 0, 0], [30.0, 30.0, 30.0, 10.0])
+            stopped.waits.clear()
+            for seconds in (30.0, 0.5, 60.5):
+                transport.perform(Sleep(seconds))
+            assert (len(seen), stopped.waits) == (5, [30.0, 0.5, 30.0, 30.0, 0.5])
             for _ in range(2):
                 transport.perform(Request("GET", "/list"))
-            assert seen[3:] == [0, 1]
+            assert seen[5:] == [0, 1]
         transport.perform(Request("GET", "/list"))
-        assert len(seen) == 5
+        assert len(seen) == 7
 
 
 def test_what_a_watch_raises_takes_the_place_of_the_call(connect: Connect) -> None:

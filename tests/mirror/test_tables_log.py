@@ -1,0 +1,206 @@
+"""The log of a mirror, appended from tables of changes as runs leave them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from airflow_provider_batch.mirror.tables.database import Database, Session
+from airflow_provider_batch.mirror.tables.head import Change, Head, State
+from airflow_provider_batch.mirror.tables.keeper import Keeper
+from airflow_provider_batch.mirror.tables.log import ChangeLog
+from tests.clock import local_zone
+from tests.mirror.stores import Connections
+
+NAME = "batch_vip_00000000"
+LOG = f"{NAME}_log"
+NOW = 1_790_000_000.0
+DAY = 24 * 3600.0
+
+#: Ids with how often they are in the source, whether they were sent, whether that is uncertain, and what is done.
+MOVES = [
+    ("new", 1, 0, 0, "+"),
+    ("unsure", 1, 0, 1, "+"),
+    ("other", 1, 1, 0, "+"),
+    ("again", 1, 1, 1, "+"),
+    ("same", 2, 1, 0, "="),
+    ("gone", 0, 1, 0, "-"),
+    ("withdrawn", 0, 0, 1, "-"),
+    ("invalid", 1, 0, 0, "!"),
+    ("member, now invalid", 1, 1, 0, "-"),
+    ("invalid by another rule", 1, 0, 0, "!"),
+    ("rejected", 1, 0, 0, "+"),
+    ("member, rejected", 1, 1, 0, "-"),
+]
+REFUSED = [("invalid by another rule", "!", "the id contains a tab."), ("member, now invalid", "-", "it is no date.")]
+REJECTED = [(id_, "+", "rejected by Batch") for id_ in ("rejected", "member, rejected")]
+
+#: What the log has of them.
+ALWAYS = {
+    ("new", "+", "new"),
+    ("unsure", "+", "new"),
+    ("gone", "-", "gone"),
+    ("withdrawn", "-", "withdrawn"),
+    ("invalid", "!", "the id is missing, empty or too long"),
+    ("member, now invalid", "-", "it is no date."),
+    ("invalid by another rule", "!", "the id contains a tab."),
+    ("rejected", "!", "rejected by Batch"),
+    ("member, rejected", "!", "rejected by Batch"),
+}
+SENT_AGAIN = {("other", "+", "other attributes"), ("again", "+", "sent again")}
+
+CHANGE = Change(NOW, "monday", "d1", "x1", "r1")
+
+
+@pytest.fixture
+def tables(tables_in_sqlite: Connections) -> Connections:
+    """A database with the tables of one run."""
+    make(tables_in_sqlite, "d1", "id, n, o, u, op", MOVES)
+    for name, rows in (("x1", REFUSED), ("r1", REJECTED)):
+        make(tables_in_sqlite, name, "id, op, why", rows)
+    return tables_in_sqlite
+
+
+def make(connections: Connections, name: str, columns: str, rows: list[tuple[Any, ...]]) -> None:
+    connections.run(f"CREATE TABLE {NAME}_{name} ({columns})", f"INSERT INTO {NAME}_{name} VALUES {str(rows)[1:-1]}")
+
+
+@pytest.fixture
+def session(tables: Connections) -> Iterator[Session]:
+    with Database(tables.get_conn).session() as session:
+        yield session
+
+
+@pytest.fixture
+def keeper() -> Keeper:
+    return Keeper("main", NAME)
+
+
+def logged(connections: Connections) -> list[tuple[Any, ...]]:
+    return connections.run(f"SELECT * FROM {LOG}")
+
+
+def head_with(keeper: Keeper, session: Session, *changes: Change) -> Head:
+    """A head with changes that are not in the log yet."""
+    return keeper.change(session, lambda _: State(unlogged=changes))
+
+
+@pytest.mark.parametrize(("replaces", "expected"), [(False, ALWAYS | SENT_AGAIN), (True, ALWAYS)])
+def test_every_change_is_logged_with_its_reason(
+    replaces: bool, expected: set[Any], tables: Connections, session: Session, keeper: Keeper
+) -> None:
+    if replaces:  # which leaves nothing as it was
+        tables.run(f"DELETE FROM {NAME}_d1 WHERE op = '='")
+    change = replace(CHANGE, replaces=replaces)
+    with local_zone("Asia/Tokyo"):  # the log has the time of UTC
+        head = ChangeLog(keeper, 30).keep(session, head_with(keeper, session, change), NOW)
+    rows = logged(tables)
+    assert {(at, run, changes) for at, run, _, _, _, changes in rows} == {("2026-09-21 14:13:20", "monday", "d1")}
+    assert sorted(row[2:5] for row in rows) == sorted(expected)
+    assert head.state.unlogged == ()
+    assert keeper.read(session) == head
+
+
+def test_without_refused_and_rejected_ids_there_are_only_moves(
+    tables: Connections, session: Session, keeper: Keeper
+) -> None:
+    ChangeLog(keeper, 30).keep(session, head_with(keeper, session, Change(NOW, "monday", "d1")), NOW)
+    assert {row[2:5] for row in logged(tables)} == {
+        *((id_, op, why) for id_, op, why in ALWAYS | SENT_AGAIN if "invalid" not in id_ and "rejected" not in id_),
+        ("rejected", "+", "new"),
+        *((id_, "-", "gone") for id_ in ("member, rejected", "member, now invalid")),
+        *((id_, "!", "the id is missing, empty or too long") for id_ in ("invalid", "invalid by another rule")),
+    }
+
+
+def test_the_log_has_the_columns_that_are_documented(tables: Connections, session: Session, keeper: Keeper) -> None:
+    ChangeLog(keeper, 30).keep(session, head_with(keeper, session, CHANGE), NOW)
+    columns = [name for _, name, *_ in tables.run(f"PRAGMA table_info({LOG})")]
+    assert columns == ["at", "run", "id", "op", "why", "changes"]
+
+
+def test_what_is_in_the_log_is_not_appended_again(tables: Connections, session: Session, keeper: Keeper) -> None:
+    make(tables, "d2", "id, n, o, u, op", [("tuesday's", 1, 0, 0, "+")])
+    log, later = ChangeLog(keeper, 30), Change(NOW + 60, "tuesday", "d2")
+    log.keep(session, head_with(keeper, session, CHANGE), NOW)
+    before = logged(tables)
+    # Its head could not be changed after that.
+    head = log.keep(session, head_with(keeper, session, CHANGE, later), NOW)
+    assert logged(tables) == [*before, ("2026-09-21 14:14:20", "tuesday", "tuesday's", "+", "new", "d2")]
+    assert head.state.unlogged == ()
+
+
+def test_changes_of_another_run_meanwhile_stay_unlogged(session: Session, keeper: Keeper) -> None:
+    later = Change(NOW + 60, "tuesday", "d2")
+    head = head_with(keeper, session, CHANGE)
+    head_with(keeper, session, CHANGE, later)
+    assert ChangeLog(keeper, 30).keep(session, head, NOW).state.unlogged == (later,)
+
+
+def test_the_log_forgets_what_is_older_than_its_days(tables: Connections, session: Session, keeper: Keeper) -> None:
+    log = ChangeLog(keeper, 3)
+    for number, age in enumerate((3 * DAY, 3 * DAY + 1, 4 * DAY)):
+        make(tables, f"d{number}0", "id, n, o, u, op", [(f"id-{number}", 1, 0, 0, "+")])
+        log.keep(session, head_with(keeper, session, Change(NOW - age, "run", f"d{number}0")), NOW - 9 * DAY)
+    assert [id_ for _, _, id_, *_ in logged(tables)] == ["id-0", "id-1", "id-2"]
+    log.keep(session, head_with(keeper, session, Change(NOW, "run", "d1")), NOW)
+    assert [id_ for _, _, id_, *_ in logged(tables) if id_.startswith("id-")] == ["id-0"]
+
+
+def test_without_a_log_nothing_is_written(tables: Connections, session: Session, keeper: Keeper) -> None:
+    head, before = head_with(keeper, session, CHANGE), tables.tables()
+    for days, is_kept in ((0, False), (1, True)):
+        assert ChangeLog(keeper, days).is_kept is is_kept
+    log = ChangeLog(keeper, 0)
+    assert log.keep(session, head, NOW) is head
+    log.keep_invalid(session, CHANGE)
+    assert tables.tables() == before
+
+
+def test_where_nothing_changed_there_is_nothing_to_append(
+    tables: Connections, session: Session, keeper: Keeper
+) -> None:
+    head = keeper.change(session, lambda _: State())
+    assert ChangeLog(keeper, 30).keep(session, head, NOW) is head
+    assert LOG not in tables.tables()
+
+
+def test_a_run_that_commits_nothing_logs_what_is_not_valid(
+    tables: Connections, session: Session, keeper: Keeper
+) -> None:
+    head = head_with(keeper, session)
+    ChangeLog(keeper, 1).keep_invalid(session, CHANGE)
+    assert {row[2] for row in logged(tables)} >= {"invalid", "invalid by another rule"}
+    assert keeper.read(session) == head
+
+
+def test_a_log_that_cannot_be_written_is_left_to_the_next_run(
+    tables: Connections, session: Session, keeper: Keeper, told: Callable[[], str]
+) -> None:
+    head = head_with(keeper, session, CHANGE)
+    tables.run(f"CREATE TABLE {LOG} (x INT)")
+    log = ChangeLog(keeper, 30)
+    assert log.keep(session, head, NOW) is head
+    why = "a statement of the mirror failed (OperationalError, SQLITE_ERROR). Its message is not shown"
+    assert f" the log of main.{NAME} could not be written; the next run does it: {why}" in told()
+    log.keep_invalid(session, CHANGE)
+    assert f" the log of main.{NAME} could not be written: {why}" in told()
+    assert logged(tables) == []
+    tables.run(f"DROP TABLE {LOG}", f"DROP TABLE {NAME}_d1")
+    assert log.keep(session, head, NOW) is head
+    assert f"(OperationalError, SQLITE_ERROR): no such table: main.{NAME}_d1\n" in told()
+    assert keeper.read(session) == head
+
+
+def test_names_are_spelled_alike_in_every_statement(session: Session, keeper: Keeper) -> None:
+    """MySQL tells capitals in names of tables, and PostgreSQL in names in quotes."""
+    statements: list[str] = []
+    session._connection.set_trace_callback(statements.append)
+    ChangeLog(keeper, 30).keep(session, head_with(keeper, session, CHANGE), NOW)
+    ours = [sql for sql in statements if LOG in sql.lower()]
+    found = {name for sql in ours for name in re.findall(r'main\.\w+|"\w+"', sql, re.IGNORECASE)}
+    assert found == {'"at"', *(f"main.{NAME}_{end}" for end in ("log", "d1", "x1", "r1"))}

@@ -1,0 +1,632 @@
+"""Runs of a mirror in tables, step by step: what each leaves in the head, in the schema and in the log."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from airflow_provider_batch.exceptions import GuardError, MirrorConflictError, SnapshotError, SourceError
+from airflow_provider_batch.mirror.claim import LIFETIME, RENEWAL_INTERVAL
+from airflow_provider_batch.mirror.diff import Counts
+from airflow_provider_batch.mirror.guards import Limits
+from airflow_provider_batch.mirror.snapshot import Pending, Target
+from airflow_provider_batch.mirror.tables.database import Database
+from airflow_provider_batch.mirror.tables.head import Change, Claim, Head, State
+from airflow_provider_batch.mirror.tables.log import ChangeLog
+from airflow_provider_batch.mirror.tables.mirror import TableMirror
+from airflow_provider_batch.mirror.tables.plan import LOOK_INTERVAL
+from airflow_provider_batch.sources.columns import Columns
+from airflow_provider_batch.sources.sql import SqlSource
+from tests.clock import Clock
+from tests.mirror.folders import Killed
+from tests.mirror.stores import Connections
+from tests.mirror.test_plan import START
+from tests.mirror.test_tables import fill
+from tests.mirror.test_tables_tries import members, mirror_of
+
+NAME = "batch_vip_00000000"
+WEEK = 7 * 24 * 3600.0
+MANY = [f"id-{number:02}" for number in range(40)]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(START)
+
+
+@pytest.fixture
+def schema(tables_in_sqlite: Connections) -> Connections:
+    fill(tables_in_sqlite, [("a",), ("b",), ("c",)])
+    return tables_in_sqlite
+
+
+@pytest.fixture
+def store(schema: Connections, clock: Clock) -> TableMirror:
+    return mirror_of(schema, "today", clock)
+
+
+def read(store: TableMirror) -> Head:
+    with store.database.session() as session:
+        head = store.keeper.read(session)
+    assert head
+    return head
+
+
+def state_of(store: TableMirror) -> State:
+    return read(store).state
+
+
+def blocks(store: TableMirror) -> Iterator[list[str]]:
+    """What checks would make of the values: those with a tab are left out."""
+    for values in store.changed.blocks(1000):
+        ids = [str(getattr(value, "id", value)) for value in values.values]
+        if valid := [id_ for id_ in ids if "\t" not in id_]:
+            yield valid
+
+
+def run(store: TableMirror, *tokens: str, rejected: tuple[str, ...] = (), **how: Any) -> State:
+    """A whole run; return the state after it."""
+    with store.plan(blocks(store), **how) as plan, plan.begin("today") as transaction:
+        transaction.commit(tokens, rejected=rejected)
+    return state_of(store)
+
+
+def broken_off(store: TableMirror, *tokens: str, error: BaseException | None = None) -> State:
+    """A run that fails once these tokens have come; return the state after it."""
+    error = error or ValueError("no call any more")
+
+    def fails() -> None:
+        with store.plan(blocks(store)) as plan, plan.begin("today") as transaction:
+            for token in tokens:
+                transaction.accepted(token)
+            raise error
+
+    with pytest.raises(type(error)):
+        fails()
+    return state_of(store)
+
+
+def ours(schema: Connections) -> list[str]:
+    """What the names of the mirror's tables end in."""
+    return [name.removeprefix(f"{NAME}_") for name in schema.tables() if name.startswith(NAME)]
+
+
+def rows(schema: Connections, end: str | None, what: str = "*") -> list[Any]:
+    return schema.run(f"SELECT {what} FROM {NAME}_{end}")
+
+
+def is_own(kind: str, name: str | None) -> bool:
+    return bool(re.fullmatch(rf"{kind}[0-9a-f]{{12}}", name or ""))
+
+
+# The claim
+
+
+def test_during_a_plan_the_run_has_the_claim_and_its_tables_are_noted(
+    store: TableMirror, schema: Connections, clock: Clock
+) -> None:
+    with store.plan(blocks(store)):
+        state = state_of(store)
+        assert state.claim
+        assert re.fullmatch("[0-9a-f]{16}", state.claim.nonce)
+        assert state == State(claim=Claim("today", state.claim.nonce, START, START), trash=state.trash)
+        (changes, staged) = state.trash
+        assert is_own("d", changes[0]) and is_own("t", staged[0])  # noqa: PT018
+        assert {each[1:] for each in state.trash} == {(START, False)}
+        assert ours(schema) == [changes[0], "head"]  # what was staged is not needed any more
+        clock.now += 60
+    assert ours(schema) == ["head"]
+    assert state_of(store) == State(trash=((changes[0], START, True), (staged[0], START, True)))
+    clock.now += 600
+    with store.plan(blocks(store)):
+        pass
+    assert changes not in state_of(store).trash
+
+
+def test_a_dry_run_takes_nothing_and_leaves_nothing(store: TableMirror, schema: Connections) -> None:
+    store.is_dry_run = True
+    for _ in range(2):
+        before = schema.tables()
+        with store.plan(blocks(store)) as plan:
+            assert list(plan.adds) == ["a", "b", "c"]
+            assert schema.tables() == before
+        with store.database.session() as session:
+            store.keeper.open(session, starts_anew=False)
+    assert read(store) == Head(0, "", 0, State())
+
+
+def test_a_claim_that_cannot_be_given_back_expires(
+    store: TableMirror, schema: Connections, told: Callable[[], str]
+) -> None:
+    connections = store.database
+
+    def lost() -> Any:
+        raise ConnectionResetError
+
+    with store.plan(blocks(store)):
+        store.database = Database(lost)
+    assert " the claim on a mirror could not be released and will expire: SourceUnavailableError\n" in told()
+    store.database = connections
+    assert state_of(store).claim
+
+
+def test_tables_that_cannot_be_dropped_are_left_to_a_later_run(
+    store: TableMirror, schema: Connections, told: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(session: object, name: str) -> None:
+        raise SourceError(f"{name[0]} is locked")
+
+    with store.plan(blocks(store)) as plan, plan.begin("today") as transaction:
+        monkeypatch.setattr(store.keeper, "drop", fails)
+        transaction.commit([])
+    assert f" tables of earlier runs in main.{NAME} could not be dropped: d is locked\n" in told()
+    assert len(ours(schema)) == 3
+    monkeypatch.undo()
+    state = run(store)
+    assert ours(schema) == [state.base, state.net, "head"]
+
+
+# Snapshots
+
+
+def test_a_first_run_writes_a_base(store: TableMirror, schema: Connections, clock: Clock) -> None:
+    with store.plan(blocks(store)) as plan:
+        assert (plan.before, plan.replaces, plan.is_empty, plan.names) == (None, False, False, ())
+        assert plan.counts == Counts(given=3, added=3)
+        clock.now += 60
+        with plan.begin("today") as transaction:
+            clock.now += 60
+            transaction.commit(["t1", "t2"])
+    head = read(store)
+    state = head.state
+    assert is_own("b", state.base)
+    assert re.fullmatch("[0-9a-f]{16}", state.shape)
+    assert state == State(
+        target=Target("vip", "custom_ids", "app"),
+        generation=1,
+        members=3,
+        written_at=START + 120,
+        base=state.base,
+        base_count=3,
+        base_generation=1,
+        based_at=START + 120,
+        shape=state.shape,
+        indexing_tokens=("t1", "t2"),
+        trash=state.trash,
+    )
+    assert [(name[0], at, dropped) for name, at, dropped in state.trash] == [
+        ("d", START, True),
+        ("t", START, True),
+        ("b", START + 60, False),
+    ]
+    assert not head.is_confirmed
+    assert ours(schema) == [state.base, "head"]
+    assert rows(schema, state.base) == [("a",), ("b",), ("c",)]
+
+
+def test_a_later_run_writes_what_changed_since_the_base(store: TableMirror, schema: Connections, clock: Clock) -> None:
+    members(schema, MANY)
+    first = run(store, "t1")
+    clock.now += 60
+    members(schema, [*MANY[1:], "new"])
+    second = run(store, "t2")
+    assert is_own("e", second.net)
+    assert second == replace(
+        first,
+        generation=2,
+        members=40,
+        written_at=START + 60,
+        net=second.net,
+        net_count=2,
+        indexing_tokens=("t2",),
+        trash=second.trash,
+    )
+    assert sorted(rows(schema, second.net)) == [("id-00", "-"), ("new", "+")]
+    assert ours(schema) == [second.base, second.net, "head"]
+    members(schema, [*MANY[2:], "new"])
+    assert sorted(rows(schema, run(store).net)) == [("id-00", "-"), ("id-01", "-"), ("new", "+")]
+    members(schema, MANY[2:])
+    last = run(store)
+    assert (last.net_count, last.members, last.base, last.generation) == (3, 38, first.base, 4)
+    assert sorted(rows(schema, last.net)) == [("id-00", "-"), ("id-01", "-"), ("new", "-")]
+    assert ours(schema) == [last.base, last.net, "head"]
+    members(schema, MANY[1:])
+    with store.plan(blocks(store)) as plan:
+        assert plan.counts == Counts(given=39, added=1, unchanged=38)
+
+
+@pytest.mark.parametrize(("moved", "is_based_anew"), [(4, False), (5, True)])
+def test_the_base_is_made_anew_when_more_than_a_tenth_has_changed(
+    moved: int, is_based_anew: bool, store: TableMirror, schema: Connections
+) -> None:
+    members(schema, MANY)
+    first = run(store)
+    members(schema, MANY[1:])
+    run(store)
+    members(schema, [*MANY[1:], *(f"new-{number}" for number in range(moved - 1))])
+    state = run(store)
+    assert (state.base != first.base) is is_based_anew
+    found = (state.base_count, state.base_generation, state.net_count)
+    assert found == ((43, 3, 0) if is_based_anew else (40, 1, 4))
+    assert state.net is None or not is_based_anew
+
+
+@pytest.mark.parametrize(("age", "is_based_anew"), [(WEEK, False), (WEEK + 1, True)])
+@pytest.mark.parametrize("changes", [False, True])
+def test_the_base_is_made_anew_after_a_week(
+    changes: bool, age: float, is_based_anew: bool, store: TableMirror, schema: Connections, clock: Clock
+) -> None:
+    members(schema, MANY)
+    first = run(store)
+    members(schema, MANY[1:])
+    second = run(store)
+    clock.now += age
+    if changes:
+        members(schema, MANY[2:])
+        state = run(store)
+    else:
+        with store.plan(blocks(store)) as plan:
+            assert plan.is_empty
+        state = state_of(store)
+    if is_based_anew:
+        assert is_own("b", state.base)
+        assert state.base != first.base
+        assert ours(schema) == [state.base, "head"]
+        assert (state.net, state.net_count, state.based_at) == (None, 0, clock.now)
+        assert (state.base_count, state.base_generation) == ((38, 3) if changes else (39, 2))
+        assert len(rows(schema, state.base)) == state.base_count
+    else:
+        assert (state.base, state.based_at) == (first.base, START)
+        assert (state.net == second.net) is not changes
+    with store.plan(blocks(store)) as plan:
+        assert plan.is_empty
+
+
+def test_an_old_base_without_later_changes_stays(store: TableMirror, clock: Clock) -> None:
+    first = run(store)
+    clock.now += 2 * WEEK
+    with store.plan(blocks(store)):
+        pass
+    assert state_of(store).base == first.base
+
+
+def with_attributes(store: TableMirror, *names: str) -> TableMirror:
+    assert store.source
+    store.source = SqlSource(
+        store.source.hook, "SELECT * FROM members", None, Columns("id", attribute_columns=[*names])
+    )
+    return store
+
+
+def test_other_attributes_make_another_base_and_send_all(store: TableMirror, schema: Connections) -> None:
+    fill(schema, [("a", "gold", 1), ("b", "x", 2)], "id TEXT, plan TEXT, spent INT")
+    first = run(with_attributes(store, "plan", "spent"))
+    assert first.columns == (("plan", "None"), ("spent", "None"))
+    assert rows(schema, first.base) == [("a", "gold", 1), ("b", "x", 2)]
+    with_attributes(store, "spent")
+    with store.plan(blocks(store)) as plan, plan.begin("today") as transaction:
+        assert plan.counts == Counts(given=2, changed=2)
+        transaction.commit([])
+    second = state_of(store)
+    assert (second.columns, second.base == first.base, second.shape == first.shape) == (
+        (first.columns[1],),
+        False,
+        False,
+    )
+    assert rows(schema, second.base) == [("a", 1), ("b", 2)]
+
+
+def test_a_snapshot_that_somebody_has_changed_is_named(store: TableMirror, schema: Connections) -> None:
+    members(schema, MANY)
+    run(store)
+    members(schema, MANY[1:])
+    state = run(store)
+    for end, count in ((state.net, 1), (state.base, 40)):
+        schema.run(f"DELETE FROM {NAME}_{end}")
+        with pytest.raises(SnapshotError) as caught, store.plan(blocks(store)):
+            pass
+        assert str(caught.value) == (
+            f"main.{NAME}_{end} does not have the {count} rows that were written. Nothing was sent; to replace the "
+            "audience and start a new snapshot, pass full_refresh=True."
+        )
+        assert state_of(store).claim is None
+    with store.plan(blocks(store), full_refresh=True) as plan:
+        assert (plan.replaces, plan.before, plan.counts) == (True, 39, Counts(given=39, added=39))
+
+
+# Sources
+
+
+@pytest.mark.parametrize(("value", "kind"), [("1.5", "float"), ("x'61'", "bytes")])
+def test_a_column_of_which_the_database_makes_another_text_is_named(
+    value: str, kind: str, store: TableMirror, schema: Connections
+) -> None:
+    schema.run("DROP TABLE members", "CREATE TABLE members (id)", "INSERT INTO members VALUES ('a'), (NULL)")
+    schema.run(f"INSERT INTO members VALUES ({value})")
+    with pytest.raises(SourceError) as caught, store.plan(blocks(store)):
+        pass
+    assert str(caught.value) == (
+        f"the query: the column 'id' has values of type {kind}, of which the database makes another text than this "
+        "package. Cast it to text in the query."
+    )
+
+
+def test_only_the_part_of_an_id_that_is_compared_has_to_be_the_same_text(
+    store: TableMirror, schema: Connections
+) -> None:
+    members(schema, ["x" * 128, "7"])
+    with store.plan(blocks(store)):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("SELECT x FROM nowhere", "the query failed (OperationalError, SQLITE_ERROR): no such table: nowhere"),
+        ("SELECT id AS x, id AS y FROM members", "the query: 2 columns could be the id, and id_column is not set"),
+        ("SELECT ABS(-9223372036854775808) AS id", "the query failed (OperationalError, SQLITE_ERROR). Its message is"),
+    ],
+)
+def test_what_is_wrong_with_the_query_is_told(sql: str, message: str, store: TableMirror) -> None:
+    assert store.source
+    store.source = SqlSource(store.source.hook, sql)
+    with pytest.raises(SourceError) as caught, store.plan(blocks(store)):
+        pass
+    assert str(caught.value).startswith(message)
+
+
+def test_a_query_that_was_read_before_is_not_tried_again(store: TableMirror, schema: Connections) -> None:
+    """The look at its first rows would read a large table once more."""
+    asked: list[str] = []
+    connect = schema.connect
+
+    def traced() -> Any:
+        connection = connect()
+        connection.set_trace_callback(asked.append)
+        return connection
+
+    store.database = Database(traced)
+    looks = []
+    for full_refresh in (False, False, True):
+        run(store, full_refresh=full_refresh)
+        looks.append(sum("LIMIT" in sql for sql in asked))
+        asked.clear()
+    assert looks == [1, 0, 1]
+
+
+# Calls
+
+
+def test_what_may_be_sent_is_noted_before_the_first_call(store: TableMirror, schema: Connections) -> None:
+    members(schema, ["a", "b"])
+    run(store)
+    members(schema, ["b", "c", "d"])
+    with store.plan(blocks(store)) as plan:
+        assert (list(plan.adds), list(plan.removes), plan.before) == (["c", "d"], ["a"], 2)
+        assert plan.counts == Counts(given=3, added=2, unchanged=1, removed=1)
+        with plan.begin("today") as transaction:
+            state = state_of(store)
+            (own,) = state.tries
+            assert own.name == f"00000001-{own.name[9:]}"
+            nonce = own.name[10:]
+            digest = own.pending.sha256
+            assert own.pending == Pending("today", nonce, nonce, False, 3, digest)
+            assert (own.indexing_tokens, own.has_ended, transaction.series) == ((), False, nonce)
+            assert sorted(rows(schema, f"d{nonce}", "id, op")) == [("a", "-"), ("c", "+"), ("d", "+")]
+            transaction.commit([])
+
+
+def test_a_try_that_replaces_counts_as_any_id(store: TableMirror, schema: Connections) -> None:
+    run(store)
+    with store.plan(blocks(store), full_refresh=True) as plan, plan.begin("today") as transaction:
+        (own,) = state_of(store).tries
+        assert (own.pending.replaces, own.pending.count) == (True, 0)
+        assert transaction.series == own.pending.series + own.pending.sha256
+    (failed,) = state_of(store).tries
+    assert failed.pending == own.pending
+    with store.plan(blocks(store)) as plan:
+        assert plan.replaces
+        with plan.begin("today") as again:
+            assert again.series == transaction.series
+
+
+def test_a_run_that_failed_leaves_its_tokens_and_its_table(
+    store: TableMirror, schema: Connections, clock: Clock
+) -> None:
+    first = run(store, "t0")
+    members(schema, ["a", "b"])
+    state = broken_off(store, "t1", "t2")
+    (own,) = state.tries
+    assert (own.indexing_tokens, own.has_ended, state.claim) == (("t1", "t2"), True, None)
+    assert replace(state, tries=(), trash=()) == replace(first, trash=())
+    assert set(ours(schema)) > {first.base, "head", own.name[9:]}
+    with store.plan(blocks(store)) as plan:
+        assert (plan.unconfirmed_tokens, plan.tokens_to_await) == (("t0",), ("t0", "t1", "t2"))
+        assert (list(plan.removes), plan.counts.removed) == (["c"], 1)
+    killed = broken_off(store, "t2", error=Killed())
+    assert [(one.indexing_tokens, one.has_ended) for one in killed.tries] == [(("t2",), False)]
+    with store.plan(blocks(store)) as plan, plan.begin("today") as transaction:
+        assert plan.tokens_to_await == ("t0", "t2")
+        transaction.commit(["t3"])
+    assert (state_of(store).tries, len(state_of(store).echoes)) == (killed.tries, 1)
+    store.confirm()
+    with store.plan(blocks(store)) as plan:
+        assert (plan.unconfirmed_tokens, plan.tokens_to_await) == ((), ("t2",))
+
+
+def test_tokens_that_cannot_be_noted_are_told(store: TableMirror, told: Callable[[], str]) -> None:
+    def lost() -> Any:
+        raise ConnectionResetError
+
+    def fails() -> None:
+        with store.plan(blocks(store)) as plan, plan.begin("today"):
+            store.database = Database(lost)
+            raise ValueError("of the caller")
+
+    with pytest.raises(ValueError, match="of the caller"):
+        fails()
+    assert " the tokens of this run could not be noted: SourceUnavailableError\n" in told()
+
+
+def test_after_a_commit_nothing_more_is_noted(store: TableMirror) -> None:
+    versions = []
+
+    def fails() -> None:
+        with store.plan(blocks(store)) as plan, plan.begin("today") as transaction:
+            transaction.commit([])
+            versions.append(read(store).version)
+            raise ValueError("of the caller")
+
+    with pytest.raises(ValueError, match="of the caller"):
+        fails()
+    assert [read(store).version] == versions
+
+
+def test_a_look_renews_the_claim_once_a_minute_and_notes_new_tokens(store: TableMirror, clock: Clock) -> None:
+    with store.plan(blocks(store)) as plan, plan.begin("today") as transaction:
+        versions = [read(store).version]
+
+        def looked(seconds: float) -> tuple[bool, tuple[str, ...]]:
+            """Whether the head was changed, and the tokens in it."""
+            clock.now += seconds
+            transaction.look()
+            head = read(store)
+            versions.append(head.version)
+            assert head.state.claim
+            if versions[-1] > versions[-2]:
+                assert (head.state.claim.since, head.state.claim.renewed) == (START, clock.now)
+            return versions[-1] > versions[-2], head.state.tries[0].indexing_tokens
+
+        assert looked(LOOK_INTERVAL) == (False, ())
+        transaction.accepted("t1")
+        assert looked(LOOK_INTERVAL - 1) == (False, ())
+        assert looked(1) == (True, ("t1",))
+        assert looked(RENEWAL_INTERVAL - 1) == (False, ("t1",))
+        assert looked(LOOK_INTERVAL) == (True, ("t1",))
+        assert looked(RENEWAL_INTERVAL) == (True, ("t1",))
+        transaction.accepted("t2")
+        assert looked(-1) == (True, ("t1", "t2"))  # a clock that was set back
+        assert not state_of(store).tries[0].has_ended
+        transaction.commit([])
+
+
+def test_a_look_finds_a_run_that_has_taken_over(store: TableMirror, schema: Connections, clock: Clock) -> None:
+    heir = mirror_of(schema, "tomorrow", clock)
+
+    def is_overtaken() -> None:
+        with store.plan(blocks(store)) as plan, plan.begin("today") as transaction:
+            clock.now += LIFETIME + 1
+            with heir.plan(blocks(heir)):
+                clock.now -= LIFETIME + 1 - LOOK_INTERVAL
+                transaction.look()
+
+    with pytest.raises(MirrorConflictError, match=r"^another run changed this mirror after"):
+        is_overtaken()
+    state = state_of(store)
+    # Its table of changes, and a copy of it, which no other run has taken for settled.
+    assert [one.pending.owner for one in state.tries] == ["today", "today"]
+    late = state.tries[1]
+    nonce = late.name[10:]
+    assert late.name == f"00000000-d{nonce}"
+    assert late.pending == replace(state.tries[0].pending, series=nonce, nonce=nonce)
+    assert (late.has_ended, late.indexing_tokens) == (True, ())
+    assert rows(schema, f"d{nonce}") == rows(schema, state.tries[0].name[9:])
+    assert (f"d{nonce}", clock.now, False) in state.trash
+
+
+def test_rejected_ids_are_uncertain_in_the_next_run(store: TableMirror, schema: Connections) -> None:
+    state = run(store, rejected=("c", "a", "c"))
+    (rejection,) = state.tries
+    table = rejection.name[9:]
+    assert is_own("r", table)
+    assert rejection.name == f"00000001-{table}"
+    assert rejection.pending == Pending("", table[1:], table[1:], False, 2)
+    assert (rejection.has_ended, rejection.indexing_tokens, state.members) == (True, (), 3)
+    assert rows(schema, table) == [("a", "+", "rejected by Batch"), ("c", "+", "rejected by Batch")]
+    assert ours(schema) == [state.base, "head", table]
+    with store.plan(blocks(store)) as plan:
+        assert plan.counts == Counts(given=3, resent=2, unchanged=1)
+        assert list(plan.adds) == ["a", "c"]
+
+
+# What only some runs do
+
+
+def test_the_log_has_what_a_run_knows_of_itself(store: TableMirror, schema: Connections, clock: Clock) -> None:
+    store.log = ChangeLog(store.keeper, 30)
+    members(schema, ["a", "b", "in\tvalid"])
+    keep, kept = store.log.keep, []
+
+    def noting(session: Any, head: Head, now: float) -> Head:
+        kept.append((head.state.unlogged, now))
+        return keep(session, head, now)
+
+    store.log.keep = noting  # type: ignore[method-assign]
+    first = run(store, rejected=("b",))
+    ((change,), now), *_ = kept
+    nonce = (first.base or "")[1:]
+    assert (change, now) == (Change(START, "today", f"c{nonce}", f"x{nonce}", f"r{nonce}", False), START)
+    assert first.unlogged == ()
+    kept.clear()
+    store.log.keep = lambda session, head, now: head  # type: ignore[method-assign]
+    run(store, full_refresh=True)
+    (change,) = state_of(store).unlogged
+    assert (change.replaces, change.rejected) == (True, None)
+    clock.now += 60
+    store.log.keep = noting  # type: ignore[method-assign]
+    with store.plan(blocks(store)):
+        assert kept == [((change,), clock.now)]
+        assert state_of(store).unlogged == ()
+
+
+def test_without_a_log_nothing_is_left_to_write(store: TableMirror) -> None:
+    assert run(store).unlogged == ()
+
+
+def test_keys_of_attributes_are_noted_under_the_claim(store: TableMirror) -> None:
+    with store.plan(blocks(store)) as plan:
+        plan.note_names(["plan", "city"])
+        assert state_of(store).names == ("plan", "city")
+        with plan.begin("today") as transaction:
+            transaction.commit([])
+    with store.plan(blocks(store)) as plan:
+        assert plan.names == ("plan", "city")
+
+
+def test_a_plan_that_looks_like_a_mistake_names_the_audience(store: TableMirror, schema: Connections) -> None:
+    run(store)
+    members(schema, ["a"])
+    with store.plan(blocks(store)) as plan:
+        with pytest.raises(GuardError, match=r"^vip: ids in the last set: 3, in the new set: 1\."):
+            plan.check(Limits(max_shrink=0.5))
+        with pytest.raises(GuardError, match="to add: 0, to remove: 2"):
+            plan.check(Limits(max_changes=1))
+    with store.plan(blocks(store), full_refresh=True) as plan:
+        plan.check(Limits(max_changes=1))
+
+
+def test_with_settings_the_snapshot_has_digests_in_place_of_values(store: TableMirror, schema: Connections) -> None:
+    fill(schema, [("a", "gold"), ("b", None)], "id TEXT, plan TEXT")
+    with_attributes(store, "plan").settings = "s1"
+    with store.plan(blocks(store)) as plan, plan.begin("today") as transaction:
+        (own,) = state_of(store).tries
+        assert {column for _, column, *_ in schema.run(f"PRAGMA table_info({NAME}_{own.name[9:]})")} == {
+            *("id", "n", "o", "u", "op", "digest")
+        }
+        assert own.name[9] == "c"
+        assert len([name for name in ours(schema) if name[0] in "cd"]) == 1  # the table with values is gone
+        transaction.commit([])
+    state = state_of(store)
+    assert state.columns == (("plan", "None"), ("", "s1"))
+    (a, b) = rows(schema, state.base)
+    assert (a[0], b[0]) == ("a", "b")
+    assert all(re.fullmatch("[0-9a-f]{32}", row[1]) for row in (a, b))
+    with store.plan(blocks(store)) as plan:
+        assert plan.is_empty
+    store.settings = "s2"
+    with store.plan(blocks(store)) as plan:
+        assert plan.counts == Counts(given=2, changed=2)
