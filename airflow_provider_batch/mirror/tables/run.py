@@ -107,9 +107,9 @@ class TableRun:
                     self._correct(session, files.refused)
         counts, before = files.counts, self.state.members if not replaces else None
         counts.unchanged = (before or 0) - files.known_moves
-        if counts.unchanged and self.statements.pools_unchanged:
-            counts.duplicates -= counts.unchanged - 1  # so far, they are repetitions of one
         counts.given += counts.unchanged
+        if counts.unchanged and self.statements.pools_unchanged:
+            counts.duplicates -= counts.unchanged - 1  # they were counted as one, which is repeated
         self.is_settled = before is not None and not (counts.adds or counts.removes)
         self.has_invalid = files.has_invalid
 
@@ -266,11 +266,11 @@ class TableRun:
     def _changes(self, session: Session, parameters: Any) -> str:
         """Make the table of changes, and return its name; of a dry run, return the query."""
         statements, base, net = self.statements, *self.snapshot(session)
+        today = statements.today()
         self._check_counts(session, base, net)
-        staged = None
         if not self.mirror.is_dry_run and not session.dialect.full_join:
-            staged = self.create(session, f"t{self.nonce}", statements.today(), parameters, what="the query")
-            parameters = None
+            staged = self.create(session, f"t{self.nonce}", today, parameters, what="the query")
+            today, parameters = f"SELECT * FROM {staged}", None
         tries = () if self.replaces else self.state.tries
         uncertain = [statements.sent(self.mirror.keeper.table(session, steps.table_of(one))) for one in tries]
         has_same_shape = self.columns == self.state.columns and not self.resends
@@ -278,11 +278,11 @@ class TableRun:
             known, has_same_shape = self._replaced(session), False
         else:
             known = statements.known(base, net, with_attributes=has_same_shape)
-        query = statements.changes(known, uncertain, same_shape=has_same_shape, staged=staged)
+        query = statements.changes(today, known, uncertain, same_shape=has_same_shape)
         if self.mirror.is_dry_run:
             return f"(\n{query}\n)"
         table = self.create(session, self.changes, query, parameters, what="the comparison of the query")
-        if staged:
+        if not session.dialect.full_join:
             self.mirror.keeper.drop(session, f"t{self.nonce}")
         return table
 

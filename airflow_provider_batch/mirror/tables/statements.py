@@ -5,10 +5,11 @@ The source is read once, in the statement that finds what changed (or, without F
 Only joins compare: NOT IN knows no NULL, and EXCEPT drops duplicates. The query stands as it is given, between brackets
 of which the closing one has a line of its own, as the query may end in a comment.
 
-Nearly all ids are unchanged, so what is done for each of them decides what a run costs. Without attributes, it is one
-join: the rows of the source as they are, repetitions and all, with the snapshot, where an id is once. What is left of
-those that are unchanged is how many rows they were. How many ids, the head knows: as many as were sent, without those
-that moved. The others, few, are grouped. With attributes, ids are grouped first, as one row of each has to be chosen.
+Nearly all ids are unchanged, so what is done for each of them decides what a run costs. With FULL JOIN, and without
+attributes, that is one join: of all rows of the source, repetitions too, with the snapshot, where an id is once. Only
+what is not unchanged is grouped by its id. Of the unchanged ids the join leaves the number of their rows; how many ids
+they are, the head knows: as many as were sent, without those that moved. With attributes, the ids of the source are
+grouped before, as one row of each has to be chosen.
 """
 
 from __future__ import annotations
@@ -90,6 +91,11 @@ class Statements:
         self._names = [f"a{number}" for number in range(len(query.others))]
         self._kept = self._names if query.digested is None else [_DIGEST]
 
+    @property
+    def pools_unchanged(self) -> bool:
+        """Whether all unchanged rows are one row of the changes, without an id, and not each id that is repeated."""
+        return self._dialect.full_join and not self._kept
+
     def cast(self) -> str:
         """Return the query for some ids as the driver reads them, and as they are compared."""
         raw = f"q.{quoted(self._query.id, self._dialect)}"
@@ -97,11 +103,17 @@ class Statements:
         return f"SELECT {raw}, {text} FROM (\n{self._query.sql}\n) q WHERE {raw} IS NOT NULL LIMIT 100"
 
     def today(self) -> str:
-        """Return the query for the distinct ids, how often each is there, and the attributes of one of its rows."""
+        """
+        Return the query for the distinct ids, how often each is there, and the attributes of one of its rows.
+
+        If the unchanged ones are pooled, it is that for the ids of all rows.
+        """
         query, dialect = self._query, self._dialect
         key = dialect.as_key(f"q.{quoted(query.id, dialect)}")
         if query.digested is not None:
             return self._digested_today(key, query.digested)
+        if self.pools_unchanged:
+            return f"SELECT {key} AS id, 1 AS n FROM (\n{query.sql}\n) q"
         if not query.others:
             return f"SELECT {key} AS id, COUNT(*) AS n FROM (\n{query.sql}\n) q GROUP BY {key}"
         columns = [f"q.{quoted(name, dialect)}" for name in query.others]
@@ -135,93 +147,91 @@ class Statements:
         if net is None:
             return f"SELECT b.id{ours} FROM {base} b"
         return (
-            f"SELECT b.id{ours} FROM {base} b LEFT JOIN {net} e ON e.id = b.id WHERE e.op IS NULL "
+            f"SELECT b.id{ours} FROM {base} b LEFT JOIN {net} e ON e.id = b.id WHERE e.id IS NULL "
             f"UNION ALL SELECT e.id{later} FROM {net} e WHERE e.op = '+'"
         )
 
-    def changes(
-        self, known: str | None, uncertain: Sequence[str], *, same_shape: bool = True, staged: str | None = None
-    ) -> str:
+    def changes(self, today: str, known: str | None, uncertain: Sequence[str], *, same_shape: bool = True) -> str:
         """
         Return the query for all that is not simply unchanged.
 
         Its columns are ``id``, ``n`` (how often it is in the source), ``o`` (whether it was sent), ``u`` (whether it
         is uncertain), ``op``, and the attributes. ``op`` is ``+`` to add, ``-`` to remove, ``=`` unchanged but
-        repeated (see :attr:`pools_unchanged`), and ``!`` not a valid id.
+        repeated (or, if these are pooled, all that is unchanged), and ``!`` not a valid id.
 
-        :param known: the query for what was sent; None without a snapshot.
+        :param today: the query for what the source has.
+        :param known: that for what was sent; None without a snapshot.
         :param uncertain: those for the ids that may have been sent since.
         :param same_shape: whether what is known has the attributes of the source.
-        :param staged: the table of what the source has, if it was made.
         """
-        today = f"SELECT * FROM {staged}" if staged else self.today()
+        if self.pools_unchanged:
+            return self._pooled(today, known, uncertain, same_shape)
         if known is None and not uncertain:
             op = f"CASE WHEN {self._is_bad('t.id')} THEN '!' ELSE '+' END"
             return f"SELECT t.id, t.n, 0 AS o, 0 AS u, {op} AS op{self._whole('t.')} FROM (\n{today}\n) t"
-        sent = " UNION ALL ".join(f"SELECT y.id FROM ({each}) y" for each in uncertain)
-        maybe = f"SELECT DISTINCT z.id FROM ({sent}) z" if uncertain else None
-        if not self._dialect.full_join:
-            return self._halves(today, known, maybe, same_shape)
-        if self.pools_unchanged:
-            return self._pooled(known, maybe, same_shape)
-        return self._joined(today, known, maybe, same_shape)
-
-    @property
-    def pools_unchanged(self) -> bool:
-        """Whether all rows of unchanged ids are one row of the changes, without an id; if not, each that repeats is."""
-        return self._dialect.full_join and not self._kept
-
-    def _pooled(self, known: str | None, uncertain: str | None, same_shape: bool) -> str:
-        query, dialect = self._query, self._dialect
-        today = f"SELECT {dialect.as_key(f'q.{quoted(query.id, dialect)}')} AS id, 1 AS n FROM (\n{query.sql}\n) q"
-        source, id_, is_known, is_uncertain = _sides(today, known, uncertain)
-        is_unchanged = f"t.n = 1 AND {is_known} AND NOT {is_uncertain}" if same_shape else "1 = 0"
-        op = (
-            f"CASE WHEN COUNT(c.n) = 0 THEN '-' WHEN c.id IS NULL AND c.o = 1 THEN '=' "
-            f"WHEN {self._is_bad('c.id')} THEN '!' ELSE '+' END"
-        )
-        return (
-            f"SELECT c.id, COUNT(c.n) AS n, c.o, c.u, {op} AS op FROM (SELECT CASE WHEN {is_unchanged} THEN NULL "
-            f"ELSE {id_} END AS id, t.n, {_flag(is_known)} AS o, {_flag(is_uncertain)} AS u FROM {source}) c "
-            "GROUP BY c.id, c.o, c.u"
-        )
-
-    def _joined(self, today: str, known: str | None, uncertain: str | None, same_shape: bool) -> str:
-        source, id_, is_known, is_uncertain = _sides(today, known, uncertain)
-        differs = self._differs(same_shape and known is not None)
-        op = self._op(is_known, is_uncertain, differs)
-        return (
-            f"SELECT {id_} AS id, COALESCE(t.n, 0) AS n, {_flag(is_known)} AS o, {_flag(is_uncertain)} AS u, "
-            f"CASE WHEN t.n IS NULL THEN '-' ELSE {op} END AS op{self._whole('t.')} FROM {source} "
-            f"WHERE t.n IS NULL OR NOT {is_known} OR t.n > 1 OR {is_uncertain}{differs}"
-        )
-
-    def _halves(self, today: str, known: str | None, uncertain: str | None, same_shape: bool) -> str:
         # Names that no table of the user has: in SQLite, they hide such a table in the query, too.
         old = known or f"SELECT t.id{self._snapshot_columns('t.')} FROM batch_t t WHERE 1 = 0"
         ctes = f"WITH batch_t AS (\n{today}\n), batch_s AS (\n{old}\n)"
-        join, gone_join, withdrawn, is_uncertain = "", "", "", "1 = 0"
         if uncertain:
-            ctes += f", batch_u AS (\n{uncertain}\n)"
-            join, gone_join = (f" LEFT JOIN batch_u u ON u.id = {side}.id" for side in "ts")
-            is_uncertain = "u.id IS NOT NULL"
-            withdrawn = (
+            sent = " UNION ALL ".join(f"SELECT y.id FROM ({each}) y" for each in uncertain)
+            ctes += f", batch_u AS (\nSELECT DISTINCT z.id FROM ({sent}) z\n)"
+        main = (
+            self._joined(bool(uncertain), same_shape)
+            if self._dialect.full_join
+            else self._halves(bool(uncertain), same_shape)
+        )
+        if uncertain:
+            main += (
                 f" UNION ALL SELECT u.id, 0, 0, 1, '-'{self._whole('t.')} FROM batch_u u LEFT JOIN batch_t t "
                 "ON t.id = u.id LEFT JOIN batch_s s ON s.id = u.id WHERE t.n IS NULL AND s.id IS NULL"
             )
-        differs = self._differs(same_shape)
-        op, flag = self._op("s.id IS NOT NULL", is_uncertain, differs), _flag(is_uncertain)
+        return f"{ctes}\n{main}"
+
+    def _pooled(self, today: str, known: str | None, uncertain: Sequence[str], same_shape: bool) -> str:
+        rows, id_, is_known, is_uncertain = f"(\n{today}\n) t", "t.id", "1 = 0", "1 = 0"
+        if known is not None:
+            rows += f" FULL JOIN (\n{known}\n) s ON s.id = t.id"
+            id_, is_known = "COALESCE(t.id, s.id)", "s.id IS NOT NULL"
+        if uncertain:
+            rows += f" FULL JOIN (SELECT DISTINCT z.id FROM ({' UNION ALL '.join(uncertain)}) z) u ON u.id = {id_}"
+            id_, is_uncertain = f"COALESCE({id_}, u.id)", "u.id IS NOT NULL"
+        is_changed = f"t.n IS NULL OR NOT ({is_known}) OR {is_uncertain}" if same_shape else "1 = 1"
+        o, u = (f"CASE WHEN {condition} THEN 1 ELSE 0 END" for condition in (is_known, is_uncertain))
+        # What is missing is never known: a known row without an id is all that is unchanged.
+        op = (
+            "CASE WHEN COUNT(c.n) = 0 THEN '-' WHEN c.o = 1 THEN CASE WHEN c.id IS NULL THEN '=' ELSE '+' END "
+            f"WHEN {self._is_bad('c.id')} THEN '!' ELSE '+' END"
+        )
         return (
-            f"{ctes}\nSELECT t.id AS id, t.n AS n, {_flag('s.id IS NOT NULL')} AS o, {flag} AS u, {op} AS op"
-            f"{self._whole('t.')} FROM batch_t t LEFT JOIN batch_s s ON s.id = t.id{join} "
-            f"WHERE s.id IS NULL OR t.n > 1 OR {is_uncertain}{differs} "
-            f"UNION ALL SELECT s.id, 0, 1, {flag}, '-'{self._whole('t.')} FROM batch_s s "
-            f"LEFT JOIN batch_t t ON t.id = s.id{gone_join} WHERE t.n IS NULL{withdrawn}"
+            f"SELECT c.id, COUNT(c.n) AS n, c.o, c.u, {op} AS op FROM (SELECT CASE WHEN {is_changed} THEN {id_} "
+            f"ELSE NULL END AS id, t.n, {o} AS o, {u} AS u FROM {rows}) c GROUP BY c.id, c.o, c.u"
         )
 
-    def _op(self, is_known: str, is_uncertain: str, differs: str) -> str:
+    def _joined(self, uncertain: bool, same_shape: bool) -> str:
+        join, is_uncertain, flag = _uncertain("COALESCE(t.id, s.id)", uncertain)
+        differs = self._differs(same_shape)
+        return (
+            f"SELECT COALESCE(t.id, s.id) AS id, COALESCE(t.n, 0) AS n, {_flag('s.id')} AS o, {flag} AS u, "
+            f"CASE WHEN t.n IS NULL THEN '-' ELSE {self._op(is_uncertain, differs)} END AS op{self._whole('t.')} "
+            f"FROM batch_t t FULL JOIN batch_s s ON s.id = t.id{join} "
+            f"WHERE t.n IS NULL OR s.id IS NULL OR t.n > 1 OR {is_uncertain}{differs}"
+        )
+
+    def _halves(self, uncertain: bool, same_shape: bool) -> str:
+        join, is_uncertain, flag = _uncertain("t.id", uncertain)
+        differs = self._differs(same_shape)
+        gone_join, _, gone_flag = _uncertain("s.id", uncertain)
+        return (
+            f"SELECT t.id AS id, t.n AS n, {_flag('s.id')} AS o, {flag} AS u, {self._op(is_uncertain, differs)} AS op"
+            f"{self._whole('t.')} FROM batch_t t LEFT JOIN batch_s s ON s.id = t.id{join} "
+            f"WHERE s.id IS NULL OR t.n > 1 OR {is_uncertain}{differs} "
+            f"UNION ALL SELECT s.id, 0, 1, {gone_flag}, '-'{self._whole('t.')} FROM batch_s s "
+            f"LEFT JOIN batch_t t ON t.id = s.id{gone_join} WHERE t.n IS NULL"
+        )
+
+    def _op(self, is_uncertain: str, differs: str) -> str:
         is_bad = self._is_bad("t.id")
-        return f"CASE WHEN {is_bad} THEN '!' WHEN NOT {is_known} OR {is_uncertain}{differs} THEN '+' ELSE '=' END"
+        return f"CASE WHEN {is_bad} THEN '!' WHEN s.id IS NULL OR {is_uncertain}{differs} THEN '+' ELSE '=' END"
 
     def _is_bad(self, id_: str) -> str:
         text = self._dialect.as_text(id_)
@@ -325,17 +335,12 @@ def _listed(prefix: str, names: Iterable[str]) -> str:
     return "".join(f", {prefix}{name}" for name in names)
 
 
-def _sides(today: str, known: str | None, uncertain: str | None) -> tuple[str, str, str, str]:
-    """Return the join of all three, the id of its rows, and the conditions that it is known, and that it is uncertain."""
-    source, id_, is_known, is_uncertain = f"(\n{today}\n) t", "t.id", "(1 = 0)", "(1 = 0)"
-    if known is not None:
-        source += f" FULL JOIN (\n{known}\n) s ON s.id = t.id"
-        id_, is_known = "COALESCE(t.id, s.id)", "(s.id IS NOT NULL)"
-    if uncertain is not None:
-        source += f" FULL JOIN (\n{uncertain}\n) u ON u.id = {id_}"
-        id_, is_uncertain = f"COALESCE({id_}, u.id)", "(u.id IS NOT NULL)"
-    return source, id_, is_known, is_uncertain
+def _uncertain(id_: str, uncertain: bool) -> tuple[str, str, str]:
+    """Return the join with the uncertain ids, the condition that an id is one, and the same as a number."""
+    if not uncertain:
+        return "", "1 = 0", "0"
+    return f" LEFT JOIN batch_u u ON u.id = {id_}", "u.id IS NOT NULL", _flag("u.id")
 
 
-def _flag(condition: str) -> str:
-    return f"CASE WHEN {condition} THEN 1 ELSE 0 END"
+def _flag(id_: str) -> str:
+    return f"CASE WHEN {id_} IS NULL THEN 0 ELSE 1 END"
