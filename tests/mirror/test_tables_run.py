@@ -289,6 +289,37 @@ def test_the_base_is_made_anew_after_a_week(
         assert plan.is_empty
 
 
+def refusing(schema: Connections) -> Database:
+    """The same database, where no table can be made any more."""
+
+    def connect() -> Any:
+        connection = schema.connect()
+        connection.set_authorizer(lambda action, *_: action == sqlite3.SQLITE_CREATE_TABLE)
+        return connection
+
+    return Database(connect)
+
+
+def test_a_base_that_cannot_be_made_anew_is_left_to_the_next_run(
+    store: TableMirror, schema: Connections, clock: Clock, told: Callable[[], str]
+) -> None:
+    members(schema, MANY)
+    run(store)
+    members(schema, MANY[1:])
+    state = run(store)
+    clock.now += WEEK + 1
+    database = store.database
+    with store.plan(blocks(store)):
+        store.database = refusing(schema)
+    assert f" main.{NAME}: the next run makes its base anew: SourceError\n" in told()
+    store.database = database
+    found = state_of(store)
+    assert (found.base, found.net, found.claim) == (state.base, state.net, None)
+    with store.plan(blocks(store)):
+        pass
+    assert state_of(store).base != state.base
+
+
 def test_an_old_base_without_later_changes_stays(store: TableMirror, clock: Clock) -> None:
     first = run(store)
     clock.now += 2 * WEEK
@@ -383,14 +414,9 @@ def test_what_is_wrong_with_the_query_is_told(sql: str, message: str, store: Tab
 
 
 def test_what_the_database_refuses_to_make_is_told(store: TableMirror, schema: Connections) -> None:
-    def denied() -> Any:
-        connection = schema.connect()
-        connection.set_authorizer(lambda action, *_: action == sqlite3.SQLITE_CREATE_TABLE)
-        return connection
-
     def is_refused() -> None:
         with store.plan(blocks(store)) as plan:
-            store.database = Database(denied)
+            store.database = refusing(schema)
             with plan.begin("today"):
                 pass
 
