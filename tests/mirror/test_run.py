@@ -36,11 +36,14 @@ from airflow_provider_batch.exceptions import (
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.mirror import plan
 from airflow_provider_batch.mirror import run as run_module
+from airflow_provider_batch.mirror.diff import Counts
 from airflow_provider_batch.mirror.lines import Lines
 from airflow_provider_batch.protocol.audiences.audience import IndexingOutcome
+from airflow_provider_batch.protocol.audiences.chunk import CheckedChunks
 from airflow_provider_batch.protocol.audiences.results import MirrorResult
 from airflow_provider_batch.protocol.retry import Patience
 from airflow_provider_batch.protocol.rows import NAMED_REJECTIONS
+from airflow_provider_batch.protocol.writes import Sent
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.tasks.journal import TaskStateJournal
 from tests.clock import Clock, eventually
@@ -239,6 +242,54 @@ def test_each_token_is_waited_for_until_the_time_of_all_is_over(
     ]
 
 
+@pytest.mark.parametrize(
+    ("tokens", "ends", "done", "left"),
+    [
+        ((), [], [("release", "owner")], ()),
+        (("t1", "t2"), [INDEXED, INDEXED], [("release", "owner")], ("t1", "t2")),
+        (("t1", "t2"), [INDEXED, PENDING], [("release", "owner")], ("t1", "t2")),
+        (("t1", "t2"), [BatchNotFoundError("gone")] * 2, [("release", "owner"), ("confirm", ("t1", "t2"))], ()),
+    ],
+)
+def test_a_run_that_sends_nothing_gives_back_its_claim_and_asks_once_about_the_last_writes(
+    tokens: tuple[str, ...],
+    ends: list[Any],
+    done: list[tuple[str, Any]],
+    left: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(run_module, "time", SimpleNamespace(monotonic=clock))
+    line, noted = Waits([*ends], clock), list[tuple[str, Any]]()
+    writes: Any = SimpleNamespace(audience_name="vip", dialect="dialect", patience=Patience(7.0, 3600.0))
+    store: Any = SimpleNamespace(
+        release=lambda owner: noted.append(("release", owner)),
+        confirm=lambda tokens: noted.append(("confirm", tokens)),
+    )
+    run = run_module.MirrorRun(cast(Any, line), writes, store, 1, "owner")
+    plan: Any = SimpleNamespace(unconfirmed_tokens=tokens)
+    assert run._send_nothing(plan) == Sent(indexing_tokens=left, earlier_calls=len(left))
+    assert noted == done
+    assert {asked[-1] for asked in line.asked} <= {Patience(7.0, 0.0)}
+
+
+def test_what_a_failed_try_has_sent_is_waited_for(sandbox: Sandbox, clock: Clock, tmp_path: Path) -> None:
+    sandbox.faults(None, Fault(503))
+    with pytest.raises(BatchServerError):
+        mirror(tmp_path, ["a", "b"], chunk_size=1, max_concurrency=1)
+    with pytest.raises(IndexingTimeoutError):
+        mirror(tmp_path, ["c"])
+    clock.now += 10
+    mirror(tmp_path, ["c"])
+    assert sent(sandbox) == [{"a"}, {"a", "b", "c"}]
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_progress_is_told_as_a_share_of_what_is_to_be_sent(tmp_path: Path, told: Callable[[], str]) -> None:
+    mirror(tmp_path, ["a", "b", "c", "d"], chunk_size=1, max_concurrency=1)
+    assert "vip: chunk 1 accepted; 1 id of 4 (25%), " in told()
+
+
 def test_a_wait_that_takes_too_long_names_what_it_waited_for(
     sandbox: Sandbox, tmp_path: Path, told: Callable[[], str]
 ) -> None:
@@ -312,6 +363,19 @@ def test_a_replaced_audience_has_nothing_unchanged_and_may_be_empty(
     assert (result.added, result.members, result.replaced, result.calls) == (0, 0, True, 1)
     clock.now += 10
     assert sandbox.members("vip") == set()
+
+
+@pytest.mark.parametrize(("replaces", "unchanged"), [(False, 5), (True, 0)])
+def test_nothing_of_a_replaced_audience_is_unchanged_whatever_the_comparison_has_counted(
+    replaces: bool, unchanged: int
+) -> None:
+    line: Any = None
+    writes: Any = SimpleNamespace(audience_name="vip", audience_type="custom_ids")
+    ids: Any = SimpleNamespace(rejected=0, rejections=())
+    compared: Any = SimpleNamespace(replaces=replaces, counts=Counts(given=7, duplicates=1, unchanged=5))
+    run = run_module.MirrorRun(line, writes, line, 1, "owner")
+    result = run._result(writes, CheckedChunks([], [], size=1), Sent(added=2), compared, ids)
+    assert (result.added, result.unchanged, result.members, result.duplicates) == (2, unchanged, 7, 1)
 
 
 @pytest.mark.usefixtures("sandbox")
