@@ -16,7 +16,8 @@ They are real tables: a temporary one dies with the connection of a worker that 
 A run writes what changed, not the set: a snapshot that was written anew each time would write twenty times as much. The
 base is made anew when a tenth of it has changed, and after a week.
 
-Where no values may be kept (*settings*), base and net have a digest of the columns instead. The database makes it, in
+Where no values may be kept (*settings*), base and net have a digest of the columns instead, and flags of which
+attributes were set (see the module flags in mirror/). The database makes it, in
 the statement that reads the source, and the worker gets the rows with another digest: from the table of changes, which
 for as long as it is read has their values, too. So what was sent is what the digest is of, whatever the source has by
 then. Before the first call, another table of changes takes its place, without values.
@@ -72,6 +73,8 @@ class TableMirror:
     :param is_dry_run: reads only: no table is made, and no claim is taken.
     :param settings: what decides, besides the columns of a row, what is sent of it; with it, the snapshot has no
         values. A run with other settings finds every row changed.
+    :param key_of: with settings: returns the key of the attribute in a column.
+    :param deletes: with settings: whether a missing value deletes its attribute.
     :param keep_changes: for how many days the log keeps changes; 0 for no log.
     """
 
@@ -86,6 +89,8 @@ class TableMirror:
         owner: str = "",
         is_dry_run: bool = False,
         settings: str | None = None,
+        key_of: Callable[[str], str] = str,
+        deletes: bool = False,
         keep_changes: int = 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -97,6 +102,8 @@ class TableMirror:
         self.owner = owner
         self.is_dry_run = is_dry_run
         self.settings = settings
+        self.key_of = key_of
+        self.deletes = deletes
         self.clock = clock
         self.log = ChangeLog(keeper, keep_changes)
         #: What the checks of ids have to read.
