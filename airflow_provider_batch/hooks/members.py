@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -201,11 +200,10 @@ class MemberHook(AudienceHook):
         self, writes: AudienceWrites, chunks: Chunks, window: int, journal: Journal | None, dry_run: bool
     ) -> PushResult:
         from airflow_provider_batch.protocol.audiences.results import PushResult, result_of
-        from airflow_provider_batch.protocol.audiences.writes import planned
-        from airflow_provider_batch.push.push import Push, digest
+        from airflow_provider_batch.push.push import Push, digest, planned
 
         if dry_run:
-            result = result_of(PushResult, writes, chunks, planned(chunks, time.monotonic))
+            result = result_of(PushResult, writes, chunks, planned(chunks))
         else:
             # If the chunks turn out to differ from the journal's, they must be sent from the start, and so read again.
             journal = journal if chunks.rereadable or (chunks.restartable and not writes.replaces) else None

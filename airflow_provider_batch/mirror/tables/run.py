@@ -169,23 +169,26 @@ class Comparison:
         self._query = Query(sql, written[selection.id], tuple(written[key] for key in others), most)
         if self.mirror.settings is not None:
             session.prepare_digests()
-            self.columns = tuple(sorted(self.columns))
-            self._query = replace(self._query, digested=tuple(sorted(self._query.others)))
-            self.columns = (*self.columns, ("", self.mirror.settings))
-            self._flag({name: written[key] for key, name in selection.attributes})
+            self._digest(self.mirror.settings, {name: written[key] for key, name in selection.attributes})
         self.statements = Statements(session.dialect, self._query)
-        self.shape = _digest(sql, *names[selection.id], *self._query.others)
+        self.shape = _short_digest(sql, *names[selection.id], *self._query.others)
         if self.shape != self._state.shape or self.replaces:
             self._check_casts(session, source.parameters)
         return _moved(selection, others)
 
-    def _flag(self, columns: dict[str, str]) -> None:
-        """Have flags of all attributes that were ever sent, and of those in *columns*."""
-        keys = {self.mirror.key_of(name): column for name, column in columns.items()}
+    def _digest(self, settings: str, attributes: dict[str, str]) -> None:
+        """
+        Have a digest in place of values, and flags of all attributes that were ever sent.
+
+        :param attributes: the columns of those that the query has, by their names.
+        """
+        self.columns = (*sorted(self.columns), ("", settings))
+        keys = {self.mirror.key_of(name): column for name, column in attributes.items()}
         self.names = Names(self._state.attributes).with_new(keys)
         found = {declared(key)[1]: column for key, column in keys.items()}
         flagged = tuple(found.get(declared(key)[1]) for key in self.names.keys)
-        self._query = replace(self._query, flagged=flagged, deletes=self.mirror.deletes)
+        digested = tuple(sorted(self._query.others))
+        self._query = replace(self._query, digested=digested, flagged=flagged, deletes=self.mirror.deletes)
 
     def _check_casts(self, session: Session, parameters: Any) -> None:
         """Check for some rows that the database makes the same text of an id as this package makes of its value."""
@@ -259,7 +262,7 @@ class Comparison:
         self.changes = names[1]
 
 
-def _digest(*texts: str) -> str:
+def _short_digest(*texts: str) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
