@@ -256,6 +256,9 @@ def test_the_base_is_made_anew_when_more_than_a_tenth_has_changed(
     found = (state.base_count, state.base_generation, state.net_count)
     assert found == ((43, 3, 0) if is_based_anew else (40, 1, 4))
     assert state.net is None or not is_based_anew
+    with store.plan(blocks(store)):  # which finds nothing changed
+        pass
+    assert state_of(store).base == state.base
 
 
 @pytest.mark.parametrize(("age", "is_based_anew"), [(WEEK, False), (WEEK + 1, True)])
@@ -281,6 +284,7 @@ def test_the_base_is_made_anew_after_a_week(
         assert ours(schema) == [state.base, "head"]
         assert (state.net, state.net_count, state.based_at) == (None, 0, clock.now)
         assert (state.base_count, state.base_generation) == ((38, 3) if changes else (39, 2))
+        assert state.base in {name for name, *_ in state.trash}  # before it was made
         assert len(rows(schema, state.base)) == state.base_count
     else:
         assert (state.base, state.based_at) == (first.base, START)
@@ -352,6 +356,9 @@ def test_other_attributes_make_another_base_and_send_all(store: TableMirror, sch
         False,
     )
     assert rows(schema, second.base) == [("a", 1), ("b", 2)]
+    with_attributes(store, "spent", "plan")
+    with store.plan(blocks(store)) as plan:
+        assert plan.counts == Counts(given=2, changed=2)
 
 
 def test_a_snapshot_that_somebody_has_changed_is_named(store: TableMirror, schema: Connections) -> None:
@@ -702,35 +709,72 @@ def test_a_replace_logs_what_it_takes_out_whatever_failed_before(store: TableMir
     assert logged == [("a", "+", "new"), ("b", "+", "new"), ("new", "+", "new"), ("b", "-", "gone")]
 
 
-def test_a_first_run_that_finds_no_valid_id_logs_nothing_before_it_commits(
-    store: TableMirror, schema: Connections
-) -> None:
+def test_a_run_that_has_something_to_commit_logs_nothing_before(store: TableMirror, schema: Connections) -> None:
     store.log = ChangeLog(store.keeper, 30)
     members(schema, ["in\tvalid"])
-    with store.plan(blocks(store)) as plan:
+    with store.plan(blocks(store)) as plan:  # a first run
         assert (plan.is_empty, plan.counts) == (False, Counts())
     assert ours(schema) == ["head"]
+    members(schema, ["a", "b"])
+    run(store)
+    logged = rows(schema, "log")
+    for ids in ("abc", "a"):
+        members(schema, [*ids, "in\tvalid"])
+        with store.plan(blocks(store)) as plan:
+            assert not plan.is_empty
+        assert rows(schema, "log") == logged
+    members(schema, ["a", "b", "in\tvalid"])
+    with store.plan(blocks(store)) as plan:
+        assert plan.is_empty
+    assert len(rows(schema, "log")) == len(logged) + 1
 
 
-def test_with_settings_what_may_have_values_is_dropped_before_anything_else(
-    store: TableMirror, schema: Connections, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("settings", [None, "s1"])
+def test_what_may_have_values_is_dropped_before_anything_else(
+    settings: str | None, store: TableMirror, schema: Connections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(session: object, name: str) -> None:
         raise SourceError("it is locked")
 
-    for settings in (None, "s1"):
-        store.settings = settings
-        with store.plan(blocks(store)) as plan, plan.begin("today") as transaction:
-            monkeypatch.setattr(store.keeper, "drop", fails)
-            transaction.commit([])
-        monkeypatch.undo()
-        named = {"head", *state_of(store).named}
-        assert {*ours(schema)} > named
-        store.source = SqlSource(schema, "SELECT x FROM nowhere")
-        with pytest.raises(SourceError, match="no such table"), store.plan(blocks(store)):
-            pass
-        store.source = SqlSource(schema, "SELECT id FROM members")
-        assert {*ours(schema)} == named
+    with store.plan(blocks(store)) as plan, plan.begin("today") as transaction:
+        monkeypatch.setattr(store.keeper, "drop", fails)
+        transaction.commit([])
+    monkeypatch.undo()
+    left = {*ours(schema)} - {"head", *state_of(store).named}
+    assert left
+    store.settings = settings
+    with store.plan(blocks(store)):
+        assert bool(left & {*ours(schema)}) is (settings is None)
+    assert not left & {*ours(schema)}
+
+
+def test_a_query_is_read_once(store: TableMirror, schema: Connections) -> None:
+    run(store)
+    asked: list[str] = []
+    connect = schema.connect
+
+    def traced() -> Any:
+        connection = connect()
+        connection.set_trace_callback(asked.append)
+        return connection
+
+    store.database = Database(traced)
+    with store.plan(blocks(store)):
+        pass
+    reading = [sql for sql in asked if "main.members" in sql]
+    assert len(reading) == 2
+    assert sum("WHERE 1 = 0" in sql for sql in reading) == 1  # for the names of its columns
+
+
+def test_a_dry_run_of_a_full_refresh_needs_no_state(store: TableMirror, schema: Connections) -> None:
+    run(store)
+    schema.run(f"UPDATE {NAME}_head SET state = 'x'")
+    store.is_dry_run = True
+    with store.plan(blocks(store), full_refresh=True) as plan:
+        assert (plan.before, plan.counts) == (None, Counts(given=3, added=3))
+    store.source = SqlSource(schema, "SELECT id FROM nowhere")
+    with pytest.raises(SourceError, match="no such table: nowhere"), store.plan(blocks(store), full_refresh=True):
+        pass
 
 
 def test_without_a_log_nothing_is_left_to_write(store: TableMirror) -> None:
