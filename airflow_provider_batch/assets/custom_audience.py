@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 #: The scheme of an audience's URI.
 SCHEME: Final = "batch"
 #: In place of an audience's name, what lineage calls the attributes of all profiles; no audience can have that name.
-PROFILES: Final = "profiles/attributes"
+ATTRIBUTES: Final = "profiles/attributes"
 _FORM: Final = f"{SCHEME}://<connection id>/<audience>"
 
 #: The connection ids that Airflow's own API accepts.
@@ -77,7 +77,7 @@ def _check(uri: str, batch_conn_id: str, audience_name: str) -> None:
         raise ValueError(
             f"an audience's URI, {_FORM}, needs a valid connection id. Use letters a-z A-Z, digits, '_', '-' or '.'."
         )
-    if audience_name != PROFILES and not AUDIENCE_NAME.fullmatch(audience_name):
+    if audience_name != ATTRIBUTES and not AUDIENCE_NAME.fullmatch(audience_name):
         raise ValueError(f"an audience's URI, {_FORM}, needs a valid audience name. Use {AUDIENCE_NAME_RULE}.")
 
 

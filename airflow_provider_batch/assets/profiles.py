@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_batch.assets.custom_audience import PROFILES, custom_audience_asset
+from airflow_provider_batch.assets.custom_audience import ATTRIBUTES, custom_audience_asset
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Asset
@@ -21,4 +21,4 @@ def profiles_asset(batch_conn_id: str = "batch_default", *, extra: dict[str, Any
     :param extra: stored with the asset.
     :raises ValueError: if the connection's id is not valid.
     """
-    return custom_audience_asset(PROFILES, batch_conn_id, extra=extra)
+    return custom_audience_asset(ATTRIBUTES, batch_conn_id, extra=extra)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from inspect import signature
 from typing import Any, Unpack
 
 from airflow.providers.common.compat.sdk import DecoratedOperator, TaskDecorator, task_decorator_factory
 
-from airflow_provider_batch.decorators.function import FunctionValues, check_function_arguments
+from airflow_provider_batch.decorators.function import FunctionValues
 from airflow_provider_batch.operators.modes import SourcePushOperator
 from airflow_provider_batch.operators.parameters import SourceParameters
 from airflow_provider_batch.tasks import parameters
@@ -23,19 +23,6 @@ class CustomAudienceDecoratedOperator(FunctionValues, SourcePushOperator, takes=
 
     template_fields: Sequence[str] = (*DecoratedOperator.template_fields, *SourcePushOperator.template_fields)
     custom_operator_name = "@task.custom_audience"
-
-    def __init__(
-        self,
-        *,
-        python_callable: Callable[..., Any],
-        op_args: Collection[Any] | None = None,
-        op_kwargs: Mapping[str, Any] | None = None,
-        **kwargs: Unpack[SourceParameters],
-    ) -> None:
-        # The tokens are one value, however the function is annotated.
-        kwargs["multiple_outputs"] = False
-        check_function_arguments(op_args, op_kwargs)
-        super().__init__(python_callable=python_callable, op_args=op_args, op_kwargs=op_kwargs, **kwargs)
 
 
 def custom_audience_task(

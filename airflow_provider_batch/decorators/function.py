@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -30,6 +30,20 @@ class FunctionValues(DecoratedOperator):
 
     template_fields_renderers: ClassVar[dict[str, str]] = {**DecoratedOperator.template_fields_renderers}
     id_noun: str
+
+    def __init__(
+        self,
+        *,
+        python_callable: Callable[..., Any],
+        op_args: Collection[Any] | None = None,
+        op_kwargs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        for name, value in (*(("op_args", each) for each in op_args or ()), *(op_kwargs or {}).items()):
+            parameters.check_not_one_pass(name, value)
+        # What the task returns is one value, however the function is annotated.
+        kwargs["multiple_outputs"] = False
+        super().__init__(python_callable=python_callable, op_args=op_args, op_kwargs=op_kwargs, **kwargs)
 
     def execute(self, context: Context) -> Any:
         """Push the function's values; DecoratedOperator's own execute would return them."""
@@ -61,12 +75,6 @@ class FunctionValues(DecoratedOperator):
         if parent is self:
             self.op_args = tuple(map(_shown, self.op_args))
             self.op_kwargs = {name: _shown(value) for name, value in self.op_kwargs.items()}
-
-
-def check_function_arguments(op_args: Any, op_kwargs: Any) -> None:
-    """Check that the arguments of a function can be read repeatedly."""
-    for name, value in (*(("op_args", each) for each in op_args or ()), *(op_kwargs or {}).items()):
-        parameters.check_not_one_pass(name, value)
 
 
 def _shown(value: Any) -> Any:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from inspect import signature
 from typing import Any, Unpack
 
 from airflow.providers.common.compat.sdk import DecoratedOperator, TaskDecorator, task_decorator_factory
 
-from airflow_provider_batch.decorators.function import FunctionValues, check_function_arguments
+from airflow_provider_batch.decorators.function import FunctionValues
 from airflow_provider_batch.operators.profile_parameters import ProfileParameters
 from airflow_provider_batch.operators.profiles import ProfilesPushOperator
 from airflow_provider_batch.tasks import parameters
@@ -23,19 +23,6 @@ class ProfilesDecoratedOperator(FunctionValues, ProfilesPushOperator, takes=Prof
 
     template_fields: Sequence[str] = (*DecoratedOperator.template_fields, *ProfilesPushOperator.template_fields)
     custom_operator_name = "@task.batch_profiles"
-
-    def __init__(
-        self,
-        *,
-        python_callable: Callable[..., Any],
-        op_args: Collection[Any] | None = None,
-        op_kwargs: Mapping[str, Any] | None = None,
-        **kwargs: Unpack[ProfileParameters],
-    ) -> None:
-        # The summary is one value, however the function is annotated.
-        kwargs["multiple_outputs"] = False
-        check_function_arguments(op_args, op_kwargs)
-        super().__init__(python_callable=python_callable, op_args=op_args, op_kwargs=op_kwargs, **kwargs)
 
 
 def batch_profiles_task(

@@ -19,7 +19,9 @@ from airflow_provider_batch.exceptions import (
     BatchAPIError,
     BatchAuthenticationError,
     BatchError,
+    BatchNotFoundError,
     BatchProtocolError,
+    BatchRequestError,
     InvalidArgumentError,
 )
 from airflow_provider_batch.hooks.base import BatchBaseHook
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
         DeletedAudience,
         IndexingOutcome,
     )
+    from airflow_provider_batch.protocol.audiences.writes import AudienceWrites
     from airflow_provider_batch.protocol.dialect import Dialect
     from airflow_provider_batch.protocol.retry import Patience
 
@@ -239,6 +242,24 @@ class AudienceHook(BatchBaseHook):
         from airflow_provider_batch.protocol.audiences import conversations
 
         return self._ask(conversations.find(dialect, audience_name, self._settings.backoff), audience_name)
+
+    def _is_missing(self, writes: AudienceWrites) -> bool:
+        return self._find(writes.dialect, writes.audience_name) is None
+
+    def _create_if_missing(self, writes: AudienceWrites) -> bool:
+        """Create the audience if it does not exist, and return whether it did not."""
+        created = self.create_custom_audience(writes.audience_name, audience_type=writes.audience_type)
+        if created.indexing_token:
+            self._await_creation(created, created.indexing_token)
+        return created.created
+
+    def _await_creation(self, created: CreatedAudience, indexing_token: str) -> None:
+        """Wait for a creation: Batch does not document whether it accepts writes before that is applied."""
+        try:
+            self.wait_for_indexing(created.name, [indexing_token], audience_type=created.type)
+        except (BatchRequestError, BatchNotFoundError) as error:
+            # By the pages of 2.2 and 2.3, a view accepts the token of an update or a replace only.
+            self.log.info("%s: Batch does not report whether the audience is ready: %s", created.name, error)
 
     def _await_indexing(
         self,

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseHook, mask_secret
 
-from airflow_provider_batch.exceptions import InvalidArgumentError, PushStoppedError
+from airflow_provider_batch.exceptions import InvalidArgumentError, PushStoppedError, counted
 from airflow_provider_batch.hooks.metrics import report_traffic
 
 if TYPE_CHECKING:
     import requests
 
+    from airflow_provider_batch.protocol.audiences.results import PushResult
     from airflow_provider_batch.protocol.flow import Flow
+    from airflow_provider_batch.protocol.profiles.results import ProfilesResult
     from airflow_provider_batch.protocol.rows import OnRejection, Rejection
     from airflow_provider_batch.push.line import Line
     from airflow_provider_batch.transport.blocking import BlockingTransport
@@ -92,6 +94,22 @@ class BatchBaseHook(BaseHook):
                 f"{self.batch_conn_id!r} is {platform.name}. Use a connection with platform {name}."
             )
         return platform.dialects[0].version
+
+    def _report(self, result: PushResult | ProfilesResult, counts: Iterable[str], route: str = "") -> None:
+        """Log what became of the values of a push, and its first rejections."""
+        self.log.info(
+            "%s%s: %s, %s rejected in %s%s%s and %.1f s",
+            "dry run, nothing is sent: " if result.dry_run else "",
+            result.name,
+            ", ".join(counts),
+            f"{result.rejected:,}",
+            counted(result.calls, "call"),
+            route,
+            f", {result.earlier_calls:,} of them in an earlier try," if result.earlier_calls else "",
+            result.seconds,
+        )
+        for rejection in result.rejections:
+            self.log.warning("rejected %s: %s", rejection.where, rejection.reason)
 
     def _ask(self, flow: Flow[R], audience_name: str | None = None, *, resource: str | None = None) -> R:
         with self._line(audience_name, resource=resource) as line:

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 def report_profiles(hook: BatchBaseHook) -> None:
     """Report that attributes of profiles were written."""
-    from airflow_provider_batch.assets.custom_audience import PROFILES
+    from airflow_provider_batch.assets.custom_audience import ATTRIBUTES
 
-    report_audience(hook, PROFILES)
+    report_audience(hook, ATTRIBUTES)
 
 
 def report_audience(hook: BatchBaseHook, audience_name: str) -> None:

@@ -246,18 +246,6 @@ class ProfileHook(BatchBaseHook):
         if isinstance(result, ProfilesMirrorResult):
             counts[1:1] = [f"{result.cleared:,} {'to clear' if result.dry_run else 'cleared'}"]
             counts[2:2] = [f"{result.unchanged:,} unchanged"]
-        self.log.info(
-            "%s%s: %s, %s rejected in %s (%s)%s and %.1f s",
-            "dry run, nothing is sent: " if result.dry_run else "",
-            result.name,
-            ", ".join(counts),
-            f"{result.rejected:,}",
-            counted(result.calls, "call"),
-            result.route,
-            f", {result.earlier_calls:,} of them in an earlier try," if result.earlier_calls else "",
-            result.seconds,
-        )
+        self._report(result, counts, f" ({result.route})")
         if unseen and result.given > result.rejected:
             self.log.warning("attribute_columns: no row has a field %s; check the names", ", ".join(map(repr, unseen)))
-        for rejection in result.rejections:
-            self.log.warning("rejected %s: %s", rejection.where, rejection.reason)

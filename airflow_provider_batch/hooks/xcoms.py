@@ -16,11 +16,11 @@ def concatenated(values: Any) -> Any:
     What a mapped task returns are ids; what the list of an ordinary task has are ids or rows, which stay what they are.
     """
     if "_ConcatResult" in _kinds(values):
-        return joined(values.values)
+        return values_of(values.values)
     return [value for result in values for value in _items(result)] if _is_mapped(values) else values
 
 
-def joined(results: Iterable[Any]) -> list[Any]:
+def values_of(results: Iterable[Any]) -> list[Any]:
     """Return the values of several tasks as one list."""
     return [value for result in results for value in _items(concatenated(result))]
 

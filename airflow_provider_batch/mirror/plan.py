@@ -36,17 +36,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError
-from airflow_provider_batch.mirror import snapshot
+from airflow_provider_batch.mirror import snapshot, store
 from airflow_provider_batch.mirror.claim import Claim, release_claim_of
 from airflow_provider_batch.mirror.diff import Counts, SortedBlock, as_uncertain, differences, with_uncertain
 from airflow_provider_batch.mirror.folder import Folder, folder_at
-from airflow_provider_batch.mirror.guards import Limits, check_all
 from airflow_provider_batch.mirror.lines import Lines, line_of, text_of, with_texts
 from airflow_provider_batch.mirror.order import ascending, in_order
-from airflow_provider_batch.mirror.snapshot import Head, State, Target
+from airflow_provider_batch.mirror.snapshot import Head, Pending, State, Target
 from airflow_provider_batch.mirror.spool import CompressedFile, LineFile, private_folder
 from airflow_provider_batch.mirror.status import MirrorStatus, read_status
-from airflow_provider_batch.mirror.store import SnapshotSize
+from airflow_provider_batch.mirror.store import STORE_ERRORS, SnapshotSize
 from airflow_provider_batch.protocol.arguments import FirstRun, check_choice
 
 log = logging.getLogger(__name__)
@@ -66,6 +65,10 @@ class Mirror:
         self.folder: Folder = folder_at(path)
         self.target = target
         self.clock = clock
+
+    def to_check(self, ids: object) -> object:
+        """See :meth:`.store.Store.to_check`."""
+        return ids
 
     @contextmanager
     def plan(
@@ -162,10 +165,11 @@ class _PlanFiles:
                 stack.callback(file.close)
 
 
-class Plan:
-    """What a run sends: a :class:`.store.Plan` whose ids ascend."""
+class Plan(store.Plan):
+    """What a run sends; its ids ascend."""
 
     def __init__(self, mirror: Mirror, state: State, replaces: bool, counts: Counts, files: _PlanFiles) -> None:
+        self.audience_name = mirror.target.audience
         self.replaces = replaces
         self.counts = counts
         self.adds = files.adds
@@ -185,18 +189,9 @@ class Plan:
         return () if self._state.head is None or self._state.is_confirmed else self._state.head.indexing_tokens
 
     @property
-    def tokens_to_await(self) -> tuple[str, ...]:
-        """The tokens of all that may not be applied yet: those of unfinished tries, too."""
-        return tuple(dict.fromkeys(self.unconfirmed_tokens + self._state.unfinished_tokens))
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether the snapshot is the new set already, so that there is nothing to send and nothing to commit."""
-        return self.before is not None and not (self.replaces or self.counts.adds or self.counts.removes)
-
-    def check(self, limits: Limits) -> None:
-        """See :meth:`.store.Plan.check`."""
-        check_all(self._mirror.target.audience, self.counts, self.before, limits, replaces=self.replaces)
+    def unfinished_tokens(self) -> tuple[str, ...]:
+        """Those of tries that have not committed."""
+        return self._state.unfinished_tokens
 
     @contextmanager
     def begin(self, owner: str) -> Iterator[Transaction]:
@@ -219,40 +214,39 @@ class Plan:
             with suppress(OSError):  # otherwise they are read once more
                 snapshot.delete_pending(folder, (one.name for one in state.unfinished if one.has_ended))
             head = Head(state.generation + 1, snapshot_name, count, sha256, self._mirror.target, (), "")
-            series = pending.series + (sha256 if self.replaces else "")
-            transaction = Transaction(self._mirror, state, series, pending_name, claim, head)
-            try:
-                with transaction._ending():
-                    yield transaction
-            except MirrorConflictError:
-                # The call that it was making may have come after all that others have sent, and settled, since.
-                nonce = secrets.token_hex(8)
-                pending = replace(pending, nonce=nonce, series=nonce)
-                with suppress(OSError, SnapshotError):
-                    again = snapshot.write_pending(folder, state.generation, pending, files.touched.path)
-                    snapshot.write_tokens(folder, again, transaction._tokens, has_ended=True)
-                raise
+            with Transaction(self._mirror, state, pending, pending_name, claim, head, files).ending() as transaction:
+                yield transaction
         finally:
             try:
                 claim.release()
-            except (OSError, SnapshotError) as error:
+            except STORE_ERRORS as error:
                 log.warning("the claim on a mirror could not be released and will expire: %s", _cause(error))
 
 
-class Transaction:
-    """A run that may send: a :class:`.store.Transaction`."""
+class Transaction(store.Transaction):
+    """A run that may send, under its claim."""
 
-    def __init__(self, mirror: Mirror, state: State, series: str, pending_name: str, claim: Claim, head: Head) -> None:
-        self.series = series
+    def __init__(
+        self,
+        mirror: Mirror,
+        state: State,
+        pending: Pending,
+        pending_name: str,
+        claim: Claim,
+        head: Head,
+        files: _PlanFiles,
+    ) -> None:
+        super().__init__()
+        self.series = pending.series + (pending.sha256 if pending.replaces else "")
         self._mirror = mirror
         self._state = state
+        self._pending = pending
         self._pending_name = pending_name
         self._claim = claim
         self._head = head
-        self._tokens: list[str] = []
+        self._files = files
         self._noted = 0
         self._noted_at = mirror.clock()
-        self._is_committed = False
         self._lock = threading.Lock()
 
     def look(self) -> None:
@@ -261,10 +255,6 @@ class Transaction:
         with self._lock:
             if self._noted < len(self._tokens) and self._mirror.clock() - self._noted_at >= _NOTE_INTERVAL:
                 self._note(has_ended=False)
-
-    def accepted(self, indexing_token: str) -> None:
-        """See :meth:`.store.Transaction.accepted`."""
-        self._tokens.append(indexing_token)
 
     def commit(self, indexing_tokens: Sequence[str], *, rejected: Sequence[str] = ()) -> Head:
         """See :meth:`.store.Transaction.commit`."""
@@ -285,30 +275,20 @@ class Transaction:
         self._is_committed = True
         try:
             snapshot.delete_outdated(folder, head, self._state.head)
-        except (OSError, SnapshotError) as error:
+        except STORE_ERRORS as error:
             log.warning("files of earlier runs in %s could not be deleted: %s", folder, _cause(error))
         return head
-
-    @contextmanager
-    def _ending(self) -> Iterator[Transaction]:
-        has_ended = False
-        try:
-            yield self
-            has_ended = True
-        except Exception:
-            has_ended = True  # after any other kind, such as a timeout of Airflow, a thread may have been left behind
-            raise
-        finally:
-            if not self._is_committed:
-                try:
-                    self._note(has_ended=has_ended)
-                except (OSError, SnapshotError) as error:
-                    log.warning("the tokens of this run could not be noted: %s", _cause(error))
 
     def _note(self, *, has_ended: bool) -> None:
         tokens = list(self._tokens)
         snapshot.write_tokens(self._mirror.folder, self._pending_name, tokens, has_ended=has_ended)
         self._noted, self._noted_at = len(tokens), self._mirror.clock()
+
+    def _note_overtaken(self) -> None:
+        folder, nonce = self._mirror.folder, secrets.token_hex(8)
+        pending = replace(self._pending, nonce=nonce, series=nonce)
+        again = snapshot.write_pending(folder, self._state.generation, pending, self._files.touched.path)
+        snapshot.write_tokens(folder, again, self._tokens, has_ended=True)
 
 
 def _cause(error: Exception) -> str:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Final, NamedTuple, Protocol, Self
 
+from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError, SourceError
 from airflow_provider_batch.mirror.diff import Counts
-from airflow_provider_batch.mirror.guards import Limits
+from airflow_provider_batch.mirror.guards import Limits, check_all
 from airflow_provider_batch.mirror.status import MirrorStatus
 from airflow_provider_batch.protocol.arguments import FirstRun
 from airflow_provider_batch.protocol.audiences.chunk import Ids
+
+log = logging.getLogger(__name__)
+
+#: What either store raises if it cannot be reached, or holds something else than this run has left.
+STORE_ERRORS: Final = (OSError, SourceError, SnapshotError, MirrorConflictError)
 
 
 class SnapshotSize(NamedTuple):
@@ -20,7 +28,7 @@ class SnapshotSize(NamedTuple):
     uncertain: int
 
 
-class Transaction(Protocol):
+class Transaction(ABC):
     """
     A run that may send. It ends with :meth:`commit`; otherwise all that it may have sent stays uncertain.
 
@@ -30,6 +38,11 @@ class Transaction(Protocol):
 
     series: str
 
+    def __init__(self) -> None:
+        self._tokens: list[str] = []
+        self._is_committed = False
+
+    @abstractmethod
     def look(self) -> None:
         """
         Check that this run may go on: called before each call and during each wait, by any thread; mostly free.
@@ -39,7 +52,9 @@ class Transaction(Protocol):
 
     def accepted(self, indexing_token: str) -> None:
         """Remember the token of a write, for the next run to wait for if this one fails; called by any thread."""
+        self._tokens.append(indexing_token)
 
+    @abstractmethod
     def commit(self, indexing_tokens: Sequence[str], *, rejected: Sequence[str] = ()) -> object:
         """
         Make the new snapshot the one that counts: every call was accepted.
@@ -48,8 +63,38 @@ class Transaction(Protocol):
         :raises MirrorConflictError: if another run has taken over; the snapshot is left to that one.
         """
 
+    @contextmanager
+    def ending(self) -> Iterator[Self]:
+        """Note at the end, unless it has committed, which tokens were received, and whether it makes no more calls."""
+        has_ended = False
+        try:
+            yield self
+            has_ended = True
+        except MirrorConflictError:
+            has_ended = True
+            with suppress(*STORE_ERRORS):
+                self._note_overtaken()
+            raise
+        except Exception:
+            has_ended = True  # after any other kind, such as a timeout of Airflow, a thread may have been left behind
+            raise
+        finally:
+            if not self._is_committed:
+                try:
+                    self._note(has_ended=has_ended)
+                except STORE_ERRORS as error:
+                    log.warning("the tokens of this run could not be noted: %s", type(error).__name__)
 
-class Plan(Protocol):
+    @abstractmethod
+    def _note(self, *, has_ended: bool) -> None:
+        """Note the tokens, and whether the run makes no more calls."""
+
+    @abstractmethod
+    def _note_overtaken(self) -> None:
+        """Note all ids as uncertain once more: the last call may have come after what others sent and settled since."""
+
+
+class Plan(ABC):
     """
     What a run sends; its local files last as long as the ``with`` block of :meth:`Store.plan`.
 
@@ -58,32 +103,37 @@ class Plan(Protocol):
     members.
     """
 
+    audience_name: str
     replaces: bool
     counts: Counts
+    #: The ids to add, with attributes and tags, and the ids to remove.
+    adds: Ids
+    removes: Ids
 
     @property
+    @abstractmethod
     def before(self) -> int | None:
         """How many ids the last snapshot has; None without a usable one."""
 
     @property
-    def adds(self) -> Ids:
-        """The ids to add, with attributes and tags."""
-
-    @property
-    def removes(self) -> Ids:
-        """The ids to remove."""
-
-    @property
     def is_empty(self) -> bool:
         """Whether the snapshot is the new set already, so that there is nothing to send and nothing to commit."""
+        return self.before is not None and not (self.replaces or self.counts.adds or self.counts.removes)
 
     @property
+    @abstractmethod
     def unconfirmed_tokens(self) -> tuple[str, ...]:
         """The indexing tokens of the last run, unless its writes are confirmed as indexed."""
 
     @property
+    @abstractmethod
+    def unfinished_tokens(self) -> tuple[str, ...]:
+        """Those of tries that have not committed."""
+
+    @property
     def tokens_to_await(self) -> tuple[str, ...]:
-        """The tokens of all that may not be applied yet: those of unfinished tries, too."""
+        """The tokens of all that may not be applied yet."""
+        return tuple(dict.fromkeys(self.unconfirmed_tokens + self.unfinished_tokens))
 
     def check(self, limits: Limits) -> None:
         """
@@ -92,7 +142,9 @@ class Plan(Protocol):
         :param limits: ``max_changes`` does not apply to a plan that replaces the audience.
         :raises GuardError: if it does; the error gives the numbers.
         """
+        check_all(self.audience_name, self.counts, self.before, limits, replaces=self.replaces)
 
+    @abstractmethod
     def begin(self, owner: str) -> AbstractContextManager[Transaction]:
         """
         Note what may be sent from now on.
@@ -104,6 +156,9 @@ class Plan(Protocol):
 
 class Store(Protocol):
     """One audience and what was sent to it."""
+
+    def to_check(self, ids: object) -> object:
+        """Return what the checks have to read of *ids*, a whole set: all of it, or what was found changed."""
 
     def plan(
         self,

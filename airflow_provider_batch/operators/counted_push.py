@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow_provider_batch.exceptions import EmptySetError
 from airflow_provider_batch.operators.rendered_ids import RendersIdsAsCounts
 from airflow_provider_batch.tasks.audience import AudienceTask
+from airflow_provider_batch.tasks.batch import is_mapped
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -53,7 +54,7 @@ class CountedPush(RendersIdsAsCounts, AudienceTask):
         """Whether a source without ids skips the task where it would otherwise fail."""
         return self.skip_on_empty
 
-    def pushed(self, context: Context, journal: TaskStateJournal | None) -> Any:
+    def checked_push(self, context: Context, journal: TaskStateJournal | None) -> Any:
         """Push, keep the summary as an XCom, and return the result if it is within its limits."""
         ti = context.get("ti")
         if journal is None and getattr(ti, "try_number", 1) > 1:
@@ -105,9 +106,24 @@ def task_journal(context: Context) -> TaskStateJournal | None:
     return TaskStateJournal.of(context)
 
 
+def skip_backfill(context: Context, name: str, mode: str, sent: str) -> None:
+    """
+    Skip a task whose source is all that there is: in a backfill it would be all that there was.
+
+    :param name: what messages call the recipient.
+    :param sent: what is sent, such as ``members``.
+    """
+    run = context.get("dag_run")
+    if run is not None and run.run_type == "backfill":
+        raise AirflowSkipException(
+            f"{name}: in a backfill, mode={mode!r} could send the {sent} of an earlier day. To send today's {sent}, "
+            "trigger a new DAG run."
+        )
+
+
 def owner_of(context: Context) -> str:
     """Name the task instance, whichever try it is."""
     ti = context.get("ti")
     if ti is None:
         return "a task without a name"
-    return f"{ti.dag_id}/{ti.run_id}/{ti.task_id}" + (f"[{ti.map_index}]" if getattr(ti, "map_index", -1) >= 0 else "")
+    return f"{ti.dag_id}/{ti.run_id}/{ti.task_id}" + (f"[{ti.map_index}]" if is_mapped(context) else "")

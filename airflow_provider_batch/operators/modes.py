@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Final, Unpack, cast
 
-from airflow.providers.common.compat.sdk import AirflowSkipException
-
-from airflow_provider_batch.operators.counted_push import SOURCE_FIELDS, owner_of
+from airflow_provider_batch.operators.counted_push import SOURCE_FIELDS, owner_of, skip_backfill
 from airflow_provider_batch.operators.parameters import PushParameters, SourceParameters
 from airflow_provider_batch.operators.push import PushOperator
 from airflow_provider_batch.operators.rejects import rejects_file
@@ -71,12 +69,8 @@ class SourcePushOperator(PushOperator, takes=SourceParameters):
     def pre_execute(self, context: Context) -> None:
         """Skip a backfill that would undo today's audience."""
         super().pre_execute(context)
-        run = context.get("dag_run")
-        if self.mode in _WHOLE and run is not None and run.run_type == "backfill":
-            raise AirflowSkipException(
-                f"{self.audience_name}: in a backfill, mode={self.mode!r} could give the audience the members of an "
-                "earlier day. To send today's members, trigger a new DAG run."
-            )
+        if self.mode in _WHOLE:
+            skip_backfill(context, self.recipient, self.mode, "members")
 
     @property
     def skips_no_ids(self) -> bool:

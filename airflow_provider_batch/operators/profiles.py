@@ -7,16 +7,25 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Unpack, cast, get_args
 
-from airflow.providers.common.compat.sdk import AirflowSkipException
-
-from airflow_provider_batch.assets.custom_audience import PROFILES
-from airflow_provider_batch.operators.counted_push import SOURCE_FIELDS, CountedPush, owner_of, task_journal
+from airflow_provider_batch.assets.custom_audience import ATTRIBUTES
+from airflow_provider_batch.operators.counted_push import (
+    SOURCE_FIELDS,
+    CountedPush,
+    owner_of,
+    skip_backfill,
+    task_journal,
+)
 from airflow_provider_batch.operators.profile_parameters import ProfileParameters
 from airflow_provider_batch.operators.rejects import rejects_file
 from airflow_provider_batch.protocol.arguments import ProfileMode, read_limit, read_switch
 from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments
 from airflow_provider_batch.tasks.failure import fail_without_retry
-from airflow_provider_batch.tasks.outlets import check_profile_outlets, emit_profile_events, suppress_outlet_events
+from airflow_provider_batch.tasks.outlets import (
+    check_not_shared,
+    check_profile_outlets,
+    emit_profile_events,
+    suppress_outlet_events,
+)
 from airflow_provider_batch.tasks.storage import storage_path
 
 if TYPE_CHECKING:
@@ -84,7 +93,7 @@ class ProfilesPushOperator(CountedPush, takes=ProfileParameters):
     @property
     def dataset(self) -> str:
         """The attributes of all profiles."""
-        return PROFILES
+        return ATTRIBUTES
 
     @property
     def skips_no_ids(self) -> bool:
@@ -99,22 +108,18 @@ class ProfilesPushOperator(CountedPush, takes=ProfileParameters):
 
     def pre_execute(self, context: Context) -> None:
         """Skip a backfill that would undo today's attributes, and refuse mapped tasks that undo each other's."""
-        super().pre_execute(context)
-        run = context.get("dag_run")
-        if self.mode == "changed" and run is not None and run.run_type == "backfill":
-            raise AirflowSkipException(
-                f"{self.recipient}: in a backfill, mode='changed' could give profiles an earlier day's attributes. "
-                "To send today's, trigger a new DAG run."
-            )
-        if getattr(context.get("ti"), "map_index", -1) >= 0:
-            from airflow_provider_batch.tasks.mapped import check_mapped_profiles
+        from airflow_provider_batch.tasks.mapped import check_mapped_profiles
 
-            with fail_without_retry():
-                check_mapped_profiles(self, context)
+        super().pre_execute(context)
+        if self.mode == "changed":
+            skip_backfill(context, self.recipient, self.mode, "attributes")
+        with fail_without_retry():
+            check_mapped_profiles(self, context)
 
     def check_outlets(self, context: Context) -> None:
-        """Check that the outlets are the attributes that the task writes."""
-        check_profile_outlets(self, context)
+        """Check that the outlets are the attributes that the task writes, and that their event comes once for all."""
+        check_profile_outlets(self)
+        check_not_shared(self, context, "Give the outlet to a task after them.")
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Write the profiles, and return the summary."""
@@ -122,7 +127,7 @@ class ProfilesPushOperator(CountedPush, takes=ProfileParameters):
 
         journal = task_journal(context)
         with fail_without_retry(journal), closing_failure(self.log, self.recipient):
-            result: ProfilesResult = self.pushed(context, journal)
+            result: ProfilesResult = self.checked_push(context, journal)
         if journal is not None:
             journal.clear()
         if self.is_dry_run:

@@ -89,12 +89,11 @@ class PushOperator(CountedPush, takes=PushParameters):
 
     def pre_execute(self, context: Context) -> None:
         """Refuse mapped tasks that may undo what another one does."""
-        super().pre_execute(context)
-        if getattr(context.get("ti"), "map_index", -1) >= 0:
-            from airflow_provider_batch.tasks.mapped import check_mapped
+        from airflow_provider_batch.tasks.mapped import check_mapped
 
-            with fail_without_retry():
-                check_mapped(self, context)
+        super().pre_execute(context)
+        with fail_without_retry():
+            check_mapped(self, context)
 
     def indexed(self, indexing_tokens: Sequence[str], audience: dict[str, Any] | None) -> str | None:
         """
@@ -114,7 +113,7 @@ class PushOperator(CountedPush, takes=PushParameters):
 
         journal = task_journal(context)
         with fail_without_retry(journal), closing_failure(self.log, self.audience_name):
-            result: PushResult = self.pushed(context, journal)
+            result: PushResult = self.checked_push(context, journal)
             audience, difference, began = None, None, time.monotonic()
             if self.wait_for_indexing and not self.is_dry_run:
                 view = self._wait(awaited(self, result.indexing_tokens), result)

@@ -71,10 +71,10 @@ def _rendered(given: Any, value: Any) -> Any:
     if value is None and not _is_mapped(given):
         return "None"  # as other templates are rendered whose XCom is missing
     if isinstance(given, list | tuple) and any(isinstance(item, XComArg) for item in given):
-        from airflow_provider_batch.hooks.xcoms import joined
+        from airflow_provider_batch.hooks.xcoms import values_of
 
         parts = zip(given, value, strict=True)
-        return joined(part if isinstance(item, XComArg) else [part] for item, part in parts)
+        return values_of(part if isinstance(item, XComArg) else [part] for item, part in parts)
     return value
 
 

@@ -92,7 +92,7 @@ def unwrapped(value: object) -> object:
     return value
 
 
-def joined(values: list[object], max_length: int) -> str | None:
+def joined_ids(values: list[object], max_length: int) -> str | None:
     """
     Return *values* as one text if :func:`id_of` would certainly return each unchanged, none of them doubtful.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, Required, TypedDict, TypeVar
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.protocol.arguments import OnInvalidId, check_choice, list_in_text
@@ -22,6 +22,16 @@ _NOT_IDS: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
     ((bytes, bytearray, memoryview), "bytes are not a list of ids. Decode and split them first."),
 )
 _SKIP: Final = "Or pass on_invalid_id='skip'."
+
+
+class Reading(TypedDict, total=False):
+    """How the values of an argument are read: the parameters of :class:`Intake`, for those who extend it."""
+
+    name: Required[str]
+    block_size: Required[int]
+    on_invalid_id: OnInvalidId
+    on_rejection: OnRejection | None
+    checkpoint: Callable[[], None] | None
 
 
 class Intake:

@@ -60,35 +60,35 @@ class Push(Generic[C]):
         if earlier:
             self.line.log.info("%s: skipped %s that an earlier try sent", self.name, counted(len(earlier), "chunk"))
         yield from earlier
-        accepted = len(earlier)
+        # The journal has one token a chunk: a chunk that went in parts, and all after it, the next try sends again.
         is_prefix = True
-
-        def send(parcels: Iterable[Parcel[C]]) -> Iterator[Receipt]:
-            nonlocal is_prefix
-            for receipt in self._deliver(parcels):
-                # The journal has one token a chunk: a chunk that went in parts, and all after it, the next try repeats.
+        try:
+            for receipt in self._send(to_send, earlier):
                 is_prefix = is_prefix and receipt.whole
                 if journal is not None and is_prefix:
                     journal.note(receipt)
                 yield receipt
-
-        try:
-            if self.writes.first_alone:
-                first = earlier[:1]
-                for receipt in () if first else send(islice(to_send, 1)):
-                    first, accepted = [receipt], 1
-                    yield receipt
-                if (second := next(to_send, None)) is None:
-                    return
-                self._await_first(*first)
-                to_send = chain([second], to_send)
-            yield from send(to_send)
-        except BatchError as error:
-            error.accepted_chunks = (error.accepted_chunks or 0) + accepted
-            raise
         finally:
             if journal is not None:
                 journal.close()
+
+    def _send(self, parcels: Iterator[Parcel[C]], earlier: list[Receipt]) -> Iterator[Receipt]:
+        """Send the *parcels* after those of *earlier*, and the first of all alone if the others have to wait for it."""
+        accepted = len(earlier)
+        try:
+            if self.writes.first_alone:
+                first = earlier[:1]
+                for receipt in () if first else self._deliver(islice(parcels, 1)):
+                    first, accepted = [receipt], 1
+                    yield receipt
+                if (second := next(parcels, None)) is None:
+                    return
+                self._await_first(*first)
+                parcels = chain([second], parcels)
+            yield from self._deliver(parcels)
+        except BatchError as error:
+            error.accepted_chunks = (error.accepted_chunks or 0) + accepted
+            raise
 
     def _await_first(self, receipt: Receipt) -> None:
         if warning := self.line.wait(partial(self.writes.await_first, receipt), self.writes.patience):

@@ -91,8 +91,8 @@ class FileSource(Source):
         """
         Yield the values of all files in blocks of at most *size*; no block spans two files.
 
-        :raises SourceError: if there is no file, if one cannot be read or lacks a column, and at the end if all are
-            empty.
+        :raises SourceError: if there is no file, if one cannot be read or does not have a column, or if all of them are
+            empty, which is known at the end.
         """
         are_empty = True
         size = size if self._columns.only_id else min(size, FEW)

@@ -88,7 +88,8 @@ def find_files(path: Any) -> list[FoundFile]:
     Return the file at *path*, the files in that folder, or those that match the glob, in order of their names.
 
     In a folder and under a glob, files whose name begins with ``.`` or ``_`` (such as Spark's ``_SUCCESS``) are left
-    out. Subfolders are not read; ``folder/**/*.csv`` includes them, but those whose name begins so (``_temporary``).
+    out. Subfolders are not read. ``folder/**/*.csv`` includes them, except for those whose name begins so, too
+    (``_temporary``).
 
     :raises SourceUnavailableError: if there is no file.
     """

@@ -32,4 +32,7 @@ class AudienceTask(BatchTask):
         """
         check_outlets(self, waits=self.wait_for_indexing)
         check_own_audience(self)
-        check_not_shared(self, context)
+        remedy = (
+            "Give it to one CustomAudienceIndexingSensor with the tokens of all, which waits until they are indexed."
+        )
+        check_not_shared(self, context, remedy)

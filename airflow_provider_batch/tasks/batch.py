@@ -51,3 +51,8 @@ class BatchTask(BaseOperator):
     def on_kill(self) -> None:
         """Send no further call, and end any wait and any reading; what Batch has accepted stays."""
         self.hook.stop()
+
+
+def is_mapped(context: Context) -> bool:
+    """Return whether the task is one of several mapped ones, or may be."""
+    return getattr(context.get("ti"), "map_index", -1) >= 0

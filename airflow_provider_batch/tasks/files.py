@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
+from airflow_provider_batch.tasks.batch import is_mapped
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -19,7 +20,7 @@ def check_own_path(context: Context) -> None:
 
     :raises InvalidArgumentError: if it is.
     """
-    if getattr(context.get("ti"), "map_index", -1) < 0:
+    if not is_mapped(context):
         return
     from airflow_provider_batch.tasks.mapped import Expansion
 

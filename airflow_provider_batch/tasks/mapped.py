@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
+from airflow_provider_batch.tasks.batch import is_mapped
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -74,6 +75,8 @@ def check_mapped(operator: Any, context: Context) -> None:
 
     :raises InvalidArgumentError: if one can.
     """
+    if not is_mapped(context):
+        return
     expansion = Expansion.of(context)
     check_own_rejects(expansion)
     if operator.mapped_by == "audience":
@@ -115,6 +118,8 @@ def check_mapped_profiles(operator: Any, context: Context) -> None:
 
     :raises InvalidArgumentError: if one does.
     """
+    if not is_mapped(context):
+        return
     expansion = Expansion.of(context)
     check_own_rejects(expansion)
     shared = [name for name in ("snapshot_path", "snapshot_schema") if expansion.shares(name)]

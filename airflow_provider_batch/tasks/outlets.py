@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
+from airflow_provider_batch.tasks.batch import is_mapped
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -44,50 +45,41 @@ def check_own_audience(operator: Any) -> None:
 
     :raises InvalidArgumentError: if they have one, for which the task does not wait.
     """
-    # Airflow does not render templates in assets; such a URI is only a name that two DAGs share.
-    addresses = [address for outlet in audience_outlets(operator) if "{" not in (address := _address(outlet))]
-    if not addresses:
+    if not audience_outlets(operator):
         return
-    own = f"{_ADDRESS}{operator.batch_conn_id}/{operator.audience_name}"
-    if others := [address for address in addresses if address != own]:
+    own, others = _addresses(operator, operator.audience_name)
+    if others:
         raise InvalidArgumentError(
             f"outlets: the event of {others[0]} promises that this audience is indexed, but the task waits for {own} "
             f"only. Pass custom_audience_asset({operator.audience_name!r}, {operator.batch_conn_id!r})."
         )
 
 
-def check_not_shared(operator: Any, context: Context) -> None:
+def check_profile_outlets(operator: Any) -> None:
     """
-    Check that the task is not one of several mapped ones that share an outlet.
+    Check that the outlets of *operator* are the attributes that it writes.
 
-    :raises InvalidArgumentError: if it is: the event would come with the first of them.
+    :raises InvalidArgumentError: if one is something else.
     """
-    outlets = audience_outlets(operator)
-    if outlets and getattr(context.get("ti"), "map_index", -1) >= 0:
-        raise InvalidArgumentError(
-            f"outlets: the event of {_address(outlets[0])} would come with the first of these mapped tasks, before the "
-            "others are indexed. Give the outlet to one CustomAudienceIndexingSensor with the tokens of all."
-        )
-
-
-def check_profile_outlets(operator: Any, context: Context | None = None) -> None:
-    """
-    Check that the outlets of *operator* are the attributes that it writes, and that the event comes once for all.
-
-    :param context: that of the task; None while the DAG file is parsed.
-    :raises InvalidArgumentError: if an outlet is something else, or one of several mapped tasks has it.
-    """
-    addresses = [_address(outlet) for outlet in audience_outlets(operator)]
-    own = f"{_ADDRESS}{operator.batch_conn_id}/{operator.dataset}"
-    if others := [address for address in addresses if address != own and "{" not in address + own]:
+    own, others = _addresses(operator, operator.dataset)
+    if others:
         raise InvalidArgumentError(
             f"outlets: this task writes {own}, and not {others[0]}. Pass "
             f"profiles_asset({operator.batch_conn_id!r}), or give the outlet to the task that writes it."
         )
-    if addresses and context is not None and getattr(context.get("ti"), "map_index", -1) >= 0:
+
+
+def check_not_shared(operator: Any, context: Context, remedy: str) -> None:
+    """
+    Check that the task is not one of several mapped ones that share an outlet.
+
+    :param remedy: a sentence that ends the error.
+    :raises InvalidArgumentError: if it is: the event would come with the first of them.
+    """
+    outlets = audience_outlets(operator)
+    if outlets and is_mapped(context):
         raise InvalidArgumentError(
-            f"outlets: the event of {addresses[0]} would come with the first of these mapped tasks. Give the outlet to "
-            "a task after them."
+            f"outlets: the event of {_address(outlets[0])} would come with the first of these mapped tasks. {remedy}"
         )
 
 
@@ -131,6 +123,14 @@ def suppress_outlet_events(operator: Any) -> None:
     if audiences := audience_outlets(operator):
         operator.outlets = [outlet for outlet in operator.outlets if outlet not in audiences]
         operator.log.info("no event is emitted: nothing was sent")
+
+
+def _addresses(operator: Any, recipient: str) -> tuple[str, list[str]]:
+    """Return the URI of *recipient*, and those of the outlets that are something else."""
+    own = f"{_ADDRESS}{operator.batch_conn_id}/{recipient}"
+    # Airflow does not render templates in assets; such a URI is only a name that two DAGs share.
+    addresses = map(_address, audience_outlets(operator))
+    return own, [address for address in addresses if address != own and "{" not in address + own]
 
 
 def _address(outlet: object) -> str:

@@ -92,7 +92,7 @@ CHECKS: Final[dict[str, Callable[..., object]]] = {
 
 def declare(cls: Any, takes: Any) -> None:
     """Give the constructor of *cls* the parameters of the typed dictionary *takes*, and its docstring their texts."""
-    init = vars(cls)["__init__"]
+    init = cls.__init__
     whole = signature_of(init, takes)
 
     @wraps(init)

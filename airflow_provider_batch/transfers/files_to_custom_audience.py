@@ -15,7 +15,7 @@ class FilesToCustomAudienceOperator(FileRows, RowsToCustomAudienceOperator, take
     Push the ids in files to a custom audience of Batch, row by row and never held.
 
     The files are read once. Every row is checked before the first call; meanwhile, the ids are put aside in a local
-    temporary file. An error names the file and the line of a bad row. Returns tokens and summary as
+    temporary file. An error names the file and the line of an invalid row. Returns tokens and summary as
     :class:`~airflow_provider_batch.operators.custom_audience.CustomAudienceUpdateOperator`.
     """
 

@@ -16,7 +16,7 @@ class FilesToProfilesOperator(FileRows, ProfilesPushOperator, takes=ProfileFileP
 
     JSON lines and Parquet keep the types of their values; a line of JSON is a row as ``profiles`` of
     :class:`~airflow_provider_batch.operators.profiles.ProfilesUpdateOperator`, whose summary this operator returns. A
-    CSV file has text alone. An error names the file and the line of a bad row.
+    CSV file has text alone. An error names the file and the line of an invalid row.
     """
 
     template_fields: Sequence[str] = (*FileRows.template_fields, *ProfilesPushOperator.template_fields)

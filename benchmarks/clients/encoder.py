@@ -37,7 +37,7 @@ def escaping_floor(ids: Iterator[str]) -> None:
 
 def protocol(ids: Iterator[str]) -> None:
     """Check, chunk and encode the ids as a push does."""
-    intake = partial(MemberIntake, audience_name="vip", rules=MEP_1_0.members, block_size=CALL)
+    intake = partial(MemberIntake, name="vip", rules=MEP_1_0.members, block_size=CALL)
     for chunk in Chunks(intake(ids, "add_ids"), intake((), "remove_ids"), size=CALL):
         update_custom_audience(MEP_1_0, "vip", "custom_ids", chunk)
 

@@ -51,7 +51,7 @@ def main() -> None:
         else:
             mirror = Mirror(Path(todo["folder"]) / "snapshots", _TARGET)
             values = source
-        ids = MemberIntake(values, "ids", audience_name="vip", rules=rules, block_size=10_000)
+        ids = MemberIntake(values, "ids", name="vip", rules=rules, block_size=10_000)
         with mirror.plan(ids.blocks(), is_sorted=not in_tables) as plan:
             found = len(plan.adds), len(plan.removes)
             with plan.begin("benchmark") as transaction:

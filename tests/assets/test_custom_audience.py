@@ -14,7 +14,7 @@ import pytest
 from airflow.providers.common.compat.sdk import Asset
 
 from airflow_provider_batch.assets.custom_audience import (
-    PROFILES,
+    ATTRIBUTES,
     convert_asset_to_openlineage,
     custom_audience_asset,
     sanitize_uri,
@@ -37,7 +37,7 @@ def test_the_same_audience_is_the_same_asset() -> None:
 
 
 def test_the_attributes_of_all_profiles_are_an_asset_that_no_audience_can_be() -> None:
-    assert custom_audience_asset(PROFILES, "batch_cep").uri == "batch://batch_cep/profiles/attributes"
+    assert custom_audience_asset(ATTRIBUTES, "batch_cep").uri == "batch://batch_cep/profiles/attributes"
 
 
 def test_an_extra_is_stored() -> None:

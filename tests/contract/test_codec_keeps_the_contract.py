@@ -56,9 +56,7 @@ def encoded(case: dict[str, Any]) -> Request:
     call, dialect = case["call"], dialect_of(case)
 
     def block(argument: str) -> Block:
-        intake = MemberIntake(
-            call.get(argument), argument, audience_name="vip", rules=dialect.members, block_size=10_000
-        )
+        intake = MemberIntake(call.get(argument), argument, name="vip", rules=dialect.members, block_size=10_000)
         return next(intake.blocks(), Block((), argument, ()))
 
     match call["verb"]:

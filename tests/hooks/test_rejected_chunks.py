@@ -23,7 +23,7 @@ from tests.transport.servers import Asked, RawServer, answer
 
 
 class Choosy:
-    """Refuses every call with an id that begins with «bad», and quotes that id; and every call with too many ids."""
+    """Rejects every call with an id that begins with "bad", and quotes that id; and every call with too many ids."""
 
     def __init__(self) -> None:
         self.members: set[str] = set()
@@ -34,7 +34,7 @@ class Choosy:
 
     @property
     def refused(self) -> int:
-        """How many ids are known to be bad: each was refused in a call of its own."""
+        """How many ids are known to be rejected: each was, in a call of its own."""
         elements = [json.loads(asked.body)["ids"] for asked in self.writes]
         return sum(len(ids) == 1 and ids[0]["id"].startswith("bad") for ids in elements)
 

@@ -389,7 +389,7 @@ def test_trouble_that_passes_does_not_fail_a_replace(stage: Stage) -> None:
 
 
 class Choosy:
-    """Refuses every call with an id that begins with «bad»; keeps what the others say."""
+    """Rejects every call with an id that begins with "bad"; the others change its members."""
 
     def __init__(self) -> None:
         self.members: set[str] = {"old"}

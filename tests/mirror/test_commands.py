@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -27,12 +29,15 @@ Answer = tuple[Any, list[str]]
 
 
 @pytest.fixture
-def answer(capfd: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+def answer(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
     """Run a command; return with what it exits, and its lines."""
 
     def answered(main: Callable[[list[str]], None], *arguments: object) -> Answer:
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
+        with monkeypatch.context() as patch:
+            if "--help" not in arguments:  # what others print is not part of the answer
+                patch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="utf-8"))
+            with pytest.raises(SystemExit) as ended:
+                main([str(argument) for argument in arguments])
         return ended.value.code, capfd.readouterr().out.splitlines()
 
     return answered

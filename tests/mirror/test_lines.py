@@ -128,7 +128,7 @@ def test_an_empty_block_is_left_out() -> None:
 
 @given(st.lists(IDS | st.sampled_from(["a-1", "b 2", "é"]), min_size=1))
 def test_a_checked_block_has_the_same_lines_as_a_list_of_its_ids(values: list[str]) -> None:
-    intake = MemberIntake(values, "ids", audience_name="vip", rules=MEP_1_1.members, block_size=2, on_invalid_id="skip")
+    intake = MemberIntake(values, "ids", name="vip", rules=MEP_1_1.members, block_size=2, on_invalid_id="skip")
     blocks = list(intake.blocks())
     found = list(with_texts(blocks))
     assert found == list(with_texts(map(list, blocks)))

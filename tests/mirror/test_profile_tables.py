@@ -19,9 +19,9 @@ from airflow_provider_batch.exceptions import (
 )
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.mirror.tables.__main__ import main
+from airflow_provider_batch.mirror.tables.claim import TableClaim
 from airflow_provider_batch.mirror.tables.database import Database
 from airflow_provider_batch.mirror.tables.dialect import DIALECTS
-from airflow_provider_batch.mirror.tables.run import TableRun
 from airflow_provider_batch.mirror.tables.statements import Query, Statements
 from airflow_provider_batch.operators.rejects import rejects_file
 from airflow_provider_batch.sandbox import Fault, Sandbox
@@ -451,7 +451,7 @@ def test_what_a_killed_run_left_goes_when_the_next_one_begins(
 
     bad = f"SELECT * FROM {connections.schema}.customers UNION ALL SELECT NULL, 'bad-plan'"
     with monkeypatch.context() as patch:
-        patch.setattr(TableRun, "_release", lambda self: None)  # nothing of it runs any more
+        patch.setattr(TableClaim, "_release", lambda self: None)  # nothing of it runs any more
         with pytest.raises(Killed):
             send(connections, bad, on_invalid_id="skip", on_rejection=die)
     assert "-plan" in kept(connections)

@@ -20,7 +20,7 @@ from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.mirror.status import Generation, IdStatus, MirrorStatus, read_status
 from tests.clock import Clock
 
-from .folders import memory_path
+from .folders import Killed, memory_path
 from .test_plan import START, Batch, blocks, broken_off, mirror_at, plain, run
 
 HOUR = 3600.0
@@ -86,6 +86,24 @@ def test_what_a_run_that_broke_off_may_have_sent_is_uncertain(path: Any) -> None
     found = status(mirror, "abd")
     assert (found.uncertain, found.rejected, found.is_confirmed, found.at_work) == (2, 0, False, None)
     assert found.ids == {"a": known(1, uncertain=True), "b": known(1), "d": known(uncertain=True)}
+
+
+def test_the_ids_of_all_runs_that_were_killed_are_counted(path: Any) -> None:
+    mirror, batch = mirror_at(path), Batch()
+    run(mirror, batch, plain("abc"))
+
+    def is_killed(ids: str) -> None:
+        with mirror.plan(blocks(plain(ids))) as plan, plan.begin("run"):
+            raise Killed
+
+    for ids, uncertain in (("abcd", 1), ("abce", 1 + 2)):  # the second one takes back what the first may have added
+        with pytest.raises(Killed):
+            is_killed(ids)
+        assert status(mirror).uncertain == uncertain
+
+
+def test_ids_are_found_in_any_block() -> None:
+    assert status_module._found(frozenset("abx"), [["a", "c"], ["b"], ["d"]]) == {"a", "b"}
 
 
 def test_what_batch_rejected_is_told_apart(path: Any) -> None:

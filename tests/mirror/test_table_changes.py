@@ -30,7 +30,7 @@ def filled(folder: Path, rows: list[Any], fetched: int, block_size: int) -> Chan
     rows = [(id_, number(*parts)) for id_, *parts in rows]
     changed, files = ChangedRows(), ChangeFiles(folder)
     changed.open([rows[start : start + fetched] for start in range(0, len(rows), fetched)], Selection(id=0))
-    ids = MemberIntake(changed, "ids", audience_name="vip", rules=RULES, block_size=block_size, on_invalid_id="skip")
+    ids = MemberIntake(changed, "ids", name="vip", rules=RULES, block_size=block_size, on_invalid_id="skip")
     files.fill(ids.blocks(), changed, RULES)
     files.close()
     return files
@@ -84,7 +84,7 @@ def test_an_invalid_row_is_named_by_its_number_among_those_that_changed() -> Non
     rows: list[Any] = [(id_, number(1, 0, 0, "+")) for id_ in ids]
     changed = ChangedRows()
     changed.open([rows[:2], rows[2:]], Selection(id=0))
-    intake = MemberIntake(changed, "ids", audience_name="vip", rules=RULES, block_size=2)
+    intake = MemberIntake(changed, "ids", name="vip", rules=RULES, block_size=2)
     with pytest.raises(InvalidMemberError, match=r"^vip: ids\[5\] \(changed row 6 of the query\): "):
         list(intake.blocks())
 

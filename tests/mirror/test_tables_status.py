@@ -347,7 +347,7 @@ def test_a_catalogue_is_asked_for_in_its_own_words(
     database = Database(tables_in_sqlite.get_conn)
     query = "SELECT 'batch_{catalog}|{schema}|' || {name} || '_00000000_head'"
     monkeypatch.setitem(DIALECTS, "sqlite", replace(DIALECTS["sqlite"], catalogue=query))
-    assert mirrors_in(database, "far.off.Sales") == ["batch_far.off.|far.off.sales.|sales_00000000"]
+    assert mirrors_in(database, "far-1.off.Sales") == ['batch_"far-1".off.|"far-1".off.sales.|sales_00000000']
     monkeypatch.setitem(DIALECTS, "sqlite", replace(DIALECTS["sqlite"], catalogue="SELECT json('x')"))
     with pytest.raises(SourceError) as caught:
         mirrors_in(database, "main")

@@ -430,7 +430,9 @@ def test_a_backfill_does_not_undo_todays_attributes(context: Any, tmp_path: Path
     backfill: Any = {**context, "dag_run": SimpleNamespace(run_type=DagRunType("backfill"))}
     today: Any = {**context, "dag_run": SimpleNamespace(run_type=DagRunType("scheduled"))}
     changed = update([row("a")], mode="changed", snapshot_path=str(tmp_path))
-    with pytest.raises(AirflowSkipException, match=r"^profiles of batch_cep: in a backfill, mode='changed' could give"):
+    with pytest.raises(
+        AirflowSkipException, match=r"^profiles of batch_cep: in a backfill, mode='changed' could send the attributes"
+    ):
         changed.pre_execute(backfill)
     changed.pre_execute(today)
     update([row("a")]).pre_execute(backfill)

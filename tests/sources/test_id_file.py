@@ -178,7 +178,7 @@ def test_members_of_a_file_keep_their_attributes_and_places(tmp_path: Path) -> N
     rules = cep().dialects[0].members
     with id_files() as put_aside:
         members = FileSource(tmp_path / "ids.csv", Columns("id", None, ["city"]))
-        made = MemberIntake(members, "ids", audience_name="vip", rules=rules, block_size=700, put_aside=put_aside)
+        made = MemberIntake(members, "ids", name="vip", rules=rules, block_size=700, put_aside=put_aside)
         made.check()
         blocks = list(made.blocks())
     assert [len(one) for one in blocks] == [600, 400]

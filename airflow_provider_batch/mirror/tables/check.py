@@ -181,9 +181,7 @@ class Check:
         columns = Columns("id", attribute_columns=["plan"] if "plan" in query else None)
         source = SqlSource(self._hook, query, None, columns)
         mirror = TableMirror(self._database, self._keeper, _TARGET, _RULES, source, owner="check", keep_changes=1)
-        ids = MemberIntake(
-            mirror.changed, "ids", audience_name="check", rules=_RULES, block_size=1000, on_invalid_id="skip"
-        )
+        ids = MemberIntake(mirror.changed, "ids", name="check", rules=_RULES, block_size=1000, on_invalid_id="skip")
         with mirror.plan(ids.blocks()) as plan:
             found = sorted(plan.adds), sorted(plan.removes)
             if not plan.is_empty:

@@ -36,11 +36,12 @@ from airflow_provider_batch.mirror.spool import private_folder
 from airflow_provider_batch.mirror.status import MirrorStatus
 from airflow_provider_batch.mirror.store import SnapshotSize
 from airflow_provider_batch.mirror.tables.changes import ChangedRows, ChangeFiles
+from airflow_provider_batch.mirror.tables.claim import TableClaim
 from airflow_provider_batch.mirror.tables.database import Database
 from airflow_provider_batch.mirror.tables.keeper import Keeper
 from airflow_provider_batch.mirror.tables.log import ChangeLog
 from airflow_provider_batch.mirror.tables.plan import TablePlan
-from airflow_provider_batch.mirror.tables.run import TableRun
+from airflow_provider_batch.mirror.tables.run import Comparison
 from airflow_provider_batch.mirror.tables.status import read_status
 from airflow_provider_batch.protocol.arguments import FirstRun, check_choice
 from airflow_provider_batch.protocol.dialect import MemberRules
@@ -101,6 +102,10 @@ class TableMirror:
         #: What the checks of ids have to read.
         self.changed = ChangedRows()
 
+    def to_check(self, ids: object) -> ChangedRows:
+        """See :meth:`.store.Store.to_check`."""
+        return self.changed
+
     @contextmanager
     def plan(
         self,
@@ -122,12 +127,17 @@ class TableMirror:
         check_choice("first_run", first_run)
         if self.source is None:
             raise SnapshotError("a mirror without a query cannot be planned")
-        run = TableRun(self, starts_anew=full_refresh)
-        with run.claimed(), private_folder() as local:
+        claim = TableClaim(self, starts_anew=full_refresh)
+        with claim.held(), private_folder() as local:
+            state = claim.state
+            replaces = full_refresh or (state.members is None and first_run == "replace") or state.unfinished.replaces
+            comparison = Comparison(self, self.source, claim, replaces=replaces, resends=resends)
             with closing(ChangeFiles(local)) as files:
-                replaces = full_refresh or run.must_replace(first_run)
-                run.compare(_checked(blocks, checkpoint), files, replaces=replaces, resends=resends)
-            yield TablePlan(run, files)
+                comparison.fill(files, _checked(blocks, checkpoint))
+            try:
+                yield TablePlan(comparison, files)
+            finally:
+                comparison.settle(files)
 
     def confirm(self, indexing_tokens: Sequence[str] | None = None) -> SnapshotSize | None:
         """See :meth:`.store.Store.confirm`."""

@@ -2,77 +2,65 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import Final
 
-from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError, SourceError
 from airflow_provider_batch.mirror.claim import RENEWAL_INTERVAL
-from airflow_provider_batch.mirror.diff import Counts
-from airflow_provider_batch.mirror.guards import Limits, check_all
 from airflow_provider_batch.mirror.snapshot import Pending, Unfinished
+from airflow_provider_batch.mirror.store import Plan, Transaction
 from airflow_provider_batch.mirror.tables import head as steps
 from airflow_provider_batch.mirror.tables.changes import ChangeFiles
 from airflow_provider_batch.mirror.tables.database import Session
-from airflow_provider_batch.mirror.tables.head import State
-from airflow_provider_batch.mirror.tables.run import TableRun
-
-log = logging.getLogger(__name__)
+from airflow_provider_batch.mirror.tables.head import Claim, State
+from airflow_provider_batch.mirror.tables.run import Comparison
 
 #: Seconds for which a look at the claim is good, and between two notes of the tokens received.
 LOOK_INTERVAL: Final = 10.0
 
 
-class TablePlan:
-    """What a run sends: a :class:`.store.Plan`."""
+class TablePlan(Plan):
+    """What a run sends, as the database has found it."""
 
-    def __init__(self, run: TableRun, files: ChangeFiles) -> None:
-        self.replaces = run.replaces
-        self.counts: Counts = files.counts
+    def __init__(self, comparison: Comparison, files: ChangeFiles) -> None:
+        self.audience_name = comparison.mirror.target.audience
+        self.replaces = comparison.replaces
+        self.counts = files.counts
         self.adds = files.adds
         self.removes = files.removes
-        self._run = run
+        self._mirror = comparison.mirror
+        self._claim = comparison.claim
+        self._state = comparison.claim.state
+        self._comparison = comparison
         self._files = files
 
     @property
     def before(self) -> int | None:
         """How many ids the last snapshot has; None without a usable one."""
-        return self._run.state.members
+        return self._state.members
 
     @property
     def unconfirmed_tokens(self) -> tuple[str, ...]:
         """The indexing tokens of the last run, unless its writes are confirmed as indexed."""
-        return () if self._run.is_confirmed else self._run.state.indexing_tokens
+        return () if self._claim.is_confirmed else self._state.indexing_tokens
 
     @property
-    def tokens_to_await(self) -> tuple[str, ...]:
-        """The tokens of all that may not be applied yet: those of unfinished tries, too."""
-        return tuple(dict.fromkeys(self.unconfirmed_tokens + self._run.state.unfinished.unfinished_tokens))
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether the snapshot is the new set already, so that there is nothing to send and nothing to commit."""
-        return self.before is not None and not (self.replaces or self.counts.adds or self.counts.removes)
+    def unfinished_tokens(self) -> tuple[str, ...]:
+        """Those of tries that have not committed."""
+        return self._state.unfinished.unfinished_tokens
 
     @property
     def names(self) -> tuple[str, ...]:
         """The keys of all attributes that were ever sent, as far as they were noted."""
-        return self._run.state.names
+        return self._state.names
 
     def note_names(self, names: Sequence[str]) -> None:
         """Note the keys of all attributes that were ever sent; it needs the claim."""
-        run = self._run
-        with run.mirror.database.session() as session:
-            run.update(session, partial(steps.named, claim=run.claim, names=names))
-
-    def check(self, limits: Limits) -> None:
-        """See :meth:`.store.Plan.check`."""
-        check_all(self._run.mirror.target.audience, self.counts, self.before, limits, replaces=self.replaces)
+        with self._mirror.database.session() as session:
+            self._claim.update(session, steps.named, names=names)
 
     @contextmanager
     def begin(self, owner: str) -> Iterator[TableTransaction]:
@@ -81,147 +69,116 @@ class TablePlan:
 
         :raises MirrorConflictError: if another run has taken over.
         """
-        run, files = self._run, self._files
-        mirror, planned = run.mirror, run.state
-        count = files.counts.adds + files.counts.removes
-        pending = planned.unfinished.pending(
-            owner, run.nonce, files.sha256, replaces=self.replaces, count=0 if self.replaces else count
+        count = 0 if self.replaces else self.counts.adds + self.counts.removes
+        pending = self._state.unfinished.pending(
+            owner, self._claim.nonce, self._files.sha256, replaces=self.replaces, count=count
         )
-        with mirror.database.session() as session:
+        table = self._comparison.changes
+        with self._mirror.database.session() as session:
             new = self._write_snapshot(session)
-            step = partial(steps.begun, planned=planned, claim=run.claim, pending=pending, table=run.changes)
-            run.has_begun = True
-            run.update(session, step)
-        transaction = TableTransaction(run, pending, new)
-        with transaction.ending():
+            self._claim.has_begun = True
+            self._claim.update(session, steps.begun, planned=self._state, pending=pending, table=table)
+        with TableTransaction(self._comparison, pending, new).ending() as transaction:
             yield transaction
 
     def _write_snapshot(self, session: Session) -> State:
         """Write the new snapshot, and return a state with its fields."""
-        run, files = self._run, self._files
-        state, mirror, statements = run.state, run.mirror, run.statements
-        changes = mirror.keeper.table(session, run.changes)
-        base, net = run.snapshot(session)
-        new = replace(state, target=mirror.target, members=files.counts.given, columns=run.columns, shape=run.shape)
-        now, moved = mirror.clock(), files.counts.adds + files.counts.removes
-        if base is None or run.needs_base(now, moved):
-            name = f"b{run.nonce}"
-            run.extend(session, name)
-            known = statements.known(base, net) if run.columns == state.columns else None
-            table = run.create(session, name, statements.new_base(changes, known))
-            count, generation = run.count(session, table), state.generation + 1
+        comparison, claim, state = self._comparison, self._claim, self._state
+        statements, columns = comparison.statements, comparison.columns
+        changes = self._mirror.keeper.table(session, comparison.changes)
+        base, net = comparison.snapshot(session)
+        new = replace(
+            state, target=self._mirror.target, members=self.counts.given, columns=columns, shape=comparison.shape
+        )
+        if base is None or comparison.needs_base(self._mirror.clock(), self.counts.adds + self.counts.removes):
+            name = claim.own("b")
+            claim.extend(session, name)
+            known = statements.known(base, net) if columns == state.columns else None
+            table = comparison.create(session, name, statements.new_base(changes, known))
+            count, generation = comparison.count(session, table), state.generation + 1
             return replace(new, base=name, base_count=count, base_generation=generation, net=None, net_count=0)
-        name = f"e{run.nonce}"
-        run.extend(session, name)
-        table = run.create(session, name, statements.new_net(changes, net))
-        return replace(new, net=name, net_count=run.count(session, table))
+        name = claim.own("e")
+        claim.extend(session, name)
+        table = comparison.create(session, name, statements.new_net(changes, net))
+        return replace(new, net=name, net_count=comparison.count(session, table))
 
 
-class TableTransaction:
-    """A run that may send: a :class:`.store.Transaction`."""
+class TableTransaction(Transaction):
+    """A run that may send, under its claim."""
 
-    def __init__(self, run: TableRun, pending: Pending, new: State) -> None:
+    def __init__(self, comparison: Comparison, pending: Pending, new: State) -> None:
+        super().__init__()
         self.series = pending.series + (pending.sha256 if pending.replaces else "")
-        self._run = run
+        self._mirror = comparison.mirror
+        self._claim = comparison.claim
+        self._comparison = comparison
         self._pending = pending
         self._new = new
-        self._own = steps.name_of(run.state.generation, run.changes)
-        self._tokens: list[str] = []
+        self._own = steps.name_of(self._claim.state.generation, comparison.changes)
         self._noted = 0
-        self._looked = self._renewed = run.mirror.clock()
-        self._is_committed = False
+        self._looked = self._renewed = self._mirror.clock()
         self._lock = threading.Lock()
 
     def look(self) -> None:
         """See :meth:`.store.Transaction.look`."""
         with self._lock:
-            now = self._run.mirror.clock()
+            now = self._mirror.clock()
             if 0 <= now - self._looked < LOOK_INTERVAL:
                 return
-            with self._run.mirror.database.session() as session:
-                if self._noted < len(self._tokens) or now - self._renewed >= RENEWAL_INTERVAL:
-                    self._note(session, has_ended=False)
-                    self._renewed = now
-                elif self._run.mirror.keeper.claimant(session) != self._run.claim.nonce:
-                    raise steps.conflict()
+            if self._noted < len(self._tokens) or now - self._renewed >= RENEWAL_INTERVAL:
+                self._note(has_ended=False)
+                self._renewed = now
+            else:
+                with self._mirror.database.session() as session:
+                    self._claim.check(session)
             self._looked = now
-
-    def accepted(self, indexing_token: str) -> None:
-        """See :meth:`.store.Transaction.accepted`."""
-        self._tokens.append(indexing_token)
 
     def commit(self, indexing_tokens: Sequence[str], *, rejected: Sequence[str] = ()) -> None:
         """See :meth:`.store.Transaction.commit`."""
-        run = self._run
-        now = run.mirror.clock()
-        with run.mirror.database.session() as session:
+        mirror, claim, state = self._mirror, self._claim, self._claim.state
+        now = mirror.clock()
+        with mirror.database.session() as session:
             found = self._write_rejected(session, rejected) if rejected else None
             new = replace(self._new, indexing_tokens=tuple(indexing_tokens), written_at=now)
-            if new.base != run.state.base:
+            if new.base != state.base:
                 new = replace(new, based_at=now)
-            change = run.entry(now, f"r{run.nonce}" if found else None)
-            new = replace(new, unlogged=(*run.state.unlogged, change) if run.mirror.log.is_kept else ())
-            head = run.update(
-                session,
-                partial(steps.committed, planned=run.state, claim=run.claim, own=self._own, new=new, rejected=found),
-            )
-            self._is_committed = run.is_released = True
-            head = run.mirror.log.keep(session, head, now)
-            run.sweep(session, head.state)
+            change = self._comparison.entry(now, claim.own("r") if found else None)
+            new = replace(new, unlogged=(*state.unlogged, change) if mirror.log.is_kept else ())
+            head = claim.update(session, steps.committed, planned=state, own=self._own, new=new, rejected=found)
+            self._is_committed = claim.is_released = True
+            head = mirror.log.keep(session, head, now)
+            claim.sweep(session, head.state)
 
-    @contextmanager
-    def ending(self) -> Iterator[None]:
-        """Note at the end, if the run fails, which tokens it has received, and whether it makes no more calls."""
-        has_ended = False
-        try:
-            yield
-            has_ended = True
-        except MirrorConflictError:
-            has_ended = True
-            self._note_overtaken()
-            raise
-        except Exception:
-            has_ended = True  # after any other kind, such as a timeout of Airflow, a thread may have been left behind
-            raise
-        finally:
-            if not self._is_committed:
-                try:
-                    with self._run.mirror.database.session() as session:
-                        self._note(session, has_ended=has_ended)
-                except (SourceError, SnapshotError, MirrorConflictError) as error:
-                    log.warning("the tokens of this run could not be noted: %s", type(error).__name__)
+    def _note(self, *, has_ended: bool) -> None:
+        tokens, now = list(self._tokens), self._mirror.clock()
 
-    def _note(self, session: Session, *, has_ended: bool) -> None:
-        run, tokens = self._run, list(self._tokens)
-        now = run.mirror.clock()
-
-        def step(state: State) -> State:
-            state = steps.extended(state, run.claim, (), now)
+        def step(state: State, claim: Claim) -> State:
+            state = steps.extended(state, claim, (), now)
             return steps.noted(state, self._own, tokens, has_ended=has_ended)
 
-        run.update(session, step)
+        with self._mirror.database.session() as session:
+            self._claim.update(session, step)
         self._noted = len(tokens)
 
     def _note_overtaken(self) -> None:
-        """Note all ids as uncertain once more: the last call may have come after what others sent and settled since."""
-        run = self._run
-        keeper = run.mirror.keeper
-        nonce = secrets.token_hex(6)
+        keeper, nonce = self._mirror.keeper, secrets.token_hex(6)
         pending = replace(self._pending, nonce=nonce, series=nonce)
-        with suppress(SourceError, SnapshotError, MirrorConflictError), run.mirror.database.session() as session:
-            table, now = f"d{nonce}", run.mirror.clock()
+        with self._mirror.database.session() as session:
+            table, now = f"d{nonce}", self._mirror.clock()
             head = keeper.change(session, lambda state: replace(state, trash=steps.noted_tables(state, [table], now)))
-            run.create(session, table, f"SELECT * FROM {keeper.table(session, run.changes)}")
+            changes = keeper.table(session, self._comparison.changes)
+            self._comparison.create(session, table, f"SELECT * FROM {changes}")
             # Only if nobody has dropped it since.
             keeper.replace(session, head, steps.overtaken(head.state, pending, self._tokens, table, now))
 
     def _write_rejected(self, session: Session, rejected: Sequence[str]) -> Unfinished:
         """Write the ids that Batch rejected, which stay uncertain: they are neither added nor removed."""
-        run = self._run
-        name = f"r{run.nonce}"
-        run.extend(session, name)
-        table = run.create(session, name, run.statements.ids(run.mirror.keeper.table(session, run.changes)))
+        comparison, claim = self._comparison, self._claim
+        name, statements = claim.own("r"), comparison.statements
+        claim.extend(session, name)
+        changes = self._mirror.keeper.table(session, comparison.changes)
+        table = comparison.create(session, name, statements.ids(changes))
         ids = sorted(set(map(str, rejected)))
-        session.insert(table, run.statements.id_values(), [(id_, "+", "rejected by Batch") for id_ in ids])
-        pending = Pending(owner="", series=run.nonce, nonce=run.nonce, replaces=False, count=len(ids))
-        return Unfinished(steps.name_of(run.state.generation + 1, name), pending, (), has_ended=True)
+        session.insert(table, statements.id_values(), [(id_, "+", "rejected by Batch") for id_ in ids])
+        pending = Pending(owner="", series=claim.nonce, nonce=claim.nonce, replaces=False, count=len(ids))
+        return Unfinished(steps.name_of(claim.state.generation + 1, name), pending, (), has_ended=True)

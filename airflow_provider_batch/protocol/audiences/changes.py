@@ -7,42 +7,37 @@ and its last change is known at the end of the stream. Every id is therefore hel
 
 from __future__ import annotations
 
-from typing import Any
-
 from airflow_provider_batch.protocol.audiences.block import Block
-from airflow_provider_batch.protocol.audiences.intake import MemberIntake
-from airflow_provider_batch.protocol.audiences.members import NO_ACTION, REMOVE_IDS, Change, normalize
-from airflow_provider_batch.protocol.dialect import MemberRules
+from airflow_provider_batch.protocol.audiences.intake import IntakeOf, MemberIntake
+from airflow_provider_batch.protocol.audiences.members import NO_ACTION, REMOVE_IDS, Change
 from airflow_provider_batch.protocol.ids import AnnotatedId
 
 
-def read_changes(changes: object, *, rules: MemberRules, **how: Any) -> tuple[MemberIntake, MemberIntake]:
+def read_changes(changes: object, intake_of: IntakeOf) -> tuple[MemberIntake, MemberIntake]:
     """
     Read all *changes* and return the two sides of the push, which have no id in common.
 
-    :param how: the other parameters of :class:`MemberIntake`.
     :raises InvalidMemberError: for the first value that is not a valid change, unless such values are skipped.
     """
-    intake = MemberIntake(changes, "changes", rules=rules, **how)
+    intake = intake_of(changes, "changes")
     last: dict[str, tuple[str, int, bool]] = {}
     given = 0
     for position, value, place in intake.values():
         given += 1
         try:
             if not isinstance(value, Change):
-                normalize(value, rules)  # raises the reason if the row could not be read
+                intake.normalized(value)  # raises the reason if the row could not be read
                 raise ValueError("the value has no action. Pass a Change, or name the action_column.")
             if value.action not in ("add", "remove"):
                 raise ValueError(NO_ACTION)
-            id_ = normalize(value.value, rules, removes=value.action == "remove")
+            id_ = intake.normalized(value.value, removes=value.action == "remove")
         except ValueError as error:
             intake.reject(position, value, place, str(error))
             continue
         intake.note_doubt(id_, position, place)
         last[id_] = (id_, position, value.action == "remove")
     intake.duplicates = given - intake.rejected - len(last)
-    removes = MemberIntake((), REMOVE_IDS, rules=rules, **how)
-    return intake.holding(_side(last, "add_ids")), removes.holding(_side(last, REMOVE_IDS))
+    return intake.holding(_side(last, "add_ids")), intake_of((), REMOVE_IDS).holding(_side(last, REMOVE_IDS))
 
 
 def _side(last: dict[str, tuple[str, int, bool]], argument: str) -> Block:

@@ -54,7 +54,7 @@ class Chunk:
             replace(self, add_ids=adds[middle:], remove_ids=removes[cut:]),
         )
 
-    def joined(self, parts: Sequence[Chunk]) -> Chunk:
+    def only(self, parts: Sequence[Chunk]) -> Chunk:
         """Return the chunk with only the ids of *parts*."""
         return replace(
             self,

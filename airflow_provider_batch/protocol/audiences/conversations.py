@@ -6,10 +6,10 @@ of audiences decides, before a call and after one whose answer leaves it open.
 
 The search in a rejected chunk (:func:`write_bisected`). The errors of
 https://doc.batch.com/developer/api/mep/custom-audience/1.0/update name no element, and Batch does not document
-whether one bad element rejects the whole call. Calls of one id each would find it, but a chunk has 10,000. Halves need
-about 2 log2(n) calls for one bad id, 28 for 10,000, and each half without a bad id is written on the way, in any order,
-as a chunk has each id once. A chunk that is rejected for another reason would be halved down to its last id, so the
-number of calls is bounded, and the bound is far lower as long as Batch has accepted nothing.
+whether one rejected element rejects the whole call. Calls of one id each would find it, but a chunk has 10,000. Halves
+need about 2 log2(n) calls for one such id, 28 for 10,000, and each half without one is written on the way, in any
+order, as a chunk has each id once. A chunk that is rejected for another reason would be halved down to its last id, so
+the number of calls is bounded, and the bound is far lower as long as Batch has accepted nothing.
 
 The wait (:func:`await_indexing`). A token has the state of its own write alone
 (https://doc.batch.com/api/custom-audience/1.0/get/), and no page promises that writes are applied in the order of their
@@ -46,8 +46,8 @@ from airflow_provider_batch.protocol.retry import Delay, Polling
 from airflow_provider_batch.protocol.rows import Rejection
 from airflow_provider_batch.protocol.wire import Request, Sleep
 
-#: The most calls of one search: enough for some 20 bad ids apart from each other among 10,000; and the most before
-#: Batch has accepted any: enough for 15 bad ids at the start of the chunk.
+#: The most calls of one search: enough for some 20 rejected ids apart from each other among 10,000; and the most before
+#: Batch has accepted any: enough for 15 of them at the start of the chunk.
 _MOST_CALLS: Final = 400
 _MOST_CALLS_IN_VAIN: Final = 40
 
@@ -113,7 +113,7 @@ def write_bisected(
                 parts.extend(reversed(part.halves()))
             else:
                 rejected.append(reject(part, str(error)))
-    return Written(tuple(tokens), tuple(rejected), chunk.joined(accepted) if accepted else None)
+    return Written(tuple(tokens), tuple(rejected), chunk.only(accepted) if accepted else None)
 
 
 def view(dialect: Dialect, audience_name: str, indexing_token: str | None, delay: Delay) -> Flow[CustomAudience]:

@@ -13,15 +13,14 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import chain, repeat
-from typing import cast
+from typing import TypeAlias, Unpack, cast
 
-from airflow_provider_batch.protocol.arguments import OnInvalidId
 from airflow_provider_batch.protocol.audiences.block import Block, gathered
 from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS, annotated, normalize
 from airflow_provider_batch.protocol.dialect import MemberRules
-from airflow_provider_batch.protocol.ids import AnnotatedId, doubt, joined
-from airflow_provider_batch.protocol.intake import Intake
-from airflow_provider_batch.protocol.rows import OnRejection, Place, Rejection
+from airflow_provider_batch.protocol.ids import AnnotatedId, doubt, joined_ids
+from airflow_provider_batch.protocol.intake import Intake, Reading
+from airflow_provider_batch.protocol.rows import Place, Rejection
 
 #: Puts blocks of ids aside, and returns them in a form that can be read repeatedly.
 PutAside = Callable[[Iterator[Block]], Iterable[Block]]
@@ -31,14 +30,10 @@ class MemberIntake(Intake):
     """
     The ids of one argument, with attributes and tags. While its blocks are read, it counts those that it leaves out.
 
-    :param value: an iterable of raw values, a source (which has ``blocks``), a list as text, or None.
-    :param audience_name: for errors about single values.
     :param rules: what the version of the API accepts for a member.
-    :param block_size: the most values in one block.
-    :param on_rejection: called with each value that is skipped.
-    :param checkpoint: called for each block of values; what it raises ends the reading.
     :param on_doubt: called once for each kind of valid ids that may be mistakes, with their number and first place.
     :param put_aside: keeps the checked ids of what can be read again, so that it is read once; by default in memory.
+    :param reading: the other parameters of :class:`~airflow_provider_batch.protocol.intake.Intake`.
     """
 
     def __init__(
@@ -46,24 +41,12 @@ class MemberIntake(Intake):
         value: object,
         argument: str,
         *,
-        audience_name: str,
         rules: MemberRules,
-        block_size: int,
-        on_invalid_id: OnInvalidId = "fail",
-        on_rejection: OnRejection | None = None,
-        checkpoint: Callable[[], None] | None = None,
         on_doubt: Callable[[str], object] | None = None,
         put_aside: PutAside = list,
+        **reading: Unpack[Reading],
     ) -> None:
-        super().__init__(
-            value,
-            argument,
-            name=audience_name,
-            block_size=block_size,
-            on_invalid_id=on_invalid_id,
-            on_rejection=on_rejection,
-            checkpoint=checkpoint,
-        )
+        super().__init__(value, argument, **reading)
         self.duplicates = 0
         self._rules = rules
         self._on_doubt = on_doubt
@@ -177,7 +160,7 @@ class MemberIntake(Intake):
         self._doubts.clear()
         start, removes = 0, self.argument == REMOVE_IDS
         for values, place in self.read():
-            if (text := joined(values, self._rules.max_id_length)) is not None:
+            if (text := joined_ids(values, self._rules.max_id_length)) is not None:
                 positions = range(start, start + len(values))
                 plain = '"' not in text and "\\" not in text
                 yield Block(cast(list[str], values), self.argument, positions, place, plain=plain)
@@ -200,6 +183,10 @@ class MemberIntake(Intake):
                 yield position, value, place
             start += len(values)
         self.report_doubts()
+
+    def normalized(self, value: object, *, removes: bool = False) -> str:
+        """Return the id in *value*; see :func:`~airflow_provider_batch.protocol.audiences.members.normalize`."""
+        return normalize(value, self._rules, removes=removes)
 
     def holding(self, ids: Block) -> MemberIntake:
         """Return this intake with the unique *ids* in place of its values."""
@@ -231,3 +218,7 @@ class MemberIntake(Intake):
             self._on_doubt = None
             for kind, count in self._doubts.items():
                 on_doubt(f"{self._name}: {kind}: {count:,}, the first at {self._first_doubts[kind]}")
+
+
+#: Makes the intake of a value that was passed as an argument.
+IntakeOf: TypeAlias = Callable[[object, str], MemberIntake]

@@ -14,7 +14,7 @@ from typing import Final, Literal, cast
 
 from airflow_provider_batch.protocol.audiences.attributes import extras
 from airflow_provider_batch.protocol.dialect import MemberRules
-from airflow_provider_batch.protocol.ids import AnnotatedId, id_of, joined, unwrapped
+from airflow_provider_batch.protocol.ids import AnnotatedId, id_of, joined_ids, unwrapped
 
 #: Why a change with any other action is rejected.
 NO_ACTION: Final = "the action is neither 'add' nor 'remove'. Correct the row, or the action_column."
@@ -78,7 +78,7 @@ def annotated(values: list[object], rules: MemberRules) -> tuple[list[str], list
     """
     Return the ids of *values*, and the attributes and tags of each, if all are members that :func:`normalize` accepts.
 
-    Their ids are checked together, as :func:`joined` does. After None, each value must be checked.
+    Their ids are checked together, as :func:`joined_ids` does. After None, each value must be checked.
     """
     kinds = set(map(type, values))
     if kinds == {dict}:
@@ -93,7 +93,7 @@ def annotated(values: list[object], rules: MemberRules) -> tuple[list[str], list
         attributes, tags = [member.attributes for member in members], [member.tags for member in members]
     else:
         return None
-    if joined(ids, rules.max_id_length) is None:
+    if joined_ids(ids, rules.max_id_length) is None:
         return None
     try:
         return cast(list[str], ids), list(map(extras, attributes, tags, repeat(rules)))

@@ -51,6 +51,11 @@ class PushResult(Outcome):
         return self.audience_name
 
     @property
+    def dry_run(self) -> bool:
+        """Whether nothing was sent."""
+        return self.planned_calls is not None
+
+    @property
     def calls(self) -> int:
         """How many calls Batch accepted; of a dry run, how many it would have received."""
         return len(self.indexing_tokens) if self.planned_calls is None else self.planned_calls

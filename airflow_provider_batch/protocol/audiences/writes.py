@@ -19,7 +19,7 @@ from airflow_provider_batch.protocol.audiences.conversations import (
     write,
     write_bisected,
 )
-from airflow_provider_batch.protocol.audiences.intake import MemberIntake, PutAside
+from airflow_provider_batch.protocol.audiences.intake import IntakeOf, MemberIntake, PutAside
 from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS
 from airflow_provider_batch.protocol.dialect import Dialect
 from airflow_provider_batch.protocol.flow import Flow
@@ -62,12 +62,12 @@ class AudienceWrites:
         on_doubt: Callable[[str], object] | None = None,
         checkpoint: Callable[[], None] | None = None,
         put_aside: PutAside = list,
-    ) -> partial[MemberIntake]:
+    ) -> IntakeOf:
         """Return the function that checks the values of one argument; *checkpoint* may end that."""
         check_switch("trim_ids", trim_ids)
         return partial(
             MemberIntake,
-            audience_name=self.audience_name,
+            name=self.audience_name,
             rules=replace(self.dialect.members, trims=trim_ids),
             block_size=self.chunk_size,
             on_invalid_id=on_invalid_id,

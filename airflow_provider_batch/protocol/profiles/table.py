@@ -23,8 +23,7 @@ from typing import Any, Final, NamedTuple, overload
 from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.protocol.arguments import check_attribute_columns
 from airflow_provider_batch.protocol.dialect import MemberRules
-from airflow_provider_batch.protocol.ids import id_of, unwrapped
-from airflow_provider_batch.protocol.ids import joined as joined_ids
+from airflow_provider_batch.protocol.ids import id_of, joined_ids, unwrapped
 from airflow_provider_batch.protocol.limits import NO_LIMIT
 from airflow_provider_batch.protocol.profiles.names import NEVER_SENT, declared, folded, key_of
 from airflow_provider_batch.protocol.profiles.values import ABSENT, encoded, native

@@ -28,7 +28,8 @@ V2 = cep().dialects[0].members
 def read(
     changes: Iterable[object], size: int = 3, on_invalid_id: OnInvalidId = "fail", **more: Any
 ) -> tuple[MemberIntake, MemberIntake]:
-    return read_changes(changes, audience_name="vip", rules=V2, block_size=size, on_invalid_id=on_invalid_id, **more)
+    how = {"name": "vip", "rules": V2, "block_size": size, "on_invalid_id": on_invalid_id, **more}
+    return read_changes(changes, partial(MemberIntake, **how))
 
 
 def test_changes_that_may_be_mistakes_are_reported() -> None:
@@ -136,7 +137,7 @@ def test_a_change_that_is_skipped_has_the_place_that_its_source_names() -> None:
 
 def test_the_first_change_that_is_none_fails_unless_it_is_to_be_skipped() -> None:
     with pytest.raises(InvalidMemberError, match=r"^vip: changes\[0\]: the id is missing \(None\)"):
-        read_changes([add(None)], audience_name="vip", rules=V2, block_size=3)
+        read([add(None)])
 
 
 def test_blocks_say_whether_more_than_ids_is_in_them() -> None:

@@ -32,9 +32,7 @@ Make = Callable[[Iterable[object]], Iterable[object]]
 def chunks(
     add_ids: object = None, remove_ids: object = None, *, size: int = 3, on_invalid_id: OnInvalidId = "fail"
 ) -> Chunks:
-    intake = partial(
-        MemberIntake, audience_name="vip", rules=MEP_1_0.members, block_size=size, on_invalid_id=on_invalid_id
-    )
+    intake = partial(MemberIntake, name="vip", rules=MEP_1_0.members, block_size=size, on_invalid_id=on_invalid_id)
     made = Chunks(intake(add_ids, "add_ids"), intake(remove_ids, "remove_ids"), size=size)
     made.check()
     return made
@@ -324,7 +322,7 @@ def id_of(value: object) -> str:
 
 
 def members_chunks(adds: object, removes: object, size: int) -> Chunks:
-    intake = partial(MemberIntake, audience_name="vip", rules=MEP_1_1.members, block_size=size)
+    intake = partial(MemberIntake, name="vip", rules=MEP_1_1.members, block_size=size)
     made = Chunks(intake(adds, "add_ids"), intake(removes, "remove_ids"), size=size)
     made.check()
     return made
@@ -372,7 +370,7 @@ def test_halves_of_a_chunk_keep_what_stands_beside_their_ids(adds: list[object],
         assert [pair for half in halves for pair in told(half.add_ids)] == told(chunk.add_ids)
         assert [pair for half in halves for pair in told(half.remove_ids)] == told(chunk.remove_ids)
         assert all(half.annotated is chunk.annotated for half in halves)
-        whole = chunk.joined(halves)
+        whole = chunk.only(halves)
         assert (told(whole.add_ids), told(whole.remove_ids)) == (told(chunk.add_ids), told(chunk.remove_ids))
         assert whole.annotated is chunk.annotated
 
@@ -390,7 +388,7 @@ def test_a_chunk_is_plain_only_if_all_of_its_blocks_are() -> None:
 
 
 def test_nothing_may_be_one_empty_chunk() -> None:
-    intake = partial(MemberIntake, audience_name="vip", rules=MEP_1_0.members, block_size=3)
+    intake = partial(MemberIntake, name="vip", rules=MEP_1_0.members, block_size=3)
     for allow_empty, numbers in ((False, []), (True, [1])):
         made = Chunks(intake([], "ids"), intake((), "remove_ids"), size=3, allow_empty=allow_empty)
         assert [chunk.number for chunk in made] == numbers
@@ -398,7 +396,7 @@ def test_nothing_may_be_one_empty_chunk() -> None:
 
 
 def test_something_has_no_empty_chunk_at_its_end() -> None:
-    intake = partial(MemberIntake, audience_name="vip", rules=MEP_1_0.members, block_size=3)
+    intake = partial(MemberIntake, name="vip", rules=MEP_1_0.members, block_size=3)
     made = Chunks(intake(["a", "b", "c"], "ids"), intake((), "remove_ids"), size=3, allow_empty=True)
     assert [len(chunk) for chunk in made] == [3]
 
@@ -527,7 +525,7 @@ def test_the_halves_of_a_chunk_are_cut_across_both_actions() -> None:
 
 def test_a_chunk_of_some_of_its_parts_has_no_other_ids() -> None:
     whole = Chunk(7, ["a", "b", "c"], ["x", "y", "z"])
-    some = whole.joined([Chunk(7, ["a"], ["x"]), Chunk(7, ["c"], ["z"])])
+    some = whole.only([Chunk(7, ["a"], ["x"]), Chunk(7, ["c"], ["z"])])
     assert (some.number, some.add_ids, some.remove_ids) == (7, ["a", "c"], ["x", "z"])
 
 

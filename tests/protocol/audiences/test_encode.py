@@ -284,9 +284,7 @@ def test_a_replace_has_no_action(dialect: Dialect) -> None:
 
 
 def test_tags_are_private_without_attributes_too() -> None:
-    members = MemberIntake(
-        [Member("a", tags=["Paris"])], "ids", audience_name="vip", rules=MEP_1_1.members, block_size=3
-    )
+    members = MemberIntake([Member("a", tags=["Paris"])], "ids", name="vip", rules=MEP_1_1.members, block_size=3)
     (block,) = members.blocks()
     request = encode.update_custom_audience(MEP_1_1, "vip", "install_ids", Chunk(1, block, ()))
     assert {"a", "Paris"} <= set(request.private())
@@ -336,7 +334,7 @@ mixed = st.lists(
 def test_what_the_intake_knows_of_its_ids_changes_nothing_in_the_body(
     adds: list[object], removes: list[object], size: int, make: Callable[[list[object]], Iterable[object]]
 ) -> None:
-    intake = partial(MemberIntake, audience_name="vip", rules=MEP_1_1.members, block_size=size)
+    intake = partial(MemberIntake, name="vip", rules=MEP_1_1.members, block_size=size)
     ids_to_remove = [value for value in removes if not isinstance(value, Member)]
     for chunk in Chunks(intake(make(adds), "add_ids"), intake(make(ids_to_remove), "remove_ids"), size=size):
         update = encode.update_custom_audience(MEP_1_1, "vip", "install_ids", chunk)

@@ -28,7 +28,7 @@ SECRET = "SECRET-ID"
 
 def intake(value: object, size: int = 3, on_invalid_id: OnInvalidId = "fail") -> MemberIntake:
     return MemberIntake(
-        value, "add_ids", audience_name="vip", rules=MEP_1_0.members, block_size=size, on_invalid_id=on_invalid_id
+        value, "add_ids", name="vip", rules=MEP_1_0.members, block_size=size, on_invalid_id=on_invalid_id
     )
 
 
@@ -61,7 +61,7 @@ def test_ids_that_may_be_mistakes_are_reported_once_by_number_and_first_place(
 ) -> None:
     doubts: list[str] = []
     given = make(["a", "b ", "c", "nan", " d", Member(" e"), "NULL", "1.5E+7", "f"])
-    made = MemberIntake(given, "ids", audience_name="vip", rules=MEP_1_1.members, block_size=3, on_doubt=doubts.append)
+    made = MemberIntake(given, "ids", name="vip", rules=MEP_1_1.members, block_size=3, on_doubt=doubts.append)
     made.check()
     made.begin()
     if held:
@@ -92,9 +92,7 @@ def test_an_id_that_may_be_a_mistake_is_reported_by_the_place_of_its_source() ->
             yield Rows(["a", "nan"], "line {}".format)
 
     doubts: list[str] = []
-    made = MemberIntake(
-        Source(), "ids", audience_name="vip", rules=MEP_1_0.members, block_size=3, on_doubt=doubts.append
-    )
+    made = MemberIntake(Source(), "ids", name="vip", rules=MEP_1_0.members, block_size=3, on_doubt=doubts.append)
     assert list(made.blocks()) == [["a", "nan"]]
     assert doubts == [
         "vip: ids that look like missing values, such as nan or NULL (sent as they are): 1, "
@@ -341,7 +339,7 @@ def test_the_ids_of_a_repeatable_iterable_are_put_aside_once_they_are_checked() 
     made = MemberIntake(
         Repeatable(1, "b", "c", ("d",)),
         "ids",
-        audience_name="vip",
+        name="vip",
         rules=MEP_1_0.members,
         block_size=3,
         put_aside=put_aside,
@@ -363,7 +361,7 @@ def test_ids_that_were_put_aside_are_read_only_as_long_as_nobody_stops_it() -> N
             raise error
 
     made = MemberIntake(
-        Repeatable(*"abcd"), "ids", audience_name="vip", rules=MEP_1_0.members, block_size=2, checkpoint=checkpoint
+        Repeatable(*"abcd"), "ids", name="vip", rules=MEP_1_0.members, block_size=2, checkpoint=checkpoint
     )
     made.check()
     blocks = made.blocks()
@@ -434,7 +432,7 @@ def test_a_json_list_of_many_ids_is_read() -> None:
 
 
 def blocks(value: object, size: int = 3, argument: str = "add_ids") -> list[Block]:
-    given = MemberIntake(value, argument, audience_name="vip", rules=MEP_1_1.members, block_size=size)
+    given = MemberIntake(value, argument, name="vip", rules=MEP_1_1.members, block_size=size)
     given.check()
     return list(given.blocks())
 
@@ -518,7 +516,7 @@ def test_skipped_members_are_left_out() -> None:
     given = MemberIntake(
         [known("a", "gold"), Member("b", {"vip": True}), "c"],
         "add_ids",
-        audience_name="vip",
+        name="vip",
         rules=MEP_1_1.members,
         block_size=3,
         on_invalid_id="skip",
@@ -539,7 +537,7 @@ def test_ids_to_remove_have_nothing_beside_them() -> None:
     with pytest.raises(
         InvalidMemberError, match=r"^vip: remove_ids\[1\]: an id to remove cannot have attributes or tags"
     ):
-        list(MemberIntake(values, "remove_ids", audience_name="vip", rules=rules, block_size=3).blocks())
+        list(MemberIntake(values, "remove_ids", name="vip", rules=rules, block_size=3).blocks())
 
 
 def test_a_member_has_the_place_that_its_source_names() -> None:
@@ -547,7 +545,7 @@ def test_a_member_has_the_place_that_its_source_names() -> None:
         def blocks(self, size: int) -> Iterator[Rows]:
             yield Rows([Member("a", {"n": 1}), Member("b", {"n": 2})], "line {}".format)
 
-    (block,) = MemberIntake(Source(), "ids", audience_name="vip", rules=MEP_1_1.members, block_size=3).blocks()
+    (block,) = MemberIntake(Source(), "ids", name="vip", rules=MEP_1_1.members, block_size=3).blocks()
     assert [block.rejection(index, "").place for index in range(2)] == ["line 0", "line 1"]
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_batch.protocol.audiences.members import Change, Member, normalize
 from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1, MemberRules, cep
-from airflow_provider_batch.protocol.ids import AnnotatedId, doubt, joined
+from airflow_provider_batch.protocol.ids import AnnotatedId, doubt, joined_ids
 
 steady = settings(max_examples=150, deadline=None, derandomize=True)
 
@@ -179,13 +179,13 @@ def is_an_id_already(value: object) -> bool:
 @steady
 @given(st.lists(anything, max_size=6))
 def test_the_quick_look_at_a_block_agrees_with_the_look_at_each_value(values: list[object]) -> None:
-    assert (joined(values, 8) is not None) == all(map(is_an_id_already, values))
+    assert (joined_ids(values, 8) is not None) == all(map(is_an_id_already, values))
 
 
 @steady
 @given(st.lists(st.text(alphabet="ab \u00a0", max_size=9), max_size=6))
 def test_the_quick_look_agrees_on_blanks_and_lengths(values: list[object]) -> None:
-    assert (joined(values, 8) is not None) == all(map(is_an_id_already, values))
+    assert (joined_ids(values, 8) is not None) == all(map(is_an_id_already, values))
 
 
 # What is never part of an id.
@@ -212,12 +212,12 @@ def test_the_quick_look_agrees_on_blanks_and_lengths(values: list[object]) -> No
 @pytest.mark.parametrize("wrap", [str, Member, lambda text: [text], lambda text: {"id": text}])
 def test_a_character_that_is_never_part_of_an_id_is_named(text: str, reason: str, wrap: Callable[..., object]) -> None:
     assert reason in str(refusal(wrap(text)))
-    assert joined(["a", text], 128) is None
+    assert joined_ids(["a", text], 128) is None
 
 
 def test_every_control_character_is_rejected_and_no_other_character_is() -> None:
     """Unicode's category Cc, the separators of lines, the byte order mark and the surrogates, of all there are."""
-    rejected = [char for char in map(chr, range(0x110000)) if joined([f"a{char}a"], 8) is None]
+    rejected = [char for char in map(chr, range(0x110000)) if joined_ids([f"a{char}a"], 8) is None]
     categories = {"Cc", "Zl", "Zp", "Cs"}
     assert rejected == [c for c in map(chr, range(0x110000)) if unicodedata.category(c) in categories or c == "\ufeff"]
 
@@ -281,7 +281,7 @@ def test_what_only_calls_itself_an_integer_is_no_id() -> None:
 def test_an_id_that_is_likely_a_mistake_is_valid_and_noticed(text: str, kind: str) -> None:
     assert read(text) == text
     assert kind in (doubt(text) or "")
-    assert joined(["a", text], 128) is None
+    assert joined_ids(["a", text], 128) is None
 
 
 @pytest.mark.parametrize("text", ["Nan Goldin", "nano", "NULL-1", "+336+12", "jane+1e+x@example.org", "a b", "12E5"])
@@ -377,7 +377,7 @@ def test_an_id_is_removed_by_itself_alone(rules: MemberRules) -> None:
 @pytest.mark.parametrize("rules", [MEP_1_1.members, CEP.members], ids=["1.1", "2.x"])
 def test_a_long_id_is_a_matter_of_one_zero(rules: MemberRules) -> None:
     assert member("i" * 1_000, rules) == ("i" * 1_000, None)
-    assert joined(["i" * 1_000], rules.max_id_length) == "i" * 1_000
+    assert joined_ids(["i" * 1_000], rules.max_id_length) == "i" * 1_000
     assert member(Member(10**500, {"a": 1}), rules)[0] == str(10**500)
     with pytest.raises(ValueError, match="more than the 128"):
         member("i" * 129, MEP_1_0.members)
@@ -385,4 +385,4 @@ def test_a_long_id_is_a_matter_of_one_zero(rules: MemberRules) -> None:
 
 @pytest.mark.parametrize("value", [Member("a"), {"id": "a"}])
 def test_the_quick_look_leaves_members_to_the_other(value: object) -> None:
-    assert joined(["a", value], 128) is None
+    assert joined_ids(["a", value], 128) is None

@@ -1,0 +1,156 @@
+"""The claim of one run on a mirror in tables: taken, held while its steps change the head, and given back."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from airflow_provider_batch.exceptions import SnapshotError
+from airflow_provider_batch.mirror.store import STORE_ERRORS
+from airflow_provider_batch.mirror.tables import head as steps
+from airflow_provider_batch.mirror.tables.database import AbsentTableError, Session
+from airflow_provider_batch.mirror.tables.head import Claim, Head, State
+
+if TYPE_CHECKING:
+    from airflow_provider_batch.mirror.tables.mirror import TableMirror
+
+log = logging.getLogger(__name__)
+
+
+class TableClaim:
+    """
+    The exclusive right to work on a mirror, and the state that the run found; a dry run reads the state alone.
+
+    :param starts_anew: the snapshot will not be used, so the state may be damaged.
+    """
+
+    def __init__(self, mirror: TableMirror, *, starts_anew: bool) -> None:
+        self.nonce = secrets.token_hex(6)
+        self.state = State()
+        self.is_confirmed = True
+        #: Whether the run's own try may be in the head; its UPDATE can be applied late.
+        self.has_begun = False
+        #: Whether a commit has given the claim back.
+        self.is_released = False
+        self._mirror = mirror
+        self._starts_anew = starts_anew
+        now = mirror.clock()
+        self._entry = Claim(mirror.owner, secrets.token_hex(8), now, now)
+        #: The tables that the run may make from the start.
+        self._first_tables = (self.own("d"), self.own("t"))
+
+    def own(self, kind: str) -> str:
+        """Return the name of this run's table of a kind, see the module :mod:`.tables.mirror`."""
+        return f"{kind}{self.nonce}"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """
+        Hold the claim for the time of the block.
+
+        :raises MirrorConflictError: if another run has it.
+        :raises SnapshotError: if the snapshot is damaged, or of another audience.
+        """
+        mirror = self._mirror
+        with mirror.database.session() as session:
+            if mirror.is_dry_run:
+                head = mirror.keeper.read(session, starts_anew=self._starts_anew)
+            else:
+                head = self.update(session, steps.claimed, tables=self._first_tables)
+            if head is not None:
+                self.state, self.is_confirmed = head.state, head.is_confirmed
+        try:
+            self._check_target()
+            if not mirror.is_dry_run:
+                self._repair()
+            yield
+        except (AbsentTableError, SnapshotError):
+            self._check_unchanged()
+            raise
+        finally:
+            if not mirror.is_dry_run and not self.is_released:
+                self._release()
+
+    def update(self, session: Session, step: Callable[..., State], **arguments: object) -> Head:
+        """
+        Change the head by a step that needs the claim.
+
+        :param arguments: those of the step, besides the state and the claim.
+        """
+        step = partial(step, claim=self._entry, **arguments)
+        return self._mirror.keeper.change(session, step, starts_anew=self._starts_anew)
+
+    def extend(self, session: Session, *tables: str) -> None:
+        """Note that the run is alive, and the tables that it is about to make."""
+        self.update(session, steps.extended, tables=tables, now=self._mirror.clock())
+
+    def check(self, session: Session) -> None:
+        """
+        Check that no other run has taken over.
+
+        :raises MirrorConflictError: if one has.
+        """
+        if self._mirror.keeper.claimant(session) != self._entry.nonce:
+            raise steps.conflict()
+
+    def sweep(self, session: Session, state: State, *, but: Sequence[str] = ()) -> None:
+        """Drop what *state*, which a change of this run has made, does not name any more."""
+        keeper, dropped = self._mirror.keeper, []
+        now = self._mirror.clock()
+        try:
+            for name in steps.outdated(state, self._entry, now):
+                if name in but:
+                    continue
+                keeper.drop(session, name)
+                dropped.append(name)
+            if steps.cleaned(state, dropped, now) != state:
+                keeper.change(session, partial(steps.cleaned, dropped=dropped, now=now))
+        except STORE_ERRORS as error:
+            log.warning("tables of earlier runs in %s could not be dropped: %s", keeper, error)
+
+    def _check_target(self) -> None:
+        theirs, ours = self.state.target, self._mirror.target
+        if theirs not in (None, ours) and not self._starts_anew:
+            raise SnapshotError(
+                f"{self._mirror.keeper} holds the snapshot of another audience. Pass another snapshot_schema; or, to "
+                "replace the audience and start a new snapshot, pass full_refresh=True."
+            )
+
+    def _check_unchanged(self) -> None:
+        """
+        Check that no other run has dropped what this one was about to read.
+
+        :raises MirrorConflictError: otherwise.
+        """
+        with self._mirror.database.session() as session:
+            head = self._mirror.keeper.read(session, starts_anew=True)
+        if head is None or self.is_released:
+            return
+        if not self._mirror.is_dry_run:
+            steps.check_held(head.state, self._entry)
+        elif head.state.named != self.state.named:
+            raise steps.conflict()
+
+    def _repair(self) -> None:
+        """Do what the last run was to do after its commit; what may have values is not left until this one ends."""
+        mirror = self._mirror
+        if mirror.settings is not None:
+            with mirror.database.session() as session:
+                self.sweep(session, self.state, but=self._first_tables)
+        if self.state.unlogged:
+            with mirror.database.session() as session:
+                head = mirror.keeper.open(session, starts_anew=self._starts_anew)
+                self.state = mirror.log.keep(session, head, mirror.clock()).state
+
+    def _release(self) -> None:
+        try:
+            with self._mirror.database.session() as session:
+                head = self.update(session, steps.released)
+                if not self.has_begun:
+                    self.sweep(session, head.state)
+        except STORE_ERRORS as error:
+            log.warning("the claim on a mirror could not be released and will expire: %s", type(error).__name__)
