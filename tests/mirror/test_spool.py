@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import SnapshotError
 from airflow_provider_batch.mirror import spool
-from airflow_provider_batch.mirror.spool import CompressedFile, LineFile, private_folder, read_lines
+from airflow_provider_batch.mirror.spool import CompressedFile, LineFile, private_folder, read_lines, read_texts
 
 from .test_lines import told
 
@@ -37,6 +37,17 @@ def test_lines_may_be_longer_than_what_is_read_at_once() -> None:
     lines = ["é" * 400_000, "a", "😀" * 200_000]
     found = read_lines(io.BytesIO("".join(line + "\n" for line in lines).encode()))
     assert [line for block, _ in found for line in block] == lines
+
+
+def test_as_much_is_read_at_once_as_is_always_there_to_hold() -> None:
+    class Sized(io.BytesIO):
+        def read(self, size: int | None = None, /) -> bytes:
+            sizes.append(size)
+            return super().read(size)
+
+    sizes: list[int | None] = []
+    assert b"".join(read_texts(Sized(b"a\n" * 500_000))) == b"a\n" * 500_000
+    assert sizes == [1 << 18] * 5
 
 
 def test_a_last_line_without_an_end_is_an_error() -> None:
@@ -111,6 +122,11 @@ def test_what_is_packed_is_bounded_and_handed_over_in_large_pieces(
     sizes = [2 * half + 3 + 4 * number for number in range(6)]
     assert handed == sizes
     assert waited == sizes[:2]
+    for size in (half, half - 1, 1):
+        assert handed == sizes
+        file.write(b"\n" * size, size)
+    sizes.append(2 * half)
+    assert handed == sizes
     file.write(b"\n", 1)
     file.close()
     assert handed == waited == [*sizes, 1]
