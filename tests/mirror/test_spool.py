@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import fcntl
 import gzip
 import hashlib
 import io
@@ -167,6 +169,44 @@ def test_what_a_killed_run_leaves_is_swept_and_what_a_live_one_uses_is_not(
         assert (left / "adds.txt").read_text() == "secret\n"
         with private_folder() as next_one:
             assert sorted(tmp_path.iterdir()) == sorted([ours, next_one])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_was_swept_before_it_was_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdtemp, flock = tempfile.mkdtemp, fcntl.flock
+    made: list[Path] = []
+
+    def made_and_swept(*, prefix: str) -> str:
+        made.append(Path(mkdtemp(prefix=prefix)))
+        if len(made) == 1:
+            made[0].rmdir()
+        return str(made[-1])
+
+    def swept_and_locked(lock: int, how: int) -> None:
+        if len(made) == 2:
+            made[1].rmdir()
+        flock(lock, how)
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "mkdtemp", made_and_swept)
+    monkeypatch.setattr(fcntl, "flock", swept_and_locked)
+    before = len(os.listdir("/proc/self/fd"))
+    with private_folder() as folder:
+        assert [folder] == made[2:]
+        assert len(os.listdir("/proc/self/fd")) == before + 1
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_disk_that_has_no_locks_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "")
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with private_folder() as folder, private_folder() as other:
+        assert sorted(tmp_path.iterdir()) == sorted([folder, other])
     assert list(tmp_path.iterdir()) == []
 
 
