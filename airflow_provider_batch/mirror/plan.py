@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError
-from airflow_provider_batch.mirror import snapshot, store
+from airflow_provider_batch.mirror import snapshot
 from airflow_provider_batch.mirror.claim import Claim, release_claim_of
 from airflow_provider_batch.mirror.diff import Counts, SortedBlock, as_uncertain, differences, with_uncertain
 from airflow_provider_batch.mirror.flags import FlagFile, Names
@@ -48,7 +48,7 @@ from airflow_provider_batch.mirror.order import ascending, in_order
 from airflow_provider_batch.mirror.snapshot import Head, Pending, State, Target
 from airflow_provider_batch.mirror.spool import CompressedFile, LineFile, private_folder, read_texts
 from airflow_provider_batch.mirror.status import MirrorStatus, read_status
-from airflow_provider_batch.mirror.store import STORE_ERRORS, SnapshotSize
+from airflow_provider_batch.mirror.store import STORE_ERRORS, Plan, SnapshotSize, Transaction
 from airflow_provider_batch.protocol.arguments import FirstRun, check_choice
 
 T = TypeVar("T")
@@ -86,7 +86,7 @@ class Mirror:
         resends: bool = False,
         keys: Collection[str] | None = None,
         checkpoint: Callable[[], object] = lambda: None,
-    ) -> Iterator[Plan]:
+    ) -> Iterator[FolderPlan]:
         """
         See :meth:`.store.Store.plan`.
 
@@ -107,7 +107,7 @@ class Mirror:
                     files.flags = self._flags(state, keys, files.flags_path, starts_anew=replaces)
                 old = () if replaces else self._old_lines(state, resends)
                 counts = files.compare(lines, old, self.target.audience)
-            yield Plan(self, state, replaces, counts, files)
+            yield FolderPlan(self, state, replaces, counts, files)
 
     def confirm(self, indexing_tokens: Sequence[str] | None = None) -> SnapshotSize | None:
         """See :meth:`.store.Store.confirm`."""
@@ -168,7 +168,6 @@ class _PlanFiles:
         self.removes = LineFile(local / "removes.txt")
         self.touched = CompressedFile(local / "touched.gz")
         self.flags_path = local / "flags.gz"
-        #: Of profiles: which attributes were set on each.
         self.flags: FlagFile | None = None
 
     def compare(self, lines: Iterable[Lines], old: Iterable[bytes], audience_name: str) -> Counts:
@@ -208,7 +207,7 @@ class _PlanFiles:
                     stack.callback(file.close)
 
 
-class Plan(store.Plan):
+class FolderPlan(Plan):
     """What a run sends; its ids ascend."""
 
     def __init__(self, mirror: Mirror, state: State, replaces: bool, counts: Counts, files: _PlanFiles) -> None:
@@ -242,31 +241,12 @@ class Plan(store.Plan):
         return self._state.unfinished_tokens
 
     @contextmanager
-    def begin(self, owner: str) -> Iterator[Transaction]:
+    def begin(self, owner: str) -> Iterator[FolderTransaction]:
         """See :meth:`.store.Plan.begin`; it takes the claim."""
-        folder, state, files = self._mirror.folder, self._state, self._files
-        claim = Claim(folder, owner, self._mirror.clock)
+        claim = Claim(self._mirror.folder, owner, self._mirror.clock)
         try:
-            state.check_unchanged(folder)
-            nonce = secrets.token_hex(8)
-            count, sha256 = files.snapshot.count, files.snapshot.sha256
-            snapshot_name = snapshot.snapshot_name(state.generation + 1, nonce[:8])
-            folder.upload(snapshot_name, files.snapshot.path)
-            if files.flags is not None:
-                folder.upload(snapshot.flags_name(snapshot_name), files.flags_path)
-            names = None if files.flags is None else self.names.keys
-            pending = state.pending(owner, nonce, sha256, replaces=self.replaces, count=files.touched.count)
-            pending = replace(pending, names=names or ())
-            pending_name = snapshot.write_pending(folder, state.generation, pending, files.touched.path)
-            try:
-                claim.check()
-            except MirrorConflictError:
-                snapshot.delete_pending(folder, [pending_name])  # nothing was sent
-                raise
-            with suppress(OSError):  # otherwise they are read once more
-                snapshot.delete_pending(folder, (one.name for one in state.unfinished if one.has_ended))
-            head = Head(state.generation + 1, snapshot_name, count, sha256, self._mirror.target, (), "", names=names)
-            with Transaction(self._mirror, state, pending, pending_name, claim, head, files).ending() as transaction:
+            self._state.check_unchanged(self._mirror.folder)
+            with self._noted(owner, claim).ending() as transaction:
                 yield transaction
         finally:
             try:
@@ -274,8 +254,36 @@ class Plan(store.Plan):
             except STORE_ERRORS as error:
                 log.warning("the claim on a mirror could not be released and will expire: %s", _cause(error))
 
+    def _noted(self, owner: str, claim: Claim) -> FolderTransaction:
+        """Write the new snapshot, and note what may be sent from now on."""
+        folder, state, files = self._mirror.folder, self._state, self._files
+        nonce = secrets.token_hex(8)
+        head = self._write_snapshot(nonce)
+        pending = state.pending(owner, nonce, head.sha256, replaces=self.replaces, count=files.touched.count)
+        pending = replace(pending, names=head.names or ())
+        pending_name = snapshot.write_pending(folder, state.generation, pending, files.touched.path)
+        try:
+            claim.check()
+        except MirrorConflictError:
+            snapshot.delete_pending(folder, [pending_name])  # nothing was sent
+            raise
+        with suppress(OSError):  # otherwise they are read once more
+            snapshot.delete_pending(folder, (one.name for one in state.unfinished if one.has_ended))
+        return FolderTransaction(self._mirror, state, pending, pending_name, claim, head, files)
 
-class Transaction(store.Transaction):
+    def _write_snapshot(self, nonce: str) -> Head:
+        """Write the new snapshot, and return the head that will make it the one that counts."""
+        folder, files, generation = self._mirror.folder, self._files, self._state.generation + 1
+        name = snapshot.snapshot_name(generation, nonce[:8])
+        folder.upload(name, files.snapshot.path)
+        if files.flags is not None:
+            folder.upload(snapshot.flags_name(name), files.flags_path)
+        names = None if files.flags is None else self.names.keys
+        count, sha256 = files.snapshot.count, files.snapshot.sha256
+        return Head(generation, name, count, sha256, self._mirror.target, (), "", names=names)
+
+
+class FolderTransaction(Transaction):
     """A run that may send, under its claim."""
 
     def __init__(

@@ -23,7 +23,7 @@ from airflow_provider_batch.exceptions import EmptySetError, SnapshotError
 from airflow_provider_batch.mirror.flags import Names
 from airflow_provider_batch.mirror.guards import Limits, check_changes, check_shrink
 from airflow_provider_batch.mirror.plan import Mirror
-from airflow_provider_batch.mirror.profile_push import ProfilePush, planned
+from airflow_provider_batch.mirror.profile_push import ProfilePush
 from airflow_provider_batch.mirror.profile_rows import Compared, FolderRows, ProfileRows, TableRows
 from airflow_provider_batch.mirror.store import Plan, Transaction
 from airflow_provider_batch.mirror.tables.database import AbsentTableError
@@ -38,6 +38,7 @@ from airflow_provider_batch.protocol.profiles.writes import ProfileChunk
 from airflow_provider_batch.protocol.rows import Rejection, in_blocks
 from airflow_provider_batch.protocol.writes import Sent
 from airflow_provider_batch.push.parcels import Journal
+from airflow_provider_batch.push.push import planned
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from airflow_provider_batch.mirror.plan import Mirror
-from airflow_provider_batch.mirror.profile_push import ProfilePush, Spooled, planned
+from airflow_provider_batch.mirror.profile_push import ProfilePush, Spooled
 from airflow_provider_batch.mirror.profile_rows import FolderRows
 from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.protocol.arguments import RouteName
@@ -18,6 +18,7 @@ from airflow_provider_batch.protocol.dialect import cep
 from airflow_provider_batch.protocol.profiles.intake import ProfileIntake
 from airflow_provider_batch.protocol.profiles.writes import ProfileChunk
 from airflow_provider_batch.protocol.rows import Rejection
+from airflow_provider_batch.push.push import planned
 from airflow_provider_batch.transport.credentials import Credentials
 from airflow_provider_batch.transport.settings import Settings
 

@@ -73,11 +73,11 @@ class TablePlan(Plan):
         pending = self._state.unfinished.pending(
             owner, self._claim.nonce, self._files.sha256, replaces=self.replaces, count=count
         )
-        try_ = {"pending": pending, "table": self._comparison.changes, "attributes": self.names.keys}
         with self._mirror.database.session() as session:
             new = self._write_snapshot(session)
             self._claim.has_begun = True
-            self._claim.update(session, steps.begun, planned=self._state, **try_)
+            noted = {"pending": pending, "table": self._comparison.changes, "attributes": self.names.keys}
+            self._claim.update(session, steps.begun, planned=self._state, **noted)
         with TableTransaction(self._comparison, pending, new).ending() as transaction:
             yield transaction
 
@@ -173,15 +173,14 @@ class TableTransaction(Transaction):
 
     def _write_rejected(self, session: Session, rejected: Sequence[str]) -> Unfinished:
         """Write the ids that Batch rejected, which stay uncertain: they are neither added nor removed."""
-        comparison, claim = self._comparison, self._claim
-        name, statements = claim.own("r"), comparison.statements
-        first = claim.own("y") if comparison.has_flags else name
-        claim.extend(session, *{first, name})
-        changes = self._mirror.keeper.table(session, comparison.changes)
-        table = comparison.create(session, first, statements.ids(changes))
+        comparison, claim, statements = self._comparison, self._claim, self._comparison.statements
+        name, changes = claim.own("r"), self._mirror.keeper.table(session, comparison.changes)
+        names = (claim.own("y"), name) if comparison.is_digested else (name,)
+        claim.extend(session, *names)
+        table = comparison.create(session, names[0], statements.ids(changes))
         ids = sorted(set(map(str, rejected)))
         session.insert(table, statements.id_values(), [(id_, "+", "rejected by Batch") for id_ in ids])
-        if first != name:
+        if comparison.is_digested:
             comparison.create(session, name, statements.rejected(changes, table))
         pending = Pending(owner="", series=claim.nonce, nonce=claim.nonce, replaces=False, count=len(ids))
         return Unfinished(steps.name_of(claim.state.generation + 1, name), pending, (), has_ended=True)
