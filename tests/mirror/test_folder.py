@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -176,6 +177,9 @@ def test_a_path_on_the_disk_is_local_however_it_is_spelt(tmp_path: Path) -> None
     assert isinstance(folder_at(UPath(tmp_path)), _LocalFolder)
     assert isinstance(folder_at(UPath(f"file://{tmp_path}")), _LocalFolder)
     assert isinstance(folder_at(memory_path()), _StoreFolder)
+    for protocol, kind in (("file", _LocalFolder), (("file", "local"), _LocalFolder), ("filecache", _StoreFolder)):
+        path = SimpleNamespace(fs=SimpleNamespace(protocol=protocol), path=str(tmp_path))
+        assert isinstance(folder_at(path), kind)
     assert str(folder_at(tmp_path)) == str(tmp_path)
 
 

@@ -216,7 +216,7 @@ def test_what_sorts_when_the_reader_stops_is_interrupted_and_no_more_is_sorted(
 
         def execute(self, *_: object) -> None:
             at_work.set()
-            assert interrupted.wait(10)
+            ends.append((threading.current_thread().name, interrupted.wait(10)))
             raise duckdb.InterruptException("INTERRUPT")
 
         def interrupt(self) -> None:
@@ -226,13 +226,13 @@ def test_what_sorts_when_the_reader_stops_is_interrupted_and_no_more_is_sorted(
         connected.append(1)
         return connect(*arguments, **named) if len(connected) == 1 else Endless()
 
-    at_work = threading.Event()
+    at_work, ends = threading.Event(), list[tuple[str, bool]]()
     monkeypatch.setattr(duckdb, "connect", connect_endlessly)
     blocks = in_order(parted(["a", "b", "c"], 1), tmp_path, in_memory=0)
     assert next(blocks).lines == ["a"]
     assert at_work.wait(10)
     blocks.close()
-    assert interrupted.is_set()
+    assert ends == [("batch-mirror_0", True)]
     assert len(connected) == 2
 
 
