@@ -168,7 +168,7 @@ def test_a_call_over_the_session_itself_has_no_key_of_the_machine(
 
 def test_as_many_connections_are_kept_as_calls_may_be_in_flight(credentials: Make) -> None:
     with RawServer(answer(200)) as server:
-        connections = transport_to(credentials(server.url))._connections
+        connections: Any = transport_to(credentials(server.url))._connections
         opened = [connections._get_conn() for _ in range(MAX_CONNECTIONS + 1)]
         for connection in opened:
             connection.connect()
