@@ -150,7 +150,7 @@ def test_a_create_on_gcs_has_a_condition_that_the_store_checks(gcs: tuple[str, G
 
 @pytest.mark.parametrize("package", ["s3fs", "gcsfs", "adlfs"])
 def test_a_package_that_ignores_the_condition_is_refused(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for installed in ("2024.12.0", "2025.2.0.post1", "2026.1.0"):
+    for installed in ("2024.12.0", "2025.2.0.post1", "2025.1.0rc1", "2026.1.0"):
         monkeypatch.setattr("airflow_provider_batch.mirror.folder.version", lambda _, found=installed: found)
         _check_exclusive(package)
     monkeypatch.setattr("airflow_provider_batch.mirror.folder.version", lambda _: "2024.10.0")

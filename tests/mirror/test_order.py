@@ -197,9 +197,11 @@ def test_duckdb_has_its_limits_and_the_folder_that_it_was_given(
 
     monkeypatch.setattr(duckdb, "connect", connected)
     monkeypatch.setattr("os.cpu_count", lambda: 3)
+    folder = tmp_path / "it's here"
+    folder.mkdir()
     for limit in ({}, {"memory_limit": "200MB"}):
-        assert ids(in_order(parted(["c", "a", "b"], 2), tmp_path, in_memory=0, **limit)) == ["a", "b", "c"]
-    settings = {"temp_directory": str(tmp_path), "preserve_insertion_order": False, "threads": 3}
+        assert ids(in_order(parted(["c", "a", "b"], 2), folder, in_memory=0, **limit)) == ["a", "b", "c"]
+    settings = {"temp_directory": str(folder), "preserve_insertion_order": False, "threads": 3}
     assert configs == [{"memory_limit": limit, **settings} for limit in ("384MB", "200MB") for _ in range(3)]
 
 
