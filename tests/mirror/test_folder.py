@@ -237,6 +237,13 @@ def test_a_store_with_real_folders_has_those_made_that_are_missing() -> None:
     assert str(folder) == str(path)
 
 
+def test_all_folders_above_are_made_in_a_store_that_has_real_ones(tmp_path: Path) -> None:
+    folder = _StoreFolder(UPath(f"file://{tmp_path}/a/b/c"))
+    assert folder.create("claim", b"first")
+    assert not folder.create("claim", b"second")
+    assert (tmp_path / "a" / "b" / "c" / "claim").read_bytes() == b"first"
+
+
 def test_the_folder_may_have_been_made_meanwhile() -> None:
     class MadeMeanwhile(Plainest):
         def pipe_file(self, path: str, content: bytes, **mode: object) -> None:
