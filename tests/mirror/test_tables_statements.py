@@ -14,6 +14,7 @@ from airflow_provider_batch.mirror.tables.mirror import TableMirror
 from airflow_provider_batch.mirror.tables.statements import bare, first_columns, quoted, schema_prefix
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.sql import SqlSource
+from tests.mirror.folders import Killed
 from tests.mirror.stores import Connections
 from tests.mirror.test_tables import fill
 from tests.mirror.test_tables_run import blocks, broken_off, run, state_of
@@ -112,16 +113,25 @@ def test_all_rows_are_sent_again_if_they_are_to_be(store: TableMirror, database:
         assert plan.counts == Counts(given=95, duplicates=3, added=4, changed=91, removed=3)
 
 
-def test_of_a_first_run_that_failed_every_id_is_uncertain(database: Connections) -> None:
+@pytest.mark.parametrize("settings", [None, "s1"])
+@pytest.mark.parametrize("attributes", [None, ["plan", "spent"]])
+def test_of_first_runs_that_were_killed_every_id_is_uncertain(
+    attributes: list[str] | None, settings: str | None, database: Connections
+) -> None:
     store = mirror_of(database, "today")
-    fill(database, [("a",), ("b",), ("b",)])
-    broken_off(store)
-    fill(database, [("b",), ("c",), ("c",)])
+    store.settings = settings
+    columns = Columns("id", attribute_columns=attributes)
+    store.source = SqlSource(database, f"SELECT * FROM {database.schema}.members", None, columns)
+    for ids in ("abb", "az"):
+        fill(database, [(id_, "gold", 1) for id_ in ids], COLUMNS)
+        broken_off(store, error=Killed())
+    assert len(state_of(store).tries) == 2
+    fill(database, [(id_, "gold", 1) for id_ in "bcc"], COLUMNS)
     for is_dry_run in (True, False):
         store.is_dry_run = is_dry_run
         with store.plan(blocks(store)) as plan:
-            assert (list(plan.adds), list(plan.removes), plan.before) == (["b", "c"], ["a"], None)
-            assert plan.counts == Counts(given=2, duplicates=1, added=2, withdrawn=1)
+            assert (list(plan.adds), list(plan.removes), plan.before) == (["b", "c"], ["a", "z"], None)
+            assert plan.counts == Counts(given=2, duplicates=1, added=2, withdrawn=2)
 
 
 @pytest.mark.parametrize("is_dry_run", [False, True])
