@@ -243,9 +243,6 @@ class AudienceHook(BatchBaseHook):
 
         return self._ask(conversations.find(dialect, audience_name, self._settings.backoff), audience_name)
 
-    def _is_missing(self, writes: AudienceWrites) -> bool:
-        return self._find(writes.dialect, writes.audience_name) is None
-
     def _create_if_missing(self, writes: AudienceWrites) -> bool:
         """Create the audience if it does not exist, and return whether it did not."""
         created = self.create_custom_audience(writes.audience_name, audience_type=writes.audience_type)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -163,8 +162,8 @@ class MemberHook(AudienceHook):
             if chunks.total is not None:
                 check_not_empty(audience_name, chunks.total, allow_empty=allow_empty)
             is_new = create_if_missing and not dry_run and self._create_if_missing(writes)
-            if max_shrink is not None and not (is_new or (create_if_missing and dry_run and self._is_missing(writes))):
-                self._check_shrink(writes, chunks.total or 0, max_shrink)
+            if max_shrink is not None and not is_new:
+                self._check_shrink(writes, chunks.total or 0, max_shrink, may_be_missing=create_if_missing and dry_run)
             result = self._push(writes, chunks, window, journal, dry_run)
         # An empty stream shows that only at its end; then nothing was sent.
         check_not_empty(audience_name, result.calls, allow_empty=False)
@@ -201,11 +200,10 @@ class MemberHook(AudienceHook):
         self, writes: AudienceWrites, chunks: Chunks, window: int, journal: Journal | None, dry_run: bool
     ) -> PushResult:
         from airflow_provider_batch.protocol.audiences.results import PushResult, result_of
-        from airflow_provider_batch.protocol.audiences.writes import planned
-        from airflow_provider_batch.push.push import Push, digest
+        from airflow_provider_batch.push.push import Push, digest, planned
 
         if dry_run:
-            result = result_of(PushResult, writes, chunks, planned(chunks, time.monotonic))
+            result = result_of(PushResult, writes, chunks, planned(chunks))
         else:
             # If the chunks turn out to differ from the journal's, they must be sent from the start, and so read again.
             journal = journal if chunks.rereadable or (chunks.restartable and not writes.replaces) else None
@@ -221,10 +219,13 @@ class MemberHook(AudienceHook):
         self._report_push(result)
         return result
 
-    def _check_shrink(self, writes: AudienceWrites, given: int, max_shrink: float) -> None:
+    def _check_shrink(self, writes: AudienceWrites, given: int, max_shrink: float, *, may_be_missing: bool) -> None:
+        """Check the size of an audience that is to be replaced; one that a dry run has not created has no members."""
         from airflow_provider_batch.mirror.guards import check_shrink
 
         name = writes.audience_name
+        if may_be_missing and self._find(writes.dialect, name) is None:
+            return
         there = self.get_custom_audience(name, audience_type=writes.audience_type).nb_ids
         if there is None:
             raise GuardError(f"{name}: max_shrink needs the number of ids, which Batch does not report. Leave it out.")

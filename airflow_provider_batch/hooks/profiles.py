@@ -110,9 +110,9 @@ class ProfileHook(BatchBaseHook):
         """
         Set attributes of those profiles whose rows differ from what was sent before.
 
-        What earlier runs sent is read from a snapshot, which holds a digest of the attributes of each profile and no
-        values. It advances once Batch has accepted every call. For the arguments not described here, see
-        :meth:`update_profiles`.
+        What earlier runs sent is read from a snapshot, which holds a digest of the attributes of each profile, and
+        which of them were set, but no values. It advances once Batch has accepted every call. For the arguments not
+        described here, see :meth:`update_profiles`.
 
         :param profiles: rows as for :meth:`update_profiles`; with *snapshot_schema* a
             :class:`~airflow_provider_batch.sources.sql.SqlSource`, of several rows of one profile in which any counts.
@@ -122,8 +122,8 @@ class ProfileHook(BatchBaseHook):
             *profiles* is a query of. Only the rows that differ are read.
         :param snapshot_name: with *snapshot_schema*: the name of this snapshot among others in the schema. Another
             query needs another name.
-        :param on_gone: ``keep`` to leave a profile as it is whose row has gone, ``clear`` to delete every attribute
-            from it that this mirror has ever sent to any profile.
+        :param on_gone: ``keep`` to leave a profile as it is whose row has gone, ``clear`` to delete the attributes from
+            it that this mirror has set on it.
         :param full_refresh: send every row, and start a new snapshot.
         :param allow_empty: whether there may be no rows at all.
         :param max_shrink: how much fewer profiles there may be: a share of the last ones (float), or a count (int).
@@ -153,8 +153,9 @@ class ProfileHook(BatchBaseHook):
         check_one_store(snapshot_path, snapshot_schema)
         mirror: Mirror | TableMirror
         if snapshot_schema:
-            settings = intake_of(()).settings
-            of_run = {"source": profiles, "owner": owner, "is_dry_run": dry_run, "settings": settings}
+            form = intake_of(())
+            of_run: dict[str, Any] = {"source": profiles, "owner": owner, "is_dry_run": dry_run}
+            of_run |= {"settings": form.settings, "key_of": form.key_of, "deletes": form.clears}
             mirror = tables = self._profile_tables(profiles, snapshot_schema, snapshot_name, of_run)
             intake = intake_of(tables.changed)
         else:

@@ -257,16 +257,11 @@ class _Sorting:
             "preserve_insertion_order": False,
         }
         target = self._folder / f"sorted-{number}.txt"
-        bounds = self._bounds[number : number + 2]
-        condition = "line >= ?" + " AND line < ?" * (len(bounds) - 1)
-        query = (
-            f"COPY (SELECT substr(line, ?) AS rest FROM read_csv({_quoted(self._source)}, {_COLUMNS}) "  # noqa: S608 - our own paths
-            f"WHERE {condition} ORDER BY rest) TO {_quoted(target)} ({_FORM})"
-        )
+        query, parameters = self._statement(number, target)
 
         def sort(threads: int) -> None:
             with duckdb.connect(":memory:", config={**settings, "threads": threads}) as self._connection:
-                self._connection.execute(query, [self._prefix_length + 1, *bounds])
+                self._connection.execute(query, parameters)
 
         try:
             try:
@@ -281,6 +276,16 @@ class _Sorting:
                 "Free memory or disk space for temporary files, or sort the source and pass is_sorted=True."
             ) from None
         return target
+
+    def _statement(self, number: int, target: Path) -> tuple[str, list[Any]]:
+        """Return the statement that writes a part, sorted, and its parameters."""
+        bounds = self._bounds[number : number + 2]
+        condition = "line >= ?" + " AND line < ?" * (len(bounds) - 1)
+        query = (
+            f"COPY (SELECT substr(line, ?) AS rest FROM read_csv({_quoted(self._source)}, {_COLUMNS}) "  # noqa: S608 - our own paths
+            f"WHERE {condition} ORDER BY rest) TO {_quoted(target)} ({_FORM})"
+        )
+        return query, [self._prefix_length + 1, *bounds]
 
 
 def _quoted(path: Path) -> str:

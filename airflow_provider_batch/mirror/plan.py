@@ -28,25 +28,30 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError
-from airflow_provider_batch.mirror import snapshot, store
+from airflow_provider_batch.mirror import snapshot
 from airflow_provider_batch.mirror.claim import Claim, release_claim_of
 from airflow_provider_batch.mirror.diff import Counts, SortedBlock, as_uncertain, differences, with_uncertain
+from airflow_provider_batch.mirror.flags import FlagFile, Names
 from airflow_provider_batch.mirror.folder import Folder, folder_at
-from airflow_provider_batch.mirror.lines import Lines, line_of, text_of, with_texts
+from airflow_provider_batch.mirror.gzip_files import decompressed
+from airflow_provider_batch.mirror.lines import SEPARATOR, Lines, line_of, lines_in, text_of, with_texts
 from airflow_provider_batch.mirror.order import ascending, in_order
 from airflow_provider_batch.mirror.snapshot import Head, Pending, State, Target
-from airflow_provider_batch.mirror.spool import CompressedFile, LineFile, private_folder
+from airflow_provider_batch.mirror.spool import CompressedFile, LineFile, private_folder, read_texts
 from airflow_provider_batch.mirror.status import MirrorStatus, read_status
-from airflow_provider_batch.mirror.store import STORE_ERRORS, SnapshotSize
+from airflow_provider_batch.mirror.store import STORE_ERRORS, Plan, SnapshotSize, Transaction
 from airflow_provider_batch.protocol.arguments import FirstRun, check_choice
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -79,12 +84,14 @@ class Mirror:
         first_run: FirstRun = "add",
         full_refresh: bool = False,
         resends: bool = False,
+        keys: Collection[str] | None = None,
         checkpoint: Callable[[], object] = lambda: None,
-    ) -> Iterator[Plan]:
+    ) -> Iterator[FolderPlan]:
         """
         See :meth:`.store.Store.plan`.
 
         :param resends: treat all that the snapshot holds as uncertain, so that every id of the new set is sent.
+        :param keys: of profiles: those of all their attributes. Which of them were ever set on each is kept, too.
         :raises InvalidMemberError: if *is_sorted* is not true of the source.
         """
         check_choice("first_run", first_run)
@@ -96,9 +103,11 @@ class Mirror:
                 lines = stack.enter_context(closing(in_order(lines, local)))  # DuckDB stops before its files go
             lines = _with(checkpoint, lines)
             with closing(_PlanFiles(local, replaces)) as files:
+                if keys is not None:
+                    files.flags = self._flags(state, keys, files.flags_path, starts_anew=replaces)
                 old = () if replaces else self._old_lines(state, resends)
                 counts = files.compare(lines, old, self.target.audience)
-            yield Plan(self, state, replaces, counts, files)
+            yield FolderPlan(self, state, replaces, counts, files)
 
     def confirm(self, indexing_tokens: Sequence[str] | None = None) -> SnapshotSize | None:
         """See :meth:`.store.Store.confirm`."""
@@ -122,8 +131,22 @@ class Mirror:
     def _old_lines(self, state: State, resends: bool) -> Iterator[bytes]:
         old = () if state.head is None else snapshot.read_snapshot(self.folder, state.head)
         old = map(as_uncertain, old) if resends else old
+        return self._read(state, with_uncertain(old, snapshot.read_pending_ids(self.folder, state)))
+
+    def _flags(self, state: State, keys: Collection[str], path: Path, *, starts_anew: bool) -> FlagFile:
+        if starts_anew:
+            return FlagFile(Names().including(keys), iter(()), iter(()), path)
+        names = Names((state.head and state.head.names) or ())
+        for one in state.unfinished:
+            names = names.including(one.pending.names)
+        names = names.including(keys)
+        old = iter(()) if state.head is None else snapshot.read_flags(self.folder, state.head)
+        noted = snapshot.read_pending_flags(self.folder, state, names)
+        return FlagFile(names, self._read(state, old), self._read(state, noted), path)
+
+    def _read(self, state: State, parts: Iterable[T]) -> Iterator[T]:
         try:
-            yield from with_uncertain(old, snapshot.read_pending_ids(self.folder, state))
+            yield from parts
         except SnapshotError:
             state.check_unchanged(self.folder)  # another run may have deleted what it does not need
             raise
@@ -144,15 +167,33 @@ class _PlanFiles:
         self.adds = LineFile(local / "adds.txt")
         self.removes = LineFile(local / "removes.txt")
         self.touched = CompressedFile(local / "touched.gz")
+        self.flags_path = local / "flags.gz"
+        self.flags: FlagFile | None = None
 
     def compare(self, lines: Iterable[Lines], old: Iterable[bytes], audience_name: str) -> Counts:
         counts = Counts()
         for found in differences(self._copied(ascending(lines, counts, audience_name)), old, counts):
+            touched, removed = (found.ids(), found.removes) if self.flags is None else self.flags.add(found)
             self.adds.write(found.adds)
-            self.removes.write(found.removes)
-            if not self._replaces and (ids := found.ids()):
-                self.touched.write(text_of(ids).encode(), len(ids))
+            self.removes.write(removed)
+            if not self._replaces and touched:
+                self.touched.write(text_of(touched).encode(), len(touched))
+        if self.flags is not None:
+            self.flags.copy_rest()
         return counts
+
+    def touched_lines(self, ids: Iterable[str]) -> list[str]:
+        """Return the sorted lines of *ids*, with their flags if there are any."""
+        lines = sorted(map(line_of, ids))
+        if self.flags is None:
+            return lines
+        wanted = dict.fromkeys(lines, "")
+        with self.touched.path.open("rb") as file, decompressed(file) as content:
+            for line in chain.from_iterable(map(lines_in, read_texts(content))):
+                id_, _, flags = line.partition(SEPARATOR)
+                if id_ in wanted:
+                    wanted[id_] = flags
+        return [f"{id_}{SEPARATOR}{flags}" for id_, flags in wanted.items()]
 
     def _copied(self, blocks: Iterator[SortedBlock]) -> Iterator[SortedBlock]:
         for block in blocks:
@@ -161,11 +202,12 @@ class _PlanFiles:
 
     def close(self) -> None:
         with ExitStack() as stack:
-            for file in (self.snapshot, self.adds, self.removes, self.touched):
-                stack.callback(file.close)
+            for file in (self.snapshot, self.adds, self.removes, self.touched, self.flags):
+                if file is not None:
+                    stack.callback(file.close)
 
 
-class Plan(store.Plan):
+class FolderPlan(Plan):
     """What a run sends; its ids ascend."""
 
     def __init__(self, mirror: Mirror, state: State, replaces: bool, counts: Counts, files: _PlanFiles) -> None:
@@ -184,6 +226,11 @@ class Plan(store.Plan):
         return self._state.head.count if self._state.head else None
 
     @property
+    def names(self) -> Names:
+        """Those by which the flags of ids to remove are read."""
+        return self._files.flags.names if self._files.flags else Names()
+
+    @property
     def unconfirmed_tokens(self) -> tuple[str, ...]:
         """The indexing tokens of the last run, unless its writes are confirmed as indexed."""
         return () if self._state.head is None or self._state.is_confirmed else self._state.head.indexing_tokens
@@ -194,27 +241,12 @@ class Plan(store.Plan):
         return self._state.unfinished_tokens
 
     @contextmanager
-    def begin(self, owner: str) -> Iterator[Transaction]:
+    def begin(self, owner: str) -> Iterator[FolderTransaction]:
         """See :meth:`.store.Plan.begin`; it takes the claim."""
-        folder, state, files = self._mirror.folder, self._state, self._files
-        claim = Claim(folder, owner, self._mirror.clock)
+        claim = Claim(self._mirror.folder, owner, self._mirror.clock)
         try:
-            state.check_unchanged(folder)
-            nonce = secrets.token_hex(8)
-            count, sha256 = files.snapshot.count, files.snapshot.sha256
-            snapshot_name = snapshot.snapshot_name(state.generation + 1, nonce[:8])
-            folder.upload(snapshot_name, files.snapshot.path)
-            pending = state.pending(owner, nonce, sha256, replaces=self.replaces, count=files.touched.count)
-            pending_name = snapshot.write_pending(folder, state.generation, pending, files.touched.path)
-            try:
-                claim.check()
-            except MirrorConflictError:
-                snapshot.delete_pending(folder, [pending_name])  # nothing was sent
-                raise
-            with suppress(OSError):  # otherwise they are read once more
-                snapshot.delete_pending(folder, (one.name for one in state.unfinished if one.has_ended))
-            head = Head(state.generation + 1, snapshot_name, count, sha256, self._mirror.target, (), "")
-            with Transaction(self._mirror, state, pending, pending_name, claim, head, files).ending() as transaction:
+            self._state.check_unchanged(self._mirror.folder)
+            with self._noted(owner, claim).ending() as transaction:
                 yield transaction
         finally:
             try:
@@ -222,8 +254,36 @@ class Plan(store.Plan):
             except STORE_ERRORS as error:
                 log.warning("the claim on a mirror could not be released and will expire: %s", _cause(error))
 
+    def _noted(self, owner: str, claim: Claim) -> FolderTransaction:
+        """Write the new snapshot, and note what may be sent from now on."""
+        folder, state, files = self._mirror.folder, self._state, self._files
+        nonce = secrets.token_hex(8)
+        head = self._write_snapshot(nonce)
+        pending = state.pending(owner, nonce, head.sha256, replaces=self.replaces, count=files.touched.count)
+        pending = replace(pending, names=head.names or ())
+        pending_name = snapshot.write_pending(folder, state.generation, pending, files.touched.path)
+        try:
+            claim.check()
+        except MirrorConflictError:
+            snapshot.delete_pending(folder, [pending_name])  # nothing was sent
+            raise
+        with suppress(OSError):  # otherwise they are read once more
+            snapshot.delete_pending(folder, (one.name for one in state.unfinished if one.has_ended))
+        return FolderTransaction(self._mirror, state, pending, pending_name, claim, head, files)
 
-class Transaction(store.Transaction):
+    def _write_snapshot(self, nonce: str) -> Head:
+        """Write the new snapshot, and return the head that will make it the one that counts."""
+        folder, files, generation = self._mirror.folder, self._files, self._state.generation + 1
+        name = snapshot.snapshot_name(generation, nonce[:8])
+        folder.upload(name, files.snapshot.path)
+        if files.flags is not None:
+            folder.upload(snapshot.flags_name(name), files.flags_path)
+        names = None if files.flags is None else self.names.keys
+        count, sha256 = files.snapshot.count, files.snapshot.sha256
+        return Head(generation, name, count, sha256, self._mirror.target, (), "", names=names)
+
+
+class FolderTransaction(Transaction):
     """A run that may send, under its claim."""
 
     def __init__(
@@ -270,7 +330,8 @@ class Transaction(store.Transaction):
             echoes=echoes,
         )
         if rejected:
-            snapshot.write_rejected(folder, head.generation, sorted(map(line_of, map(str, rejected))))
+            lines = self._files.touched_lines(map(str, rejected))
+            snapshot.write_rejected(folder, head.generation, lines, head.names or ())
         snapshot.commit(folder, head)
         self._is_committed = True
         try:

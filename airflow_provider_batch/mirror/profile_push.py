@@ -6,7 +6,6 @@ In the spool the last row of a profile replaces the others, and their number sel
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from airflow_provider_batch.protocol.rows import NAMED_REJECTIONS, OnRejection, 
 from airflow_provider_batch.protocol.writes import Sent
 from airflow_provider_batch.push.line import Line
 from airflow_provider_batch.push.parcels import Journal
-from airflow_provider_batch.push.push import Push
+from airflow_provider_batch.push.push import Push, planned
 from airflow_provider_batch.push.spool import Spool
 
 R = TypeVar("R", bound=ProfilesResult)
@@ -136,13 +135,3 @@ class ProfilePush:
             rejected_by_batch=len(sent.rejections),
             **more,
         )
-
-
-def planned(chunks: Iterable[ProfileChunk]) -> Sent:
-    """Return the sum of a push that is not sent."""
-    started, added, removed, calls = time.monotonic(), 0, 0, 0
-    for chunk in chunks:
-        added += len(chunk.lines) - chunk.cleared
-        removed += chunk.cleared
-        calls += 1
-    return Sent(added, removed, seconds=time.monotonic() - started, planned_calls=calls)

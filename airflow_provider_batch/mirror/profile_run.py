@@ -5,9 +5,9 @@ What is kept true: a profile is left out only if its row is the same as in the s
 sent another one. The comparison, and the transaction that commits the new snapshot, are those of an audience's mirror:
 a line is an id, and a digest of its attributes.
 
-What becomes of a profile whose row has gone: nothing; or every attribute that this mirror has ever sent is deleted from
-it. Which attributes a single profile has is not kept. The names of all that were sent are, beside the snapshot; they
-are noted before the first call that sends a new one, so no name is ever missing, however a try ends.
+What becomes of a profile whose row has gone: nothing; or those attributes are deleted from it that this mirror has set
+on it, by the flags that the snapshot has of each profile. Others of the same names are not this mirror's. What a try
+may have set is noted before its first call, so no flag is ever missing, however it ends.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, lru_cache, partial
 from itertools import chain
 from typing import Any
 
 from airflow_provider_batch.exceptions import EmptySetError, SnapshotError
+from airflow_provider_batch.mirror.flags import Names
 from airflow_provider_batch.mirror.guards import Limits, check_changes, check_shrink
 from airflow_provider_batch.mirror.plan import Mirror
-from airflow_provider_batch.mirror.profile_push import ProfilePush, planned
-from airflow_provider_batch.mirror.profile_rows import Compared, FolderRows, ProfileRows, TableRows, by_name
+from airflow_provider_batch.mirror.profile_push import ProfilePush
+from airflow_provider_batch.mirror.profile_rows import Compared, FolderRows, ProfileRows, TableRows
 from airflow_provider_batch.mirror.store import Plan, Transaction
 from airflow_provider_batch.mirror.tables.database import AbsentTableError
 from airflow_provider_batch.mirror.tables.mirror import TableMirror
@@ -37,28 +38,42 @@ from airflow_provider_batch.protocol.profiles.writes import ProfileChunk
 from airflow_provider_batch.protocol.rows import Rejection, in_blocks
 from airflow_provider_batch.protocol.writes import Sent
 from airflow_provider_batch.push.parcels import Journal
+from airflow_provider_batch.push.push import planned
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Changes:
     """The chunks of a plan: the profiles to set, then those to clear; they can be read again and again."""
 
     plan: Plan
     rows: ProfileRows
     size: int
-    #: The attributes of a profile to clear; None if none is cleared.
-    cleared: str | None
+    #: Those by which the flags of the profiles to clear are read; None if none is cleared.
+    names: Names | None
+
+    @cached_property
+    def cleared(self) -> int:
+        """How many profiles are cleared."""
+        return sum(1 for _ in self._gone())
 
     def __len__(self) -> int:
-        return len(self.plan.adds) + (0 if self.cleared is None else len(self.plan.removes))
+        return len(self.plan.adds) + self.cleared
 
     def __iter__(self) -> Iterator[ProfileChunk]:
         given = (joined(id_, id_.extras) for id_ in self.plan.adds if isinstance(id_, AnnotatedId))
-        gone = () if self.cleared is None else (joined(id_, self.cleared) for id_ in self.plan.removes)
-        for number, lines in enumerate(in_blocks(chain(given, gone), self.size), 1):
+        for number, lines in enumerate(in_blocks(chain(given, self._gone()), self.size), 1):
             before = (number - 1) * self.size
             cleared = min(len(lines), max(0, before + len(lines) - len(self.plan.adds)))
             yield ProfileChunk(number, lines, partial(self._rejection, before, lines), cleared)
+
+    def _gone(self) -> Iterator[bytes]:
+        """Yield the profiles to clear, without those on which nothing was set."""
+        if (names := self.names) is None:
+            return
+        field = lru_cache(lambda flags: nulls(names.keys_of(flags)))
+        for id_ in self.plan.removes:
+            if isinstance(id_, AnnotatedId) and "1" in id_.extras:
+                yield joined(id_, field(id_.extras))
 
     def _rejection(self, before: int, lines: Sequence[bytes], index: int, reason: str) -> Rejection:
         if before + index < len(self.plan.adds):
@@ -95,9 +110,7 @@ class ProfileMirrorRun:
         with self._rows(intake) as rows, self._compared(rows) as compared:
             plan = compared.plan
             self._check(plan, intake)
-            sent_before = compared.sent()
-            keys = sent_before | by_name(intake.keys)
-            changes = _Changes(plan, rows, 0, nulls(keys.values()) if self.on_gone == "clear" and keys else None)
+            changes = _Changes(plan, rows, 0, compared.names if self.on_gone == "clear" else None)
             route, size = self.push.calls(len(changes))
             changes = replace(changes, size=size)
             if dry_run:
@@ -107,8 +120,6 @@ class ProfileMirrorRun:
                 sent = Sent()
             else:
                 with plan.begin(self.owner) as transaction, line.transport.watched(transaction.look):
-                    if keys != sent_before:
-                        compared.note(keys)
                     sent = self._send(route, changes, transaction, journal)
             return self.push.result(
                 ProfilesMirrorResult,
@@ -128,7 +139,7 @@ class ProfileMirrorRun:
             yield TableRows(self.mirror, intake, check)
             return
         with self.push.spooled(intake) as spooled:
-            yield FolderRows(self.mirror, spooled, check)
+            yield FolderRows(self.mirror, spooled, intake, check)
 
     @contextmanager
     def _compared(self, rows: ProfileRows) -> Iterator[Compared]:

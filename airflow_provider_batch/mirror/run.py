@@ -17,13 +17,13 @@ from airflow_provider_batch.protocol.audiences.chunk import CheckedChunks
 from airflow_provider_batch.protocol.audiences.conversations import await_indexing, confirmed
 from airflow_provider_batch.protocol.audiences.intake import MemberIntake
 from airflow_provider_batch.protocol.audiences.results import MirrorResult, result_of
-from airflow_provider_batch.protocol.audiences.writes import AudienceWrites, planned
+from airflow_provider_batch.protocol.audiences.writes import AudienceWrites
 from airflow_provider_batch.protocol.retry import Patience
 from airflow_provider_batch.protocol.rows import NAMED_REJECTIONS, Rejection
 from airflow_provider_batch.protocol.writes import Sent
 from airflow_provider_batch.push.line import Line
 from airflow_provider_batch.push.parcels import Journal
-from airflow_provider_batch.push.push import Push
+from airflow_provider_batch.push.push import Push, planned
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class MirrorRun:
             writes = replace(self.writes, replaces=plan.replaces)
             chunks = CheckedChunks(plan.adds, plan.removes, size=writes.chunk_size, allow_empty=plan.replaces)
             if dry_run:
-                sent = planned(chunks, time.monotonic)
+                sent = planned(chunks)
             elif plan.is_empty:
                 sent = self._send_nothing(plan)
             else:

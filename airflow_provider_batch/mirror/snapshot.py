@@ -5,7 +5,9 @@ What is kept between runs: the ids that Batch has, as far as they are known, and
 
     00000012.head.json              which snapshot counts, and of which audience it is; the highest number counts
     00000012-5f3a9c1e.ids.gz        the lines of generation 12, sorted
+    00000012-5f3a9c1e.flags.gz      of profiles: which attributes were set on each of them, see the module flags
     00000012-0b7d2e64.pending.gz    what one try that found generation 12 may send: a line of JSON, and the ids
+                                    (of profiles with their flags)
     00000012-0b7d2e64.tokens.json   the tokens that this try has received, and whether it has ended
     00000012.confirmed              Batch has indexed what was sent for generation 12
     claim.json, claim-….json        which run is at work, see the module claim
@@ -46,9 +48,10 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError
+from airflow_provider_batch.mirror.flags import Names
 from airflow_provider_batch.mirror.folder import Folder, open_private
 from airflow_provider_batch.mirror.gzip_files import UNREADABLE, decompressed
-from airflow_provider_batch.mirror.lines import BLOCK_SIZE, lines_in, text_of
+from airflow_provider_batch.mirror.lines import BLOCK_SIZE, SEPARATOR, id_parts, lines_in, text_of
 from airflow_provider_batch.mirror.spool import read_texts
 from airflow_provider_batch.protocol.rows import in_blocks
 
@@ -56,6 +59,7 @@ _FORMAT: Final = 2
 _HEAD: Final = re.compile(r"(\d{8})\.head\.json")
 _FIRST_HEAD: Final = "head.json"  # that of format 1
 _SNAPSHOT: Final = re.compile(r"(\d{8})-[0-9a-f]+\.ids\.gz")
+_FLAGS: Final = re.compile(r"(\d{8})-[0-9a-f]+\.flags\.gz")
 _PENDING: Final = re.compile(r"(\d{8})(-[0-9a-f]+)?\.pending\.gz")
 _TOKENS: Final = re.compile(r"(\d{8})(-[0-9a-f]+)?\.tokens\.json")
 _CONFIRMED: Final = re.compile(r"(\d{8})\.confirmed")
@@ -82,6 +86,7 @@ class Head:
 
     :param settled: names of pending files that do not count any more.
     :param echoes: those that count once more, because their tries had not ended when they were covered.
+    :param names: of profiles: the keys of all attributes that were ever sent, by which their flags are read.
     """
 
     generation: int
@@ -93,6 +98,7 @@ class Head:
     written_at: str
     settled: tuple[str, ...] = ()
     echoes: tuple[str, ...] = ()
+    names: tuple[str, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -102,6 +108,8 @@ class Head:
     def to_json(self) -> bytes:
         """Return the content of its file."""
         fields = {"format": _FORMAT, **asdict(self)}
+        if self.names is None:
+            del fields["names"]
         return json.dumps(fields | fields.pop("target"), indent=1).encode()
 
 
@@ -111,7 +119,8 @@ class Pending:
     What a try may send: who it is, the digest of its new set, and whether any member may be replaced.
 
     ``series`` is the same for tries of one owner with the same set that follow each other with no other in between:
-    ``known`` are the files of the unfinished tries that were there before the first of them.
+    ``known`` are the files of the unfinished tries that were there before the first of them. ``names`` are those of the
+    flags of its ids.
     """
 
     owner: str
@@ -121,10 +130,14 @@ class Pending:
     count: int
     sha256: str = ""
     known: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
     def to_gzip(self) -> bytes:
         """Return the first part of the file; the compressed lines of the ids follow it."""
-        return gzip.compress(json.dumps({"format": _FORMAT, **asdict(self)}).encode() + b"\n", 1, mtime=0)
+        fields = {"format": _FORMAT, **asdict(self)}
+        if not self.names:
+            del fields["names"]
+        return gzip.compress(json.dumps(fields).encode() + b"\n", 1, mtime=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,17 +300,54 @@ def read_snapshot(folder: Folder, head: Head) -> Iterator[bytes]:
         raise _damaged(folder, head.snapshot, "the content is not what was written")
 
 
+def read_flags(folder: Folder, head: Head) -> Iterator[bytes]:
+    """
+    Yield the text of the flags of a snapshot of profiles in parts of whole lines.
+
+    :raises SnapshotError: at the latest after the last block, if there are not as many as profiles.
+    """
+    if head.names is None:
+        raise _damaged(folder, head.name, "it does not have which attributes were set")
+    name, count = flags_name(head.snapshot), 0
+    for text in _read_gzip(folder, name):
+        count += text.count(b"\n")
+        yield text
+    if count != head.count:
+        raise _damaged(folder, name, "the content is not what was written")
+
+
 def read_pending_ids(folder: Folder, state: State) -> Iterator[list[str]]:
     """
     Yield the lines of the ids that unfinished tries may have sent, in ascending order and each once.
 
     :raises SnapshotError: if they cannot be read.
     """
-    files = [read_unfinished_ids(folder, one) for one in state.unfinished]
+    files = [map(_without_flags, read_unfinished_ids(folder, one)) for one in state.unfinished]
     if len(files) < 2:
         return chain.from_iterable(files)
     lines = merge(*map(chain.from_iterable, files))
     return in_blocks((line for line, _ in groupby(lines)), BLOCK_SIZE)
+
+
+def _without_flags(lines: list[str]) -> list[str]:
+    return id_parts(lines) if lines and SEPARATOR in lines[0] else lines
+
+
+def read_pending_flags(folder: Folder, state: State, names: Names) -> Iterator[str]:
+    """
+    Yield the lines of what unfinished tries may have set, in ascending order of their ids.
+
+    :param names: those by which the flags are to be read.
+    :raises SnapshotError: if they cannot be read.
+    """
+    return merge(*(_read_flags_of(folder, one, names) for one in state.unfinished))
+
+
+def _read_flags_of(folder: Folder, unfinished: Unfinished, names: Names) -> Iterator[str]:
+    theirs = Names(unfinished.pending.names)
+    for line in chain.from_iterable(read_unfinished_ids(folder, unfinished)):
+        id_, _, flags = line.partition(SEPARATOR)
+        yield f"{id_}{SEPARATOR}{names.flags(theirs.keys_of(flags))}"
 
 
 def read_unfinished_ids(folder: Folder, unfinished: Unfinished) -> Iterator[list[str]]:
@@ -318,6 +368,11 @@ def read_unfinished_ids(folder: Folder, unfinished: Unfinished) -> Iterator[list
 def snapshot_name(generation: int, nonce: str) -> str:
     """Return the name of a snapshot's file."""
     return f"{generation:08d}-{nonce}.ids.gz"
+
+
+def flags_name(snapshot: str) -> str:
+    """Return the name of the file with the flags of a snapshot."""
+    return snapshot.replace(".ids.gz", ".flags.gz")
 
 
 def write_confirmed(folder: Folder, head: Head) -> None:
@@ -346,10 +401,14 @@ def write_tokens(folder: Folder, pending_name: str, indexing_tokens: Sequence[st
     folder.write(_tokens_name(pending_name), json.dumps(content).encode())
 
 
-def write_rejected(folder: Folder, generation: int, lines: list[str]) -> None:
-    """Note that the sorted *lines* of ids are uncertain, as Batch rejected them."""
+def write_rejected(folder: Folder, generation: int, lines: list[str], names: tuple[str, ...] = ()) -> None:
+    """
+    Note that the sorted *lines* of ids are uncertain, as Batch rejected them.
+
+    :param names: those of their flags.
+    """
     nonce = secrets.token_hex(8)
-    pending = Pending(owner="", series=nonce, nonce=nonce, replaces=False, count=len(lines))
+    pending = Pending(owner="", series=nonce, nonce=nonce, replaces=False, count=len(lines), names=names)
     ids = gzip.compress(text_of(lines).encode(), 1, mtime=0)
     folder.write(_pending_name(generation, nonce), pending.to_gzip() + ids)
 
@@ -376,10 +435,12 @@ def delete_outdated(folder: Folder, head: Head, before: Head | None) -> None:
     names = folder.list_files()
     delete_pending(folder, (name for name in head.settled if name in names))
     kept = {head.snapshot, *([before.snapshot, before.name] if before else ())}
+    kept |= set(map(flags_name, kept))
+    kinds = (_HEAD, _SNAPSHOT, _FLAGS, _CONFIRMED, _TOKENS)
     for name in names:
-        found = next(filter(None, (kind.fullmatch(name) for kind in (_HEAD, _SNAPSHOT, _CONFIRMED, _TOKENS))), None)
+        found = next(filter(None, (kind.fullmatch(name) for kind in kinds)), None)
         # A later run may have begun by now, and written a snapshot of its own.
-        is_outdated = found is not None and int(found[1]) < head.generation + (found.re is _SNAPSHOT)
+        is_outdated = found is not None and int(found[1]) < head.generation + (found.re in (_SNAPSHOT, _FLAGS))
         is_used = name in kept or (found is not None and found.re is _TOKENS and _pending_of(name) in names)
         if name == _FIRST_HEAD or (is_outdated and not is_used):
             folder.delete(name)
@@ -407,7 +468,7 @@ def _parse_head(folder: Folder, name: str, target: Target | None) -> Head:
             )
         theirs = Target(**{key: fields.pop(key) for key in ("audience", "type", "recipient")})
         lists = {key: tuple(fields.get(key, ())) for key in ("indexing_tokens", "settled", "echoes")}
-        head = Head(**{**fields, **lists, "target": theirs})
+        head = Head(**{**fields, **lists, "target": theirs, "names": _tuple_or_none(fields.get("names"))})
         if not (type(head.generation) is type(head.count) is int and _SNAPSHOT.fullmatch(head.snapshot)):
             raise ValueError
         if name not in (head.name, _FIRST_HEAD) or not all(map(_PENDING.fullmatch, head.settled + head.echoes)):
@@ -419,6 +480,10 @@ def _parse_head(folder: Folder, name: str, target: Target | None) -> Head:
             f"{folder} holds the snapshot of {_difference(theirs, target)}. Pass another snapshot_path; or, {_REMEDY}"
         )
     return head
+
+
+def _tuple_or_none(found: list[str] | None) -> tuple[str, ...] | None:
+    return None if found is None else tuple(found)
 
 
 def _difference(theirs: Target, ours: Target) -> str:
@@ -450,7 +515,7 @@ def _read_unfinished(folder: Folder, name: str) -> Unfinished:
         with folder.open(name) as file, decompressed(file) as content:
             fields = json.loads(content.readline())
             fields.pop("format")
-            pending = Pending(**{**fields, "known": tuple(fields.get("known", ()))})
+            pending = Pending(**{**fields, **{key: tuple(fields.get(key, ())) for key in ("known", "names")}})
     except FileNotFoundError:  # a run has settled it since the files were listed
         raise conflict(folder) from None
     except _UNREADABLE + _UNPARSABLE:

@@ -35,7 +35,7 @@ class ProfileParameters(AirflowArguments, total=False):
     :param snapshot_path: mode ``changed``: a folder for what was sent, local or in any storage that Airflow's
         ObjectStoragePath supports, that all workers can reach. Another table needs another one. (templated)
     :param on_gone: mode ``changed``: ``keep`` leaves a profile as it is whose row has gone, ``clear`` deletes from it
-        every attribute that this mirror has ever sent to any profile.
+        the attributes that this mirror has set on it.
     :param full_refresh: mode ``changed``: send every row, and begin the snapshot anew. (templated)
     :param allow_empty: accept a source without rows in mode ``changed``, and files without a single byte in any mode;
         otherwise the task fails. (templated)

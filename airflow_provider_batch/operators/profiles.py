@@ -41,9 +41,9 @@ class ProfilesPushOperator(CountedPush, takes=ProfileParameters):
     An operator that writes the profiles that a source yields, in one of two modes.
 
     ``update`` sends every row. ``changed`` sends those that differ from what its last run sent, by a snapshot: of each
-    profile it has the id, and a digest of the attributes. The snapshot moves on when every call was accepted; a run
-    that dies half-way leaves a note of what it may have sent, and the next run sends it again. Of two runs at once, one
-    fails. In a backfill, the task is skipped.
+    profile it has the id, a digest of the attributes, and which of them were set. The snapshot moves on when every call
+    was accepted; a run that dies half-way leaves a note of what it may have sent, and the next run sends it again. Of
+    two runs at once, one fails. In a backfill, the task is skipped.
 
     In both modes all rows are read and checked before the first call, and of several rows of one profile the last
     counts. Batch reports nothing about profiles after it has accepted them, so there is nothing to wait for.

@@ -24,7 +24,7 @@ _NOT_IDS: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
 _SKIP: Final = "Or pass on_invalid_id='skip'."
 
 
-class Reading(TypedDict, total=False):
+class IntakeParameters(TypedDict, total=False):
     """How the values of an argument are read: the parameters of :class:`Intake`, for those who extend it."""
 
     name: Required[str]

@@ -20,7 +20,7 @@ NAMED_REJECTIONS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Numbered:
+class NumberedPlaces:
     """
     The places of values whose lines or rows are numbered: the numbers alone, without what stands there.
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
-from typing import Generic
+from typing import Generic, Protocol
 
 from airflow_provider_batch.exceptions import BatchError, counted
 from airflow_provider_batch.protocol.writes import C, Parcel, Receipt, Sent, Writes
@@ -106,6 +107,28 @@ class Push(Generic[C]):
 
     def _send_parcel(self, parcel: Parcel[C]) -> Receipt:
         return self.line.ask(self.writes.send(parcel, self.line.settings.backoff))
+
+
+class Counted(Protocol):
+    """A chunk whose counts are known before it is sent."""
+
+    @property
+    def added(self) -> int:
+        """How many records it adds."""
+
+    @property
+    def removed(self) -> int:
+        """How many it removes."""
+
+
+def planned(chunks: Iterable[Counted], clock: Callable[[], float] = time.monotonic) -> Sent:
+    """Return the sum of a push of *chunks* that is not sent."""
+    started, added, removed, calls = clock(), 0, 0, 0
+    for chunk in chunks:
+        added += chunk.added
+        removed += chunk.removed
+        calls += 1
+    return Sent(added, removed, seconds=clock() - started, planned_calls=calls)
 
 
 def digest(chunks: Iterable[C], writes: Writes[C]) -> str:

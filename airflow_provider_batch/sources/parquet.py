@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, BinaryIO, Final, TypeVar
 
 from airflow_provider_batch.exceptions import SourceError
-from airflow_provider_batch.protocol.rows import Numbered, Rows
+from airflow_provider_batch.protocol.rows import NumberedPlaces, Rows
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.paths import FoundFile, unreadable
 from airflow_provider_batch.sources.plaintext import TextOptions
@@ -69,7 +69,7 @@ class ParquetFile:
         while (part := self._run(lambda: next(slices, None))) is not None:
             values = self._selection.values(partial(self._cells, part))
             if values:
-                yield Rows(values, Numbered(f"{self._name}, row ", range(first, first + len(values))))
+                yield Rows(values, NumberedPlaces(f"{self._name}, row ", range(first, first + len(values))))
             first += len(values)
 
     def _cells(self, part: Any, position: int) -> list[object]:

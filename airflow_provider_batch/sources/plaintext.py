@@ -11,7 +11,7 @@ from itertools import chain
 from typing import Any, BinaryIO, Final
 
 from airflow_provider_batch.exceptions import SourceError
-from airflow_provider_batch.protocol.rows import Numbered, Rows
+from airflow_provider_batch.protocol.rows import NumberedPlaces, Rows
 from airflow_provider_batch.sources.columns import EXCEL, HEADER, Columns, without
 from airflow_provider_batch.sources.paths import READ_AHEAD, FoundFile
 
@@ -76,12 +76,12 @@ def without_blank(lines: list[str]) -> list[Any]:
     return list(filter(_is_not_blank, lines)) if any(map(str.isspace, lines)) else list(filter(None, lines))
 
 
-def in_lines(name: str, numbers: Sequence[int]) -> Numbered:
+def in_lines(name: str, numbers: Sequence[int]) -> NumberedPlaces:
     """Return the places of values that stand in lines of the file *name*."""
-    return Numbered(f"{name}, line ", numbers)
+    return NumberedPlaces(f"{name}, line ", numbers)
 
 
-def blocks_of_lines(text: Iterable[str], size: int, name: str) -> Iterator[tuple[list[Any], Numbered]]:
+def blocks_of_lines(text: Iterable[str], size: int, name: str) -> Iterator[tuple[list[Any], NumberedPlaces]]:
     """Yield the lines of the file *name* that are not blank, at most *size* at once, with their places."""
     first = 1
     for part in _parts_of_lines(text, size):

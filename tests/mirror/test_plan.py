@@ -32,7 +32,7 @@ from airflow_provider_batch.mirror.diff import Counts
 from airflow_provider_batch.mirror.folder import Folder
 from airflow_provider_batch.mirror.guards import Limits
 from airflow_provider_batch.mirror.order import in_order
-from airflow_provider_batch.mirror.plan import Mirror, Plan, Transaction
+from airflow_provider_batch.mirror.plan import FolderPlan, FolderTransaction, Mirror
 from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.protocol.ids import AnnotatedId
 from tests.clock import Clock
@@ -85,7 +85,7 @@ class Batch:
         self.audience = dict(audience or {})
         self.sent: list[str] = []
 
-    def calls(self, plan: Plan) -> Iterator[None]:
+    def calls(self, plan: FolderPlan) -> Iterator[None]:
         """Make one call after the other."""
         if plan.replaces:
             self.audience = {}
@@ -102,7 +102,7 @@ class Batch:
             yield
 
 
-def run(mirror: Mirror, batch: Batch, audience: Audience, owner: str = "run", **options: Any) -> Plan:
+def run(mirror: Mirror, batch: Batch, audience: Audience, owner: str = "run", **options: Any) -> FolderPlan:
     with mirror.plan(blocks(audience), **options) as plan:
         if not plan.is_empty:
             with plan.begin(owner) as transaction:
@@ -112,7 +112,7 @@ def run(mirror: Mirror, batch: Batch, audience: Audience, owner: str = "run", **
         return plan
 
 
-def broken_off(mirror: Mirror, batch: Batch, audience: Audience, calls: int, **options: Any) -> Transaction:
+def broken_off(mirror: Mirror, batch: Batch, audience: Audience, calls: int, **options: Any) -> FolderTransaction:
     with mirror.plan(blocks(audience), **options) as plan, plan.begin("run") as transaction:
         for _, _ in zip(range(calls), batch.calls(plan), strict=False):
             transaction.look()

@@ -1,4 +1,4 @@
-"""Profiles of a push, and of a mirror in a folder: places, routes, counts, and the attributes that were ever sent."""
+"""Profiles of a push, and of a mirror in a folder: places, routes and counts."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any, cast
 
 import pytest
 
-from airflow_provider_batch.exceptions import SnapshotError
 from airflow_provider_batch.mirror.plan import Mirror
-from airflow_provider_batch.mirror.profile_push import ProfilePush, Spooled, planned
-from airflow_provider_batch.mirror.profile_rows import FolderCompared, FolderRows, by_name
+from airflow_provider_batch.mirror.profile_push import ProfilePush, Spooled
+from airflow_provider_batch.mirror.profile_rows import FolderRows
 from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.protocol.arguments import RouteName
 from airflow_provider_batch.protocol.dialect import cep
 from airflow_provider_batch.protocol.profiles.intake import ProfileIntake
 from airflow_provider_batch.protocol.profiles.writes import ProfileChunk
 from airflow_provider_batch.protocol.rows import Rejection
+from airflow_provider_batch.push.push import planned
 from airflow_provider_batch.transport.credentials import Credentials
 from airflow_provider_batch.transport.settings import Settings
 
@@ -76,33 +76,8 @@ def test_what_is_not_sent_is_counted_like_what_is() -> None:
     assert 0 <= sent.seconds < 60
 
 
-def test_an_attribute_has_one_type_at_a_time() -> None:
-    assert by_name(["plan", "date(born)", "born"]) == {"plan": "plan", "born": "date(born)"}
-
-
-def test_the_attributes_that_were_ever_sent_are_kept_beside_the_snapshot(spooled: Spooled, tmp_path: Path) -> None:
-    mirror = Mirror(tmp_path, Target("profiles", "custom_ids", "digest"))
-    rows = FolderRows(mirror, spooled, lambda: None)
-    compared = FolderCompared(cast(Any, None), rows)
-    assert (compared.sent(), compared.duplicates) == ({}, 1)
-    compared.note({"plan": "plan", "born": "date(born)"})
-    assert mirror.folder.read("attributes.json") == b'["date(born)", "plan"]'
-    assert compared.sent() == {"plan": "plan", "born": "date(born)"}
-
-
-@pytest.mark.parametrize("content", [b"{", b"7", b"[7]"])
-def test_a_file_of_attributes_that_cannot_be_read_is_named(content: bytes, spooled: Spooled, tmp_path: Path) -> None:
-    mirror = Mirror(tmp_path, Target("profiles", "custom_ids", "digest"))
-    mirror.folder.write("attributes.json", content)
-    with pytest.raises(SnapshotError) as caught:
-        FolderCompared(cast(Any, None), FolderRows(mirror, spooled, lambda: None)).sent()
-    assert str(caught.value) == (
-        f"{mirror.folder}/attributes.json: the file cannot be read. Nothing was sent. Delete it; then on_gone='clear' "
-        "deletes only attributes that are sent from now on."
-    )
-
-
 def test_a_rejected_profile_is_named_by_its_place_in_the_source(spooled: Spooled, tmp_path: Path) -> None:
-    rows = FolderRows(Mirror(tmp_path, Target("profiles", "custom_ids", "digest")), spooled, lambda: None)
+    mirror = Mirror(tmp_path, Target("profiles", "custom_ids", "digest"))
+    rows = FolderRows(mirror, spooled, ProfileIntake(ROWS, name="profiles"), lambda: None)
     assert rows.rejection(0, "c", "no") == Rejection("profiles", 3, "no")
     assert rows.rejection(5, "gone", "no") == Rejection("profiles", 5, "no")

@@ -11,6 +11,7 @@ import pytest
 
 from airflow_provider_batch.exceptions import EmptySetError, GuardError
 from airflow_provider_batch.mirror.diff import Counts
+from airflow_provider_batch.mirror.flags import Names
 from airflow_provider_batch.mirror.guards import Limits
 from airflow_provider_batch.mirror.profile_push import ProfilePush
 from airflow_provider_batch.mirror.profile_run import ProfileMirrorRun, _Changes
@@ -18,7 +19,7 @@ from airflow_provider_batch.protocol.arguments import OnGone
 from airflow_provider_batch.protocol.ids import AnnotatedId
 from airflow_provider_batch.protocol.rows import Rejection
 
-NULLS = '"attributes":{"plan":null}'
+NAMES = Names(["plan", "score"])
 
 
 class Rows:
@@ -28,9 +29,12 @@ class Rows:
         return Rejection("profiles", position, reason, f"row of {custom_id}")
 
 
-def changes(adds: str, removes: str, size: int, cleared: str | None = NULLS) -> _Changes:
-    plan = SimpleNamespace(adds=[AnnotatedId(id_, f'"attributes":{{"n":"{id_}"}}') for id_ in adds], removes=[*removes])
-    return _Changes(cast(Any, plan), cast(Any, Rows()), size, cleared)
+def changes(adds: str, removes: str, size: int, names: Names | None = NAMES, flags: str = "1") -> _Changes:
+    plan = SimpleNamespace(
+        adds=[AnnotatedId(id_, f'"attributes":{{"n":"{id_}"}}') for id_ in adds],
+        removes=[AnnotatedId(id_, flags) for id_ in removes],
+    )
+    return _Changes(cast(Any, plan), cast(Any, Rows()), size, names)
 
 
 def shown(changes: _Changes) -> list[tuple[int, str, int]]:
@@ -64,8 +68,19 @@ def test_profiles_to_set_come_before_those_to_clear(
     assert len(made) == len(adds) + len(removes)
 
 
-def test_without_an_attribute_to_delete_nothing_is_cleared() -> None:
-    made = changes("abc", "xyz", 2, cleared=None)
+def test_each_is_cleared_of_what_was_set_on_it() -> None:
+    plan = SimpleNamespace(adds=[], removes=[AnnotatedId("x", "01"), AnnotatedId("y", "11"), AnnotatedId("z", "1")])
+    (chunk,) = _Changes(cast(Any, plan), cast(Any, Rows()), 10, NAMES)
+    assert [json.loads(line)["attributes"] for line in chunk.lines] == [
+        {"score": None},
+        {"plan": None, "score": None},
+        {"plan": None},
+    ]
+
+
+@pytest.mark.parametrize("how", [{"names": None}, {"flags": ""}, {"flags": "00"}])
+def test_without_an_attribute_to_delete_nothing_is_cleared(how: dict[str, Any]) -> None:
+    made = changes("abc", "xyz", 2, **how)
     assert shown(made) == [(1, "ab", 0), (2, "c", 0)]
     assert len(made) == 3
 

@@ -101,7 +101,7 @@ def digests(connections: Connections, *names: str) -> list[str]:
         session.prepare_digests()
         query = Query(f"SELECT * FROM {connections.schema}.customers", "custom_id", names, 100, names)
         rows = session.rows(Statements(session.dialect, query).today())
-        found = {bytes(id_).decode() if isinstance(id_, bytes) else id_: digest for id_, _, *_, digest in rows}
+        found = {bytes(id_).decode() if isinstance(id_, bytes) else id_: digest for id_, _, *_, digest, _ in rows}
     assert all(len(digest) == 32 for digest in found.values())
     return [found[id_] for id_ in sorted(found)]
 
@@ -313,7 +313,109 @@ def test_of_a_profile_whose_row_has_gone_what_this_mirror_sent_is_deleted(
     fill(connections, columns, "'c', 'x', NULL")
     assert counts(send(connections, on_gone="clear")) == (0, 1, 1, 0, 0, 1)
     assert sandbox.profiles()["b"] == {"other": "stays"}
-    assert json.loads(sandbox.calls[-1].body or b"")[0]["attributes"] == {"plan": None, "date(x)": None}
+    assert last_attributes(sandbox) == [{"plan": None}]
+    fill(connections, columns, "'d', 'x', '2026-01-31'")
+    assert counts(send(connections, on_gone="clear")) == (1, 1, 0, 0, 0, 1)
+    fill(connections, columns, "'c', 'x', NULL")
+    assert counts(send(connections, on_gone="clear")) == (1, 1, 0, 0, 0, 1)
+    assert last_attributes(sandbox)[1] == {"plan": None, "date(x)": None}
+
+
+def last_attributes(sandbox: Sandbox) -> list[dict[str, Any]]:
+    """What the last call has of each profile."""
+    return [profile["attributes"] for profile in json.loads(sandbox.calls[-1].body or b"")]
+
+
+def test_what_another_program_has_set_stays(connections: Connections, sandbox: Sandbox) -> None:
+    columns = "custom_id VARCHAR(20), plan VARCHAR(20), score INT"
+    fill(connections, columns, "'a', 'gold', NULL", "'b', NULL, 7", "'c', NULL, NULL")
+    assert send(connections).accepted == 3
+    app = [{"custom_id": "a", "score": 1}, {"custom_id": "b", "plan": "x"}, {"custom_id": "c", "plan": "x"}]
+    BatchHook("batch_cep").update_profiles(app)
+    fill(connections, columns)
+    assert counts(send(connections, on_gone="clear", allow_empty=True)) == (0, 2, 0, 0, 0, 0)
+    assert sandbox.profiles() == {"a": {"score": 1}, "b": {"plan": "x"}, "c": {"plan": "x"}}
+
+
+def test_an_attribute_counts_as_set_whatever_its_column_became(connections: Connections, sandbox: Sandbox) -> None:
+    columns = "custom_id VARCHAR(20), plan VARCHAR(20), score INT"
+    fill(connections, columns, "'a', 'gold', 1", "'b', 'gold', 1")
+    send(connections)
+    fill(
+        connections,
+        "custom_id VARCHAR(20), city VARCHAR(20), plan VARCHAR(20)",
+        "'a', 'Paris', NULL",
+        "'b', NULL, NULL",
+    )
+    send(connections)
+    fill(connections, columns, "'b', NULL, 2")
+    assert counts(send(connections, on_gone="clear")) == (1, 1, 0, 0, 0, 1)
+    assert last_attributes(sandbox) == [{"score": 2}, {"city": None, "plan": None, "score": None}]
+    # With other settings, what is NULL is deleted, and so not set any more.
+    assert counts(send(connections, on_gone="clear", nulls="clear")) == (1, 0, 0, 0, 0, 1)
+    fill(connections, columns)
+    send(connections, on_gone="clear", nulls="clear", allow_empty=True)
+    assert last_attributes(sandbox) == [{"score": None}]
+
+
+def test_a_row_that_is_not_valid_sets_nothing(connections: Connections, sandbox: Sandbox) -> None:
+    columns = "custom_id VARCHAR(20), plan VARCHAR(20), date__x VARCHAR(20)"
+    fill(connections, columns, "'a', 'gold', NULL")
+    send(connections)
+    fill(connections, columns, "'a', 'gold', 'no date'")
+    assert counts(send(connections, on_gone="clear", on_invalid_id="skip", allow_empty=True)) == (0, 1, 0, 0, 1, 0)
+    assert last_attributes(sandbox) == [{"plan": None}]
+
+
+def test_what_batch_refuses_to_delete_is_deleted_again(connections: Connections, sandbox: Sandbox) -> None:
+    columns = "custom_id VARCHAR(20), plan VARCHAR(20), score INT"
+    fill(connections, columns, "'a', 'gold', NULL", "'b', NULL, 1")
+    send(connections)
+    fill(connections, columns)
+    errors = [{"bulk_index": 1, "attribute": "score", "reason": "no"}]
+    sandbox.faults(Fault(202, body=json.dumps({"code": "SUCCESS_WITH_PARTIAL_ERRORS", "errors": errors}).encode()))
+    given: dict[str, Any] = {"on_gone": "clear", "allow_empty": True}
+    assert counts(send(connections, **given)) == (0, 1, 0, 0, 1, 0)
+    assert counts(send(connections, **given)) == (0, 1, 0, 0, 0, 0)
+    assert last_attributes(sandbox) == [{"score": None}]
+    assert counts(send(connections, **given)) == (0, 0, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("type_", ["DOUBLE PRECISION", "REAL", "NUMERIC"])
+def test_a_value_that_is_not_a_number_is_missing(
+    type_: str, tables_in_postgresql: Connections, sandbox: Sandbox
+) -> None:
+    _check_not_a_number(tables_in_postgresql, sandbox, type_)
+
+
+@pytest.mark.parametrize("type_", ["DOUBLE", "FLOAT"])
+def test_so_it_is_in_duckdb(type_: str, tables_in_duckdb: Connections, sandbox: Sandbox) -> None:
+    _check_not_a_number(tables_in_duckdb, sandbox, type_)
+
+
+def _check_not_a_number(connections: Connections, sandbox: Sandbox, type_: str) -> None:
+    columns = f"custom_id VARCHAR(20), plan VARCHAR(20), score {type_}"
+    fill(connections, columns, "'a', 'NaN', 'NaN'", "'b', NULL, 'NaN'")
+    assert send(connections).accepted == 2
+    assert last_attributes(sandbox) == [{"plan": "NaN"}, {}]
+    fill(connections, columns)
+    assert counts(send(connections, on_gone="clear", allow_empty=True)) == (0, 1, 0, 0, 0, 0)
+    assert last_attributes(sandbox) == [{"plan": None}]
+
+
+def test_a_table_may_have_more_columns_than_a_function_takes_arguments(
+    connections: Connections, sandbox: Sandbox
+) -> None:
+    names = [f"n{number}" for number in range(230)]
+    columns = ", ".join(["custom_id VARCHAR(20)", *(f"{name} INT" for name in names)])
+    ones = ", ".join(["1"] * 229)
+    fill(connections, columns, f"'a', {ones}, NULL", f"'b', NULL, {ones}")
+    given: dict[str, Any] = {"attribute_columns": {name: name for name in names}}
+    sandbox.faults(Fault(202), Fault(202))  # it would refuse so many attributes of a profile
+    assert send(connections, **given).accepted == 2
+    fill(connections, columns, f"'a', {ones}, 2")
+    assert counts(send(connections, on_gone="clear", **given)) == (1, 1, 0, 0, 0, 1)
+    assert [*last_attributes(sandbox)[1]] == sorted(names[1:])
 
 
 def test_of_several_rows_of_a_profile_one_counts_and_always_the_same(

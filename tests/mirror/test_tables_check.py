@@ -333,7 +333,8 @@ def test_statements_are_valid_in_the_words_of_the_database(
 ) -> None:
     sqlglot = pytest.importorskip("sqlglot", reason="sqlglot is not installed (pip install sqlglot)")
     dialect = DIALECTS[name]
-    query = Query("SELECT * FROM customers -- all", "customer_id", others, 128, digested)
+    flagged = () if digested is None else (*others, None)
+    query = Query("SELECT * FROM customers -- all", "customer_id", others, 128, digested, flagged, deletes=True)
     if digested is not None and not dialect.digest:
         return
     statements = Statements(dialect, query)
@@ -356,6 +357,7 @@ def test_statements_are_valid_in_the_words_of_the_database(
         statements.create("s.c3", statements.corrected("s.d3", None)),
         statements.create("s.b3", statements.new_base("s.d3", known)),
         statements.create("s.e3", statements.new_net("s.d3", "s.e1")),
+        *([statements.create("s.r3", statements.rejected("s.d3", "s.y3"))] if digested is not None else []),
         f"INSERT INTO s.x3 VALUES ({statements.id_values().replace('{}', 'NULL')})",
     ]
     for statement in made:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -37,7 +38,7 @@ STATE = State(
     net_count=1,
     columns=(("plan", "TEXT"),),
     shape="shape",
-    names=("plan",),
+    attributes=("plan",),
     indexing_tokens=("t1",),
     tries=(a_try("d1", "t2", has_ended=True), a_try("d2")),
     echoes=("00000007-d2",),
@@ -98,6 +99,8 @@ def test_a_run_renews_its_claim_whenever_it_notes_something() -> None:
 def test_a_run_begins_with_its_own_try_in_place_of_those_that_have_ended() -> None:
     begun = steps.begun(STATE, STATE, MINE, PENDING, "d3")
     assert begun == replace(STATE, tries=(a_try("d2"), a_try("d3")))
+    named = steps.begun(STATE, STATE, MINE, PENDING, "d3", ("plan", "city"))
+    assert named == replace(begun, attributes=("plan", "city"))
 
 
 @pytest.mark.parametrize("change", [{"generation": 6}, {"tries": (a_try("d2"),)}])
@@ -106,8 +109,10 @@ def test_a_run_does_not_begin_if_another_one_came_in_between(change: dict[str, A
         steps.begun(STATE, replace(STATE, **change), MINE, PENDING, "d3")
 
 
-def test_the_names_of_attributes_are_noted() -> None:
-    assert steps.named(STATE, MINE, ["plan", "city"]) == replace(STATE, names=("plan", "city"))
+def test_the_state_of_a_mirror_of_profiles_without_flags_cannot_be_used() -> None:
+    assert State.from_json(json.dumps({**json.loads(STATE.to_json()), "names": []})) == STATE
+    with pytest.raises(ValueError, match="of profiles without flags"):
+        State.from_json(json.dumps({**json.loads(STATE.to_json()), "names": ["plan"]}))
 
 
 @pytest.mark.parametrize("has_ended", [False, True])
@@ -127,12 +132,12 @@ def test_a_commit_makes_the_new_snapshot_count() -> None:
 def test_what_has_not_ended_counts_for_one_more_generation() -> None:
     found = replace(STATE, echoes=())
     state = steps.begun(found, found, MINE, PENDING, "d3")
-    late = replace(state, tries=(*state.tries, a_try("d4")), names=("plan", "city"), trash=())
+    late = replace(state, tries=(*state.tries, a_try("d4")), attributes=("plan", "city"), trash=())
     rejected = a_try("r3", has_ended=True)
     committed = steps.committed(late, found, MINE, "00000007-d3", replace(found, members=9), rejected)
     assert committed.tries == (a_try("d2"), a_try("d4"), rejected)
     assert committed.echoes == ("00000007-d2",)
-    assert (committed.names, committed.trash, committed.generation) == (("plan", "city"), (), 8)
+    assert (committed.attributes, committed.trash, committed.generation) == (("plan", "city"), (), 8)
 
 
 def test_a_new_base_is_the_same_snapshot() -> None:
@@ -154,7 +159,6 @@ def test_without_the_claim_no_step_is_made(claim: Claim | None) -> None:
     made: list[Callable[[], State]] = [
         lambda: steps.extended(state, MINE, [], NOW),
         lambda: steps.begun(state, STATE, MINE, PENDING, "d3"),
-        lambda: steps.named(state, MINE, []),
         lambda: steps.committed(state, STATE, MINE, "00000007-d2", STATE, None),
         lambda: steps.rebased(state, MINE, "b3", 5, NOW),
         lambda: steps.released(state, MINE),

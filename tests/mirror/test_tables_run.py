@@ -178,7 +178,7 @@ def test_tables_that_cannot_be_dropped_are_left_to_a_later_run(
 
 def test_a_first_run_writes_a_base(store: TableMirror, schema: Connections, clock: Clock) -> None:
     with store.plan(blocks(store)) as plan:
-        assert (plan.before, plan.replaces, plan.is_empty, plan.names) == (None, False, False, ())
+        assert (plan.before, plan.replaces, plan.is_empty, plan.names.keys) == (None, False, False, ())
         assert plan.counts == Counts(given=3, added=3)
         clock.now += 60
         with plan.begin("today") as transaction:
@@ -781,14 +781,14 @@ def test_without_a_log_nothing_is_left_to_write(store: TableMirror) -> None:
     assert run(store).unlogged == ()
 
 
-def test_keys_of_attributes_are_noted_under_the_claim(store: TableMirror) -> None:
+def test_keys_of_attributes_are_noted_with_the_try_that_sends_them(store: TableMirror) -> None:
     with store.plan(blocks(store)) as plan:
-        plan.note_names(["plan", "city"])
-        assert state_of(store).names == ("plan", "city")
+        plan.rename(["city", "plan"])
+        assert state_of(store).attributes == ()
         with plan.begin("today") as transaction:
+            assert state_of(store).attributes == ("city", "plan")
             transaction.commit([])
-    with store.plan(blocks(store)) as plan:
-        assert plan.names == ("plan", "city")
+    assert state_of(store).attributes == ("city", "plan")
 
 
 def test_a_plan_that_looks_like_a_mistake_names_the_audience(store: TableMirror, schema: Connections) -> None:
@@ -809,7 +809,7 @@ def test_with_settings_the_snapshot_has_digests_in_place_of_values(store: TableM
     with store.plan(blocks(store)) as plan, plan.begin("today") as transaction:
         (own,) = state_of(store).tries
         assert {column for _, column, *_ in schema.run(f"PRAGMA table_info({NAME}_{own.name[9:]})")} == {
-            *("id", "n", "o", "u", "op", "digest")
+            *("id", "n", "o", "u", "op", "digest", "own", "had")
         }
         assert own.name[9] == "c"
         assert len([name for name in ours(schema) if name[0] in "cd"]) == 1  # the table with values is gone

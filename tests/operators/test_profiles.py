@@ -383,20 +383,77 @@ def test_a_full_refresh_needs_no_readable_snapshot(
     assert from_sql(**kept).execute(context)["unchanged"] == 2
 
 
-def test_the_names_of_sent_attributes_have_to_be_readable(
-    sandbox: Sandbox, warehouse: Fill, context: Any, tmp_path: Path
+def test_what_another_program_has_set_stays(sandbox: Sandbox, context: Any, tmp_path: Path) -> None:
+    kept: dict[str, Any] = {"mode": "changed", "snapshot_path": str(tmp_path), "on_gone": "clear", "allow_empty": True}
+    rows = [row("a", plan="gold"), row("b", attributes={"score": 7}), row("c", tags={"$add": ["x"]}), row("d")]
+    update(rows, **kept).execute(context)
+    update([row("a", score=1), row("b", plan="x"), row("c", score=1), row("d", plan="x")]).execute(context)
+    update([row("a", tags=["y"]), row("b", attributes={"score": None})], **kept).execute(context)
+    assert sandbox.profiles() == {
+        "a": {"plan": "gold", "score": 1, "tags": ["y"]},
+        "b": {"plan": "x", "score": 7},
+        "c": {"score": 1},
+        "d": {"plan": "x"},
+    }
+    # One of which nothing is to be deleted is not sent.
+    assert sandbox.calls[-1].adds == 3
+    summary = update([], **kept).execute(context)
+    assert (summary["cleared"], sandbox.profiles()["a"], sandbox.profiles()["b"]) == (2, {"score": 1}, {"plan": "x"})
+
+
+def test_what_batch_refuses_to_delete_is_deleted_again(sandbox: Sandbox, context: Any, tmp_path: Path) -> None:
+    kept: dict[str, Any] = {"mode": "changed", "snapshot_path": str(tmp_path), "on_gone": "clear", "allow_empty": True}
+    update([row("a", plan="gold"), row("b", score=1)], **kept).execute(context)
+    update([row("a", score=7), row("b", plan="x")]).execute(context)
+    errors = [{"bulk_index": 1, "attribute": "score", "reason": "no"}]
+    sandbox.faults(Fault(202, body=json.dumps({"code": "SUCCESS_WITH_PARTIAL_ERRORS", "errors": errors}).encode()))
+    assert update([], **kept).execute(context)["cleared"] == 1
+    assert sandbox.profiles()["b"] == {"score": 1, "plan": "x"}  # nothing of the call was written
+    assert update([], **kept).execute(context)["cleared"] == 1
+    assert (sandbox.calls[-1].adds, sandbox.profiles()["b"]) == (1, {"plan": "x"})
+    assert update([], **kept).execute(context)["calls"] == 0
+
+
+def damaged(names: Path) -> str:
+    names.write_bytes(b"damaged")
+    return "flags.gz: the file is truncated or damaged"
+
+
+def with_a_line_less(flags: Path) -> str:
+    flags.write_bytes(gzip.compress(gzip.decompress(flags.read_bytes()).partition(b"\n")[2]))
+    return "flags.gz: the content is not what was written"
+
+
+def without_names(flags: Path) -> str:
+    (head,) = flags.parent.glob("*.head.json")
+    content = json.loads(head.read_bytes())
+    assert content.pop("names") == ["plan"]
+    head.write_text(json.dumps(content))
+    return "head.json: it does not have which attributes were set"
+
+
+@pytest.mark.parametrize("damage", [damaged, with_a_line_less, without_names])
+def test_it_must_be_known_which_attributes_were_set(
+    damage: Callable[[Path], str], sandbox: Sandbox, context: Any, tmp_path: Path
 ) -> None:
-    kept: dict[str, Any] = {"mode": "changed", "snapshot_path": str(tmp_path / "snapshots"), "on_gone": "clear"}
-    warehouse("custom_id, plan", [("a", "gold"), ("b", "free")])
-    from_sql(**kept).execute(context)
-    (names,) = (tmp_path / "snapshots").rglob("attributes.json")
-    assert json.loads(names.read_bytes()) == ["plan"]
-    names.write_text("damaged")
-    warehouse("custom_id, plan", [("a", "gold")])
-    error = failure(from_sql(**kept), context)
+    kept: dict[str, Any] = {"mode": "changed", "snapshot_path": str(tmp_path), "on_gone": "clear"}
+    update([row("a", plan="gold"), row("b", plan="free")], **kept).execute(context)
+    (flags,) = tmp_path.rglob("*.flags.gz")
+    reason = damage(flags)
+    error = failure(update([row("a", plan="gold")], **kept), context)
     assert isinstance(error, SnapshotError)
-    assert "attributes.json: the file cannot be read. Nothing was sent." in str(error)
+    assert f"{reason}. Nothing was sent" in str(error)
+    assert update([row("a", plan="gold")], **kept, full_refresh=True).execute(context)["accepted"] == 1
     assert sandbox.profiles()["b"] == {"plan": "free"}
+    assert update([row("a", plan="gold")], **kept).execute(context)["unchanged"] == 1
+
+
+def test_files_that_no_head_needs_are_deleted(sandbox: Sandbox, context: Any, tmp_path: Path) -> None:
+    kept: dict[str, Any] = {"mode": "changed", "snapshot_path": str(tmp_path)}
+    for number in range(4):
+        update([row("a", n=number)], **kept).execute(context)
+    files = sorted(path.name.partition("-")[0] for path in tmp_path.rglob("*.flags.gz"))
+    assert files == ["00000003", "00000004"]
 
 
 def test_all_rows_of_a_call_are_sent_again_if_batch_refuses_a_part_without_a_place(

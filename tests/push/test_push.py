@@ -15,10 +15,10 @@ from airflow_provider_batch.protocol.flow import Flow
 from airflow_provider_batch.protocol.retry import Delay, Patience, Polling, Spacing
 from airflow_provider_batch.protocol.rows import Rejection
 from airflow_provider_batch.protocol.wire import Request
-from airflow_provider_batch.protocol.writes import Parcel, Receipt
+from airflow_provider_batch.protocol.writes import Parcel, Receipt, Sent
 from airflow_provider_batch.push.line import Line
 from airflow_provider_batch.push.parcels import Delivered, pack
-from airflow_provider_batch.push.push import Push, digest
+from airflow_provider_batch.push.push import Push, digest, planned
 from airflow_provider_batch.transport.credentials import Credentials
 from airflow_provider_batch.transport.settings import Settings
 
@@ -348,3 +348,19 @@ def test_a_first_that_an_earlier_try_sent_is_waited_for_and_not_sent_again() -> 
 def test_an_error_counts_the_first_among_those_accepted(fails_at: int, accepted: str) -> None:
     with pytest.raises(BatchError, match=f"accepted {accepted} "):
         push_by(first_alone(fails_at=fails_at).post).run(letters(5))
+
+
+@dataclass(frozen=True)
+class Parts:
+    added: int
+    removed: int
+
+
+def test_a_plan_is_the_sum_of_what_would_be_sent() -> None:
+    times = iter([1000.0, 1002.5])
+    chunks = [Parts(3, 1), Parts(1, 4), Parts(0, 1)]
+    assert planned(chunks, lambda: next(times)) == Sent(4, 6, seconds=2.5, planned_calls=3)
+
+
+def test_a_plan_of_nothing_is_nothing() -> None:
+    assert planned([], lambda: 1000.0) == Sent(planned_calls=0)

@@ -21,7 +21,7 @@ from airflow_provider_batch.protocol.audiences.block import Block
 from airflow_provider_batch.protocol.audiences.intake import MemberIntake
 from airflow_provider_batch.protocol.dialect import cep
 from airflow_provider_batch.protocol.ids import AnnotatedId
-from airflow_provider_batch.protocol.rows import Numbered, with_more
+from airflow_provider_batch.protocol.rows import NumberedPlaces, with_more
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.files import FileSource
 from airflow_provider_batch.sources.id_file import IdFile, id_files
@@ -38,12 +38,12 @@ ids = st.builds(
 def block(values: list[str]) -> Block:
     numbers = array("Q", range(2, 2 + 3 * len(values), 3))
     positions = range(5, 5 + len(values))
-    place = partial(_moved, Numbered("ids.csv, line ", numbers), 5)
+    place = partial(_moved, NumberedPlaces("ids.csv, line ", numbers), 5)
     annotated = any(isinstance(id_, AnnotatedId) for id_ in values)
     return Block(values, "remove_ids", positions, place, annotated=annotated, plain=len(values) == 3)
 
 
-def _moved(place: Numbered, start: int, position: int) -> str:
+def _moved(place: NumberedPlaces, start: int, position: int) -> str:
     return place(position - start)
 
 

@@ -28,6 +28,7 @@ from airflow_provider_batch.mirror.lines import Lines, lines_with_text, with_tex
 from airflow_provider_batch.mirror.spool import LineFile
 from airflow_provider_batch.protocol.audiences.members import normalize
 from airflow_provider_batch.protocol.dialect import MemberRules
+from airflow_provider_batch.protocol.ids import AnnotatedId
 from airflow_provider_batch.protocol.rows import Rows, in_blocks
 from airflow_provider_batch.sources.columns import Selection, cells
 from airflow_provider_batch.sources.source import Source
@@ -110,12 +111,24 @@ class ChangedRows(Source):
     def __init__(self) -> None:
         self._rows: Iterable[list[Sequence[Any]]] = ()
         self._selection: Selection[int] = Selection(id=0)
+        self._has_flags = False
         self._others: list[tuple[Kind, list[Any]]] = []
         self.given = Given()
 
-    def open(self, rows: Iterable[list[Sequence[Any]]], selection: Selection[int]) -> None:
-        """Set what is read: blocks of rows, and where the id and its attributes are in them."""
-        self._rows, self._selection = rows, selection
+    def open(self, rows: Iterable[list[Sequence[Any]]], selection: Selection[int], *, has_flags: bool = False) -> None:
+        """
+        Set what is read: blocks of rows, and where the id and its attributes are in them.
+
+        :param has_flags: whether the last column has the flags of what was set before; ids to remove get them.
+        """
+        self._rows, self._selection, self._has_flags = rows, selection, has_flags
+
+    def removed(self, rows: list[Sequence[Any]]) -> list[Any]:
+        """Return the ids of rows to remove."""
+        ids = cells(rows, 0)
+        if not self._has_flags:
+            return ids
+        return [AnnotatedId(str(id_), str(row[-1])) for id_, row in zip(ids, rows, strict=True)]
 
     def others(self) -> list[tuple[Kind, list[Any]]]:
         """Return the ids to keep or to remove that were read since the last time."""
@@ -134,7 +147,7 @@ class ChangedRows(Source):
                 kind, found = kind_of(number), list(alike)
                 ids = cells(found, 0)
                 if kind.op in "-=":
-                    self._others.append((kind, ids))
+                    self._others.append((kind, self.removed(found) if kind.op == "-" else ids))
                     continue
                 values = self._selection.values(partial(cells, found))
                 for taken, block in _repeated(values, kind.times, size):
@@ -243,7 +256,7 @@ class ChangeFiles:
             if settled != kind:
                 self.refused.append(Refused(str(id_), settled.op, _reason(changed.value(row), rules)))
             if settled.op == "-":
-                removed.append(str(id_))
+                removed += changed.removed([(str(id_), *row[1:])])
             done += 1
         given.drop(done)
         self._remove(removed)

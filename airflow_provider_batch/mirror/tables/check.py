@@ -134,7 +134,8 @@ class Check:
                     f"SELECT '{place}' AS id, {one} AS x, {other} AS y" for place, (one, other) in enumerate(values)
                 )
                 query = Query(rows, "id", (), len(values), ("x", "y"))
-                found = {str(row[-1]) for row in session.rows(Statements(session.dialect, query).today())}
+                digests = f"SELECT w.digest FROM (\n{Statements(session.dialect, query).today()}\n) w"
+                found = {str(digest) for (digest,) in session.rows(digests)}
                 if len(found) < len(values):
                     return f"{len(values)} rows have {len(found)} digests"
         return ""

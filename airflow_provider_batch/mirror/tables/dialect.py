@@ -15,10 +15,17 @@ is another row than "a", "bc"; and a missing value is unlike any text. A databas
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from airflow_provider_batch.exceptions import SnapshotError
+from airflow_provider_batch.protocol.rows import in_blocks
+
+_CONCAT: Final = "CONCAT({})"
+
+#: The arguments of one call; PostgreSQL takes 100 at most.
+_MOST_ARGUMENTS: Final = 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +36,11 @@ class Dialect:
     :param key: an id as a value that compares by its bytes.
     :param text: such a value as text.
     :param same: an attribute as a value that is equal only to the same value.
+    :param missing: the condition that the driver returns a value that counts as missing.
     :param part: a value as a part of what its row's digest is made of.
-    :param digest: the digest of such parts, which commas separate; empty for a database without one.
+    :param packed: several such parts as one, which commas separate.
+    :param digest: the digest of all parts as one; empty for a database without one.
+    :param glue: what makes one text of two between which it stands; empty for a function CONCAT.
     :param length: the number of characters in a text.
     :param quote: what stands around the name of a column.
     :param create: how a statement begins that makes a table of ids from a query.
@@ -50,8 +60,11 @@ class Dialect:
     key: str
     text: str = "{}"
     same: str = "{}"
+    missing: str = "{0} IS NULL"
     part: str = "{}"
+    packed: str = _CONCAT
     digest: str = ""
+    glue: str = ""
     length: str = "CHAR_LENGTH({})"
     quote: str = '"'
     create: str = "CREATE TABLE {} AS"
@@ -73,6 +86,21 @@ class Dialect:
     def as_text(self, key: str) -> str:
         """Return the text of an id in that form."""
         return self.text.replace("{0}", key).replace("{}", key)
+
+    def as_digest(self, parts: Sequence[str]) -> str:
+        """Return the digest of a row, of which these are the parts."""
+        return self.digest.format(_nested(self.packed, parts))
+
+    def joined(self, texts: Sequence[str]) -> str:
+        """Return one text made of *texts*."""
+        return f"({self.glue.join(texts)})" if self.glue else _nested(_CONCAT, texts)
+
+
+def _nested(function: str, arguments: Sequence[str]) -> str:
+    """Return a call with any number of arguments, of a function that is the same for some and for the rest."""
+    while len(arguments) > _MOST_ARGUMENTS:
+        arguments = [function.format(", ".join(some)) for some in in_blocks(arguments, _MOST_ARGUMENTS)]
+    return function.format(", ".join(arguments))
 
 
 _MYSQL_TEXT: Final = "CONVERT({} USING utf8mb4)"
@@ -98,7 +126,11 @@ DIALECTS: Final = {
             same='CAST({} AS TEXT) COLLATE "C"',
             # A cast would drop the blanks at the end of a CHAR; and a record of NULLs is NULL, but not missing.
             part=_part("CONCAT({0})", is_missing="{0} IS NOT DISTINCT FROM NULL"),
-            digest="LEFT(ENCODE(SHA256(CONVERT_TO(CONCAT({}), 'UTF8')), 'hex'), 32)",
+            missing=(
+                "{0} IS NOT DISTINCT FROM NULL OR "
+                "(PG_TYPEOF({0}) IN ('real'::regtype, 'float8'::regtype, 'numeric'::regtype) AND CONCAT({0}) = 'NaN')"
+            ),
+            digest="LEFT(ENCODE(SHA256(CONVERT_TO({}, 'UTF8')), 'hex'), 32)",
             string="CAST({} AS TEXT)",
             is_experimental=False,
         ),
@@ -110,7 +142,7 @@ DIALECTS: Final = {
             text=_MYSQL_TEXT,
             same=f"CAST({_MYSQL_TEXT} AS BINARY)",
             part=_part(_MYSQL_TEXT.replace("{}", "{0}")),
-            digest="LEFT(SHA2(CONCAT({}), 256), 32)",
+            digest="LEFT(SHA2({}, 256), 32)",
             length=f"CHAR_LENGTH({_MYSQL_TEXT})",
             quote="`",
             create=f"CREATE TABLE {{}} (id VARBINARY({4 * (_LONGEST_KEY + 1)}), KEY (id)) AS",
@@ -130,10 +162,16 @@ DIALECTS: Final = {
             same="encode(CAST({} AS VARCHAR))",
             # Older versions write ['a, b'] and ['a', 'b'] alike, and JSON has no DECIMAL.
             part=_part("CAST({0} AS VARCHAR)", "CAST(TO_JSON({0}) AS VARCHAR)", length="LENGTH({})"),
-            digest="LEFT(SHA256(CONCAT({})), 32)",
+            missing="{0} IS NULL OR (TYPEOF({0}) IN ('FLOAT', 'DOUBLE') AND LOWER(CAST({0} AS VARCHAR)) = 'nan')",
+            digest="LEFT(SHA256({}), 32)",
             length="LENGTH({})",
             commits=False,
             placeholder="?",
+            # One catalogue lists all databases; a name without a dot is a schema of this one, or another database.
+            catalogue="SELECT table_name FROM information_schema.tables WHERE {path} IN ("
+            "LOWER(table_catalog || '.' || table_schema), "
+            "CASE WHEN table_catalog = CURRENT_DATABASE() THEN LOWER(table_schema) END, "
+            "CASE WHEN table_schema = 'main' THEN LOWER(table_catalog) END)",
             is_experimental=False,
         ),
         Dialect(
@@ -141,7 +179,9 @@ DIALECTS: Final = {
             key="(CAST({} AS TEXT) || '')",
             # As text, a number has 15 digits, unless it is quoted.
             same="CASE typeof({0}) WHEN 'real' THEN quote({0}) ELSE typeof({0}) || ' ' || {0} END",
-            digest=f"{SQLITE_DIGEST}({{}})",
+            packed=f"{SQLITE_DIGEST}({{}})",
+            digest="{}",
+            glue=" || ",
             length="LENGTH({})",
             string="CAST({} AS TEXT)",
             integer="CAST({} AS INTEGER)",
@@ -160,7 +200,7 @@ DIALECTS: Final = {
                 *("COLLATE(TO_VARCHAR({0}), '')", "TO_VARCHAR(HASH({0}))", "TYPEOF(TO_VARIANT({0}))"),
                 length="LENGTH({})",
             ),
-            digest="LEFT(SHA2(CONCAT({}), 256), 32)",
+            digest="LEFT(SHA2({}, 256), 32)",
             length="LENGTH({})",
             create="CREATE TRANSIENT TABLE {} AS",
         ),
@@ -169,7 +209,7 @@ DIALECTS: Final = {
             key="COLLATE(CAST({} AS STRING), '')",
             same="TO_JSON_STRING({})",
             part=_part("TO_JSON_STRING({0})", length="CAST(CHAR_LENGTH({}) AS STRING)"),
-            digest="LEFT(TO_HEX(SHA256(CONCAT({}))), 32)",
+            digest="LEFT(TO_HEX(SHA256({})), 32)",
             quote="`",
             string="CAST({} AS STRING)",
             integer="CAST({} AS INT64)",
@@ -190,7 +230,7 @@ DIALECTS: Final = {
             key="CAST({} AS STRING) COLLATE UTF8_BINARY",
             same="TO_JSON(STRUCT({}))",
             part=_part("TO_JSON(STRUCT({0}))", length="CAST(CHAR_LENGTH({}) AS STRING)"),
-            digest="LEFT(SHA2(CONCAT({}), 256), 32)",
+            digest="LEFT(SHA2({}, 256), 32)",
             quote="`",
             string="CAST({} AS STRING)",
             placeholder="?",
@@ -199,7 +239,7 @@ DIALECTS: Final = {
             "trino",
             key="CAST({} AS VARCHAR)",
             part=_part("CAST({0} AS VARCHAR)", length="CAST(LENGTH({}) AS VARCHAR)"),
-            digest="SUBSTR(LOWER(TO_HEX(SHA256(TO_UTF8(CONCAT('', {}))))), 1, 32)",
+            digest="SUBSTR(LOWER(TO_HEX(SHA256(TO_UTF8({})))), 1, 32)",
             length="LENGTH({})",
             commits=False,
             placeholder="?",

@@ -76,7 +76,7 @@ class State:
     :param base_generation: the generation that the base has.
     :param columns: the names and types of its attributes.
     :param shape: a digest of the query, and of the type of its ids.
-    :param names: the keys of all attributes that were ever sent, if that has to be known.
+    :param attributes: of profiles: the keys of all attributes that were ever sent, by which flags are read.
     :param tries: those that have not committed and still count; the name of each ends in that of its table.
     :param echoes: the names of those that count once more.
     :param trash: names of tables, with the time at which each was noted, and whether it was dropped since.
@@ -94,7 +94,7 @@ class State:
     net_count: int = 0
     columns: tuple[tuple[str, str], ...] = ()
     shape: str = ""
-    names: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
     indexing_tokens: tuple[str, ...] = ()
     tries: tuple[Unfinished, ...] = ()
     echoes: tuple[str, ...] = ()
@@ -112,13 +112,15 @@ class State:
         if not text:
             return cls()
         found = json.loads(text)
+        if found.pop("names", ()):
+            raise ValueError("of profiles without flags")
         found["target"] = found["target"] and Target(**found["target"])
         found["claim"] = found["claim"] and Claim(**found["claim"])
         found["tries"] = tuple(map(_try, found["tries"]))
         found["unlogged"] = tuple(Change(**each) for each in found["unlogged"])
         for name in ("columns", "trash"):
             found[name] = tuple(map(tuple, found[name]))
-        for name in ("indexing_tokens", "echoes", "names"):
+        for name in ("indexing_tokens", "echoes", "attributes"):
             found[name] = tuple(found[name])
         return cls(**found)
 
@@ -179,24 +181,22 @@ def extended(state: State, claim: Claim, tables: Iterable[str], now: float) -> S
     return replace(state, claim=replace(claim, renewed=now), trash=noted_tables(state, tables, now))
 
 
-def begun(state: State, planned: State, claim: Claim, pending: Pending, table: str) -> State:
+def begun(
+    state: State, planned: State, claim: Claim, pending: Pending, table: str, attributes: tuple[str, ...] = ()
+) -> State:
     """
     Note what may be sent from now on; those earlier tries that have ended are covered by it.
 
     :param planned: the state that was compared with.
+    :param attributes: the keys of all attributes that were ever sent, or are from now on.
     :raises MirrorConflictError: unless the tries are those of then.
     """
     check_held(state, claim)
     if state.generation != planned.generation or _names(state.tries) != _names(planned.tries):
         raise conflict()
     own = Unfinished(name_of(state.generation, table), pending)
-    return replace(state, tries=(*(one for one in state.tries if not one.has_ended), own))
-
-
-def named(state: State, claim: Claim, names: Iterable[str]) -> State:
-    """Note the keys of all attributes that are sent from now on, or were before."""
-    check_held(state, claim)
-    return replace(state, names=tuple(names))
+    tries = (*(one for one in state.tries if not one.has_ended), own)
+    return replace(state, tries=tries, attributes=attributes or state.attributes)
 
 
 def noted(state: State, own: str, tokens: Iterable[str], *, has_ended: bool) -> State:
@@ -222,7 +222,7 @@ def committed(state: State, planned: State, claim: Claim, own: str, new: State, 
     return replace(
         new,
         generation=planned.generation + 1,
-        names=state.names,
+        attributes=state.attributes,
         tries=left if rejected is None else (*left, rejected),
         echoes=tuple(one.name for one in left if one.name in _names(planned.tries)),
         claim=None,
@@ -325,7 +325,7 @@ def _try(found: dict[str, Any]) -> Unfinished:
     pending = found["pending"]
     return Unfinished(
         found["name"],
-        Pending(**{**pending, "known": tuple(pending["known"])}),
+        Pending(**{**pending, **{name: tuple(pending.get(name, ())) for name in ("known", "names")}}),
         tuple(found["indexing_tokens"]),
         found["has_ended"],
     )

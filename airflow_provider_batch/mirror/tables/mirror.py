@@ -6,8 +6,10 @@ A mirror whose snapshot is in tables: plan, send, commit, each step noted in the
     batch_<audience>_<digest>_head          one row, see the module head
     …_b<nonce>                              the base: id, and the attributes a0, a1, …
     …_e<nonce>                              what changed since the base: id, op (+ present, - absent), attributes
-    …_d<nonce>                              the changes of one try: id, n, o, u, op (+ - = !), attributes
-    …_x<nonce>, …_r<nonce>                  ids that are not valid, and ids of which Batch has rejected a write
+    …_t<nonce>                              the rows of the query, in a database without FULL JOIN
+    …_d<nonce>, …_c<nonce>                  the changes of one try: id, n, o, u, op (+ - = !), attributes; corrected
+    …_x<nonce>                              ids that are not valid, by which they are corrected
+    …_r<nonce>, …_y<nonce>                  ids of which Batch has rejected a write; and before they get their flags
     …_log                                   the changes of earlier runs, with keep_changes
 
 All but the head and the log are made by CREATE TABLE AS and filled at once, so each counts as a whole or not at all.
@@ -16,10 +18,11 @@ They are real tables: a temporary one dies with the connection of a worker that 
 A run writes what changed, not the set: a snapshot that was written anew each time would write twenty times as much. The
 base is made anew when a tenth of it has changed, and after a week.
 
-Where no values may be kept (*settings*), base and net have a digest of the columns instead. The database makes it, in
-the statement that reads the source, and the worker gets the rows with another digest: from the table of changes, which
-for as long as it is read has their values, too. So what was sent is what the digest is of, whatever the source has by
-then. Before the first call, another table of changes takes its place, without values.
+Where no values may be kept (*settings*), base and net have a digest of the columns instead, and flags of which
+attributes were set (see the module flags in mirror/). The database makes the digest in the statement that reads the
+source, and the worker gets the rows with another digest: from the table of changes, which for as long as it is read has
+their values, too. So what was sent is what the digest is of, whatever the source has by then. Before the first call,
+another table of changes takes its place, without values.
 """
 
 from __future__ import annotations
@@ -72,6 +75,8 @@ class TableMirror:
     :param is_dry_run: reads only: no table is made, and no claim is taken.
     :param settings: what decides, besides the columns of a row, what is sent of it; with it, the snapshot has no
         values. A run with other settings finds every row changed.
+    :param key_of: with settings: returns the key of the attribute in a column.
+    :param deletes: with settings: whether a missing value deletes its attribute.
     :param keep_changes: for how many days the log keeps changes; 0 for no log.
     """
 
@@ -86,6 +91,8 @@ class TableMirror:
         owner: str = "",
         is_dry_run: bool = False,
         settings: str | None = None,
+        key_of: Callable[[str], str] = str,
+        deletes: bool = False,
         keep_changes: int = 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -97,6 +104,8 @@ class TableMirror:
         self.owner = owner
         self.is_dry_run = is_dry_run
         self.settings = settings
+        self.key_of = key_of
+        self.deletes = deletes
         self.clock = clock
         self.log = ChangeLog(keeper, keep_changes)
         #: What the checks of ids have to read.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
 from airflow_provider_batch.mirror.claim import RENEWAL_INTERVAL
+from airflow_provider_batch.mirror.flags import Names
 from airflow_provider_batch.mirror.snapshot import Pending, Unfinished
 from airflow_provider_batch.mirror.store import Plan, Transaction
 from airflow_provider_batch.mirror.tables import head as steps
@@ -53,14 +54,13 @@ class TablePlan(Plan):
         return self._state.unfinished.unfinished_tokens
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """The keys of all attributes that were ever sent, as far as they were noted."""
-        return self._state.names
+    def names(self) -> Names:
+        """Those by which the flags of ids to remove are read."""
+        return self._comparison.names
 
-    def note_names(self, names: Sequence[str]) -> None:
-        """Note the keys of all attributes that were ever sent; it needs the claim."""
-        with self._mirror.database.session() as session:
-            self._claim.update(session, steps.named, names=names)
+    def rename(self, keys: Collection[str]) -> None:
+        """Put *keys* in place of earlier ones of the same names; before :meth:`begin`."""
+        self._comparison.names = self._comparison.names.including(keys)
 
     @contextmanager
     def begin(self, owner: str) -> Iterator[TableTransaction]:
@@ -73,11 +73,11 @@ class TablePlan(Plan):
         pending = self._state.unfinished.pending(
             owner, self._claim.nonce, self._files.sha256, replaces=self.replaces, count=count
         )
-        table = self._comparison.changes
         with self._mirror.database.session() as session:
             new = self._write_snapshot(session)
             self._claim.has_begun = True
-            self._claim.update(session, steps.begun, planned=self._state, pending=pending, table=table)
+            noted = {"pending": pending, "table": self._comparison.changes, "attributes": self.names.keys}
+            self._claim.update(session, steps.begun, planned=self._state, **noted)
         with TableTransaction(self._comparison, pending, new).ending() as transaction:
             yield transaction
 
@@ -173,12 +173,14 @@ class TableTransaction(Transaction):
 
     def _write_rejected(self, session: Session, rejected: Sequence[str]) -> Unfinished:
         """Write the ids that Batch rejected, which stay uncertain: they are neither added nor removed."""
-        comparison, claim = self._comparison, self._claim
-        name, statements = claim.own("r"), comparison.statements
-        claim.extend(session, name)
-        changes = self._mirror.keeper.table(session, comparison.changes)
-        table = comparison.create(session, name, statements.ids(changes))
+        comparison, claim, statements = self._comparison, self._claim, self._comparison.statements
+        name, changes = claim.own("r"), self._mirror.keeper.table(session, comparison.changes)
+        names = (claim.own("y"), name) if comparison.is_digested else (name,)
+        claim.extend(session, *names)
+        table = comparison.create(session, names[0], statements.ids(changes))
         ids = sorted(set(map(str, rejected)))
         session.insert(table, statements.id_values(), [(id_, "+", "rejected by Batch") for id_ in ids])
+        if comparison.is_digested:
+            comparison.create(session, name, statements.rejected(changes, table))
         pending = Pending(owner="", series=claim.nonce, nonce=claim.nonce, replaces=False, count=len(ids))
         return Unfinished(steps.name_of(claim.state.generation + 1, name), pending, (), has_ended=True)

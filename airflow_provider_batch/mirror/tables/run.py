@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from airflow_provider_batch.exceptions import SnapshotError, SourceError
+from airflow_provider_batch.mirror.flags import Names
 from airflow_provider_batch.mirror.store import STORE_ERRORS
 from airflow_provider_batch.mirror.tables import head as steps
 from airflow_provider_batch.mirror.tables.changes import FIRST, ChangeFiles, Refused
@@ -18,6 +19,7 @@ from airflow_provider_batch.mirror.tables.claim import TableClaim
 from airflow_provider_batch.mirror.tables.database import AbsentTableError, Session
 from airflow_provider_batch.mirror.tables.head import Change
 from airflow_provider_batch.mirror.tables.statements import Query, Statements, bare, first_columns
+from airflow_provider_batch.protocol.profiles.names import declared
 from airflow_provider_batch.sources.columns import Selection
 from airflow_provider_batch.sources.sql import SqlSource
 
@@ -55,10 +57,17 @@ class Comparison:
         self.statements: Statements
         self.columns: tuple[tuple[str, str], ...] = ()
         self.shape = ""
+        #: By these, the flags of profiles are read.
+        self.names = Names()
         self._query: Query
         self._source = source
         self._state = claim.state
         self._resends = resends
+
+    @property
+    def is_digested(self) -> bool:
+        """Whether the snapshot has a digest of each row in place of its values."""
+        return self.mirror.settings is not None
 
     def fill(self, files: ChangeFiles, blocks: Iterable[list[str]]) -> None:
         """
@@ -75,15 +84,17 @@ class Comparison:
             relation = self._changes(session, source.parameters)
             parameters = source.parameters if mirror.is_dry_run else None
             sql = self.statements.read(relation, replaces=self.replaces, repeated=mirror.is_dry_run)
-            mirror.changed.open(session.stream(sql, parameters, _FETCHED), selection)
+            mirror.changed.open(session.stream(sql, parameters, _FETCHED), selection, has_flags=self.is_digested)
             files.fill(blocks, mirror.changed, mirror.rules)
             if not mirror.is_dry_run:
                 files.counts.duplicates += session.number(self.statements.repeated(relation))
-                if files.refused or self._query.digested is not None:
+                if files.refused or self.is_digested:
                     self._correct(session, files.refused)
         counts, before = files.counts, 0 if self.replaces else self._state.members or 0
         counts.unchanged = before - files.known_moves
         counts.given += counts.unchanged
+        if counts.unchanged and self.statements.pools_unchanged:
+            counts.duplicates -= counts.unchanged - 1  # they were counted as one, which is repeated
 
     def settle(self, files: ChangeFiles) -> None:
         """
@@ -158,14 +169,26 @@ class Comparison:
         self._query = Query(sql, written[selection.id], tuple(written[key] for key in others), most)
         if self.mirror.settings is not None:
             session.prepare_digests()
-            self.columns = tuple(sorted(self.columns))
-            self._query = replace(self._query, digested=tuple(sorted(self._query.others)))
-            self.columns = (*self.columns, ("", self.mirror.settings))
+            self._digest(self.mirror.settings, {name: written[key] for key, name in selection.attributes})
         self.statements = Statements(session.dialect, self._query)
-        self.shape = _digest(sql, *names[selection.id], *self._query.others)
+        self.shape = _short_digest(sql, *names[selection.id], *self._query.others)
         if self.shape != self._state.shape or self.replaces:
             self._check_casts(session, source.parameters)
         return _moved(selection, others)
+
+    def _digest(self, settings: str, attributes: dict[str, str]) -> None:
+        """
+        Have a digest in place of values, and flags of all attributes that were ever sent.
+
+        :param attributes: the columns of those that the query has, by their names.
+        """
+        self.columns = (*sorted(self.columns), ("", settings))
+        keys = {self.mirror.key_of(name): column for name, column in attributes.items()}
+        self.names = Names(self._state.attributes).with_new(keys)
+        found = {declared(key)[1]: column for key, column in keys.items()}
+        flagged = tuple(found.get(declared(key)[1]) for key in self.names.keys)
+        digested = tuple(sorted(self._query.others))
+        self._query = replace(self._query, digested=digested, flagged=flagged, deletes=self.mirror.deletes)
 
     def _check_casts(self, session: Session, parameters: Any) -> None:
         """Check for some rows that the database makes the same text of an id as this package makes of its value."""
@@ -234,12 +257,12 @@ class Comparison:
             session.insert(table, self.statements.id_values(), refused)
             self.refused = names[0]
         self.create(session, names[1], self.statements.corrected(changes, table))
-        if self._query.digested is not None:
+        if self.is_digested:
             self.mirror.keeper.drop(session, self.changes)
         self.changes = names[1]
 
 
-def _digest(*texts: str) -> str:
+def _short_digest(*texts: str) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 

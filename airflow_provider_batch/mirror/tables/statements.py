@@ -4,6 +4,12 @@ The statements of a run. What differs between databases is in their dialects.
 The source is read once, in the statement that finds what changed (or, without FULL JOIN, in the one that stages it).
 Only joins compare: NOT IN knows no NULL, and EXCEPT drops duplicates. The query stands as it is given, between brackets
 of which the closing one has a line of its own, as the query may end in a comment.
+
+Nearly all ids are unchanged, so what is done for each of them decides what a run costs. With FULL JOIN, and without
+attributes, that is one join: of all rows of the source, repetitions too, with the snapshot, where an id is once. Only
+what is not unchanged is grouped by its id. Of the unchanged ids the join leaves the number of their rows; how many ids
+they are, the head knows: as many as were sent, without those that moved. With attributes, the ids of the source are
+grouped before, as one row of each has to be chosen.
 """
 
 from __future__ import annotations
@@ -30,7 +36,10 @@ class Query:
     :param id: the name of the column with the ids.
     :param others: the names of the columns with attributes and tags.
     :param most: the characters that an id may have.
-    :param digested: in place of the other columns, the snapshot has a digest of these; None if it has the columns.
+    :param digested: in place of the other columns, the snapshot has a digest of these, and flags; None if it has the
+        columns.
+    :param flagged: for each name with a flag the column that has its value; None if the query has none.
+    :param deletes: whether a missing value deletes the attribute.
     """
 
     sql: str
@@ -38,6 +47,8 @@ class Query:
     others: tuple[str, ...]
     most: int
     digested: tuple[str, ...] | None = None
+    flagged: tuple[str | None, ...] = ()
+    deletes: bool = False
 
 
 def bare(sql: str) -> str:
@@ -67,16 +78,21 @@ def quoted(name: str, dialect: Dialect) -> str:
     return f"{mark}{name.replace(mark, mark * 2)}{mark}"
 
 
-#: The column with the digest of a row.
+#: The column with the digest of a row, and that with the flags of what was ever set; see the module flags.
 _DIGEST: Final = "digest"
+_FLAGS: Final = "flags"
+
+#: Of a changed row: the flags of its own values, and of what was set, or may have been, before.
+_OWN: Final = "own"
+_BEFORE: Final = "had"
 
 
 class Statements:
     """
     The statements for one query.
 
-    A row has the same columns wherever it is, unless its digest is kept: then base and net have nothing else, and only
-    the changes that the worker reads have both.
+    A row has the same columns wherever it is, unless its digest is kept: then base and net have nothing else but flags,
+    and only the changes that the worker reads have both.
     """
 
     def __init__(self, dialect: Dialect, query: Query) -> None:
@@ -84,6 +100,12 @@ class Statements:
         self._query = query
         self._names = [f"a{number}" for number in range(len(query.others))]
         self._kept = self._names if query.digested is None else [_DIGEST]
+        self._has_flags = query.digested is not None
+
+    @property
+    def pools_unchanged(self) -> bool:
+        """Whether all unchanged rows are one row of the changes, without an id, and not each id that is repeated."""
+        return self._dialect.full_join and not self._kept
 
     def cast(self) -> str:
         """Return the query for some ids as the driver reads them, and as they are compared."""
@@ -92,11 +114,17 @@ class Statements:
         return f"SELECT {raw}, {text} FROM (\n{self._query.sql}\n) q WHERE {raw} IS NOT NULL LIMIT 100"
 
     def today(self) -> str:
-        """Return the query for the distinct ids, how often each is there, and the attributes of one of its rows."""
+        """
+        Return the query for the distinct ids, how often each is there, and the attributes of one of its rows.
+
+        If the unchanged ones are pooled, it is that for the ids of all rows.
+        """
         query, dialect = self._query, self._dialect
         key = dialect.as_key(f"q.{quoted(query.id, dialect)}")
         if query.digested is not None:
             return self._digested_today(key, query.digested)
+        if self.pools_unchanged:
+            return f"SELECT {key} AS id, 1 AS n FROM (\n{query.sql}\n) q"
         if not query.others:
             return f"SELECT {key} AS id, COUNT(*) AS n FROM (\n{query.sql}\n) q GROUP BY {key}"
         columns = [f"q.{quoted(name, dialect)}" for name in query.others]
@@ -111,26 +139,66 @@ class Statements:
     def _digested_today(self, key: str, digested: tuple[str, ...]) -> str:
         dialect = self._dialect
         parts = [dialect.part.format(f"q.{quoted(name, dialect)}") for name in digested]
-        digest = dialect.digest.format(", ".join(["''", *parts]))
+        digest = dialect.as_digest(["''", *parts])
         named = "".join(
             f", q.{quoted(column, dialect)} AS {name}"
             for column, name in zip(self._query.others, self._names, strict=True)
         )
         return (
-            f"SELECT w.id, w.n{self._whole('w.')} FROM (SELECT v.id, COUNT(*) OVER (PARTITION BY v.id) AS n, "
-            f"ROW_NUMBER() OVER (PARTITION BY v.id ORDER BY v.{_DIGEST}) AS place{self._whole('v.')} FROM "
-            f"(SELECT {key} AS id, {digest} AS {_DIGEST}{named} FROM (\n{self._query.sql}\n) q) v) w WHERE w.place = 1"
+            f"SELECT w.id, w.n{self._whole('w.')}, w.{_OWN} FROM (SELECT v.id, COUNT(*) OVER (PARTITION BY v.id) AS n, "
+            f"ROW_NUMBER() OVER (PARTITION BY v.id ORDER BY v.{_DIGEST}) AS place{self._whole('v.')}, v.{_OWN} FROM "
+            f"(SELECT {key} AS id, {digest} AS {_DIGEST}, {self._own_flags()} AS {_OWN}{named} FROM "
+            f"(\n{self._query.sql}\n) q) v) w WHERE w.place = 1"
         )
+
+    def _own_flags(self) -> str:
+        """Return the flags of the values of a row of the query."""
+        is_missing = self._dialect.missing
+        return self._dialect.joined(
+            [
+                "''",
+                *(
+                    "'0'"
+                    if column is None
+                    else f"CASE WHEN {is_missing.format(f'q.{quoted(column, self._dialect)}')} THEN '0' ELSE '1' END"
+                    for column in self._query.flagged
+                ),
+            ]
+        )
+
+    def _union(self, *flags: str, but_own: bool = False) -> str:
+        """
+        Return the flags that are 1 in any of *flags*.
+
+        :param but_own: of the columns that the query has, only the first of *flags* count.
+        """
+        texts = ["''"]
+        for place, column in enumerate(self._query.flagged, 1):
+            counted = flags[:1] if but_own and column is not None else flags
+            is_set = " OR ".join(f"SUBSTR({each}, {place}, 1) = '1'" for each in counted)
+            texts.append(f"CASE WHEN {is_set} THEN '1' ELSE '0' END")
+        return self._dialect.joined(texts)
+
+    def _flags(self, expression: str, name: str = _FLAGS) -> str:
+        return f", {expression} AS {name}" if self._has_flags else ""
+
+    def _new_flags(self) -> str:
+        """Return the flags of a changed row once Batch has accepted it."""
+        return self._flags(self._union(f"d.{_OWN}", f"d.{_BEFORE}", but_own=self._query.deletes))
+
+    def _changed_flags(self, before: str, own: str = f"t.{_OWN}") -> str:
+        return self._flags(own, _OWN) + self._flags(before, _BEFORE)
 
     def known(self, base: str | None, net: str | None, *, with_attributes: bool = True) -> str | None:
         """Return the query for what was sent: the base, with the later changes in place of its own rows."""
         if base is None:
             return None
         ours, later = (self._snapshot_columns("b."), self._snapshot_columns("e.")) if with_attributes else ("", "")
+        ours, later = ours + self._flags(f"b.{_FLAGS}"), later + self._flags(f"e.{_FLAGS}")
         if net is None:
             return f"SELECT b.id{ours} FROM {base} b"
         return (
-            f"SELECT b.id{ours} FROM {base} b LEFT JOIN {net} e ON e.id = b.id WHERE e.op IS NULL "
+            f"SELECT b.id{ours} FROM {base} b LEFT JOIN {net} e ON e.id = b.id WHERE e.id IS NULL "
             f"UNION ALL SELECT e.id{later} FROM {net} e WHERE e.op = '+'"
         )
 
@@ -139,23 +207,28 @@ class Statements:
         Return the query for all that is not simply unchanged.
 
         Its columns are ``id``, ``n`` (how often it is in the source), ``o`` (whether it was sent), ``u`` (whether it
-        is uncertain), ``op``, and the attributes. ``op`` is ``+`` to add, ``-`` to remove, ``=`` unchanged but
-        repeated, and ``!`` not a valid id.
+        is uncertain), ``op``, and the attributes, with digest and flags if these are kept. ``op`` is ``+`` to add,
+        ``-`` to remove, ``=`` unchanged but repeated (or, if these are pooled, all that is unchanged), and ``!`` not a
+        valid id.
 
         :param today: the query for what the source has.
         :param known: that for what was sent; None without a snapshot.
         :param uncertain: those for the ids that may have been sent since.
         :param same_shape: whether what is known has the attributes of the source.
         """
+        if self.pools_unchanged:
+            return self._pooled(today, known, uncertain, same_shape)
         if known is None and not uncertain:
             op = f"CASE WHEN {self._is_bad('t.id')} THEN '!' ELSE '+' END"
-            return f"SELECT t.id, t.n, 0 AS o, 0 AS u, {op} AS op{self._whole('t.')} FROM (\n{today}\n) t"
+            columns = self._whole("t.") + self._changed_flags("''")
+            return f"SELECT t.id, t.n, 0 AS o, 0 AS u, {op} AS op{columns} FROM (\n{today}\n) t"
         # Names that no table of the user has: in SQLite, they hide such a table in the query, too.
-        old = known or f"SELECT t.id{self._snapshot_columns('t.')} FROM batch_t t WHERE 1 = 0"
+        nothing = f"SELECT t.id{self._snapshot_columns('t.')}{self._flags(f't.{_OWN}')} FROM batch_t t WHERE 1 = 0"
+        old = known or nothing
         ctes = f"WITH batch_t AS (\n{today}\n), batch_s AS (\n{old}\n)"
         if uncertain:
-            sent = " UNION ALL ".join(f"SELECT y.id FROM ({each}) y" for each in uncertain)
-            ctes += f", batch_u AS (\nSELECT DISTINCT z.id FROM ({sent}) z\n)"
+            sent = " UNION ALL ".join(f"SELECT y.id{self._flags(f'y.{_FLAGS}')} FROM ({each}) y" for each in uncertain)
+            ctes += f", batch_u AS (\nSELECT z.id{self._flags(self._sum())} FROM ({sent}) z GROUP BY z.id\n)"
         main = (
             self._joined(bool(uncertain), same_shape)
             if self._dialect.full_join
@@ -163,18 +236,49 @@ class Statements:
         )
         if uncertain:
             main += (
-                f" UNION ALL SELECT u.id, 0, 0, 1, '-'{self._whole('t.')} FROM batch_u u LEFT JOIN batch_t t "
-                "ON t.id = u.id LEFT JOIN batch_s s ON s.id = u.id WHERE t.n IS NULL AND s.id IS NULL"
+                f" UNION ALL SELECT u.id, 0, 0, 1, '-'{self._whole('t.')}{self._changed_flags(f'u.{_FLAGS}')} "
+                "FROM batch_u u LEFT JOIN batch_t t ON t.id = u.id LEFT JOIN batch_s s ON s.id = u.id "
+                "WHERE t.n IS NULL AND s.id IS NULL"
             )
         return f"{ctes}\n{main}"
+
+    def _pooled(self, today: str, known: str | None, uncertain: Sequence[str], same_shape: bool) -> str:
+        rows, id_, is_known, is_uncertain = f"(\n{today}\n) t", "t.id", "1 = 0", "1 = 0"
+        if known is not None:
+            rows += f" FULL JOIN (\n{known}\n) s ON s.id = t.id"
+            id_, is_known = "COALESCE(t.id, s.id)", "s.id IS NOT NULL"
+        if uncertain:
+            rows += f" FULL JOIN (SELECT DISTINCT z.id FROM ({' UNION ALL '.join(uncertain)}) z) u ON u.id = {id_}"
+            id_, is_uncertain = f"COALESCE({id_}, u.id)", "u.id IS NOT NULL"
+        is_changed = f"t.n IS NULL OR NOT ({is_known}) OR {is_uncertain}" if same_shape else "1 = 1"
+        o, u = (f"CASE WHEN {condition} THEN 1 ELSE 0 END" for condition in (is_known, is_uncertain))
+        # What is missing is never known: a known row without an id is all that is unchanged.
+        op = (
+            "CASE WHEN COUNT(c.n) = 0 THEN '-' WHEN c.o = 1 THEN CASE WHEN c.id IS NULL THEN '=' ELSE '+' END "
+            f"WHEN {self._is_bad('c.id')} THEN '!' ELSE '+' END"
+        )
+        return (
+            f"SELECT c.id, COUNT(c.n) AS n, c.o, c.u, {op} AS op FROM (SELECT CASE WHEN {is_changed} THEN {id_} "
+            f"ELSE NULL END AS id, t.n, {o} AS o, {u} AS u FROM {rows}) c GROUP BY c.id, c.o, c.u"
+        )
+
+    def _sum(self) -> str:
+        """Return the flags that are 1 in any row of a group."""
+        places = range(1, len(self._query.flagged) + 1)
+        flags = [f"CASE WHEN MAX(SUBSTR(z.{_FLAGS}, {place}, 1)) = '1' THEN '1' ELSE '0' END" for place in places]
+        return self._dialect.joined(["''", *flags])
+
+    def _before(self, uncertain: bool) -> str:
+        flags = f"COALESCE(s.{_FLAGS}, '')"
+        return self._changed_flags(self._union(flags, f"u.{_FLAGS}") if uncertain else flags)
 
     def _joined(self, uncertain: bool, same_shape: bool) -> str:
         join, is_uncertain, flag = _uncertain("COALESCE(t.id, s.id)", uncertain)
         differs = self._differs(same_shape)
         return (
             f"SELECT COALESCE(t.id, s.id) AS id, COALESCE(t.n, 0) AS n, {_flag('s.id')} AS o, {flag} AS u, "
-            f"CASE WHEN t.n IS NULL THEN '-' ELSE {self._op(is_uncertain, differs)} END AS op{self._whole('t.')} "
-            f"FROM batch_t t FULL JOIN batch_s s ON s.id = t.id{join} "
+            f"CASE WHEN t.n IS NULL THEN '-' ELSE {self._op(is_uncertain, differs)} END AS op{self._whole('t.')}"
+            f"{self._before(uncertain)} FROM batch_t t FULL JOIN batch_s s ON s.id = t.id{join} "
             f"WHERE t.n IS NULL OR s.id IS NULL OR t.n > 1 OR {is_uncertain}{differs}"
         )
 
@@ -184,10 +288,10 @@ class Statements:
         gone_join, _, gone_flag = _uncertain("s.id", uncertain)
         return (
             f"SELECT t.id AS id, t.n AS n, {_flag('s.id')} AS o, {flag} AS u, {self._op(is_uncertain, differs)} AS op"
-            f"{self._whole('t.')} FROM batch_t t LEFT JOIN batch_s s ON s.id = t.id{join} "
+            f"{self._whole('t.')}{self._before(uncertain)} FROM batch_t t LEFT JOIN batch_s s ON s.id = t.id{join} "
             f"WHERE s.id IS NULL OR t.n > 1 OR {is_uncertain}{differs} "
-            f"UNION ALL SELECT s.id, 0, 1, {gone_flag}, '-'{self._whole('t.')} FROM batch_s s "
-            f"LEFT JOIN batch_t t ON t.id = s.id{gone_join} WHERE t.n IS NULL"
+            f"UNION ALL SELECT s.id, 0, 1, {gone_flag}, '-'{self._whole('t.')}{self._before(uncertain)} "
+            f"FROM batch_s s LEFT JOIN batch_t t ON t.id = s.id{gone_join} WHERE t.n IS NULL"
         )
 
     def _op(self, is_uncertain: str, differs: str) -> str:
@@ -216,7 +320,8 @@ class Statements:
         """
         Return the query for what is not unchanged.
 
-        Each row has its id, the number of its kind, and the attributes; those of a kind stand together, in order.
+        Each row has its id, the number of its kind, the attributes, and the flags of what was set before, if there are
+        any; those of a kind stand together, in order.
 
         :param replaces: for the whole new set, whatever was sent.
         :param repeated: and for what is unchanged but repeated.
@@ -224,7 +329,8 @@ class Statements:
         kind = KIND_IF_UNKNOWN if replaces else KIND
         where = "WHERE d.op <> '-' " if replaces else "" if repeated else "WHERE d.op <> '=' "
         return (
-            f"SELECT {self._dialect.as_text('d.id')} AS id, {kind} AS kind{self._columns('d.')} FROM {relation} d "
+            f"SELECT {self._dialect.as_text('d.id')} AS id, {kind} AS kind{self._columns('d.')}"
+            f"{self._flags(f'd.{_BEFORE}')} FROM {relation} d "
             f"{where}ORDER BY kind, d.id"
         )
 
@@ -242,7 +348,7 @@ class Statements:
 
         :param refused: the table of these ids, with what is to be done instead; None if there are none.
         """
-        columns = self._snapshot_columns("d.")
+        columns = self._snapshot_columns("d.") + self._changed_flags(f"d.{_BEFORE}", f"d.{_OWN}")
         if refused is None:
             return f"SELECT d.id, d.n, d.o, d.u, d.op{columns} FROM {changes} d"
         return (
@@ -252,22 +358,25 @@ class Statements:
 
     def new_base(self, changes: str, known: str | None) -> str:
         """Return the query for all that will have been sent."""
-        added = f"SELECT d.id{self._snapshot_columns('d.')} FROM {changes} d WHERE d.op = '+'"
+        added = f"SELECT d.id{self._snapshot_columns('d.')}{self._new_flags()} FROM {changes} d WHERE d.op = '+'"
         if known is None:
             return added
         return (
-            f"SELECT k.id{self._snapshot_columns('k.')} FROM ({known}) k LEFT JOIN {changes} d ON d.id = k.id "
-            f"AND d.op IN ('+', '-') WHERE d.op IS NULL UNION ALL {added}"
+            f"SELECT k.id{self._snapshot_columns('k.')}{self._flags(f'k.{_FLAGS}')} FROM ({known}) k "
+            f"LEFT JOIN {changes} d ON d.id = k.id AND d.op IN ('+', '-') WHERE d.op IS NULL UNION ALL {added}"
         )
 
     def new_net(self, changes: str, net: str | None) -> str:
         """Return the query for all changes since the base."""
-        moved = f"SELECT d.id, d.op{self._snapshot_columns('d.')} FROM {changes} d WHERE d.op IN ('+', '-')"
+        moved = (
+            f"SELECT d.id, d.op{self._snapshot_columns('d.')}{self._new_flags()} FROM {changes} d "
+            "WHERE d.op IN ('+', '-')"
+        )
         if net is None:
             return moved
         return (
-            f"SELECT e.id, e.op{self._snapshot_columns('e.')} FROM {net} e LEFT JOIN {changes} d ON d.id = e.id "
-            f"AND d.op IN ('+', '-') WHERE d.op IS NULL UNION ALL {moved}"
+            f"SELECT e.id, e.op{self._snapshot_columns('e.')}{self._flags(f'e.{_FLAGS}')} FROM {net} e "
+            f"LEFT JOIN {changes} d ON d.id = e.id AND d.op IN ('+', '-') WHERE d.op IS NULL UNION ALL {moved}"
         )
 
     def ids(self, changes: str) -> str:
@@ -279,8 +388,14 @@ class Statements:
         return f"{self._dialect.as_key('{}')}, {{}}, {{}}"
 
     def sent(self, changes: str) -> str:
-        """Return the query for the ids that a try may have sent."""
-        return f"SELECT d.id FROM {changes} d WHERE d.op IN ('+', '-')"
+        """Return the query for the ids that a try may have sent, with the flags of what may have been set by then."""
+        flags = f"CASE WHEN d.op = '+' THEN {self._union(f'd.{_OWN}', f'd.{_BEFORE}')} ELSE d.{_BEFORE} END"
+        return f"SELECT d.id{self._flags(flags)} FROM {changes} d WHERE d.op IN ('+', '-')"
+
+    def rejected(self, changes: str, ids: str) -> str:
+        """Return the query for the rows of a table made of :meth:`ids`, with the flags of them in the changes."""
+        flags = self._changed_flags(f"d.{_BEFORE}", f"d.{_OWN}")
+        return f"SELECT d.id, d.op, x.why{flags} FROM {changes} d JOIN {ids} x ON x.id = d.id"
 
     def _columns(self, prefix: str) -> str:
         return _listed(prefix, self._names)

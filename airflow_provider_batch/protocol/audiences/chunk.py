@@ -42,7 +42,17 @@ class Chunk:
     origins: tuple[Block | RecalledBlock, ...] = field(default=(), repr=False, compare=False)
 
     def __len__(self) -> int:
-        return len(self.add_ids) + len(self.remove_ids)
+        return self.added + self.removed
+
+    @property
+    def added(self) -> int:
+        """How many ids it adds."""
+        return len(self.add_ids)
+
+    @property
+    def removed(self) -> int:
+        """How many ids it removes."""
+        return len(self.remove_ids)
 
     def halves(self) -> tuple[Chunk, Chunk]:
         """Return the first and the second half of the ids."""

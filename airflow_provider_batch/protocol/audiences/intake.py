@@ -19,7 +19,7 @@ from airflow_provider_batch.protocol.audiences.block import Block, gathered
 from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS, annotated, normalize
 from airflow_provider_batch.protocol.dialect import MemberRules
 from airflow_provider_batch.protocol.ids import AnnotatedId, doubt, joined_ids
-from airflow_provider_batch.protocol.intake import Intake, Reading
+from airflow_provider_batch.protocol.intake import Intake, IntakeParameters
 from airflow_provider_batch.protocol.rows import Place, Rejection
 
 #: Puts blocks of ids aside, and returns them in a form that can be read repeatedly.
@@ -33,7 +33,7 @@ class MemberIntake(Intake):
     :param rules: what the version of the API accepts for a member.
     :param on_doubt: called once for each kind of valid ids that may be mistakes, with their number and first place.
     :param put_aside: keeps the checked ids of what can be read again, so that it is read once; by default in memory.
-    :param reading: the other parameters of :class:`~airflow_provider_batch.protocol.intake.Intake`.
+    :param parameters: the other parameters of :class:`~airflow_provider_batch.protocol.intake.Intake`.
     """
 
     def __init__(
@@ -44,9 +44,9 @@ class MemberIntake(Intake):
         rules: MemberRules,
         on_doubt: Callable[[str], object] | None = None,
         put_aside: PutAside = list,
-        **reading: Unpack[Reading],
+        **parameters: Unpack[IntakeParameters],
     ) -> None:
-        super().__init__(value, argument, **reading)
+        super().__init__(value, argument, **parameters)
         self.duplicates = 0
         self._rules = rules
         self._on_doubt = on_doubt

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -26,7 +26,7 @@ from airflow_provider_batch.protocol.flow import Flow
 from airflow_provider_batch.protocol.retry import Delay, Patience, Polling
 from airflow_provider_batch.protocol.rows import OnRejection, Rejection
 from airflow_provider_batch.protocol.wire import Request
-from airflow_provider_batch.protocol.writes import Parcel, Receipt, Sent
+from airflow_provider_batch.protocol.writes import Parcel, Receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,24 +148,14 @@ class AudienceWrites:
         return rejection
 
 
-def planned(chunks: Iterable[Chunk], clock: Callable[[], float]) -> Sent:
-    """Return the sum of a push of *chunks* that is not sent."""
-    started, added, removed, calls = clock(), 0, 0, 0
-    for chunk in chunks:
-        added += len(chunk.add_ids)
-        removed += len(chunk.remove_ids)
-        calls += 1
-    return Sent(added, removed, seconds=clock() - started, planned_calls=calls)
-
-
 def _receipt(
     parcel: Parcel[Chunk], *indexing_tokens: str, rejected: tuple[Rejection, ...] = (), earlier: bool = False
 ) -> Receipt:
     removed = sum(rejection.argument == REMOVE_IDS for rejection in rejected)
     return Receipt(
         parcel.number,
-        len(parcel.chunk.add_ids) - (len(rejected) - removed),
-        len(parcel.chunk.remove_ids) - removed,
+        parcel.chunk.added - (len(rejected) - removed),
+        parcel.chunk.removed - removed,
         indexing_tokens,
         parcel.fingerprint,
         rejected,

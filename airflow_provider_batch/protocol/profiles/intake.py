@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.protocol.arguments import Nulls, OnInvalidId, check_choice
 from airflow_provider_batch.protocol.intake import Intake
+from airflow_provider_batch.protocol.profiles.names import key_of
 from airflow_provider_batch.protocol.profiles.table import chosen_keys, table_of
 from airflow_provider_batch.protocol.rows import OnRejection, Place, Rejection
 
@@ -67,7 +68,8 @@ class ProfileIntake:
         self._id_column = id_column
         self._chosen = chosen_keys(attribute_columns)
         self._unseen = self._chosen or {}
-        self._clears = nulls == "clear"
+        #: Whether a missing value deletes its attribute.
+        self.clears = nulls == "clear"
         self._intake = Intake(
             profiles,
             PROFILES,
@@ -81,7 +83,11 @@ class ProfileIntake:
     @property
     def settings(self) -> str:
         """What decides, besides a row, what is sent of it."""
-        return json.dumps([_FORMAT, self._clears, self._chosen], sort_keys=True)
+        return json.dumps([_FORMAT, self.clears, self._chosen], sort_keys=True)
+
+    def key_of(self, column: str) -> str:
+        """Return the key of the attribute in *column*, one of those that are read."""
+        return key_of(column) if self._chosen is None else self._chosen[column]
 
     @property
     def rejected(self) -> int:
@@ -114,7 +120,7 @@ class ProfileIntake:
             return
         try:
             table = table_of(rows, self._id_column, self._chosen)
-            ids, lines, keys = table.encoded(clears=self._clears)
+            ids, lines, keys = table.encoded(clears=self.clears)
             text = "\n".join([*lines, ""]).encode()
         except UnicodeEncodeError:
             reason = "an attribute has a lone surrogate; decode the source with the right encoding"

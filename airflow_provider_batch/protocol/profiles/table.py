@@ -158,6 +158,12 @@ def joined(id_: str, attributes: str) -> bytes:
     return f"{HEAD}{encode_basestring(id_)}}},{attributes}}}".encode()
 
 
+def keys_in(attributes: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the keys in a field with attributes: those that are set, and those that are deleted."""
+    found = json.loads(f"{{{attributes}}}")[_NESTED]
+    return tuple(key for key in found if found[key] is not None), tuple(key for key in found if found[key] is None)
+
+
 def nulls(keys: Iterable[str]) -> str:
     """Return the field that deletes these attributes."""
     return f'"attributes":{{{",".join(f"{encode_basestring(key)}:null" for key in sorted(keys))}}}'

@@ -43,6 +43,16 @@ class ProfileChunk:
     rejection: Callable[[int, str], Rejection] = field(repr=False, compare=False)
     cleared: int = 0
 
+    @property
+    def added(self) -> int:
+        """How many profiles have a row."""
+        return len(self.lines) - self.cleared
+
+    @property
+    def removed(self) -> int:
+        """How many are cleared."""
+        return self.cleared
+
 
 @dataclass(frozen=True, slots=True)
 class ProfileWrites:
@@ -123,12 +133,11 @@ def _receipt(
     parcel: Parcel[ProfileChunk], rejected: Mapping[int, Rejection] = MappingProxyType({}), *, earlier: bool = False
 ) -> Receipt:
     chunk = parcel.chunk
-    given = len(chunk.lines) - chunk.cleared
-    refused = sum(index < given for index in rejected)
+    refused = sum(index < chunk.added for index in rejected)
     return Receipt(
         parcel.number,
-        given - refused,
-        chunk.cleared - (len(rejected) - refused),
+        chunk.added - refused,
+        chunk.removed - (len(rejected) - refused),
         (ACCEPTED,),
         parcel.fingerprint,
         tuple(rejected.values()),

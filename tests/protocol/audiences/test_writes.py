@@ -18,13 +18,13 @@ from airflow_provider_batch.exceptions import (
 from airflow_provider_batch.protocol import flow
 from airflow_provider_batch.protocol.audiences.block import Block
 from airflow_provider_batch.protocol.audiences.chunk import Chunk
-from airflow_provider_batch.protocol.audiences.writes import AudienceWrites, planned
+from airflow_provider_batch.protocol.audiences.writes import AudienceWrites
 from airflow_provider_batch.protocol.dialect import MEP_1_0, cep
 from airflow_provider_batch.protocol.flow import Effect, no_retry
 from airflow_provider_batch.protocol.retry import Backoff, Patience, Polling
 from airflow_provider_batch.protocol.rows import Rejection
 from airflow_provider_batch.protocol.wire import Request, Response, Sleep
-from airflow_provider_batch.protocol.writes import Parcel, Receipt, Sent
+from airflow_provider_batch.protocol.writes import Parcel, Receipt
 
 MALFORMED = (
     "POST /2.11/audiences/{verb}: answered 400; MALFORMED_PARAMETER (31); Batch's text is withheld, as it quotes an "
@@ -405,13 +405,3 @@ def test_values_are_checked_by_the_rules_of_the_version() -> None:
     assert [(rejection.where, value) for rejection, value in told] == [("add_ids[3]", "x" * 129)]
     with pytest.raises(InvalidMemberError, match=r"^vip: add_ids\[0\]: "):
         list(writes.intake()([None], "add_ids").blocks())
-
-
-def test_a_plan_is_the_sum_of_what_would_be_sent() -> None:
-    times = iter([1000.0, 1002.5])
-    chunks = [Chunk(1, ["a", "b", "c"], ["d"]), Chunk(2, ["e"], ["f", "g", "h", "i"]), Chunk(3, [], ["j"])]
-    assert planned(chunks, lambda: next(times)) == Sent(4, 6, seconds=2.5, planned_calls=3)
-
-
-def test_a_plan_of_nothing_is_nothing() -> None:
-    assert planned([], lambda: 1000.0) == Sent(planned_calls=0)
