@@ -110,8 +110,15 @@ def is_own(kind: str, name: str | None) -> bool:
 
 
 def test_during_a_plan_the_run_has_the_claim_and_its_tables_are_noted(
-    store: TableMirror, schema: Connections, clock: Clock
+    store: TableMirror, schema: Connections, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    drop, dropped = store.keeper.drop, []
+
+    def noting(session: Any, name: str) -> None:
+        dropped.append(name)
+        drop(session, name)
+
+    monkeypatch.setattr(store.keeper, "drop", noting)
     with store.plan(blocks(store)):
         state = state_of(store)
         assert state.claim
@@ -120,7 +127,8 @@ def test_during_a_plan_the_run_has_the_claim_and_its_tables_are_noted(
         (changes, staged) = state.trash
         assert is_own("d", changes[0]) and is_own("t", staged[0])  # noqa: PT018
         assert {each[1:] for each in state.trash} == {(START, False)}
-        assert ours(schema) == [changes[0], "head"]  # what was staged is not needed any more
+        assert dropped == [staged[0]]  # what was staged is not needed any more
+        assert ours(schema) == [changes[0], "head"]
         clock.now += 60
     assert ours(schema) == ["head"]
     assert state_of(store) == State(trash=((changes[0], START, True), (staged[0], START, True)))
@@ -484,7 +492,9 @@ class FormattedCursor(sqlite3.Cursor):
     def execute(self, sql: str, parameters: Any = None) -> Any:
         if parameters is None:
             return super().execute(sql)
-        return super().execute(sql.replace("%s", "?").replace("%%", "%"), parameters)
+        sql = sql.replace("%%", "\0").replace("%s", "?")
+        assert "%" not in sql, "unsupported format character"
+        return super().execute(sql.replace("\0", "%"), parameters)
 
 
 @pytest.mark.parametrize("mark", ["?", "%s"])
