@@ -661,6 +661,31 @@ def test_a_look_finds_a_run_that_has_taken_over(store: TableMirror, schema: Conn
     assert {at for _, at, _ in state.trash} == {START, START + LIFETIME + 1, clock.now}
 
 
+def test_whoever_is_overtaken_twice_leaves_a_table_that_is_known(
+    store: TableMirror, schema: Connections, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heir = mirror_of(schema, "tomorrow", clock)
+    change = store.keeper.replace
+
+    def too_late(session: Any, head: Head, state: State) -> Head | None:
+        return None if len(state.tries) > 1 else change(session, head, state)
+
+    def is_overtaken() -> None:
+        with store.plan(blocks(store)) as plan, plan.begin("today") as transaction:
+            clock.now += LIFETIME + 1
+            with heir.plan(blocks(heir)):
+                pass
+            monkeypatch.setattr(store.keeper, "replace", too_late)
+            transaction.commit([])
+
+    with pytest.raises(MirrorConflictError, match="another run changed this mirror"):
+        is_overtaken()
+    state = state_of(store)
+    assert len(state.tries) == 1
+    (copy,) = {name for name in ours(schema) if name[0] == "d"} - state.named
+    assert (copy, clock.now, False) in state.trash
+
+
 def test_rejected_ids_are_uncertain_in_the_next_run(store: TableMirror, schema: Connections) -> None:
     state = run(store, rejected=("c", "a", "c"))
     (rejection,) = state.tries
@@ -755,7 +780,7 @@ def test_what_may_have_values_is_dropped_before_anything_else(
     assert left
     with store.plan(blocks(store)):
         assert bool(left & {*ours(schema)}) is (settings is None)
-    assert not left & {*ours(schema)}
+    assert {*ours(schema)} == {"head", *state_of(store).named}
 
 
 def test_a_query_is_read_once(store: TableMirror, schema: Connections) -> None:
