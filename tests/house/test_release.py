@@ -1,4 +1,4 @@
-"""What `make matrix` and `make release-check` go by."""
+"""What `make test`, `make matrix` and `make release-check` go by."""
 
 from __future__ import annotations
 
@@ -41,6 +41,20 @@ def test_the_pythons_are_those_that_the_package_says_it_is_for() -> None:
     classified = [name.rpartition(" ")[2] for name in PYPROJECT["project"]["classifiers"] if name.startswith(prefix)]
     assert named("PYTHONS") == [f"python{version}" for version in classified]
     assert PYPROJECT["project"]["requires-python"] == f">={classified[0]}"
+
+
+def test_what_runs_beside_one_airflow_alone_is_checked_to_know_none() -> None:
+    paths = [path.removesuffix(".py").replace("/", ".") for path in named("KNOW_NO_AIRFLOW")]
+    assert paths in [contract.get("source_modules") for contract in PYPROJECT["tool"]["importlinter"]["contracts"]]
+
+
+@pytest.mark.parametrize("package", ["duckdb", "h11", "hypothesis", "isal", "pytest", "starlette", "uvicorn"])
+def test_what_it_uses_is_pinned_alike_for_both_airflows(package: str) -> None:
+    newest, oldest = (
+        re.findall(rf"^{package}==.*$", matrix.constraints(airflow).read_text("utf-8"), re.MULTILINE)
+        for airflow in (*named("NEWEST"), *named("OLDEST"))
+    )
+    assert newest == oldest != []
 
 
 @pytest.mark.parametrize(

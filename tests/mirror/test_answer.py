@@ -85,6 +85,7 @@ def test_batch_says_nothing_more_of_profiles(is_confirmed: bool) -> None:
         ),
         ((9, 4), (9, 4), "in the last set, and in that of generation 4, 2026-10-04 12:00:00 UTC"),
         ((3, 2), (2,), "not in the last set; removed with generation 3, 2026-10-03 12:00:00 UTC"),
+        ((4, 2), (2,), "not in the last set; removed after generation 2, 2026-10-02 12:00:00 UTC"),
         ((9, 4), (4,), "not in the last set; removed after generation 4, 2026-10-04 12:00:00 UTC"),
         (
             (3, 2),

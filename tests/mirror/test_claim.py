@@ -28,7 +28,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
 
 
 def test_one_run_has_the_claim_and_gives_it_back(folder: Folder) -> None:
-    clock = Clock(START)
+    clock = Clock(START + 0.25)
     claim = Claim(folder, "dag/task/monday", clock)
     with pytest.raises(MirrorConflictError) as caught:
         Claim(folder, "dag/task/tuesday", clock)

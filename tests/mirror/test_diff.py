@@ -97,6 +97,9 @@ def test_what_a_snapshot_lacks_of_uncertain_ids_is_put_in_its_place() -> None:
     ]
     assert list(with_uncertain(iter(old), iter([["b"]]))) == [b"b\x01?\nd\x01digest\n", b"f\n", b"h\n"]
     assert list(with_uncertain([], iter([["a"]]))) == [b"a\x01!\n"]
+    many = [f"{number:05d}" for number in range(10_000)]
+    found = list(with_uncertain([], iter([many])))
+    assert [text.count(b"\n") for text in found] == [8_192, 1_808]
     assert as_uncertain(b"b\nd\x01digest\n") == b"b\x01?\nd\x01?\n"
 
 

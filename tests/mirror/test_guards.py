@@ -107,6 +107,7 @@ def test_an_empty_snapshot_has_no_shares() -> None:
 
 
 def test_drift_is_said_in_figures() -> None:
+    assert drift(11, 10) is not None
     assert drift(1010, 1000) == (
         "Batch counts 1,010 ids, 10 more than the snapshot: something else added them, they were members before, or a "
         "write whose answer was lost was applied late. To replace all members, pass full_refresh=True."

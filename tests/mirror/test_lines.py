@@ -122,6 +122,11 @@ def test_a_text_of_lines_is_taken_apart_again(lines: list[str]) -> None:
     assert lines_in(text.encode()) == lines
 
 
+def test_ids_of_a_plain_list_may_have_attributes() -> None:
+    lines = ["a", 'b\x01"tags":["x"]']
+    assert list(with_texts([["a", AnnotatedId("b", '"tags":["x"]')]])) == [(lines, b'a\nb\x01"tags":["x"]\n')]
+
+
 def test_an_empty_block_is_left_out() -> None:
     assert list(with_texts([[], ["a"], Block([], "ids", []), ["b\n"]])) == [(["a"], b"a\n"), (["b\x02*"], b"b\x02*\n")]
 

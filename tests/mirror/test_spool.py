@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import fcntl
 import gzip
 import hashlib
 import io
@@ -20,7 +22,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import SnapshotError
 from airflow_provider_batch.mirror import spool
-from airflow_provider_batch.mirror.spool import CompressedFile, LineFile, private_folder, read_lines
+from airflow_provider_batch.mirror.spool import CompressedFile, LineFile, private_folder, read_lines, read_texts
 
 from .test_lines import told
 
@@ -37,6 +39,17 @@ def test_lines_may_be_longer_than_what_is_read_at_once() -> None:
     lines = ["é" * 400_000, "a", "😀" * 200_000]
     found = read_lines(io.BytesIO("".join(line + "\n" for line in lines).encode()))
     assert [line for block, _ in found for line in block] == lines
+
+
+def test_as_much_is_read_at_once_as_is_always_there_to_hold() -> None:
+    class Sized(io.BytesIO):
+        def read(self, size: int | None = None, /) -> bytes:
+            sizes.append(size)
+            return super().read(size)
+
+    sizes: list[int | None] = []
+    assert b"".join(read_texts(Sized(b"a\n" * 500_000))) == b"a\n" * 500_000
+    assert sizes == [1 << 18] * 5
 
 
 def test_a_last_line_without_an_end_is_an_error() -> None:
@@ -111,6 +124,11 @@ def test_what_is_packed_is_bounded_and_handed_over_in_large_pieces(
     sizes = [2 * half + 3 + 4 * number for number in range(6)]
     assert handed == sizes
     assert waited == sizes[:2]
+    for size in (half, half - 1, 1):
+        assert handed == sizes
+        file.write(b"\n" * size, size)
+    sizes.append(2 * half)
+    assert handed == sizes
     file.write(b"\n", 1)
     file.close()
     assert handed == waited == [*sizes, 1]
@@ -151,6 +169,44 @@ def test_what_a_killed_run_leaves_is_swept_and_what_a_live_one_uses_is_not(
         assert (left / "adds.txt").read_text() == "secret\n"
         with private_folder() as next_one:
             assert sorted(tmp_path.iterdir()) == sorted([ours, next_one])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_was_swept_before_it_was_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdtemp, flock = tempfile.mkdtemp, fcntl.flock
+    made: list[Path] = []
+
+    def made_and_swept(*, prefix: str) -> str:
+        made.append(Path(mkdtemp(prefix=prefix)))
+        if len(made) == 1:
+            made[0].rmdir()
+        return str(made[-1])
+
+    def swept_and_locked(lock: int, how: int) -> None:
+        if len(made) == 2:
+            made[1].rmdir()
+        flock(lock, how)
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "mkdtemp", made_and_swept)
+    monkeypatch.setattr(fcntl, "flock", swept_and_locked)
+    before = len(os.listdir("/proc/self/fd"))
+    with private_folder() as folder:
+        assert [folder] == made[2:]
+        assert len(os.listdir("/proc/self/fd")) == before + 1
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_disk_that_has_no_locks_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "")
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with private_folder() as folder, private_folder() as other:
+        assert sorted(tmp_path.iterdir()) == sorted([folder, other])
     assert list(tmp_path.iterdir()) == []
 
 

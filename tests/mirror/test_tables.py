@@ -210,6 +210,22 @@ def test_what_is_not_a_valid_id_is_counted_and_named_as_ever(connections: Connec
     assert counts(mirror(connections, **skip)) == (0, 1, 1, 0, 0, 1)
 
 
+def test_repetitions_are_counted_whatever_becomes_of_their_id(connections: Connections, sandbox: Sandbox) -> None:
+    skip: dict[str, Any] = {"on_invalid_id": "skip"}
+    fill(connections, [(each,) for each in "aaabbc"])
+    assert counts(mirror(connections)) == (3, 0, 0, 3, 0, 3)
+    for rows, expected in (
+        (["a", "a", "a", "a", "b", "c", "c"], (0, 0, 3, 4, 0, 3)),
+        (["a", "a", "b", "c", "d", "d", "d", None, None], (1, 0, 3, 3, 2, 4)),
+        (["b", "b", None, "d"], (0, 2, 2, 1, 1, 2)),
+        (["e", "e"], (1, 2, 0, 1, 0, 1)),
+    ):
+        fill(connections, [(row,) for row in rows])
+        assert counts(mirror(connections, dry_run=True, **skip)) == expected
+        assert counts(mirror(connections, **skip)) == expected
+    assert sandbox.members("vip") == {"e"}
+
+
 def test_a_member_whose_row_is_not_valid_any_more_is_removed(connections: Connections, sandbox: Sandbox) -> None:
     given: dict[str, Any] = {"conn_id": "batch_cep", "attributes": {"link": "url(link)"}, "on_invalid_id": "skip"}
     columns = "id VARCHAR(20), link VARCHAR(50)"

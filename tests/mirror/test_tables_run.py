@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -15,10 +16,12 @@ from airflow_provider_batch.mirror.diff import Counts
 from airflow_provider_batch.mirror.guards import Limits
 from airflow_provider_batch.mirror.snapshot import Pending, Target
 from airflow_provider_batch.mirror.tables.database import Database
+from airflow_provider_batch.mirror.tables.dialect import DIALECTS
 from airflow_provider_batch.mirror.tables.head import Change, Claim, Head, State
 from airflow_provider_batch.mirror.tables.log import ChangeLog
 from airflow_provider_batch.mirror.tables.mirror import TableMirror
 from airflow_provider_batch.mirror.tables.plan import LOOK_INTERVAL
+from airflow_provider_batch.protocol.audiences.members import Member
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.sql import SqlSource
 from tests.clock import Clock
@@ -253,6 +256,9 @@ def test_the_base_is_made_anew_when_more_than_a_tenth_has_changed(
     found = (state.base_count, state.base_generation, state.net_count)
     assert found == ((43, 3, 0) if is_based_anew else (40, 1, 4))
     assert state.net is None or not is_based_anew
+    with store.plan(blocks(store)):  # which finds nothing changed
+        pass
+    assert state_of(store).base == state.base
 
 
 @pytest.mark.parametrize(("age", "is_based_anew"), [(WEEK, False), (WEEK + 1, True)])
@@ -278,12 +284,44 @@ def test_the_base_is_made_anew_after_a_week(
         assert ours(schema) == [state.base, "head"]
         assert (state.net, state.net_count, state.based_at) == (None, 0, clock.now)
         assert (state.base_count, state.base_generation) == ((38, 3) if changes else (39, 2))
+        assert state.base in {name for name, *_ in state.trash}  # before it was made
         assert len(rows(schema, state.base)) == state.base_count
     else:
         assert (state.base, state.based_at) == (first.base, START)
         assert (state.net == second.net) is not changes
     with store.plan(blocks(store)) as plan:
         assert plan.is_empty
+
+
+def refusing(schema: Connections) -> Database:
+    """The same database, where no table can be made any more."""
+
+    def connect() -> Any:
+        connection = schema.connect()
+        connection.set_authorizer(lambda action, *_: action == sqlite3.SQLITE_CREATE_TABLE)
+        return connection
+
+    return Database(connect)
+
+
+def test_a_base_that_cannot_be_made_anew_is_left_to_the_next_run(
+    store: TableMirror, schema: Connections, clock: Clock, told: Callable[[], str]
+) -> None:
+    members(schema, MANY)
+    run(store)
+    members(schema, MANY[1:])
+    state = run(store)
+    clock.now += WEEK + 1
+    database = store.database
+    with store.plan(blocks(store)):
+        store.database = refusing(schema)
+    assert f" main.{NAME}: the next run makes its base anew: SourceError\n" in told()
+    store.database = database
+    found = state_of(store)
+    assert (found.base, found.net, found.claim) == (state.base, state.net, None)
+    with store.plan(blocks(store)):
+        pass
+    assert state_of(store).base != state.base
 
 
 def test_an_old_base_without_later_changes_stays(store: TableMirror, clock: Clock) -> None:
@@ -318,6 +356,9 @@ def test_other_attributes_make_another_base_and_send_all(store: TableMirror, sch
         False,
     )
     assert rows(schema, second.base) == [("a", 1), ("b", 2)]
+    with_attributes(store, "spent", "plan")
+    with store.plan(blocks(store)) as plan:
+        assert plan.counts == Counts(given=2, changed=2)
 
 
 def test_a_snapshot_that_somebody_has_changed_is_named(store: TableMirror, schema: Connections) -> None:
@@ -379,6 +420,21 @@ def test_what_is_wrong_with_the_query_is_told(sql: str, message: str, store: Tab
     assert str(caught.value).startswith(message)
 
 
+def test_what_the_database_refuses_to_make_is_told(store: TableMirror, schema: Connections) -> None:
+    def is_refused() -> None:
+        with store.plan(blocks(store)) as plan:
+            store.database = refusing(schema)
+            with plan.begin("today"):
+                pass
+
+    message = r"^CREATE TABLE in the schema main failed \(DatabaseError, SQLITE_AUTH\)"
+    with pytest.raises(SourceError, match=message):
+        is_refused()
+    assert state_of(store).tries == ()
+    with pytest.raises(SourceError, match=r"^the query failed \(DatabaseError, SQLITE_AUTH\)"):
+        run(store)
+
+
 def test_a_query_that_was_read_before_is_not_tried_again(store: TableMirror, schema: Connections) -> None:
     """The look at its first rows would read a large table once more."""
     asked: list[str] = []
@@ -391,11 +447,66 @@ def test_a_query_that_was_read_before_is_not_tried_again(store: TableMirror, sch
 
     store.database = Database(traced)
     looks = []
-    for full_refresh in (False, False, True):
+    assert store.source
+    for end, full_refresh in (("", False), ("", False), ("", True), (" WHERE 1 = 1", False), ("", True)):
+        store.source.sql = f"SELECT id FROM main.members{end}"
         run(store, full_refresh=full_refresh)
         looks.append(sum("LIMIT" in sql for sql in asked))
         asked.clear()
-    assert looks == [1, 0, 1]
+    assert looks == [1, 0, 1, 1, 1]
+
+
+def test_members_are_read_from_columns_in_any_order(store: TableMirror, schema: Connections) -> None:
+    fill(schema, [("x,y", "gold", "a", 1), (None, None, "b", 2)], "labels TEXT, plan TEXT, id TEXT, spent INT")
+    columns = Columns("id", attribute_columns={"spent": "total", "plan": "plan"}, tags_column="labels")
+    assert store.source
+    store.source = SqlSource(schema, "SELECT * FROM members", None, columns)
+    found: list[Any] = []
+
+    def noted() -> Iterator[list[str]]:
+        for values in store.changed.blocks(1000):
+            found.extend(values.values)
+            yield [value.id for value in values.values]  # type: ignore[attr-defined]
+
+    with store.plan(noted()) as plan:
+        assert list(plan.adds) == ["a", "b"]
+    assert found == [Member("a", {"total": 1, "plan": "gold"}, ["x", "y"]), Member("b", {"total": 2}, None)]
+
+
+class Formatted(sqlite3.Connection):
+    """One whose driver takes ``%s`` where a parameter stands, and writes a percent sign twice beside parameters."""
+
+    def cursor(self, *_: Any) -> Any:
+        return super().cursor(FormattedCursor)
+
+
+class FormattedCursor(sqlite3.Cursor):
+    def execute(self, sql: str, parameters: Any = None) -> Any:
+        if parameters is None:
+            return super().execute(sql)
+        return super().execute(sql.replace("%s", "?").replace("%%", "%"), parameters)
+
+
+@pytest.mark.parametrize("mark", ["?", "%s"])
+@pytest.mark.parametrize("has_parameters", [False, True])
+def test_names_of_columns_may_have_a_percent_sign(
+    mark: str, has_parameters: bool, store: TableMirror, schema: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(schema, [("a", "x"), ("b", "y"), ("z", "z")], 'id TEXT, "%off" TEXT')
+    ((_, _, path),) = schema.run("PRAGMA database_list")
+    if mark == "%s":
+        monkeypatch.setitem(DIALECTS, "sqlite", replace(DIALECTS["sqlite"], placeholder="%s"))
+        store.database = Database(lambda: sqlite3.connect(path, factory=Formatted))
+    sign = "%%" if has_parameters and mark == "%s" else "%"
+    sql = f'SELECT id, "{sign}off" FROM members' + (f" WHERE id <> {mark}" if has_parameters else "")
+    store.source = SqlSource(schema, sql, ["z"] if has_parameters else None, Columns("id", attribute_columns=["%off"]))
+    store.is_dry_run = True
+    with store.plan(blocks(store)) as plan:
+        assert list(plan.adds) == ["a", "b"] if has_parameters else ["a", "b", "z"]
+    store.is_dry_run = False
+    run(store)
+    with store.plan(blocks(store)) as plan:
+        assert plan.is_empty
 
 
 # Calls
@@ -472,7 +583,7 @@ def test_tokens_that_cannot_be_noted_are_told(store: TableMirror, told: Callable
     assert " the tokens of this run could not be noted: SourceUnavailableError\n" in told()
 
 
-def test_after_a_commit_nothing_more_is_noted(store: TableMirror) -> None:
+def test_after_a_commit_nothing_more_is_noted(store: TableMirror, told: Callable[[], str]) -> None:
     versions = []
 
     def fails() -> None:
@@ -484,6 +595,7 @@ def test_after_a_commit_nothing_more_is_noted(store: TableMirror) -> None:
     with pytest.raises(ValueError, match="of the caller"):
         fails()
     assert [read(store).version] == versions
+    assert "WARNING" not in told()
 
 
 def test_a_look_renews_the_claim_once_a_minute_and_notes_new_tokens(store: TableMirror, clock: Clock) -> None:
@@ -536,6 +648,7 @@ def test_a_look_finds_a_run_that_has_taken_over(store: TableMirror, schema: Conn
     assert (late.has_ended, late.indexing_tokens) == (True, ())
     assert rows(schema, f"d{nonce}") == rows(schema, state.tries[0].name[9:])
     assert (f"d{nonce}", clock.now, False) in state.trash
+    assert {at for _, at, _ in state.trash} == {START, START + LIFETIME + 1, clock.now}
 
 
 def test_rejected_ids_are_uncertain_in_the_next_run(store: TableMirror, schema: Connections) -> None:
@@ -548,6 +661,7 @@ def test_rejected_ids_are_uncertain_in_the_next_run(store: TableMirror, schema: 
     assert (rejection.has_ended, rejection.indexing_tokens, state.members) == (True, (), 3)
     assert rows(schema, table) == [("a", "+", "rejected by Batch"), ("c", "+", "rejected by Batch")]
     assert ours(schema) == [state.base, "head", table]
+    assert (table, START, False) in state.trash  # before it was made
     with store.plan(blocks(store)) as plan:
         assert plan.counts == Counts(given=3, resent=2, unchanged=1)
         assert list(plan.adds) == ["a", "c"]
@@ -583,6 +697,86 @@ def test_the_log_has_what_a_run_knows_of_itself(store: TableMirror, schema: Conn
         assert state_of(store).unlogged == ()
 
 
+def test_a_replace_logs_what_it_takes_out_whatever_failed_before(store: TableMirror, schema: Connections) -> None:
+    store.log = ChangeLog(store.keeper, 30)
+    fill(schema, [("a", "x", 1), ("b", "x", 1)], "id TEXT, plan TEXT, spent INT")
+    run(with_attributes(store, "plan"))
+    fill(schema, [("a", "x", 1), ("unsure", "x", 1)], "id TEXT, plan TEXT, spent INT")
+    broken_off(store)
+    fill(schema, [("a", "x", 1), ("new", "x", 1)], "id TEXT, plan TEXT, spent INT")
+    run(with_attributes(store, "plan", "spent"), full_refresh=True)
+    logged = rows(schema, "log", "id, op, why")
+    assert logged == [("a", "+", "new"), ("b", "+", "new"), ("new", "+", "new"), ("b", "-", "gone")]
+
+
+def test_a_run_that_has_something_to_commit_logs_nothing_before(store: TableMirror, schema: Connections) -> None:
+    store.log = ChangeLog(store.keeper, 30)
+    members(schema, ["in\tvalid"])
+    with store.plan(blocks(store)) as plan:  # a first run
+        assert (plan.is_empty, plan.counts) == (False, Counts())
+    assert ours(schema) == ["head"]
+    members(schema, ["a", "b"])
+    run(store)
+    logged = rows(schema, "log")
+    for ids in ("abc", "a"):
+        members(schema, [*ids, "in\tvalid"])
+        with store.plan(blocks(store)) as plan:
+            assert not plan.is_empty
+        assert rows(schema, "log") == logged
+    members(schema, ["a", "b", "in\tvalid"])
+    with store.plan(blocks(store)) as plan:
+        assert plan.is_empty
+    assert len(rows(schema, "log")) == len(logged) + 1
+
+
+@pytest.mark.parametrize("settings", [None, "s1"])
+def test_what_may_have_values_is_dropped_before_anything_else(
+    settings: str | None, store: TableMirror, schema: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(session: object, name: str) -> None:
+        raise SourceError("it is locked")
+
+    with store.plan(blocks(store)) as plan, plan.begin("today") as transaction:
+        monkeypatch.setattr(store.keeper, "drop", fails)
+        transaction.commit([])
+    monkeypatch.undo()
+    left = {*ours(schema)} - {"head", *state_of(store).named}
+    assert left
+    store.settings = settings
+    with store.plan(blocks(store)):
+        assert bool(left & {*ours(schema)}) is (settings is None)
+    assert not left & {*ours(schema)}
+
+
+def test_a_query_is_read_once(store: TableMirror, schema: Connections) -> None:
+    run(store)
+    asked: list[str] = []
+    connect = schema.connect
+
+    def traced() -> Any:
+        connection = connect()
+        connection.set_trace_callback(asked.append)
+        return connection
+
+    store.database = Database(traced)
+    with store.plan(blocks(store)):
+        pass
+    reading = [sql for sql in asked if "main.members" in sql]
+    assert len(reading) == 2
+    assert sum("WHERE 1 = 0" in sql for sql in reading) == 1  # for the names of its columns
+
+
+def test_a_dry_run_of_a_full_refresh_needs_no_state(store: TableMirror, schema: Connections) -> None:
+    run(store)
+    schema.run(f"UPDATE {NAME}_head SET state = 'x'")
+    store.is_dry_run = True
+    with store.plan(blocks(store), full_refresh=True) as plan:
+        assert (plan.before, plan.counts) == (None, Counts(given=3, added=3))
+    store.source = SqlSource(schema, "SELECT id FROM nowhere")
+    with pytest.raises(SourceError, match="no such table: nowhere"), store.plan(blocks(store), full_refresh=True):
+        pass
+
+
 def test_without_a_log_nothing_is_left_to_write(store: TableMirror) -> None:
     assert run(store).unlogged == ()
 
@@ -606,7 +800,7 @@ def test_a_plan_that_looks_like_a_mistake_names_the_audience(store: TableMirror,
         with pytest.raises(GuardError, match="to add: 0, to remove: 2"):
             plan.check(Limits(max_changes=1))
     with store.plan(blocks(store), full_refresh=True) as plan:
-        plan.check(Limits(max_changes=1))
+        plan.check(Limits(max_changes=0))
 
 
 def test_with_settings_the_snapshot_has_digests_in_place_of_values(store: TableMirror, schema: Connections) -> None:

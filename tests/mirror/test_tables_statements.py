@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from airflow_provider_batch.exceptions import SourceError
 from airflow_provider_batch.mirror.diff import Counts
 from airflow_provider_batch.mirror.tables.dialect import DIALECTS
 from airflow_provider_batch.mirror.tables.mirror import TableMirror
@@ -141,6 +142,18 @@ def test_ids_that_are_no_ids_are_told_from_the_others(is_dry_run: bool, database
         assert (list(plan.adds), list(plan.removes)) == (["y" * 128], ["b"])
         assert plan.counts == Counts(given=2, added=1, unchanged=1, removed=1)
     assert state_of(store).claim is None
+
+
+def test_a_value_that_cannot_be_read_any_more_is_told_with_what_was_made_of_it(database: Connections) -> None:
+    store = mirror_of(database, "today")
+    fill(database, [("1",)])
+    id_ = "CAST(id AS INT)" if database.driver == "duckdb" else "json(id)"
+    store.source = SqlSource(database, f"SELECT {id_} AS id FROM {database.schema}.members")
+    run(store)
+    fill(database, [("secret-1",)])
+    what = "the comparison of the query" if database.driver == "duckdb" else "the query"
+    with pytest.raises(SourceError, match=rf"^{what} failed \(\w+(, SQLITE_ERROR)?\)\. Its message is not shown"):
+        run(store)
 
 
 # Parts of statements

@@ -335,6 +335,21 @@ def test_tables_are_found_in_a_schema_of_any_name(schema: str, tables_in_duckdb:
     assert sorted(tables_in(database, keeper)) == ["b0123456789ab", "d0123456789ab", "head", "log"]
 
 
+@pytest.mark.parametrize("schema", ["far.sales", "FAR.Sales", "far", "far.main", "near", "memory.near"])
+def test_in_duckdb_a_database_beside_has_its_own(schema: str) -> None:
+    import duckdb
+
+    def connect() -> Any:
+        connection = duckdb.connect()
+        connection.execute("ATTACH ':memory:' AS far; CREATE SCHEMA far.sales; CREATE SCHEMA near")
+        for number, place in enumerate(("far.sales", "far.main", "near", "main")):
+            connection.execute(f"CREATE TABLE {place}.batch_vip_0000000{number}_head (x INT)")
+        return connection
+
+    number = {"sales": 0, "near": 2}.get(schema.lower().rpartition(".")[2], 1)
+    assert mirrors_in(Database(connect), schema) == [f"batch_vip_0000000{number}"]
+
+
 def test_mirrors_are_found_in_order(tables_in_sqlite: Connections) -> None:
     names = [f"batch_{name}_00000000" for name in "bca"]
     tables_in_sqlite.run(*(f"CREATE TABLE {name}_head (x INT)" for name in names))

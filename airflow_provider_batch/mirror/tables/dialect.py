@@ -167,6 +167,11 @@ DIALECTS: Final = {
             length="LENGTH({})",
             commits=False,
             placeholder="?",
+            # One catalogue lists all databases; a name without a dot is a schema of this one, or another database.
+            catalogue="SELECT table_name FROM information_schema.tables WHERE {path} IN ("
+            "LOWER(table_catalog || '.' || table_schema), "
+            "CASE WHEN table_catalog = CURRENT_DATABASE() THEN LOWER(table_schema) END, "
+            "CASE WHEN table_schema = 'main' THEN LOWER(table_catalog) END)",
             is_experimental=False,
         ),
         Dialect(

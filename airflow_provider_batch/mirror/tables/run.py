@@ -93,6 +93,8 @@ class Comparison:
         counts, before = files.counts, 0 if self.replaces else self._state.members or 0
         counts.unchanged = before - files.known_moves
         counts.given += counts.unchanged
+        if counts.unchanged and self.statements.pools_unchanged:
+            counts.duplicates -= counts.unchanged - 1  # they were counted as one, which is repeated
 
     def settle(self, files: ChangeFiles) -> None:
         """

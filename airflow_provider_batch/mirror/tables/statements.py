@@ -4,6 +4,12 @@ The statements of a run. What differs between databases is in their dialects.
 The source is read once, in the statement that finds what changed (or, without FULL JOIN, in the one that stages it).
 Only joins compare: NOT IN knows no NULL, and EXCEPT drops duplicates. The query stands as it is given, between brackets
 of which the closing one has a line of its own, as the query may end in a comment.
+
+Nearly all ids are unchanged, so what is done for each of them decides what a run costs. With FULL JOIN, and without
+attributes, that is one join: of all rows of the source, repetitions too, with the snapshot, where an id is once. Only
+what is not unchanged is grouped by its id. Of the unchanged ids the join leaves the number of their rows; how many ids
+they are, the head knows: as many as were sent, without those that moved. With attributes, the ids of the source are
+grouped before, as one row of each has to be chosen.
 """
 
 from __future__ import annotations
@@ -96,6 +102,11 @@ class Statements:
         self._kept = self._names if query.digested is None else [_DIGEST]
         self._has_flags = query.digested is not None
 
+    @property
+    def pools_unchanged(self) -> bool:
+        """Whether all unchanged rows are one row of the changes, without an id, and not each id that is repeated."""
+        return self._dialect.full_join and not self._kept
+
     def cast(self) -> str:
         """Return the query for some ids as the driver reads them, and as they are compared."""
         raw = f"q.{quoted(self._query.id, self._dialect)}"
@@ -103,11 +114,17 @@ class Statements:
         return f"SELECT {raw}, {text} FROM (\n{self._query.sql}\n) q WHERE {raw} IS NOT NULL LIMIT 100"
 
     def today(self) -> str:
-        """Return the query for the distinct ids, how often each is there, and the attributes of one of its rows."""
+        """
+        Return the query for the distinct ids, how often each is there, and the attributes of one of its rows.
+
+        If the unchanged ones are pooled, it is that for the ids of all rows.
+        """
         query, dialect = self._query, self._dialect
         key = dialect.as_key(f"q.{quoted(query.id, dialect)}")
         if query.digested is not None:
             return self._digested_today(key, query.digested)
+        if self.pools_unchanged:
+            return f"SELECT {key} AS id, 1 AS n FROM (\n{query.sql}\n) q"
         if not query.others:
             return f"SELECT {key} AS id, COUNT(*) AS n FROM (\n{query.sql}\n) q GROUP BY {key}"
         columns = [f"q.{quoted(name, dialect)}" for name in query.others]
@@ -181,7 +198,7 @@ class Statements:
         if net is None:
             return f"SELECT b.id{ours} FROM {base} b"
         return (
-            f"SELECT b.id{ours} FROM {base} b LEFT JOIN {net} e ON e.id = b.id WHERE e.op IS NULL "
+            f"SELECT b.id{ours} FROM {base} b LEFT JOIN {net} e ON e.id = b.id WHERE e.id IS NULL "
             f"UNION ALL SELECT e.id{later} FROM {net} e WHERE e.op = '+'"
         )
 
@@ -191,13 +208,16 @@ class Statements:
 
         Its columns are ``id``, ``n`` (how often it is in the source), ``o`` (whether it was sent), ``u`` (whether it
         is uncertain), ``op``, and the attributes, with digest and flags if these are kept. ``op`` is ``+`` to add,
-        ``-`` to remove, ``=`` unchanged but repeated, and ``!`` not a valid id.
+        ``-`` to remove, ``=`` unchanged but repeated (or, if these are pooled, all that is unchanged), and ``!`` not a
+        valid id.
 
         :param today: the query for what the source has.
         :param known: that for what was sent; None without a snapshot.
         :param uncertain: those for the ids that may have been sent since.
         :param same_shape: whether what is known has the attributes of the source.
         """
+        if self.pools_unchanged:
+            return self._pooled(today, known, uncertain, same_shape)
         if known is None and not uncertain:
             op = f"CASE WHEN {self._is_bad('t.id')} THEN '!' ELSE '+' END"
             columns = self._whole("t.") + self._changed_flags("''")
@@ -221,6 +241,26 @@ class Statements:
                 "WHERE t.n IS NULL AND s.id IS NULL"
             )
         return f"{ctes}\n{main}"
+
+    def _pooled(self, today: str, known: str | None, uncertain: Sequence[str], same_shape: bool) -> str:
+        rows, id_, is_known, is_uncertain = f"(\n{today}\n) t", "t.id", "1 = 0", "1 = 0"
+        if known is not None:
+            rows += f" FULL JOIN (\n{known}\n) s ON s.id = t.id"
+            id_, is_known = "COALESCE(t.id, s.id)", "s.id IS NOT NULL"
+        if uncertain:
+            rows += f" FULL JOIN (SELECT DISTINCT z.id FROM ({' UNION ALL '.join(uncertain)}) z) u ON u.id = {id_}"
+            id_, is_uncertain = f"COALESCE({id_}, u.id)", "u.id IS NOT NULL"
+        is_changed = f"t.n IS NULL OR NOT ({is_known}) OR {is_uncertain}" if same_shape else "1 = 1"
+        o, u = (f"CASE WHEN {condition} THEN 1 ELSE 0 END" for condition in (is_known, is_uncertain))
+        # What is missing is never known: a known row without an id is all that is unchanged.
+        op = (
+            "CASE WHEN COUNT(c.n) = 0 THEN '-' WHEN c.o = 1 THEN CASE WHEN c.id IS NULL THEN '=' ELSE '+' END "
+            f"WHEN {self._is_bad('c.id')} THEN '!' ELSE '+' END"
+        )
+        return (
+            f"SELECT c.id, COUNT(c.n) AS n, c.o, c.u, {op} AS op FROM (SELECT CASE WHEN {is_changed} THEN {id_} "
+            f"ELSE NULL END AS id, t.n, {o} AS o, {u} AS u FROM {rows}) c GROUP BY c.id, c.o, c.u"
+        )
 
     def _sum(self) -> str:
         """Return the flags that are 1 in any row of a group."""

@@ -86,10 +86,15 @@ def _catalogue(database: Database, schema: str) -> Iterator[str]:
         query = dialect.catalogue.format(
             schema=schema_prefix(schema, dialect),
             catalog=schema_prefix(".".join(catalogue), dialect),
-            name="'" + name.lower().replace("'", "''") + "'",
+            name=_literal(name),
+            path=_literal(schema),
         )
         tables = session.rows(query, what="SELECT of the schema's tables", reads_rows=False)
     yield from (str(table).lower() for (table,) in tables)
+
+
+def _literal(name: str) -> str:
+    return "'" + name.lower().replace("'", "''") + "'"
 
 
 def _generations(state: State) -> Iterator[Generation]:
