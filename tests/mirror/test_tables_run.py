@@ -736,13 +736,13 @@ def test_what_may_have_values_is_dropped_before_anything_else(
     def fails(session: object, name: str) -> None:
         raise SourceError("it is locked")
 
+    store.settings = settings
     with store.plan(blocks(store)) as plan, plan.begin("today") as transaction:
         monkeypatch.setattr(store.keeper, "drop", fails)
         transaction.commit([])
     monkeypatch.undo()
     left = {*ours(schema)} - {"head", *state_of(store).named}
     assert left
-    store.settings = settings
     with store.plan(blocks(store)):
         assert bool(left & {*ours(schema)}) is (settings is None)
     assert not left & {*ours(schema)}
