@@ -819,7 +819,6 @@ def test_with_settings_the_snapshot_has_digests_in_place_of_values(store: TableM
     (a, b) = rows(schema, state.base)
     assert (a[0], b[0]) == ("a", "b")
     assert all(re.fullmatch("[0-9a-f]{32}", row[1]) for row in (a, b))
-    assert (a[2], b[2]) == ("1", "0")
     with store.plan(blocks(store)) as plan:
         assert plan.is_empty
     store.settings = "s2"
