@@ -41,6 +41,8 @@ class Dialect:
     :param packed: several such parts as one, which commas separate.
     :param digest: the digest of all parts as one; empty for a database without one.
     :param glue: what makes one text of two between which it stands; empty for a function CONCAT.
+    :param describe: how a statement begins that lists the columns of a query, for a database that gives those of a
+        subquery other names.
     :param length: the number of characters in a text.
     :param quote: what stands around the name of a column.
     :param create: how a statement begins that makes a table of ids from a query.
@@ -65,6 +67,7 @@ class Dialect:
     packed: str = _CONCAT
     digest: str = ""
     glue: str = ""
+    describe: str = ""
     length: str = "CHAR_LENGTH({})"
     quote: str = '"'
     create: str = "CREATE TABLE {} AS"
@@ -164,6 +167,7 @@ DIALECTS: Final = {
             part=_part("CAST({0} AS VARCHAR)", "CAST(TO_JSON({0}) AS VARCHAR)", length="LENGTH({})"),
             missing="{0} IS NULL OR (TYPEOF({0}) IN ('FLOAT', 'DOUBLE') AND LOWER(CAST({0} AS VARCHAR)) = 'nan')",
             digest="LEFT(SHA256({}), 32)",
+            describe="DESCRIBE",
             length="LENGTH({})",
             commits=False,
             placeholder="?",

@@ -15,9 +15,9 @@ from airflow_provider_batch.mirror.snapshot import Pending, Unfinished
 from airflow_provider_batch.mirror.store import Plan, Transaction
 from airflow_provider_batch.mirror.tables import head as steps
 from airflow_provider_batch.mirror.tables.changes import ChangeFiles
+from airflow_provider_batch.mirror.tables.comparison import Comparison
 from airflow_provider_batch.mirror.tables.database import Session
 from airflow_provider_batch.mirror.tables.head import Claim, State
-from airflow_provider_batch.mirror.tables.run import Comparison
 
 #: Seconds for which a look at the claim is good, and between two notes of the tokens received.
 LOOK_INTERVAL: Final = 10.0

@@ -18,7 +18,7 @@ from airflow_provider_batch.mirror.tables.changes import FIRST, ChangeFiles, Ref
 from airflow_provider_batch.mirror.tables.claim import TableClaim
 from airflow_provider_batch.mirror.tables.database import AbsentTableError, Session
 from airflow_provider_batch.mirror.tables.head import Change
-from airflow_provider_batch.mirror.tables.statements import Query, Statements, bare, first_columns
+from airflow_provider_batch.mirror.tables.statements import Query, Statements, bare
 from airflow_provider_batch.protocol.profiles.names import declared
 from airflow_provider_batch.sources.columns import Selection
 from airflow_provider_batch.sources.sql import SqlSource
@@ -158,7 +158,7 @@ class Comparison:
 
     def _prepare(self, session: Session, source: SqlSource) -> Selection[int]:
         sql = bare(source.sql)
-        names = session.columns(first_columns(sql), source.parameters)
+        names = session.columns(sql, source.parameters)
         selection = source.columns.select([name for name, _ in names], "the query")
         others = [key for key in selection.keys if key != selection.id]
         self.columns = tuple(names[key] for key in others)
