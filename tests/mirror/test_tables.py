@@ -500,6 +500,14 @@ def test_only_what_changed_is_written_until_it_is_a_tenth(
     assert ours(connections) == ["b", "head"]
 
 
+def test_postgresql_knows_what_a_base_is_like(tables_in_postgresql: Connections, sandbox: Sandbox) -> None:
+    fill(tables_in_postgresql, [("a",), ("b",), ("c",)])
+    mirror(tables_in_postgresql)
+    base = tables_in_postgresql.head()["base"]  # type: ignore[index]
+    found = tables_in_postgresql.run(f"SELECT n_distinct FROM pg_stats WHERE tablename LIKE '%{base}'")
+    assert [float(distinct) for (distinct,) in found] == [-1.0]  # each id is there once
+
+
 # What a person has to mend
 
 
