@@ -15,9 +15,9 @@ from airflow_provider_batch.hooks.xcoms import concatenated
 
 if TYPE_CHECKING:
     from airflow_provider_batch.mirror.plan import Mirror
-    from airflow_provider_batch.mirror.profile_push import ProfilePush
     from airflow_provider_batch.mirror.snapshot import Target
     from airflow_provider_batch.mirror.tables.mirror import TableMirror
+    from airflow_provider_batch.profiles.push import ProfilePush
     from airflow_provider_batch.protocol.arguments import Nulls, OnGone, OnInvalidId, RouteName
     from airflow_provider_batch.protocol.profiles.intake import ProfileIntake
     from airflow_provider_batch.protocol.profiles.results import ProfilesMirrorResult, ProfilesResult
@@ -228,7 +228,7 @@ class ProfileHook(BatchBaseHook):
         chunk_size: int | None,
         notify: OnRejection | None,
     ) -> ProfilePush:
-        from airflow_provider_batch.mirror.profile_push import ProfilePush
+        from airflow_provider_batch.profiles.push import ProfilePush
 
         return ProfilePush(line, self.batch_conn_id, self._window(max_concurrency), route, chunk_size, notify)
 

@@ -37,7 +37,7 @@ _SAFE_STATES: Final = {"42601", "42P01", "42703", "42702", "42803", "42883", "3F
 _MYSQL: Final = {"MySQLdb", "pymysql", "mysql"}
 #: https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html
 _SAFE_MYSQL: Final = {1044, 1045, 1046, 1049, 1052, 1054, 1055, 1060, 1064, 1140, 1142, 1143, 1146, 1227, 1305, 1370}
-#: What the message says that quotes a value: text in another encoding, or bytes, in a place for text.
+#: In place of messages that quote a value: text in another encoding, or bytes, in a place for text.
 _MEANINGS_MYSQL: Final[dict[object, str]] = {
     1300: "a value is not text in UTF-8. Leave its column out, or make text of it in the query: HEX(…) of bytes",
 }
