@@ -156,11 +156,10 @@ class ProfileHook(BatchBaseHook):
             form = intake_of(())
             of_run: dict[str, Any] = {"source": profiles, "owner": owner, "is_dry_run": dry_run}
             of_run |= {"settings": form.settings, "key_of": form.key_of, "deletes": form.clears}
-            mirror = tables = self._profile_tables(profiles, snapshot_schema, snapshot_name, of_run)
-            intake = intake_of(tables.changed)
+            mirror = self._profile_tables(profiles, snapshot_schema, snapshot_name, of_run)
         else:
             mirror = folder_mirror(self.batch_conn_id, self._profile_target(_ONLY), snapshot_path)
-            intake = intake_of(profiles)
+        intake = intake_of(mirror.to_check(profiles))
         with self._line(resource="profiles") as line:
             push = self._profile_push(line, max_concurrency, route, chunk_size, notify)
             run = ProfileMirrorRun(push, mirror, owner, on_gone, full_refresh, limits)

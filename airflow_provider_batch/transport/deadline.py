@@ -85,7 +85,7 @@ class Call:
     The call that this thread makes inside of ``with``.
 
     :param seconds: the most that it may take in all.
-    :param turn: the call's turn, which counts from when the call is sent.
+    :param turn: notified when the call is sent.
     """
 
     def __init__(self, seconds: float, turn: Turn | None = None) -> None:

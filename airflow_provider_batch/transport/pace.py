@@ -88,7 +88,7 @@ class Turn(Iterator[float]):
     """
     One call's turn: the seconds to wait for it; once more for each time that it was put off.
 
-    It is entered for as long as the call takes, and :meth:`sent` when the call is.
+    It is entered for as long as the call takes, and notified when this is sent.
     """
 
     def __init__(self, pace: Pace, spent: _Spent | None, ids: int) -> None:

@@ -20,6 +20,7 @@ from typing import Any, Final, cast
 import psutil
 import pytest
 import requests
+from urllib3.util.connection import allowed_gai_family
 
 from airflow_provider_batch.exceptions import BatchConnectionError, PushStoppedError
 from airflow_provider_batch.protocol.audiences.chunk import Chunk
@@ -28,7 +29,7 @@ from airflow_provider_batch.protocol.limits import Quota
 from airflow_provider_batch.protocol.wire import Request, Response, Sleep
 from airflow_provider_batch.protocol.writes import Parcel, Receipt
 from airflow_provider_batch.push.delivery import deliver
-from airflow_provider_batch.transport import blocking, deadline
+from airflow_provider_batch.transport import MAX_CONNECTIONS, blocking, deadline
 from airflow_provider_batch.transport.blocking import BlockingTransport, open_session
 from airflow_provider_batch.transport.credentials import Credentials
 from airflow_provider_batch.transport.deadline import Call
@@ -214,6 +215,62 @@ def test_a_call_over_the_session_itself_keeps_no_cookie(credentials: Make) -> No
             session.get(server.url)
         assert len(session.cookies) == 0
     assert ["cookie" in asked.headers for asked in server.asked] == [False, False]
+
+
+def test_a_call_over_the_session_itself_has_no_key_of_the_machine(
+    credentials: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    with RawServer(answer(200)) as server, open_session(credentials(server.url), timeout=5) as session:
+        assert session.get(server.url).status_code == 200
+    assert "authorization" not in server.asked[0].headers
+
+
+def test_as_many_connections_are_kept_as_calls_may_be_in_flight(credentials: Make) -> None:
+    with RawServer(answer(200)) as server:
+        connections: Any = transport_to(credentials(server.url))._connections
+        opened = [connections._get_conn() for _ in range(MAX_CONNECTIONS + 1)]
+        for connection in opened:
+            connection.connect()
+            assert connection.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            connections._put_conn(connection)
+        assert [connection.sock is not None for connection in opened].count(True) == MAX_CONNECTIONS
+        for connection in opened:
+            connection.close()
+
+
+def test_the_wait_for_a_connection_is_one_of_the_timeout_at_each_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    with black_holes(2) as addresses:
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", address) for address in addresses]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        opened = SimpleNamespace(_dns_host="[localhost]", port=9, socket_options=None, timeout=0.05)
+        with Call(3600) as call, pytest.raises(TimeoutError):
+            deadline._connected(call, opened)
+        assert not call.ended
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[127.0.0.1]"])
+def test_the_first_address_that_answers_is_used_and_the_others_are_closed(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Any, ...]] = []
+
+    def resolve(*wanted: Any) -> list[Any]:
+        asked.append(wanted)
+        refused = ("127.0.0.1", 1)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", address) for address in (refused, taken)]
+
+    with socket.create_server(("127.0.0.1", 0)) as server, Call(3600) as call:
+        taken = server.getsockname()
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        before = len(os.listdir("/proc/self/fd"))
+        opened = SimpleNamespace(_dns_host=host, port=8443, socket_options=[], timeout=5.0)
+        with deadline._connected(call, opened) as line:
+            assert (line.getpeername(), line.gettimeout()) == (taken, 5.0)
+            assert len(os.listdir("/proc/self/fd")) == before + 2  # and the call's own
+    assert asked == [("127.0.0.1", 8443, allowed_gai_family(), socket.SOCK_STREAM)]
 
 
 def test_a_proxy_of_a_callers_own_gets_no_login_of_the_environment(credentials: Make) -> None:

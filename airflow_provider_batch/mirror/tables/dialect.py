@@ -46,6 +46,7 @@ class Dialect:
     :param length: the number of characters in a text.
     :param quote: what stands around the name of a column.
     :param create: how a statement begins that makes a table of ids from a query.
+    :param analyze: the statement by which the database learns what a table is like; empty where it needs none.
     :param string: a text, as a column that can hold any other one.
     :param integer: a number, as a column of large integers.
     :param moment: a text such as ``2026-01-31 12:00:00``, as a point in time.
@@ -71,6 +72,7 @@ class Dialect:
     length: str = "CHAR_LENGTH({})"
     quote: str = '"'
     create: str = "CREATE TABLE {} AS"
+    analyze: str = ""
     string: str = "CAST({} AS VARCHAR)"
     integer: str = "CAST({} AS BIGINT)"
     moment: str = "CAST({} AS TIMESTAMP)"
@@ -134,6 +136,8 @@ DIALECTS: Final = {
                 "(PG_TYPEOF({0}) IN ('real'::regtype, 'float8'::regtype, 'numeric'::regtype) AND CONCAT({0}) = 'NaN')"
             ),
             digest="LEFT(ENCODE(SHA256(CONVERT_TO({}, 'UTF8')), 'hex'), 32)",
+            # Before that, it believes that many rows have one id, and sorts both sides of a join.
+            analyze="ANALYZE {}",
             string="CAST({} AS TEXT)",
             is_experimental=False,
         ),
