@@ -12,7 +12,7 @@ from airflow_provider_batch.mirror.diff import Counts
 from airflow_provider_batch.mirror.tables.dialect import DIALECTS
 from airflow_provider_batch.mirror.tables.log import ChangeLog
 from airflow_provider_batch.mirror.tables.mirror import TableMirror
-from airflow_provider_batch.mirror.tables.statements import bare, first_columns, quoted, schema_prefix
+from airflow_provider_batch.mirror.tables.statements import bare, quoted, schema_prefix
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.sql import SqlSource
 from tests.mirror.folders import Killed
@@ -212,12 +212,6 @@ def test_a_value_that_cannot_be_read_any_more_is_told_with_what_was_made_of_it(d
 )
 def test_a_query_is_taken_without_the_semicolon_at_its_end(sql: str, without: str) -> None:
     assert bare(sql) == without
-
-
-def test_the_columns_of_a_query_are_asked_for_without_its_rows(tables_in_sqlite: Connections) -> None:
-    fill(tables_in_sqlite, [("a",)])
-    assert tables_in_sqlite.run(first_columns("SELECT id FROM members -- all")) == []
-    assert tables_in_sqlite.run(f"{first_columns('SELECT id FROM members -- all')} OR 1 = 1") == [("a",)]
 
 
 @pytest.mark.parametrize(
