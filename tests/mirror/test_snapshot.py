@@ -434,6 +434,8 @@ def test_the_ids_of_all_tries_are_merged(folder: Folder) -> None:
     assert list(snapshot.read_pending_ids(folder, State(None, None, 0))) == []
     state = put_tries(folder, b"a\nc\ne\n")
     assert [*chain.from_iterable(snapshot.read_pending_ids(folder, state))] == ["a", "c", "e"]
+    state = put_tries(folder, b"a\nc\ne\n", b"b\nc\n")
+    assert list(snapshot.read_pending_ids(folder, state)) == [["a", "b", "c", "e"]]
     state = put_tries(folder, b"a\nc\ne\n", b"b\nc\n", b"", b"c\nf\n")
     assert list(snapshot.read_pending_ids(folder, state)) == [["a", "b", "c", "e", "f"]]
     many = b"".join(b"%05d\n" % number for number in range(10_000))
