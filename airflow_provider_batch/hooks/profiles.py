@@ -15,9 +15,9 @@ from airflow_provider_batch.hooks.xcoms import concatenated
 
 if TYPE_CHECKING:
     from airflow_provider_batch.mirror.plan import Mirror
-    from airflow_provider_batch.mirror.profile_push import ProfilePush
     from airflow_provider_batch.mirror.snapshot import Target
     from airflow_provider_batch.mirror.tables.mirror import TableMirror
+    from airflow_provider_batch.profiles.push import ProfilePush
     from airflow_provider_batch.protocol.arguments import Nulls, OnGone, OnInvalidId, RouteName
     from airflow_provider_batch.protocol.profiles.intake import ProfileIntake
     from airflow_provider_batch.protocol.profiles.results import ProfilesMirrorResult, ProfilesResult
@@ -156,11 +156,10 @@ class ProfileHook(BatchBaseHook):
             form = intake_of(())
             of_run: dict[str, Any] = {"source": profiles, "owner": owner, "is_dry_run": dry_run}
             of_run |= {"settings": form.settings, "key_of": form.key_of, "deletes": form.clears}
-            mirror = tables = self._profile_tables(profiles, snapshot_schema, snapshot_name, of_run)
-            intake = intake_of(tables.changed)
+            mirror = self._profile_tables(profiles, snapshot_schema, snapshot_name, of_run)
         else:
             mirror = folder_mirror(self.batch_conn_id, self._profile_target(_ONLY), snapshot_path)
-            intake = intake_of(profiles)
+        intake = intake_of(mirror.to_check(profiles))
         with self._line(resource="profiles") as line:
             push = self._profile_push(line, max_concurrency, route, chunk_size, notify)
             run = ProfileMirrorRun(push, mirror, owner, on_gone, full_refresh, limits)
@@ -229,7 +228,7 @@ class ProfileHook(BatchBaseHook):
         chunk_size: int | None,
         notify: OnRejection | None,
     ) -> ProfilePush:
-        from airflow_provider_batch.mirror.profile_push import ProfilePush
+        from airflow_provider_batch.profiles.push import ProfilePush
 
         return ProfilePush(line, self.batch_conn_id, self._window(max_concurrency), route, chunk_size, notify)
 

@@ -14,9 +14,9 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from airflow_provider_batch.mirror.flags import Names
 from airflow_provider_batch.mirror.plan import Mirror
-from airflow_provider_batch.mirror.profile_push import Spooled
 from airflow_provider_batch.mirror.store import Plan
 from airflow_provider_batch.mirror.tables.mirror import TableMirror
+from airflow_provider_batch.profiles.push import Spooled
 from airflow_provider_batch.protocol.ids import AnnotatedId
 from airflow_provider_batch.protocol.profiles.intake import PROFILES, ProfileIntake
 from airflow_provider_batch.protocol.profiles.table import split

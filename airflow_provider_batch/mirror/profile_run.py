@@ -23,11 +23,11 @@ from airflow_provider_batch.exceptions import EmptySetError, SnapshotError
 from airflow_provider_batch.mirror.flags import Names
 from airflow_provider_batch.mirror.guards import Limits, check_changes, check_shrink
 from airflow_provider_batch.mirror.plan import Mirror
-from airflow_provider_batch.mirror.profile_push import ProfilePush
 from airflow_provider_batch.mirror.profile_rows import Compared, FolderRows, ProfileRows, TableRows
 from airflow_provider_batch.mirror.store import Plan, Transaction
 from airflow_provider_batch.mirror.tables.database import AbsentTableError
 from airflow_provider_batch.mirror.tables.mirror import TableMirror
+from airflow_provider_batch.profiles.push import ProfilePush
 from airflow_provider_batch.protocol.arguments import OnGone
 from airflow_provider_batch.protocol.dialect import ProfileRoute
 from airflow_provider_batch.protocol.ids import AnnotatedId

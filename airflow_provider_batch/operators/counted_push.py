@@ -10,8 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_provider_batch.exceptions import EmptySetError
 from airflow_provider_batch.operators.rendered_ids import RendersIdsAsCounts
-from airflow_provider_batch.tasks.audience import AudienceTask
-from airflow_provider_batch.tasks.batch import is_mapped
+from airflow_provider_batch.tasks.batch import BatchTask, is_mapped
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -25,7 +24,7 @@ SOURCE_FIELDS: Final = (
 )
 
 
-class CountedPush(RendersIdsAsCounts, AudienceTask):
+class CountedPush(RendersIdsAsCounts, BatchTask):
     """An operator whose push returns counts: see :class:`~airflow_provider_batch.protocol.results.Outcome`."""
 
     max_rejected: float | None

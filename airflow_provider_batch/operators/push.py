@@ -11,6 +11,7 @@ from airflow_provider_batch.operators.counted_push import CountedPush, task_jour
 from airflow_provider_batch.operators.parameters import PushParameters
 from airflow_provider_batch.protocol.arguments import read_seconds
 from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments
+from airflow_provider_batch.tasks.audience import AudienceTask
 from airflow_provider_batch.tasks.deferral import defer_until_indexed
 from airflow_provider_batch.tasks.failure import fail_without_retry
 from airflow_provider_batch.tasks.outlets import awaited, check_outlets, emit_outlet_events, suppress_outlet_events
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_batch.tasks.mapped import Expansion, Use
 
 
-class PushOperator(CountedPush, takes=PushParameters):
+class PushOperator(CountedPush, AudienceTask, takes=PushParameters):
     """
     An operator that pushes ids to one audience and, with ``wait_for_indexing``, waits until they are indexed.
 

@@ -38,7 +38,8 @@ _REMEDIES: Final = {
 #: How much of Batch's text is read, and how much of it an error quotes, in characters.
 _LONGEST_READ: Final = 4_000
 _LONGEST_MESSAGE: Final = 300
-_WITHHELD: Final = "Batch's text is withheld, as it quotes an id, an attribute or a tag, or may"
+#: In place of a text of Batch's.
+WITHHELD: Final = "Batch's text is withheld, as it quotes an id, an attribute or a tag, or may"
 
 
 def raise_for_status(response: Response, request: Request) -> None:
@@ -57,7 +58,7 @@ def _api_error(response: Response, request: Request) -> BatchAPIError:
     code, number, message = _reason(response.body)
     private = list(request.private())
     reason = shown(message, private)
-    if number not in ERROR_NAMES and (name := shown(f"{code} {number}", private)) == _WITHHELD:
+    if number not in ERROR_NAMES and (name := shown(f"{code} {number}", private)) == WITHHELD:
         code, number, reason = None, None, name
     code = code and one_line(code)[:_LONGEST_MESSAGE]
     error_name = " ".join(filter(None, (code, f"({number})" if number is not None else "")))
@@ -138,7 +139,7 @@ def _named(code: object) -> tuple[str | None, int | None]:
 def shown(text: str, private: list[str]) -> str:
     """Return the beginning of Batch's *text* on one line, or that it is withheld."""
     if private and (len(text) > _LONGEST_READ or quotes(text, private)):
-        return _WITHHELD
+        return WITHHELD
     return one_line(text)[:_LONGEST_MESSAGE]
 
 

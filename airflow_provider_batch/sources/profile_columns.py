@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 
 from airflow_provider_batch.exceptions import SourceError
-from airflow_provider_batch.protocol.profiles.table import Table, chosen_keys, is_never_sent, keyed
+from airflow_provider_batch.protocol.profiles.table import Table, check_one_id, chosen_keys, is_never_sent, keyed
 from airflow_provider_batch.sources.columns import Columns, Selection, find_column, without
 
 
@@ -68,6 +68,7 @@ class ProfileColumns(Columns):
         try:
             if len({name for _, name in others}) < len(others):
                 raise ValueError("two columns have the same name. Give each a name of its own.")
+            check_one_id(str(self.id_column), [name for _, name in others])
             keyed({name: [] for _, name in others}, None)
         except ValueError as error:
             raise SourceError(f"{source}: {error}") from None

@@ -37,6 +37,10 @@ _SAFE_STATES: Final = {"42601", "42P01", "42703", "42702", "42803", "42883", "3F
 _MYSQL: Final = {"MySQLdb", "pymysql", "mysql"}
 #: https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html
 _SAFE_MYSQL: Final = {1044, 1045, 1046, 1049, 1052, 1054, 1055, 1060, 1064, 1140, 1142, 1143, 1146, 1227, 1305, 1370}
+#: In place of messages that quote a value: text in another encoding, or bytes, in a place for text.
+_MEANINGS_MYSQL: Final[dict[object, str]] = {
+    1300: "a value is not text in UTF-8. Leave its column out, or make text of it in the query: HEX(…) of bytes",
+}
 _SAFE_DUCKDB: Final = {"ParserException", "CatalogException", "BinderException", "PermissionException"}
 _SQLITE_ERROR: Final = 1  # https://www.sqlite.org/rescode.html#error: besides these, what functions raise about values
 _SAFE_SQLITE: Final = re.compile(
@@ -191,6 +195,8 @@ def source_error(error: Exception, what: str = _SOURCE, *, reads_rows: bool = Tr
     is_safe = _is_safe(error, message)
     if is_safe or not reads_rows:
         detail = f": {message}" if message else ""
+    elif meaning := _driver(error) in _MYSQL and _MEANINGS_MYSQL.get(error.args[0] if error.args else None):
+        detail = f": {meaning}."
     else:
         detail = (
             ". Its message is not shown, because it may quote a row: check the connection, the query and its "

@@ -10,6 +10,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_batch.links.batch import BatchDashboardLink, keep_dashboard_url
 from airflow_provider_batch.tasks import parameters
+from airflow_provider_batch.tasks.failure import fail_without_retry
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -37,9 +38,18 @@ class BatchTask(BaseOperator):
         return super().partial(**kwargs)
 
     def pre_execute(self, context: Context) -> None:
-        """Store the URL for the link."""
+        """Check the outlets, and store the URL for the link."""
+        with fail_without_retry():
+            self.check_outlets(context)
         super().pre_execute(context)
         keep_dashboard_url(self, context)
+
+    def check_outlets(self, context: Context) -> None:
+        """
+        Check that the events of the outlets keep their promises; those of most tasks promise nothing.
+
+        :raises InvalidArgumentError: if one would be premature, or of something else than the task writes.
+        """
 
     @cached_property
     def hook(self) -> BatchHook:

@@ -37,7 +37,7 @@ from airflow_provider_batch.transport.credentials import Credentials
 from airflow_provider_batch.transport.deadline import Call, make_reachable
 from airflow_provider_batch.transport.environment import Proxy
 from airflow_provider_batch.transport.no_answer import no_answer
-from airflow_provider_batch.transport.pace import Pace
+from airflow_provider_batch.transport.pace import Pace, Turn
 from airflow_provider_batch.transport.retry_log import RetryLog
 from airflow_provider_batch.transport.traffic import Traffic
 
@@ -183,11 +183,12 @@ class BlockingTransport:
                 self._pace.hold(effect.seconds)
             self._sleep(effect.seconds)
             return None
-        for seconds in self._pace.turn(effect.quota, effect.ids):
-            self.traffic.paced(seconds)
-            self._sleep(seconds)
-        self._watch()
-        answer = self._send(effect)
+        with self._pace.turn(effect.quota, effect.ids) as turn:
+            for seconds in turn:
+                self.traffic.paced(seconds)
+                self._sleep(seconds)
+            self._watch()
+            answer = self._send(effect, turn)
         self.traffic.attempted(answer.status if isinstance(answer, Response) else None)
         return answer
 
@@ -214,8 +215,8 @@ class BlockingTransport:
         connections: Any = adapter.get_connection_with_tls_context(address, True, proxies=self._session.proxies)
         return cast(HTTPConnectionPool, connections)
 
-    def _send(self, request: Request) -> Answer:
-        with Call(self._timeout) as call:
+    def _send(self, request: Request, turn: Turn) -> Answer:
+        with Call(self._timeout, turn) as call:
             self._under_way.add(call)
             if self.stopped.is_set():  # meanwhile
                 call.shorten(_LAST_SECONDS)

@@ -23,6 +23,8 @@ from typing import Any, Self
 from urllib3.exceptions import NameResolutionError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
+from airflow_provider_batch.transport.pace import Turn
+
 _under_way = threading.local()
 
 
@@ -83,9 +85,11 @@ class Call:
     The call that this thread makes inside of ``with``.
 
     :param seconds: the most that it may take in all.
+    :param turn: notified when the call is sent.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, turn: Turn | None = None) -> None:
+        self.turn = turn
         self.ended = False
         self.deadline = time.monotonic() + seconds
         self._line: socket.socket | None = None
@@ -145,10 +149,12 @@ def make_reachable(opener: Any) -> None:
 
 class _Reachable:
     sock: Any
+    _is_new = False
     _head = b""
     _body_follows = False
 
     def _new_conn(self) -> Any:
+        self._is_new = True
         call: Call | None = getattr(_under_way, "call", None)
         if call is None or hasattr(self, "_socks_options"):
             connected = super()._new_conn()  # type: ignore[misc]  # mixed into urllib3's connections
@@ -164,6 +170,12 @@ class _Reachable:
     def request(self, method: str, url: str, body: Any = None, *args: Any, **kwargs: Any) -> None:
         if self.sock is not None:
             _hold(self.sock)
+        else:  # before the call counts as sent, as it may take a while
+            self.connect()  # type: ignore[attr-defined]
+        call: Call | None = getattr(_under_way, "call", None)
+        if call is not None and call.turn is not None:
+            call.turn.sent(is_new=self._is_new)
+        self._is_new = False
         self._body_follows = isinstance(body, bytes) and body != b""
         super().request(method, url, body, *args, **kwargs)  # type: ignore[misc]
 

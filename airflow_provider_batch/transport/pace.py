@@ -13,7 +13,9 @@ With a slot of its own each, the lock is held for some arithmetic and never duri
 its thread wakes: a 429 may have come meanwhile, and threads that wake late must not meet those that wake on time.
 
 For profiles Batch documents limits, and counts ids instead of calls. There a call also waits until its ids fit into the
-quota: those of the calls before it count from the moment at which they were sent, not from their slots.
+quota: those of the calls before it count from the moment at which they were sent, not from their slots. A call whose
+turn it is may first have to connect, and a slow handshake would bring it to Batch together with the calls of the next
+second. So until it is sent, its ids count as sent just now.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, Self
 from weakref import WeakValueDictionary
 
 from airflow_provider_batch.protocol import limits
@@ -34,6 +36,9 @@ from airflow_provider_batch.protocol.wire import Response
 #: How far slots are apart, and how long a second is: a call may take a little longer to arrive than the next one.
 _MARGIN: Final = 1.04
 _WINDOW: Final = 1.01
+
+#: Seconds for which a server may take its time to accept a connection that is open for its client.
+_ACCEPTING: Final = 0.25
 
 #: The adapted spacing in seconds: after the first 429, and at most; the part of it that a success leaves; and the
 #: seconds in which it halves.
@@ -47,29 +52,96 @@ _MOST_COUNTED: Final = 1_000
 
 
 class _Spent:
-    """The ids of a quota that were sent within its time, with the moment of each call."""
+    """The ids of a quota that were sent within its time, with the moment of each call, and those that are about to."""
 
     def __init__(self, quota: Quota) -> None:
         self._most = quota.ids
         self._window = _MARGIN * quota.seconds
         self._calls: deque[tuple[float, int]] = deque()
-        self._ids = 0
+        self._ids = self._unsent = 0
 
     def free(self, ids: int, now: float) -> float:
         """Return from when on so many ids may be sent: in every window, from any moment on, the quota is kept."""
         while self._calls and self._calls[0][0] + self._window <= now:
             self._ids -= self._calls.popleft()[1]
-        ids += self._ids
+        ids += self._ids + self._unsent
+        moment = now
         for at, earlier in self._calls:
             if ids <= self._most:
-                break
+                return moment
             ids -= earlier
-            now = at + self._window
-        return now
+            moment = max(moment, at + self._window)
+        return max(moment, now + self._window) if self._unsent and ids > self._most else moment
 
-    def add(self, ids: int, now: float) -> None:
-        self._calls.append((now, ids))
+    def take(self, ids: int) -> None:
+        self._unsent += ids
+
+    def give_back(self, ids: int) -> None:
+        self._unsent -= ids
+
+    def add(self, ids: int, at: float) -> None:
+        self._calls.append((at, ids))
         self._ids += ids
+
+
+class Turn(Iterator[float]):
+    """
+    One call's turn: the seconds to wait for it; once more for each time that it was put off.
+
+    It is entered for as long as the call takes, and notified when this is sent.
+    """
+
+    def __init__(self, pace: Pace, spent: _Spent | None, ids: int) -> None:
+        self._pace = pace
+        self._spent = spent
+        self._ids = ids
+        self._is_reserved = self._is_taken = self._is_over = False
+
+    def __next__(self) -> float:
+        pace, spent = self._pace, self._spent
+        with pace._lock:
+            now = pace._clock()
+            if not self._is_reserved:
+                self._is_reserved = True
+                return pace._reserve(now) - now
+            if self._is_over:
+                raise StopIteration
+            free = max(pace._held_until, pace._sent[0] + pace._window)
+            if spent is not None:
+                free = max(free, spent.free(self._ids, now))
+            if free <= now:
+                pace._sent.append(now)
+                if spent is not None:
+                    spent.take(self._ids)
+                    self._is_taken = True
+                self._is_over = True
+                raise StopIteration
+            # Almost free: keep the place. Otherwise all that were put off would wake together.
+            return (free if free - now < pace._spacing else pace._reserve(now, free)) - now
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Give back what the call has taken and not sent."""
+        self._settle(None)
+
+    def sent(self, *, is_new: bool = False) -> None:
+        """
+        Count the ids from now on.
+
+        :param is_new: whether the call is the first one of its connection.
+        """
+        self._settle(_ACCEPTING if is_new else 0.0)
+
+    def _settle(self, late: float | None) -> None:
+        with self._pace._lock:
+            if self._spent is None or not self._is_taken:
+                return
+            self._is_taken = False
+            self._spent.give_back(self._ids)
+            if late is not None:
+                self._spent.add(self._ids, self._pace._clock() + late)
 
 
 class Pace:
@@ -105,30 +177,13 @@ class Pace:
                 self._window = _WINDOW * slots / per_second
                 self._sent = deque([*[-math.inf] * slots, *self._sent], slots)
 
-    def turn(self, quota: Quota | None = None, ids: int = 0) -> Iterator[float]:
+    def turn(self, quota: Quota | None = None, ids: int = 0) -> Turn:
         """
-        Reserve a slot, and yield the seconds to wait for it; once more for each time that it was put off.
+        Return the turn of one call; it reserves a slot when it is asked for the first wait.
 
         :param quota: a limit that the call has to keep besides, of which it takes so many *ids*.
         """
-        spent = None if quota is None else self._spent.setdefault(quota, _Spent(quota))
-        with self._lock:
-            now = self._clock()
-            slot = self._reserve(now)
-        while True:
-            yield slot - now
-            with self._lock:
-                now = self._clock()
-                free = max(self._held_until, self._sent[0] + self._window)
-                if spent is not None:
-                    free = max(free, spent.free(ids, now))
-                if free <= now:
-                    self._sent.append(now)
-                    if spent is not None:
-                        spent.add(ids, now)
-                    return
-                # Almost free: keep the place. Otherwise all that were put off would wake together.
-                slot = free if free - now < self._spacing else self._reserve(now, free)
+        return Turn(self, None if quota is None else self._spent.setdefault(quota, _Spent(quota)), ids)
 
     def _reserve(self, now: float, free: float = -math.inf) -> float:
         slot = max(now, free, self._next_slot)

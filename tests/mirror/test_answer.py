@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -59,6 +60,15 @@ def test_all_that_is_known_of_a_mirror_is_said() -> None:
         "  uncertain: up to 1 id, which a run that did not end may have sent",
         "  the next run sends these again",
     ]
+
+
+def test_times_are_those_of_utc_wherever_the_machine_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "America/New_York")
+        time.tzset()
+        lines = [*lines_of(status(7))]
+    time.tzset()
+    assert lines[0] == "  generation 7, 2026-10-07 12:00:00 UTC: 2 ids (custom_ids)"
 
 
 @pytest.mark.parametrize("is_confirmed", [False, True])

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -149,7 +150,7 @@ def test_a_create_on_gcs_has_a_condition_that_the_store_checks(gcs: tuple[str, G
 
 @pytest.mark.parametrize("package", ["s3fs", "gcsfs", "adlfs"])
 def test_a_package_that_ignores_the_condition_is_refused(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for installed in ("2024.12.0", "2025.2.0.post1", "2026.1.0"):
+    for installed in ("2024.12.0", "2025.2.0.post1", "2025.1.0rc1", "2026.1.0"):
         monkeypatch.setattr("airflow_provider_batch.mirror.folder.version", lambda _, found=installed: found)
         _check_exclusive(package)
     monkeypatch.setattr("airflow_provider_batch.mirror.folder.version", lambda _: "2024.10.0")
@@ -176,6 +177,9 @@ def test_a_path_on_the_disk_is_local_however_it_is_spelt(tmp_path: Path) -> None
     assert isinstance(folder_at(UPath(tmp_path)), _LocalFolder)
     assert isinstance(folder_at(UPath(f"file://{tmp_path}")), _LocalFolder)
     assert isinstance(folder_at(memory_path()), _StoreFolder)
+    for protocol, kind in (("file", _LocalFolder), (("file", "local"), _LocalFolder), ("filecache", _StoreFolder)):
+        path = SimpleNamespace(fs=SimpleNamespace(protocol=protocol), path=str(tmp_path))
+        assert isinstance(folder_at(path), kind)
     assert str(folder_at(tmp_path)) == str(tmp_path)
 
 
@@ -231,6 +235,13 @@ def test_a_store_with_real_folders_has_those_made_that_are_missing() -> None:
     assert not folder.create("claim", b"second")
     assert folder.read("claim") == b"first"
     assert str(folder) == str(path)
+
+
+def test_all_folders_above_are_made_in_a_store_that_has_real_ones(tmp_path: Path) -> None:
+    folder = _StoreFolder(UPath(f"file://{tmp_path}/a/b/c"))
+    assert folder.create("claim", b"first")
+    assert not folder.create("claim", b"second")
+    assert (tmp_path / "a" / "b" / "c" / "claim").read_bytes() == b"first"
 
 
 def test_the_folder_may_have_been_made_meanwhile() -> None:

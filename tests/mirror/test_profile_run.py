@@ -13,8 +13,8 @@ from airflow_provider_batch.exceptions import EmptySetError, GuardError
 from airflow_provider_batch.mirror.diff import Counts
 from airflow_provider_batch.mirror.flags import Names
 from airflow_provider_batch.mirror.guards import Limits
-from airflow_provider_batch.mirror.profile_push import ProfilePush
 from airflow_provider_batch.mirror.profile_run import ProfileMirrorRun, _Changes
+from airflow_provider_batch.profiles.push import ProfilePush
 from airflow_provider_batch.protocol.arguments import OnGone
 from airflow_provider_batch.protocol.ids import AnnotatedId
 from airflow_provider_batch.protocol.rows import Rejection

@@ -297,6 +297,30 @@ def test_profiles_without_attributes_are_created_once(connections: Connections, 
     assert sandbox.profiles() == {"a": {}}
 
 
+def test_two_columns_of_one_name_are_refused(connections: Connections, sandbox: Sandbox) -> None:
+    fill(connections, "custom_id VARCHAR(20), plan VARCHAR(20), tier VARCHAR(20)", "'a', 'gold', 'x'")
+    sql = f"SELECT custom_id, plan, tier AS plan FROM {connections.schema}.customers"
+    with pytest.raises(SourceError) as caught:
+        send(connections, sql)
+    reason = {
+        "duckdb": "two columns have the same name. Give each a name of its own.",
+        "psycopg2": "two columns have the same name. Give each a name of its own.",
+        "pymysql": "Duplicate column name 'plan'",
+        "sqlite3": "attribute 'plan:1': Batch accepts names of",
+    }
+    assert reason[connections.driver] in str(caught.value)
+    assert not sandbox.calls
+
+
+def test_bytes_that_are_not_text_are_told_in_words(tables_in_mariadb: Connections, sandbox: Sandbox) -> None:
+    fill(tables_in_mariadb, "custom_id VARCHAR(20), plan VARBINARY(20)", "'a', X'FF41'")
+    with pytest.raises(
+        SourceError, match=r"a value is not text in UTF-8\. Leave its column out, or make text"
+    ) as caught:
+        send(tables_in_mariadb)
+    assert "FF" not in str(caught.value)
+
+
 # What becomes of rows
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import BatchError
 from airflow_provider_batch.hooks.batch import BatchHook
-from airflow_provider_batch.mirror.tables import run
+from airflow_provider_batch.mirror.tables import comparison
 from airflow_provider_batch.protocol.arguments import Nulls
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.sources.profile_columns import ProfileColumns
@@ -284,7 +284,7 @@ def play(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Check that whatever happens in *history*, the profiles are the last table that succeeded."""
-    monkeypatch.setattr(run, "LARGEST_NET", largest_net)
+    monkeypatch.setattr(comparison, "LARGEST_NET", largest_net)
     with Sandbox(keep_bodies=True, profile_limits=False) as sandbox:
         connection = json.loads(sandbox.connection_json(PROJECT))
         connection["extra"]["max_attempts"] = 1
@@ -318,7 +318,7 @@ def examples(number: int) -> settings:
 HISTORIES = {
     "history": st.lists(steps, max_size=6),
     "nulls": st.sampled_from(["keep", "keep", "clear"]),
-    "largest_net": st.sampled_from([run.LARGEST_NET, 5.0]),
+    "largest_net": st.sampled_from([comparison.LARGEST_NET, 5.0]),
 }
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import BatchError, MirrorConflictError
 from airflow_provider_batch.hooks.batch import BatchHook
-from airflow_provider_batch.mirror.tables import run
+from airflow_provider_batch.mirror.tables import comparison
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.tasks.journal import TaskStateJournal
 from tests.mirror.folders import Killed
@@ -214,7 +214,7 @@ def hold(
         connection = json.loads(sandbox.connection_json(PROJECT))
         connection["extra"]["max_attempts"] = 1
         monkeypatch.setenv("AIRFLOW_CONN_BATCH_MIRRORED", json.dumps(connection))
-        monkeypatch.setattr(run, "LARGEST_NET", largest_net)
+        monkeypatch.setattr(comparison, "LARGEST_NET", largest_net)
         if there:
             BatchHook("batch_mirrored").update_custom_audience("vip", add_ids=["a", "x", "y"])
         history = History(sandbox, place, first_run=first_run, with_journal=with_journal)
@@ -238,7 +238,7 @@ HISTORIES = {
     "first_run": st.sampled_from(["add", "replace"]),
     "with_journal": st.booleans(),
     "there": st.booleans(),
-    "largest_net": st.sampled_from([run.LARGEST_NET, 5.0]),
+    "largest_net": st.sampled_from([comparison.LARGEST_NET, 5.0]),
 }
 
 

@@ -234,3 +234,25 @@ def test_an_id_that_the_checks_return_repeatedly_is_written_once(block_size: int
     files = filled(tmp_path, rows, 10, block_size)
     assert list(files.adds) == ["a", "b\\c", "é", "d"]
     assert (files.counts.added, files.counts.duplicates, files.refused) == (4, 8, [])
+
+
+def test_an_id_to_remove_has_the_flags_of_what_was_set(tmp_path: Path) -> None:
+    gone, refused = number(0, 1, 0, "-"), number(1, 1, 0, "+")
+    rows: list[Any] = [(7, gone, None, "a1"), ("b", gone, None, "b1"), ("in\tvalid", refused, None, "c1")]
+    rows.append(("same", number(2, 1, 0, "="), None, "d1"))
+    changed = ChangedRows()
+    for has_flags in (False, True):
+        changed.open([rows], Selection(id=0), has_flags=has_flags)
+        assert len(list(changed.blocks(10))) == 1
+        (removed, kept) = (ids for _, ids in changed.others())
+        assert removed == (["7", "b"] if has_flags else [7, "b"])
+        assert [getattr(id_, "extras", None) for id_ in removed] == (["a1", "b1"] if has_flags else [None, None])
+        assert (kept, type(kept[0])) == (["same"], str)
+    files = ChangeFiles(tmp_path)
+    changed.given.drop(2)
+    changed.open([rows], Selection(id=0), has_flags=True)
+    files.fill(iter(list, []) if not list(changed.blocks(10)) else iter(()), changed, RULES)
+    files.close()
+    found = list(files.removes)
+    assert found == ["7", "b", "in\tvalid"]
+    assert [getattr(id_, "extras", None) for id_ in found] == ["a1", "b1", "c1"]

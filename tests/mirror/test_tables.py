@@ -23,7 +23,7 @@ from airflow_provider_batch.exceptions import (
     SourceError,
 )
 from airflow_provider_batch.hooks.batch import BatchHook
-from airflow_provider_batch.mirror.tables import run as tables_run
+from airflow_provider_batch.mirror.tables import comparison
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.sql import SqlSource
@@ -487,7 +487,7 @@ def test_only_what_changed_is_written_until_it_is_a_tenth(
     fill(connections, [(each,) for each in ids[4:]])
     mirror(connections)
     assert connections.head()["net_count"] == 1  # type: ignore[index]
-    monkeypatch.setattr(tables_run, "OLDEST_BASE", -1.0)
+    monkeypatch.setattr(comparison, "OLDEST_BASE", -1.0)
     # What left does not stay in an old base for long, even if nothing changes any more.
     assert mirror(connections).unchanged == 36
     state = connections.head()
@@ -498,6 +498,14 @@ def test_only_what_changed_is_written_until_it_is_a_tenth(
     mirror(connections)
     assert connections.head()["base_count"] == 35  # type: ignore[index]
     assert ours(connections) == ["b", "head"]
+
+
+def test_postgresql_knows_what_a_base_is_like(tables_in_postgresql: Connections, sandbox: Sandbox) -> None:
+    fill(tables_in_postgresql, [("a",), ("b",), ("c",)])
+    mirror(tables_in_postgresql)
+    base = tables_in_postgresql.head()["base"]  # type: ignore[index]
+    found = tables_in_postgresql.run(f"SELECT n_distinct FROM pg_stats WHERE tablename LIKE '%{base}'")
+    assert [float(distinct) for (distinct,) in found] == [-1.0]  # each id is there once
 
 
 # What a person has to mend

@@ -335,3 +335,18 @@ def test_a_digest_of_sqlite_tells_values_by_their_types(session: Session) -> Non
     assert all(re.fullmatch("[0-9a-f]{32}", each) for each in found)
     # As an index may need it.
     session.execute("CREATE INDEX i ON t (batch_digest(id, n))")
+
+
+@pytest.mark.parametrize("count", [1, 90, 91, 180, 8101])
+def test_functions_get_as_many_arguments_as_every_database_takes(count: int, session: Session) -> None:
+    parts = [f"'{number:04}'" for number in range(count)]
+    dialect = replace(DIALECTS["sqlite"], packed="PACK({})", digest="DIGEST({})")
+    digest = dialect.as_digest(parts)
+    assert digest.startswith("DIGEST(PACK(")
+    assert re.findall(r"\d{4}", digest) == [part.strip("'") for part in parts]  # in order, each once
+    calls = re.findall(r"PACK\(([^()]*)\)", digest)
+    assert max(call.count(",") + 1 for call in calls) <= 90
+    assert len(calls) == -(-count // 90)
+    assert len(re.findall("PACK", digest)) == {1: 1, 90: 1, 91: 3, 180: 3, 8101: 91 + 2 + 1}[count]
+    assert replace(dialect, glue="").joined(parts) == digest.removeprefix("DIGEST(")[:-1].replace("PACK", "CONCAT")
+    assert dialect.joined(parts) == f"({' || '.join(parts)})"

@@ -54,6 +54,18 @@ def test_a_state_is_the_same_after_it_was_stored() -> None:
     assert " " not in STATE.to_json()  # it may be long
 
 
+def test_a_state_of_an_earlier_version_is_read_unless_it_lacks_flags() -> None:
+    found = json.loads(STATE.to_json())
+    for one in found["tries"]:
+        assert (one["pending"].pop("names"), one["pending"].pop("known")) == ([], [])
+    assert State.from_json(json.dumps({**found, "names": []})) == STATE
+    with pytest.raises(ValueError, match=r"^of profiles without flags$"):
+        State.from_json(json.dumps({**found, "names": ["plan"]}))
+    pending = replace(PENDING, names=("plan",), known=("00000006-d0",))
+    state = State(tries=(Unfinished("00000007-d1", pending, ("t",), True),))
+    assert State.from_json(state.to_json()) == state
+
+
 def test_a_state_names_every_table_that_it_needs() -> None:
     assert STATE.named == {"b1", "e1", "d1", "d2", "d0", "i0", "r0"}
     assert State().named == set()

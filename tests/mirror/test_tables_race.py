@@ -25,7 +25,7 @@ import pytest
 from urllib3.connectionpool import HTTPConnectionPool
 
 from airflow_provider_batch.exceptions import BatchError, MirrorConflictError
-from airflow_provider_batch.hooks import batch
+from airflow_provider_batch.hooks import mirrors
 from airflow_provider_batch.hooks.stores import table_mirror
 from airflow_provider_batch.mirror.claim import LIFETIME
 from airflow_provider_batch.mirror.tables import plan
@@ -84,7 +84,7 @@ def run(connections: Any, source: Connections, job: Job) -> str:
     """Return how it ended."""
     clock = lambda: time.time() + job.now  # noqa: E731
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batch, "table_mirror", partial(table_mirror, clock=clock))
+        patch.setattr(mirrors, "table_mirror", partial(table_mirror, clock=clock))
         patch.setattr(plan, "LOOK_INTERVAL", job.look_interval)
         try:
             mirror(

@@ -11,9 +11,10 @@ from airflow_provider_batch.exceptions import SourceError
 from airflow_provider_batch.mirror.diff import Counts
 from airflow_provider_batch.mirror.tables.dialect import DIALECTS
 from airflow_provider_batch.mirror.tables.mirror import TableMirror
-from airflow_provider_batch.mirror.tables.statements import bare, first_columns, quoted, schema_prefix
+from airflow_provider_batch.mirror.tables.statements import bare, quoted, schema_prefix
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.sql import SqlSource
+from tests.mirror.folders import Killed
 from tests.mirror.stores import Connections
 from tests.mirror.test_tables import fill
 from tests.mirror.test_tables_run import blocks, broken_off, run, state_of
@@ -112,16 +113,25 @@ def test_all_rows_are_sent_again_if_they_are_to_be(store: TableMirror, database:
         assert plan.counts == Counts(given=95, duplicates=3, added=4, changed=91, removed=3)
 
 
-def test_of_a_first_run_that_failed_every_id_is_uncertain(database: Connections) -> None:
+@pytest.mark.parametrize("settings", [None, "s1"])
+@pytest.mark.parametrize("attributes", [None, ["plan", "spent"]])
+def test_of_first_runs_that_were_killed_every_id_is_uncertain(
+    attributes: list[str] | None, settings: str | None, database: Connections
+) -> None:
     store = mirror_of(database, "today")
-    fill(database, [("a",), ("b",), ("b",)])
-    broken_off(store)
-    fill(database, [("b",), ("c",), ("c",)])
+    store.settings = settings
+    columns = Columns("id", attribute_columns=attributes)
+    store.source = SqlSource(database, f"SELECT * FROM {database.schema}.members", None, columns)
+    for ids in ("abb", "az"):
+        fill(database, [(id_, "gold", 1) for id_ in ids], COLUMNS)
+        broken_off(store, error=Killed())
+    assert len(state_of(store).tries) == 2
+    fill(database, [(id_, "gold", 1) for id_ in "bcc"], COLUMNS)
     for is_dry_run in (True, False):
         store.is_dry_run = is_dry_run
         with store.plan(blocks(store)) as plan:
-            assert (list(plan.adds), list(plan.removes), plan.before) == (["b", "c"], ["a"], None)
-            assert plan.counts == Counts(given=2, duplicates=1, added=2, withdrawn=1)
+            assert (list(plan.adds), list(plan.removes), plan.before) == (["b", "c"], ["a", "z"], None)
+            assert plan.counts == Counts(given=2, duplicates=1, added=2, withdrawn=2)
 
 
 @pytest.mark.parametrize("is_dry_run", [False, True])
@@ -182,12 +192,6 @@ def test_a_query_is_taken_without_the_semicolon_at_its_end(sql: str, without: st
     assert bare(sql) == without
 
 
-def test_the_columns_of_a_query_are_asked_for_without_its_rows(tables_in_sqlite: Connections) -> None:
-    fill(tables_in_sqlite, [("a",)])
-    assert tables_in_sqlite.run(first_columns("SELECT id FROM members -- all")) == []
-    assert tables_in_sqlite.run(f"{first_columns('SELECT id FROM members -- all')} OR 1 = 1") == [("a",)]
-
-
 @pytest.mark.parametrize(
     ("schema", "name", "prefix"),
     [
@@ -209,18 +213,18 @@ def test_a_quote_in_a_name_is_written_twice() -> None:
     assert quoted('a`"b', DIALECTS["sqlite"]) == '"a`""b"'
 
 
+@pytest.mark.parametrize("settings", [None, "s1"])
 @pytest.mark.parametrize("name", ['pl"an', "pl'an", "plan, spent", "Größe", "a0", "n"])
-def test_columns_may_have_any_name(name: str, database: Connections) -> None:
+def test_columns_may_have_any_name(name: str, settings: str | None, database: Connections) -> None:
     store = mirror_of(database, "today")
     written = quoted(name, DIALECTS["sqlite"])
     fill(database, [("a", "gold"), ("b", None)], f"id VARCHAR(9), {written} VARCHAR(9)")
     columns = Columns("id", attribute_columns=[name])
     store.source = SqlSource(database, f"SELECT * FROM {database.schema}.members", None, columns)
-    for settings in (None, "s1"):
-        store.settings = settings
-        run(store)
-        with store.plan(blocks(store)) as plan:
-            assert plan.is_empty
+    store.settings = settings
+    run(store)
+    with store.plan(blocks(store)) as plan:
+        assert plan.is_empty
     database.run(f"UPDATE {database.schema}.members SET {written} = 'silver' WHERE id = 'a'")
     with store.plan(blocks(store)) as plan:
         assert list(plan.adds) == ["a"]
@@ -240,18 +244,20 @@ def test_the_order_of_columns_decides_nothing_where_digests_are_kept(database: C
             transaction.commit([])
 
 
-def test_of_an_id_that_is_there_repeatedly_the_same_row_counts_each_time(database: Connections) -> None:
+@pytest.mark.parametrize("settings", [None, "s1"])
+def test_of_an_id_that_is_there_repeatedly_the_same_row_counts_each_time(
+    settings: str | None, database: Connections
+) -> None:
     """Whichever it is, it must not depend on the order in which the database finds the rows."""
     given: list[Any] = [("a", "gold", 1), ("a", "silver", 2), ("a", "gold", 2), ("a", "silver", 1)]
     store = mirror_of(database, "today")
     columns = Columns("id", attribute_columns=["plan", "spent"])
     store.source = SqlSource(database, f"SELECT * FROM {database.schema}.members", None, columns)
-    for settings in (None, "s1"):
-        store.settings = settings
-        fill(database, given, COLUMNS)
-        run(store)
-        for first in given:
-            fill(database, [first, *(row for row in reversed(given) if row != first)], COLUMNS)
-            with store.plan(blocks(store)) as plan:
-                assert plan.is_empty
-                assert plan.counts == Counts(given=1, duplicates=3, unchanged=1)
+    store.settings = settings
+    fill(database, given, COLUMNS)
+    run(store)
+    for first in given:
+        fill(database, [first, *(row for row in reversed(given) if row != first)], COLUMNS)
+        with store.plan(blocks(store)) as plan:
+            assert plan.is_empty
+            assert plan.counts == Counts(given=1, duplicates=3, unchanged=1)

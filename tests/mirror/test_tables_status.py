@@ -16,7 +16,7 @@ from airflow_provider_batch.mirror.claim import LIFETIME
 from airflow_provider_batch.mirror.plan import Mirror
 from airflow_provider_batch.mirror.snapshot import Pending, Target, Unfinished
 from airflow_provider_batch.mirror.status import Generation, IdStatus, MirrorStatus
-from airflow_provider_batch.mirror.tables import run as tables_run
+from airflow_provider_batch.mirror.tables import comparison
 from airflow_provider_batch.mirror.tables import status as status_module
 from airflow_provider_batch.mirror.tables.__main__ import main
 from airflow_provider_batch.mirror.tables.database import AbsentTableError, Database
@@ -74,7 +74,7 @@ def run(store: Mirror | TableMirror, ids: str, clock: Clock, *, rejected: str = 
 
 
 def test_both_stores_tell_the_same(connections: Connections, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables_run, "LARGEST_NET", 5.0)  # the base stays
+    monkeypatch.setattr(comparison, "LARGEST_NET", 5.0)  # the base stays
     fill(connections, [])
     tables, folder = tables_of(connections, clock), Mirror(memory_path(), Target("vip", "custom_ids", "app"), clock)
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
+from pathlib import Path
 from queue import Empty
 from types import SimpleNamespace
 from typing import Any, Final, cast
@@ -19,21 +20,23 @@ from typing import Any, Final, cast
 import psutil
 import pytest
 import requests
+from urllib3.util.connection import allowed_gai_family
 
-from airflow_provider_batch.exceptions import PushStoppedError
+from airflow_provider_batch.exceptions import BatchConnectionError, PushStoppedError
 from airflow_provider_batch.protocol.audiences.chunk import Chunk
 from airflow_provider_batch.protocol.flow import Answer
+from airflow_provider_batch.protocol.limits import Quota
 from airflow_provider_batch.protocol.wire import Request, Response, Sleep
 from airflow_provider_batch.protocol.writes import Parcel, Receipt
 from airflow_provider_batch.push.delivery import deliver
-from airflow_provider_batch.transport import blocking, deadline
+from airflow_provider_batch.transport import MAX_CONNECTIONS, blocking, deadline
 from airflow_provider_batch.transport.blocking import BlockingTransport, open_session
 from airflow_provider_batch.transport.credentials import Credentials
 from airflow_provider_batch.transport.deadline import Call
 from airflow_provider_batch.transport.pace import Pace
 from tests.clock import Clock, as_soon_as, eventually
 from tests.transport.conftest import Make
-from tests.transport.servers import REST_KEY, STALL, TRICKLES, RawServer, Script, answer
+from tests.transport.servers import REST_KEY, STALL, TRICKLES, RawServer, Script, answer, self_signed
 
 VIEW = Request("GET", "/1.0/{api_key}/custom-audience/vip")
 
@@ -41,6 +44,67 @@ VIEW = Request("GET", "/1.0/{api_key}/custom-audience/vip")
 def transport_to(credentials: Credentials, pace: Pace | None = None, timeout: float = 5) -> BlockingTransport:
     session = open_session(credentials, timeout=timeout)
     return BlockingTransport(session, credentials, pace or Pace(None), timeout=timeout)
+
+
+class SlowHandshake(RawServer):
+    """Begins each handshake when it may."""
+
+    def __init__(self, *script: Script, **how: Any) -> None:
+        super().__init__(*script, **how)
+        self.may = threading.Event()
+
+    def _serve(self, connection: Any) -> None:
+        assert self.may.wait(60)
+        super()._serve(connection)
+
+
+def test_ids_count_from_the_moment_at_which_their_call_is_sent(
+    credentials: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quota, clock = Quota(10), Clock(1000.0)
+    pace = Pace(None, clock)
+    write = Request("POST", "/2.7/profiles/update", body=b"[]", quota=quota, ids=10)
+    with SlowHandshake(answer(202, b""), tls=self_signed(tmp_path)) as server:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "server.pem"))
+        transport = transport_to(credentials(server.url), pace, timeout=60)
+        with ThreadPoolExecutor(1) as thread:
+            first = thread.submit(transport.perform, write)
+            eventually(lambda: pace._spent and pace._spent[quota]._unsent == 10)
+            clock.now = 1005.0
+            turn = pace.turn(quota, 10)
+            # It connects still, and counts as sent just now.
+            assert [next(turn), next(turn)] == [0.0, pytest.approx(1.04)]
+            clock.now = 1006.0
+            server.may.set()
+            assert cast(Response, first.result(60)).status == 202
+        # A new connection may be accepted a little late.
+        assert next(turn) == pytest.approx(1.04 + 0.25)
+
+
+def test_the_ids_of_a_call_that_could_not_connect_do_not_count(credentials: Make) -> None:
+    quota, clock = Quota(10), Clock(1000.0)
+    pace = Pace(None, clock)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        transport = transport_to(credentials(f"http://127.0.0.1:{nobody.getsockname()[1]}"), pace)
+        assert isinstance(
+            transport.perform(Request("POST", "/p", body=b"[]", quota=quota, ids=10)), BatchConnectionError
+        )
+    assert list(pace.turn(quota, 10)) == [0.0]
+
+
+def test_only_the_first_call_of_a_connection_may_be_late(credentials: Make) -> None:
+    quota, clock = Quota(10), Clock(1000.0)
+    pace = Pace(None, clock)
+    write = Request("POST", "/2.7/profiles/update", body=b"[]", quota=quota, ids=5)
+    with RawServer(answer(202, b"")) as server:
+        transport = transport_to(credentials(server.url), pace)
+        transport.perform(write)
+        clock.now += 0.5
+        transport.perform(write)
+        assert server.connections == 1
+    turn = pace.turn(quota, 10)
+    assert [next(turn), next(turn)] == [0.0, pytest.approx(1.04)]
 
 
 @contextmanager
@@ -151,6 +215,62 @@ def test_a_call_over_the_session_itself_keeps_no_cookie(credentials: Make) -> No
             session.get(server.url)
         assert len(session.cookies) == 0
     assert ["cookie" in asked.headers for asked in server.asked] == [False, False]
+
+
+def test_a_call_over_the_session_itself_has_no_key_of_the_machine(
+    credentials: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    with RawServer(answer(200)) as server, open_session(credentials(server.url), timeout=5) as session:
+        assert session.get(server.url).status_code == 200
+    assert "authorization" not in server.asked[0].headers
+
+
+def test_as_many_connections_are_kept_as_calls_may_be_in_flight(credentials: Make) -> None:
+    with RawServer(answer(200)) as server:
+        connections: Any = transport_to(credentials(server.url))._connections
+        opened = [connections._get_conn() for _ in range(MAX_CONNECTIONS + 1)]
+        for connection in opened:
+            connection.connect()
+            assert connection.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            connections._put_conn(connection)
+        assert [connection.sock is not None for connection in opened].count(True) == MAX_CONNECTIONS
+        for connection in opened:
+            connection.close()
+
+
+def test_the_wait_for_a_connection_is_one_of_the_timeout_at_each_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    with black_holes(2) as addresses:
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", address) for address in addresses]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+        opened = SimpleNamespace(_dns_host="[localhost]", port=9, socket_options=None, timeout=0.05)
+        with Call(3600) as call, pytest.raises(TimeoutError):
+            deadline._connected(call, opened)
+        assert not call.ended
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[127.0.0.1]"])
+def test_the_first_address_that_answers_is_used_and_the_others_are_closed(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Any, ...]] = []
+
+    def resolve(*wanted: Any) -> list[Any]:
+        asked.append(wanted)
+        refused = ("127.0.0.1", 1)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", address) for address in (refused, taken)]
+
+    with socket.create_server(("127.0.0.1", 0)) as server, Call(3600) as call:
+        taken = server.getsockname()
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        before = len(os.listdir("/proc/self/fd"))
+        opened = SimpleNamespace(_dns_host=host, port=8443, socket_options=[], timeout=5.0)
+        with deadline._connected(call, opened) as line:
+            assert (line.getpeername(), line.gettimeout()) == (taken, 5.0)
+            assert len(os.listdir("/proc/self/fd")) == before + 2  # and the call's own
+    assert asked == [("127.0.0.1", 8443, allowed_gai_family(), socket.SOCK_STREAM)]
 
 
 def test_a_proxy_of_a_callers_own_gets_no_login_of_the_environment(credentials: Make) -> None:

@@ -19,7 +19,7 @@ from airflow_provider_batch.protocol.wire import Request, Response, Sleep
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.transport import MAX_BODY
 from airflow_provider_batch.transport.credentials import Credentials
-from airflow_provider_batch.transport.pace import Pace
+from airflow_provider_batch.transport.pace import Pace, Turn
 from tests.clock import Clock
 from tests.transport.conftest import Converse, Make
 from tests.transport.servers import (
@@ -331,7 +331,7 @@ def test_each_call_takes_its_turn(converse: Converse, credentials: Make) -> None
     turns = []
 
     class Counted(Pace):
-        def turn(self, *quota: Any) -> Iterator[float]:
+        def turn(self, *quota: Any) -> Turn:
             turns.append(1)
             return super().turn(*quota)
 

@@ -261,6 +261,7 @@ def send_ids(pace: Pace, clock: Clock, quota: Quota, sizes: list[int], late: Cal
     while waking:
         clock.now, number, turn = heapq.heappop(waking)
         if (wait := next(turn, None)) is None:
+            turn.sent()
             sent[number] = clock.now
         else:
             heapq.heappush(waking, (clock.now + wait + late(), number, turn))
@@ -307,6 +308,86 @@ def test_what_was_sent_to_one_app_does_not_count_for_another() -> None:
     quota = Quota(10)
     paces = [shared_pace(f"app number {number} of profiles", None) for number in range(2)]
     assert [list(pace.turn(quota, 10)) for pace in paces] == [[0.0], [0.0]]
+
+
+def sent_after_connecting(
+    pace: Pace, clock: Clock, quota: Quota, sizes: list[int], connecting: Callable[[], float]
+) -> list[float]:
+    """When each call is sent, of some that ask at once, and connect for a while when it is their turn."""
+    begin = clock.now
+    events = [(begin, number, False) for number in range(len(sizes))]
+    turns = [pace.turn(quota, ids) for ids in sizes]
+    sent = [0.0] * len(sizes)
+    while events:
+        clock.now, number, is_connected = heapq.heappop(events)
+        if is_connected:
+            turns[number].sent()
+            sent[number] = clock.now
+        elif (wait := next(turns[number], None)) is None:
+            heapq.heappush(events, (clock.now + connecting(), number, True))
+        else:
+            heapq.heappush(events, (clock.now + wait, number, False))
+    return sent
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_quota_is_kept_by_calls_that_connect_first(seed: int) -> None:
+    draw = random.Random(seed)
+    clock = Clock(1000.0)
+    sizes = [3_000] * 30
+    sent = sent_after_connecting(Pace(None, clock), clock, Quota(10_000), sizes, lambda: draw.choice([0, 0.01, 0.9, 3]))
+    assert most_ids(sent, sizes, 1.0) <= 10_000
+
+
+def test_calls_that_connect_once_cost_a_quota_no_more_than_that() -> None:
+    clock = Clock(1000.0)
+    delays = iter([0.5] * 4 + [0.0] * 96)
+    sent = sent_after_connecting(Pace(None, clock), clock, Quota(10_000), [10_000] * 100, lambda: next(delays))
+    assert max(sent) - 1000 == pytest.approx(4 * 0.5 + 99 * 1.04)
+
+
+def test_a_call_that_was_never_sent_does_not_count() -> None:
+    clock = Clock(1000.0)
+    pace, quota = Pace(None, clock), Quota(10)
+    with pace.turn(quota, 10) as turn:
+        assert list(turn) == [0.0]
+        assert list(turn) == []
+    assert list(pace.turn(quota, 10)) == [0.0]
+
+
+def test_one_that_is_about_to_be_sent_counts_as_sent_just_now() -> None:
+    clock = Clock(1000.0)
+    pace, quota = Pace(None, clock), Quota(10)
+    assert list(pace.turn(quota, 1)) == [0.0]
+    clock.now += 60
+    waiting = pace.turn(quota, 10)
+    assert [next(waiting), next(waiting)] == [0.0, pytest.approx(1.04)]
+
+
+def test_one_whose_turn_never_came_gives_nothing_back() -> None:
+    clock = Clock(1000.0)
+    pace, quota = Pace(None, clock), Quota(10)
+    first = pace.turn(quota, 10)
+    assert list(first) == [0.0]
+    first.sent()
+    with pace.turn(quota, 10) as turn:
+        next(turn)
+    assert [*zip(pace.turn(quota, 10), range(2), strict=False)] == [(0.0, 0), (pytest.approx(1.04), 1)]
+    with first:
+        first.sent()  # it counts once
+    assert pace.turn(quota, 10)._spent is first._spent
+    assert first._spent is not None
+    assert first._spent._ids == 10
+
+
+def test_the_first_call_of_a_connection_counts_a_little_longer() -> None:
+    clock = Clock(1000.0)
+    pace, quota = Pace(None, clock), Quota(10)
+    turn = pace.turn(quota, 10)
+    assert list(turn) == [0.0]
+    turn.sent(is_new=True)
+    waiting = pace.turn(quota, 10)
+    assert [next(waiting), next(waiting)] == [0.0, pytest.approx(1.29)]
 
 
 def test_quotas_do_not_count_for_each_other_nor_for_calls_without_one() -> None:

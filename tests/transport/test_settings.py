@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from airflow_provider_batch import __version__
-from airflow_provider_batch.exceptions import BatchConfigurationError, BatchConnectionError
+from airflow_provider_batch.exceptions import BatchConfigurationError, BatchConnectionError, InvalidArgumentError
 from airflow_provider_batch.protocol.dialect import MEP
 from airflow_provider_batch.protocol.retry import Patience
 from airflow_provider_batch.transport import settings
@@ -198,6 +198,30 @@ def test_a_caller_says_which_versions_it_has(monkeypatch: pytest.MonkeyPatch) ->
     settings._user_agent.cache_clear()
     assert connected().credentials.user_agent == ours
     settings._user_agent.cache_clear()
+
+
+def test_calls_are_attempted_and_paced_as_the_connection_says() -> None:
+    given = connected(login="paced-app", extra={"max_attempts": 3, "requests_per_second": 0.5})
+    again = given.backoff
+    assert [again(attempt, BatchConnectionError("no answer"), 0.0) is None for attempt in (1, 2, 3)] == [
+        False,
+        False,
+        True,
+    ]
+    pace = given.pace
+    assert pace is connected(login="paced-app", password="another").pace
+    assert pace is not connected(login="another-app").pace
+    assert [next(pace.turn()), next(pace.turn())] == pytest.approx([0.0, 2.08], abs=0.1)
+
+
+def test_a_platform_has_types_and_a_version_for_each() -> None:
+    mep, cep = connected(), connected(login="project_x", extra={"platform": "cep"})
+    assert mep.known_types == {"advertising_ids", "custom_ids", "install_ids"}
+    assert cep.known_types == {"custom_ids"}
+    assert [mep.dialect(kind).version for kind in ("custom_ids", "install_ids")] == ["1.0", "1.1"]
+    assert cep.dialect("custom_ids").version == "2.11"
+    with pytest.raises(InvalidArgumentError):
+        cep.dialect("install_ids")
 
 
 def test_profiles_need_a_project() -> None:

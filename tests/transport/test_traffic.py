@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from airflow_provider_batch.exceptions import BatchConnectionError
 from airflow_provider_batch.protocol.flow import Answer, Effect
 from airflow_provider_batch.protocol.wire import Request, Response, Sleep
 from airflow_provider_batch.transport.blocking import BlockingTransport, open_session
-from airflow_provider_batch.transport.pace import Pace
+from airflow_provider_batch.transport.pace import Pace, Turn
 from airflow_provider_batch.transport.traffic import Traffic
 from tests.transport.conftest import Make
 from tests.transport.servers import HANG_UP, RawServer, answer
@@ -19,8 +19,19 @@ VIEW = Request("GET", "/1.0/{api_key}/custom-audience/vip")
 class SlowPace(Pace):
     """Puts each call off once."""
 
-    def turn(self, *_: object) -> Iterator[float]:
-        yield from (0.001, 0.002)
+    def turn(self, *_: Any) -> Turn:
+        return SlowTurn(self, None, 0)
+
+
+class SlowTurn(Turn):
+    def __init__(self, *pace: Any) -> None:
+        super().__init__(*pace)
+        self._left = [0.002, 0.001]
+
+    def __next__(self) -> float:
+        if not self._left:
+            raise StopIteration
+        return self._left.pop()
 
 
 def test_every_attempt_and_every_wait_is_counted(credentials: Make) -> None:

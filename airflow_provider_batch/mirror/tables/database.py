@@ -84,10 +84,13 @@ class Session:
         """Return the only value of a query; 0 for NULL."""
         return int(self.rows(sql)[0][0] or 0)
 
-    def columns(self, sql: str, parameters: Any = None) -> list[tuple[str, str]]:
+    def columns(self, query: str, parameters: Any = None) -> list[tuple[str, str]]:
         """Return the names of a query's columns, each with what the driver calls its type."""
+        if describe := self.dialect.describe:
+            rows = self.rows(f"{describe} (\n{query}\n)", parameters, what="the query")
+            return [(str(name), str(type_)) for name, type_, *_ in rows]
         with self._committed("the query") as cursor:
-            cursor.execute(sql, *_given(parameters))
+            cursor.execute(f"SELECT * FROM (\n{query}\n) q WHERE 1 = 0", *_given(parameters))
             cursor.fetchall()
             return [(str(column[0]), str(column[1])) for column in cursor.description]
 

@@ -41,9 +41,12 @@ class Dialect:
     :param packed: several such parts as one, which commas separate.
     :param digest: the digest of all parts as one; empty for a database without one.
     :param glue: what makes one text of two between which it stands; empty for a function CONCAT.
+    :param describe: how a statement begins that lists the columns of a query, for a database that gives those of a
+        subquery other names.
     :param length: the number of characters in a text.
     :param quote: what stands around the name of a column.
     :param create: how a statement begins that makes a table of ids from a query.
+    :param analyze: the statement by which the database learns what a table is like; empty where it needs none.
     :param string: a text, as a column that can hold any other one.
     :param integer: a number, as a column of large integers.
     :param moment: a text such as ``2026-01-31 12:00:00``, as a point in time.
@@ -65,9 +68,11 @@ class Dialect:
     packed: str = _CONCAT
     digest: str = ""
     glue: str = ""
+    describe: str = ""
     length: str = "CHAR_LENGTH({})"
     quote: str = '"'
     create: str = "CREATE TABLE {} AS"
+    analyze: str = ""
     string: str = "CAST({} AS VARCHAR)"
     integer: str = "CAST({} AS BIGINT)"
     moment: str = "CAST({} AS TIMESTAMP)"
@@ -131,6 +136,8 @@ DIALECTS: Final = {
                 "(PG_TYPEOF({0}) IN ('real'::regtype, 'float8'::regtype, 'numeric'::regtype) AND CONCAT({0}) = 'NaN')"
             ),
             digest="LEFT(ENCODE(SHA256(CONVERT_TO({}, 'UTF8')), 'hex'), 32)",
+            # Before that, it believes that many rows have one id, and sorts both sides of a join.
+            analyze="ANALYZE {}",
             string="CAST({} AS TEXT)",
             is_experimental=False,
         ),
@@ -164,6 +171,7 @@ DIALECTS: Final = {
             part=_part("CAST({0} AS VARCHAR)", "CAST(TO_JSON({0}) AS VARCHAR)", length="LENGTH({})"),
             missing="{0} IS NULL OR (TYPEOF({0}) IN ('FLOAT', 'DOUBLE') AND LOWER(CAST({0} AS VARCHAR)) = 'nan')",
             digest="LEFT(SHA256({}), 32)",
+            describe="DESCRIBE",
             length="LENGTH({})",
             commits=False,
             placeholder="?",

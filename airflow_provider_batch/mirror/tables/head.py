@@ -111,7 +111,7 @@ class State:
         """Return the state in the column; KeyError, TypeError or ValueError if it holds none."""
         if not text:
             return cls()
-        found = json.loads(text)
+        found: dict[str, Any] = {**json.loads(text)}
         if found.pop("names", ()):
             raise ValueError("of profiles without flags")
         found["target"] = found["target"] and Target(**found["target"])

@@ -15,9 +15,9 @@ from airflow_provider_batch.mirror.snapshot import Pending, Unfinished
 from airflow_provider_batch.mirror.store import Plan, Transaction
 from airflow_provider_batch.mirror.tables import head as steps
 from airflow_provider_batch.mirror.tables.changes import ChangeFiles
+from airflow_provider_batch.mirror.tables.comparison import Comparison
 from airflow_provider_batch.mirror.tables.database import Session
 from airflow_provider_batch.mirror.tables.head import Claim, State
-from airflow_provider_batch.mirror.tables.run import Comparison
 
 #: Seconds for which a look at the claim is good, and between two notes of the tokens received.
 LOOK_INTERVAL: Final = 10.0
@@ -85,19 +85,16 @@ class TablePlan(Plan):
         """Write the new snapshot, and return a state with its fields."""
         comparison, claim, state = self._comparison, self._claim, self._state
         statements, columns = comparison.statements, comparison.columns
-        changes = self._mirror.keeper.table(session, comparison.changes)
         base, net = comparison.snapshot(session)
         new = replace(
             state, target=self._mirror.target, members=self.counts.given, columns=columns, shape=comparison.shape
         )
         if base is None or comparison.needs_base(self._mirror.clock(), self.counts.adds + self.counts.removes):
-            name = claim.own("b")
-            claim.extend(session, name)
             known = statements.known(base, net) if columns == state.columns else None
-            table = comparison.create(session, name, statements.new_base(changes, known))
-            count, generation = comparison.count(session, table), state.generation + 1
+            name, count = comparison.create_base(session, known)
+            generation = state.generation + 1
             return replace(new, base=name, base_count=count, base_generation=generation, net=None, net_count=0)
-        name = claim.own("e")
+        name, changes = claim.own("e"), self._mirror.keeper.table(session, comparison.changes)
         claim.extend(session, name)
         table = comparison.create(session, name, statements.new_net(changes, net))
         return replace(new, net=name, net_count=comparison.count(session, table))

@@ -60,11 +60,6 @@ def bare(sql: str) -> str:
     return sql[: found.start()] if found else sql
 
 
-def first_columns(sql: str) -> str:
-    """Return the query that has the columns of *sql*, and no rows."""
-    return f"SELECT * FROM (\n{sql}\n) q WHERE 1 = 0"
-
-
 def schema_prefix(schema: str, dialect: Dialect) -> str:
     """Return what stands before the name of a table in *schema*, which may have parts."""
     return "".join(

@@ -179,8 +179,11 @@ def table_of(rows: Sequence[Any], id_column: str, chosen: Mapping[str, str] | No
     if isinstance(rows, Table):
         return Table(rows.ids, keyed(rows.columns, chosen))
     if (cells := _uniform(rows)) is not None and (id_name := _named(id_column, cells)) is not None:
-        return Table(cells.pop(id_name), keyed(cells, chosen))
-    pairs = [_split(row, id_column) for row in rows]
+        ids = cells.pop(id_name)
+        if chosen is None:
+            check_one_id(id_column, cells)
+        return Table(ids, keyed(cells, chosen))
+    pairs = [_split(row, id_column, chooses=chosen is not None) for row in rows]
     names = dict.fromkeys(chain.from_iterable(attributes for _, attributes in pairs))
     if len(names) > _MOST_NAMES and len(pairs) > 1:
         raise ValueError("these rows have too many names for one table")
@@ -225,6 +228,18 @@ def keyed(columns: Mapping[Any, list[Any]], chosen: Mapping[str, str] | None) ->
     return {key: columns[name] for key, name in pairs}
 
 
+def check_one_id(id_column: str, others: Iterable[object]) -> None:
+    """
+    Check that no attribute of *others* has the name of the id, but for case and outer blanks.
+
+    :raises ValueError: if one has.
+    """
+    if _alike(id_column, others):
+        raise ValueError(
+            f"there are two fields {id_column}, which differ in case alone. Rename the other, or leave it out."
+        )
+
+
 def _named(wanted: str, names: Collection[object]) -> str | None:
     """
     Return which of *names* is the column *wanted*: an exact match, else one but for case, as sources find it.
@@ -259,7 +274,7 @@ def _uniform(rows: Sequence[Any]) -> dict[Any, list[Any]] | None:
         return None
 
 
-def _split(row: Any, id_column: str) -> tuple[Any, Mapping[Any, Any]]:
+def _split(row: Any, id_column: str, *, chooses: bool) -> tuple[Any, Mapping[Any, Any]]:
     """Return the id and the attributes of one row."""
     if isinstance(row, BadRow):
         raise ValueError(row.reason)
@@ -271,6 +286,8 @@ def _split(row: Any, id_column: str) -> tuple[Any, Mapping[Any, Any]]:
         raise ValueError(f"the row has no {id_column}. Add it, or name the id's column with id_column.")
     others = {name: value for name, value in row.items() if name != id_name}
     if not isinstance(row.get(_NESTED), Mapping):
+        if not chooses:
+            check_one_id(id_column, others)
         return row[id_name], others
     if not all(name == _NESTED or is_never_sent(name) for name in others):
         raise ValueError(f"the row has other fields beside {_NESTED}. Move them into it, or all of it beside the id.")

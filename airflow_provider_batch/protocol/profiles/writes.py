@@ -13,7 +13,7 @@ from airflow_provider_batch.protocol.dialect import ProfileRoute
 from airflow_provider_batch.protocol.flow import Flow, exchange
 from airflow_provider_batch.protocol.limits import ATTRIBUTE_KEY
 from airflow_provider_batch.protocol.profiles.decode import PartialError, partial_errors
-from airflow_provider_batch.protocol.refusals import shown
+from airflow_provider_batch.protocol.refusals import WITHHELD, shown
 from airflow_provider_batch.protocol.retry import Delay, Patience, Polling
 from airflow_provider_batch.protocol.rows import OnRejection, Rejection
 from airflow_provider_batch.protocol.wire import Request
@@ -122,7 +122,11 @@ def row_of(line: bytes) -> dict[str, Any]:
 
 def _reason(error: PartialError, row: dict[str, Any]) -> str:
     private = list(_private_texts(row, error.attribute))
-    words = [shown(text, private) for text in (error.category, error.reason) if text.strip()]
+    # Of an attribute that is deleted, Batch has the value, and may quote it.
+    attributes = row["attributes"]
+    about = [attributes[error.attribute]] if error.attribute in attributes else attributes.values()
+    reason = WITHHELD if error.reason.strip() and None in about else shown(error.reason, private)
+    words = [text for text in (shown(error.category, private), reason) if text]
     # What may be a value is not named, even if Batch calls it an attribute.
     if ATTRIBUTE_KEY.fullmatch(error.attribute) and error.attribute not in private:
         words.insert(0, f"attribute {error.attribute!r}")

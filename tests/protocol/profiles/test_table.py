@@ -210,3 +210,21 @@ def test_attributes_are_deleted_by_their_keys() -> None:
         "identifiers": {"custom_id": "a"},
         "attributes": {"date(last)": None, "plan": None},
     }
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"custom_id": "a", "CUSTOM_ID": "b"}],
+        [{"custom_id": "a", " Custom_Id ": "b"}, {"custom_id": "a"}],
+    ],
+)
+def test_a_second_field_with_the_name_of_the_id_is_refused(rows: list[Any]) -> None:
+    with pytest.raises(ValueError, match="there are two fields custom_id, which differ in case alone"):
+        table_of(rows, "custom_id", None)
+    assert table_of(rows, "custom_id", {}).ids[0] == "a"
+
+
+def test_an_attribute_that_stands_apart_from_the_id_may_have_its_name() -> None:
+    rows = [{"custom_id": "a", "attributes": {"custom_id": "b"}}, Profile("c", {"custom_id": "d"})]
+    assert attributes(*rows) == [{"custom_id": "b"}, {"custom_id": "d"}]

@@ -109,6 +109,22 @@ def test_a_reason_that_may_quote_a_value_is_withheld(reason: str) -> None:
     assert rejection.reason.startswith("INVALID: Batch's text is withheld")
 
 
+@pytest.mark.parametrize(
+    ("error", "is_shown"),
+    [
+        ({"attribute": "off", "reason": "the old value is kept"}, False),
+        ({"reason": "the old value is kept"}, False),
+        ({"attribute": "score", "reason": "out of range"}, True),
+        ({"attribute": "off"}, True),
+    ],
+)
+def test_of_an_attribute_that_is_deleted_the_old_value_is_not_quoted(error: dict[str, str], is_shown: bool) -> None:
+    (rejection,) = sent(partly({"category": "INVALID", "bulk_index": 1, **error})).rejected
+    assert ("withheld" not in rejection.reason) is is_shown
+    assert "INVALID" in rejection.reason
+    assert "old value" not in rejection.reason
+
+
 @pytest.mark.parametrize("attribute", ["gold", "Jane Doe", "x" * 99])
 def test_what_may_be_a_value_is_not_named_as_an_attribute(attribute: str) -> None:
     (rejection,) = sent(partly({"bulk_index": 0, "reason": "no", "attribute": attribute})).rejected

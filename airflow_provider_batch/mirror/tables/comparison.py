@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -18,7 +19,7 @@ from airflow_provider_batch.mirror.tables.changes import FIRST, ChangeFiles, Ref
 from airflow_provider_batch.mirror.tables.claim import TableClaim
 from airflow_provider_batch.mirror.tables.database import AbsentTableError, Session
 from airflow_provider_batch.mirror.tables.head import Change
-from airflow_provider_batch.mirror.tables.statements import Query, Statements, bare, first_columns
+from airflow_provider_batch.mirror.tables.statements import Query, Statements, bare
 from airflow_provider_batch.protocol.profiles.names import declared
 from airflow_provider_batch.sources.columns import Selection
 from airflow_provider_batch.sources.sql import SqlSource
@@ -149,16 +150,23 @@ class Comparison:
         """Return the number of rows of a table."""
         return session.number(f"SELECT COUNT(*) FROM {table}")
 
-    def _renew_base(self, session: Session, now: float) -> None:
-        name, table = self.claim.own("b"), partial(self.mirror.keeper.table, session)
+    def create_base(self, session: Session, known: str | None) -> tuple[str, int]:
+        """Make a base of the changes and of what is *known*, and return its name and the number of its rows."""
+        name, changes = self.claim.own("b"), self.mirror.keeper.table(session, self.changes)
         self.claim.extend(session, name)
-        known = self.statements.known(*self.snapshot(session))
-        made = self.create(session, name, self.statements.new_base(table(self.changes), known))
-        self.claim.update(session, steps.rebased, base=name, count=self.count(session, made), now=now)
+        table = self.create(session, name, self.statements.new_base(changes, known))
+        if session.dialect.analyze:
+            with suppress(SourceError):  # comparisons take longer without it
+                session.execute(session.dialect.analyze.format(table))
+        return name, self.count(session, table)
+
+    def _renew_base(self, session: Session, now: float) -> None:
+        name, count = self.create_base(session, self.statements.known(*self.snapshot(session)))
+        self.claim.update(session, steps.rebased, base=name, count=count, now=now)
 
     def _prepare(self, session: Session, source: SqlSource) -> Selection[int]:
         sql = bare(source.sql)
-        names = session.columns(first_columns(sql), source.parameters)
+        names = session.columns(sql, source.parameters)
         selection = source.columns.select([name for name, _ in names], "the query")
         others = [key for key in selection.keys if key != selection.id]
         self.columns = tuple(names[key] for key in others)
