@@ -153,7 +153,7 @@ class ProfileHook(BatchBaseHook):
         check_one_store(snapshot_path, snapshot_schema)
         mirror: Mirror | TableMirror
         if snapshot_schema:
-            form = intake_of(())
+            form = intake_of(())  # without rows: what is read of each, which the comparison has to know before
             of_run: dict[str, Any] = {"source": profiles, "owner": owner, "is_dry_run": dry_run}
             of_run |= {"settings": form.settings, "key_of": form.key_of, "deletes": form.clears}
             mirror = self._profile_tables(profiles, snapshot_schema, snapshot_name, of_run)
