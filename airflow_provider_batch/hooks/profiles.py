@@ -115,7 +115,7 @@ class ProfileHook(BatchBaseHook):
         described here, see :meth:`update_profiles`.
 
         :param profiles: rows as for :meth:`update_profiles`; with *snapshot_schema* a
-            :class:`~airflow_provider_batch.sources.sql.SqlSource`; of several rows of one profile always the same counts.
+            :class:`~airflow_provider_batch.sources.sql.SqlSource`; of several rows of a profile always the same counts.
         :param snapshot_path: a folder (:class:`pathlib.Path` or Airflow's ``ObjectStoragePath``) for the snapshot of
             this table; another table, with other attributes, needs another folder.
         :param snapshot_schema: instead of *snapshot_path*: a schema for tables with the snapshot, in the database that
