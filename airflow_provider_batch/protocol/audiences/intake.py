@@ -53,9 +53,12 @@ class MemberIntake(Intake):
         self._put_aside = put_aside
         self._doubts: Counter[str] = Counter()
         self._first_doubts: dict[str, str] = {}
+        #: Where the ids are once something was read: in a stream of which :meth:`begin` has read the first block, in
+        #: memory, or put aside.
         self._begun: Iterator[Block] | None = None
         self._ids: Block | None = None
         self._aside: Iterable[Block] | None = None
+        #: How many were put aside; 0 also for an empty stream.
         self._checked: int | None = None
 
     @property
