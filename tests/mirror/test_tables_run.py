@@ -717,6 +717,30 @@ def test_with_settings_rejected_ids_get_their_flags_in_a_table_of_their_own(
         assert (list(plan.adds), plan.counts.resent) == (["b"], 1)
 
 
+@pytest.mark.parametrize("settings", [None, "s1"])
+def test_names_of_tables_are_spelled_alike_in_every_statement(
+    settings: str | None, store: TableMirror, schema: Connections
+) -> None:
+    """MySQL tells capitals in them."""
+    asked: list[str] = []
+    connect = schema.connect
+
+    def traced() -> Any:
+        connection = connect()
+        connection.set_trace_callback(asked.append)
+        return connection
+
+    store.database, store.settings, store.log = Database(traced), settings, ChangeLog(store.keeper, 30)
+    members(schema, [*MANY, "in\tvalid"])
+    run(store, rejected=("id-01",))
+    members(schema, MANY[1:])
+    run(store)
+    broken_off(store)
+    found = {name for sql in asked for name in re.findall(rf"{NAME}_\w+", sql, re.IGNORECASE)}
+    assert {name.removeprefix(f"{NAME}_")[0] for name in found} == {*"htdxcbrel", *("y" if settings else "")}
+    assert found == {name.lower() for name in found}
+
+
 # What only some runs do
 
 
