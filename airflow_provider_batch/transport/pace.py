@@ -38,7 +38,7 @@ _MARGIN: Final = 1.04
 _WINDOW: Final = 1.01
 
 #: Seconds for which a server may take its time to accept a connection that is open for its client.
-_ACCEPTING: Final = 0.25
+_ACCEPTING: Final = 0.05
 
 #: The adapted spacing in seconds: after the first 429, and at most; the part of it that a success leaves; and the
 #: seconds in which it halves.

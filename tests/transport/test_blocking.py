@@ -78,7 +78,7 @@ def test_ids_count_from_the_moment_at_which_their_call_is_sent(
             server.may.set()
             assert cast(Response, first.result(60)).status == 202
         # A new connection may be accepted a little late.
-        assert next(turn) == pytest.approx(1.04 + 0.25)
+        assert next(turn) == pytest.approx(1.04 + 0.05)
 
 
 def test_the_ids_of_a_call_that_could_not_connect_do_not_count(credentials: Make) -> None:

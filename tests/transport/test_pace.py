@@ -387,7 +387,7 @@ def test_the_first_call_of_a_connection_counts_a_little_longer() -> None:
     assert list(turn) == [0.0]
     turn.sent(is_new=True)
     waiting = pace.turn(quota, 10)
-    assert [next(waiting), next(waiting)] == [0.0, pytest.approx(1.29)]
+    assert [next(waiting), next(waiting)] == [0.0, pytest.approx(1.09)]
 
 
 def test_quotas_do_not_count_for_each_other_nor_for_calls_without_one() -> None:
