@@ -859,8 +859,12 @@ def test_a_dry_run_of_a_full_refresh_needs_no_state(store: TableMirror, schema: 
         pass
 
 
-def test_without_a_log_nothing_is_left_to_write(store: TableMirror) -> None:
+def test_a_log_begins_with_something_to_write(store: TableMirror, schema: Connections) -> None:
     assert run(store).unlogged == ()
+    store.log = ChangeLog(store.keeper, 30)
+    with store.plan(blocks(store)) as plan:
+        assert plan.is_empty
+    assert "log" not in ours(schema)
 
 
 def test_keys_of_attributes_are_noted_with_the_try_that_sends_them(store: TableMirror) -> None:
