@@ -247,6 +247,6 @@ def test_a_full_temporary_folder_is_named() -> None:
     with pytest.raises(SnapshotError, match=r"^/dev: .*No space left"):
         lines.write(["a" * 1_000_000])
     packed = CompressedFile(Path("/dev/full"))
-    packed.write(random.Random(0).randbytes(100_000), 1)
+    packed.write(random.Random(0).randbytes(3_000_000), 1)
     with pytest.raises(SnapshotError, match=r"^/dev: .*No space left"):
         packed.close()

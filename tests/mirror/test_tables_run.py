@@ -702,6 +702,21 @@ def test_rejected_ids_are_uncertain_in_the_next_run(store: TableMirror, schema: 
         assert list(plan.adds) == ["a", "c"]
 
 
+def test_with_settings_rejected_ids_get_their_flags_in_a_table_of_their_own(
+    store: TableMirror, schema: Connections
+) -> None:
+    fill(schema, [("a", "gold"), ("b", None)], "id TEXT, plan TEXT")
+    with_attributes(store, "plan").settings = "s1"
+    state = run(store, rejected=("b",))
+    (rejection,) = state.tries
+    nonce = rejection.name[10:]
+    assert ours(schema) == [state.base, "head", f"r{nonce}"]
+    made = [name for name, *_ in state.trash]
+    assert sorted(made) == sorted(f"{kind}{nonce}" for kind in "dtxcbyr")  # each was noted before
+    with store.plan(blocks(store)) as plan:
+        assert (list(plan.adds), plan.counts.resent) == (["b"], 1)
+
+
 # What only some runs do
 
 
@@ -780,6 +795,14 @@ def test_what_may_have_values_is_dropped_before_anything_else(
     assert left
     with store.plan(blocks(store)):
         assert bool(left & {*ours(schema)}) is (settings is None)
+    assert {*ours(schema)} == {"head", *state_of(store).named}
+
+    def is_invalid() -> Iterator[list[str]]:
+        raise ValueError("an invalid id")
+        yield []
+
+    with pytest.raises(ValueError, match="an invalid id"), store.plan(is_invalid()):
+        pass
     assert {*ours(schema)} == {"head", *state_of(store).named}
 
 
