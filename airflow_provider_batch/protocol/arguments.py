@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any, Final, Literal, get_args
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
+from airflow_provider_batch.protocol.limits import MAX_PROFILES_PER_MASS_UPDATE, MAX_PROFILES_PER_UPDATE
 
 IfExists = Literal["skip", "fail"]
 IfMissing = Literal["skip", "fail"]
@@ -75,6 +76,18 @@ def check_count(name: str, value: object, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
         raise InvalidArgumentError(f"{name}: {value!r:.80} is not an integer from 1 to {most:,}")
     return value
+
+
+def check_profiles_per_call(chunk_size: int | None, route: str) -> None:
+    """
+    Check that *chunk_size* is None, or at most what the route takes.
+
+    :raises InvalidArgumentError: if it is not.
+    """
+    if chunk_size is not None:
+        check_count(
+            "chunk_size", chunk_size, MAX_PROFILES_PER_UPDATE if route == "update" else MAX_PROFILES_PER_MASS_UPDATE
+        )
 
 
 def check_days(name: str, value: object) -> None:
