@@ -930,6 +930,21 @@ def test_files_that_cannot_be_deleted_do_not_fail_a_run(
     assert batch.audience == plain("ab")
 
 
+def test_notes_of_ended_tries_that_cannot_be_deleted_are_read_once_more(path: Any) -> None:
+    mirror, batch = mirror_at(path), Batch()
+    run(mirror, batch, plain("a"))
+    broken_off(mirror, batch, plain("ab"), calls=1)
+
+    class Undeletable(Mortal):
+        def delete(self, name: str) -> None:
+            raise PermissionError(name)
+
+    mirror.folder = Undeletable(mirror.folder, None)
+    run(mirror, batch, plain("ac"))
+    assert batch.audience == plain("ac")
+    assert run(mirror_at(path), batch, plain("ac")).is_empty
+
+
 IDS = st.sampled_from(["a", "b", "c", "d", "e", "b\n", "é", "😀"])
 AUDIENCES = st.dictionaries(IDS, st.sampled_from([None, None, "x", "y"]), max_size=8)
 
@@ -1056,8 +1071,8 @@ def extras(id_: str) -> str:
     return id_.extras
 
 
-def set_profiles(mirror: Mirror, *profiles: AnnotatedId, keys: str, rejected: tuple[str, ...] = ()) -> None:
-    with mirror.plan([[*profiles]], keys=keys.split()) as plan, plan.begin("run") as transaction:
+def set_profiles(mirror: Mirror, *profiles: AnnotatedId, keys: str, rejected: tuple[str, ...] = (), **how: Any) -> None:
+    with mirror.plan([[*profiles]], keys=keys.split(), **how) as plan, plan.begin("run") as transaction:
         transaction.commit([], rejected=rejected)
 
 
@@ -1100,6 +1115,9 @@ def test_what_batch_rejected_of_profiles_keeps_all_that_it_may_have(path: Any) -
     noted = chain.from_iterable(snapshot.read_unfinished_ids(mirror.folder, unfinished))
     assert list(noted) == ["a\x0111", "c\x0111"]
     assert compared(mirror, *given, keys="plan score") == (["a", "c"], {})
+    set_profiles(mirror, *given, keys="plan score", rejected=("b",), full_refresh=True)
+    (unfinished,) = snapshot.read_state(mirror.folder, None).unfinished
+    assert list(snapshot.read_unfinished_ids(mirror.folder, unfinished)) == [["b\x01"]]
 
 
 def test_a_snapshot_without_flags_is_none_of_profiles(path: Any) -> None:
@@ -1113,6 +1131,14 @@ def test_a_snapshot_without_flags_is_none_of_profiles(path: Any) -> None:
     )
     set_profiles(mirror_at(path / "2"), profile("a", "plan"), keys="plan")
     mirror = mirror_at(path / "2")
-    mirror.folder.delete(newest(mirror, ".flags.gz"))
+    flags = newest(mirror, ".flags.gz")
+    mirror.folder.write(flags, gzip.compress(b""))
+    with pytest.raises(SnapshotError) as caught, mirror.plan([[]], keys=["plan"]):
+        pass
+    assert str(caught.value) == (
+        f"{path}/2/{flags}: the content is not what was written. Nothing was sent; to replace the audience and start a "
+        "new snapshot, pass full_refresh=True."
+    )
+    mirror.folder.delete(flags)
     with pytest.raises(SnapshotError, match=r"flags\.gz: the file is missing"), mirror.plan([[]], keys=["plan"]):
         pass
