@@ -46,7 +46,8 @@ class ProfilesPushOperator(CountedPush, takes=ProfileParameters):
     two runs at once, one fails. In a backfill, the task is skipped.
 
     In both modes all rows are read and checked before the first call, and of several rows of one profile the last
-    counts. Batch reports nothing about profiles after it has accepted them, so there is nothing to wait for.
+    counts. With ``snapshot_schema``, only the rows that differ are read, and of several always the same one counts.
+    Batch reports nothing about profiles after it has accepted them, so there is nothing to wait for.
 
     The attributes among its ``outlets`` (:func:`~airflow_provider_batch.assets.profiles.profiles_asset`) have an event
     when Batch has accepted them, with the counts as extra.

@@ -717,6 +717,30 @@ def test_with_settings_rejected_ids_get_their_flags_in_a_table_of_their_own(
         assert (list(plan.adds), plan.counts.resent) == (["b"], 1)
 
 
+@pytest.mark.parametrize("settings", [None, "s1"])
+def test_names_of_tables_are_spelled_alike_in_every_statement(
+    settings: str | None, store: TableMirror, schema: Connections
+) -> None:
+    """MySQL tells capitals in them."""
+    asked: list[str] = []
+    connect = schema.connect
+
+    def traced() -> Any:
+        connection = connect()
+        connection.set_trace_callback(asked.append)
+        return connection
+
+    store.database, store.settings, store.log = Database(traced), settings, ChangeLog(store.keeper, 30)
+    members(schema, [*MANY, "in\tvalid"])
+    run(store, rejected=("id-01",))
+    members(schema, MANY[1:])
+    run(store)
+    broken_off(store)
+    found = {name for sql in asked for name in re.findall(rf"{NAME}_\w+", sql, re.IGNORECASE)}
+    assert {name.removeprefix(f"{NAME}_")[0] for name in found} == {*"htdxcbrel", *("y" if settings else "")}
+    assert found == {name.lower() for name in found}
+
+
 # What only some runs do
 
 
@@ -835,8 +859,12 @@ def test_a_dry_run_of_a_full_refresh_needs_no_state(store: TableMirror, schema: 
         pass
 
 
-def test_without_a_log_nothing_is_left_to_write(store: TableMirror) -> None:
+def test_a_log_begins_with_something_to_write(store: TableMirror, schema: Connections) -> None:
     assert run(store).unlogged == ()
+    store.log = ChangeLog(store.keeper, 30)
+    with store.plan(blocks(store)) as plan:
+        assert plan.is_empty
+    assert "log" not in ours(schema)
 
 
 def test_keys_of_attributes_are_noted_with_the_try_that_sends_them(store: TableMirror) -> None:
