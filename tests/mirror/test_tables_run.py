@@ -379,8 +379,8 @@ def test_a_snapshot_that_somebody_has_changed_is_named(store: TableMirror, schem
         with pytest.raises(SnapshotError) as caught, store.plan(blocks(store)):
             pass
         assert str(caught.value) == (
-            f"main.{NAME}_{end} does not have the {count} rows that were written. Nothing was sent; to replace the "
-            "audience and start a new snapshot, pass full_refresh=True."
+            f"main.{NAME}_{end} does not have the {count} rows that were written. Nothing was sent; to send "
+            "everything and start a new snapshot, pass full_refresh=True."
         )
         assert state_of(store).claim is None
     with store.plan(blocks(store), full_refresh=True) as plan:
