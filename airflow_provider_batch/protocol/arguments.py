@@ -51,6 +51,9 @@ CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "on_missing": get_args(OnMissing),
 }
 
+#: The modes of all transfers, of which ``default_args`` may name any.
+TRANSFER_MODES: Final = (*get_args(Mode), *get_args(ProfileMode))
+
 _NATIVE_ADVICE: Final = "Pass the upstream task's .output, or set render_template_as_native_obj=True on the DAG."
 
 

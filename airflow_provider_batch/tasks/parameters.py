@@ -20,7 +20,7 @@ from airflow.providers.common.compat.sdk import XComArg
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.protocol import arguments
-from airflow_provider_batch.protocol.arguments import CHOICES, ProfileMode
+from airflow_provider_batch.protocol.arguments import CHOICES, TRANSFER_MODES, ProfileMode
 from airflow_provider_batch.protocol.limits import MAX_IDS_PER_CALL
 from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments
 
@@ -58,7 +58,7 @@ _NEEDED: Final = {
 _OF_FOLDERS: Final = {"is_sorted": "the database sorts", "trim_ids": "trim them in the query"}
 _OF_TABLES: Final = ("keep_changes",)
 #: What ``default_args`` may name, as it is for other tasks of the DAG: the modes of Airflow's sensors and of transfers.
-_MODES_OF_OTHERS: Final = ("poke", "reschedule", *CHOICES["mode"], *get_args(ProfileMode))
+_MODES_OF_OTHERS: Final = ("poke", "reschedule", *TRANSFER_MODES)
 
 
 def _check_calls(name: str, calls: object) -> None:

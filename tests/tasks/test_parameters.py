@@ -364,8 +364,9 @@ def test_the_sensors_mode_is_not_that_of_a_transfer(make: Make) -> None:
         make({"mode": "miror"})
 
 
-def test_the_transfers_mode_is_not_that_of_a_sensor() -> None:
-    with dag(default_args={"mode": "mirror", "snapshot_path": "/x"}):
+@pytest.mark.parametrize("mode", ["mirror", "changed", "update"])
+def test_the_transfers_mode_is_not_that_of_a_sensor(mode: str) -> None:
+    with dag(default_args={"mode": mode, "snapshot_path": "/x"}):
         sensor = CustomAudienceIndexingSensor(task_id="indexed", audience_name="vip", indexing_tokens=[])
     assert sensor.mode == "poke"
     with dag(default_args={"mode": "reschedule"}):
