@@ -147,7 +147,7 @@ class Keeper:
         except (KeyError, TypeError, ValueError):
             if not starts_anew:
                 raise SnapshotError(
-                    f"{table}: its state cannot be read. Nothing was sent; to replace the audience and start a new "
+                    f"{table}: its state cannot be read. Nothing was sent; to send everything and start a new "
                     "snapshot, pass full_refresh=True."
                 ) from None
             state = State(generation=int(confirmed) + 1)
