@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ def run(arguments, env, output):
     os.environ.clear()
     os.environ.update(env)
     for number in (1, 2):
-        os.dup2(os.open(output[number - 1], os.O_WRONLY), number)
+        os.dup2(os.open(output[number - 1], os.O_WRONLY | os.O_CREAT), number)
     sys.argv = arguments
     try:
         runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
@@ -43,12 +44,13 @@ for line in sys.stdin:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+    print(child, file=answers, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), file=answers, flush=True)
 """
 
 
 @cache
-def _interpreter() -> subprocess.Popen[str]:
+def _interpreter() -> Any:
     """Start it; it ends with this process, which closes its input."""
     return subprocess.Popen(
         [sys.executable, "-c", _PROGRAM],
@@ -59,12 +61,29 @@ def _interpreter() -> subprocess.Popen[str]:
     )
 
 
+class Command:
+    """``python -m`` with these arguments, and with *env* on top of the environment, at the project's root."""
+
+    def __init__(self, *arguments: str, **env: str) -> None:
+        folder = Path(tempfile.mkdtemp())
+        self._arguments, self._out, self._err = arguments, folder / "out", folder / "err"
+        self._interpreter = _interpreter()
+        output = (str(self._out), str(self._err))
+        order = {"arguments": arguments, "env": {**os.environ, **env}, "output": output}
+        self._interpreter.stdin.write(json.dumps(order) + "\n")
+        self._interpreter.stdin.flush()
+        self._pid = int(self._interpreter.stdout.readline())
+
+    def kill(self) -> None:
+        """kill -9."""
+        os.kill(self._pid, signal.SIGKILL)
+
+    def wait(self) -> subprocess.CompletedProcess[str]:
+        """Wait for its end; until then, no other command can begin."""
+        code = int(self._interpreter.stdout.readline())
+        return subprocess.CompletedProcess(self._arguments, code, self._out.read_text(), self._err.read_text())
+
+
 def python_m(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m`` with these arguments, and with *env* on top of the environment, at the project's root."""
-    interpreter: Any = _interpreter()
-    with tempfile.NamedTemporaryFile("r") as out, tempfile.NamedTemporaryFile("r") as err:
-        order = {"arguments": arguments, "env": {**os.environ, **env}, "output": (out.name, err.name)}
-        interpreter.stdin.write(json.dumps(order) + "\n")
-        interpreter.stdin.flush()
-        code = int(interpreter.stdout.readline())
-        return subprocess.CompletedProcess(arguments, code, out.read(), err.read())
+    """Run such a command."""
+    return Command(*arguments, **env).wait()

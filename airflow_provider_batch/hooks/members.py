@@ -177,7 +177,7 @@ class MemberHook(AudienceHook):
         on_rejected_chunk: OnRejectedChunk = "fail",
         on_rejection: OnRejection | None = None,
     ) -> AudienceWrites:
-        """Check all arguments of a push except its ids."""
+        """Return how the members are written; this checks all arguments of a push except its ids."""
         from airflow_provider_batch.protocol.arguments import check_choice
         from airflow_provider_batch.protocol.audiences import encode
         from airflow_provider_batch.protocol.audiences.writes import AudienceWrites
@@ -190,7 +190,7 @@ class MemberHook(AudienceHook):
 
     @contextmanager
     def _intake(self, writes: AudienceWrites, on_invalid_id: OnInvalidId, trim_ids: bool) -> Iterator[IntakeOf]:
-        """Return what makes intakes, for the time of the block: what they put aside then goes."""
+        """Yield the function that checks one argument; the files with the ids that it puts aside last as long."""
         from airflow_provider_batch.sources.id_file import id_files
 
         with id_files() as put_aside:

@@ -115,7 +115,7 @@ class ProfileHook(BatchBaseHook):
         described here, see :meth:`update_profiles`.
 
         :param profiles: rows as for :meth:`update_profiles`; with *snapshot_schema* a
-            :class:`~airflow_provider_batch.sources.sql.SqlSource`, of several rows of one profile in which any counts.
+            :class:`~airflow_provider_batch.sources.sql.SqlSource`; of several rows of a profile always the same counts.
         :param snapshot_path: a folder (:class:`pathlib.Path` or Airflow's ``ObjectStoragePath``) for the snapshot of
             this table; another table, with other attributes, needs another folder.
         :param snapshot_schema: instead of *snapshot_path*: a schema for tables with the snapshot, in the database that
@@ -153,7 +153,7 @@ class ProfileHook(BatchBaseHook):
         check_one_store(snapshot_path, snapshot_schema)
         mirror: Mirror | TableMirror
         if snapshot_schema:
-            form = intake_of(())
+            form = intake_of(())  # without rows: what is read of each, which the comparison has to know before
             of_run: dict[str, Any] = {"source": profiles, "owner": owner, "is_dry_run": dry_run}
             of_run |= {"settings": form.settings, "key_of": form.key_of, "deletes": form.clears}
             mirror = self._profile_tables(profiles, snapshot_schema, snapshot_name, of_run)
@@ -188,14 +188,11 @@ class ProfileHook(BatchBaseHook):
 
     def _check_calls(self, route: RouteName, chunk_size: int | None) -> None:
         """Check the arguments of the calls before anything is read."""
-        from airflow_provider_batch.protocol.arguments import check_choice, check_count
-        from airflow_provider_batch.protocol.limits import MAX_PROFILES_PER_MASS_UPDATE, MAX_PROFILES_PER_UPDATE
+        from airflow_provider_batch.protocol.arguments import check_choice, check_profiles_per_call
 
         check_choice("route", route)
         self._settings.profile_route("update")
-        if chunk_size is not None:
-            most = MAX_PROFILES_PER_UPDATE if route == "update" else MAX_PROFILES_PER_MASS_UPDATE
-            check_count("chunk_size", chunk_size, most)
+        check_profiles_per_call(chunk_size, route)
 
     def _profiles(
         self,

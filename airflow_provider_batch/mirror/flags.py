@@ -1,11 +1,18 @@
 """
 Which attributes a mirror has set on a profile: a text with a flag, ``1`` or ``0``, for each name in a list.
 
-What is kept true: the list only grows, and a name keeps its place; a text that ends before it has 0 there. So texts can
-be read after a table has got other columns. No text is read by the list of another file: whoever keeps some keeps the
-list with them.
+``on_gone="clear"`` rests on them: it deletes from a profile whose row has gone the attributes that this mirror has set
+on it, and no others. One list for all profiles would not do, as an app may have set an attribute of the same name on a
+profile whose row has never had a value of it. And the names themselves would take more space than all else that a
+snapshot has of a profile.
 
-A flag stays 1 until Batch has accepted that the attribute is deleted. What a try may have sent counts as sent.
+What is kept true: the list only grows, and a name keeps its place; a text that ends before it has 0 there. So texts can
+be read after a table has got other columns. A text is read by the list that it was written by, or by one that has grown
+from it: whoever keeps texts keeps the list with them, and those of a try whose list has grown in another way are
+translated.
+
+A flag stays 1 until Batch has accepted that the attribute is deleted. What a try may have sent counts as sent:
+otherwise its value would stay at Batch for good.
 """
 
 from __future__ import annotations
@@ -72,6 +79,9 @@ def without(flags: str, others: str) -> str:
 class FlagFile:
     """
     The flags of all profiles of a new set: those that a run sends get others, all the rest are copied.
+
+    What differs comes in ascending order, as the old flags stand. So one pass over these is enough: what sorts before a
+    difference is copied, in parts as they are read, and only the flags of what differs become objects of Python.
 
     :param old: the text of the flags of the last set, in parts of whole lines.
     :param noted: lines of those that may have been set since, in ascending order.

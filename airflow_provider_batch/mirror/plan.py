@@ -91,7 +91,7 @@ class Mirror:
         See :meth:`.store.Store.plan`.
 
         :param resends: treat all that the snapshot holds as uncertain, so that every id of the new set is sent.
-        :param keys: of profiles: those of all their attributes. Which of them were ever set on each is kept, too.
+        :param keys: of profiles: those of all their attributes. The snapshot then has flags, see the module flags.
         :raises InvalidMemberError: if *is_sorted* is not true of the source.
         """
         check_choice("first_run", first_run)
@@ -227,7 +227,7 @@ class FolderPlan(Plan):
 
     @property
     def names(self) -> Names:
-        """Those by which the flags of ids to remove are read."""
+        """The list by which the flags of ids to remove are read."""
         return self._files.flags.names if self._files.flags else Names()
 
     @property
@@ -237,7 +237,7 @@ class FolderPlan(Plan):
 
     @property
     def unfinished_tokens(self) -> tuple[str, ...]:
-        """Those of tries that have not committed."""
+        """The indexing tokens of tries that have not committed."""
         return self._state.unfinished_tokens
 
     @contextmanager

@@ -7,12 +7,13 @@ a line is an id, and a digest of its attributes.
 
 What becomes of a profile whose row has gone: nothing; or those attributes are deleted from it that this mirror has set
 on it, by the flags that the snapshot has of each profile. Others of the same names are not this mirror's. What a try
-may have set is noted before its first call, so no flag is ever missing, however it ends.
+may have set is noted before its first call, so no flag is ever missing, however it ends. A row that is not valid has
+not gone: its profile stays as it is, and is noted as uncertain until its row is valid or gone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
@@ -50,6 +51,8 @@ class _Changes:
     size: int
     #: Those by which the flags of the profiles to clear are read; None if none is cleared.
     names: Names | None
+    #: The profiles that are not to set, and have not gone either: their rows are not valid.
+    kept: Set[str] = frozenset()
 
     @cached_property
     def cleared(self) -> int:
@@ -72,7 +75,7 @@ class _Changes:
             return
         field = lru_cache(lambda flags: nulls(names.keys_of(flags)))
         for id_ in self.plan.removes:
-            if isinstance(id_, AnnotatedId) and "1" in id_.extras:
+            if isinstance(id_, AnnotatedId) and "1" in id_.extras and id_ not in self.kept:
                 yield joined(id_, field(id_.extras))
 
     def _rejection(self, before: int, lines: Sequence[bytes], index: int, reason: str) -> Rejection:
@@ -109,8 +112,9 @@ class ProfileMirrorRun:
         line = self.push.line
         with self._rows(intake) as rows, self._compared(rows) as compared:
             plan = compared.plan
-            self._check(plan, intake)
-            changes = _Changes(plan, rows, 0, compared.names if self.on_gone == "clear" else None)
+            kept = {id_ for id_ in plan.removes if id_ in intake.skipped_ids} if intake.skipped_ids else set[str]()
+            self._check(plan, intake, len(kept))
+            changes = _Changes(plan, rows, 0, compared.names if self.on_gone == "clear" else None, kept)
             route, size = self.push.calls(len(changes))
             changes = replace(changes, size=size)
             if dry_run:
@@ -155,7 +159,8 @@ class ProfileMirrorRun:
             yield found
 
     def _send(self, route: ProfileRoute, changes: _Changes, transaction: Transaction, journal: Journal | None) -> Sent:
-        rejected: set[str] = set()
+        # Nothing of them is sent, so what was set on them before is noted again.
+        rejected = set(changes.kept)
 
         def on_rejection(rejection: Rejection, row: Any) -> None:
             rejected.add(row["custom_id"])
@@ -172,7 +177,7 @@ class ProfileMirrorRun:
         transaction.commit((), rejected=list(rejected))
         return sent
 
-    def _check(self, plan: Plan, intake: ProfileIntake) -> None:
+    def _check(self, plan: Plan, intake: ProfileIntake, kept: int = 0) -> None:
         """Check that the new set does not look like a mistake."""
         name, counts = push_name(self.push.batch_conn_id), plan.counts
         if not counts.given and not self.limits.allow_empty:
@@ -185,5 +190,5 @@ class ProfileMirrorRun:
             return
         check_shrink(name, plan.before, counts.given, self.limits.max_shrink)
         if not (plan.replaces or self.full_refresh):
-            removes = counts.removes if self.on_gone == "clear" else 0
+            removes = counts.removes - kept if self.on_gone == "clear" else 0
             check_changes(name, plan.before, counts.adds, removes, self.limits.max_changes)

@@ -35,9 +35,10 @@ class SourcePushOperator(PushOperator, takes=SourceParameters):
 
     ``mirror`` sends what has changed since its last run, so that the audience holds exactly the given ids among those
     this mirror manages. What that run sent is kept under ``snapshot_path``, in a folder for each connection and
-    audience: sorted, compressed, as plain ids. The snapshot moves on when every call was accepted; a run that dies
-    half-way leaves a note of what it may have sent, and the next run corrects it. Of two runs at once, one fails. The
-    ids are read once, whole, and before the first call. The run waits until its writes are indexed, so that a later one
+    audience: sorted, compressed, as plain ids (or, for a query, in tables of its database: ``snapshot_schema``). The
+    snapshot moves on when every call was accepted; a run that dies half-way leaves a note of what it may have sent, and
+    the next run corrects it. Of two runs at once, one fails. The ids are read once, whole, and before the first call
+    (of tables, only those that have changed). The run waits until its writes are indexed, so that a later one
     cannot overtake them, unless ``wait_for_indexing=False`` leaves that to the next run.
 
     Mapped tasks can ``add`` or ``remove`` shards of a source; of an id in several shards with attributes, those of one
@@ -122,7 +123,7 @@ class SourcePushOperator(PushOperator, takes=SourceParameters):
         return {"snapshot_path": storage_path(self.snapshot_path)}
 
     def confirmation_arguments(self) -> dict[str, Any]:
-        """Return those that find it again."""
+        """Return the hook's arguments that find the snapshot again, once its writes are indexed."""
         return self.snapshot_arguments()
 
     def indexed(self, indexing_tokens: Sequence[str], audience: dict[str, Any] | None) -> str | None:

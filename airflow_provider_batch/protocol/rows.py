@@ -86,9 +86,9 @@ class Rejection:
         """The argument, the position and the source's place as one text."""
         return f"{self.argument}[{self.position}]" + (f" ({self.place})" if self.place else "")
 
-    def error(self, audience_name: str, remedy: str = "") -> InvalidMemberError:
-        """Return the error that reports the value; *remedy* is a sentence that follows the reason."""
-        message = f"{audience_name}: {self.where}: {self.reason}"
+    def error(self, name: str, remedy: str = "") -> InvalidMemberError:
+        """Return the error that reports the value, as of *name*; *remedy* is a sentence that follows the reason."""
+        message = f"{name}: {self.where}: {self.reason}"
         return InvalidMemberError(
             f"{message.rstrip('.')}. {remedy}" if remedy else message,
             argument=self.argument,

@@ -51,9 +51,9 @@ class Journal(Protocol):
         """Delete all that was noted."""
 
 
-def pack(chunks: Iterable[C], writes: Writes[C], recipient: str | None) -> Iterator[Parcel[C]]:
+def parcels_of(chunks: Iterable[C], writes: Writes[C], recipient: str | None) -> Iterator[Parcel[C]]:
     """
-    Encode each of *chunks*, once.
+    Encode each of *chunks*, once, and yield it as a parcel.
 
     :param recipient: a digest of the app that they go to; None if fingerprints are not needed.
     """

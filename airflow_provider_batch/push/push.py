@@ -14,7 +14,7 @@ from airflow_provider_batch.exceptions import BatchError, counted
 from airflow_provider_batch.protocol.writes import C, Parcel, Receipt, Sent, Writes
 from airflow_provider_batch.push.delivery import deliver
 from airflow_provider_batch.push.line import Line
-from airflow_provider_batch.push.parcels import Journal, Parcels, pack, resumed
+from airflow_provider_batch.push.parcels import Journal, Parcels, parcels_of, resumed
 from airflow_provider_batch.push.progress import Progress
 
 
@@ -51,7 +51,7 @@ class Push(Generic[C]):
         progress = Progress(self.line.log, self.name, total)
         recipient = self.line.settings.credentials.digest + series if journal is not None else None
         # Closed at any error: a traceback would keep the generator alive, and its threads would go on sending.
-        with closing(self._receipts(partial(pack, chunks, self.writes, recipient), journal)) as receipts:
+        with closing(self._receipts(partial(parcels_of, chunks, self.writes, recipient), journal)) as receipts:
             for receipt in receipts:
                 progress.count(receipt)
         return progress.sent()
@@ -78,12 +78,12 @@ class Push(Generic[C]):
         accepted = len(earlier)
         try:
             if self.writes.first_alone:
-                first = earlier[:1]
+                first = earlier[:1]  # sent by an earlier try, which may have died during the wait for it
                 for receipt in () if first else self._deliver(islice(parcels, 1)):
                     first, accepted = [receipt], 1
                     yield receipt
                 if (second := next(parcels, None)) is None:
-                    return
+                    return  # no other parcel has to wait
                 self._await_first(*first)
                 parcels = chain([second], parcels)
             yield from self._deliver(parcels)
@@ -134,6 +134,6 @@ def planned(chunks: Iterable[Counted], clock: Callable[[], float] = time.monoton
 def digest(chunks: Iterable[C], writes: Writes[C]) -> str:
     """Return a digest of everything that a push of *chunks* would send."""
     parcel = None
-    for parcel in pack(chunks, writes, ""):  # noqa: B007 - the last fingerprint covers all parcels
+    for parcel in parcels_of(chunks, writes, ""):  # noqa: B007 - the last fingerprint covers all parcels
         pass
     return parcel.fingerprint if parcel else ""

@@ -92,7 +92,7 @@ class Call:
         self.turn = turn
         self.ended = False
         self.deadline = time.monotonic() + seconds
-        self._line: socket.socket | None = None
+        self._socket: socket.socket | None = None
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -103,7 +103,7 @@ class Call:
     def __exit__(self, *exc: object) -> None:
         _under_way.call = None
         _deadlines.discard(self)
-        self._hold(None)
+        self._keep(None)
 
     def end(self) -> None:
         """End the call now, from any thread."""
@@ -122,20 +122,20 @@ class Call:
     def hold(self, connected: socket.socket) -> None:
         """Note that the call uses this connection."""
         # A duplicate, as TLS takes the descriptor away from its socket, and the last bytes are read from a closed one.
-        self._hold(socket.socket(fileno=os.dup(connected.fileno())))
+        self._keep(socket.socket(fileno=os.dup(connected.fileno())))
 
-    def _hold(self, line: socket.socket | None) -> None:
+    def _keep(self, held: socket.socket | None) -> None:
         with self._lock:
-            if self._line is not None:
-                self._line.close()
-            self._line = line
+            if self._socket is not None:
+                self._socket.close()
+            self._socket = held
             if self.ended:
                 self._shut_down()
 
     def _shut_down(self) -> None:
-        if self._line is not None:
+        if self._socket is not None:
             with suppress(OSError):  # the other side may have been quicker
-                self._line.shutdown(socket.SHUT_RDWR)
+                self._socket.shutdown(socket.SHUT_RDWR)
 
 
 def make_reachable(opener: Any) -> None:
@@ -170,7 +170,7 @@ class _Reachable:
     def request(self, method: str, url: str, body: Any = None, *args: Any, **kwargs: Any) -> None:
         if self.sock is not None:
             _hold(self.sock)
-        else:  # before the call counts as sent, as it may take a while
+        else:  # otherwise the call would count as sent while it connects, which may take a while
             self.connect()  # type: ignore[attr-defined]
         call: Call | None = getattr(_under_way, "call", None)
         if call is not None and call.turn is not None:
@@ -193,25 +193,25 @@ def _hold(connected: Any) -> None:
         call.hold(connected)
 
 
-def _connected(call: Call, opened: Any) -> socket.socket:
+def _connected(call: Call, connection: Any) -> socket.socket:
     """Return a connection to the first of the host's addresses that accepts one before the call ends."""
     failure = OSError("the host has no address")
     family = allowed_gai_family()
-    for address in socket.getaddrinfo(opened._dns_host.strip("[]"), opened.port, family, socket.SOCK_STREAM):
+    for address in socket.getaddrinfo(connection._dns_host.strip("[]"), connection.port, family, socket.SOCK_STREAM):
         call.check(str(address[4][0]))
-        line = socket.socket(*address[:3])
+        opened = socket.socket(*address[:3])
         try:
-            for option in opened.socket_options or ():
-                line.setsockopt(*option)
-            line.settimeout(opened.timeout)
-            call.hold(line)
-            line.connect(address[4])
+            for option in connection.socket_options or ():
+                opened.setsockopt(*option)
+            opened.settimeout(connection.timeout)
+            call.hold(opened)
+            opened.connect(address[4])
             if not call.ended:
-                return line
+                return opened
             failure = TimeoutError()
         except OSError as error:
             failure = error
-        line.close()
+        opened.close()
         if call.ended:
             break
     raise failure

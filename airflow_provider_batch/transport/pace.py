@@ -33,11 +33,13 @@ from airflow_provider_batch.protocol.limits import Quota
 from airflow_provider_batch.protocol.refusals import retry_after
 from airflow_provider_batch.protocol.wire import Response
 
-#: How far slots are apart, and how long a second is: a call may take a little longer to arrive than the next one.
+#: The factors by which the distance of slots and the time of a quota, and the second in which slots are counted, are
+#: longer than the limit demands: a call may take longer to arrive than the next one, which is then closer behind it.
 _MARGIN: Final = 1.04
 _WINDOW: Final = 1.01
 
-#: Seconds for which a server may take its time to accept a connection that is open for its client.
+#: Seconds after which a server accepts a connection at the latest that its client already takes for open. The first
+#: call of a connection may arrive that much later.
 _ACCEPTING: Final = 0.05
 
 #: The adapted spacing in seconds: after the first 429, and at most; the part of it that a success leaves; and the
@@ -116,7 +118,7 @@ class Turn(Iterator[float]):
                     self._is_taken = True
                 self._is_over = True
                 raise StopIteration
-            # Almost free: keep the place. Otherwise all that were put off would wake together.
+            # If it is almost free, keep the place; if not, take a slot, or all that were put off would wake together.
             return (free if free - now < pace._spacing else pace._reserve(now, free)) - now
 
     def __enter__(self) -> Self:
@@ -135,6 +137,7 @@ class Turn(Iterator[float]):
         self._settle(_ACCEPTING if is_new else 0.0)
 
     def _settle(self, late: float | None) -> None:
+        """Give back what was taken, and count it as sent *late* seconds from now; None if it was not sent."""
         with self._pace._lock:
             if self._spent is None or not self._is_taken:
                 return

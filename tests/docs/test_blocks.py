@@ -165,7 +165,7 @@ def check_status(command: str, folder: Path) -> None:
 def check_inspected_tables(command: str, folder: Path) -> None:
     source = SqlSource(SqliteHook("warehouse"), "SELECT 'customer-1' AS id UNION ALL SELECT 'customer-1001'")
     BatchHook().mirror_custom_audience("vip", source, snapshot_schema="main", owner="docs")
-    assert re.search("customer-1(001)?: in the last set, since generation 1, ", shell(command))
+    assert re.search("customer-1(001)?: in the last set, since generation 1, ", python(command))
 
 
 def check_dropped_tables(command: str, folder: Path) -> None:
@@ -175,7 +175,7 @@ def check_dropped_tables(command: str, folder: Path) -> None:
     )
     ((head,),) = warehouse.get_records("SELECT name FROM sqlite_master WHERE name LIKE 'batch_vip_%_head'")
     name = head.removesuffix("_head")
-    assert f"dropped all tables of main.{name}" in shell(command.replace("batch_vip_1a2b3c4d", name))
+    assert f"dropped all tables of main.{name}" in python(command.replace("batch_vip_1a2b3c4d", name))
 
 
 def check_tables(command: str, folder: Path) -> None:

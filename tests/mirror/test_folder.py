@@ -465,8 +465,9 @@ def test_only_what_was_abandoned_long_ago_is_swept(tmp_path: Path) -> None:
     for name, age in ages.items():
         (tmp_path / name).write_bytes(b"{")
         os.utime(tmp_path / name, (time.time() - age, time.time() - age))
+    (tmp_path / ".gone.tmp").symlink_to(tmp_path / "nowhere")  # as if somebody else had swept it at this moment
     folder.sweep()
-    assert sorted(os.listdir(tmp_path)) == [".head.5678.tmp", "head", "old"]
+    assert sorted(os.listdir(tmp_path)) == [".gone.tmp", ".head.5678.tmp", "head", "old"]
     assert sorted(folder.list_files()) == ["head", "old"]
 
 

@@ -387,8 +387,28 @@ def test_a_row_that_is_not_valid_sets_nothing(connections: Connections, sandbox:
     fill(connections, columns, "'a', 'gold', NULL")
     send(connections)
     fill(connections, columns, "'a', 'gold', 'no date'")
-    assert counts(send(connections, on_gone="clear", on_invalid_id="skip", allow_empty=True)) == (0, 1, 0, 0, 1, 0)
+    given: dict[str, Any] = {"on_gone": "clear", "on_invalid_id": "skip", "allow_empty": True}
+    for _ in range(2):
+        assert counts(send(connections, **given)) == (0, 0, 0, 0, 1, 0)
+    assert len(sandbox.calls) == 1
+    # Then it has gone, and with it what was set before.
+    fill(connections, columns)
+    assert counts(send(connections, **given)) == (0, 1, 0, 0, 0, 0)
     assert last_attributes(sandbox) == [{"plan": None}]
+
+
+def test_a_row_that_is_not_valid_has_not_gone(connections: Connections, sandbox: Sandbox) -> None:
+    columns = "custom_id VARCHAR(20), plan VARCHAR(20), date__x VARCHAR(20)"
+    fill(connections, columns, "'a', 'gold', NULL", "'b', 'gold', NULL", "'c', 'gold', NULL")
+    send(connections)
+    fill(connections, columns, "'a', 'silver', 'no date'", "'c', 'gold', NULL")
+    given: dict[str, Any] = {"on_gone": "clear", "on_invalid_id": "skip", "max_changes": 1}
+    assert counts(send(connections, dry_run=True, **given)) == (0, 1, 1, 0, 1, 1)
+    assert counts(send(connections, **given)) == (0, 1, 1, 0, 1, 1)
+    assert sandbox.profiles() == {"a": {"plan": "gold"}, "b": {}, "c": {"plan": "gold"}}
+    # As it was not sent, it is sent when it is valid, even with its former values.
+    fill(connections, columns, "'a', 'gold', NULL", "'c', 'gold', NULL")
+    assert counts(send(connections, **given)) == (1, 0, 1, 0, 0, 2)
 
 
 def test_what_batch_refuses_to_delete_is_deleted_again(connections: Connections, sandbox: Sandbox) -> None:
@@ -466,10 +486,9 @@ def test_rows_that_are_not_valid_are_counted_and_never_taken_for_sent(
     assert counts(send(connections, **skip)) == (1, 0, 0, 0, 4, 1)
     assert len(refused) == 4
     assert counts(send(connections, **skip)) == (0, 0, 1, 0, 4, 1)
-    # One that is not valid any more is as good as gone.
     fill(connections, columns, "'a', 'no date either'", "'b', '2026-01-31'")
-    assert counts(send(connections, on_gone="clear", **skip)) == (1, 1, 0, 0, 1, 1)
-    assert sandbox.profiles() == {"a": {}, "b": {"date(x)": "2026-01-31T00:00:00Z"}}
+    assert counts(send(connections, on_gone="clear", **skip)) == (1, 0, 0, 0, 1, 1)
+    assert sandbox.profiles() == {id_: {"date(x)": "2026-01-31T00:00:00Z"} for id_ in "ab"}
 
 
 def test_what_batch_refuses_in_part_is_sent_again(connections: Connections, sandbox: Sandbox) -> None:

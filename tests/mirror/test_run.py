@@ -6,8 +6,6 @@ import gzip
 import json
 import re
 import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -49,6 +47,7 @@ from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.tasks.journal import TaskStateJournal
 from tests.clock import Clock, eventually
 from tests.connections import connect_once
+from tests.interpreter import python_m
 from tests.mirror.folders import Killed, memory_path
 from tests.mirror.mortal import Lives, MortalPath
 from tests.worker import Store, memory
@@ -826,10 +825,8 @@ def test_the_hook_inspects_its_mirror(sandbox: Sandbox, tmp_path: Path) -> None:
 def test_a_mirror_in_an_object_store_is_inspected_by_its_connection(sandbox: Sandbox, s3: Any) -> None:
     path = "s3://aws_default@bucket/snapshots"
     mirror(ObjectStoragePath(path), ["a"])
-    arguments = [path, "--audience", "vip", "--id", "a", "--id", "b"]
-    done = subprocess.run(
-        [sys.executable, "-m", "airflow_provider_batch.mirror", *arguments], capture_output=True, text=True, check=True
-    )
+    done = python_m("airflow_provider_batch.mirror", path, "--audience", "vip", "--id", "a", "--id", "b")
+    assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert (lines[0], len(lines)) == ("batch_default, vip", 5)
     assert lines[3].startswith("  a: in the last set, since generation 1, ")

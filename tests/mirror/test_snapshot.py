@@ -23,7 +23,7 @@ from .folders import Mortal, memory_path
 
 VIP = Target("vip", "custom_ids", "digest")
 TEXT = b"a\nb\n"
-REMEDY = "to replace the audience and start a new snapshot, pass full_refresh=True."
+REMEDY = "to send everything and start a new snapshot, pass full_refresh=True."
 
 
 @pytest.fixture
@@ -85,14 +85,22 @@ def test_the_head_with_the_highest_number_counts(folder: Folder) -> None:
     put(folder, head(1), head(2), newest)
     state = State("00000003.head.json", newest, 3, ignored=frozenset({"00000002-bb.pending.gz"}))
     assert snapshot.read_state(folder, VIP) == snapshot.read_state(folder, None) == state
-    snapshot.write_confirmed(folder, newest)
-    assert folder.read("00000003.confirmed") == b""
+    noted: list[object] = []
+
+    class Noting(Mortal):
+        def write(self, name: str, content: bytes) -> None:
+            noted.append((name, content))
+            super().write(name, content)
+
+    snapshot.write_confirmed(Noting(folder, None), newest)
+    assert noted == [("00000003.confirmed", b"")]
     assert snapshot.read_state(folder, VIP) == replace(state, is_confirmed=True)
 
 
 def test_pending_files_count_unless_the_head_has_settled_them(folder: Folder) -> None:
     put(folder, head(2, settled=("00000001-aa.pending.gz",)))
     notes = {f"0000000{number}-{nonce}.pending.gz": pending(nonce=nonce) for number, nonce in ((1, "aa"), (1, "cc"))}
+    notes["00000001-cc.pending.gz"] = pending(nonce="cc", known=("00000001-00.pending.gz",))
     notes |= {"00000003-ee.pending.gz": pending("", "ee"), "00000002.pending.gz": pending(nonce="dd", replaces=True)}
     for name, note in notes.items():
         put_pending(folder, name, note)
@@ -214,7 +222,7 @@ def test_what_is_deleted_while_it_is_read_is_a_conflict(folder: Folder, gone: st
     [
         (Target("v" * 99, "custom_ids", "digest"), f"another audience, '{'v' * 79}"),
         (Target("vip", "t" * 99, "digest"), f"an audience of another type, '{'t' * 79}"),
-        (Target("vip", "custom_ids", "other"), "an audience of another app or project, or at another host"),
+        (Target("vip", "custom_ids", "other"), "another app or project, or of another host"),
         (Target("new", "other", "other"), "another audience, 'new'"),
         (Target("vip", "other", "other"), "an audience of another type, 'other'"),
     ],
@@ -434,6 +442,8 @@ def test_the_ids_of_all_tries_are_merged(folder: Folder) -> None:
     assert list(snapshot.read_pending_ids(folder, State(None, None, 0))) == []
     state = put_tries(folder, b"a\nc\ne\n")
     assert [*chain.from_iterable(snapshot.read_pending_ids(folder, state))] == ["a", "c", "e"]
+    state = put_tries(folder, b"a\nc\ne\n", b"b\nc\n")
+    assert list(snapshot.read_pending_ids(folder, state)) == [["a", "b", "c", "e"]]
     state = put_tries(folder, b"a\nc\ne\n", b"b\nc\n", b"", b"c\nf\n")
     assert list(snapshot.read_pending_ids(folder, state)) == [["a", "b", "c", "e", "f"]]
     many = b"".join(b"%05d\n" % number for number in range(10_000))

@@ -119,6 +119,12 @@ def test_what_is_packed_is_bounded_and_handed_over_in_large_pieces(
     monkeypatch.setattr(spool, "ThreadPoolExecutor", Thread)
     file = CompressedFile(tmp_path / "one")
     half = 1 << 19
+    file.write(b"\n" * (2 * half - 1), 2 * half - 1)
+    assert handed == []
+    file.write(b"\n", 1)
+    assert handed == [2 * half]
+    handed.clear()
+    file._queue.clear()
     for number in range(1, 13):
         file.write(b"\n" * (half + number), half + number)
     sizes = [2 * half + 3 + 4 * number for number in range(6)]
@@ -247,6 +253,6 @@ def test_a_full_temporary_folder_is_named() -> None:
     with pytest.raises(SnapshotError, match=r"^/dev: .*No space left"):
         lines.write(["a" * 1_000_000])
     packed = CompressedFile(Path("/dev/full"))
-    packed.write(random.Random(0).randbytes(100_000), 1)
+    packed.write(random.Random(0).randbytes(3_000_000), 1)
     with pytest.raises(SnapshotError, match=r"^/dev: .*No space left"):
         packed.close()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +17,7 @@ from airflow_provider_batch.mirror.plan import Mirror
 from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.mirror.status import Generation, IdStatus, MirrorStatus, read_status
 from tests.clock import Clock
+from tests.interpreter import python_m
 
 from .folders import Killed, memory_path
 from .test_plan import START, Batch, blocks, broken_off, mirror_at, plain, run
@@ -319,8 +318,8 @@ def test_where_nothing_is_the_command_fails(arguments: list[str], message: str, 
 
 def test_the_command_runs_as_a_module(tmp_path: Path) -> None:
     run(mirror_at(tmp_path / "batch_default" / "vip"), Batch(), plain("ab"))
-    arguments = [sys.executable, "-m", "airflow_provider_batch.mirror", str(tmp_path), "--id", "a"]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True)
+    done = python_m("airflow_provider_batch.mirror", str(tmp_path), "--id", "a")
+    assert done.returncode == 0, done.stderr
     assert (
         done.stdout.splitlines()[-1]
         == "  a: in the last set, since generation 1, 2026-09-21 14:13:20 UTC; not confirmed"

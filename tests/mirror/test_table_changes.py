@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -133,10 +134,14 @@ def test_an_id_that_the_checks_left_out_for_its_attributes_has_no_reason_of_its_
 
 
 ROWS: list[Any] = [
+    ("withdrawn first", 0, 0, 1, "-"),
+    ("gone first", 0, 1, 0, "-"),
     ("new", 1, 0, 0, "+"),
     ("new, unsure, thrice", 3, 0, 1, "+"),
     ("changed", 1, 1, 0, "+"),
+    ("changed, twice", 2, 1, 0, "+"),
     ("again, twice", 2, 1, 1, "+"),
+    ("again", 1, 1, 1, "+"),
     ("same, four times", 4, 1, 0, "="),
     ("gone", 0, 1, 0, "-"),
     ("gone, unsure", 0, 1, 1, "-"),
@@ -149,9 +154,9 @@ ADDED, REMOVED = [row[0] for row in ROWS if row[4] == "+"], [row[0] for row in R
 def test_ids_are_counted_by_what_is_known_of_them(block_size: int, tmp_path: Path) -> None:
     files = filled(tmp_path, ROWS, 3, block_size)
     assert files.counts == Counts(
-        given=4, duplicates=2 + 1 + 3, added=2, changed=1, resent=1, unchanged=0, removed=2, withdrawn=1
+        given=6, duplicates=2 + 1 + 1 + 3, added=2, changed=2, resent=2, unchanged=0, removed=3, withdrawn=2
     )
-    assert (files.known_moves, files.has_invalid, files.refused) == (4, False, [])
+    assert (files.known_moves, files.has_invalid, files.refused) == (7, False, [])
     assert (list(files.adds), list(files.removes)) == (ADDED, REMOVED)
 
 
@@ -242,7 +247,7 @@ def test_an_id_to_remove_has_the_flags_of_what_was_set(tmp_path: Path) -> None:
     rows.append(("same", number(2, 1, 0, "="), None, "d1"))
     changed = ChangedRows()
     for has_flags in (False, True):
-        changed.open([rows], Selection(id=0), has_flags=has_flags)
+        changed.open([rows], Selection(id=0), **({"has_flags": True} if has_flags else {}))
         assert len(list(changed.blocks(10))) == 1
         (removed, kept) = (ids for _, ids in changed.others())
         assert removed == (["7", "b"] if has_flags else [7, "b"])
@@ -256,3 +261,22 @@ def test_an_id_to_remove_has_the_flags_of_what_was_set(tmp_path: Path) -> None:
     found = list(files.removes)
     assert found == ["7", "b", "in\tvalid"]
     assert [getattr(id_, "extras", None) for id_ in found] == ["a1", "b1", "c1"]
+
+
+def test_what_was_read_ahead_is_settled_with_its_own_block(tmp_path: Path) -> None:
+    rows: list[Any] = [(id_, number(1, 1, 0, "+")) for id_ in ("a", "b\tb", "c", "d\td", "e", "f")]
+    changed, files = ChangedRows(), ChangeFiles(tmp_path)
+    changed.open([rows], Selection(id=0))
+
+    def late() -> Iterator[list[str]]:
+        assert len(list(changed.blocks(2))) == 3
+        yield ["a", "c"]
+        assert [refused.id for refused in files.refused] == ["b\tb"]
+        assert changed.given.ids == ["d\td", "e", "f"]
+        yield ["e", "f"]
+
+    files.fill(late(), changed, RULES)
+    files.close()
+    assert [refused.id for refused in files.refused] == ["b\tb", "d\td"]
+    assert (list(files.adds), list(files.removes)) == (["a", "c", "e", "f"], ["b\tb", "d\td"])
+    assert (files.counts.changed, files.counts.removed) == (4, 2)

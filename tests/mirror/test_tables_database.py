@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from airflow_provider_batch.exceptions import SnapshotError, SourceError, SourceUnavailableError
+from airflow_provider_batch.mirror.tables import database as database_module
+from airflow_provider_batch.mirror.tables import dialect as dialect_module
 from airflow_provider_batch.mirror.tables.database import AbsentTableError, Database, Session
 from airflow_provider_batch.mirror.tables.dialect import DIALECTS, dialect_of
 
@@ -344,9 +348,69 @@ def test_functions_get_as_many_arguments_as_every_database_takes(count: int, ses
     digest = dialect.as_digest(parts)
     assert digest.startswith("DIGEST(PACK(")
     assert re.findall(r"\d{4}", digest) == [part.strip("'") for part in parts]  # in order, each once
+    assert re.fullmatch(r"(\(|\)|, )*", re.sub(r"'\d{4}'|PACK|DIGEST", "", digest))
     calls = re.findall(r"PACK\(([^()]*)\)", digest)
     assert max(call.count(",") + 1 for call in calls) <= 90
     assert len(calls) == -(-count // 90)
     assert len(re.findall("PACK", digest)) == {1: 1, 90: 1, 91: 3, 180: 3, 8101: 91 + 2 + 1}[count]
     assert replace(dialect, glue="").joined(parts) == digest.removeprefix("DIGEST(")[:-1].replace("PACK", "CONCAT")
     assert dialect.joined(parts) == f"({' || '.join(parts)})"
+
+
+def test_a_part_of_a_digest_has_its_length_before_it() -> None:
+    assert dialect_module._part("T({0})") == (
+        "CASE WHEN {0} IS NULL THEN '-' ELSE CONCAT(CHAR_LENGTH(T({0})), ':', T({0})) END"
+    )
+    assert dialect_module._part("A", "B", length="LEN({})", is_missing="NO({0})") == (
+        "CASE WHEN NO({0}) THEN '-' ELSE CONCAT(LEN(A), ':', A, LEN(B), ':', B) END"
+    )
+
+
+# Cursors of the drivers
+
+
+class Told:
+    """A connection of some driver that tells how it is asked for a cursor."""
+
+    def cursor(self, *arguments: Any, **named: Any) -> Any:
+        return arguments, named
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2", "pymysql", "MySQLdb", "trino"])
+def test_a_cursor_returns_tuples_and_leaves_the_rows_with_the_driver(
+    driver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = type("Connection", (Told,), {"__module__": f"{driver}.some.connections"})()
+    rows = SimpleNamespace(tuple_row="tuples")
+    client = lambda *arguments, **named: (arguments, named)  # noqa: E731
+    for name in ("psycopg", "psycopg2.extensions", "pymysql.cursors", "MySQLdb.cursors"):
+        module = SimpleNamespace(cursor=f"{name}.cursor", Cursor=f"{name}.Cursor", ClientCursor=client, rows=rows)
+        monkeypatch.setitem(sys.modules, name, module)
+    assert (
+        database_module._client_cursor(connection)
+        == {
+            "psycopg": ((connection,), {"row_factory": "tuples"}),
+            "psycopg2": ((), {"cursor_factory": "psycopg2.extensions.cursor"}),
+            "pymysql": (("pymysql.cursors.Cursor",), {}),
+            "MySQLdb": (("MySQLdb.cursors.Cursor",), {}),
+            "trino": ((), {}),
+        }[driver]
+    )
+
+
+def test_columns_have_what_the_driver_calls_their_types(tables_in_duckdb: Any) -> None:
+    class Described(Told):
+        description = (("id", 23, None, 4), ("plan", "TEXT", None, 5))
+
+        def cursor(self, *arguments: Any, **named: Any) -> Any:
+            return self
+
+        execute = fetchall = close = commit = lambda *_: ()
+
+    Described.__module__ = "snowflake.connector"
+    assert Session(Described()).columns("SELECT 1") == [("id", "23"), ("plan", "TEXT")]
+    with Database(tables_in_duckdb.get_conn).session() as session:
+        found = session.columns("SELECT 1 AS id, 'x' AS plan WHERE 1 = ?", [1])
+        assert found == [("id", "INTEGER"), ("plan", "VARCHAR")]
+        with pytest.raises(SourceError, match=r"^the query failed \(CatalogException\)"):
+            session.columns("SELECT 1 FROM nowhere")

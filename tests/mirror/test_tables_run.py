@@ -379,8 +379,8 @@ def test_a_snapshot_that_somebody_has_changed_is_named(store: TableMirror, schem
         with pytest.raises(SnapshotError) as caught, store.plan(blocks(store)):
             pass
         assert str(caught.value) == (
-            f"main.{NAME}_{end} does not have the {count} rows that were written. Nothing was sent; to replace the "
-            "audience and start a new snapshot, pass full_refresh=True."
+            f"main.{NAME}_{end} does not have the {count} rows that were written. Nothing was sent; to send "
+            "everything and start a new snapshot, pass full_refresh=True."
         )
         assert state_of(store).claim is None
     with store.plan(blocks(store), full_refresh=True) as plan:
@@ -645,17 +645,21 @@ def test_a_look_renews_the_claim_once_a_minute_and_notes_new_tokens(store: Table
 
 
 def test_a_look_finds_a_run_that_has_taken_over(store: TableMirror, schema: Connections, clock: Clock) -> None:
-    heir = mirror_of(schema, "tomorrow", clock)
+    heir, looks = mirror_of(schema, "tomorrow", clock), []
 
     def is_overtaken() -> None:
         with store.plan(blocks(store)) as plan, plan.begin("today") as transaction:
             clock.now += LIFETIME + 1
             with heir.plan(blocks(heir)):
-                clock.now -= LIFETIME + 1 - LOOK_INTERVAL
+                clock.now = START
+                transaction.look()  # the last one is good for some seconds
+                looks.append(clock.now)
+                clock.now += LOOK_INTERVAL
                 transaction.look()
 
     with pytest.raises(MirrorConflictError, match=r"^another run changed this mirror after"):
         is_overtaken()
+    assert looks == [START]
     state = state_of(store)
     # Its table of changes, and a copy of it, which no other run has taken for settled.
     assert [one.pending.owner for one in state.tries] == ["today", "today"]
@@ -708,6 +712,45 @@ def test_rejected_ids_are_uncertain_in_the_next_run(store: TableMirror, schema: 
     with store.plan(blocks(store)) as plan:
         assert plan.counts == Counts(given=3, resent=2, unchanged=1)
         assert list(plan.adds) == ["a", "c"]
+
+
+def test_with_settings_rejected_ids_get_their_flags_in_a_table_of_their_own(
+    store: TableMirror, schema: Connections
+) -> None:
+    fill(schema, [("a", "gold"), ("b", None)], "id TEXT, plan TEXT")
+    with_attributes(store, "plan").settings = "s1"
+    state = run(store, rejected=("b",))
+    (rejection,) = state.tries
+    nonce = rejection.name[10:]
+    assert ours(schema) == [state.base, "head", f"r{nonce}"]
+    made = [name for name, *_ in state.trash]
+    assert sorted(made) == sorted(f"{kind}{nonce}" for kind in "dtxcbyr")  # each was noted before
+    with store.plan(blocks(store)) as plan:
+        assert (list(plan.adds), plan.counts.resent) == (["b"], 1)
+
+
+@pytest.mark.parametrize("settings", [None, "s1"])
+def test_names_of_tables_are_spelled_alike_in_every_statement(
+    settings: str | None, store: TableMirror, schema: Connections
+) -> None:
+    """MySQL tells capitals in them."""
+    asked: list[str] = []
+    connect = schema.connect
+
+    def traced() -> Any:
+        connection = connect()
+        connection.set_trace_callback(asked.append)
+        return connection
+
+    store.database, store.settings, store.log = Database(traced), settings, ChangeLog(store.keeper, 30)
+    members(schema, [*MANY, "in\tvalid"])
+    run(store, rejected=("id-01",))
+    members(schema, MANY[1:])
+    run(store)
+    broken_off(store)
+    found = {name for sql in asked for name in re.findall(rf"{NAME}_\w+", sql, re.IGNORECASE)}
+    assert {name.removeprefix(f"{NAME}_")[0] for name in found} == {*"htdxcbrel", *("y" if settings else "")}
+    assert found == {name.lower() for name in found}
 
 
 # What only some runs do
@@ -790,6 +833,14 @@ def test_what_may_have_values_is_dropped_before_anything_else(
         assert bool(left & {*ours(schema)}) is (settings is None)
     assert {*ours(schema)} == {"head", *state_of(store).named}
 
+    def is_invalid() -> Iterator[list[str]]:
+        raise ValueError("an invalid id")
+        yield []
+
+    with pytest.raises(ValueError, match="an invalid id"), store.plan(is_invalid()):
+        pass
+    assert {*ours(schema)} == {"head", *state_of(store).named}
+
 
 def test_a_query_is_read_once(store: TableMirror, schema: Connections) -> None:
     run(store)
@@ -820,8 +871,12 @@ def test_a_dry_run_of_a_full_refresh_needs_no_state(store: TableMirror, schema: 
         pass
 
 
-def test_without_a_log_nothing_is_left_to_write(store: TableMirror) -> None:
+def test_a_log_begins_with_something_to_write(store: TableMirror, schema: Connections) -> None:
     assert run(store).unlogged == ()
+    store.log = ChangeLog(store.keeper, 30)
+    with store.plan(blocks(store)) as plan:
+        assert plan.is_empty
+    assert "log" not in ours(schema)
 
 
 def test_keys_of_attributes_are_noted_with_the_try_that_sends_them(store: TableMirror) -> None:

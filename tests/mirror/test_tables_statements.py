@@ -10,6 +10,7 @@ import pytest
 from airflow_provider_batch.exceptions import SourceError
 from airflow_provider_batch.mirror.diff import Counts
 from airflow_provider_batch.mirror.tables.dialect import DIALECTS
+from airflow_provider_batch.mirror.tables.log import ChangeLog
 from airflow_provider_batch.mirror.tables.mirror import TableMirror
 from airflow_provider_batch.mirror.tables.statements import bare, quoted, schema_prefix
 from airflow_provider_batch.sources.columns import Columns
@@ -97,7 +98,9 @@ def test_each_row_is_told_from_what_was_sent(store: TableMirror, database: Conne
         assert plan.counts == Counts(given=95, duplicates=3, unchanged=95)
 
 
-def test_the_whole_new_set_replaces_the_audience(store: TableMirror, database: Connections) -> None:
+@pytest.mark.parametrize("days", [0, 30])
+def test_the_whole_new_set_replaces_the_audience(days: int, store: TableMirror, database: Connections) -> None:
+    store.log = ChangeLog(store.keeper, days)  # which is to have what goes with it
     fill(database, [*THIRD, *MANY], COLUMNS)
     for is_dry_run in (True, False):
         store.is_dry_run = is_dry_run
@@ -111,6 +114,25 @@ def test_all_rows_are_sent_again_if_they_are_to_be(store: TableMirror, database:
     fill(database, [*THIRD, *MANY], COLUMNS)
     with store.plan(blocks(store), resends=True) as plan:
         assert plan.counts == Counts(given=95, duplicates=3, added=4, changed=91, removed=3)
+
+
+def test_ids_alone_are_counted_as_rows_with_attributes_are(database: Connections) -> None:
+    store = mirror_of(database, "today")
+    fill(database, [(id_,) for id_ in "abcdd"])
+    run(store)
+    cases = {
+        "abcd": Counts(given=4, unchanged=4),
+        "aabbbcd": Counts(given=4, duplicates=3, unchanged=4),
+        "aabeee": Counts(given=3, duplicates=3, added=1, unchanged=2, removed=2),
+        "a": Counts(given=1, unchanged=1, removed=3),
+        "xyy": Counts(given=2, duplicates=1, added=2, removed=4),
+    }
+    for ids, expected in cases.items():
+        fill(database, [(id_,) for id_ in ids])
+        for is_dry_run in (True, False):
+            store.is_dry_run = is_dry_run
+            with store.plan(blocks(store)) as plan:
+                assert plan.counts == expected
 
 
 @pytest.mark.parametrize("settings", [None, "s1"])

@@ -4,52 +4,17 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
-import subprocess
-import sys
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.clock import eventually
+from tests.interpreter import Command
 from tests.transport.servers import KEY, REST_KEY, Asked, RawServer, Trickle, answer
 
 ROWS = [{"custom_id": f"c{number}"} for number in range(4)]
-
-#: What Airflow 3.3 keeps between two tries, in a file.
-PROGRAM = """
-import json, sys
-from pathlib import Path
-from airflow_provider_batch.operators.exports import ProfilesExportOperator
-
-folder, try_number = Path(sys.argv[1]), int(sys.argv[2])
-
-class TaskInstance:
-    max_tries = 2
-    pushed = {}
-    def xcom_push(self, key, value):
-        self.pushed[key] = value
-
-class Store:
-    path = folder / "store.json"
-    def _values(self):
-        return json.loads(self.path.read_text()) if self.path.exists() else {}
-    def get(self, key, default=None):
-        return self._values().get(key, default)
-    def set(self, key, value):
-        self.path.write_text(json.dumps({**self._values(), key: value}))
-    def delete(self, key):
-        self.path.write_text(json.dumps({name: value for name, value in self._values().items() if name != key}))
-
-ti = TaskInstance()
-ti.try_number = try_number
-operator = ProfilesExportOperator(
-    task_id="export", path=str(folder / "results"), batch_conn_id="batch_cep", poke_interval=0.2
-)
-print("paths", json.dumps(operator.execute({"ti": ti, "task_state_store": Store()})))
-print("rows", ti.pushed["summary"]["rows"])
-"""
 
 
 class Service:
@@ -78,14 +43,9 @@ class Service:
     def asked(self, path: str) -> int:
         return sum(asked.target.partition("?")[0].endswith(path) for asked in self.server.asked)
 
-    def start(self, folder: Path, try_number: int) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(folder), str(try_number)],
-            env={**os.environ, "AIRFLOW_CONN_BATCH_CEP": self.server.connection_json(platform="cep")},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+    def start(self, folder: Path, try_number: int) -> Command:
+        connection = self.server.connection_json(platform="cep")
+        return Command("tests.operators.export_once", str(folder), str(try_number), AIRFLOW_CONN_BATCH_CEP=connection)
 
 
 @pytest.mark.parametrize("moment", ["waiting", "downloading"])
@@ -101,15 +61,15 @@ def test_a_killed_task_leaves_no_result_and_the_next_try_takes_the_export_up(mom
                 eventually(lambda: service.asked("/storage/2") == 1, within=60)
         finally:
             first.kill()
-            output, _ = first.communicate()
+            killed = first.wait()
         results = tmp_path / "results"
         left = sorted(path.name for path in results.iterdir()) if results.exists() else []
         assert left == ([] if moment == "waiting" else [".attributes-00001.jsonl.gz.tmp"])
         service.is_done = service.is_whole = True
-        second = service.start(tmp_path, 2)
-        said, _ = second.communicate(timeout=60)
-    assert second.returncode == 0, said[-3000:]
-    assert "rows 4" in said
+        ended = service.start(tmp_path, 2).wait()
+    assert killed.returncode == -signal.SIGKILL
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    assert "rows 4" in ended.stdout
     assert service.asked("/export") == 1
     assert service.asked("/storage/1") == 1
     names = ["attributes-00001.jsonl.gz", "attributes-00002.jsonl.gz"]
@@ -118,4 +78,4 @@ def test_a_killed_task_leaves_no_result_and_the_next_try_takes_the_export_up(mom
     assert [json.loads(line) for line in content.splitlines()] == ROWS
     assert json.loads((tmp_path / "store.json").read_text()) == {}
     for secret in (KEY, REST_KEY, "/storage"):
-        assert secret not in output + said
+        assert secret not in killed.stdout + killed.stderr + ended.stdout + ended.stderr

@@ -124,7 +124,6 @@ def test_columns_are_chosen_and_renamed(sandbox: Sandbox, warehouse: Fill, conte
     warehouse("Customer, Plan, Secret", [(7, "gold", "x")])
     from_sql(id_column="customer", attribute_columns={"plan": "tier"}).execute(context)
     assert sandbox.profiles() == {"7": {"tier": "gold"}}
-    from_sql(id_column="customer", attribute_columns=["Plan"], nulls="clear")
     assert str(failure(from_sql(id_column="customer"), context)).startswith(
         "the query: attribute 'Plan': Batch accepts"
     )
@@ -399,6 +398,27 @@ def test_what_another_program_has_set_stays(sandbox: Sandbox, context: Any, tmp_
     assert sandbox.calls[-1].adds == 3
     summary = update([], **kept).execute(context)
     assert (summary["cleared"], sandbox.profiles()["a"], sandbox.profiles()["b"]) == (2, {"score": 1}, {"plan": "x"})
+
+
+def test_a_row_that_is_not_valid_has_not_gone(sandbox: Sandbox, context: Any, tmp_path: Path) -> None:
+    kept: dict[str, Any] = {"mode": "changed", "snapshot_path": str(tmp_path), "on_gone": "clear", "max_changes": 1}
+    kept |= {"on_invalid_id": "skip", "allow_empty": True}
+    update([row("a", plan="gold"), row("b", plan="gold"), row("c", plan="gold")], **kept).execute(context)
+    wrong = [row("a", plan={"level": 1}), row("c", plan="gold")]
+    for cleared in (1, 0):
+        summary = update(wrong, **kept).execute(context)
+        assert (summary["cleared"], summary["rejected"], summary["unchanged"]) == (cleared, 1, 1)
+    assert sandbox.profiles() == {"a": {"plan": "gold"}, "b": {}, "c": {"plan": "gold"}}
+    summary = update([row("c", plan="gold")], **kept).execute(context)
+    assert (summary["cleared"], sandbox.profiles()["a"]) == (1, {})
+
+
+@pytest.mark.parametrize("mode", ["update", "changed"])
+def test_an_id_may_have_any_punctuation(mode: str, sandbox: Sandbox, context: Any, tmp_path: Path) -> None:
+    ids = ['a"},', 'b\\"},', '"},"attributes":{']
+    kept = {"mode": mode, "snapshot_path": str(tmp_path)} if mode == "changed" else {}
+    assert update([row(id_, n=1) for id_ in ids], **kept).execute(context)["accepted"] == 3
+    assert sandbox.profiles() == {id_: {"n": 1} for id_ in ids}
 
 
 def test_what_batch_refuses_to_delete_is_deleted_again(sandbox: Sandbox, context: Any, tmp_path: Path) -> None:

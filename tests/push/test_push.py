@@ -17,7 +17,7 @@ from airflow_provider_batch.protocol.rows import Rejection
 from airflow_provider_batch.protocol.wire import Request
 from airflow_provider_batch.protocol.writes import Parcel, Receipt, Sent
 from airflow_provider_batch.push.line import Line
-from airflow_provider_batch.push.parcels import Delivered, pack
+from airflow_provider_batch.push.parcels import Delivered, parcels_of
 from airflow_provider_batch.push.push import Push, digest, planned
 from airflow_provider_batch.transport.credentials import Credentials
 from airflow_provider_batch.transport.settings import Settings
@@ -100,7 +100,7 @@ def failing_at(number: int, error: BaseException) -> Send:
 
 def delivered(many: int, *tokens: str, text: str = "a") -> Delivered:
     """What a try notes that has sent so many letters over the same line."""
-    *_, last = pack(letters(many, text), Post(receipt), SETTINGS.credentials.digest)
+    *_, last = parcels_of(letters(many, text), Post(receipt), SETTINGS.credentials.digest)
     return Delivered(last.fingerprint, tokens)
 
 
@@ -242,7 +242,7 @@ def test_a_fingerprint_is_a_digest_of_the_recipient_and_of_all_calls_so_far() ->
     whole = sha256(b"app")
     for part in (b"POST /letters", b"1 a", b"POST /letters", b"2 a"):
         whole.update(sha256(part).digest())
-    assert [parcel.fingerprint for parcel in pack(letters(2), Post(receipt), "app")][1] == whole.hexdigest()
+    assert [parcel.fingerprint for parcel in parcels_of(letters(2), Post(receipt), "app")][1] == whole.hexdigest()
 
 
 def test_a_call_without_a_body_has_the_fingerprint_of_an_empty_one() -> None:
@@ -250,7 +250,7 @@ def test_a_call_without_a_body_has_the_fingerprint_of_an_empty_one() -> None:
         def encode(self, chunk: Letter) -> Request:
             return Request("GET", "/postcards")
 
-    (parcel,) = pack(letters(1), Postcards(receipt), "app")
+    (parcel,) = parcels_of(letters(1), Postcards(receipt), "app")
     whole = sha256(b"app")
     whole.update(sha256(b"GET /postcards").digest())
     whole.update(sha256(b"").digest())
@@ -269,12 +269,12 @@ def test_without_a_journal_nothing_is_digested() -> None:
 
 
 def test_without_a_recipient_nothing_is_digested() -> None:
-    parcels = list(pack(letters(2), Post(receipt), None))
+    parcels = list(parcels_of(letters(2), Post(receipt), None))
     assert {parcel.fingerprint for parcel in parcels} == {sha256(b"").hexdigest()}
 
 
 def test_the_digest_of_a_push_is_the_fingerprint_of_its_last_call() -> None:
-    *_, last = pack(letters(3), Post(receipt), "")
+    *_, last = parcels_of(letters(3), Post(receipt), "")
     assert digest(letters(3), Post(receipt)) == last.fingerprint
     assert digest(letters(2), Post(receipt)) != last.fingerprint
     assert digest([], Post(receipt)) == ""

@@ -1,4 +1,14 @@
-"""The claim of one run on a mirror in tables: taken, held while its steps change the head, and given back."""
+"""
+The claim of one run on a mirror in tables: taken, held while its steps change the head, and given back.
+
+It is a part of the head. So one UPDATE both checks that the run still has the claim and changes what depends on it, and
+nobody can take over in between. In a folder, where no file is changed on a condition, that takes a chain of files (see
+the module claim in mirror/).
+
+As there, a claim expires half an hour after it was last renewed: whenever the run is about to make a table, and once a
+minute while it sends. A run that was overtaken fails at its next step or look. What it has sent since is uncertain for
+one generation more; what it was about to make is in the head's list of tables to drop.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +42,7 @@ class TableClaim:
         self.nonce = secrets.token_hex(6)
         self.state = State()
         self.is_confirmed = True
-        #: Whether the run's own try may be in the head; its UPDATE can be applied late.
+        #: Whether the run's own try may be in the head: even an UPDATE that has failed can be applied late.
         self.has_begun = False
         #: Whether a commit has given the claim back.
         self.is_released = False
@@ -69,7 +79,7 @@ class TableClaim:
                 self._repair()
             yield
         except (AbsentTableError, SnapshotError):
-            self._check_unchanged()
+            self._check_unchanged()  # then what is missing was dropped by a run that has taken over
             raise
         finally:
             if not mirror.is_dry_run and not self.is_released:
@@ -117,7 +127,7 @@ class TableClaim:
         if theirs not in (None, ours) and not self._starts_anew:
             raise SnapshotError(
                 f"{self._mirror.keeper} holds the snapshot of another audience. Pass another snapshot_schema; or, to "
-                "replace the audience and start a new snapshot, pass full_refresh=True."
+                "send everything and start a new snapshot, pass full_refresh=True."
             )
 
     def _check_unchanged(self) -> None:
@@ -150,7 +160,7 @@ class TableClaim:
         try:
             with self._mirror.database.session() as session:
                 head = self.update(session, steps.released)
-                if not self.has_begun:
+                if not self.has_begun:  # otherwise the head may yet name a table that is not in it now
                     self.sweep(session, head.state)
         except STORE_ERRORS as error:
             log.warning("the claim on a mirror could not be released and will expire: %s", type(error).__name__)

@@ -1,4 +1,19 @@
-"""What one run finds changed: the database compares the query with the snapshot, in a table of changes."""
+"""
+What one run finds changed: the database compares the query with the snapshot, in a table of changes.
+
+What is kept true: a row is left out only if the snapshot has the same one, and no try that counts may have sent it. And
+all that follows is about the same rows, whatever the query would return by then. So the query runs once, in the
+statement that makes the table of changes (or, without FULL JOIN, the one that stages its rows), and everything else
+reads this table: what is sent, what the next run takes for uncertain, the new base or net, and the log.
+
+The database knows what differs, and this package knows what is valid. So the rows to add pass the ordinary checks while
+the table is read; where these refuse an id, or values must not be kept, a corrected table takes its place before
+anything is noted. An id is compared as text of the database's making, but sent as text of this package's making. That
+both are the same is tried on some rows whenever the query is new (:meth:`Comparison._check_casts`).
+
+Two simpler ways do not work. To compare in the worker, every row would have to travel. To change the snapshot in place,
+by a MERGE, would make it what was sent before Batch has accepted it, and no transaction lasts until then.
+"""
 
 from __future__ import annotations
 
@@ -51,14 +66,14 @@ class Comparison:
         self.mirror = mirror
         self.claim = claim
         self.replaces = replaces
-        #: The table of changes, and that of the ids in it that are not valid; None without one.
+        #: The table of changes, and the one of the ids in it that are not valid; None if all are.
         self.changes = claim.own("d")
         self.refused: str | None = None
         #: What is known once it was made.
         self.statements: Statements
         self.columns: tuple[tuple[str, str], ...] = ()
         self.shape = ""
-        #: By these, the flags of profiles are read.
+        #: The list by which the flags of profiles are read.
         self.names = Names()
         self._query: Query
         self._source = source
@@ -101,8 +116,8 @@ class Comparison:
         """
         If nothing changed, do what a commit does otherwise; what fails is left to the next run.
 
-        An old base is made anew, so that it does not keep what left for long; and the log gets the ids that are not
-        valid.
+        An old base is made anew, so that an id that has left is not kept in it for long; and the log gets the ids that
+        are not valid.
         """
         mirror, state, now = self.mirror, self._state, self.mirror.clock()
         has_changed = self.replaces or state.members is None or files.counts.adds or files.counts.removes
@@ -120,7 +135,7 @@ class Comparison:
             log.warning("%s: the next run makes its base anew: %s", mirror.keeper, type(error).__name__)
 
     def create(self, session: Session, name: str, query: str, parameters: Any = None, *, what: str = "") -> str:
-        """Make a table that was noted, and return its full name."""
+        """Make a table, which was noted in the head before, and return its full name."""
         table = self.mirror.keeper.table(session, name)
         what = what or f"CREATE TABLE in the schema {self.mirror.keeper.schema}"
         session.execute(self.statements.create(table, query), parameters, what=what)
@@ -135,7 +150,7 @@ class Comparison:
         return Change(now, self.mirror.owner, self.changes, self.refused, rejected, self.replaces)
 
     def needs_base(self, now: float, moved: int = 0) -> bool:
-        """Whether the base is made anew: it is old, of another shape, or *moved* ids more leave too little of it."""
+        """Whether the base is made anew: it is old, has other columns, or *moved* ids more leave too little of it."""
         state = self._state
         is_small = state.net_count + moved <= LARGEST_NET * state.base_count
         return not is_small or self.columns != state.columns or now - state.based_at > OLDEST_BASE
@@ -246,8 +261,8 @@ class Comparison:
         for table, count in zip(tables, (self._state.base_count, self._state.net_count), strict=True):
             if table and self._count_or_none(session, table) != count:
                 raise SnapshotError(
-                    f"{table} does not have the {count:,} rows that were written. Nothing was sent; to replace the "
-                    "audience and start a new snapshot, pass full_refresh=True."
+                    f"{table} does not have the {count:,} rows that were written. Nothing was sent; to send "
+                    "everything and start a new snapshot, pass full_refresh=True."
                 )
 
     def _count_or_none(self, session: Session, table: str) -> int | None:

@@ -18,11 +18,11 @@ They are real tables: a temporary one dies with the connection of a worker that 
 A run writes what changed, not the set: a snapshot that was written anew each time would write twenty times as much. The
 base is made anew when a tenth of it has changed, and after a week.
 
-Where no values may be kept (*settings*), base and net have a digest of the columns instead, and flags of which
-attributes were set (see the module flags in mirror/). The database makes the digest in the statement that reads the
-source, and the worker gets the rows with another digest: from the table of changes, which for as long as it is read has
-their values, too. So what was sent is what the digest is of, whatever the source has by then. Before the first call,
-another table of changes takes its place, without values.
+Where no values may be kept (*settings*: for profiles), base and net have a digest of the columns instead, and flags of
+which attributes were set (see the module flags in mirror/). The database makes the digest in the statement that reads
+the source. The worker reads the rows whose digest is another one from the table of changes, which has their values,
+too, for as long as it is read. So the digest that is kept is that of the values that were sent, whatever the source has
+by then. Before the first call, another table of changes takes its place, without values.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ _LONGEST_NAME: Final = 24
 
 
 def tables_name(conn_id: str, target: Target) -> str:
-    """Return with what the names of a mirror's tables begin."""
+    """Return what the names of a mirror's tables begin with."""
     text = "\0".join((conn_id, target.audience, target.type, target.recipient))
     return f"batch_{audience_part(target.audience)}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def audience_part(audience_name: str) -> str:
-    """Return what such a name has of the audience; another audience may have the same."""
+    """Return the part of such a name that comes from the audience; that of another audience may be the same."""
     shortened = audience_name[:_LONGEST_NAME].lower()
     return "".join(char if char.isalnum() and char.isascii() else "_" for char in shortened)
 
@@ -73,10 +73,10 @@ class TableMirror:
     :param rules: what is a valid member.
     :param owner: identifies the run to others; the same for all tries of one task.
     :param is_dry_run: reads only: no table is made, and no claim is taken.
-    :param settings: what decides, besides the columns of a row, what is sent of it; with it, the snapshot has no
-        values. A run with other settings finds every row changed.
-    :param key_of: with settings: returns the key of the attribute in a column.
-    :param deletes: with settings: whether a missing value deletes its attribute.
+    :param settings: of profiles: what decides, besides the columns of a row, what is sent of it; None for an audience.
+        With it, the snapshot has no values. A run with other settings finds every row changed.
+    :param key_of: of profiles: returns the key of the attribute in a column.
+    :param deletes: of profiles: whether a missing value deletes its attribute.
     :param keep_changes: for how many days the log keeps changes; 0 for no log.
     """
 
@@ -130,7 +130,7 @@ class TableMirror:
         Let the database compare the query with the snapshot, and yield what to send: see :meth:`.store.Store.plan`.
 
         :param blocks: the ids of an intake of :attr:`changed`.
-        :param is_sorted: has no use here.
+        :param is_sorted: has no effect: the database joins, and sorts what it returns.
         :param resends: find every row changed.
         """
         check_choice("first_run", first_run)

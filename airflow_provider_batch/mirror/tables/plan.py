@@ -19,7 +19,8 @@ from airflow_provider_batch.mirror.tables.comparison import Comparison
 from airflow_provider_batch.mirror.tables.database import Session
 from airflow_provider_batch.mirror.tables.head import Claim, State
 
-#: Seconds for which a look at the claim is good, and between two notes of the tokens received.
+#: Seconds for which a look at the claim is good, and between two notes of the tokens received. Here a look opens a
+#: connection and runs a query; in a folder, where it reads a file or two, it is good for one second.
 LOOK_INTERVAL: Final = 10.0
 
 
@@ -50,12 +51,12 @@ class TablePlan(Plan):
 
     @property
     def unfinished_tokens(self) -> tuple[str, ...]:
-        """Those of tries that have not committed."""
+        """The indexing tokens of tries that have not committed."""
         return self._state.unfinished.unfinished_tokens
 
     @property
     def names(self) -> Names:
-        """Those by which the flags of ids to remove are read."""
+        """The list by which the flags of ids to remove are read."""
         return self._comparison.names
 
     def rename(self, keys: Collection[str]) -> None:

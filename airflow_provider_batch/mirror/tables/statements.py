@@ -10,6 +10,15 @@ attributes, that is one join: of all rows of the source, repetitions too, with t
 what is not unchanged is grouped by its id. Of the unchanged ids the join leaves the number of their rows; how many ids
 they are, the head knows: as many as were sent, without those that moved. With attributes, the ids of the source are
 grouped before, as one row of each has to be chosen.
+
+A relation is one letter, the same in all statements::
+
+    q       the query as it is given        v, w    its rows with digest and place among those of one id
+    t       what it has today               s, k    what was sent before
+    u       what may have been sent since   y, z    the same while it is collected
+    c       rows of all of them, joined     d       the table of changes
+    b       the base                        e       the net
+    x       ids that are not valid, or were rejected
 """
 
 from __future__ import annotations
@@ -220,7 +229,7 @@ class Statements:
             op = f"CASE WHEN {self._is_bad('t.id')} THEN '!' ELSE '+' END"
             columns = self._whole("t.") + self._changed_flags("''")
             return f"SELECT t.id, t.n, 0 AS o, 0 AS u, {op} AS op{columns} FROM (\n{today}\n) t"
-        # Names that no table of the user has: in SQLite, they hide such a table in the query, too.
+        # No table of the user has such a name. In SQLite, a CTE hides a table of its name inside the query, too.
         nothing = f"SELECT t.id{self._snapshot_columns('t.')}{self._flags(f't.{_OWN}')} FROM batch_t t WHERE 1 = 0"
         old = known or nothing
         ctes = f"WITH batch_t AS (\n{today}\n), batch_s AS (\n{old}\n)"

@@ -112,7 +112,7 @@ class Block(list[str]):
         return Rejection(self.argument, position, reason, self.place(position) if self.place else "")
 
 
-class RecalledBlock(Sequence[str]):
+class LazyBlock(Sequence[str]):
     """
     A block whose ids, none of them annotated, are not kept but read again when they are needed: hardly ever.
 
@@ -121,7 +121,7 @@ class RecalledBlock(Sequence[str]):
 
     annotated = False
 
-    def __init__(self, block: Block | RecalledBlock, read: Callable[[], Iterable[str]]) -> None:
+    def __init__(self, block: Block | LazyBlock, read: Callable[[], Iterable[str]]) -> None:
         self.argument: str = block.argument
         self.positions: Sequence[int] = block.positions
         self.place: Callable[[int], str] | None = block.place

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, filterfalse, islice, repeat
 from typing import Final, Protocol
 
-from airflow_provider_batch.protocol.audiences.block import Block, RecalledBlock
+from airflow_provider_batch.protocol.audiences.block import Block, LazyBlock
 from airflow_provider_batch.protocol.audiences.intake import MemberIntake
 from airflow_provider_batch.protocol.audiences.members import REMOVE_IDS
 from airflow_provider_batch.protocol.ids import AnnotatedId
@@ -39,7 +39,7 @@ class Chunk:
     number: int
     add_ids: Sequence[str] = field(repr=False)
     remove_ids: Sequence[str] = field(repr=False)
-    origins: tuple[Block | RecalledBlock, ...] = field(default=(), repr=False, compare=False)
+    origins: tuple[Block | LazyBlock, ...] = field(default=(), repr=False, compare=False)
 
     def __len__(self) -> int:
         return self.added + self.removed
@@ -72,15 +72,15 @@ class Chunk:
             remove_ids=[id_ for part in parts for id_ in part.remove_ids],
         )
 
-    def recalled(self, read: Callable[[], Iterable[str]]) -> Chunk:
+    def lazy(self, read: Callable[[], Iterable[str]]) -> Chunk:
         """
         Return the chunk without its ids, if they are one block that is plain: they take twice the memory of their call.
 
-        :param read: returns the ids when they are needed after all.
+        :param read: returns the ids if they are needed after all: to search for those that Batch rejects.
         """
         if len(self.origins) != 1 or self.origins[0] is not (self.add_ids or self.remove_ids) or not self.plain:
             return self
-        ids = RecalledBlock(self.origins[0], read)
+        ids = LazyBlock(self.origins[0], read)
         if ids.removes:
             return replace(self, remove_ids=ids, origins=(ids,))
         return replace(self, add_ids=ids, origins=(ids,))

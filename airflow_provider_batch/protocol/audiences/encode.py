@@ -40,7 +40,7 @@ def replace_custom_audience(dialect: Dialect, audience_name: str, audience_type:
 
 def packed(chunk: Chunk, request: Request) -> Chunk:
     """Return *chunk* without the ids that can be read from its *request* again."""
-    return chunk.recalled(partial(_ids_in, request.body))
+    return chunk.lazy(partial(_ids_in, request.body))
 
 
 def delete_custom_audience(dialect: Dialect, audience_name: str) -> Request:
@@ -143,7 +143,8 @@ def _write_members(
     else:
         text = f"{before}{','.join(_elements(action, ids, chunk) for action, ids in given)}{after}"
     body = text.encode()
-    private = partial(_private_texts, chunk.recalled(partial(_ids_in, body)))
+    # Of the chunk itself, the request would keep all ids for as long as it waits.
+    private = partial(_private_texts, chunk.lazy(partial(_ids_in, body)))
     return _request(endpoint, audience_name, body=body, private=private)
 
 

@@ -11,7 +11,7 @@ from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.protocol.arguments import Nulls, OnInvalidId, check_choice
 from airflow_provider_batch.protocol.intake import Intake
 from airflow_provider_batch.protocol.profiles.names import key_of
-from airflow_provider_batch.protocol.profiles.table import chosen_keys, table_of
+from airflow_provider_batch.protocol.profiles.table import chosen_keys, id_in, table_of
 from airflow_provider_batch.protocol.rows import OnRejection, Place, Rejection
 
 #: The argument that errors name, and the rows that are encoded at once.
@@ -65,6 +65,8 @@ class ProfileIntake:
         _check_rows(profiles)
         #: The keys of all attributes that were read with a value.
         self.keys: set[str] = set()
+        #: The ids of the rows that were skipped, of those with a valid one: a profile whose row is wrong has one.
+        self.skipped_ids: set[str] = set()
         self._id_column = id_column
         self._chosen = chosen_keys(attribute_columns)
         self._unseen = self._chosen or {}
@@ -133,6 +135,8 @@ class ProfileIntake:
             return
         if len(rows) == 1:
             self._intake.reject(start, rows[0], place, reason)
+            if (id_ := id_in(rows[0], self._id_column)) is not None:
+                self.skipped_ids.add(id_)
             return
         # Halves, and their halves, until the invalid rows stand alone: the others stay in blocks.
         middle = len(rows) // 2

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import chain, repeat
@@ -147,10 +148,10 @@ def _column(key: str, cells: list[Any], *, clears: bool) -> _Column:
 
 def split(line: bytes) -> tuple[str, str]:
     """Return the id in a profile's line, and the field with its attributes."""
-    # Inside the id, every quote is escaped.
-    head, _, rest = line.decode().partition('"},"')
+    # Every quote in the id is escaped, so the text between them is only found after it.
+    head, _, rest = line.decode().partition(f'"{MIDDLE}')
     id_ = head[len(HEAD) + 1 :]
-    return json.loads(f'"{id_}"') if "\\" in id_ else id_, f'"{rest.rstrip()[:-1]}'
+    return json.loads(f'"{id_}"') if "\\" in id_ else id_, f"{MIDDLE[2:]}{rest.rstrip()[:-1]}"
 
 
 def joined(id_: str, attributes: str) -> bytes:
@@ -191,6 +192,16 @@ def table_of(rows: Sequence[Any], id_column: str, chosen: Mapping[str, str] | No
         raise ValueError("these rows write a name in several ways, and each decides for itself which one is meant")
     columns = {name: [attributes.get(name, ABSENT) for _, attributes in pairs] for name in names}
     return Table([id_ for id_, _ in pairs], keyed(columns, chosen))
+
+
+def id_in(row: object, id_column: str) -> str | None:
+    """Return the id of a row, whatever else is in it; None if it has no valid one."""
+    with suppress(ValueError):
+        if isinstance(row, Profile):
+            return _id(row.id)
+        if isinstance(row, Mapping) and (name := _named(id_column, row)) is not None:
+            return _id(row[name])
+    return None
 
 
 def chosen_keys(attribute_columns: Sequence[str | int] | Mapping[str | int, str] | None) -> dict[str, str] | None:

@@ -529,7 +529,7 @@ def test_a_chunk_of_some_of_its_parts_has_no_other_ids() -> None:
     assert (some.number, some.add_ids, some.remove_ids) == (7, ["a", "c"], ["x", "z"])
 
 
-def test_a_whole_block_is_recalled_when_it_is_needed_and_only_then() -> None:
+def test_a_whole_block_is_read_again_when_it_is_needed_and_only_then() -> None:
     block = Block(["a", "b", "c"], "add_ids", [4, 5, 7], str, plain=True)
     asked: list[str] = []
 
@@ -537,7 +537,7 @@ def test_a_whole_block_is_recalled_when_it_is_needed_and_only_then() -> None:
         asked.append("read")
         return ["a", "b", "c"]
 
-    chunk = Chunk(7, block, [], (block,)).recalled(read)
+    chunk = Chunk(7, block, [], (block,)).lazy(read)
     assert (chunk.number, len(chunk), len(chunk.add_ids), chunk.remove_ids) == (7, 3, 3, [])
     assert (chunk.plain, chunk.annotated) == (True, False)
     assert asked == []
@@ -545,7 +545,7 @@ def test_a_whole_block_is_recalled_when_it_is_needed_and_only_then() -> None:
     assert Chunk(7, ["c"], [], chunk.origins).rejection("no") == Rejection("add_ids", 7, "no", "7")
     assert (list(chunk.add_ids), chunk.add_ids[1]) == (["a", "b", "c"], "b")
     assert asked == ["read"]
-    again = chunk.recalled(read)
+    again = chunk.lazy(read)
     assert (list(again.add_ids), asked) == (["a", "b", "c"], ["read", "read"])
 
 
@@ -559,7 +559,7 @@ def test_other_ids_stay_where_they_are() -> None:
         Chunk(1, tagged, [], (tagged,)),
         Chunk(1, [], []),
     ):
-        assert chunk.recalled(list) is chunk
+        assert chunk.lazy(list) is chunk
 
 
 def test_a_chunk_that_is_full_waits_for_no_further_id() -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from airflow_provider_batch.exceptions import InvalidArgumentError, InvalidMemberError, PushStoppedError
 from airflow_provider_batch.protocol.profiles.intake import Places, ProfileIntake
-from airflow_provider_batch.protocol.rows import Rejection, Rows
+from airflow_provider_batch.protocol.profiles.table import Profile
+from airflow_provider_batch.protocol.rows import BadRow, Rejection, Rows
 
 
 class Source:
@@ -106,6 +107,14 @@ def test_invalid_rows_are_skipped_counted_and_passed_on_wherever_they_stand() ->
         "profiles[9]",
         "profiles[38]",
     ]
+
+
+def test_of_a_skipped_row_the_id_is_known_if_it_is_valid() -> None:
+    bad = {"a": {"k": 1}}
+    rows = [row("a", **bad), row(7, **bad), Profile("c", bad), row("", **bad), row(None, **bad), row([1], **bad), "e"]
+    rows += [{"CUSTOM_ID": "d", **bad}, {"custom_id ": "f", "Custom_id": "f", **bad}, BadRow("cut short"), row("g")]
+    intake, ids, _ = read(rows, on_invalid_id="skip")
+    assert (ids, intake.skipped_ids) == (["g"], {"a", "7", "c", "d"})
 
 
 def test_a_source_names_the_places_of_its_rows() -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
@@ -199,6 +199,9 @@ def test_the_text_of_a_row_does_not_depend_on_its_block(rows: list[dict[str, Any
 
 
 @given(st.text(min_size=1).filter(lambda text: text.strip() == text and text.isprintable()))
+@example('a"},')
+@example('a\\"},')
+@example('"},"attributes":{')
 def test_a_line_is_taken_apart_and_put_together_again(id_: str) -> None:
     (line,) = lines({"custom_id": id_, "x_1": '"},"attributes":{'})
     assert split(f"{line}\n".encode()) == (id_, '"attributes":{"x_1":"\\"},\\"attributes\\":{"}')
