@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from airflow_provider_batch.exceptions import SnapshotError, SourceError, SourceUnavailableError
@@ -103,6 +104,8 @@ class Keeper:
         nonce, version = secrets.token_hex(8), head.version + 1
         fault: SourceError | None = None
         mark = session.dialect.placeholder
+        if head.version == 0:
+            self.publish(session, "head")
         table, columns = self.table(session, "head"), _columns(state)
         assignments = ", ".join(f"{name} = {mark}" for name in columns)
         try:
@@ -121,6 +124,12 @@ class Keeper:
         if fault and found and found.version == head.version:
             raise fault
         return None
+
+    def publish(self, session: Session, name: str) -> None:
+        """Let rows of one of the tables change, even if the database publishes all tables."""
+        if session.dialect.publish:
+            with suppress(SourceError):  # where nothing is published, it makes no difference
+                session.execute(session.dialect.publish.format(self.table(session, name)))
 
     def confirm(self, session: Session, generation: int) -> None:
         """Note that Batch has indexed what was sent for *generation*; it needs no claim, and is not a step."""
