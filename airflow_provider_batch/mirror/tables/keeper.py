@@ -83,14 +83,17 @@ class Keeper:
             "in it (CREATE)."
         )
 
-    def change(self, session: Session, step: Callable[[State], State], *, starts_anew: bool = False) -> Head:
+    def change(
+        self, session: Session, step: Callable[[State], State], *, starts_anew: bool = False, known: Head | None = None
+    ) -> Head:
         """
         Change the head by one step, on whatever state it has by now.
 
         :param step: may be called repeatedly; what it raises ends the change.
+        :param known: the head as it was last seen; it is read only if it is another one by now.
         """
         for _ in range(_STEPS):
-            head = self.open(session, starts_anew=starts_anew)
+            head, known = known or self.open(session, starts_anew=starts_anew), None
             if changed := self.replace(session, head, step(head.state)):
                 return changed
         raise conflict()
@@ -110,8 +113,10 @@ class Keeper:
         assignments = ", ".join(f"{name} = {mark}" for name in columns)
         try:
             session.execute(
-                f"UPDATE {table} SET version = {version}, nonce = {mark}, {assignments} WHERE version = {head.version}",
-                [nonce, *columns.values()],
+                f"UPDATE {table} SET version = {version}, nonce = {mark}, {assignments} "
+                # Where somebody has dropped the head, that of others may be as old.
+                f"WHERE version = {head.version} AND nonce = {mark}",
+                [nonce, *columns.values(), head.nonce],
                 what=f"UPDATE of {table}",
                 reads_rows=False,
             )
