@@ -63,7 +63,7 @@ _FLAGS: Final = re.compile(r"(\d{8})-[0-9a-f]+\.flags\.gz")
 _PENDING: Final = re.compile(r"(\d{8})(-[0-9a-f]+)?\.pending\.gz")
 _TOKENS: Final = re.compile(r"(\d{8})(-[0-9a-f]+)?\.tokens\.json")
 _CONFIRMED: Final = re.compile(r"(\d{8})\.confirmed")
-_REMEDY: Final = "to replace the audience and start a new snapshot, pass full_refresh=True."
+_REMEDY: Final = "to send everything and start a new snapshot, pass full_refresh=True."
 
 #: What reading a truncated or changed file raises, and what parsing one does.
 _UNREADABLE: Final[tuple[type[Exception], ...]] = (*UNREADABLE, UnicodeDecodeError)
@@ -491,7 +491,7 @@ def _difference(theirs: Target, ours: Target) -> str:
         return f"another audience, {theirs.audience!r:.80}"
     if theirs.type != ours.type:
         return f"an audience of another type, {theirs.type!r:.80}"
-    return "an audience of another app or project, or at another host"
+    return "another app or project, or of another host"
 
 
 def _confirmed_name(generation: int) -> str:

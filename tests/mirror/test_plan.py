@@ -682,7 +682,7 @@ def test_without_a_snapshot_only_emptiness_is_guarded(path: Any) -> None:
     [
         ({"audience_name": "other"}, "another audience, 'vip'"),
         ({"audience_type": "advertising_ids"}, "an audience of another type, 'custom_ids'"),
-        ({"recipient": "elsewhere"}, "an audience of another app or project, or at another host"),
+        ({"recipient": "elsewhere"}, "another app or project, or of another host"),
     ],
 )
 def test_the_snapshot_of_another_audience_is_refused(path: Any, target: dict[str, str], reason: str) -> None:

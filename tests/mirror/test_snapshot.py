@@ -23,7 +23,7 @@ from .folders import Mortal, memory_path
 
 VIP = Target("vip", "custom_ids", "digest")
 TEXT = b"a\nb\n"
-REMEDY = "to replace the audience and start a new snapshot, pass full_refresh=True."
+REMEDY = "to send everything and start a new snapshot, pass full_refresh=True."
 
 
 @pytest.fixture
@@ -222,7 +222,7 @@ def test_what_is_deleted_while_it_is_read_is_a_conflict(folder: Folder, gone: st
     [
         (Target("v" * 99, "custom_ids", "digest"), f"another audience, '{'v' * 79}"),
         (Target("vip", "t" * 99, "digest"), f"an audience of another type, '{'t' * 79}"),
-        (Target("vip", "custom_ids", "other"), "an audience of another app or project, or at another host"),
+        (Target("vip", "custom_ids", "other"), "another app or project, or of another host"),
         (Target("new", "other", "other"), "another audience, 'new'"),
         (Target("vip", "other", "other"), "an audience of another type, 'other'"),
     ],

@@ -258,7 +258,7 @@ def test_a_state_that_cannot_be_read_is_left_behind_by_whoever_starts_anew(
     with pytest.raises(SnapshotError) as caught:
         keeper.read(session)
     assert str(caught.value) == (
-        f"{HEAD}: its state cannot be read. Nothing was sent; to replace the audience and start a new snapshot, pass "
+        f"{HEAD}: its state cannot be read. Nothing was sent; to send everything and start a new snapshot, pass "
         "full_refresh=True."
     )
     with pytest.raises(SnapshotError, match="its state cannot be read"):

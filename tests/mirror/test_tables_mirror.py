@@ -121,8 +121,8 @@ def test_the_snapshot_of_another_audience_is_replaced_by_a_full_refresh_alone(st
     with pytest.raises(SnapshotError) as caught, store.plan(blocks(store)):
         pass
     assert str(caught.value) == (
-        "main.batch_vip_00000000 holds the snapshot of another audience. Pass another snapshot_schema; or, to replace "
-        "the audience and start a new snapshot, pass full_refresh=True."
+        "main.batch_vip_00000000 holds the snapshot of another audience. Pass another snapshot_schema; or, to send "
+        "everything and start a new snapshot, pass full_refresh=True."
     )
     assert head_of(store).state.claim is None
     with store.plan(blocks(store), full_refresh=True) as plan:

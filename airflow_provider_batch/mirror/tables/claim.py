@@ -127,7 +127,7 @@ class TableClaim:
         if theirs not in (None, ours) and not self._starts_anew:
             raise SnapshotError(
                 f"{self._mirror.keeper} holds the snapshot of another audience. Pass another snapshot_schema; or, to "
-                "replace the audience and start a new snapshot, pass full_refresh=True."
+                "send everything and start a new snapshot, pass full_refresh=True."
             )
 
     def _check_unchanged(self) -> None:

@@ -260,8 +260,8 @@ class Comparison:
         for table, count in zip(tables, (self._state.base_count, self._state.net_count), strict=True):
             if table and self._count_or_none(session, table) != count:
                 raise SnapshotError(
-                    f"{table} does not have the {count:,} rows that were written. Nothing was sent; to replace the "
-                    "audience and start a new snapshot, pass full_refresh=True."
+                    f"{table} does not have the {count:,} rows that were written. Nothing was sent; to send "
+                    "everything and start a new snapshot, pass full_refresh=True."
                 )
 
     def _count_or_none(self, session: Session, table: str) -> int | None:

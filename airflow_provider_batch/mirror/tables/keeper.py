@@ -20,7 +20,7 @@ class Keeper:
     The tables of one mirror in a schema, and their head.
 
     :param schema: a schema in which the connection may create tables; with its catalogue, ``catalogue.schema``.
-    :param name: with what the names of all its tables begin.
+    :param name: what the names of all its tables begin with.
     """
 
     def __init__(self, schema: str, name: str) -> None:
@@ -147,7 +147,7 @@ class Keeper:
         except (KeyError, TypeError, ValueError):
             if not starts_anew:
                 raise SnapshotError(
-                    f"{table}: its state cannot be read. Nothing was sent; to replace the audience and start a new "
+                    f"{table}: its state cannot be read. Nothing was sent; to send everything and start a new "
                     "snapshot, pass full_refresh=True."
                 ) from None
             state = State(generation=int(confirmed) + 1)

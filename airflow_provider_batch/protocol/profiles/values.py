@@ -103,9 +103,11 @@ def _plain(cell: Any) -> str:
     if isinstance(cell, UUID):
         return encode_basestring(str(cell))
     if isinstance(cell, Mapping):
-        if not cell or not cell.keys() <= _CHANGES:
+        # A column of records has all of their fields in every row.
+        changes = sorted(key for key in cell if cell[key] is not None)
+        if not changes or not cell.keys() <= _CHANGES:
             raise ValueError("a dict may only have $add and $remove, with lists of text. Pass its fields one by one.")
-        return f"{{{','.join(f'{encode_basestring(key)}:{_array(cell[key])}' for key in sorted(cell))}}}"
+        return f"{{{','.join(f'{encode_basestring(key)}:{_array(cell[key])}' for key in changes)}}}"
     raise ValueError(f"Batch has no attributes of type {type(cell).__name__}. Convert it to text, or leave it out.")
 
 

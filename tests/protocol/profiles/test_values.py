@@ -58,6 +58,7 @@ def one(value: object, kind: str = "") -> str | None:
         ("[" * 2_000, f'"{"[" * 2_000}"'),
         ({"$add": ["a"]}, '{"$add":["a"]}'),
         ({"$remove": ["b"], "$add": ["a"]}, '{"$add":["a"],"$remove":["b"]}'),
+        ({"$remove": None, "$add": ["a"]}, '{"$add":["a"]}'),
         (UUID(int=1), '"00000000-0000-0000-0000-000000000001"'),
     ],
     ids=repr,
@@ -104,6 +105,7 @@ def test_a_declared_url_is_text_as_it_is() -> None:
     [
         ({"city": "Paris"}, "", "may only have \\$add and \\$remove"),
         ({}, "", "may only have \\$add and \\$remove"),
+        ({"$add": None, "$remove": None}, "", "may only have \\$add and \\$remove"),
         ({"$add": "a"}, "", "an array may hold text only"),
         ([1], "", "an array may hold text only"),
         ([["a"]], "", "an array may hold text only"),
