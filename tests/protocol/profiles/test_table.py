@@ -85,7 +85,7 @@ def test_chosen_columns_alone_are_sent_under_the_names_that_the_caller_gives() -
 
 
 def test_the_id_may_be_an_attribute_too() -> None:
-    one, other = {"custom_id": 7, "x": 1}, {"CUSTOM_ID": 8}
+    one, other = {"custom_id": 7, "x": 1}, {"custom_id": 8}
     chosen = {"custom_id": "number", "x": "x"}
     assert attributes(one, chosen=chosen) == [{"number": 7, "x": 1}]
     assert attributes(one, other, chosen=chosen) == [{"number": 7, "x": 1}, {"number": 8}]
