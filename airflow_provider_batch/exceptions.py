@@ -5,11 +5,11 @@ The errors of this package, by their cause and by whether a retry can help.
 
     BatchError                          .retryable .accepted_chunks .attempts
     ├── InvalidArgumentError            (ValueError) an argument breaks a documented rule; raised before any call
-    │   └── InvalidMemberError          an id is not valid; .argument .position .reason, never the id
+    │   └── InvalidMemberError          an id or a row is not valid; .argument .position .reason, never the value
     ├── AudienceExistsError             the audience to create exists already
     ├── AudienceMissingError            the audience to delete does not exist
     ├── GuardError                      a limit set by the caller forbids the write; nothing was sent
-    │   └── EmptySetError               there are no ids, so every member would be removed
+    │   └── EmptySetError               there are no ids, so every member would be removed; or no rows of profiles
     ├── TooManyRejectedError            more values were rejected than the caller allows; the others were sent
     ├── SourceError                     the query or file that holds the ids cannot be read
     │   └── SourceUnavailableError      it does not exist yet, or does not answer; retryable
@@ -23,7 +23,7 @@ The errors of this package, by their cause and by whether a retry can help.
     │   └── BatchServerError            5xx; retryable
     ├── BatchProtocolError              the answer is not one that Batch documents; retryable
     ├── PushStoppedError                the task was stopped between two calls; retryable
-    ├── MirrorError                     an audience cannot be mirrored
+    ├── MirrorError                     a mirror cannot run
     │   ├── SnapshotError               the snapshot of the last run cannot be read or used
     │   ├── MirrorConflictError         another run of the mirror is active, or finished first; retryable
     │   └── DriftError                  Batch and the snapshot differ in their number of ids
@@ -71,7 +71,7 @@ class InvalidArgumentError(BatchError, ValueError):
 
 
 class InvalidMemberError(InvalidArgumentError):
-    """One value among the ids is not a valid id; the error has its place and the reason, not the value."""
+    """One value is not a valid id, or one row not a valid profile; the error has its place and the reason alone."""
 
     def __init__(self, message: str, *, argument: str = "", position: int | None = None, reason: str = "") -> None:
         super().__init__(message)
@@ -94,7 +94,7 @@ class GuardError(BatchError):
 
 
 class EmptySetError(GuardError):
-    """A replace without ids would remove every member, and the caller has not allowed it."""
+    """A set without ids would remove every member, or there are no rows of profiles; the caller has not allowed it."""
 
 
 class TooManyRejectedError(BatchError):
@@ -187,11 +187,11 @@ class PushStoppedError(BatchError):
 
 
 class MirrorError(BatchError):
-    """An audience cannot be mirrored."""
+    """A mirror, of an audience or of the attributes of profiles, cannot run."""
 
 
 class SnapshotError(MirrorError):
-    """The snapshot of the last run is damaged, of another audience, or newer; or its folder cannot be used."""
+    """The snapshot of the last run is damaged, of something else, or newer; or its folder or tables cannot be used."""
 
 
 class MirrorConflictError(MirrorError):

@@ -84,14 +84,19 @@ class BatchBaseHook(BaseHook):
             return self._settings.max_concurrency
         return check_count("max_concurrency", max_concurrency, MAX_CONNECTIONS)
 
-    def _version_of(self, name: str, what: str) -> str:
-        """Return the version of the API of the platform *name*, which must be the connection's."""
+    def _version_of(self, platform_name: str, what: str) -> str:
+        """
+        Return the version of the API that the connection's platform has.
+
+        :param platform_name: the only platform that has *what*.
+        :raises InvalidArgumentError: if the connection's is another one.
+        """
         platform = self._settings.credentials.platform
-        if platform.name != name:
-            full = {"cep": "Customer", "mep": "Mobile"}[name]
+        if platform.name != platform_name:
+            full = {"cep": "Customer", "mep": "Mobile"}[platform_name]
             raise InvalidArgumentError(
                 f"batch_conn_id: only the {full} Engagement Platform has {what}, but the platform of the connection "
-                f"{self.batch_conn_id!r} is {platform.name}. Use a connection with platform {name}."
+                f"{self.batch_conn_id!r} is {platform.name}. Use a connection with platform {platform_name}."
             )
         return platform.dialects[0].version
 
@@ -112,11 +117,13 @@ class BatchBaseHook(BaseHook):
             self.log.warning("rejected %s: %s", rejection.where, rejection.reason)
 
     def _ask(self, flow: Flow[R], audience_name: str | None = None, *, resource: str | None = None) -> R:
+        """Run *flow* on a line of its own, and return its value."""
         with self._line(audience_name, resource=resource) as line:
             return line.ask(flow)
 
     @contextmanager
     def _line(self, audience_name: str | None = None, *, resource: str | None = None) -> Iterator[Line]:
+        """Open a line for one piece of work. At its end, the calls are reported under the audience or the resource."""
         # Imported here, as is requests: with the hook, they would cost everybody who imports that 100 ms.
         from airflow_provider_batch.push.line import Line
         from airflow_provider_batch.transport.blocking import BlockingTransport
@@ -125,7 +132,7 @@ class BatchBaseHook(BaseHook):
         transport = BlockingTransport(self._session, settings.credentials, self._pace, timeout=settings.timeout)
         self._in_progress.add(transport)
         try:
-            self.pause()  # not before: from here on, stop() knows of the transport
+            self.pause()  # only now, as stop() ends what it finds: a stop right before it would be missed
             yield Line(settings, transport, self.log)
         finally:
             self._in_progress.discard(transport)

@@ -93,8 +93,8 @@ class MirrorHook(MemberHook):
         limits = Limits(max_shrink, max_changes, allow_empty)
         if snapshot_schema and trim_ids:
             raise InvalidArgumentError("trim_ids: the database compares the ids. Trim them in the query.")
-        of_tables = {"source": ids, "owner": owner, "is_dry_run": dry_run, "keep_changes": keep_changes}
-        store = self._store(writes, snapshot_path, snapshot_schema, getattr(ids, "hook", None), **of_tables)
+        of_run = {"source": ids, "owner": owner, "is_dry_run": dry_run, "keep_changes": keep_changes}
+        store = self._store(writes, snapshot_path, snapshot_schema, getattr(ids, "hook", None), **of_run)
         with self._line(audience_name) as line, self._intake(writes, on_invalid_id, trim_ids) as intake:
             run = MirrorRun(line, writes, store, window, owner, is_sorted, first_run, full_refresh, limits)
             result = run.run(
@@ -180,19 +180,19 @@ class MirrorHook(MemberHook):
         return store.inspect(wanted)
 
     def _store(
-        self, writes: AudienceWrites, snapshot_path: Any, snapshot_schema: str | None, database: Any, **of_tables: Any
+        self, writes: AudienceWrites, snapshot_path: Any, snapshot_schema: str | None, database: Any, **of_run: Any
     ) -> Store:
         """
         Return the mirror in either place.
 
-        :param of_tables: what only a mirror in tables has to know of a run; without it, it is read or confirmed.
+        :param of_run: what only a mirror in tables has to know of a run; without it, it is read or confirmed.
         """
         check_one_store(snapshot_path, snapshot_schema)
         target = self._target(writes)
         if not snapshot_schema:
             return folder_mirror(self.batch_conn_id, target, snapshot_path)
         rules = writes.dialect.members
-        return table_mirror(self.batch_conn_id, target, snapshot_schema, rules, database, **of_tables)
+        return table_mirror(self.batch_conn_id, target, snapshot_schema, rules, database, **of_run)
 
     def _target(self, writes: AudienceWrites) -> Target:
         from airflow_provider_batch.mirror.snapshot import Target

@@ -188,14 +188,11 @@ class ProfileHook(BatchBaseHook):
 
     def _check_calls(self, route: RouteName, chunk_size: int | None) -> None:
         """Check the arguments of the calls before anything is read."""
-        from airflow_provider_batch.protocol.arguments import check_choice, check_count
-        from airflow_provider_batch.protocol.limits import MAX_PROFILES_PER_MASS_UPDATE, MAX_PROFILES_PER_UPDATE
+        from airflow_provider_batch.protocol.arguments import check_choice, check_profiles_per_call
 
         check_choice("route", route)
         self._settings.profile_route("update")
-        if chunk_size is not None:
-            most = MAX_PROFILES_PER_UPDATE if route == "update" else MAX_PROFILES_PER_MASS_UPDATE
-            check_count("chunk_size", chunk_size, most)
+        check_profiles_per_call(chunk_size, route)
 
     def _profiles(
         self,

@@ -39,13 +39,14 @@ def table_mirror(
     snapshot_schema: str,
     rules: MemberRules,
     database: Any,
-    **run: Any,
+    **of_run: Any,
 ) -> TableMirror:
     """
     Return the mirror that keeps its snapshot in tables of *snapshot_schema*.
 
     :param database: an Airflow hook for the database, or any object whose ``get_conn`` returns a DB-API connection.
-    :param run: further arguments of :class:`~airflow_provider_batch.mirror.tables.mirror.TableMirror`.
+    :param of_run: what :class:`~airflow_provider_batch.mirror.tables.mirror.TableMirror` has to know of a run; without
+        it, the mirror is read or confirmed.
     :raises InvalidArgumentError: if there is no such object.
     """
     from airflow_provider_batch.mirror.tables.database import Database
@@ -58,7 +59,7 @@ def table_mirror(
             "snapshot_path instead."
         )
     keeper = Keeper(snapshot_schema, tables_name(conn_id, target))
-    return TableMirror(Database(database.get_conn), keeper, target, rules, **run)
+    return TableMirror(Database(database.get_conn), keeper, target, rules, **of_run)
 
 
 def _file_name(text: str) -> str:

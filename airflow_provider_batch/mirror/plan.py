@@ -237,7 +237,7 @@ class FolderPlan(Plan):
 
     @property
     def unfinished_tokens(self) -> tuple[str, ...]:
-        """Those of tries that have not committed."""
+        """The indexing tokens of tries that have not committed."""
         return self._state.unfinished_tokens
 
     @contextmanager

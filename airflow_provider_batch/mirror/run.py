@@ -38,7 +38,7 @@ class MirrorRun:
 
     line: Line
     writes: AudienceWrites
-    mirror: Store
+    store: Store
     max_concurrency: int
     owner: str
     is_sorted: bool = False
@@ -60,7 +60,7 @@ class MirrorRun:
         :param ids: the whole set, read once and before the first call.
         :param prepare: called before the first call, if there is one.
         """
-        with self.mirror.plan(
+        with self.store.plan(
             ids.blocks(),
             is_sorted=self.is_sorted,
             first_run=self.first_run,
@@ -81,10 +81,10 @@ class MirrorRun:
 
     def _send_nothing(self, plan: Plan) -> Sent:
         """Return the unconfirmed tokens of the last run: if this is its retry, the wait for them goes on."""
-        self.mirror.release(self.owner)
+        self.store.release(self.owner)
         tokens = plan.unconfirmed_tokens
         if tokens and self._await_tokens(tokens, 0.0) is None:
-            self.mirror.confirm(tokens)
+            self.store.confirm(tokens)
             tokens = ()
         return Sent(indexing_tokens=tokens, earlier_calls=len(tokens))
 

@@ -128,7 +128,7 @@ class Plan(ABC):
     @property
     @abstractmethod
     def unfinished_tokens(self) -> tuple[str, ...]:
-        """Those of tries that have not committed."""
+        """The indexing tokens of tries that have not committed."""
 
     @property
     def tokens_to_await(self) -> tuple[str, ...]:

@@ -123,7 +123,7 @@ class SourcePushOperator(PushOperator, takes=SourceParameters):
         return {"snapshot_path": storage_path(self.snapshot_path)}
 
     def confirmation_arguments(self) -> dict[str, Any]:
-        """Return those that find it again."""
+        """Return the hook's arguments that find the snapshot again, once its writes are indexed."""
         return self.snapshot_arguments()
 
     def indexed(self, indexing_tokens: Sequence[str], audience: dict[str, Any] | None) -> str | None:

@@ -17,7 +17,12 @@ from airflow_provider_batch.operators.counted_push import (
 )
 from airflow_provider_batch.operators.profile_parameters import ProfileParameters
 from airflow_provider_batch.operators.rejects import rejects_file
-from airflow_provider_batch.protocol.arguments import ProfileMode, read_limit, read_switch
+from airflow_provider_batch.protocol.arguments import (
+    ProfileMode,
+    check_profiles_per_call,
+    read_limit,
+    read_switch,
+)
 from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments
 from airflow_provider_batch.tasks.failure import fail_without_retry
 from airflow_provider_batch.tasks.outlets import (
@@ -78,6 +83,11 @@ class ProfilesPushOperator(CountedPush, takes=ProfileParameters):
         self.max_changes = kwargs.pop("max_changes")
         self.is_dry_run = kwargs.pop("dry_run")  # Airflow's own dry_run is a method
         super().__init__(**cast(AirflowArguments, kwargs))
+        check_profiles_per_call(self.chunk_size, self.route)
+        if self.attribute_columns is not None:
+            from airflow_provider_batch.protocol.profiles.table import chosen_keys  # few DAG files need it
+
+            chosen_keys(self.attribute_columns)
         check_profile_outlets(self)
 
     @abstractmethod

@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any, Final, Literal, get_args
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
+from airflow_provider_batch.protocol.limits import MAX_PROFILES_PER_MASS_UPDATE, MAX_PROFILES_PER_UPDATE
 
 IfExists = Literal["skip", "fail"]
 IfMissing = Literal["skip", "fail"]
@@ -50,6 +51,9 @@ CHOICES: Final[dict[str, tuple[str, ...]]] = {
     "on_missing": get_args(OnMissing),
 }
 
+#: The modes of all transfers, of which ``default_args`` may name any.
+TRANSFER_MODES: Final = (*get_args(Mode), *get_args(ProfileMode))
+
 _NATIVE_ADVICE: Final = "Pass the upstream task's .output, or set render_template_as_native_obj=True on the DAG."
 
 
@@ -75,6 +79,18 @@ def check_count(name: str, value: object, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
         raise InvalidArgumentError(f"{name}: {value!r:.80} is not an integer from 1 to {most:,}")
     return value
+
+
+def check_profiles_per_call(chunk_size: int | None, route: str) -> None:
+    """
+    Check that *chunk_size* is None, or at most what the route takes.
+
+    :raises InvalidArgumentError: if it is not.
+    """
+    if chunk_size is not None:
+        check_count(
+            "chunk_size", chunk_size, MAX_PROFILES_PER_UPDATE if route == "update" else MAX_PROFILES_PER_MASS_UPDATE
+        )
 
 
 def check_days(name: str, value: object) -> None:

@@ -78,12 +78,12 @@ class Push(Generic[C]):
         accepted = len(earlier)
         try:
             if self.writes.first_alone:
-                first = earlier[:1]
+                first = earlier[:1]  # sent by an earlier try, which may have died during the wait for it
                 for receipt in () if first else self._deliver(islice(parcels, 1)):
                     first, accepted = [receipt], 1
                     yield receipt
                 if (second := next(parcels, None)) is None:
-                    return
+                    return  # no other parcel has to wait
                 self._await_first(*first)
                 parcels = chain([second], parcels)
             yield from self._deliver(parcels)

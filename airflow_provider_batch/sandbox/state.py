@@ -54,7 +54,6 @@ class State:
         self._order = indexing_order
         self._replaced_states = replaced_states
         self._random = random.Random(seed)
-        self._clock = clock
         self._lock = threading.Lock()
         self.exports = Exports(self.projects, clock, export_delay, rows_per_part)
         self.statistics = Statistics(self.apps, self.projects, clock)
@@ -64,7 +63,7 @@ class State:
 
     def create(self, key: str, name: str, audience_type: str, description: str) -> None:
         """Create an audience without members."""
-        now = self._clock()
+        now = self.clock()
         shows_replaced = key in self.projects if self._replaced_states is None else self._replaced_states
         with self._lock:
             if name in self._audiences[key]:
@@ -76,7 +75,7 @@ class State:
 
     def write(self, key: str, name: str, change: Change, types: Set[str] = ALL_TYPES) -> str:
         """Accept *change* and return its indexing token."""
-        now = self._clock()
+        now = self.clock()
         with self._lock:
             audience = self._audience(key, name, types)
             if change.stated_type not in {None, audience.type}:
@@ -90,7 +89,7 @@ class State:
 
         :param token: the write's indexing token; None for the latest write, which is applied if there was none.
         """
-        now = self._clock()
+        now = self.clock()
         with self._lock:
             audience = self._audience(key, name, types).apply_due(now)
             write = audience.latest if token is None else audience.writes.get(token)
@@ -101,7 +100,7 @@ class State:
 
     def listed(self, key: str, types: Set[str] = ALL_TYPES) -> list[tuple[int, AudienceFacts]]:
         """Return every audience with its number, newest first."""
-        now = self._clock()
+        now = self.clock()
         with self._lock:
             return [
                 (audience.number, audience.apply_due(now).view(now, audience.latest))
@@ -118,7 +117,7 @@ class State:
 
     def apply_pending(self) -> None:
         """Apply every accepted write now, in the order in which they were due."""
-        now = self._clock()
+        now = self.clock()
         with self._lock:
             for audience in self._all():
                 for write, _ in audience.pending:
@@ -130,14 +129,14 @@ class State:
 
     def traits(self, key: str, name: str) -> dict[str, Traits]:
         """Return the members with their attributes and tags."""
-        now = self._clock()
+        now = self.clock()
         with self._lock:
             return dict(self._audience(key, name, ALL_TYPES).apply_due(now).members)
 
     def profiles(self, project: str) -> list[dict[str, object]]:
         """Return the records of an export: one for each member of the project's audiences, and each of its profiles."""
         # Undocumented: the form of a record.
-        now = self._clock()
+        now = self.clock()
         known: dict[str, dict[str, object]] = {}
         with self._lock:
             for audience in self._audiences[project].values():
@@ -149,7 +148,7 @@ class State:
 
     def newest(self, number: int, most: int = 200) -> dict[str, Traits]:
         """Return the *most* members that the audience with *number* got last, the last first; none if it is unknown."""
-        now = self._clock()
+        now = self.clock()
         with self._lock:
             for audience in self._all():
                 if audience.number == number:

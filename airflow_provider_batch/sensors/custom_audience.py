@@ -17,7 +17,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_batch.exceptions import IndexingTimeoutError, InvalidArgumentError, counted
-from airflow_provider_batch.protocol.arguments import CHOICES
+from airflow_provider_batch.protocol.arguments import TRANSFER_MODES
 from airflow_provider_batch.protocol.audiences.tokens import LAST_WRITE, describe_tokens, read_indexing_tokens
 from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments, SensorArguments
 from airflow_provider_batch.tasks.audience import AudienceTask
@@ -71,7 +71,7 @@ class CustomAudienceIndexingSensor(AudienceTask, BaseSensorOperator, takes=Airfl
         **kwargs: Unpack[SensorArguments],
     ) -> None:
         defaults = kwargs.get("default_args") or {}
-        if "mode" not in kwargs and defaults.get("mode") in CHOICES["mode"]:  # meant for the transfers of the DAG
+        if "mode" not in kwargs and defaults.get("mode") in TRANSFER_MODES:  # meant for the transfers of the DAG
             kwargs["mode"] = "poke"
         super().__init__(**kwargs)
         self.audience_name = audience_name

@@ -20,7 +20,7 @@ from airflow.providers.common.compat.sdk import XComArg
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
 from airflow_provider_batch.protocol import arguments
-from airflow_provider_batch.protocol.arguments import CHOICES, ProfileMode
+from airflow_provider_batch.protocol.arguments import CHOICES, TRANSFER_MODES, ProfileMode
 from airflow_provider_batch.protocol.limits import MAX_IDS_PER_CALL
 from airflow_provider_batch.tasks.airflow_arguments import AirflowArguments
 
@@ -57,8 +57,8 @@ _NEEDED: Final = {
 #: What has no effect with a snapshot in tables, and what has none without.
 _OF_FOLDERS: Final = {"is_sorted": "the database sorts", "trim_ids": "trim them in the query"}
 _OF_TABLES: Final = ("keep_changes",)
-#: The modes of Airflow's sensors, which ``default_args`` may name.
-_SENSOR_MODES: Final = ("poke", "reschedule")
+#: What ``default_args`` may name, as it is for other tasks of the DAG: the modes of Airflow's sensors and of transfers.
+_MODES_OF_OTHERS: Final = ("poke", "reschedule", *TRANSFER_MODES)
 
 
 def _check_calls(name: str, calls: object) -> None:
@@ -135,17 +135,17 @@ def settle(task: Any, parameters: Mapping[str, Parameter], given: Mapping[str, A
     # Only these are compared: to compare ids may read them.
     names = {"mode", *_LIMITED} & defaults.keys() & inherited.keys()
     inherited = [name for name in names if inherited[name] == settled[name]]
-    if "mode" in inherited and settled["mode"] in _SENSOR_MODES:
+    if "mode" in inherited and settled["mode"] in _MODES_OF_OTHERS and settled["mode"] not in modes(task):
         settled["mode"] = defaults["mode"]
     if "wait_for_indexing" in settled and settled["wait_for_indexing"] is None:
         settled["wait_for_indexing"] = settled["mode"] == "mirror"
     settled |= {name: defaults[name] for name in inherited if _without_effect(task, parameters, settled, name)}
     check(task, parameters, settled)
-    _check_needed(task, settled)
+    _check_needed(task, parameters, settled)
     return settled
 
 
-def _check_needed(task: Any, settled: Mapping[str, Any]) -> None:
+def _check_needed(task: Any, parameters: Mapping[str, Parameter], settled: Mapping[str, Any]) -> None:
     mode = settled.get("mode")
     names = [name for name in _NEEDED.get(str(mode), ()) if name in settled]
     # The constructor of a subclass has kept what this one does not take.
@@ -155,7 +155,7 @@ def _check_needed(task: Any, settled: Mapping[str, Any]) -> None:
     if len(given) > 1:
         raise InvalidArgumentError(f"{given[1]}: passed together with {given[0]}. Pass one of them.")
     if settled.get("snapshot_schema") is None:
-        if without := [name for name in _OF_TABLES if settled.get(name)]:
+        if without := [name for name in _OF_TABLES if name in parameters and settled.get(name)]:
             raise InvalidArgumentError(f"{without[0]}: has no effect without snapshot_schema. Drop it.")
         return
     for name, reason in _OF_FOLDERS.items():
@@ -172,7 +172,7 @@ def check(task: Any, parameters: Mapping[str, Parameter], given: Mapping[str, An
     for name in [each for each in parameters if each in given]:
         value, default = given[name], parameters[name].default
         check_not_one_pass(name, value)
-        if name in CHECKS and not (value is default is None or _is_template(task, name, value)):
+        if name in CHECKS and not (value is default is None or is_template(task, name, value)):
             CHECKS[name](name, value, *((modes(task),) if name == "mode" else ()))
         if name in _LIMITED and value != default and (fault := _without_effect(task, parameters, given, name)):
             raise InvalidArgumentError(f"{name}: {value!r:.80} {fault}")
@@ -195,7 +195,8 @@ def check_not_one_pass(name: str, value: object) -> None:
         )
 
 
-def _is_template(task: Any, name: str, value: object) -> bool:
+def is_template(task: Any, name: str, value: object) -> bool:
+    """Whether the value of a parameter is known only when the task runs."""
     return name in task.template_fields and (isinstance(value, XComArg) or (isinstance(value, str) and "{" in value))
 
 

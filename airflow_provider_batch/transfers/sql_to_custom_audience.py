@@ -33,7 +33,7 @@ class SqlToCustomAudienceOperator(QueryRows, RowsToCustomAudienceOperator, takes
         return {"snapshot_schema": self.snapshot_schema, "keep_changes": self.keep_changes}
 
     def confirmation_arguments(self) -> dict[str, Any]:
-        """Return those that find it again."""
+        """Return the hook's arguments that find the snapshot again, once its writes are indexed."""
         from airflow_provider_batch.transfers.databases import database_hook
 
         if not self.snapshot_schema:

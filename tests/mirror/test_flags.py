@@ -90,3 +90,20 @@ def test_ids_that_begin_like_others_are_told_apart(tmp_path: Path) -> None:
     file.copy_rest()
     file.close()
     assert lines(path) == ["a\x011", "ab\x0111", "ab\x02!\x011"]
+
+
+def test_a_run_without_a_last_set_has_only_its_own_flags(tmp_path: Path) -> None:
+    path = tmp_path / "flags.gz"
+    file = flag_file(path, [])
+    assert file.add(Difference([given("a", '"score":1'), given("b", "")], [])) == (["a\x0101", "b\x01"], [])
+    file.copy_rest()
+    file.close()
+    assert lines(path) == ["a\x0101", "b\x01"]
+
+
+def test_what_is_copied_is_counted(tmp_path: Path) -> None:
+    file = flag_file(tmp_path / "flags.gz", ["a\x011 b\x011", "c\x011 d\x011 e\x011"])
+    file.add(Difference([], ["a"]))
+    file.copy_rest()
+    file.close()
+    assert file._file.count == 4

@@ -930,6 +930,21 @@ def test_files_that_cannot_be_deleted_do_not_fail_a_run(
     assert batch.audience == plain("ab")
 
 
+def test_notes_of_ended_tries_that_cannot_be_deleted_are_read_once_more(path: Any) -> None:
+    mirror, batch = mirror_at(path), Batch()
+    run(mirror, batch, plain("a"))
+    broken_off(mirror, batch, plain("ab"), calls=1)
+
+    class Undeletable(Mortal):
+        def delete(self, name: str) -> None:
+            raise PermissionError(name)
+
+    mirror.folder = Undeletable(mirror.folder, None)
+    run(mirror, batch, plain("ac"))
+    assert batch.audience == plain("ac")
+    assert run(mirror_at(path), batch, plain("ac")).is_empty
+
+
 IDS = st.sampled_from(["a", "b", "c", "d", "e", "b\n", "é", "😀"])
 AUDIENCES = st.dictionaries(IDS, st.sampled_from([None, None, "x", "y"]), max_size=8)
 
@@ -1036,3 +1051,94 @@ def test_a_comparison_that_is_stopped_leaves_neither_a_thread_nor_a_file(
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("batch-mirror")]
     assert list(tmp_path.iterdir()) == []
     assert caught.tb is not None  # until here, it refers to all that was going on
+
+
+# Mirrors of profiles, which keep the attributes that were set on each
+
+
+def profile(id_: str, *names: str) -> AnnotatedId:
+    return AnnotatedId(id_, f'"attributes":{{{",".join(f"{json.dumps(name)}:1" for name in names)}}}')
+
+
+def compared(mirror: Mirror, *profiles: AnnotatedId, keys: str, **options: Any) -> tuple[list[str], dict[str, Any]]:
+    """The profiles that a plan sets, and the attributes that those have whose rows have gone."""
+    with mirror.plan([[*profiles]], keys=keys.split(), **options) as plan:
+        return list(map(str, plan.adds)), {str(gone): {*plan.names.keys_of(extras(gone))} for gone in plan.removes}
+
+
+def extras(id_: str) -> str:
+    assert isinstance(id_, AnnotatedId)
+    return id_.extras
+
+
+def set_profiles(mirror: Mirror, *profiles: AnnotatedId, keys: str, rejected: tuple[str, ...] = (), **how: Any) -> None:
+    with mirror.plan([[*profiles]], keys=keys.split(), **how) as plan, plan.begin("run") as transaction:
+        transaction.commit([], rejected=rejected)
+
+
+def test_a_mirror_of_profiles_knows_what_each_has_by_the_names_of_all_runs(path: Any) -> None:
+    mirror = mirror_at(path, audience_name="profiles.app", audience_type="profiles")
+    set_profiles(mirror, profile("a", "plan"), profile("b", "score"), keys="score plan")
+    assert head_of(mirror)["names"] == ["plan", "score"]
+    flags = head_of(mirror)["snapshot"].replace(".ids.gz", ".flags.gz")
+    assert content_of(mirror)(flags) == b"a\x011\nb\x0101\n"
+    assert compared(mirror, profile("a", "plan"), keys="plan") == ([], {"b": {"score"}})
+    set_profiles(mirror, profile("a", "plan", "born"), profile("b", "score"), keys="born plan")
+    assert head_of(mirror)["names"] == ["plan", "score", "born"]
+    assert content_of(mirror)(newest(mirror, ".flags.gz")) == b"a\x01101\nb\x0101\n"
+    assert compared(mirror, keys="") == ([], {"a": {"plan", "born"}, "b": {"score"}})
+    assert compared(mirror, profile("a", "plan"), keys="plan", full_refresh=True) == (["a"], {})
+
+
+def test_what_a_try_may_have_set_counts_by_its_own_names(path: Any) -> None:
+    mirror = mirror_at(path, audience_name="profiles.app", audience_type="profiles")
+    set_profiles(mirror, profile("a", "score"), keys="score")
+    for name in ("born", "age"):
+        given: list[str] = [profile("a", "score"), profile("b", name)]
+        with mirror.plan([given], keys=[name]) as plan, plan.begin("run"):
+            pass
+    (unfinished,) = snapshot.read_state(mirror.folder, None).unfinished
+    assert unfinished.pending.names == ("score", "born", "age")
+    assert compared(mirror, profile("a", "score"), keys="score") == ([], {"b": {"born", "age"}})
+    with pytest.raises(Killed), mirror.plan([[profile("c", "plan")]], keys=["plan"]) as plan, plan.begin("other"):
+        raise Killed
+    assert compared(mirror, keys="") == ([], {"a": {"score"}, "b": {"born", "age"}, "c": {"plan"}})
+
+
+def test_what_batch_rejected_of_profiles_keeps_all_that_it_may_have(path: Any) -> None:
+    mirror = mirror_at(path, audience_name="profiles.app", audience_type="profiles")
+    set_profiles(mirror, profile("a", "plan"), profile("b", "score"), profile("c", "plan"), keys="plan score")
+    given = [profile("a", "score"), profile("b", "plan"), profile("c", "score")]
+    set_profiles(mirror, *given, keys="plan score", rejected=("c", "a"))
+    (unfinished,) = snapshot.read_state(mirror.folder, None).unfinished
+    assert (unfinished.is_rejection, unfinished.pending.names, unfinished.pending.count) == (True, ("plan", "score"), 2)
+    noted = chain.from_iterable(snapshot.read_unfinished_ids(mirror.folder, unfinished))
+    assert list(noted) == ["a\x0111", "c\x0111"]
+    assert compared(mirror, *given, keys="plan score") == (["a", "c"], {})
+    set_profiles(mirror, *given, keys="plan score", rejected=("b",), full_refresh=True)
+    (unfinished,) = snapshot.read_state(mirror.folder, None).unfinished
+    assert list(snapshot.read_unfinished_ids(mirror.folder, unfinished)) == [["b\x01"]]
+
+
+def test_a_snapshot_without_flags_is_none_of_profiles(path: Any) -> None:
+    mirror = mirror_at(path, audience_name="profiles.app", audience_type="profiles")
+    run(mirror, Batch(), plain("ab"))
+    with pytest.raises(SnapshotError) as caught, mirror.plan([[profile("a", "plan")]], keys=["plan"]):
+        pass
+    assert str(caught.value) == (
+        f"{path}/00000001.head.json: it does not have which attributes were set. Nothing was sent; to replace the "
+        "audience and start a new snapshot, pass full_refresh=True."
+    )
+    set_profiles(mirror_at(path / "2"), profile("a", "plan"), keys="plan")
+    mirror = mirror_at(path / "2")
+    flags = newest(mirror, ".flags.gz")
+    mirror.folder.write(flags, gzip.compress(b""))
+    with pytest.raises(SnapshotError) as caught, mirror.plan([[]], keys=["plan"]):
+        pass
+    assert str(caught.value) == (
+        f"{path}/2/{flags}: the content is not what was written. Nothing was sent; to replace the audience and start a "
+        "new snapshot, pass full_refresh=True."
+    )
+    mirror.folder.delete(flags)
+    with pytest.raises(SnapshotError, match=r"flags\.gz: the file is missing"), mirror.plan([[]], keys=["plan"]):
+        pass

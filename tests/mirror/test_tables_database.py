@@ -380,7 +380,7 @@ class Told:
 def test_a_cursor_returns_tuples_and_leaves_the_rows_with_the_driver(
     driver: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connection = type("Connection", (Told,), {"__module__": f"{driver}.connections"})()
+    connection = type("Connection", (Told,), {"__module__": f"{driver}.some.connections"})()
     rows = SimpleNamespace(tuple_row="tuples")
     client = lambda *arguments, **named: (arguments, named)  # noqa: E731
     for name in ("psycopg", "psycopg2.extensions", "pymysql.cursors", "MySQLdb.cursors"):

@@ -637,17 +637,21 @@ def test_a_look_renews_the_claim_once_a_minute_and_notes_new_tokens(store: Table
 
 
 def test_a_look_finds_a_run_that_has_taken_over(store: TableMirror, schema: Connections, clock: Clock) -> None:
-    heir = mirror_of(schema, "tomorrow", clock)
+    heir, looks = mirror_of(schema, "tomorrow", clock), []
 
     def is_overtaken() -> None:
         with store.plan(blocks(store)) as plan, plan.begin("today") as transaction:
             clock.now += LIFETIME + 1
             with heir.plan(blocks(heir)):
-                clock.now -= LIFETIME + 1 - LOOK_INTERVAL
+                clock.now = START
+                transaction.look()  # the last one is good for some seconds
+                looks.append(clock.now)
+                clock.now += LOOK_INTERVAL
                 transaction.look()
 
     with pytest.raises(MirrorConflictError, match=r"^another run changed this mirror after"):
         is_overtaken()
+    assert looks == [START]
     state = state_of(store)
     # Its table of changes, and a copy of it, which no other run has taken for settled.
     assert [one.pending.owner for one in state.tries] == ["today", "today"]

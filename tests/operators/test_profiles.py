@@ -124,7 +124,6 @@ def test_columns_are_chosen_and_renamed(sandbox: Sandbox, warehouse: Fill, conte
     warehouse("Customer, Plan, Secret", [(7, "gold", "x")])
     from_sql(id_column="customer", attribute_columns={"plan": "tier"}).execute(context)
     assert sandbox.profiles() == {"7": {"tier": "gold"}}
-    from_sql(id_column="customer", attribute_columns=["Plan"], nulls="clear")
     assert str(failure(from_sql(id_column="customer"), context)).startswith(
         "the query: attribute 'Plan': Batch accepts"
     )

@@ -72,6 +72,14 @@ def delete(**arguments: Any) -> CustomAudienceDeleteOperator:
     return CustomAudienceDeleteOperator(task_id="push", audience_name="vip", **arguments)
 
 
+def profiles(**arguments: Any) -> ProfilesUpdateOperator:
+    return ProfilesUpdateOperator(task_id="push", profiles=[], **arguments)
+
+
+def profiles_one_by_one(**arguments: Any) -> ProfilesUpdateOperator:
+    return profiles(route="update", **arguments)
+
+
 def dag(**arguments: Any) -> DAG:
     return DAG("parameters", start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), schedule=None, **arguments)
 
@@ -256,6 +264,10 @@ def test_what_has_one_is_taken(make: Make, arguments: dict[str, Any]) -> None:
         (files, "header", "no", "'no' is neither True nor False"),
         (files, "delimiter", ";;", "';;' is not valid"),
         (files, "encoding", "klingon", "'klingon' is not a text encoding"),
+        (profiles, "chunk_size", 10_001, "10001 is not an integer from 1 to 10,000"),
+        (profiles_one_by_one, "chunk_size", 201, "201 is not an integer from 1 to 200"),
+        (profiles, "attribute_columns", {"a": "no name!"}, "'no name!'"),
+        (profiles, "attribute_columns", ["Plan"], "attribute 'Plan'"),
         (create, "if_exists", "replace", "'replace' is not 'skip' or 'fail'"),
         (delete, "if_missing", "ignore", "'ignore' is not 'skip' or 'fail'"),
     ],
@@ -352,13 +364,41 @@ def test_the_sensors_mode_is_not_that_of_a_transfer(make: Make) -> None:
         make({"mode": "miror"})
 
 
-def test_the_transfers_mode_is_not_that_of_a_sensor() -> None:
-    with dag(default_args={"mode": "mirror", "snapshot_path": "/x"}):
+@pytest.mark.parametrize("mode", ["mirror", "changed", "update"])
+def test_the_transfers_mode_is_not_that_of_a_sensor(mode: str) -> None:
+    with dag(default_args={"mode": mode, "snapshot_path": "/x"}):
         sensor = CustomAudienceIndexingSensor(task_id="indexed", audience_name="vip", indexing_tokens=[])
     assert sensor.mode == "poke"
     with dag(default_args={"mode": "reschedule"}):
         sensor = CustomAudienceIndexingSensor(task_id="indexed", audience_name="vip", indexing_tokens=[])
     assert sensor.mode == "reschedule"
+
+
+@pytest.mark.parametrize(
+    ("mode", "of_members", "of_profiles"),
+    [("mirror", "mirror", "update"), ("changed", "add", "changed"), ("update", "add", "update")],
+)
+def test_a_mode_of_default_args_is_for_the_tasks_that_have_it(mode: str, of_members: str, of_profiles: str) -> None:
+    with dag(default_args={"mode": mode, "snapshot_path": "/x"}):
+        members = CustomAudienceUpdateOperator(task_id="members", audience_name="vip", add_ids=["a"])
+        query = SqlToCustomAudienceOperator(task_id="query", sql="SELECT 1", conn_id="db", audience_name="vip")
+        profiles = ProfilesUpdateOperator(task_id="profiles", profiles=[])
+    assert not hasattr(members, "snapshot_path")
+    assert (query.mode, query.snapshot_path) == (of_members, "/x" if of_members == "mirror" else None)
+    assert (profiles.mode, profiles.snapshot_path) == (of_profiles, "/x" if of_profiles == "changed" else None)
+
+
+def test_profiles_have_no_log_of_changes() -> None:
+    arguments: dict[str, Any] = {
+        "sql": "SELECT 1",
+        "conn_id": "db",
+        "mode": "changed",
+        "snapshot_schema": "s",
+        "keep_changes": 3,
+    }
+    with pytest.raises(Exception, match="keep_changes") as caught:
+        SqlToProfilesOperator(task_id="profiles", **arguments)
+    assert not isinstance(caught.value, InvalidArgumentError)
 
 
 def test_what_the_task_says_itself_is_refused_all_the_same() -> None:

@@ -82,6 +82,20 @@ def test_a_late_turn_moves_the_next_one() -> None:
     assert first_wait(pace) == pytest.approx(0.54)
 
 
+def test_whoever_waits_for_one_that_was_late_keeps_the_place() -> None:
+    clock = Clock(1000.0)
+    pace = Pace(1, clock)
+    late, second, third = pace.turn(), pace.turn(), pace.turn()
+    assert [next(late), next(second), next(third)] == pytest.approx([0, 1.04, 2.08])
+    clock.now += 0.5
+    assert next(late, None) is None
+    clock.now = 1001.04
+    assert next(second) == pytest.approx(0.47)
+    clock.now = 1001.51
+    assert next(second, None) is None
+    assert pace._next_slot == pytest.approx(1003.12)
+
+
 def test_less_than_one_a_second_is_possible() -> None:
     pace = Pace(0.5, Clock(1000.0))
     assert [later - earlier for earlier, later in pairwise(first_wait(pace) for _ in range(4))] == pytest.approx(

@@ -20,7 +20,7 @@ class Keeper:
     The tables of one mirror in a schema, and their head.
 
     :param schema: a schema in which the connection may create tables; with its catalogue, ``catalogue.schema``.
-    :param name: with what the names of all its tables begin.
+    :param name: what the names of all its tables begin with.
     """
 
     def __init__(self, schema: str, name: str) -> None:

@@ -51,7 +51,7 @@ class TablePlan(Plan):
 
     @property
     def unfinished_tokens(self) -> tuple[str, ...]:
-        """Those of tries that have not committed."""
+        """The indexing tokens of tries that have not committed."""
         return self._state.unfinished.unfinished_tokens
 
     @property

@@ -61,7 +61,7 @@ def read_status(database: Database, keeper: Keeper, ids: Iterable[str] = (), *, 
 
 def mirrors_in(database: Database, schema: str) -> list[str]:
     """
-    Return with what the names of the tables of each mirror in a schema begin.
+    Return what the names of the tables of each mirror in a schema begin with.
 
     :raises SourceError: if the catalogue cannot be read.
     """
@@ -79,7 +79,7 @@ def tables_in(database: Database, keeper: Keeper) -> list[str]:
 
 
 def _catalogue(database: Database, schema: str) -> Iterator[str]:
-    """Yield the names of the tables in a schema, in small letters."""
+    """Yield the names of the tables in a schema, in lower case."""
     *catalogue, name = schema.split(".")
     with database.session() as session:
         dialect = session.dialect

@@ -53,9 +53,12 @@ class MemberIntake(Intake):
         self._put_aside = put_aside
         self._doubts: Counter[str] = Counter()
         self._first_doubts: dict[str, str] = {}
+        #: Where the ids are once something was read: in a stream of which :meth:`begin` has read the first block, in
+        #: memory, or put aside.
         self._begun: Iterator[Block] | None = None
         self._ids: Block | None = None
         self._aside: Iterable[Block] | None = None
+        #: How many were put aside; 0 also for an empty stream.
         self._checked: int | None = None
 
     @property
@@ -98,7 +101,7 @@ class MemberIntake(Intake):
         :raises InvalidMemberError: as :meth:`check`.
         """
         if self.total is None:
-            blocks = self._normalized()
+            blocks = self._full_blocks()
             first = next(filter(None, blocks), None)
             self._begun = chain(filter(None, [first]), blocks)
             if first is None:
@@ -141,17 +144,17 @@ class MemberIntake(Intake):
         if self._aside is not None:
             return self._watched(self._aside)
         begun, self._begun = self._begun, None
-        return self._normalized() if begun is None else begun
+        return self._full_blocks() if begun is None else begun
 
     def _counted(self) -> Iterator[Block]:
         checked = 0
-        for block in self._normalized():
+        for block in self._full_blocks():
             checked += len(block)
             yield block
         self._checked = checked
 
-    def _normalized(self) -> Iterator[Block]:
-        # Some sources yield members a few at a time. A full block can be sent as it is.
+    def _full_blocks(self) -> Iterator[Block]:
+        # Some sources yield members a few at a time; a block as large as a chunk can be sent as it is.
         return gathered(self._checked_blocks(), self._block_size)
 
     def _checked_blocks(self) -> Iterator[Block]:

@@ -63,7 +63,12 @@ class AudienceWrites:
         checkpoint: Callable[[], None] | None = None,
         put_aside: PutAside = list,
     ) -> IntakeOf:
-        """Return the function that checks the values of one argument; *checkpoint* may end that."""
+        """
+        Return the function that checks the values of one argument, by the rules that these writes are subject to.
+
+        :param checkpoint: called for each block of values; what it raises ends the reading.
+        :param put_aside: as in :class:`~airflow_provider_batch.protocol.audiences.intake.MemberIntake`.
+        """
         check_switch("trim_ids", trim_ids)
         return partial(
             MemberIntake,
