@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from contextlib import closing
 from typing import Any, Final
 
-from benchmarks.parts.warehouse import free_port, postgres_folder, running_postgres
 from benchmarks.report import Goal, Part, Table, count
-from benchmarks.stage import Broken, Stage, open_stage
+from benchmarks.stage import ROOT, Broken, Stage, open_stage
+
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from local_airflow import free_port
+from local_postgres import postgres_folder, running_postgres
 
 #: Fewer than elsewhere, as the first runs send all of them.
 IDS: Final = 250_000
