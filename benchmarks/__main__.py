@@ -18,6 +18,7 @@ PARTS: Final = (
     "encoding",
     "members",
     "profiles",
+    "profiles_changed",
     "memory",
     "transfers",
     "rate",

@@ -52,7 +52,7 @@ class _Changes:
     #: Those by which the flags of the profiles to clear are read; None if none is cleared.
     names: Names | None
     #: The profiles that are not to set, and have not gone either: their rows are not valid.
-    kept: Set[str] = frozenset()
+    kept: Set[str] = field(default=frozenset(), repr=False)
 
     @cached_property
     def cleared(self) -> int:

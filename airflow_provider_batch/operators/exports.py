@@ -23,6 +23,7 @@ from airflow_provider_batch.tasks.batch import BatchTask
 from airflow_provider_batch.tasks.failure import fail_without_retry
 from airflow_provider_batch.tasks.files import WrittenFile, check_own_path, files_lineage, report_files
 from airflow_provider_batch.tasks.memory import Memory, may_go_on
+from airflow_provider_batch.tasks.parameters import is_template
 from airflow_provider_batch.tasks.storage import storage_path
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 #: The key of the export in the state store of the task instance.
 _KEY: Final = "export"
+
+#: The parameters for what is exported.
+_QUERY: Final = ("export_type", "attributes", "identifiers", "segment", "events", "channels", "since", "until")
 
 
 class ProfilesExportOperator(BatchTask, takes=AirflowArguments):
@@ -69,8 +73,8 @@ class ProfilesExportOperator(BatchTask, takes=AirflowArguments):
     """
 
     template_fields: Sequence[str] = (
-        *("path", "path_conn_id", "export_type", "attributes", "identifiers", "segment", "events", "channels"),
-        *("since", "until", "batch_conn_id"),
+        *("path", "path_conn_id", "batch_conn_id"),
+        *_QUERY,
     )
     #: What was written, once that is known.
     _files: Sequence[WrittenFile] = ()
@@ -113,6 +117,8 @@ class ProfilesExportOperator(BatchTask, takes=AirflowArguments):
         self.poke_interval = read_seconds("poke_interval", poke_interval)
         self.export_timeout = read_seconds("export_timeout", export_timeout)
         self.batch_conn_id = batch_conn_id
+        if not any(is_template(self, name, getattr(self, name)) for name in _QUERY):
+            self._query()  # checks that its parts go together
 
     def execute(self, context: Context) -> list[str]:
         """Ask for the export, or take up the one of the try before, and bring it back."""

@@ -55,6 +55,8 @@ class StatisticsOperator(BatchTask, takes=StatisticsParameters):
         self.on_missing = kwargs.pop("on_missing")
         self.batch_conn_id = kwargs.pop("batch_conn_id")
         super().__init__(**cast(AirflowArguments, kwargs))
+        if self.path_conn_id is not None and self.path is None:
+            raise InvalidArgumentError("path_conn_id: has no effect without path. Drop it, or pass path.")
 
     @abstractmethod
     def reading(self) -> Reading:

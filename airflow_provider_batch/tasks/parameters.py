@@ -172,7 +172,7 @@ def check(task: Any, parameters: Mapping[str, Parameter], given: Mapping[str, An
     for name in [each for each in parameters if each in given]:
         value, default = given[name], parameters[name].default
         check_not_one_pass(name, value)
-        if name in CHECKS and not (value is default is None or _is_template(task, name, value)):
+        if name in CHECKS and not (value is default is None or is_template(task, name, value)):
             CHECKS[name](name, value, *((modes(task),) if name == "mode" else ()))
         if name in _LIMITED and value != default and (fault := _without_effect(task, parameters, given, name)):
             raise InvalidArgumentError(f"{name}: {value!r:.80} {fault}")
@@ -195,7 +195,8 @@ def check_not_one_pass(name: str, value: object) -> None:
         )
 
 
-def _is_template(task: Any, name: str, value: object) -> bool:
+def is_template(task: Any, name: str, value: object) -> bool:
+    """Whether the value of a parameter is known only when the task runs."""
     return name in task.template_fields and (isinstance(value, XComArg) or (isinstance(value, str) and "{" in value))
 
 

@@ -381,7 +381,7 @@ def test_a_head_that_somebody_deleted_is_missed(path: Any, ends: str) -> None:
         with pytest.raises(ZeroDivisionError), mirror.plan(blocks(plain("abcd"))) as plan, plan.begin("run"):
             raise ZeroDivisionError
     mirror.folder.delete("00000002.head.json")
-    lost = r"00000002\.head\.json: the file is missing.* Nothing was sent; to replace .* pass full_refresh=True"
+    lost = r"00000002\.head\.json: the file is missing.* Nothing was sent; to send everything .* pass full_refresh=True"
     with pytest.raises(SnapshotError, match=lost), mirror.plan(blocks(plain("a"))):
         pass
     run(mirror, batch, plain("a"), full_refresh=True)
@@ -446,7 +446,7 @@ def test_only_the_writes_that_were_waited_for_are_confirmed(path: Any) -> None:
         mirror.confirm()
     assert str(caught.value) == f"{path} holds no snapshot to confirm. Run the mirror again."
     run(mirror, batch, plain("abc"))
-    with pytest.raises(SnapshotError, match="holds the snapshot of an audience of another app"):
+    with pytest.raises(SnapshotError, match="holds the snapshot of another app or project"):
         mirror_at(path, recipient="elsewhere").confirm()
     with mirror.plan(blocks(plain("abcd"))) as plan:
         assert plan.unconfirmed_tokens == plan.tokens_to_await == ("token",)
@@ -1126,8 +1126,8 @@ def test_a_snapshot_without_flags_is_none_of_profiles(path: Any) -> None:
     with pytest.raises(SnapshotError) as caught, mirror.plan([[profile("a", "plan")]], keys=["plan"]):
         pass
     assert str(caught.value) == (
-        f"{path}/00000001.head.json: it does not have which attributes were set. Nothing was sent; to replace the "
-        "audience and start a new snapshot, pass full_refresh=True."
+        f"{path}/00000001.head.json: it does not have which attributes were set. Nothing was sent; to send "
+        "everything and start a new snapshot, pass full_refresh=True."
     )
     set_profiles(mirror_at(path / "2"), profile("a", "plan"), keys="plan")
     mirror = mirror_at(path / "2")
@@ -1136,7 +1136,7 @@ def test_a_snapshot_without_flags_is_none_of_profiles(path: Any) -> None:
     with pytest.raises(SnapshotError) as caught, mirror.plan([[]], keys=["plan"]):
         pass
     assert str(caught.value) == (
-        f"{path}/2/{flags}: the content is not what was written. Nothing was sent; to replace the audience and start a "
+        f"{path}/2/{flags}: the content is not what was written. Nothing was sent; to send everything and start a "
         "new snapshot, pass full_refresh=True."
     )
     mirror.folder.delete(flags)

@@ -174,6 +174,23 @@ def test_arguments_are_checked_when_the_file_is_parsed(arguments: dict[str, Any]
         ProfilesExportOperator.partial(task_id="export", **arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"events": ["email_sent"]}, "events: it has no effect with export_type='attributes'"),
+        ({"since": "2026-01-31"}, "since: it has no effect with export_type='attributes'"),
+        ({"export_type": "events", "attributes": ["plan"]}, "attributes: it has no effect with export_type='events'"),
+        ({"identifiers": None}, "attributes: an export needs attributes, identifiers or both"),
+    ],
+)
+def test_what_does_not_go_together_fails_the_dag_file_unless_it_is_a_template(
+    arguments: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(InvalidArgumentError, match=reason):
+        export("x", **arguments)
+    export("x", **arguments, segment="{{ params.segment }}")
+
+
 def test_a_failed_export_leaves_nothing_and_a_retry_asks_for_another(
     sandbox: Sandbox, tries: Any, store: Store, tmp_path: Path
 ) -> None:

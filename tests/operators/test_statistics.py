@@ -238,7 +238,14 @@ def test_a_dev_key_is_a_permanent_error_that_says_so(context: Any, monkeypatch: 
             CampaignStatsOperator(task_id="stats").execute(context)
 
 
-@pytest.mark.parametrize(("arguments", "reason"), [({"on_missing": "ignore"}, "on_missing"), ({"live": "yes"}, "live")])
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"on_missing": "ignore"}, "on_missing"),
+        ({"live": "yes"}, "live"),
+        ({"path_conn_id": "lake"}, "path_conn_id: has no effect without path"),
+    ],
+)
 def test_arguments_are_checked_when_the_file_is_parsed(arguments: dict[str, Any], reason: str) -> None:
     with pytest.raises(InvalidArgumentError, match=reason):
         CampaignStatsOperator(task_id="stats", **arguments)

@@ -389,7 +389,13 @@ def test_a_mode_of_default_args_is_for_the_tasks_that_have_it(mode: str, of_memb
 
 
 def test_profiles_have_no_log_of_changes() -> None:
-    arguments = {"sql": "SELECT 1", "conn_id": "db", "mode": "changed", "snapshot_schema": "s", "keep_changes": 3}
+    arguments: dict[str, Any] = {
+        "sql": "SELECT 1",
+        "conn_id": "db",
+        "mode": "changed",
+        "snapshot_schema": "s",
+        "keep_changes": 3,
+    }
     with pytest.raises(Exception, match="keep_changes") as caught:
         SqlToProfilesOperator(task_id="profiles", **arguments)
     assert not isinstance(caught.value, InvalidArgumentError)

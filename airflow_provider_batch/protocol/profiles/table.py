@@ -180,8 +180,9 @@ def table_of(rows: Sequence[Any], id_column: str, chosen: Mapping[str, str] | No
     if isinstance(rows, Table):
         return Table(rows.ids, keyed(rows.columns, chosen))
     if (cells := _uniform(rows)) is not None and (id_name := _named(id_column, cells)) is not None:
-        ids = cells.pop(id_name)
-        if chosen is None:
+        ids = cells[id_name]
+        if chosen is None:  # otherwise it may be an attribute, too
+            del cells[id_name]
             check_one_id(id_column, cells)
         return Table(ids, keyed(cells, chosen))
     pairs = [_split(row, id_column, chooses=chosen is not None) for row in rows]
@@ -297,8 +298,9 @@ def _split(row: Any, id_column: str, *, chooses: bool) -> tuple[Any, Mapping[Any
         raise ValueError(f"the row has no {id_column}. Add it, or name the id's column with id_column.")
     others = {name: value for name, value in row.items() if name != id_name}
     if not isinstance(row.get(_NESTED), Mapping):
-        if not chooses:
-            check_one_id(id_column, others)
+        if chooses:
+            return row[id_name], row
+        check_one_id(id_column, others)
         return row[id_name], others
     if not all(name == _NESTED or is_never_sent(name) for name in others):
         raise ValueError(f"the row has other fields beside {_NESTED}. Move them into it, or all of it beside the id.")

@@ -84,6 +84,13 @@ def test_chosen_columns_alone_are_sent_under_the_names_that_the_caller_gives() -
     assert attributes(row, chosen=["missing"], clears=True) == [{}]
 
 
+def test_the_id_may_be_an_attribute_too() -> None:
+    one, other = {"custom_id": 7, "x": 1}, {"custom_id": 8}
+    chosen = {"custom_id": "number", "x": "x"}
+    assert attributes(one, chosen=chosen) == [{"number": 7, "x": 1}]
+    assert attributes(one, other, chosen=chosen) == [{"number": 7, "x": 1}, {"number": 8}]
+
+
 def test_a_chosen_column_is_found_but_for_case_as_in_a_query() -> None:
     one, other = {"custom_id": "a", "PLAN": "gold"}, {"custom_id": "b", "plan": "free"}
     assert attributes(one, one, chosen=["plan"]) == [{"plan": "gold"}] * 2
