@@ -860,6 +860,28 @@ def test_a_query_is_read_once(store: TableMirror, schema: Connections) -> None:
     assert sum("WHERE 1 = 0" in sql for sql in reading) == 1  # for the names of its columns
 
 
+@pytest.mark.parametrize("settings", [None, "s1"])
+def test_the_head_is_read_once_and_after_each_change(
+    settings: str | None, store: TableMirror, schema: Connections
+) -> None:
+    store.settings, store.log = settings, ChangeLog(store.keeper, 30)
+    run(store)
+    members(schema, [*"abd"])
+    asked: list[str] = []
+    connect = schema.connect
+
+    def traced() -> Any:
+        connection = connect()
+        connection.set_trace_callback(asked.append)
+        return connection
+
+    store.database = Database(traced)
+    with store.plan(blocks(store)) as plan, plan.begin("today") as transaction:
+        transaction.commit([])
+    changes = sum(f"UPDATE main.{NAME}_head" in sql for sql in asked)
+    assert sum(f"FROM main.{NAME}_head" in sql for sql in asked) == 1 + changes
+
+
 def test_a_dry_run_of_a_full_refresh_needs_no_state(store: TableMirror, schema: Connections) -> None:
     run(store)
     schema.run(f"UPDATE {NAME}_head SET state = 'x'")

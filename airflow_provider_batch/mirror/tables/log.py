@@ -52,7 +52,7 @@ class ChangeLog:
             for change in changes:
                 self._append(session, change)
             self._forget(session, now)
-            return self._keeper.change(session, partial(logged, changes=changes))
+            return self._keeper.change(session, partial(logged, changes=changes), known=head)
         except (SourceError, SnapshotError, MirrorConflictError) as error:
             log.warning("the log of %s could not be written; the next run does it: %s", self._keeper, error)
             return head
