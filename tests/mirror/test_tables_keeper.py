@@ -274,6 +274,17 @@ def test_a_head_that_cannot_be_used_is_named(
         assert caught.value.__cause__ is None
 
 
+def test_a_connection_that_returns_bytes_is_no_damaged_head(
+    keeper: Keeper, session: Session, connection: Connection
+) -> None:
+    connection.text_factory = bytes
+    with pytest.raises(SnapshotError) as caught:
+        keeper.open(session, starts_anew=False)
+    assert str(caught.value) == (
+        f"{HEAD}: the connection returns text as bytes. Set its encoding, as with client_encoding=utf8."
+    )
+
+
 @pytest.mark.parametrize("text", ["x", "{}", "[]", '{"target": null}'])
 def test_a_state_that_cannot_be_read_is_left_behind_by_whoever_starts_anew(
     text: str, keeper: Keeper, session: Session, connection: Connection

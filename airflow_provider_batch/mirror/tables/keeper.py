@@ -154,6 +154,10 @@ class Keeper:
 
     def _parsed(self, table: str, row: Sequence[Any], starts_anew: bool) -> Head:
         format_, version, nonce, confirmed, text = row
+        if isinstance(nonce, bytes):
+            raise SnapshotError(
+                f"{table}: the connection returns text as bytes. Set its encoding, as with client_encoding=utf8."
+            )
         try:
             format_, version, confirmed = map(int, (format_, version, confirmed))
         except (TypeError, ValueError):
