@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 #: The key of the export in the state store of the task instance.
 _KEY: Final = "export"
 
-#: The parameters that say what is exported.
+#: The parameters for what is exported.
 _QUERY: Final = ("export_type", "attributes", "identifiers", "segment", "events", "channels", "since", "until")
 
 

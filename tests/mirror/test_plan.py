@@ -1126,8 +1126,8 @@ def test_a_snapshot_without_flags_is_none_of_profiles(path: Any) -> None:
     with pytest.raises(SnapshotError) as caught, mirror.plan([[profile("a", "plan")]], keys=["plan"]):
         pass
     assert str(caught.value) == (
-        f"{path}/00000001.head.json: it does not have which attributes were set. Nothing was sent; to replace the "
-        "audience and start a new snapshot, pass full_refresh=True."
+        f"{path}/00000001.head.json: it does not have which attributes were set. Nothing was sent; to send "
+        "everything and start a new snapshot, pass full_refresh=True."
     )
     set_profiles(mirror_at(path / "2"), profile("a", "plan"), keys="plan")
     mirror = mirror_at(path / "2")
@@ -1136,7 +1136,7 @@ def test_a_snapshot_without_flags_is_none_of_profiles(path: Any) -> None:
     with pytest.raises(SnapshotError) as caught, mirror.plan([[]], keys=["plan"]):
         pass
     assert str(caught.value) == (
-        f"{path}/2/{flags}: the content is not what was written. Nothing was sent; to replace the audience and start a "
+        f"{path}/2/{flags}: the content is not what was written. Nothing was sent; to send everything and start a "
         "new snapshot, pass full_refresh=True."
     )
     mirror.folder.delete(flags)

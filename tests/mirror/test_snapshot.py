@@ -513,6 +513,8 @@ def test_a_snapshot_is_read_in_parts(folder: Folder, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(snapshot, "read_texts", in_lines)
     put(folder, head())
     assert list(snapshot.read_snapshot(folder, head())) == [b"a\n", b"b\n"]
+    folder.write(snapshot.flags_name(head().snapshot), gzip.compress(b"a\x011\nb\x0101\n"))
+    assert list(snapshot.read_flags(folder, head(names=("plan", "score")))) == [b"a\x011\n", b"b\x0101\n"]
 
 
 # What is deleted

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError, SourceUnavailableError
+from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError, SourceError, SourceUnavailableError
 from airflow_provider_batch.mirror.tables.database import Database, Session
 from airflow_provider_batch.mirror.tables.head import Head, State
 from airflow_provider_batch.mirror.tables.keeper import Keeper
@@ -175,7 +175,9 @@ def test_a_change_that_the_database_refuses_fails(keeper: Keeper, session: Sessi
     head = keeper.open(session, starts_anew=False)
     with closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(SourceUnavailableError, match=r"^a statement of the mirror failed \(OperationalError, SQLI"):
+        with pytest.raises(
+            SourceUnavailableError, match=r"^UPDATE of main.batch_vip_00000000_head failed .*: database is locked$"
+        ):
             keeper.replace(session, head, STATE)
     assert keeper.replace(session, head, STATE)
 
@@ -232,6 +234,8 @@ def test_a_table_is_dropped_if_it_is_there(keeper: Keeper, session: Session, con
             "column: format. Grant USAGE of the schema and SELECT on it; or, if it is not a table of this package, "
             "pass another snapshot_schema.",
         ),
+        ("UPDATE {head} SET version = NULL", "{head} is not a table of this package. Pass another snapshot_schema."),
+        ("UPDATE {head} SET format = 'csv'", "{head} is not a table of this package. Pass another snapshot_schema."),
     ],
 )
 @pytest.mark.parametrize("starts_anew", [False, True])
@@ -266,6 +270,17 @@ def test_a_state_that_cannot_be_read_is_left_behind_by_whoever_starts_anew(
     # A generation that no run has had, so that what was confirmed does not confirm it.
     head = keeper.change(session, lambda state: replace(state, shape="mine"), starts_anew=True)
     assert (head.confirmed, head.state) == (7, State(generation=8, shape="mine"))
+
+
+def test_of_a_state_that_cannot_be_replaced_the_fault_is_told(
+    keeper: Keeper, session: Session, connection: Connection
+) -> None:
+    keeper.open(session, starts_anew=False)
+    connection.execute(f"UPDATE {HEAD} SET state = '{{}}'")
+    connection.execute(f"ALTER TABLE {HEAD} RENAME COLUMN claimed_by TO c")
+    connection.commit()
+    with pytest.raises(SourceError, match="no such column: claimed_by"):
+        keeper.change(session, lambda state: state, starts_anew=True)
 
 
 class Overtaken(Keeper):

@@ -404,6 +404,14 @@ def test_a_column_of_which_the_database_makes_another_text_is_named(
     )
 
 
+def test_so_is_one_that_was_empty_before(store: TableMirror, schema: Connections) -> None:
+    schema.run("DROP TABLE members", "CREATE TABLE members (id)")
+    run(store)
+    schema.run("INSERT INTO members VALUES (1.5)")
+    with pytest.raises(SourceError, match="has values of type float"), store.plan(blocks(store)):
+        pass
+
+
 def test_only_the_part_of_an_id_that_is_compared_has_to_be_the_same_text(
     store: TableMirror, schema: Connections
 ) -> None:

@@ -208,6 +208,12 @@ def test_a_value_that_cannot_be_read_any_more_is_told_with_what_was_made_of_it(d
         ('SELECT ";#" FROM t;', 'SELECT ";#" FROM t'),
         ("-- it's\nSELECT 1;", "-- it's\nSELECT 1"),
         ("SELECT 1; SELECT 2", "SELECT 1; SELECT 2"),
+        ("-- it's\nSELECT 1; -- don't", "-- it's\nSELECT 1"),
+        ("/* it's\none */ SELECT 1; /* don't */", "/* it's\none */ SELECT 1"),
+        ("SELECT 'it''s' AS x; -- don't; \"so\"", "SELECT 'it''s' AS x"),
+        ("-- it's\nSELECT '; -- x' AS x; -- don't", "-- it's\nSELECT '; -- x' AS x"),
+        ("-- it's\nSELECT '; -- x' AS x", "-- it's\nSELECT '; -- x' AS x"),
+        ("SELECT '--' AS x, '; -- y' AS y", "SELECT '--' AS x, '; -- y' AS y"),
     ],
 )
 def test_a_query_is_taken_without_the_semicolon_at_its_end(sql: str, without: str) -> None:

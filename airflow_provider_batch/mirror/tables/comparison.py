@@ -195,7 +195,8 @@ class Comparison:
             self._digest(self.mirror.settings, {name: written[key] for key, name in selection.attributes})
         self.statements = Statements(session.dialect, self._query)
         self.shape = _short_digest(sql, *names[selection.id], *self._query.others)
-        if self.shape != self._state.shape or self.replaces:
+        # Of an empty set, no value was checked.
+        if self.shape != self._state.shape or self.replaces or not self._state.members:
             self._check_casts(session, source.parameters)
         return _moved(selection, others)
 

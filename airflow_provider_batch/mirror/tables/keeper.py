@@ -103,17 +103,19 @@ class Keeper:
         nonce, version = secrets.token_hex(8), head.version + 1
         fault: SourceError | None = None
         mark = session.dialect.placeholder
-        columns = _columns(state)
+        table, columns = self.table(session, "head"), _columns(state)
         assignments = ", ".join(f"{name} = {mark}" for name in columns)
         try:
             session.execute(
-                f"UPDATE {self.table(session, 'head')} SET version = {version}, nonce = {mark}, {assignments} "
-                f"WHERE version = {head.version}",
+                f"UPDATE {table} SET version = {version}, nonce = {mark}, {assignments} WHERE version = {head.version}",
                 [nonce, *columns.values()],
+                what=f"UPDATE of {table}",
+                reads_rows=False,
             )
         except SourceError as error:
             fault = error
-        found = self.read(session)
+        # What it holds now may be what this UPDATE was to mend.
+        found = self.read(session, starts_anew=True)
         if found and (found.version, found.nonce) == (version, nonce):
             return found
         if fault and found and found.version == head.version:
@@ -133,11 +135,16 @@ class Keeper:
 
     def drop(self, session: Session, name: str) -> None:
         """Drop one of the tables, if it exists."""
-        session.execute(f"DROP TABLE IF EXISTS {self.table(session, name)}")
+        table = self.table(session, name)
+        session.execute(f"DROP TABLE IF EXISTS {table}", what=f"DROP TABLE of {table}", reads_rows=False)
 
     def _parsed(self, table: str, row: Sequence[Any], starts_anew: bool) -> Head:
         format_, version, nonce, confirmed, text = row
-        if int(format_) > FORMAT:
+        try:
+            format_, version, confirmed = map(int, (format_, version, confirmed))
+        except (TypeError, ValueError):
+            raise SnapshotError(f"{table} is not a table of this package. Pass another snapshot_schema.") from None
+        if format_ > FORMAT:
             raise SnapshotError(
                 f"{table} was written by a newer version of this package. Upgrade the package; or, to start a new "
                 "snapshot, drop it and pass full_refresh=True."
@@ -150,8 +157,8 @@ class Keeper:
                     f"{table}: its state cannot be read. Nothing was sent; to send everything and start a new "
                     "snapshot, pass full_refresh=True."
                 ) from None
-            state = State(generation=int(confirmed) + 1)
-        return Head(int(version), str(nonce), int(confirmed), state)
+            state = State(generation=confirmed + 1)
+        return Head(version, str(nonce), confirmed, state)
 
     def _creation(self, session: Session) -> str:
         dialect = session.dialect

@@ -34,6 +34,9 @@ from airflow_provider_batch.mirror.tables.dialect import Dialect
 #: A semicolon after which nothing but comments follow.
 _END: Final = re.compile(r";\s*(?:(?:--|#)[^\n]*(?:\n\s*|$)|/\*.*?\*/\s*|;\s*)*$", re.DOTALL)
 
+#: What may have a semicolon, or quotes, that mean nothing.
+_OPAQUE: Final = re.compile(r"""'[^']*'|"[^"]*"|--[^\n]*|/\*.*?\*/""", re.DOTALL)
+
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -63,8 +66,8 @@ class Query:
 def bare(sql: str) -> str:
     """Return the query without the semicolon at its end."""
     found = _END.search(sql)
-    # Inside a literal, a quote comes after it and an odd number of them before. In comments, too, there are quotes.
-    while found and any(quote in found[0] and sql.count(quote, 0, found.start()) % 2 for quote in "'\""):
+    # It may be in a literal that looks like a comment behind it; then one is open before it.
+    while found and re.search("['\"]", found[0]) and re.search("['\"]", _OPAQUE.sub("", sql[: found.start()])):
         found = _END.search(sql, found.start() + 1)
     return sql[: found.start()] if found else sql
 
