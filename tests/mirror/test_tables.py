@@ -798,3 +798,17 @@ def test_a_run_that_changes_nothing_logs_what_is_not_valid(
     assert "the log of" in told()
     assert connections.head()["claim"] is None  # type: ignore[index]
     assert sum(call.method == "PATCH" for call in sandbox.calls[calls:]) == 0
+
+
+def test_a_database_may_publish_all_its_tables(tables_in_postgresql: Connections, sandbox: Sandbox) -> None:
+    fill(tables_in_postgresql, [("a",), ("b",)])
+    tables_in_postgresql.run("CREATE PUBLICATION everything FOR ALL TABLES")
+    try:
+        assert counts(mirror(tables_in_postgresql, keep_changes=30)) == (2, 0, 0, 0, 0, 2)
+        table = f"{tables_in_postgresql.schema}.{log_of(tables_in_postgresql)}"
+        tables_in_postgresql.run(f"UPDATE {table} SET \"at\" = '2000-01-01'")
+        fill(tables_in_postgresql, [("b",), ("c",)])
+        assert counts(mirror(tables_in_postgresql, keep_changes=30)) == (1, 1, 1, 0, 0, 2)
+    finally:
+        tables_in_postgresql.run("DROP PUBLICATION everything")
+    assert tables_in_postgresql.run(f"SELECT op, id FROM {table} ORDER BY id") == [("-", "a"), ("+", "c")]

@@ -145,6 +145,29 @@ def test_a_step_is_done_again_on_what_others_have_made(
     assert found == [*range(20)]
 
 
+def test_a_head_that_is_known_is_read_only_if_it_is_another_one_by_now(
+    keeper: Keeper, session: Session, connection: Connection
+) -> None:
+    known = changed(keeper, session, STATE)
+    seen: list[State] = []
+
+    def step(state: State) -> State:
+        seen.append(state)
+        return replace(state, shape="mine")
+
+    statements: list[str] = []
+    connection.set_trace_callback(statements.append)
+    known = keeper.change(session, step, known=known)
+    connection.set_trace_callback(None)
+    assert [sql.split()[0] for sql in statements] == ["BEGIN", "UPDATE", "COMMIT", "SELECT"]
+    # One of the same age, which others have made since.
+    keeper.drop(session, "head")
+    changed(keeper, session, STATE)
+    assert changed(keeper, session, State(generation=5)).version == known.version
+    assert keeper.change(session, step, known=known).state == State(generation=5, shape="mine")
+    assert seen == [STATE, known.state, State(generation=5)]
+
+
 def test_whoever_comes_second_changes_nothing(keeper: Keeper, session: Session) -> None:
     old = keeper.open(session, starts_anew=False)
     new = keeper.replace(session, old, STATE)

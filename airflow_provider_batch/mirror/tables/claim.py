@@ -50,8 +50,10 @@ class TableClaim:
         self._starts_anew = starts_anew
         now = mirror.clock()
         self._entry = Claim(mirror.owner, secrets.token_hex(8), now, now)
+        #: The head as this run has last seen it.
+        self._head: Head | None = None
         #: The tables that the run may make from the start.
-        self._first_tables = (self.own("d"), self.own("t"))
+        self._first_tables: tuple[str, ...] = (self.own("d"),)
 
     def own(self, kind: str) -> str:
         """Return the name of this run's table of a kind, see the module :mod:`.tables.mirror`."""
@@ -70,13 +72,15 @@ class TableClaim:
             if mirror.is_dry_run:
                 head = mirror.keeper.read(session, starts_anew=self._starts_anew)
             else:
+                if not session.dialect.full_join:  # the query is staged
+                    self._first_tables = (*self._first_tables, self.own("t"))
                 head = self.update(session, steps.claimed, tables=self._first_tables)
             if head is not None:
                 self.state, self.is_confirmed = head.state, head.is_confirmed
         try:
             self._check_target()
-            if not mirror.is_dry_run:
-                self._repair()
+            if head and not mirror.is_dry_run:
+                self._repair(head)
             yield
         except (AbsentTableError, SnapshotError):
             self._check_unchanged()  # then what is missing was dropped by a run that has taken over
@@ -92,7 +96,9 @@ class TableClaim:
         :param arguments: those of the step, besides the state and the claim.
         """
         step = partial(step, claim=self._entry, **arguments)
-        return self._mirror.keeper.change(session, step, starts_anew=self._starts_anew)
+        change = partial(self._mirror.keeper.change, session, step, starts_anew=self._starts_anew)
+        self._head = change(known=self._head)
+        return self._head
 
     def extend(self, session: Session, *tables: str) -> None:
         """Note that the run is alive, and the tables that it is about to make."""
@@ -107,18 +113,18 @@ class TableClaim:
         if self._mirror.keeper.claimant(session) != self._entry.nonce:
             raise steps.conflict()
 
-    def sweep(self, session: Session, state: State, *, but: Sequence[str] = ()) -> None:
-        """Drop what *state*, which a change of this run has made, does not name any more."""
+    def sweep(self, session: Session, head: Head, *, but: Sequence[str] = ()) -> None:
+        """Drop what *head*, which a change of this run has made, does not name any more."""
         keeper, dropped = self._mirror.keeper, []
         now = self._mirror.clock()
         try:
-            for name in steps.outdated(state, self._entry, now):
+            for name in steps.outdated(head.state, self._entry, now):
                 if name in but:
                     continue
                 keeper.drop(session, name)
                 dropped.append(name)
-            if steps.cleaned(state, dropped, now) != state:
-                keeper.change(session, partial(steps.cleaned, dropped=dropped, now=now))
+            if steps.cleaned(head.state, dropped, now) != head.state:
+                self._head = keeper.change(session, partial(steps.cleaned, dropped=dropped, now=now), known=head)
         except STORE_ERRORS as error:
             log.warning("tables of earlier runs in %s could not be dropped: %s", keeper, error)
 
@@ -145,22 +151,23 @@ class TableClaim:
         elif head.state.named != self.state.named:
             raise steps.conflict()
 
-    def _repair(self) -> None:
+    def _repair(self, head: Head) -> None:
         """Do what the last run was to do after its commit; what may have values is not left until this one ends."""
         mirror = self._mirror
         if mirror.settings is not None:
             with mirror.database.session() as session:
-                self.sweep(session, self.state, but=self._first_tables)
+                self.sweep(session, head, but=self._first_tables)
         if self.state.unlogged:
             with mirror.database.session() as session:
                 head = mirror.keeper.open(session, starts_anew=self._starts_anew)
-                self.state = mirror.log.keep(session, head, mirror.clock()).state
+                self._head = mirror.log.keep(session, head, mirror.clock())
+                self.state = self._head.state
 
     def _release(self) -> None:
         try:
             with self._mirror.database.session() as session:
                 head = self.update(session, steps.released)
                 if not self.has_begun:  # otherwise the head may yet name a table that is not in it now
-                    self.sweep(session, head.state)
+                    self.sweep(session, head)
         except STORE_ERRORS as error:
             log.warning("the claim on a mirror could not be released and will expire: %s", type(error).__name__)

@@ -47,6 +47,8 @@ class Dialect:
     :param quote: what stands around the name of a column.
     :param create: how a statement begins that makes a table of ids from a query.
     :param analyze: the statement by which the database learns what a table is like; empty where it needs none.
+    :param publish: the statement after which rows of a table can change though the database publishes all tables; empty
+        where it needs none.
     :param string: a text, as a column that can hold any other one.
     :param integer: a number, as a column of large integers.
     :param moment: a text such as ``2026-01-31 12:00:00``, as a point in time.
@@ -73,6 +75,7 @@ class Dialect:
     quote: str = '"'
     create: str = "CREATE TABLE {} AS"
     analyze: str = ""
+    publish: str = ""
     string: str = "CAST({} AS VARCHAR)"
     integer: str = "CAST({} AS BIGINT)"
     moment: str = "CAST({} AS TIMESTAMP)"
@@ -138,6 +141,8 @@ DIALECTS: Final = {
             digest="LEFT(ENCODE(SHA256(CONVERT_TO({}, 'UTF8')), 'hex'), 32)",
             # Before that, it believes that many rows have one id, and sorts both sides of a join.
             analyze="ANALYZE {}",
+            # A table made of a query has no key by which a row could be found elsewhere.
+            publish="ALTER TABLE {} REPLICA IDENTITY FULL",
             string="CAST({} AS TEXT)",
             is_experimental=False,
         ),

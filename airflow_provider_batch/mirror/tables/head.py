@@ -1,7 +1,7 @@
 """
 The head of a mirror: one row that decides which of the other tables count; and what each step of a run makes of it.
 
-What is kept true: the row changes only by an UPDATE that names the version it was read at, and a run believes that its
+What is kept true: the row changes only by an UPDATE that names the version it was seen at, and a run believes that its
 change was made only when it reads its own nonce back. So of two runs one succeeds; and an UPDATE that is applied late,
 after another one, changes nothing. Neither the number of changed rows nor an error decides: drivers count differently,
 and an answer can be lost.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from airflow_provider_batch.exceptions import SnapshotError, SourceError, SourceUnavailableError
@@ -82,14 +83,17 @@ class Keeper:
             "in it (CREATE)."
         )
 
-    def change(self, session: Session, step: Callable[[State], State], *, starts_anew: bool = False) -> Head:
+    def change(
+        self, session: Session, step: Callable[[State], State], *, starts_anew: bool = False, known: Head | None = None
+    ) -> Head:
         """
         Change the head by one step, on whatever state it has by now.
 
         :param step: may be called repeatedly; what it raises ends the change.
+        :param known: the head as it was last seen; it is read only if it is another one by now.
         """
         for _ in range(_STEPS):
-            head = self.open(session, starts_anew=starts_anew)
+            head, known = known or self.open(session, starts_anew=starts_anew), None
             if changed := self.replace(session, head, step(head.state)):
                 return changed
         raise conflict()
@@ -103,12 +107,16 @@ class Keeper:
         nonce, version = secrets.token_hex(8), head.version + 1
         fault: SourceError | None = None
         mark = session.dialect.placeholder
+        if head.version == 0:
+            self.publish(session, "head")
         table, columns = self.table(session, "head"), _columns(state)
         assignments = ", ".join(f"{name} = {mark}" for name in columns)
         try:
             session.execute(
-                f"UPDATE {table} SET version = {version}, nonce = {mark}, {assignments} WHERE version = {head.version}",
-                [nonce, *columns.values()],
+                f"UPDATE {table} SET version = {version}, nonce = {mark}, {assignments} "
+                # Where somebody has dropped the head, that of others may be as old.
+                f"WHERE version = {head.version} AND nonce = {mark}",
+                [nonce, *columns.values(), head.nonce],
                 what=f"UPDATE of {table}",
                 reads_rows=False,
             )
@@ -121,6 +129,12 @@ class Keeper:
         if fault and found and found.version == head.version:
             raise fault
         return None
+
+    def publish(self, session: Session, name: str) -> None:
+        """Let rows of one of the tables change, even if the database publishes all tables."""
+        if session.dialect.publish:
+            with suppress(SourceError):  # where nothing is published, it makes no difference
+                session.execute(session.dialect.publish.format(self.table(session, name)))
 
     def confirm(self, session: Session, generation: int) -> None:
         """Note that Batch has indexed what was sent for *generation*; it needs no claim, and is not a step."""

@@ -73,6 +73,7 @@ class ChangeLog:
             session.execute(statement, [moment, change.run, change.changes, change.changes])
         except AbsentTableError:
             session.execute(self._creation(session, table))
+            self._keeper.publish(session, TABLE)
             session.execute(statement, [moment, change.run, change.changes, change.changes])
 
     def _forget(self, session: Session, now: float) -> None:

@@ -145,7 +145,7 @@ class TableTransaction(Transaction):
             head = claim.update(session, steps.committed, planned=state, own=self._own, new=new, rejected=found)
             self._is_committed = claim.is_released = True
             head = mirror.log.keep(session, head, now)
-            claim.sweep(session, head.state)
+            claim.sweep(session, head)
 
     def _note(self, *, has_ended: bool) -> None:
         tokens, now = list(self._tokens), self._mirror.clock()
