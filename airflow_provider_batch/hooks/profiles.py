@@ -14,7 +14,7 @@ from airflow_provider_batch.hooks.stores import check_one_store, folder_mirror, 
 from airflow_provider_batch.hooks.xcoms import concatenated
 
 if TYPE_CHECKING:
-    from airflow_provider_batch.mirror.plan import Mirror
+    from airflow_provider_batch.mirror.plan import FolderMirror
     from airflow_provider_batch.mirror.snapshot import Target
     from airflow_provider_batch.mirror.tables.mirror import TableMirror
     from airflow_provider_batch.profiles.push import ProfilePush
@@ -151,7 +151,7 @@ class ProfileHook(BatchBaseHook):
             notify=notify,
         )
         check_one_store(snapshot_path, snapshot_schema)
-        mirror: Mirror | TableMirror
+        mirror: FolderMirror | TableMirror
         if snapshot_schema:
             form = intake_of(())  # without rows: what is read of each, which the comparison has to know before
             of_run: dict[str, Any] = {"source": profiles, "owner": owner, "is_dry_run": dry_run}

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from airflow_provider_batch.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from airflow_provider_batch.mirror.plan import Mirror
+    from airflow_provider_batch.mirror.plan import FolderMirror
     from airflow_provider_batch.mirror.snapshot import Target
     from airflow_provider_batch.mirror.tables.mirror import TableMirror
     from airflow_provider_batch.protocol.dialect import MemberRules
@@ -26,11 +26,11 @@ def check_one_store(snapshot_path: Any, snapshot_schema: str | None) -> None:
         )
 
 
-def folder_mirror(conn_id: str, target: Target, snapshot_path: Any) -> Mirror:
+def folder_mirror(conn_id: str, target: Target, snapshot_path: Any) -> FolderMirror:
     """Return the mirror that keeps its snapshot in a folder of its own under *snapshot_path*."""
-    from airflow_provider_batch.mirror.plan import Mirror
+    from airflow_provider_batch.mirror.plan import FolderMirror
 
-    return Mirror(snapshot_path / _file_name(conn_id) / target.audience, target)
+    return FolderMirror(snapshot_path / _file_name(conn_id) / target.audience, target)
 
 
 def table_mirror(

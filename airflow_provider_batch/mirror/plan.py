@@ -59,7 +59,7 @@ log = logging.getLogger(__name__)
 _NOTE_INTERVAL: Final = 10.0
 
 
-class Mirror:
+class FolderMirror:
     """
     One audience, and the folder with what was sent to it: a :class:`.store.Store`.
 
@@ -210,7 +210,7 @@ class _PlanFiles:
 class FolderPlan(Plan):
     """What a run sends; its ids ascend."""
 
-    def __init__(self, mirror: Mirror, state: State, replaces: bool, counts: Counts, files: _PlanFiles) -> None:
+    def __init__(self, mirror: FolderMirror, state: State, replaces: bool, counts: Counts, files: _PlanFiles) -> None:
         self.audience_name = mirror.target.audience
         self.replaces = replaces
         self.counts = counts
@@ -288,7 +288,7 @@ class FolderTransaction(Transaction):
 
     def __init__(
         self,
-        mirror: Mirror,
+        mirror: FolderMirror,
         state: State,
         pending: Pending,
         pending_name: str,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
 from airflow_provider_batch.mirror.flags import Names
-from airflow_provider_batch.mirror.plan import Mirror
+from airflow_provider_batch.mirror.plan import FolderMirror
 from airflow_provider_batch.mirror.store import Plan
 from airflow_provider_batch.mirror.tables.mirror import TableMirror
 from airflow_provider_batch.profiles.push import Spooled
@@ -59,7 +59,7 @@ class ProfileRows(Protocol):
 class FolderRows:
     """Rows of any source, all of which were read."""
 
-    mirror: Mirror
+    mirror: FolderMirror
     spooled: Spooled
     intake: ProfileIntake
     checkpoint: Callable[[], object]

@@ -23,7 +23,7 @@ from typing import Any
 from airflow_provider_batch.exceptions import EmptySetError, SnapshotError
 from airflow_provider_batch.mirror.flags import Names
 from airflow_provider_batch.mirror.guards import Limits, check_changes, check_shrink
-from airflow_provider_batch.mirror.plan import Mirror
+from airflow_provider_batch.mirror.plan import FolderMirror
 from airflow_provider_batch.mirror.profile_rows import Compared, FolderRows, ProfileRows, TableRows
 from airflow_provider_batch.mirror.store import Plan, Transaction
 from airflow_provider_batch.mirror.tables.database import AbsentTableError
@@ -95,7 +95,7 @@ class ProfileMirrorRun:
     """
 
     push: ProfilePush
-    mirror: Mirror | TableMirror
+    mirror: FolderMirror | TableMirror
     owner: str
     on_gone: OnGone = "keep"
     full_refresh: bool = False

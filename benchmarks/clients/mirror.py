@@ -12,7 +12,7 @@ from typing import Final
 from airflow_provider_batch.mirror.folder import folder_at
 from airflow_provider_batch.mirror.lines import with_texts
 from airflow_provider_batch.mirror.order import in_order
-from airflow_provider_batch.mirror.plan import Mirror
+from airflow_provider_batch.mirror.plan import FolderMirror
 from airflow_provider_batch.mirror.snapshot import Target, read_snapshot, read_state
 from airflow_provider_batch.mirror.spool import CompressedFile
 from airflow_provider_batch.protocol.audiences.block import Block
@@ -78,7 +78,7 @@ def read(path: Path) -> Iterator[Block]:
 
 def mirrored(home: Path, name: str, *, is_sorted: bool) -> tuple[int, int]:
     """Plan a run, and return the numbers of ids to add and to remove."""
-    mirror = Mirror(home / "snapshots", Target("vip", "custom_ids", ""))
+    mirror = FolderMirror(home / "snapshots", Target("vip", "custom_ids", ""))
     with mirror.plan(read(home / name), is_sorted=is_sorted) as plan:
         if plan.before is None:
             with plan.begin("benchmark") as transaction:

@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from airflow_provider_batch.mirror.plan import Mirror
+from airflow_provider_batch.mirror.plan import FolderMirror
 from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.mirror.tables.database import Database
 from airflow_provider_batch.mirror.tables.keeper import Keeper
@@ -49,7 +49,7 @@ def main() -> None:
             mirror: Any = tables
             values: Any = tables.changed
         else:
-            mirror = Mirror(Path(todo["folder"]) / "snapshots", _TARGET)
+            mirror = FolderMirror(Path(todo["folder"]) / "snapshots", _TARGET)
             values = source
         ids = MemberIntake(values, "ids", name="vip", rules=rules, block_size=10_000)
         with mirror.plan(ids.blocks(), is_sorted=not in_tables) as plan:

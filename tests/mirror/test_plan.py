@@ -32,7 +32,7 @@ from airflow_provider_batch.mirror.diff import Counts
 from airflow_provider_batch.mirror.folder import Folder
 from airflow_provider_batch.mirror.guards import Limits
 from airflow_provider_batch.mirror.order import in_order
-from airflow_provider_batch.mirror.plan import FolderPlan, FolderTransaction, Mirror
+from airflow_provider_batch.mirror.plan import FolderMirror, FolderPlan, FolderTransaction
 from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.protocol.ids import AnnotatedId
 from tests.clock import Clock
@@ -60,8 +60,8 @@ def mirror_at(
     audience_name: str = "vip",
     audience_type: str = "custom_ids",
     recipient: str = "digest",
-) -> Mirror:
-    return Mirror(path, Target(audience_name, audience_type, recipient), clock or Clock(START))
+) -> FolderMirror:
+    return FolderMirror(path, Target(audience_name, audience_type, recipient), clock or Clock(START))
 
 
 def blocks(audience: Audience, size: int = 4) -> Iterator[list[str]]:
@@ -102,7 +102,7 @@ class Batch:
             yield
 
 
-def run(mirror: Mirror, batch: Batch, audience: Audience, owner: str = "run", **options: Any) -> FolderPlan:
+def run(mirror: FolderMirror, batch: Batch, audience: Audience, owner: str = "run", **options: Any) -> FolderPlan:
     with mirror.plan(blocks(audience), **options) as plan:
         if not plan.is_empty:
             with plan.begin(owner) as transaction:
@@ -112,7 +112,7 @@ def run(mirror: Mirror, batch: Batch, audience: Audience, owner: str = "run", **
         return plan
 
 
-def broken_off(mirror: Mirror, batch: Batch, audience: Audience, calls: int, **options: Any) -> FolderTransaction:
+def broken_off(mirror: FolderMirror, batch: Batch, audience: Audience, calls: int, **options: Any) -> FolderTransaction:
     with mirror.plan(blocks(audience), **options) as plan, plan.begin("run") as transaction:
         for _, _ in zip(range(calls), batch.calls(plan), strict=False):
             transaction.look()
@@ -148,7 +148,7 @@ def test_a_changed_tag_is_noticed_and_not_kept(path: Any) -> None:
     assert b"other" not in everything
 
 
-def content_of(mirror: Mirror) -> Any:
+def content_of(mirror: FolderMirror) -> Any:
     def content(name: str) -> bytes:
         raw = mirror.folder.read(name) or b""
         return gzip.decompress(raw) if name.endswith(".gz") else raw
@@ -261,11 +261,11 @@ def test_the_folder_holds_the_last_two_snapshots_and_no_more(path: Any) -> None:
     assert content_of(mirror)(head_of(mirror)["snapshot"]) == b"a\nb\nc\nd\n"
 
 
-def newest(mirror: Mirror, kind: str) -> str:
+def newest(mirror: FolderMirror, kind: str) -> str:
     return max(name for name in mirror.folder.list_files() if name.endswith(kind))
 
 
-def head_of(mirror: Mirror, name: str | None = None) -> dict[str, Any]:
+def head_of(mirror: FolderMirror, name: str | None = None) -> dict[str, Any]:
     head: dict[str, Any] = json.loads(content_of(mirror)(name or newest(mirror, ".head.json")))
     return head
 
@@ -507,7 +507,7 @@ def test_the_claim_that_a_killed_try_left_is_given_back(path: Any) -> None:
 
 def test_a_mirror_tells_the_time_by_the_clock_of_the_machine(path: Any) -> None:
     before = time.time()
-    mirror = Mirror(path, Target("vip", "custom_ids", "digest"))
+    mirror = FolderMirror(path, Target("vip", "custom_ids", "digest"))
     assert before <= mirror.clock() <= time.time()
 
 
@@ -701,7 +701,7 @@ def shorter(compressed: bytes | None) -> bytes:
     return gzip.compress(b"".join(gzip.decompress(compressed or b"").splitlines(keepends=True)[:-1]))
 
 
-def damaged(mirror: Mirror, kind: str) -> str:
+def damaged(mirror: FolderMirror, kind: str) -> str:
     """Damage a file, and return its name."""
     head = head_of(mirror)
     snapshot = mirror.folder.read(head["snapshot"]) or b""
@@ -811,7 +811,7 @@ def test_no_error_names_an_id(path: Any) -> None:
 STEPS = ("plan", "begin", "call", "commit")
 
 
-def steps(mirror: Mirror, batch: Batch, audience: Audience, owner: str) -> Generator[None, None, None]:
+def steps(mirror: FolderMirror, batch: Batch, audience: Audience, owner: str) -> Generator[None, None, None]:
     with mirror.plan(blocks(audience)) as plan:
         yield
         with plan.begin(owner) as transaction:
@@ -960,7 +960,7 @@ def histories(draw: st.DrawFn) -> History:
     return [*tries, (draw(AUDIENCES), None, "last", {})]
 
 
-def heads_in(mirror: Mirror) -> list[str]:
+def heads_in(mirror: FolderMirror) -> list[str]:
     return sorted(name for name in mirror.folder.list_files() if name.endswith(".head.json"))
 
 
@@ -1060,7 +1060,9 @@ def profile(id_: str, *names: str) -> AnnotatedId:
     return AnnotatedId(id_, f'"attributes":{{{",".join(f"{json.dumps(name)}:1" for name in names)}}}')
 
 
-def compared(mirror: Mirror, *profiles: AnnotatedId, keys: str, **options: Any) -> tuple[list[str], dict[str, Any]]:
+def compared(
+    mirror: FolderMirror, *profiles: AnnotatedId, keys: str, **options: Any
+) -> tuple[list[str], dict[str, Any]]:
     """The profiles that a plan sets, and the attributes that those have whose rows have gone."""
     with mirror.plan([[*profiles]], keys=keys.split(), **options) as plan:
         return list(map(str, plan.adds)), {str(gone): {*plan.names.keys_of(extras(gone))} for gone in plan.removes}
@@ -1071,7 +1073,9 @@ def extras(id_: str) -> str:
     return id_.extras
 
 
-def set_profiles(mirror: Mirror, *profiles: AnnotatedId, keys: str, rejected: tuple[str, ...] = (), **how: Any) -> None:
+def set_profiles(
+    mirror: FolderMirror, *profiles: AnnotatedId, keys: str, rejected: tuple[str, ...] = (), **how: Any
+) -> None:
     with mirror.plan([[*profiles]], keys=keys.split(), **how) as plan, plan.begin("run") as transaction:
         transaction.commit([], rejected=rejected)
 

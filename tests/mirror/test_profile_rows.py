@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from airflow_provider_batch.mirror.plan import Mirror
+from airflow_provider_batch.mirror.plan import FolderMirror
 from airflow_provider_batch.mirror.profile_rows import FolderRows
 from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.protocol.profiles.intake import ProfileIntake
@@ -13,7 +13,7 @@ from tests.profiles.test_push import ROWS, push_of
 
 
 def test_a_rejected_profile_is_named_by_its_place_in_the_source(tmp_path: Path) -> None:
-    mirror = Mirror(tmp_path, Target("profiles", "custom_ids", "digest"))
+    mirror = FolderMirror(tmp_path, Target("profiles", "custom_ids", "digest"))
     intake = ProfileIntake(ROWS, name="profiles")
     with push_of().spooled(intake) as spooled:
         rows = FolderRows(mirror, spooled, intake, lambda: None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -52,7 +53,7 @@ class Step:
 
     ``columns``: what the table has beside the id. ``retry``: the next try of a task that failed before, if one did.
     ``lives``: when the worker is killed. ``app``: profiles on which another program sets before an attribute, unless
-    the mirror may have set it.
+    the mirror may have set it. ``wrong``: profiles whose rows are not valid; they are skipped.
     """
 
     table: Table
@@ -62,6 +63,7 @@ class Step:
     lives: int | None = None
     full_refresh: bool = False
     app: tuple[tuple[str, str], ...] = ()
+    wrong: frozenset[str] = frozenset()
 
 
 rows = st.fixed_dictionaries(
@@ -76,6 +78,7 @@ steps = st.builds(
     lives=st.none() | st.integers(0, 200),
     full_refresh=st.sampled_from([False, False, False, True]),
     app=st.lists(st.tuples(st.sampled_from(IDS), st.sampled_from(NAMES)), max_size=6).map(tuple),
+    wrong=st.frozensets(st.sampled_from(IDS), max_size=2),
 )
 
 
@@ -94,8 +97,9 @@ class ProfileFolder:
     def __init__(self) -> None:
         self.path = memory_path()
 
-    def given(self, table: Table, columns: tuple[str, ...], lives: Lives) -> dict[str, Any]:
+    def given(self, table: Table, wrong: Iterable[str], columns: tuple[str, ...], lives: Lives) -> dict[str, Any]:
         rows = [{"custom_id": id_, **row} for id_, row in table.items()]
+        rows += [{"custom_id": id_, "date__seen": "no date"} for id_ in wrong]
         return {"profiles": rows, "snapshot_path": MortalPath(self.path, lives)}
 
     def has_claim(self) -> bool:
@@ -114,10 +118,14 @@ class ProfileTables:
         for name in connections.tables():
             connections.run(f"DROP TABLE {connections.schema}.{name}")
         self.table = f"{connections.schema}.customers"
-        connections.run(f"CREATE TABLE {self.table} (custom_id VARCHAR(50), plan VARCHAR(50), score INT)")
+        connections.run(
+            f"CREATE TABLE {self.table} (custom_id VARCHAR(50), plan VARCHAR(50), score INT, date__seen VARCHAR(50))"
+        )
 
-    def given(self, table: Table, columns: tuple[str, ...], lives: Lives) -> dict[str, Any]:
-        cells = {id_: [_literal(row.get(name)) for name in NAMES] for id_, row in table.items()}
+    def given(self, table: Table, wrong: Iterable[str], columns: tuple[str, ...], lives: Lives) -> dict[str, Any]:
+        columns = (*columns, "date__seen")
+        cells = {id_: [_literal(row.get(name)) for name in (*NAMES, "date__seen")] for id_, row in table.items()}
+        cells |= {id_: ["'gold'", "NULL", "'no date'"] for id_ in wrong}
         rows = ", ".join(f"('{id_}', {', '.join(row)})" for id_, row in cells.items())
         self.connections.run(
             f"DELETE FROM {self.table}", *([f"INSERT INTO {self.table} VALUES {rows}"] if rows else [])
@@ -173,6 +181,7 @@ class History:
             self.owner, self.store, self.tries = self.owner + 1, Store(), 0
         self._set_by_app(step.app)
         table, before = whole(step.table, step.columns), len(self.sandbox.calls)
+        table = {id_: row for id_, row in table.items() if id_ not in step.wrong}
         ids = {*table, *self.certain, *self.uncertain}
         touched = {id_ for id_ in ids if table.get(id_) != self.certain.get(id_)} | self.uncertain | self.echoed
         # With other columns, a table finds every row changed.
@@ -196,9 +205,10 @@ class History:
             for _ in range(len(step.faults) - (len(self.sandbox.calls) - before)):  # those that nobody met
                 self.hook.test_connection()
         self.failed = self.locked = False
-        assert self._sent(before) <= touched
+        assert self._sent(before) <= touched - step.wrong
         assert result.profiles == len(table)
-        assert (result.rejected > 0) == bool(refused)
+        assert result.rejected == len(refused | step.wrong)
+        refused |= step.wrong
         self._succeeded(table, refused)
         self.columns = step.columns
         self.certain, self.uncertain, self.echoed = table, refused, self.uncertain
@@ -208,7 +218,7 @@ class History:
         """What the table has is there, and of profiles that have gone, nothing but what the other program has set."""
         for id_, found in self.sandbox.profiles().items():
             if id_ in self.uncertain:
-                continue  # refused in part
+                continue  # refused in part, or its row is not valid
             row, app = self.certain.get(id_), self.app.get(id_, set())
             for name in NAMES:
                 value = found.get(name)
@@ -254,11 +264,13 @@ class History:
 
     def _run(self, table: Table, step: Step, refused: set[str]) -> Any:
         def on_rejection(_: Any, row: Any) -> None:
-            refused.add(row["custom_id"])
+            if isinstance(row, dict) and "attributes" in row:  # otherwise it was not sent
+                refused.add(row["custom_id"])
 
         return self.hook.mirror_profiles(
-            **self.place.given(table, step.columns, Lives(step.lives)),
+            **self.place.given(table, step.wrong, step.columns, Lives(step.lives)),
             on_gone="clear",
+            on_invalid_id="skip",
             nulls=self.nulls,
             chunk_size=2,
             max_concurrency=2,

@@ -13,7 +13,7 @@ from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError
 from airflow_provider_batch.mirror import __main__ as command
 from airflow_provider_batch.mirror import status as status_module
 from airflow_provider_batch.mirror.claim import LIFETIME, Claim
-from airflow_provider_batch.mirror.plan import Mirror
+from airflow_provider_batch.mirror.plan import FolderMirror
 from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.mirror.status import Generation, IdStatus, MirrorStatus, read_status
 from tests.clock import Clock
@@ -35,7 +35,7 @@ def clock() -> Clock:
     return Clock(START)
 
 
-def status(mirror: Mirror, ids: str = "") -> MirrorStatus:
+def status(mirror: FolderMirror, ids: str = "") -> MirrorStatus:
     return read_status(mirror.folder, list(ids), now=mirror.clock(), target=mirror.target)
 
 

@@ -18,7 +18,7 @@ from airflow_provider_batch.sources.sql import SqlSource
 from tests.mirror.folders import Killed
 from tests.mirror.stores import Connections
 from tests.mirror.test_tables import fill
-from tests.mirror.test_tables_run import blocks, broken_off, run, state_of
+from tests.mirror.test_tables_comparison import blocks, broken_off, run, state_of
 from tests.mirror.test_tables_tries import mirror_of
 
 COLUMNS = "id VARCHAR(200), plan VARCHAR(20), spent INT"

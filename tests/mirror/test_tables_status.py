@@ -13,7 +13,7 @@ import pytest
 from airflow_provider_batch.exceptions import InvalidMemberError, MirrorConflictError, SnapshotError, SourceError
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.mirror.claim import LIFETIME
-from airflow_provider_batch.mirror.plan import Mirror
+from airflow_provider_batch.mirror.plan import FolderMirror
 from airflow_provider_batch.mirror.snapshot import Pending, Target, Unfinished
 from airflow_provider_batch.mirror.status import Generation, IdStatus, MirrorStatus
 from airflow_provider_batch.mirror.tables import comparison
@@ -57,7 +57,7 @@ def tables_of(connections: Connections, clock: Clock) -> TableMirror:
     return mirror_of(connections, OWNER, clock)
 
 
-def run(store: Mirror | TableMirror, ids: str, clock: Clock, *, rejected: str = "", dies: bool = False) -> None:
+def run(store: FolderMirror | TableMirror, ids: str, clock: Clock, *, rejected: str = "", dies: bool = False) -> None:
     """Mirror these ids, an hour after the last run."""
     clock.now += HOUR
     if isinstance(store, TableMirror):
@@ -76,7 +76,10 @@ def run(store: Mirror | TableMirror, ids: str, clock: Clock, *, rejected: str = 
 def test_both_stores_tell_the_same(connections: Connections, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparison, "LARGEST_NET", 5.0)  # the base stays
     fill(connections, [])
-    tables, folder = tables_of(connections, clock), Mirror(memory_path(), Target("vip", "custom_ids", "app"), clock)
+    tables, folder = (
+        tables_of(connections, clock),
+        FolderMirror(memory_path(), Target("vip", "custom_ids", "app"), clock),
+    )
 
     def told() -> MirrorStatus:
         found: list[MirrorStatus] = [store.inspect([*"abcdx"]) for store in (tables, folder)]

@@ -22,7 +22,7 @@ from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]
 from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError
 from airflow_provider_batch.mirror import snapshot, spool
 from airflow_provider_batch.mirror.claim import LIFETIME, LOOK_INTERVAL, Claim
-from airflow_provider_batch.mirror.plan import Mirror
+from airflow_provider_batch.mirror.plan import FolderMirror
 from airflow_provider_batch.mirror.snapshot import Head, State, Target
 from tests.clock import Clock
 
@@ -181,8 +181,8 @@ class World:
     def some_ids(self) -> set[str]:
         return {id_ for id_ in IDS if self.random.random() < 0.5}
 
-    def mirror(self) -> Mirror:
-        mirror = Mirror(Path("none"), Target("vip", "custom_ids", "digest"), self.clock)
+    def mirror(self) -> FolderMirror:
+        mirror = FolderMirror(Path("none"), Target("vip", "custom_ids", "digest"), self.clock)
         mirror.folder = self.files
         return mirror
 
