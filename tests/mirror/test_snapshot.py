@@ -153,6 +153,7 @@ def test_a_head_may_have_settled_nothing(folder: Folder) -> None:
         gzip.compress(b'{"format": 2}\n'),
         pending().to_gzip()[:-9],
     ],
+    ids=["empty", "not compressed", "no JSON", "a list", "an object of something else", "truncated"],
 )
 def test_a_note_that_cannot_be_read_is_named(folder: Folder, content: bytes) -> None:
     folder.write("00000000-aa.pending.gz", content)
@@ -483,6 +484,7 @@ class Failing(Mortal):
         (gzip.compress(b"a\n"), None, "the content is not what was written"),
         (b"", OSError(errno.EBUSY, "modified"), "the file was overwritten while it was read"),
     ],
+    ids=["missing", "not compressed", "cut", "a line cut", "not UTF-8", "other lines", "fewer lines", "overwritten"],
 )
 def test_a_snapshot_that_is_not_what_was_written_is_named_with_the_reason(
     folder: Folder, content: bytes | None, error: OSError | None, reason: str
