@@ -37,8 +37,8 @@ _SOON = {
 
 #: The DAG files stay as they are, and the tests ask for one thing after the other.
 _SPARING = {
-    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "3600",
-    "AIRFLOW__SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "3600",  # Airflow 2
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "100",
+    "AIRFLOW__SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "100",  # Airflow 2
     "AIRFLOW__WEBSERVER__WORKERS": "1",
 }
 
