@@ -30,7 +30,7 @@ class Clock:
         return self.now
 
 
-def eventually(holds: Callable[[], object], within: float = 5) -> None:
+def eventually(holds: Callable[[], object], within: float = 30) -> None:
     """Wait until *holds* does, for so many seconds at most."""
     deadline = time.monotonic() + within
     while not holds():
