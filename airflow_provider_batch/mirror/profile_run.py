@@ -28,7 +28,7 @@ from airflow_provider_batch.mirror.profile_rows import Compared, FolderRows, Pro
 from airflow_provider_batch.mirror.store import Plan, Transaction
 from airflow_provider_batch.mirror.tables.database import AbsentTableError
 from airflow_provider_batch.mirror.tables.mirror import TableMirror
-from airflow_provider_batch.profiles.push import ProfilePush
+from airflow_provider_batch.profiles.push import Again, ProfilePush
 from airflow_provider_batch.protocol.arguments import OnGone
 from airflow_provider_batch.protocol.dialect import ProfileRoute
 from airflow_provider_batch.protocol.ids import AnnotatedId
@@ -44,11 +44,10 @@ from airflow_provider_batch.push.push import planned
 
 @dataclass(frozen=True)
 class _Changes:
-    """The chunks of a plan: the profiles to set, then those to clear; they can be read again and again."""
+    """What a plan sends: the profiles to set, then those to clear; they can be read again and again."""
 
     plan: Plan
     rows: ProfileRows
-    size: int
     #: Those by which the flags of the profiles to clear are read; None if none is cleared.
     names: Names | None
     #: The profiles that are not to set, and have not gone either: their rows are not valid.
@@ -62,10 +61,11 @@ class _Changes:
     def __len__(self) -> int:
         return len(self.plan.adds) + self.cleared
 
-    def __iter__(self) -> Iterator[ProfileChunk]:
+    def chunks(self, size: int) -> Iterator[ProfileChunk]:
+        """See :meth:`.profiles.push.Chunked.chunks`."""
         given = (joined(id_, id_.extras) for id_ in self.plan.adds if isinstance(id_, AnnotatedId))
-        for number, lines in enumerate(in_blocks(chain(given, self._gone()), self.size), 1):
-            before = (number - 1) * self.size
+        for number, lines in enumerate(in_blocks(chain(given, self._gone()), size), 1):
+            before = (number - 1) * size
             cleared = min(len(lines), max(0, before + len(lines) - len(self.plan.adds)))
             yield ProfileChunk(number, lines, partial(self._rejection, before, lines), cleared)
 
@@ -114,17 +114,16 @@ class ProfileMirrorRun:
             plan = compared.plan
             kept = {id_ for id_ in plan.removes if id_ in intake.skipped_ids} if intake.skipped_ids else set[str]()
             self._check(plan, intake, len(kept))
-            changes = _Changes(plan, rows, 0, compared.names if self.on_gone == "clear" else None, kept)
+            changes = _Changes(plan, rows, compared.names if self.on_gone == "clear" else None, kept)
             route, size = self.push.calls(len(changes))
-            changes = replace(changes, size=size)
             if dry_run:
-                sent = planned(changes)
+                sent = planned(changes.chunks(size))
             elif plan.is_empty:
                 self.mirror.release(self.owner)  # the claim of a killed try
                 sent = Sent()
             else:
                 with plan.begin(self.owner) as transaction, line.transport.watched(transaction.look):
-                    sent = self._send(route, changes, transaction, journal)
+                    sent = self._send(route, size, changes, transaction, journal)
             return self.push.result(
                 ProfilesMirrorResult,
                 route,
@@ -158,7 +157,9 @@ class ProfileMirrorRun:
                 found = stack.enter_context(rows.compared(full_refresh=True))
             yield found
 
-    def _send(self, route: ProfileRoute, changes: _Changes, transaction: Transaction, journal: Journal | None) -> Sent:
+    def _send(
+        self, route: ProfileRoute, size: int, changes: _Changes, transaction: Transaction, journal: Journal | None
+    ) -> Sent:
         # Nothing of them is sent, so what was set on them before is noted again.
         rejected = set(changes.kept)
 
@@ -171,7 +172,7 @@ class ProfileMirrorRun:
             rejected.update(split(line)[0] for line in lines)
 
         push = replace(self.push, on_rejection=on_rejection, on_doubt=on_doubt)
-        sent = push.send(route, changes, len(changes), journal, series=transaction.series)
+        sent = push.send(route, Again(changes, size), len(changes), journal, series=transaction.series)
         push.line.check()
         # Batch reports nothing more about accepted calls, so no later run has to wait for them.
         transaction.commit((), rejected=list(rejected))

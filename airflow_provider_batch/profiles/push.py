@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from airflow_provider_batch.protocol.arguments import RouteName
 from airflow_provider_batch.protocol.dialect import ProfileRoute
@@ -38,7 +38,7 @@ class Spooled:
     places: Places
 
     def chunks(self, size: int) -> Iterator[ProfileChunk]:
-        """Yield the profiles in chunks, from the first on."""
+        """See :meth:`Chunked.chunks`."""
         for number, (numbers, lines) in enumerate(self.spool.blocks(size), 1):
             yield ProfileChunk(number, lines, partial(self._rejection, numbers))
 
@@ -51,15 +51,22 @@ class Spooled:
         return self.places.rejection(numbers[index], reason)
 
 
-@dataclass(frozen=True, slots=True)
-class _Again:
-    """Chunks that can be made again."""
+class Chunked(Protocol):
+    """Profiles that can be read in chunks, again and again."""
 
-    spooled: Spooled
+    def chunks(self, size: int) -> Iterator[ProfileChunk]:
+        """Yield the profiles in chunks, from the first on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Chunks of one size that can be made again."""
+
+    profiles: Chunked
     size: int
 
     def __iter__(self) -> Iterator[ProfileChunk]:
-        return self.spooled.chunks(self.size)
+        return self.profiles.chunks(self.size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +93,7 @@ class ProfilePush:
         with self.spooled(intake) as spooled:
             total = len(spooled.spool)
             route, size = self.calls(total)
-            chunks = _Again(spooled, size)
+            chunks = Again(spooled, size)
             sent = planned(chunks) if dry_run else self.send(route, chunks, total, journal)
             return self.result(ProfilesResult, route, intake, sent, duplicates=spooled.spool.duplicates)
 

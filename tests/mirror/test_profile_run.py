@@ -29,15 +29,15 @@ class Rows:
         return Rejection("profiles", position, reason, f"row of {custom_id}")
 
 
-def changes(adds: str, removes: str, size: int, names: Names | None = NAMES, flags: str = "1") -> _Changes:
+def changes(adds: str, removes: str, names: Names | None = NAMES, flags: str = "1") -> _Changes:
     plan = SimpleNamespace(
         adds=[AnnotatedId(id_, f'"attributes":{{"n":"{id_}"}}') for id_ in adds],
         removes=[AnnotatedId(id_, flags) for id_ in removes],
     )
-    return _Changes(cast(Any, plan), cast(Any, Rows()), size, names)
+    return _Changes(cast(Any, plan), cast(Any, Rows()), names)
 
 
-def shown(changes: _Changes) -> list[tuple[int, str, int]]:
+def shown(changes: _Changes, size: int) -> list[tuple[int, str, int]]:
     """The number of each chunk, its ids (those to clear in capitals), and how many of them it clears."""
 
     def letter(line: bytes) -> str:
@@ -46,7 +46,7 @@ def shown(changes: _Changes) -> list[tuple[int, str, int]]:
         assert profile["attributes"] in ({"n": id_}, {"plan": None})
         return id_ if "n" in profile["attributes"] else id_.upper()
 
-    return [(chunk.number, "".join(map(letter, chunk.lines)), chunk.cleared) for chunk in changes]
+    return [(chunk.number, "".join(map(letter, chunk.lines)), chunk.cleared) for chunk in changes.chunks(size)]
 
 
 @pytest.mark.parametrize(
@@ -63,14 +63,14 @@ def shown(changes: _Changes) -> list[tuple[int, str, int]]:
 def test_profiles_to_set_come_before_those_to_clear(
     adds: str, removes: str, size: int, chunks: list[tuple[int, str, int]]
 ) -> None:
-    made = changes(adds, removes, size)
-    assert shown(made) == shown(made) == chunks
+    made = changes(adds, removes)
+    assert shown(made, size) == shown(made, size) == chunks
     assert len(made) == len(adds) + len(removes)
 
 
 def test_each_is_cleared_of_what_was_set_on_it() -> None:
     plan = SimpleNamespace(adds=[], removes=[AnnotatedId("x", "01"), AnnotatedId("y", "11"), AnnotatedId("z", "1")])
-    (chunk,) = _Changes(cast(Any, plan), cast(Any, Rows()), 10, NAMES)
+    (chunk,) = _Changes(cast(Any, plan), cast(Any, Rows()), NAMES).chunks(10)
     assert [json.loads(line)["attributes"] for line in chunk.lines] == [
         {"score": None},
         {"plan": None, "score": None},
@@ -80,13 +80,13 @@ def test_each_is_cleared_of_what_was_set_on_it() -> None:
 
 @pytest.mark.parametrize("how", [{"names": None}, {"flags": ""}, {"flags": "00"}])
 def test_without_an_attribute_to_delete_nothing_is_cleared(how: dict[str, Any]) -> None:
-    made = changes("abc", "xyz", 2, **how)
-    assert shown(made) == [(1, "ab", 0), (2, "c", 0)]
+    made = changes("abc", "xyz", **how)
+    assert shown(made, 2) == [(1, "ab", 0), (2, "c", 0)]
     assert len(made) == 3
 
 
 def test_a_rejection_names_the_row_or_that_it_has_gone() -> None:
-    first, second, _ = changes("abc", "xyz", 2)
+    first, second, _ = changes("abc", "xyz").chunks(2)
     gone = Rejection("profiles", 3, "no", "a profile whose row has gone")
     assert first.rejection(1, "no") == Rejection("profiles", 1, "no", "row of b")
     assert second.rejection(0, "no") == Rejection("profiles", 2, "no", "row of c")
