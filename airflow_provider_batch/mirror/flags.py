@@ -109,10 +109,10 @@ class FlagFile:
             before = union(self._old_flags(id_, lines), *self._noted_flags(id_))
             if is_given:
                 given, deleted = map(self.names.flags, keys_in(attributes))
-                lines.append(_line(id_, union(without(before, deleted), given)))
-                touched.append(_line(id_, union(before, given)))
+                lines.append(flag_line(id_, union(without(before, deleted), given)))
+                touched.append(flag_line(id_, union(before, given)))
             else:
-                touched.append(_line(id_, before))
+                touched.append(flag_line(id_, before))
                 removed.append(touched[-1])
         self._file.write(text_of(lines).encode(), len(lines))
         return touched, removed
@@ -147,5 +147,6 @@ class FlagFile:
             self._next = next(self._noted, "")
 
 
-def _line(id_: str, flags: str) -> str:
+def flag_line(id_: str, flags: str) -> str:
+    """Return the line of an id, as its line is without attributes, with flags."""
     return f"{id_}{SEPARATOR}{flags}"

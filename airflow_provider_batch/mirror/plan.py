@@ -32,7 +32,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import chain
+from itertools import chain, starmap
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -40,7 +40,7 @@ from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError
 from airflow_provider_batch.mirror import snapshot
 from airflow_provider_batch.mirror.claim import Claim, release_claim_of
 from airflow_provider_batch.mirror.diff import Counts, SortedBlock, as_uncertain, differences, with_uncertain
-from airflow_provider_batch.mirror.flags import FlagFile, Names
+from airflow_provider_batch.mirror.flags import FlagFile, Names, flag_line
 from airflow_provider_batch.mirror.folder import Folder, folder_at
 from airflow_provider_batch.mirror.gzip_files import decompressed
 from airflow_provider_batch.mirror.lines import SEPARATOR, Lines, line_of, lines_in, text_of, with_texts
@@ -193,7 +193,7 @@ class _PlanFiles:
                 id_, _, flags = line.partition(SEPARATOR)
                 if id_ in wanted:
                     wanted[id_] = flags
-        return [f"{id_}{SEPARATOR}{flags}" for id_, flags in wanted.items()]
+        return list(starmap(flag_line, wanted.items()))
 
     def _copied(self, blocks: Iterator[SortedBlock]) -> Iterator[SortedBlock]:
         for block in blocks:

@@ -48,7 +48,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError
-from airflow_provider_batch.mirror.flags import Names
+from airflow_provider_batch.mirror.flags import Names, flag_line
 from airflow_provider_batch.mirror.folder import Folder, open_private
 from airflow_provider_batch.mirror.gzip_files import UNREADABLE, decompressed
 from airflow_provider_batch.mirror.lines import BLOCK_SIZE, SEPARATOR, id_parts, lines_in, text_of
@@ -347,7 +347,7 @@ def _read_flags_of(folder: Folder, unfinished: Unfinished, names: Names) -> Iter
     theirs = Names(unfinished.pending.names)
     for line in chain.from_iterable(read_unfinished_ids(folder, unfinished)):
         id_, _, flags = line.partition(SEPARATOR)
-        yield f"{id_}{SEPARATOR}{names.flags(theirs.keys_of(flags))}"
+        yield flag_line(id_, names.flags(theirs.keys_of(flags)))
 
 
 def read_unfinished_ids(folder: Folder, unfinished: Unfinished) -> Iterator[list[str]]:

@@ -61,7 +61,7 @@ class Comparison:
     """
 
     def __init__(
-        self, mirror: TableMirror, source: SqlSource, claim: TableClaim, *, replaces: bool, resends: bool = False
+        self, mirror: TableMirror, source: SqlSource, claim: TableClaim, *, replaces: bool, resends: bool
     ) -> None:
         self.mirror = mirror
         self.claim = claim

@@ -170,8 +170,8 @@ class Database:
 
 
 def _digest(*values: object) -> str:
-    """Return a digest of values of SQLite: by their types, and each with an end."""
-    return hashlib.sha256(repr(values).encode(errors="surrogatepass")).hexdigest()[:32]
+    """Return a digest of values of SQLite: by their types, and each with an end; half a pair of UTF-16 is escaped."""
+    return hashlib.sha256(repr(values).encode()).hexdigest()[:32]
 
 
 def _given(parameters: Any) -> tuple[Any, ...]:

@@ -179,12 +179,20 @@ class Statements:
 
         :param but_own: of the columns that the query has, only the first of *flags* count.
         """
-        texts = ["''"]
+        are_set = []
         for place, column in enumerate(self._query.flagged, 1):
             counted = flags[:1] if but_own and column is not None else flags
-            is_set = " OR ".join(f"SUBSTR({each}, {place}, 1) = '1'" for each in counted)
-            texts.append(f"CASE WHEN {is_set} THEN '1' ELSE '0' END")
-        return self._dialect.joined(texts)
+            are_set.append(" OR ".join(f"SUBSTR({each}, {place}, 1) = '1'" for each in counted))
+        return self._flags_where(are_set)
+
+    def _sum(self) -> str:
+        """Return the flags that are 1 in any row of a group."""
+        places = range(1, len(self._query.flagged) + 1)
+        return self._flags_where(f"MAX(SUBSTR(z.{_FLAGS}, {place}, 1)) = '1'" for place in places)
+
+    def _flags_where(self, conditions: Iterable[str]) -> str:
+        """Return flags that are 1 where the condition in their place is true."""
+        return self._dialect.joined(["''", *(f"CASE WHEN {each} THEN '1' ELSE '0' END" for each in conditions)])
 
     def _flags(self, expression: str, name: str = _FLAGS) -> str:
         return f", {expression} AS {name}" if self._has_flags else ""
@@ -268,12 +276,6 @@ class Statements:
             f"SELECT c.id, COUNT(c.n) AS n, c.o, c.u, {op} AS op FROM (SELECT CASE WHEN {is_changed} THEN {id_} "
             f"ELSE NULL END AS id, t.n, {o} AS o, {u} AS u FROM {rows}) c GROUP BY c.id, c.o, c.u"
         )
-
-    def _sum(self) -> str:
-        """Return the flags that are 1 in any row of a group."""
-        places = range(1, len(self._query.flagged) + 1)
-        flags = [f"CASE WHEN MAX(SUBSTR(z.{_FLAGS}, {place}, 1)) = '1' THEN '1' ELSE '0' END" for place in places]
-        return self._dialect.joined(["''", *flags])
 
     def _before(self, uncertain: bool) -> str:
         flags = f"COALESCE(s.{_FLAGS}, '')"
