@@ -29,6 +29,7 @@ from tests.mirror.folders import Killed
 from tests.mirror.stores import Connections
 from tests.mirror.test_plan import START
 from tests.mirror.test_tables import fill
+from tests.mirror.test_tables_mirror import head_of
 from tests.mirror.test_tables_tries import members, mirror_of
 
 NAME = "batch_vip_00000000"
@@ -52,15 +53,22 @@ def store(schema: Connections, clock: Clock) -> TableMirror:
     return mirror_of(schema, "today", clock)
 
 
-def read(store: TableMirror) -> Head:
-    with store.database.session() as session:
-        head = store.keeper.read(session)
-    assert head
-    return head
-
-
 def state_of(store: TableMirror) -> State:
-    return read(store).state
+    return head_of(store).state
+
+
+def traced(store: TableMirror, schema: Connections) -> list[str]:
+    """Return a list that gets all statements of the mirror from now on."""
+    asked: list[str] = []
+    connect = schema.connect
+
+    def connected() -> Any:
+        connection = connect()
+        connection.set_trace_callback(asked.append)
+        return connection
+
+    store.database = Database(connected)
+    return asked
 
 
 def blocks(store: TableMirror) -> Iterator[list[str]]:
@@ -147,7 +155,7 @@ def test_a_dry_run_takes_nothing_and_leaves_nothing(store: TableMirror, schema: 
             assert schema.tables() == before
         with store.database.session() as session:
             store.keeper.open(session, starts_anew=False)
-    assert read(store) == Head(0, "", 0, State())
+    assert head_of(store) == Head(0, "", 0, State())
 
 
 def test_a_claim_that_cannot_be_given_back_expires(
@@ -192,7 +200,7 @@ def test_a_first_run_writes_a_base(store: TableMirror, schema: Connections, cloc
         with plan.begin("today") as transaction:
             clock.now += 60
             transaction.commit(["t1", "t2"])
-    head = read(store)
+    head = head_of(store)
     state = head.state
     assert is_own("b", state.base)
     assert re.fullmatch("[0-9a-f]{16}", state.shape)
@@ -453,15 +461,7 @@ def test_what_the_database_refuses_to_make_is_told(store: TableMirror, schema: C
 
 def test_a_query_that_was_read_before_is_not_tried_again(store: TableMirror, schema: Connections) -> None:
     """The look at its first rows would read a large table once more."""
-    asked: list[str] = []
-    connect = schema.connect
-
-    def traced() -> Any:
-        connection = connect()
-        connection.set_trace_callback(asked.append)
-        return connection
-
-    store.database = Database(traced)
+    asked = traced(store, schema)
     looks = []
     assert store.source
     for end, full_refresh in (("", False), ("", False), ("", True), (" WHERE 1 = 1", False), ("", True)):
@@ -607,24 +607,24 @@ def test_after_a_commit_nothing_more_is_noted(store: TableMirror, told: Callable
     def fails() -> None:
         with store.plan(blocks(store)) as plan, plan.begin("today") as transaction:
             transaction.commit([])
-            versions.append(read(store).version)
+            versions.append(head_of(store).version)
             raise ValueError("of the caller")
 
     with pytest.raises(ValueError, match="of the caller"):
         fails()
-    assert [read(store).version] == versions
+    assert [head_of(store).version] == versions
     assert "WARNING" not in told()
 
 
 def test_a_look_renews_the_claim_once_a_minute_and_notes_new_tokens(store: TableMirror, clock: Clock) -> None:
     with store.plan(blocks(store)) as plan, plan.begin("today") as transaction:
-        versions = [read(store).version]
+        versions = [head_of(store).version]
 
         def looked(seconds: float) -> tuple[bool, tuple[str, ...]]:
             """Whether the head was changed, and the tokens in it."""
             clock.now += seconds
             transaction.look()
-            head = read(store)
+            head = head_of(store)
             versions.append(head.version)
             assert head.state.claim
             if versions[-1] > versions[-2]:
@@ -734,15 +734,8 @@ def test_names_of_tables_are_spelled_alike_in_every_statement(
     settings: str | None, store: TableMirror, schema: Connections
 ) -> None:
     """MySQL tells capitals in them."""
-    asked: list[str] = []
-    connect = schema.connect
-
-    def traced() -> Any:
-        connection = connect()
-        connection.set_trace_callback(asked.append)
-        return connection
-
-    store.database, store.settings, store.log = Database(traced), settings, ChangeLog(store.keeper, 30)
+    asked = traced(store, schema)
+    store.settings, store.log = settings, ChangeLog(store.keeper, 30)
     members(schema, [*MANY, "in\tvalid"])
     run(store, rejected=("id-01",))
     members(schema, MANY[1:])
@@ -844,15 +837,7 @@ def test_what_may_have_values_is_dropped_before_anything_else(
 
 def test_a_query_is_read_once(store: TableMirror, schema: Connections) -> None:
     run(store)
-    asked: list[str] = []
-    connect = schema.connect
-
-    def traced() -> Any:
-        connection = connect()
-        connection.set_trace_callback(asked.append)
-        return connection
-
-    store.database = Database(traced)
+    asked = traced(store, schema)
     with store.plan(blocks(store)):
         pass
     reading = [sql for sql in asked if "main.members" in sql]
@@ -867,15 +852,7 @@ def test_the_head_is_read_once_and_after_each_change(
     store.settings, store.log = settings, ChangeLog(store.keeper, 30)
     run(store)
     members(schema, [*"abd"])
-    asked: list[str] = []
-    connect = schema.connect
-
-    def traced() -> Any:
-        connection = connect()
-        connection.set_trace_callback(asked.append)
-        return connection
-
-    store.database = Database(traced)
+    asked = traced(store, schema)
     with store.plan(blocks(store)) as plan, plan.begin("today") as transaction:
         transaction.commit([])
     changes = sum(f"UPDATE main.{NAME}_head" in sql for sql in asked)
