@@ -30,7 +30,13 @@ class WholeAirflow:
         """Start the run *name* of *dag*; *sandbox*, its app or project *key*, is behind the connection of that name."""
         if sandbox is not None:
             add_connection(self.url, name, sandbox.connection_json(key))
-        return Run(self.url, dag, name)
+        run = Run(self.url, dag, name)
+        self.unpause(dag)
+        return run
+
+    def unpause(self, dag: str) -> None:
+        """Let the runs of *dag* begin."""
+        ask(f"{self.url}/api/{VERSION}/dags/{dag}", {"is_paused": False}, method="PATCH")
 
     def another_triggerer(self) -> None:
         """Start one more triggerer."""

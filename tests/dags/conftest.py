@@ -24,7 +24,7 @@ OWN_DAGS = Path(__file__).parent / "kill_dags"
 HAS_DEADLINES = Version(version("apache-airflow")) >= Version("3.1")
 
 #: Seconds, of the sandbox behind the example DAGs.
-INDEXING_DELAY = 10.0
+INDEXING_DELAY = 6.0
 
 #: Airflow soon notices that one of its parts is gone, and a task that was killed together with its worker.
 _SOON = {
@@ -40,6 +40,8 @@ _SPARING = {
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "100",
     "AIRFLOW__SCHEDULER__MIN_FILE_PROCESS_INTERVAL": "100",  # Airflow 2
     "AIRFLOW__WEBSERVER__WORKERS": "1",
+    # The example DAGs with a schedule would all run at once; on Airflow 2, one task after the other.
+    "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
 }
 
 

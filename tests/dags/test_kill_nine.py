@@ -93,7 +93,7 @@ def test_the_retry_of_a_killed_push_of_profiles_sends_what_is_left(whole_airflow
 
 
 def test_the_wait_of_a_killed_triggerer_goes_on_in_another(whole_airflow: WholeAirflow) -> None:
-    with Sandbox(indexing_delay=25.0) as sandbox:
+    with Sandbox(indexing_delay=12.0) as sandbox:
         run = whole_airflow.run("wait_long", "triggerer_killed", sandbox)
         run.wait_for("push", "deferred")
         kill(*triggerers())
@@ -110,7 +110,7 @@ RECORDS = [{"custom_id": f"c{number}"} for number in range(4)]
 @pytest.fixture
 def exports() -> Iterator[Sandbox]:
     """A sandbox with two files in an export that takes a while."""
-    with Sandbox(export_delay=15.0, rows_per_part=2) as sandbox:
+    with Sandbox(export_delay=10.0, rows_per_part=2) as sandbox:
         sandbox.export_records(RECORDS)
         yield sandbox
 
@@ -198,7 +198,7 @@ def triggerers() -> list[psutil.Process]:
     found: list[psutil.Process] = []
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
-            if "triggerer" in " ".join(process.cmdline()):
+            if "triggerer" in process.cmdline():  # a task has the word in the name of its run
                 found += [*process.children(recursive=True), process]
     return found
 

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from airflow_provider_batch.sandbox import Sandbox
+from airflow_provider_batch.sandbox import Fault, Sandbox
 from tests.dags.api import VERSION, WholeAirflow, ask, wait_until
 from tests.dags.conftest import INDEXING_DELAY
 from tests.real_servers import missing
@@ -63,7 +63,8 @@ def asked(sandbox: Sandbox) -> list[float]:
 
 
 def test_of_two_tasks_that_mirror_one_audience_one_waits_for_its_retry(whole_airflow: WholeAirflow) -> None:
-    with Sandbox(latency=0.4) as sandbox:
+    with Sandbox() as sandbox:
+        sandbox.faults(*[Fault(stall=0.4)] * 40)  # the writes: no question is asked before
         run = whole_airflow.run("mirror_twice", "twice", sandbox)
         run.wait()
         log = whole_airflow.logs(run)
@@ -78,6 +79,7 @@ def test_a_campaign_starts_when_its_audiences_are_indexed_and_not_a_moment_befor
 ) -> None:
     before = len(default_sandbox.calls)
     producer = "example_custom_audience_asset"
+    whole_airflow.unpause(f"{producer}_campaign")
     run = whole_airflow.run(producer, "audiences")
     run.wait()
     assert {states[-1] for states in run.seen.values()} == {"success"}, whole_airflow.logs(run)[-8000:]

@@ -20,7 +20,7 @@ AUDIENCE: dict[str, Any] = {"audience_name": "vip", "batch_conn_id": "{{ run_id 
 WAITING: dict[str, Any] = {"wait_for_indexing": True, "poke_interval": 0.1, "indexing_timeout": 1}
 
 #: Long enough for somebody to clear other tasks before the next try.
-PATIENT: dict[str, Any] = {"retries": 1, "retry_delay": timedelta(seconds=20)}
+PATIENT: dict[str, Any] = {"retries": 1, "retry_delay": timedelta(seconds=10)}
 
 for name, others in (
     ("push_after_delete", dict[str, Any]()),
