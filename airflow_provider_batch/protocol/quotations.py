@@ -60,7 +60,7 @@ def quotes(text: str, private: Iterable[str]) -> bool:
         if any(part in plain for part in parts):
             return True
         beginning, end = plain[:_SHOWN], plain[-_SHOWN:]
-        if len(plain) <= _SHOWN or (beginning not in whole and end not in whole):
+        if beginning not in whole and end not in whole:
             return False
         return shortened or any(beginning in text and plain.startswith(text[text.rfind(beginning) :]) for text in ends)
 

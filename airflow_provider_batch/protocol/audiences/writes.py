@@ -103,7 +103,7 @@ class AudienceWrites:
         except BatchRequestError as error:
             if error.status == 400 and (yield from is_missing(self.dialect, self.audience_name)):
                 error.args = (
-                    f"{error.args[0].rstrip('.')}. The audience does not exist: create_if_missing=True creates it.",
+                    f"{error.args[0].removesuffix('.')}. The audience does not exist: create_if_missing=True creates it.",
                 )
                 raise
             too_large = error.status == 413 and self._is_replace(parcel.chunk)
