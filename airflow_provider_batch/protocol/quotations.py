@@ -79,7 +79,8 @@ def _parts(reading: str) -> Iterator[str]:
 def _plain(text: str) -> str:
     """Return *text* in one form of its letters, blanks and marks."""
     if not (text.isascii() and text.isprintable()):
-        parts = unicodedata.normalize("NFKD", one_line(text).casefold())
+        # By way of capitals, as those of a dotless i are the ones of any i.
+        parts = unicodedata.normalize("NFKD", one_line(text).upper().casefold())
         text = "".join(part for part in parts if not unicodedata.combining(part))
     return " ".join(text.lower().split())
 

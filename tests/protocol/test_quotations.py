@@ -4,6 +4,7 @@ import base64
 import html
 import json
 import time
+from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -71,6 +72,12 @@ def test_a_text_that_ends_in_the_beginning_of_an_id_quotes_it() -> None:
 def test_a_part_of_an_id_quotes_it_in_quotes_or_if_it_is_no_word(text: str) -> None:
     assert quotes(text, [ID])
     assert not quotes("the field 'custom_ids' has an example of an element that is not valid", [ID])
+
+
+@pytest.mark.parametrize("form", [str.upper, str.lower, str.title])
+def test_capitals_of_letters_that_are_no_pairs_are_found(form: Callable[[str], str]) -> None:
+    for one in ("kapı-kulu-7", "İzmir-kulu-7", "straße-kulu-7"):
+        assert quotes(f"the id {form(one)} is not valid", [one])
 
 
 @pytest.mark.parametrize("text", ["unknown doe42b.", "unknown “doe42b!”", "no doe42bc."])

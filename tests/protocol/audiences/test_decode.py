@@ -184,8 +184,8 @@ def test_what_precedes_the_answer_is_none(status: int) -> None:
 @pytest.mark.parametrize("status", [300, 302, 399])
 def test_a_redirect_is_explained(status: int) -> None:
     assert str(error_of(Response(status, {"location": "https://elsewhere"}))) == (
-        f"{VIEW.route}: answered {status}. Check the connection's host: redirects are not followed, as the keys must not "
-        "reach another host."
+        f"{VIEW.route}: answered {status}. Check the connection's host: redirects are not followed, as the keys must "
+        "not reach another host."
     )
 
 

@@ -228,11 +228,11 @@ def test_a_character_that_is_never_part_of_an_id_is_named(text: str, reason: str
     assert joined_ids(["a", text], 128) is None
 
 
-@pytest.mark.parametrize("half", ["\ud800", "\udfff"], ids=ascii)
-def test_half_a_character_is_named_for_what_it_is(half: str) -> None:
-    assert str(refusal(f"c-{half}1")) == (
-        "the id has a lone surrogate, which UTF-8 cannot encode. Read the source with the right encoding."
-    )
+def test_half_a_character_is_named_for_what_it_is() -> None:
+    for half in ("\ud800", "\udfff"):
+        assert str(refusal(f"c-{half}1")) == (
+            "the id has a lone surrogate, which UTF-8 cannot encode. Read the source with the right encoding."
+        )
 
 
 def test_every_control_character_is_rejected_and_no_other_character_is() -> None:

@@ -92,6 +92,8 @@ def test_chosen_columns_alone_are_sent_under_the_names_that_the_caller_gives() -
     assert attributes(row, chosen={"Plan": "plan", "other": "$region"}) == [{"plan": "gold", "$region": 1}]
     assert attributes(row, chosen={"date__x": "date__x"}) == [{"date__x": "2026-01-31"}]
     assert attributes(row, chosen=["missing"], clears=True) == [{}]
+    # Under None, csv.DictReader has what exceeds the columns.
+    assert attributes({**row, None: ["rest"]}, chosen=["other"]) == [{"other": 1}]
 
 
 def test_the_id_may_be_an_attribute_too() -> None:
@@ -107,7 +109,7 @@ def test_a_chosen_column_is_found_but_for_case_as_in_a_query() -> None:
     assert attributes(other, chosen={"Plan": "tier"}) == [{"tier": "free"}]
     assert attributes({**one, "plan": "exact"}, chosen=["plan"]) == [{"plan": "exact"}]
     # Rows that write it otherwise go into tables of their own: the text of a row does not depend on the others.
-    with pytest.raises(ValueError, match="in several ways"):
+    with pytest.raises(ValueError, match=r"^these rows write a name in several ways, and each decides for itself which one is meant$"):
         lines(one, {**other, "x": 1}, chosen=["plan"])
 
 
@@ -176,8 +178,10 @@ def test_a_row_that_is_not_a_profile_is_refused_with_the_reason(row: object, rea
 
 def test_rows_with_too_many_names_are_cut_before_they_fill_the_memory() -> None:
     rows = [{"custom_id": "a", f"id_{number}": 1} for number in range(1_001)]
-    with pytest.raises(ValueError, match="too many names"):
-        lines(*rows)
+    wide = [Profile("a", {f"a_{number}": 1 for number in range(501)}), Profile("b", {f"b_{n}": 1 for n in range(500)})]
+    for many in (rows, wide):
+        with pytest.raises(ValueError, match=r"^these rows have too many names for one table$"):
+            lines(*many)
     assert len(lines(*rows[:1_000])) == 1_000
 
 
