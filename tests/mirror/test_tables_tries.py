@@ -20,7 +20,6 @@ from airflow_provider_batch.exceptions import (
     SourceUnavailableError,
 )
 from airflow_provider_batch.mirror.claim import LIFETIME, RENEWAL_INTERVAL
-from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.mirror.tables.comparison import Comparison
 from airflow_provider_batch.mirror.tables.database import Database
 from airflow_provider_batch.mirror.tables.head import Claim, State
@@ -28,6 +27,7 @@ from airflow_provider_batch.mirror.tables.keeper import Keeper
 from airflow_provider_batch.mirror.tables.log import ChangeLog
 from airflow_provider_batch.mirror.tables.mirror import TableMirror
 from airflow_provider_batch.mirror.tables.plan import LOOK_INTERVAL
+from airflow_provider_batch.mirror.target import Target
 from airflow_provider_batch.protocol.dialect import MEP_1_0
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.sources.sql import SqlSource

@@ -34,7 +34,6 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import Final
 
 from airflow_provider_batch.exceptions import SnapshotError
-from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.mirror.spool import private_folder
 from airflow_provider_batch.mirror.status import MirrorStatus
 from airflow_provider_batch.mirror.store import SnapshotSize
@@ -46,6 +45,7 @@ from airflow_provider_batch.mirror.tables.keeper import Keeper
 from airflow_provider_batch.mirror.tables.log import ChangeLog
 from airflow_provider_batch.mirror.tables.plan import TablePlan
 from airflow_provider_batch.mirror.tables.status import read_status
+from airflow_provider_batch.mirror.target import Target
 from airflow_provider_batch.protocol.arguments import FirstRun, check_choice
 from airflow_provider_batch.protocol.dialect import MemberRules
 from airflow_provider_batch.sources.sql import SqlSource
