@@ -99,7 +99,7 @@ def run(files: list[SourceFileMutationData], mutants: set[str], tests: list[str]
         for file in files:
             file.meta_path = file.meta_path.absolute()
         os.chdir(MUTANTS)
-        settings = ["--rootdir=.", "-q", "-s", "--disable-warnings", *config().pytest_add_cli_args]
+        settings = ["--rootdir=.", "-q", "--capture=sys", "--disable-warnings", *config().pytest_add_cli_args]
         pytest.main([*settings, *tests], plugins=[Trials(order, record, seconds)])
 
     if order:

@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
@@ -92,7 +93,8 @@ class Trials:
         items = {i.nodeid: i for i in session.items if SERVERS.isdisjoint(getattr(i, "fixturenames", ()))}
         reach = self._reach(items)
         seconds = sum(reach.seconds.values())
-        print(f"{len(self.mutants):,} mutants, {len(items):,} tests, which take {seconds:.0f} s", flush=True)
+        found = f"{len(self.mutants):,} mutants, {len(items):,} tests, which take {seconds:.0f} s"
+        print(found, file=sys.__stdout__, flush=True)
         for mutant in self.mutants:
             function = mangled_name_from_mutant_name(mutant)
             tests = reach.of(function, self.killers[function], self.seconds)

@@ -14,9 +14,9 @@ from airflow_provider_batch.hooks.stores import check_one_store, folder_mirror, 
 from airflow_provider_batch.hooks.xcoms import concatenated
 
 if TYPE_CHECKING:
-    from airflow_provider_batch.mirror.snapshot import Target
     from airflow_provider_batch.mirror.status import MirrorStatus
     from airflow_provider_batch.mirror.store import Store
+    from airflow_provider_batch.mirror.target import Target
     from airflow_provider_batch.protocol.arguments import FirstRun, OnDrift, OnInvalidId, OnRejectedChunk
     from airflow_provider_batch.protocol.audiences.results import MirrorResult
     from airflow_provider_batch.protocol.audiences.writes import AudienceWrites
@@ -195,6 +195,6 @@ class MirrorHook(MemberHook):
         return table_mirror(self.batch_conn_id, target, snapshot_schema, rules, database, **of_run)
 
     def _target(self, writes: AudienceWrites) -> Target:
-        from airflow_provider_batch.mirror.snapshot import Target
+        from airflow_provider_batch.mirror.target import Target
 
         return Target(writes.audience_name, writes.audience_type, self._settings.credentials.digest)

@@ -15,8 +15,8 @@ from airflow_provider_batch.hooks.xcoms import concatenated
 
 if TYPE_CHECKING:
     from airflow_provider_batch.mirror.plan import FolderMirror
-    from airflow_provider_batch.mirror.snapshot import Target
     from airflow_provider_batch.mirror.tables.mirror import TableMirror
+    from airflow_provider_batch.mirror.target import Target
     from airflow_provider_batch.profiles.push import ProfilePush
     from airflow_provider_batch.protocol.arguments import Nulls, OnGone, OnInvalidId, RouteName
     from airflow_provider_batch.protocol.profiles.intake import ProfileIntake
@@ -181,8 +181,8 @@ class ProfileHook(BatchBaseHook):
         return table_mirror(self.batch_conn_id, target, snapshot_schema, RULES, database, **of_run)
 
     def _profile_target(self, name: str) -> Target:
-        from airflow_provider_batch.mirror.snapshot import Target
         from airflow_provider_batch.mirror.status import PROFILES_PREFIX
+        from airflow_provider_batch.mirror.target import Target
 
         return Target(f"{PROFILES_PREFIX}{name}", "custom_ids", self._settings.credentials.digest)
 

@@ -9,8 +9,8 @@ from airflow_provider_batch.exceptions import InvalidArgumentError
 
 if TYPE_CHECKING:
     from airflow_provider_batch.mirror.plan import FolderMirror
-    from airflow_provider_batch.mirror.snapshot import Target
     from airflow_provider_batch.mirror.tables.mirror import TableMirror
+    from airflow_provider_batch.mirror.target import Target
     from airflow_provider_batch.protocol.dialect import MemberRules
 
 

@@ -45,10 +45,12 @@ from airflow_provider_batch.mirror.folder import Folder, folder_at
 from airflow_provider_batch.mirror.gzip_files import decompressed
 from airflow_provider_batch.mirror.lines import SEPARATOR, Lines, line_of, lines_in, text_of, with_texts
 from airflow_provider_batch.mirror.order import ascending, in_order
-from airflow_provider_batch.mirror.snapshot import Head, Pending, State, Target
+from airflow_provider_batch.mirror.snapshot import Head, State
 from airflow_provider_batch.mirror.spool import CompressedFile, LineFile, private_folder, read_texts
 from airflow_provider_batch.mirror.status import MirrorStatus, read_status
 from airflow_provider_batch.mirror.store import STORE_ERRORS, Plan, SnapshotSize, Transaction
+from airflow_provider_batch.mirror.target import Target
+from airflow_provider_batch.mirror.tries import Pending
 from airflow_provider_batch.protocol.arguments import FirstRun, check_choice
 
 T = TypeVar("T")

@@ -41,7 +41,7 @@ import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from heapq import merge
 from itertools import chain, groupby
 from pathlib import Path
@@ -53,6 +53,8 @@ from airflow_provider_batch.mirror.folder import Folder, open_private
 from airflow_provider_batch.mirror.gzip_files import UNREADABLE, decompressed
 from airflow_provider_batch.mirror.lines import BLOCK_SIZE, SEPARATOR, id_parts, lines_in, text_of
 from airflow_provider_batch.mirror.spool import read_texts
+from airflow_provider_batch.mirror.target import Target
+from airflow_provider_batch.mirror.tries import Pending, Tries, Unfinished
 from airflow_provider_batch.protocol.rows import in_blocks
 
 _FORMAT: Final = 2
@@ -68,15 +70,6 @@ _REMEDY: Final = "to send everything and start a new snapshot, pass full_refresh
 #: What reading a truncated or changed file raises, and what parsing one does.
 _UNREADABLE: Final[tuple[type[Exception], ...]] = (*UNREADABLE, UnicodeDecodeError)
 _UNPARSABLE: Final = (ValueError, TypeError, KeyError, AttributeError)
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What a snapshot is of; ``recipient`` is a digest of the app or project that the ids go to, and of its host."""
-
-    audience: str
-    type: str
-    recipient: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,49 +107,7 @@ class Head:
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
-    """
-    What a try may send: who it is, the digest of its new set, and whether any member may be replaced.
-
-    ``series`` is the same for tries of one owner with the same set that follow each other with no other in between:
-    ``known`` are the files of the unfinished tries that were there before the first of them. ``names`` are those of the
-    flags of its ids.
-    """
-
-    owner: str
-    series: str
-    nonce: str
-    replaces: bool
-    count: int
-    sha256: str = ""
-    known: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-
-    def to_gzip(self) -> bytes:
-        """Return the first part of the file; the compressed lines of the ids follow it."""
-        fields = {"format": _FORMAT, **asdict(self)}
-        if not self.names:
-            del fields["names"]
-        return gzip.compress(json.dumps(fields).encode() + b"\n", 1, mtime=0)
-
-
-@dataclass(frozen=True, slots=True)
-class Unfinished:
-    """The pending file of a try that has not committed, and what is known of this try."""
-
-    name: str
-    pending: Pending
-    indexing_tokens: tuple[str, ...] = ()
-    has_ended: bool = False
-
-    @property
-    def is_rejection(self) -> bool:
-        """Whether its ids are those that Batch rejected, which nobody is sending any more."""
-        return not self.pending.owner
-
-
-@dataclass(frozen=True, slots=True)
-class State:
+class State(Tries):
     """
     The state of a mirror that a plan starts from.
 
@@ -164,27 +115,10 @@ class State:
     :param ignored: names of pending files that do not count.
     """
 
-    head_name: str | None
-    head: Head | None
-    generation: int
-    unfinished: tuple[Unfinished, ...] = ()
+    head_name: str | None = None
+    head: Head | None = None
     ignored: frozenset[str] = frozenset()
     is_confirmed: bool = False
-
-    @property
-    def replaces(self) -> bool:
-        """Whether an unfinished try may have replaced any member."""
-        return any(one.pending.replaces for one in self.unfinished)
-
-    @property
-    def uncertain(self) -> int:
-        """How many ids an unfinished try may have sent, at most."""
-        return sum(one.pending.count for one in self.unfinished)
-
-    @property
-    def unfinished_tokens(self) -> tuple[str, ...]:
-        """The tokens that unfinished tries have received."""
-        return tuple(dict.fromkeys(token for one in self.unfinished for token in one.indexing_tokens))
 
     def check_unchanged(self, folder: Folder) -> None:
         """
@@ -196,21 +130,6 @@ class State:
         pending = {*filter(_PENDING.fullmatch, names)} - self.ignored
         if _newest_head(names) != self.head_name or pending != {one.name for one in self.unfinished}:
             raise conflict(folder)
-
-    def pending(self, owner: str, nonce: str, sha256: str, *, replaces: bool, count: int) -> Pending:
-        """Return what a new try notes; it continues a series if nobody but its tries has sent anything since."""
-        own = {"owner": owner, "sha256": sha256, "replaces": replaces}
-        earlier = {
-            one.name: one.pending
-            for one in self.unfinished
-            if one.name.startswith(f"{self.generation:08d}-")
-            and own == {name: getattr(one.pending, name) for name in own}
-        }
-        others = {one.name for one in self.unfinished if one.pending.owner} - {*earlier}
-        last = next(iter(earlier.values()), None)
-        if last is None or any(one.series != last.series or not others.issubset(one.known) for one in earlier.values()):
-            return Pending(owner, nonce, nonce, replaces, count, sha256, tuple(sorted(others)))
-        return replace(last, nonce=nonce, count=count)
 
     def settle(self, own: str, folder: Folder) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """
@@ -255,11 +174,11 @@ def read_state(folder: Folder, target: Target | None, *, starts_anew: bool = Fal
         newest = max((int(name[:8]) for name in after_a_head), default=0)
         if newest > generation:
             _raise_lost(folder, newest, head_name)
-        return State(head_name, head, generation, unfinished, settled, is_confirmed)
+        return State(generation, unfinished, head_name, head, settled, is_confirmed)
     except SnapshotError:
         if not starts_anew:
             raise
-        return State(head_name, None, _unused_generation(names), ignored=frozenset(pending))
+        return State(_unused_generation(names), head_name=head_name, ignored=frozenset(pending))
 
 
 def _raise_lost(folder: Folder, generation: int, head_name: str | None) -> NoReturn:
@@ -380,6 +299,14 @@ def write_confirmed(folder: Folder, head: Head) -> None:
     folder.write(_confirmed_name(head.generation), b"")
 
 
+def pending_head(pending: Pending) -> bytes:
+    """Return the first part of a pending file; the compressed lines of the ids follow it."""
+    fields = {"format": _FORMAT, **asdict(pending)}
+    if not pending.names:
+        del fields["names"]
+    return gzip.compress(json.dumps(fields).encode() + b"\n", 1, mtime=0)
+
+
 def write_pending(folder: Folder, generation: int, pending: Pending, ids: Path) -> str:
     """
     Note what a run is about to send, and return the name of the file.
@@ -388,7 +315,7 @@ def write_pending(folder: Folder, generation: int, pending: Pending, ids: Path) 
     """
     whole = ids.with_suffix(".whole")
     with open_private(whole) as file, ids.open("rb") as content:
-        file.write(pending.to_gzip())
+        file.write(pending_head(pending))
         shutil.copyfileobj(content, file, 1 << 20)
     name = _pending_name(generation, pending.nonce)
     folder.upload(name, whole)
@@ -410,7 +337,7 @@ def write_rejected(folder: Folder, generation: int, lines: list[str], names: tup
     nonce = secrets.token_hex(8)
     pending = Pending(owner="", series=nonce, nonce=nonce, replaces=False, count=len(lines), names=names)
     ids = gzip.compress(text_of(lines).encode(), 1, mtime=0)
-    folder.write(_pending_name(generation, nonce), pending.to_gzip() + ids)
+    folder.write(_pending_name(generation, nonce), pending_head(pending) + ids)
 
 
 def commit(folder: Folder, head: Head) -> None:

@@ -18,7 +18,8 @@ from airflow_provider_batch.mirror import snapshot
 from airflow_provider_batch.mirror.claim import read_owner
 from airflow_provider_batch.mirror.folder import Folder
 from airflow_provider_batch.mirror.lines import id_part, id_parts, line_of, lines_in
-from airflow_provider_batch.mirror.snapshot import Head, State, Target
+from airflow_provider_batch.mirror.snapshot import Head, State
+from airflow_provider_batch.mirror.target import Target
 
 #: How the names begin that profiles have in place of an audience; no audience can have such a name.
 PROFILES_PREFIX: Final = "profiles."

@@ -13,8 +13,9 @@ from airflow_provider_batch.mirror.folder import folder_at
 from airflow_provider_batch.mirror.lines import with_texts
 from airflow_provider_batch.mirror.order import in_order
 from airflow_provider_batch.mirror.plan import FolderMirror
-from airflow_provider_batch.mirror.snapshot import Target, read_snapshot, read_state
+from airflow_provider_batch.mirror.snapshot import read_snapshot, read_state
 from airflow_provider_batch.mirror.spool import CompressedFile
+from airflow_provider_batch.mirror.target import Target
 from airflow_provider_batch.protocol.audiences.block import Block
 from benchmarks.ids import CALL, in_calls, made
 from benchmarks.measure import Meter, forget_peak, job, memory, report

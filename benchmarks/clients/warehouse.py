@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from airflow_provider_batch.mirror.plan import FolderMirror
-from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.mirror.tables.database import Database
 from airflow_provider_batch.mirror.tables.keeper import Keeper
 from airflow_provider_batch.mirror.tables.mirror import TableMirror
+from airflow_provider_batch.mirror.target import Target
 from airflow_provider_batch.protocol.audiences.intake import MemberIntake
 from airflow_provider_batch.protocol.dialect import MEP_1_0
 from airflow_provider_batch.sources.columns import Columns

@@ -19,10 +19,11 @@ from typing import Any
 from airflow_provider_batch.exceptions import MirrorConflictError
 from airflow_provider_batch.mirror.claim import LIFETIME
 from airflow_provider_batch.mirror.snapshot import Head as FolderHead
-from airflow_provider_batch.mirror.snapshot import Pending, Target, Unfinished
 from airflow_provider_batch.mirror.snapshot import State as FolderState
 from airflow_provider_batch.mirror.tables import head as steps
 from airflow_provider_batch.mirror.tables.head import Claim, State
+from airflow_provider_batch.mirror.target import Target
+from airflow_provider_batch.mirror.tries import Pending, Unfinished
 
 Run = Generator[None, None, None]
 
@@ -304,7 +305,7 @@ class Files:
             for each, (pending, _) in sorted(self.pending.items())
             if each not in settled
         ]
-        return FolderState(name, head, head.generation if head else 0, tuple(tries), settled)
+        return FolderState(head.generation if head else 0, tuple(tries), name, head, settled)
 
     def check(self, nonce: str) -> None:
         if not self.claims or self.claims[-1][1] != nonce:

@@ -16,12 +16,12 @@ from airflow_provider_batch.exceptions import SourceError
 from airflow_provider_batch.mirror import __main__ as folders_command
 from airflow_provider_batch.mirror.claim import LIFETIME
 from airflow_provider_batch.mirror.claim import Claim as FolderClaim
-from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.mirror.tables import __main__ as command
 from airflow_provider_batch.mirror.tables.check import Check, Finding
 from airflow_provider_batch.mirror.tables.database import Database
 from airflow_provider_batch.mirror.tables.head import Claim, State
 from airflow_provider_batch.mirror.tables.keeper import Keeper
+from airflow_provider_batch.mirror.target import Target
 from tests.mirror.stores import Connections
 from tests.mirror.test_plan import Batch, mirror_at, plain, run
 

@@ -33,7 +33,7 @@ from airflow_provider_batch.mirror.folder import Folder
 from airflow_provider_batch.mirror.guards import Limits
 from airflow_provider_batch.mirror.order import in_order
 from airflow_provider_batch.mirror.plan import FolderMirror, FolderPlan, FolderTransaction
-from airflow_provider_batch.mirror.snapshot import Target
+from airflow_provider_batch.mirror.target import Target
 from airflow_provider_batch.protocol.ids import AnnotatedId
 from tests.clock import Clock
 

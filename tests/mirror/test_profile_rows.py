@@ -6,7 +6,7 @@ from pathlib import Path
 
 from airflow_provider_batch.mirror.plan import FolderMirror
 from airflow_provider_batch.mirror.profile_rows import FolderRows
-from airflow_provider_batch.mirror.snapshot import Target
+from airflow_provider_batch.mirror.target import Target
 from airflow_provider_batch.protocol.profiles.intake import ProfileIntake
 from airflow_provider_batch.protocol.rows import Rejection
 from tests.profiles.test_push import ROWS, push_of

@@ -17,7 +17,9 @@ import pytest
 from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError
 from airflow_provider_batch.mirror import snapshot
 from airflow_provider_batch.mirror.folder import Folder, folder_at
-from airflow_provider_batch.mirror.snapshot import Head, Pending, State, Target, Unfinished
+from airflow_provider_batch.mirror.snapshot import Head, State
+from airflow_provider_batch.mirror.target import Target
+from airflow_provider_batch.mirror.tries import Pending, Unfinished
 
 from .folders import Mortal, memory_path
 
@@ -48,7 +50,7 @@ def put(folder: Folder, *heads: Head) -> None:
 
 
 def put_pending(folder: Folder, name: str, note: Pending, ids: bytes = TEXT) -> str:
-    folder.write(name, note.to_gzip() + gzip.compress(ids))
+    folder.write(name, snapshot.pending_head(note) + gzip.compress(ids))
     return name
 
 
@@ -80,10 +82,10 @@ def test_a_head_is_a_text_that_people_can_read() -> None:
 
 
 def test_the_head_with_the_highest_number_counts(folder: Folder) -> None:
-    assert snapshot.read_state(folder, VIP) == State(None, None, 0)
+    assert snapshot.read_state(folder, VIP) == State(0)
     newest = head(3, settled=("00000002-bb.pending.gz",), echoes=("00000002-cc.pending.gz",))
     put(folder, head(1), head(2), newest)
-    state = State("00000003.head.json", newest, 3, ignored=frozenset({"00000002-bb.pending.gz"}))
+    state = State(3, (), "00000003.head.json", newest, ignored=frozenset({"00000002-bb.pending.gz"}))
     assert snapshot.read_state(folder, VIP) == snapshot.read_state(folder, None) == state
     noted: list[object] = []
 
@@ -114,7 +116,7 @@ def test_pending_files_count_unless_the_head_has_settled_them(folder: Folder) ->
     )
     assert [one.is_rejection for one in state.unfinished] == [False, False, True]
     assert (state.replaces, state.uncertain, state.unfinished_tokens) == (True, 6, ("x", "y", "z"))
-    assert not snapshot.State(None, None, 0, state.unfinished[:1]).replaces
+    assert not snapshot.State(0, state.unfinished[:1]).replaces
 
 
 @pytest.mark.parametrize(
@@ -151,7 +153,7 @@ def test_a_head_may_have_settled_nothing(folder: Folder) -> None:
         gzip.compress(b"a\n"),
         gzip.compress(b"[]\n"),
         gzip.compress(b'{"format": 2}\n'),
-        pending().to_gzip()[:-9],
+        snapshot.pending_head(pending())[:-9],
     ],
     ids=["empty", "not compressed", "no JSON", "a list", "an object of something else", "truncated"],
 )
@@ -271,7 +273,7 @@ def test_a_head_that_no_run_has_written_is_not_used(folder: Folder, change: dict
         snapshot.read_state(folder, VIP)
     assert str(caught.value) == f"{folder}/00000001.head.json: the file cannot be read. Nothing was sent; {REMEDY}"
     assert caught.value.__suppress_context__
-    state = State("00000001.head.json", None, 2, ignored=frozenset())
+    state = State(2, (), "00000001.head.json")
     assert snapshot.read_state(folder, VIP, starts_anew=True) == state
 
 
@@ -280,7 +282,7 @@ def test_a_mirror_that_begins_anew_is_above_all_that_is_there(folder: Folder) ->
     names = ["00000001-aa.pending.gz", "00000005.pending.gz"]
     for name in (*names, "00000004-bb.ids.gz", "00000009.confirmed", "00000008-aa.tokens.json", "note.txt"):
         folder.write(name, b"")
-    state = State("00000002.head.json", None, 6, ignored=frozenset(names))
+    state = State(6, (), "00000002.head.json", ignored=frozenset(names))
     assert snapshot.read_state(folder, VIP, starts_anew=True) == state
 
 
@@ -325,7 +327,7 @@ def test_a_try_notes_who_it_is_before_its_ids(folder: Folder, tmp_path: Path) ->
     name = snapshot.write_pending(folder, 12, note, ids)
     assert name == "00000012-0b.pending.gz"
     written = folder.read(name) or b""
-    assert written == note.to_gzip() + ids.read_bytes()
+    assert written == snapshot.pending_head(note) + ids.read_bytes()
     assert written[:8] == b"\x1f\x8b\x08\0\0\0\0\0"  # no name, no time
     first, _, rest = gzip.decompress(written).partition(b"\n")
     assert rest == b"a\nb\n"
@@ -356,7 +358,7 @@ def test_refused_ids_are_noted_without_a_time(folder: Folder) -> None:
 
 
 def state_of(*unfinished: Unfinished, **fields: Any) -> State:
-    return replace(State("00000003.head.json", head(3), 3, unfinished), **fields)
+    return replace(State(3, unfinished, "00000003.head.json", head(3)), **fields)
 
 
 def of_try(nonce: str, owner: str = "run", generation: int = 3, has_ended: bool = False, **fields: Any) -> Unfinished:
@@ -402,7 +404,7 @@ def test_a_head_settles_tries_that_have_ended_and_those_that_were_echoes(folder:
     state = state_of(*tries, head=head(3, echoes=(echo,)), ignored=before)
     settled = ("00000002-aa.pending.gz", ours, "00000003-bb.pending.gz", echo)
     assert state.settle(ours, folder) == (settled, ("00000003-cc.pending.gz", "00000003-ee.pending.gz"))
-    assert State(None, None, 0, (of_try("cc"),)).settle(ours, folder) == ((ours,), ("00000003-cc.pending.gz",))
+    assert State(0, (of_try("cc"),)).settle(ours, folder) == ((ours,), ("00000003-cc.pending.gz",))
 
 
 @pytest.mark.parametrize("change", ["nothing", "settled", "head", "begun", "gone"])
@@ -440,7 +442,7 @@ def put_tries(folder: Folder, *texts: bytes) -> State:
 
 
 def test_the_ids_of_all_tries_are_merged(folder: Folder) -> None:
-    assert list(snapshot.read_pending_ids(folder, State(None, None, 0))) == []
+    assert list(snapshot.read_pending_ids(folder, State(0))) == []
     state = put_tries(folder, b"a\nc\ne\n")
     assert [*chain.from_iterable(snapshot.read_pending_ids(folder, state))] == ["a", "c", "e"]
     state = put_tries(folder, b"a\nc\ne\n", b"b\nc\n")

@@ -14,8 +14,8 @@ from airflow_provider_batch.mirror import __main__ as command
 from airflow_provider_batch.mirror import status as status_module
 from airflow_provider_batch.mirror.claim import LIFETIME, Claim
 from airflow_provider_batch.mirror.plan import FolderMirror
-from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.mirror.status import Generation, IdStatus, MirrorStatus, read_status
+from airflow_provider_batch.mirror.target import Target
 from tests.clock import Clock
 from tests.interpreter import python_m
 

@@ -14,13 +14,14 @@ from airflow_provider_batch.exceptions import GuardError, MirrorConflictError, S
 from airflow_provider_batch.mirror.claim import LIFETIME, RENEWAL_INTERVAL
 from airflow_provider_batch.mirror.diff import Counts
 from airflow_provider_batch.mirror.guards import Limits
-from airflow_provider_batch.mirror.snapshot import Pending, Target
 from airflow_provider_batch.mirror.tables.database import Database
 from airflow_provider_batch.mirror.tables.dialect import DIALECTS
 from airflow_provider_batch.mirror.tables.head import Change, Claim, Head, State
 from airflow_provider_batch.mirror.tables.log import ChangeLog
 from airflow_provider_batch.mirror.tables.mirror import TableMirror
 from airflow_provider_batch.mirror.tables.plan import LOOK_INTERVAL
+from airflow_provider_batch.mirror.target import Target
+from airflow_provider_batch.mirror.tries import Pending
 from airflow_provider_batch.protocol.audiences.members import Member
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.sql import SqlSource

@@ -11,9 +11,10 @@ import pytest
 
 from airflow_provider_batch.exceptions import MirrorConflictError
 from airflow_provider_batch.mirror.claim import LIFETIME
-from airflow_provider_batch.mirror.snapshot import Pending, Target, Unfinished
 from airflow_provider_batch.mirror.tables import head as steps
 from airflow_provider_batch.mirror.tables.head import Change, Claim, Head, State
+from airflow_provider_batch.mirror.target import Target
+from airflow_provider_batch.mirror.tries import Pending, Unfinished
 
 NOW = 1_790_000_000.0
 MINE, THEIRS = Claim("run", "n1", NOW, NOW), Claim("other", "n2", NOW, NOW)

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_batch.exceptions import InvalidArgumentError, SnapshotError
-from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.mirror.store import SnapshotSize
 from airflow_provider_batch.mirror.tables.head import Head
 from airflow_provider_batch.mirror.tables.mirror import TableMirror, audience_part, tables_name
+from airflow_provider_batch.mirror.target import Target
 from airflow_provider_batch.protocol.arguments import FirstRun
 from airflow_provider_batch.protocol.dialect import MEP_1_0
 from tests.clock import Clock

@@ -14,7 +14,6 @@ from airflow_provider_batch.exceptions import InvalidMemberError, MirrorConflict
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.mirror.claim import LIFETIME
 from airflow_provider_batch.mirror.plan import FolderMirror
-from airflow_provider_batch.mirror.snapshot import Pending, Target, Unfinished
 from airflow_provider_batch.mirror.status import Generation, IdStatus, MirrorStatus
 from airflow_provider_batch.mirror.tables import comparison
 from airflow_provider_batch.mirror.tables import status as status_module
@@ -25,6 +24,8 @@ from airflow_provider_batch.mirror.tables.head import Claim, State
 from airflow_provider_batch.mirror.tables.keeper import Keeper
 from airflow_provider_batch.mirror.tables.mirror import TableMirror
 from airflow_provider_batch.mirror.tables.status import mirrors_in, tables_in
+from airflow_provider_batch.mirror.target import Target
+from airflow_provider_batch.mirror.tries import Pending, Unfinished
 from airflow_provider_batch.sandbox import Sandbox
 from tests.clock import Clock
 from tests.mirror.folders import memory_path

@@ -20,13 +20,14 @@ from airflow_provider_batch.exceptions import (
     SourceUnavailableError,
 )
 from airflow_provider_batch.mirror.claim import LIFETIME, RENEWAL_INTERVAL
-from airflow_provider_batch.mirror.snapshot import Target
+from airflow_provider_batch.mirror.tables.comparison import Comparison
 from airflow_provider_batch.mirror.tables.database import Database
 from airflow_provider_batch.mirror.tables.head import Claim, State
 from airflow_provider_batch.mirror.tables.keeper import Keeper
 from airflow_provider_batch.mirror.tables.log import ChangeLog
 from airflow_provider_batch.mirror.tables.mirror import TableMirror
 from airflow_provider_batch.mirror.tables.plan import LOOK_INTERVAL
+from airflow_provider_batch.mirror.target import Target
 from airflow_provider_batch.protocol.dialect import MEP_1_0
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.sources.sql import SqlSource
@@ -182,24 +183,24 @@ def test_of_many_that_change_the_head_at_once_one_succeeds(connections: Connecti
 
 
 @pytest.mark.parametrize("is_dry_run", [False, True])
-def test_a_run_whose_tables_another_one_drops_ends_with_a_conflict(is_dry_run: bool, connections: Connections) -> None:
+def test_a_run_whose_tables_another_one_drops_ends_with_a_conflict(
+    is_dry_run: bool, connections: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fill(connections, [("a",), ("b",)])
     slow, heir = mirror_of(connections, "today"), mirror_of(connections, "today")
     slow.is_dry_run = is_dry_run
-    opened = []
+    compare = Comparison.fill
 
-    def connect() -> Any:
-        opened.append("")
-        if len(opened) == 2:  # between the claim and the comparison
+    def compare_late(comparison: Comparison, *arguments: Any) -> None:
+        if comparison.mirror is slow:
             members(connections, ["c"])
             run_whole(heir)
-        return connections.get_conn()
+        compare(comparison, *arguments)
 
     run_whole(heir)
-    slow.database = Database(connect)
+    monkeypatch.setattr(Comparison, "fill", compare_late)
     with pytest.raises(MirrorConflictError), slow.plan(blocks(slow)):
         pass
-    assert len(opened) >= 3
     with heir.plan(blocks(heir)) as plan:
         assert plan.is_empty
 

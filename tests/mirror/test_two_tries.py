@@ -23,7 +23,8 @@ from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError
 from airflow_provider_batch.mirror import snapshot, spool
 from airflow_provider_batch.mirror.claim import LIFETIME, LOOK_INTERVAL, Claim
 from airflow_provider_batch.mirror.plan import FolderMirror
-from airflow_provider_batch.mirror.snapshot import Head, State, Target
+from airflow_provider_batch.mirror.snapshot import Head, State
+from airflow_provider_batch.mirror.target import Target
 from tests.clock import Clock
 
 from .folders import Killed

@@ -14,13 +14,13 @@ from threading import Barrier
 from typing import Final, NamedTuple
 
 from airflow_provider_batch.exceptions import BatchError, SourceError
-from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.mirror.tables.database import Database
 from airflow_provider_batch.mirror.tables.head import Claim, State
 from airflow_provider_batch.mirror.tables.keeper import Keeper
 from airflow_provider_batch.mirror.tables.log import TABLE
 from airflow_provider_batch.mirror.tables.mirror import TableMirror
 from airflow_provider_batch.mirror.tables.statements import Query, Statements
+from airflow_provider_batch.mirror.target import Target
 from airflow_provider_batch.protocol.audiences.intake import MemberIntake
 from airflow_provider_batch.protocol.dialect import MemberRules
 from airflow_provider_batch.sources.columns import Columns

@@ -60,27 +60,27 @@ class TableClaim:
         return f"{kind}{self.nonce}"
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self, session: Session) -> Iterator[None]:
         """
         Hold the claim for the time of the block.
 
+        :param session: takes it; it may be closed before the block ends.
         :raises MirrorConflictError: if another run has it.
         :raises SnapshotError: if the snapshot is damaged, or of another audience.
         """
         mirror = self._mirror
-        with mirror.database.session() as session:
-            if mirror.is_dry_run:
-                head = mirror.keeper.read(session, starts_anew=self._starts_anew)
-            else:
-                if not session.dialect.full_join:  # the query is staged
-                    self._first_tables = (*self._first_tables, self.own("t"))
-                head = self.update(session, steps.claimed, tables=self._first_tables)
-            if head is not None:
-                self.state, self.is_confirmed = head.state, head.is_confirmed
+        if mirror.is_dry_run:
+            head = mirror.keeper.read(session, starts_anew=self._starts_anew)
+        else:
+            if not session.dialect.full_join:  # the query is staged
+                self._first_tables = (*self._first_tables, self.own("t"))
+            head = self.update(session, steps.claimed, tables=self._first_tables)
+        if head is not None:
+            self.state, self.is_confirmed = head.state, head.is_confirmed
         try:
             self._check_target()
             if head and not mirror.is_dry_run:
-                self._repair(head)
+                self._repair(session, head)
             yield
         except (AbsentTableError, SnapshotError):
             self._check_unchanged()  # then what is missing was dropped by a run that has taken over
@@ -151,17 +151,15 @@ class TableClaim:
         elif head.state.named != self.state.named:
             raise steps.conflict()
 
-    def _repair(self, head: Head) -> None:
+    def _repair(self, session: Session, head: Head) -> None:
         """Do what the last run was to do after its commit; what may have values is not left until this one ends."""
         mirror = self._mirror
         if mirror.settings is not None:
-            with mirror.database.session() as session:
-                self.sweep(session, head, but=self._first_tables)
+            self.sweep(session, head, but=self._first_tables)
         if self.state.unlogged:
-            with mirror.database.session() as session:
-                head = mirror.keeper.open(session, starts_anew=self._starts_anew)
-                self._head = mirror.log.keep(session, head, mirror.clock())
-                self.state = self._head.state
+            head = mirror.keeper.open(session, starts_anew=self._starts_anew)
+            self._head = mirror.log.keep(session, head, mirror.clock())
+            self.state = self._head.state
 
     def _release(self) -> None:
         try:

@@ -85,7 +85,7 @@ class Comparison:
         """Whether the snapshot has a digest of each row in place of its values."""
         return self.mirror.settings is not None
 
-    def fill(self, files: ChangeFiles, blocks: Iterable[list[str]]) -> None:
+    def fill(self, session: Session, files: ChangeFiles, blocks: Iterable[list[str]]) -> None:
         """
         Make the table of changes, and read it.
 
@@ -95,17 +95,16 @@ class Comparison:
         :raises SnapshotError: if the snapshot is damaged.
         """
         mirror, source = self.mirror, self._source
-        with mirror.database.session() as session:
-            selection = self._prepare(session, source)
-            relation = self._changes(session, source.parameters)
-            parameters = source.parameters if mirror.is_dry_run else None
-            sql = self.statements.read(relation, replaces=self.replaces, repeated=mirror.is_dry_run)
-            mirror.changed.open(session.stream(sql, parameters, _FETCHED), selection, has_flags=self.is_digested)
-            files.fill(blocks, mirror.changed, mirror.rules)
-            if not mirror.is_dry_run:
-                files.counts.duplicates += session.number(self.statements.repeated(relation))
-                if files.refused or self.is_digested:
-                    self._correct(session, files.refused)
+        selection = self._prepare(session, source)
+        relation = self._changes(session, source.parameters)
+        parameters = source.parameters if mirror.is_dry_run else None
+        sql = self.statements.read(relation, replaces=self.replaces, repeated=mirror.is_dry_run)
+        mirror.changed.open(session.stream(sql, parameters, _FETCHED), selection, has_flags=self.is_digested)
+        files.fill(blocks, mirror.changed, mirror.rules)
+        if not mirror.is_dry_run:
+            files.counts.duplicates += session.number(self.statements.repeated(relation))
+            if files.refused or self.is_digested:
+                self._correct(session, files.refused)
         counts, before = files.counts, 0 if self.replaces else self._state.members or 0
         counts.unchanged = before - files.known_moves
         counts.given += counts.unchanged

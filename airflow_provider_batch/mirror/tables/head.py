@@ -28,8 +28,8 @@ from typing import Any, Final
 
 from airflow_provider_batch.exceptions import MirrorConflictError
 from airflow_provider_batch.mirror.claim import LIFETIME
-from airflow_provider_batch.mirror.snapshot import Pending, Target, Unfinished
-from airflow_provider_batch.mirror.snapshot import State as Tries
+from airflow_provider_batch.mirror.target import Target
+from airflow_provider_batch.mirror.tries import Pending, Tries, Unfinished
 
 FORMAT: Final = 1
 
@@ -127,7 +127,7 @@ class State:
     @property
     def unfinished(self) -> Tries:
         """The tries that count, as every store knows them."""
-        return Tries(None, None, self.generation, self.tries)
+        return Tries(self.generation, self.tries)
 
     @property
     def named(self) -> set[str]:

@@ -30,11 +30,10 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Final
 
 from airflow_provider_batch.exceptions import SnapshotError
-from airflow_provider_batch.mirror.snapshot import Target
 from airflow_provider_batch.mirror.spool import private_folder
 from airflow_provider_batch.mirror.status import MirrorStatus
 from airflow_provider_batch.mirror.store import SnapshotSize
@@ -46,6 +45,7 @@ from airflow_provider_batch.mirror.tables.keeper import Keeper
 from airflow_provider_batch.mirror.tables.log import ChangeLog
 from airflow_provider_batch.mirror.tables.plan import TablePlan
 from airflow_provider_batch.mirror.tables.status import read_status
+from airflow_provider_batch.mirror.target import Target
 from airflow_provider_batch.protocol.arguments import FirstRun, check_choice
 from airflow_provider_batch.protocol.dialect import MemberRules
 from airflow_provider_batch.sources.sql import SqlSource
@@ -137,12 +137,16 @@ class TableMirror:
         if self.source is None:
             raise SnapshotError("a mirror without a query cannot be planned")
         claim = TableClaim(self, starts_anew=full_refresh)
-        with claim.held(), private_folder() as local:
-            state = claim.state
-            replaces = full_refresh or (state.members is None and first_run == "replace") or state.unfinished.replaces
-            comparison = Comparison(self, self.source, claim, replaces=replaces, resends=resends)
-            with closing(ChangeFiles(local)) as files:
-                comparison.fill(files, _checked(blocks, checkpoint))
+        with ExitStack() as held:
+            local = held.enter_context(private_folder())
+            with self.database.session() as session:
+                held.enter_context(claim.held(session))
+                state = claim.state
+                replaces = full_refresh or (state.members is None and first_run == "replace")
+                replaces = replaces or state.unfinished.replaces
+                comparison = Comparison(self, self.source, claim, replaces=replaces, resends=resends)
+                with closing(ChangeFiles(local)) as files:
+                    comparison.fill(session, files, _checked(blocks, checkpoint))
             try:
                 yield TablePlan(comparison, files)
             finally:

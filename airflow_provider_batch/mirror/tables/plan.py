@@ -11,13 +11,13 @@ from typing import Final
 
 from airflow_provider_batch.mirror.claim import RENEWAL_INTERVAL
 from airflow_provider_batch.mirror.flags import Names
-from airflow_provider_batch.mirror.snapshot import Pending, Unfinished
 from airflow_provider_batch.mirror.store import Plan, Transaction
 from airflow_provider_batch.mirror.tables import head as steps
 from airflow_provider_batch.mirror.tables.changes import ChangeFiles
 from airflow_provider_batch.mirror.tables.comparison import Comparison
 from airflow_provider_batch.mirror.tables.database import Session
 from airflow_provider_batch.mirror.tables.head import Claim, State
+from airflow_provider_batch.mirror.tries import Pending, Unfinished
 
 #: Seconds for which a look at the claim is good, and between two notes of the tokens received. Here a look opens a
 #: connection and runs a query; in a folder, where it reads a file or two, it is good for one second.
