@@ -76,7 +76,7 @@ def test_a_part_of_an_id_quotes_it_in_quotes_or_if_it_is_no_word(text: str) -> N
 
 @pytest.mark.parametrize("form", [str.upper, str.lower, str.title])
 def test_capitals_of_letters_that_are_no_pairs_are_found(form: Callable[[str], str]) -> None:
-    for one in ("kapı-kulu-7", "İzmir-kulu-7", "straße-kulu-7"):
+    for one in ("kap\u0131-kulu-7", "İzmir-kulu-7", "straße-kulu-7"):  # the first has a dotless i
         assert quotes(f"the id {form(one)} is not valid", [one])
 
 

@@ -93,7 +93,8 @@ def test_chosen_columns_alone_are_sent_under_the_names_that_the_caller_gives() -
     assert attributes(row, chosen={"date__x": "date__x"}) == [{"date__x": "2026-01-31"}]
     assert attributes(row, chosen=["missing"], clears=True) == [{}]
     # Under None, csv.DictReader has what exceeds the columns.
-    assert attributes({**row, None: ["rest"]}, chosen=["other"]) == [{"other": 1}]
+    longer: dict[Any, Any] = {**row, None: ["rest"]}
+    assert attributes(longer, chosen=["other"]) == [{"other": 1}]
 
 
 def test_the_id_may_be_an_attribute_too() -> None:
@@ -109,7 +110,9 @@ def test_a_chosen_column_is_found_but_for_case_as_in_a_query() -> None:
     assert attributes(other, chosen={"Plan": "tier"}) == [{"tier": "free"}]
     assert attributes({**one, "plan": "exact"}, chosen=["plan"]) == [{"plan": "exact"}]
     # Rows that write it otherwise go into tables of their own: the text of a row does not depend on the others.
-    with pytest.raises(ValueError, match=r"^these rows write a name in several ways, and each decides for itself which one is meant$"):
+    with pytest.raises(
+        ValueError, match=r"^these rows write a name in several ways, and each decides for itself which one is meant$"
+    ):
         lines(one, {**other, "x": 1}, chosen=["plan"])
 
 
