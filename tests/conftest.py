@@ -82,7 +82,9 @@ os.environ.update(
 )
 
 #: What takes long to make: all tests that use one of these run in the same worker, in this order, and before the rest.
-_MADE_ONCE = ("whole_airflow", "ended", "airflow_db", "mariadb_server", "postgres_server", "s3_server", "added")
+_MADE_ONCE = (
+    *("whole_airflow", "ended", "airflow_db", "mariadb_server", "postgres_server", "s3_server", "gcs", "added"),
+)
 
 
 def pytest_collection_finish() -> None:
