@@ -26,9 +26,9 @@ from typing import Any, Final, cast
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.utils import prepend_scheme_if_needed
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool
 from urllib3.exceptions import HTTPError
+from urllib3.util import parse_url
 
 from airflow_provider_batch.exceptions import PushStoppedError
 from airflow_provider_batch.protocol.flow import Answer, Effect
@@ -84,7 +84,7 @@ class _Adapter(HTTPAdapter):
         return self.proxy_manager[proxy]
 
     def proxy_headers(self, proxy: str) -> dict[str, str]:
-        if self._proxy is not None and proxy == prepend_scheme_if_needed(self._proxy.url, "http"):
+        if self._proxy is not None and proxy == parse_url(self._proxy.url).url:
             return self._proxy.headers
         return super().proxy_headers(proxy)  # another one, which a caller names, must not get the environment's login
 

@@ -176,8 +176,9 @@ def test_an_extra_that_is_wrong_is_refused_in_words(extra: object, message: str)
         ("{", " (line 1, column 2)"),
         ('{"timeout": 30,\n', " (line 2, column 1)"),
         ("x", " (line 1, column 1)"),
-        ("1" * 5_000, ""),  # which Python does not even read
+        ("1" * 5_000, ""),  # more digits than Python reads
     ],
+    ids=["object", "second line", "word", "number"],
 )
 def test_an_extra_that_airflow_could_not_parse_is_not_taken_for_an_empty_one(text: str, place: str) -> None:
     with pytest.raises(BatchConfigurationError) as caught:
