@@ -79,6 +79,12 @@ class Trials:
         hypothesis.settings.register_profile("mutants", phases=phases, database=None, deadline=None)
         hypothesis.settings.load_profile("mutants")
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[object]) -> None:
+        """Skip a test that asks for a server as it runs: it would be started anew for each mutant, and left behind."""
+        if fixturedef.argname in SERVERS:
+            pytest.skip("takes long to start")
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """See a test fail."""
         if report.failed:

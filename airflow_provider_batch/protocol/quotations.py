@@ -60,7 +60,7 @@ def quotes(text: str, private: Iterable[str]) -> bool:
         if any(part in plain for part in parts):
             return True
         beginning, end = plain[:_SHOWN], plain[-_SHOWN:]
-        if len(plain) <= _SHOWN or (beginning not in whole and end not in whole):
+        if beginning not in whole and end not in whole:
             return False
         return shortened or any(beginning in text and plain.startswith(text[text.rfind(beginning) :]) for text in ends)
 
@@ -79,7 +79,8 @@ def _parts(reading: str) -> Iterator[str]:
 def _plain(text: str) -> str:
     """Return *text* in one form of its letters, blanks and marks."""
     if not (text.isascii() and text.isprintable()):
-        parts = unicodedata.normalize("NFKD", one_line(text).casefold())
+        # By way of capitals, as those of a dotless i are the ones of any i.
+        parts = unicodedata.normalize("NFKD", one_line(text).upper().casefold())
         text = "".join(part for part in parts if not unicodedata.combining(part))
     return " ".join(text.lower().split())
 

@@ -72,7 +72,7 @@ def _api_error(response: Response, request: Request) -> BatchAPIError:
     what = "; ".join(filter(None, facts))
     remedy = request.remedies.get(response.status) or _remedy(response.status)
     error = _error_class(response.status)(
-        f"{what.rstrip('.')}. {remedy}" if remedy else what,
+        f"{what.removesuffix('.')}. {remedy}" if remedy else what,
         status=response.status,
         code=code,
         number=number,

@@ -90,7 +90,7 @@ class Rejection:
         """Return the error that reports the value, as of *name*; *remedy* is a sentence that follows the reason."""
         message = f"{name}: {self.where}: {self.reason}"
         return InvalidMemberError(
-            f"{message.rstrip('.')}. {remedy}" if remedy else message,
+            f"{message.removesuffix('.')}. {remedy}" if remedy else message,
             argument=self.argument,
             position=self.position,
             reason=self.reason,

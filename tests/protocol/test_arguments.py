@@ -21,6 +21,7 @@ from airflow_provider_batch.protocol.arguments import (
     check_names,
     check_null_values,
     check_optional_switch,
+    check_profiles_per_call,
     check_switch,
     list_in_text,
     most,
@@ -145,6 +146,15 @@ def test_a_number_out_of_range_is_refused_with_the_range() -> None:
     with pytest.raises(InvalidArgumentError) as caught:
         check_count("chunk_size", 10_001, 10_000)
     assert str(caught.value) == "chunk_size: 10001 is not an integer from 1 to 10,000"
+
+
+@pytest.mark.parametrize(("route", "most_profiles"), [("update", 200), ("mass-update", 10_000), ("auto", 10_000)])
+def test_a_call_holds_as_many_profiles_as_its_route_takes(route: str, most_profiles: int) -> None:
+    check_profiles_per_call(None, route)
+    check_profiles_per_call(most_profiles, route)
+    with pytest.raises(InvalidArgumentError) as caught:
+        check_profiles_per_call(most_profiles + 1, route)
+    assert str(caught.value) == f"chunk_size: {most_profiles + 1} is not an integer from 1 to {most_profiles:,}"
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,7 @@ def test_everyone_waits_when_batch_is_overloaded(trouble: Answer, everyone: bool
     pause = conversation(push(), trouble)[1]
     assert isinstance(pause, Sleep)
     assert pause.everyone is everyone
+    assert isinstance(pause.retries, BatchError)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import base64
 import html
 import json
 import time
+from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -30,6 +31,7 @@ FORMS = {
     "percent in HTML": html.escape(quote(ID)),
     "JSON": json.dumps(ID),
     "JSON twice": json.dumps(json.dumps(ID)),
+    "every letter escaped": "".join(f"\\u{ord(character):04x}" for character in ID),
     "escapes of Python": ID.encode("unicode_escape").decode(),
     "UTF-8 as Latin-1": ID.encode().decode("latin-1"),
     "Base64": base64.b64encode(ID.encode()).decode(),
@@ -70,6 +72,26 @@ def test_a_text_that_ends_in_the_beginning_of_an_id_quotes_it() -> None:
 def test_a_part_of_an_id_quotes_it_in_quotes_or_if_it_is_no_word(text: str) -> None:
     assert quotes(text, [ID])
     assert not quotes("the field 'custom_ids' has an example of an element that is not valid", [ID])
+
+
+@pytest.mark.parametrize("form", [str.upper, str.lower, str.title])
+def test_capitals_of_letters_that_are_no_pairs_are_found(form: Callable[[str], str]) -> None:
+    for one in ("kap\u0131-kulu-7", "İzmir-kulu-7", "straße-kulu-7"):  # the first has a dotless i
+        assert quotes(f"the id {form(one)} is not valid", [one])
+
+
+@pytest.mark.parametrize("text", ["unknown doe42b.", "unknown “doe42b!”", "no doe42bc."])
+def test_a_word_with_digits_that_is_a_part_of_an_id_quotes_it(text: str) -> None:
+    assert quotes(text, ["xx-doe42bc-77"])
+
+
+def test_an_id_that_is_shortened_at_the_end_of_a_text_is_found_behind_the_same_beginning() -> None:
+    assert quotes("no grandmaster grandmaster fl", ["grandmaster flash"])
+    assert not quotes("no grandmaster of chess", ["grandmaster flash"])
+
+
+def test_a_mark_for_the_rest_alone_quotes_nothing() -> None:
+    assert not quotes("Something went wrong...", ["grandmaster flash"])
 
 
 @pytest.mark.parametrize("short", ["7", "x", "42", "a-b", "NULL", "é"])

@@ -102,9 +102,8 @@ class AudienceWrites:
             return _receipt(parcel, (yield from self._write(parcel.request, delay)))
         except BatchRequestError as error:
             if error.status == 400 and (yield from is_missing(self.dialect, self.audience_name)):
-                error.args = (
-                    f"{error.args[0].rstrip('.')}. The audience does not exist: create_if_missing=True creates it.",
-                )
+                what = error.args[0].removesuffix(".")
+                error.args = (f"{what}. The audience does not exist: create_if_missing=True creates it.",)
                 raise
             too_large = error.status == 413 and self._is_replace(parcel.chunk)
             # A replace without ids has none that could be rejected.

@@ -57,7 +57,7 @@ class RecordReader:
         :raises BatchProtocolError: if it ends within a record, or within the array.
         """
         yield from self._read(b"", is_last=True)
-        if self._text or self._needs_value or (self._is_array and not self._is_closed):
+        if self._needs_value or (self._is_array and not self._is_closed):
             raise self._fault("it ends in the middle")
 
     def _read(self, piece: bytes, *, is_last: bool) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -84,7 +84,8 @@ class RecordReader:
                 raise self._fault("it is not an object")
             self.count += 1
             self._needs_value, place = False, end
-            yield _on_one_line(text[start:end]), value
+            # Within a string of valid JSON a line break is escaped, so one that is not stands between two values.
+            yield text[start:end].replace("\r", " ").replace("\n", " "), value
         else:
             place = start
         self._text = text[place:]
@@ -113,8 +114,3 @@ class RecordReader:
 
     def _fault(self, reason: str) -> BatchProtocolError:
         return BatchProtocolError(f"{self._name}, record {self.count + 1:,}: {reason}. The file may be cut short.")
-
-
-def _on_one_line(text: str) -> str:
-    # Within a string of valid JSON a line break is escaped, so one that is not stands between two values.
-    return text.replace("\r", " ").replace("\n", " ") if "\n" in text or "\r" in text else text

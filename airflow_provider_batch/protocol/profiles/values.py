@@ -44,7 +44,7 @@ def native(cells: list[Any]) -> list[Any]:
 
 
 def _native(cell: Any) -> Any:
-    kind = getattr(getattr(cell, "dtype", None), "kind", "")
+    kind = cell.dtype.kind
     if kind not in ("M", "m"):
         return cell.tolist()
     # Of a moment or a time in nanoseconds, or one that Python cannot hold, numpy returns an integer.

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import IntEnum, StrEnum
@@ -136,6 +137,12 @@ def test_text_that_looks_like_a_date_or_an_address_stays_text(rules: MemberRules
 @pytest.mark.parametrize("address", ["https://example.com/me?a=b", "app://profile", "http://localhost:1"])
 def test_an_address_is_text_with_its_type_in_the_key(address: str, rules: MemberRules) -> None:
     assert attributes({"url(page)": address}, rules) == {"url(page)": address}
+
+
+def test_a_version_may_take_texts_alone() -> None:
+    rules = replace(V2, kinds=frozenset({"text"}))
+    assert attributes({"plan": "gold"}, rules) == {"plan": "gold"}
+    assert refusal({"age": 7}, rules) == "attribute 'age': API 2.11 takes no numbers"
 
 
 def test_version_two_takes_arrays_of_texts_and_numbers() -> None:

@@ -24,6 +24,21 @@ def test_what_is_left_of_a_block_keeps_its_places() -> None:
     assert left.rejection(1, "no") == Rejection("remove_ids", 9, "no", "line 9")
 
 
+@pytest.mark.parametrize(("ids", "asked"), [(8, []), (9, [3])])
+def test_what_is_left_of_a_block_asks_for_its_places_at_once_only_if_it_is_less_than_an_eighth(
+    ids: int, asked: list[int]
+) -> None:
+    seen: list[int] = []
+
+    def place(position: int) -> str:
+        seen.append(position)
+        return f"line {position}"
+
+    left = Block(map(str, range(ids)), "ids", range(ids), place).only("3".__eq__)
+    assert seen == asked
+    assert left.rejection(0, "no").place == "line 3"
+
+
 def test_a_plain_list_has_no_places() -> None:
     block = Block(["a", "b"], "add_ids", range(2))
     assert (block.removes, block.rejection(1, "no")) == (False, Rejection("add_ids", 1, "no"))
@@ -48,8 +63,9 @@ def test_annotated_ids_come_out_as_they_went_in_however_they_are_read(block: Blo
 
 
 def test_a_part_knows_whether_its_own_ids_are_annotated() -> None:
-    block = Block(["a", "b"], "add_ids", [4, 7], annotations=["", "B"])
+    block = Block(["a", "b"], "add_ids", [4, 7], "line {}".format, annotations=["", "B"])
     first, second = block.part(0, 1), block.part(1, 2)
+    assert second.rejection(0, "no") == Rejection("add_ids", 7, "no", "line 7")
     assert (first.annotated, second.annotated, list(second.positions)) == (False, True, [7])
 
 
@@ -81,6 +97,12 @@ def test_blocks_are_gathered_with_all_that_they_know(given_ids: list[list[str]],
     assert told(found) == told(blocks)
     assert all(len(block) <= size for block in found)
     assert all(len(one) + len(next_one) > size - 7 for one, next_one in pairwise(found))
+
+
+def test_blocks_are_gathered_up_to_the_size_and_never_cut() -> None:
+    blocks = [Block("x" * size, "add_ids", range(size)) for size in (3, 3, 1, 4, 2)]
+    found = list(gathered(blocks, 4))
+    assert [(len(block), block.argument) for block in found] == [(size, "add_ids") for size in (3, 4, 4, 2)]
 
 
 def test_a_full_block_is_passed_on_at_once() -> None:

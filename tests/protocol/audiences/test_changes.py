@@ -80,7 +80,7 @@ def test_attributes_of_a_removal_are_refused() -> None:
         read([add("b"), remove(Member("a", {"n": 1}))])
 
 
-@pytest.mark.parametrize("value", [SECRET, 7, Member(SECRET), {"id": SECRET}])
+@pytest.mark.parametrize("value", [SECRET, 7, Member(SECRET), {"id": SECRET, "attributes": {"n": 1}}])
 def test_a_value_without_an_action_is_refused(value: object) -> None:
     with pytest.raises(InvalidMemberError, match="the value has no action") as caught:
         read([add("a"), value])
@@ -133,6 +133,16 @@ def test_a_change_that_is_skipped_has_the_place_that_its_source_names() -> None:
         (0, "changes[0] (line 1)"),
         (6, "changes[6] (line 7)"),
     ]
+
+
+def test_a_change_that_may_be_a_mistake_has_the_place_that_its_source_names() -> None:
+    class Source(list[object]):
+        def blocks(self, size: int) -> Iterator[Rows]:
+            yield Rows([add("a"), add("nan")], "line {}".format)
+
+    doubts: list[str] = []
+    read(Source(), on_doubt=doubts.append)
+    assert [doubt.rpartition(": ")[2] for doubt in doubts] == ["1, the first at changes[1] (line 1)"]
 
 
 def test_the_first_change_that_is_none_fails_unless_it_is_to_be_skipped() -> None:

@@ -67,6 +67,10 @@ def test_adds_go_before_removes_in_full_chunks(
     assert shown(chunks(make(list(adds)), make(list(removes)))) == expected
 
 
+def test_the_repetitions_of_a_collection_are_known_before_its_chunks_are_made() -> None:
+    assert chunks(["a", "b", "a"]).duplicates == 1
+
+
 def test_chunks_are_numbered_from_one() -> None:
     assert [chunk.number for chunk in chunks(list("abcdefg"), list("xy"))] == [1, 2, 3]
 

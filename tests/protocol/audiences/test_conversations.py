@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import pytest
@@ -25,6 +26,7 @@ from airflow_provider_batch.protocol.audiences.chunk import Chunk
 from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1, Dialect, cep
 from airflow_provider_batch.protocol.flow import Answer, Effect
 from airflow_provider_batch.protocol.retry import Backoff, Polling
+from airflow_provider_batch.protocol.rows import Rejection
 from airflow_provider_batch.protocol.wire import Request, Response, Sleep
 
 CEP = cep().dialects[0]
@@ -102,6 +104,13 @@ def create(service: Service, delay: Backoff = PATIENT) -> str | None:
 
 def delete(service: Service, delay: Backoff = PATIENT) -> str | None:
     return flow.run(conversations.delete(service.dialect, "vip", delay), service)
+
+
+@EVERY
+def test_an_audience_is_created_with_its_type_and_description(dialect: Dialect) -> None:
+    fields = ("vip", TYPES[dialect.version], "Best customers")
+    asked = flow.advance(conversations.create(dialect, *fields, PATIENT), None)
+    assert asked == encode.create_custom_audience(dialect, *fields)
 
 
 def failure_of(call: Callable[[], object]) -> BatchError | None:
@@ -301,7 +310,7 @@ def endless(dialect: Dialect) -> Callable[[Effect], Answer]:
 
 @EVERY
 def test_a_list_that_never_ends_is_an_error(dialect: Dialect) -> None:
-    with pytest.raises(BatchProtocolError, match="repeats a page"):
+    with pytest.raises(BatchProtocolError, match=r"^the list of audiences repeats a page, although it has more$"):
         flow.run(conversations.find(dialect, "vip", flow.no_retry), endless(dialect))
 
 
@@ -425,6 +434,17 @@ def test_a_later_replace_is_a_warning_but_for_the_own_one(replaced: list[str], o
     )
 
 
+def test_of_a_chunk_of_which_batch_accepts_nothing_nothing_is_left() -> None:
+    rejection = Rejection("add_ids", 0, "no")
+    search = conversations.write_bisected(
+        Chunk(1, ["a"], ()),
+        partial(encode.update_custom_audience, CEP, "vip", "custom_ids"),
+        lambda chunk, reason: rejection,
+        flow.no_retry,
+    )
+    assert flow.run(search, lambda effect: Response(400)) == conversations.Written((), (rejection,), None)
+
+
 # How a wait goes on
 
 
@@ -486,6 +506,7 @@ def test_a_question_that_fails_is_asked_again_when_the_backoff_says() -> None:
     assert wait.delays == [(1, "no answer", 0.0), (2, busy, 0.0), (1, busy, 0.0)]
     assert [sleep.seconds for sleep in wait.sleeps] == [2.0, 7.0, 7.0, 4.0, 7.0]
     assert [str(sleep.retries) for sleep in wait.sleeps] == ["None", "no answer", busy, "None", busy]
+    assert [sleep.everyone for sleep in wait.sleeps] == [False, False, True, False, True]
 
 
 def test_where_the_backoff_gives_up_a_wait_does_not() -> None:

@@ -181,10 +181,11 @@ def test_what_precedes_the_answer_is_none(status: int) -> None:
     assert str(caught.value) == f"{VIEW.route}: answered {status}, which is not a final status"
 
 
-def test_a_redirect_is_explained() -> None:
-    assert str(error_of(Response(302, {"location": "https://elsewhere"}))) == (
-        f"{VIEW.route}: answered 302. Check the connection's host: redirects are not followed, as the keys must not "
-        "reach another host."
+@pytest.mark.parametrize("status", [300, 302, 399])
+def test_a_redirect_is_explained(status: int) -> None:
+    assert str(error_of(Response(status, {"location": "https://elsewhere"}))) == (
+        f"{VIEW.route}: answered {status}. Check the connection's host: redirects are not followed, as the keys must "
+        "not reach another host."
     )
 
 
@@ -359,6 +360,13 @@ def test_retry_after_is_read_in_seconds_and_as_a_date(value: str, seconds: float
     assert error_of(Response(429, headers, b"", received_at)).retry_after == seconds
 
 
+def test_an_error_says_how_long_batch_requires_to_wait() -> None:
+    assert str(error_of(Response(429, {"retry-after": "1200"}))) == (
+        f"{VIEW.route}: answered 429; Batch requires a wait of 1,200 s. Lower requests_per_second in the connection's "
+        "extra, and limit several tasks with a pool."
+    )
+
+
 def test_retry_after_in_digits_without_end_is_a_finite_wait() -> None:
     assert error_of(said(b"", 429, retry_after="9" * 10_000)).retry_after == 999_999_999
 
@@ -427,8 +435,12 @@ def test_a_missing_token_is_refused() -> None:
 def test_a_yes_that_is_no_json_object_breaks_the_protocol(
     read: Callable[[Response, Request], Any], body: bytes
 ) -> None:
-    with pytest.raises(BatchProtocolError, match=f"answered 200 with {len(body):,} bytes that are not a JSON object"):
+    with pytest.raises(BatchProtocolError) as caught:
         read(said(body, 200), VIEW)
+    assert str(caught.value).partition(": ")[2] == (
+        f"answered 200 with {len(body):,} bytes that are not a JSON object. Check the connection's host, and any proxy "
+        "in between."
+    )
 
 
 def test_an_answer_that_breaks_the_protocol_is_not_quoted() -> None:
@@ -773,6 +785,11 @@ def test_an_item_of_the_newer_platform_is_told_in_the_words_of_the_older() -> No
     )
 
 
+def test_a_name_that_is_a_number_is_read_as_text() -> None:
+    (audience,) = listed(CEP, {"audiences": [{"name": 7}]}).audiences
+    assert audience.name == "7"
+
+
 def test_an_item_of_the_older_list_has_no_state() -> None:
     (audience,) = listed(MEP_1_0, {"custom_audiences": [{"name": "vip", "type": "custom_ids"}]}).audiences
     assert (audience.indexing_state, audience.reported_state, audience.is_indexed) == (None, "", False)
@@ -811,6 +828,11 @@ def test_attributes_and_tags_are_withheld_like_ids(private: str, words: str) -> 
 
 def test_the_names_of_attributes_remain() -> None:
     assert "plan of a member must be a number" in refused("plan of a member must be a number", JANE)
+
+
+def test_a_text_that_is_too_long_to_be_searched_is_withheld() -> None:
+    assert refused("-" * 4_000, "i").endswith(f"answered 400; {'-' * 300}")
+    assert refused("-" * 4_001, "i").endswith(WITHHELD)
 
 
 @pytest.mark.parametrize("before", [0, 3_990, 3_999])

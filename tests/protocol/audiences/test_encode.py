@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -274,6 +275,11 @@ def test_an_update_says_the_name_and_the_type_where_its_version_wants_them(diale
     del fields["ids"]
     assert fields == {"1.0": {"type": "custom_ids"}, "1.1": {}, "2.11": {"name": "vip"}}[dialect.version]
     assert ("vip" in request.path) is (dialect is not CEP)
+
+
+def test_a_version_may_want_both_the_name_and_the_type() -> None:
+    request = encode.update_custom_audience(replace(CEP, typed_writes=True), "vip", "custom_ids", annotated(["a"]))
+    assert json.loads(body(request)) == {"name": "vip", "type": "custom_ids", "ids": [{"action": "add", "id": "a"}]}
 
 
 @EVERY

@@ -89,11 +89,14 @@ def test_ids_that_may_be_mistakes_are_reported_once_by_number_and_first_place(
 def test_an_id_that_may_be_a_mistake_is_reported_by_the_place_of_its_source() -> None:
     class Source(list[object]):
         def blocks(self, size: int) -> Iterator[Rows]:
+            sizes.append(size)
             yield Rows(["a", "nan"], "line {}".format)
 
     doubts: list[str] = []
+    sizes: list[int] = []
     made = MemberIntake(Source(), "ids", name="vip", rules=MEP_1_0.members, block_size=3, on_doubt=doubts.append)
     assert list(made.blocks()) == [["a", "nan"]]
+    assert sizes == [3]
     assert doubts == [
         "vip: ids that look like missing values, such as nan or NULL (sent as they are): 1, "
         "the first at ids[1] (line 1)"
@@ -538,6 +541,11 @@ def test_ids_to_remove_have_nothing_beside_them() -> None:
         InvalidMemberError, match=r"^vip: remove_ids\[1\]: an id to remove cannot have attributes or tags"
     ):
         list(MemberIntake(values, "remove_ids", name="vip", rules=rules, block_size=3).blocks())
+
+
+def test_members_have_their_places_in_the_argument_whatever_their_block() -> None:
+    parts = blocks(known(id_, "gold") for id_ in "abcd")
+    assert [(part.argument, list(part.positions)) for part in parts] == [("add_ids", [0, 1, 2]), ("add_ids", [3])]
 
 
 def test_a_member_has_the_place_that_its_source_names() -> None:

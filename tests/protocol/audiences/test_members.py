@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_batch.protocol.audiences.members import Change, Member, normalize
+from airflow_provider_batch.protocol.audiences.members import Change, Member, annotated, normalize
 from airflow_provider_batch.protocol.dialect import MEP_1_0, MEP_1_1, MemberRules, cep
 from airflow_provider_batch.protocol.ids import AnnotatedId, doubt, joined_ids
 
@@ -188,6 +188,19 @@ def test_the_quick_look_agrees_on_blanks_and_lengths(values: list[object]) -> No
     assert (joined_ids(values, 8) is not None) == all(map(is_an_id_already, values))
 
 
+@pytest.mark.parametrize(
+    "values",
+    [["a", "b"], ["x" * 128], ["jane+e1@example.com"], ["a+b"], ["1e5", "2"]],
+    ids=lambda values: values[0][:9],
+)
+def test_the_quick_look_returns_all_ids_as_one_text(values: list[object]) -> None:
+    assert joined_ids(values, 128) == "".join(map(str, values))
+
+
+def test_the_quick_look_finds_the_longest_word_for_a_missing_value() -> None:
+    assert joined_ids(["undefined"], 128) is None
+
+
 # What is never part of an id.
 
 
@@ -213,6 +226,13 @@ def test_the_quick_look_agrees_on_blanks_and_lengths(values: list[object]) -> No
 def test_a_character_that_is_never_part_of_an_id_is_named(text: str, reason: str, wrap: Callable[..., object]) -> None:
     assert reason in str(refusal(wrap(text)))
     assert joined_ids(["a", text], 128) is None
+
+
+def test_half_a_character_is_named_for_what_it_is() -> None:
+    for half in ("\ud800", "\udfff"):
+        assert str(refusal(f"c-{half}1")) == (
+            "the id has a lone surrogate, which UTF-8 cannot encode. Read the source with the right encoding."
+        )
 
 
 def test_every_control_character_is_rejected_and_no_other_character_is() -> None:
@@ -327,6 +347,35 @@ def test_a_member_without_anything_beside_its_id_is_a_plain_id(value: object, ru
     assert (id_, type(id_)) == ("a", str)
 
 
+@pytest.mark.parametrize("make", [lambda **fields: Member(**fields), dict], ids=["Member", "dict"])
+def test_members_are_read_together_as_they_are_one_by_one(make: Callable[..., object]) -> None:
+    both = make(id="a", attributes={"plan": "gold"}, tags=["new"])
+    values = [both, make(id="b", attributes={"plan": "gold"}), make(id="c", tags=["new"]), make(id="d")]
+    assert annotated(values, MEP_1_1.members) == (
+        ["a", "b", "c", "d"],
+        ['"attributes":{"plan":"gold"},"tags":["new"]', '"attributes":{"plan":"gold"}', '"tags":["new"]', ""],
+    )
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "a",
+        {"id": "a", "name": "Zoe"},
+        {"tags": ["new"]},
+        {"id": 7},
+        Member("nan"),
+        Member(" a"),
+        Member("a", {"vip": True}),
+        [Member("a")],
+    ],
+    ids=repr,
+)
+def test_other_values_are_left_to_be_read_one_by_one(value: object) -> None:
+    assert annotated([value], MEP_1_1.members) is None
+    assert annotated([value, Member("b") if isinstance(value, Member) else {"id": "b"}], MEP_1_1.members) is None
+
+
 def test_an_annotated_id_is_equal_to_its_id() -> None:
     id_ = normalize(Member("a", {"plan": "gold"}), CEP.members)
     assert isinstance(id_, AnnotatedId)
@@ -370,7 +419,7 @@ def test_a_member_does_not_print_itself() -> None:
 @pytest.mark.parametrize("rules", [MEP_1_1.members, CEP.members], ids=["1.1", "2.x"])
 def test_an_id_is_removed_by_itself_alone(rules: MemberRules) -> None:
     assert member(Member("a", {"plan": None}), rules, removes=True) == ("a", None)
-    with pytest.raises(ValueError, match="an id to remove cannot have attributes or tags"):
+    with pytest.raises(ValueError, match=r"^an id to remove cannot have attributes or tags\. Pass the id alone\.$"):
         member(Member("a", {"plan": "gold"}), rules, removes=True)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from weakref import ref
 
@@ -119,9 +119,11 @@ def test_each_token_is_told_as_soon_as_it_is_received() -> None:
     assert tokens == ["t1", "t2"]
 
 
-@pytest.mark.parametrize(("trim_ids", "ids"), [(True, ["a", "b"]), (False, ["a ", "b"])])
-def test_blanks_around_ids_are_removed_on_request(trim_ids: bool, ids: list[str]) -> None:
-    assert [id_ for block in audience().intake(trim_ids=trim_ids)(["a ", "b"], "ids").blocks() for id_ in block] == ids
+@pytest.mark.parametrize(
+    ("how", "ids"), [({"trim_ids": True}, ["a", "b"]), ({"trim_ids": False}, ["a ", "b"]), ({}, ["a ", "b"])]
+)
+def test_blanks_around_ids_are_removed_on_request(how: dict[str, Any], ids: list[str]) -> None:
+    assert [id_ for block in audience().intake(**how)(["a ", "b"], "ids").blocks() for id_ in block] == ids
 
 
 def test_a_switch_is_no_text() -> None:
@@ -144,6 +146,16 @@ def test_a_rejected_write_says_that_the_audience_does_not_exist_if_the_list_show
     with pytest.raises(BatchRequestError) as caught:
         send(lambda effect: listed if effect == LOOK else service(effect), chunk("bad"))
     assert str(caught.value).endswith(advice)
+
+
+def test_what_batch_says_in_whole_sentences_is_followed_by_the_advice() -> None:
+    answers = [Response(400, {}, b'{"message": "Nothing is known."}'), Response(200, {}, b'{"audiences": []}')]
+    with pytest.raises(BatchRequestError) as caught:
+        send(lambda effect: answers.pop(0), chunk("a"))
+    assert str(caught.value) == (
+        "POST /2.11/audiences/update: answered 400; Nothing is known. The audience does not exist: "
+        "create_if_missing=True creates it."
+    )
 
 
 def test_by_default_a_rejected_chunk_is_an_error() -> None:
@@ -328,9 +340,11 @@ def test_a_replace_without_what_is_rejected_is_tried_again_too() -> None:
     assert choosy.calls[-1] == "replace a"
 
 
-def test_a_replace_has_the_type_where_the_version_asks_for_it() -> None:
+@pytest.mark.parametrize(("number", "action"), [(1, {}), (2, {"action": "add"})])
+def test_a_write_has_the_type_where_the_version_asks_for_it(number: int, action: dict[str, str]) -> None:
     writes = AudienceWrites(MEP_1_0, "vip", "advertising_ids", 100, replaces=True)
-    assert json.loads(writes.encode(chunk("a")).body or b"") == {"type": "advertising_ids", "ids": [{"id": "a"}]}
+    request = writes.encode(chunk("a", number=number))
+    assert json.loads(request.body or b"") == {"type": "advertising_ids", "ids": [{**action, "id": "a"}]}
 
 
 def test_a_replace_of_which_nothing_is_accepted_is_an_error() -> None:
@@ -405,3 +419,25 @@ def test_values_are_checked_by_the_rules_of_the_version() -> None:
     assert [(rejection.where, value) for rejection, value in told] == [("add_ids[3]", "x" * 129)]
     with pytest.raises(InvalidMemberError, match=r"^vip: add_ids\[0\]: "):
         list(writes.intake()([None], "add_ids").blocks())
+
+
+def test_what_is_read_twice_is_put_aside_with_a_look_for_each_block_and_a_report_of_doubts() -> None:
+    class Readable:
+        def __iter__(self) -> Iterator[str]:
+            yield from ("a", "nan")
+
+    doubts: list[str] = []
+    steps: list[object] = []
+
+    def put_aside(blocks: Iterable[Block]) -> list[Block]:
+        steps.extend(blocks)
+        return []
+
+    intake_of = audience().intake(on_doubt=doubts.append, checkpoint=lambda: steps.append("look"), put_aside=put_aside)
+    intake = intake_of(Readable(), "add_ids")
+    intake.check()
+    assert steps == ["look", ["a", "nan"]]
+    assert doubts == [
+        "vip: ids that look like missing values, such as nan or NULL (sent as they are): 1, the first at add_ids[1]"
+    ]
+    assert list(intake.blocks()) == []

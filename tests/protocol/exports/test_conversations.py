@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_batch.exceptions import (
     BatchConnectionError,
+    BatchError,
     BatchNotFoundError,
     BatchProtocolError,
     BatchServerError,
@@ -49,11 +50,17 @@ def test_an_export_is_asked_for_and_has_an_id() -> None:
     assert advance(flow, Response(202, {}, b'{"id": "export_1"}')) == Done("export_1")
 
 
-@pytest.mark.parametrize("body", [b"{}", b'{"id": 7}', b'{"id": ""}', b"<html>"])
-def test_an_export_without_an_id_is_no_answer(body: bytes) -> None:
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        *((body, "without the id of an export$") for body in (b"{}", b'{"id": 7}', b'{"id": ""}')),
+        (b"<html>", "with 6 bytes that are not a JSON object"),
+    ],
+)
+def test_an_export_without_an_id_is_no_answer(body: bytes, reason: str) -> None:
     flow = conversations.request("2.11", ExportQuery(), no_retry)
     advance(flow, None)
-    with pytest.raises(BatchProtocolError):
+    with pytest.raises(BatchProtocolError, match=rf"^POST /2\.11/profiles/export: answered 202 {reason}"):
         advance(flow, Response(202, {}, body))
 
 
@@ -76,6 +83,40 @@ def test_the_wait_goes_through_all_states_and_over_errors() -> None:
     assert advance(flow, view("SUCCESS", files=files)) == Done(
         Export("export_1", ExportState.SUCCESS, "SUCCESS", (ExportFile("f1", 1, None), ExportFile("f2", 2, 5)))
     )
+
+
+def test_only_an_attempt_after_an_error_is_a_retry() -> None:
+    flow = conversations.await_export("2.11", "export_1", polling(Clock()))
+    lost = BatchConnectionError("no answer")
+    retries = []
+    for answer in (view("RUNNING"), lost, view("RUNNING")):
+        advance(flow, None)
+        pause = advance(flow, answer)
+        assert isinstance(pause, Sleep)
+        retries.append(pause.retries)
+    assert retries == [None, lost, None]
+
+
+def test_where_the_backoff_gives_up_the_wait_does_not() -> None:
+    delays: list[tuple[int, str, float]] = []
+
+    def give_up(attempt: int, error: BatchError, waited: float) -> None:
+        delays.append((attempt, str(error), waited))
+
+    flow = conversations.await_export("2.11", "export_1", Polling(give_up, lambda poll: 2.0 * poll, 100.0, lambda: 0.0))
+    for seconds in (2.0, 4.0):
+        advance(flow, None)
+        assert advance(flow, BatchConnectionError("no answer")) == Sleep(seconds)
+    assert delays == [(1, "no answer", 0.0), (2, "no answer", 0.0)]
+
+
+@pytest.mark.parametrize("status", ["RUNNING", "SOMETHING NEW"])
+def test_an_export_that_is_not_done_has_no_files_yet(status: str) -> None:
+    flow = conversations.view("2.11", "export_1", no_retry)
+    advance(flow, None)
+    done = advance(flow, view(status, files=[{"id": "f1"}, {}]))
+    assert isinstance(done, Done)
+    assert done.value.files == ()
 
 
 def test_an_export_without_files_is_an_empty_one() -> None:
@@ -104,7 +145,7 @@ def test_a_file_without_a_number_comes_first() -> None:
     )
 
 
-@pytest.mark.parametrize("files", [{}, [{"part": 1}], ["f1"], [{"id": None}], "f1"])
+@pytest.mark.parametrize("files", [{}, [{"part": 1}], ["f1"], [{"id": None}], [{"id": ""}], [{"id": 7}], "f1"])
 def test_files_without_ids_are_no_answer(files: Any) -> None:
     flow = conversations.view("2.11", "export_1", no_retry)
     advance(flow, None)
@@ -133,7 +174,9 @@ def test_a_failed_export_ends_the_wait() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "last"), [(view("RUNNING"), "last state RUNNING"), (Response(500), "answered 500")], ids=["state", "500"]
+    ("answer", "last"),
+    [(view("RUNNING"), "last state RUNNING"), (Response(500), f"{VIEW.route}: answered 500")],
+    ids=["state", "500"],
 )
 def test_the_deadline_ends_the_wait(answer: Response, last: str) -> None:
     clock = Clock()
@@ -144,8 +187,12 @@ def test_the_deadline_ends_the_wait(answer: Response, last: str) -> None:
     assert pause.seconds <= 1.0
     clock.now += 1.0
     advance(flow, None)
-    with pytest.raises(ExportTimeoutError, match=last) as caught:
+    with pytest.raises(ExportTimeoutError) as caught:
         advance(flow, answer)
+    assert str(caught.value) == (
+        f"export_1: the export is not done in time; {last}. A retry takes it up (Airflow 3.3 and later), or raise "
+        "export_timeout."
+    )
     assert (caught.value.export_id, caught.value.retryable) == ("export_1", True)
 
 

@@ -59,8 +59,8 @@ BROKEN = {
     "an array without its end": ('[{"a": 1}, {"a": 2}', "record 3: it ends in the middle"),
     "an array that ends after a comma": ('[{"a": 1},', "record 2: it ends in the middle"),
     "a record without its end": ('{"a": 1}\n{"a": ', "record 2: it ends in the middle"),
-    "half a letter": ('{"a": "é"}'.encode()[:-3], "not text in UTF-8"),
-    "another encoding": ('{"a": "é"}'.encode("latin-1"), "not text in UTF-8"),
+    "half a letter": ('{"a": "é"}'.encode()[:-3], "record 1: it is not text in UTF-8"),
+    "another encoding": ('{"a": "é"}'.encode("latin-1"), "record 1: it is not text in UTF-8"),
     "a page of HTML": ("<html></html>", "record 1: it ends in the middle"),
     "a number": ("[1]", "record 1: it is not an object"),
     "a list in the list": ('[{"a": 1}, []]', "record 2: it is not an object"),
@@ -68,7 +68,7 @@ BROKEN = {
     "no comma": ('[{"a": 1} {"a": 2}]', "record 2: a comma is missing"),
     "a comma at the end": ('[{"a": 1},]', "record 2: it ends in the middle"),
     "something after the end": ('[{"a": 1}] x', "record 2: something follows the end of the array"),
-    "too deep": ("[" + '{"a":' * 100_000, "nested too deeply|ends in the middle"),
+    "too deep": ("[" + '{"a":' * 100_000, "record 1: it (is nested too deeply|ends in the middle)"),
 }
 
 
@@ -77,10 +77,16 @@ BROKEN = {
 def test_what_is_broken_is_refused_without_its_text(content: str | bytes, reason: str, size: int) -> None:
     if size == 1 and len(content) > 1000:
         pytest.skip("a piece of one byte each would take long")
-    with pytest.raises(BatchProtocolError, match=reason) as caught:
+    with pytest.raises(BatchProtocolError, match=rf"^part 1, {reason}\. The file may be cut short\.$") as caught:
         read(content.encode() if isinstance(content, str) else content, size)
     assert caught.value.retryable
     assert "html" not in str(caught.value)
+
+
+def test_a_record_that_has_not_ended_is_looked_at_again_once_there_is_twice_as_much_text() -> None:
+    reader = RecordReader("part 1")
+    pieces = [b'{"a":', b"1}", b"\n{", b'"']
+    assert [[text for text, _ in reader.feed(piece)] for piece in pieces] == [[], [], [], ['{"a":1}']]
 
 
 def test_a_large_file_is_read_in_little_memory() -> None:
@@ -115,5 +121,6 @@ def test_only_the_record_that_is_not_complete_counts_against_the_longest(monkeyp
     reader = RecordReader("part 1")
     assert len(list(reader.feed(b'{"a": 1}' * 10 + b'{"a": '))) == 10
     assert [text for text, _ in reader.feed(b"1}" + b" " * 20)] == ['{"a": 1}']
+    assert list(RecordReader("part 1").feed(b'{"a": "123')) == []
     with pytest.raises(BatchProtocolError, match="it is not JSON"):
         list(reader.feed(b'{"a": "1234'))

@@ -89,6 +89,12 @@ def test_the_first_invalid_row_ends_the_reading_with_its_place() -> None:
     assert (caught.value.argument, caught.value.position) == ("profiles", 3)
 
 
+def test_by_default_the_id_is_in_the_column_custom_id() -> None:
+    with pytest.raises(InvalidMemberError) as caught:
+        read([{"plan": "gold"}])
+    assert caught.value.reason == "the row has no custom_id. Add it, or name the id's column with id_column."
+
+
 def test_invalid_rows_are_skipped_counted_and_passed_on_wherever_they_stand() -> None:
     rows: list[Any] = [row(f"id-{number}") for number in range(40)]
     bad = {0: "x", 7: row("", plan=1), 8: row("i", plan={"a": 1}), 39: row("j", Plan=1)}
@@ -118,13 +124,30 @@ def test_of_a_skipped_row_the_id_is_known_if_it_is_valid() -> None:
 
 
 def test_a_source_names_the_places_of_its_rows() -> None:
-    _, ids, places = read(Source(row("a"), "bad", row("b"), row("c")), on_invalid_id="skip")
-    assert ids == ["a", "b", "c"]
-    assert [places.rejection(number, "no").where for number in range(3)] == [
+    _, ids, places = read(Source(row("a"), "bad", row("b"), row("c"), row("d")), on_invalid_id="skip")
+    assert ids == ["a", "b", "c", "d"]
+    assert [places.rejection(number, "no").where for number in range(4)] == [
         "profiles[0] (line 1)",
         "profiles[2] (line 3)",
         "profiles[3] (line 4)",
+        "profiles[4] (line 5)",
     ]
+
+
+def test_a_list_is_encoded_ten_thousand_rows_at_once() -> None:
+    rows = [row(str(number)) for number in range(10_001)]
+    blocks = ProfileIntake(rows, name="profiles of batch").blocks()
+    assert [(block.start, len(block.ids)) for block in blocks] == [(0, 10_000), (10_000, 1)]
+
+
+def test_the_keys_of_all_blocks_are_known_and_those_of_each_column() -> None:
+    source = Source(row("a", plan="gold", date__last=None), row("b", Age=7), row("c", city="Paris"))
+    intake, _, _ = read(source, attribute_columns={"plan": "tier", "Age": "age", "city": "date__city"})
+    assert intake.keys == {"tier", "age", "date__city"}
+    assert (intake.key_of("plan"), intake.key_of("city")) == ("tier", "date__city")
+    plain, _, _ = read(Source(row("a", plan="gold", date__last=None), row("b"), row("c", city="Paris")))
+    assert plain.keys == {"plan", "city"}
+    assert plain.key_of("date__last") == "date(last)"
 
 
 def test_a_source_may_have_columns_of_its_own() -> None:

@@ -16,6 +16,7 @@ from airflow_provider_batch.protocol.profiles.names import declared, key_of
         ("$email_address", "$email_address"),
         ("PLAN", "plan"),
         ("DATE__LAST_ORDER", "date(last_order)"),
+        ("date__born__on", "date(born__on)"),
         ("update__at", "update__at"),
         ("date__", "date__"),
         ("x" * 30, "x" * 30),

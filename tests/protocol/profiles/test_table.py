@@ -11,7 +11,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import InvalidArgumentError
-from airflow_provider_batch.protocol.profiles.table import Profile, Table, chosen_keys, joined, nulls, split, table_of
+from airflow_provider_batch.protocol.profiles.table import (
+    Profile,
+    Table,
+    chosen_keys,
+    joined,
+    keys_in,
+    nulls,
+    split,
+    table_of,
+)
 from airflow_provider_batch.protocol.rows import BadRow
 
 
@@ -81,7 +90,11 @@ def test_chosen_columns_alone_are_sent_under_the_names_that_the_caller_gives() -
     row = {"custom_id": "a", "Plan": "gold", "date__x": "2026-01-31", "other": 1}
     assert attributes(row, chosen=["date__x"]) == [{"date(x)": "2026-01-31T00:00:00Z"}]
     assert attributes(row, chosen={"Plan": "plan", "other": "$region"}) == [{"plan": "gold", "$region": 1}]
+    assert attributes(row, chosen={"date__x": "date__x"}) == [{"date__x": "2026-01-31"}]
     assert attributes(row, chosen=["missing"], clears=True) == [{}]
+    # Under None, csv.DictReader has what exceeds the columns.
+    longer: dict[Any, Any] = {**row, None: ["rest"]}
+    assert attributes(longer, chosen=["other"]) == [{"other": 1}]
 
 
 def test_the_id_may_be_an_attribute_too() -> None:
@@ -97,7 +110,9 @@ def test_a_chosen_column_is_found_but_for_case_as_in_a_query() -> None:
     assert attributes(other, chosen={"Plan": "tier"}) == [{"tier": "free"}]
     assert attributes({**one, "plan": "exact"}, chosen=["plan"]) == [{"plan": "exact"}]
     # Rows that write it otherwise go into tables of their own: the text of a row does not depend on the others.
-    with pytest.raises(ValueError, match="in several ways"):
+    with pytest.raises(
+        ValueError, match=r"^these rows write a name in several ways, and each decides for itself which one is meant$"
+    ):
         lines(one, {**other, "x": 1}, chosen=["plan"])
 
 
@@ -113,8 +128,9 @@ def test_moments_of_numpy_are_moments() -> None:
 
 
 def test_a_single_row_may_write_a_name_in_two_ways_of_which_one_is_meant() -> None:
-    (line,) = lines({"custom_id": "a", "plan": 1, "PLAN": 2}, chosen=["plan"])
-    assert json.loads(line)["attributes"] == {"plan": 1}
+    written = {"plan": 1, "PLAN": 2}
+    for row in ({"custom_id": "a", **written}, Profile("a", written)):
+        assert attributes(row, chosen=["plan"]) == [{"plan": 1}]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +163,7 @@ def test_a_choice_that_is_not_valid_is_refused(chosen: Any, reason: str) -> None
         ),
         ({"custom_id": "a", 7: 1}, "must be text, not int"),
         ({"custom_id": "a", "x": {"y": 1}}, "attribute 'x': a dict may only have"),
-        ({"custom_id": "a", "x": 1, "date__x": None}, "attribute 'x' is given twice"),
+        ({"custom_id": "a", "w": 0, "x": 1, "date__x": None}, "attribute 'x' is given twice"),
         ({"custom_id": "a", "attributes": {"x": 1}, "y": 2}, "other fields beside attributes"),
         ("a", "a str is not a profile"),
         (["a", 1], "a list is not a profile"),
@@ -165,9 +181,21 @@ def test_a_row_that_is_not_a_profile_is_refused_with_the_reason(row: object, rea
 
 def test_rows_with_too_many_names_are_cut_before_they_fill_the_memory() -> None:
     rows = [{"custom_id": "a", f"id_{number}": 1} for number in range(1_001)]
-    with pytest.raises(ValueError, match="too many names"):
-        lines(*rows)
+    wide = [Profile("a", {f"a_{number}": 1 for number in range(501)}), Profile("b", {f"b_{n}": 1 for n in range(500)})]
+    for many in (rows, wide):
+        with pytest.raises(ValueError, match=r"^these rows have too many names for one table$"):
+            lines(*many)
     assert len(lines(*rows[:1_000])) == 1_000
+
+
+def test_a_single_profile_may_have_any_number_of_attributes() -> None:
+    (found,) = attributes(Profile("a", {f"n_{number}": number for number in range(1_001)}))
+    assert len(found) == 1_001
+
+
+def test_the_keys_of_a_table_are_those_with_a_value() -> None:
+    rows = [{"custom_id": "a", "plan": "gold", "last": None}, {"custom_id": "b", "plan": None, "at": date(2026, 1, 31)}]
+    assert table_of(rows, "custom_id", None).encoded(clears=True)[2] == {"plan", "date(at)"}
 
 
 def test_a_table_gives_its_rows_and_parts() -> None:
@@ -213,6 +241,11 @@ def test_a_line_is_taken_apart_and_put_together_again(id_: str) -> None:
     (line,) = lines({"custom_id": id_, "x_1": '"},"attributes":{'})
     assert split(f"{line}\n".encode()) == (id_, '"attributes":{"x_1":"\\"},\\"attributes\\":{"}')
     assert joined(*split(line.encode())) == line.encode()
+
+
+def test_the_keys_of_a_line_are_set_or_deleted() -> None:
+    (line,) = lines({"custom_id": "a", "plan": None, "score": 0, "name": "", "url__x": None}, clears=True)
+    assert keys_in(split(line.encode())[1]) == (("name", "score"), ("plan", "url(x)"))
 
 
 def test_attributes_are_deleted_by_their_keys() -> None:

@@ -9,9 +9,11 @@ import pytest
 
 from airflow_provider_batch.exceptions import BatchProtocolError
 from airflow_provider_batch.protocol.dialect import MEP, Endpoint, ProfileRoute, cep
-from airflow_provider_batch.protocol.flow import no_retry
+from airflow_provider_batch.protocol.flow import Done, advance, no_retry
 from airflow_provider_batch.protocol.limits import Quota
 from airflow_provider_batch.protocol.profiles.writes import ProfileChunk, ProfileWrites, row_of
+from airflow_provider_batch.protocol.refusals import WITHHELD
+from airflow_provider_batch.protocol.retry import Polling
 from airflow_provider_batch.protocol.rows import Rejection
 from airflow_provider_batch.protocol.wire import Response
 from airflow_provider_batch.protocol.writes import Parcel, Receipt
@@ -69,11 +71,17 @@ def test_an_accepted_call_is_accepted_whole(answer: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "status"),
-    [(b"<html>Sign in</html>", 202), ([], 202), ({"code": "FAILURE"}, 202), ({"code": 7}, 200), (b"", 200)],
+    ("answer", "status", "reason"),
+    [
+        (b"<html>Sign in</html>", 202, "with 20 bytes that are not a JSON object"),
+        ([], 202, "with 2 bytes that are not a JSON object"),
+        ({"code": "FAILURE"}, 202, "with a code that is not documented$"),
+        ({"code": 7}, 200, "with a code that is not documented$"),
+        (b"", 200, "with 0 bytes that are not a JSON object"),
+    ],
 )
-def test_what_batch_does_not_answer_is_not_taken_for_accepted(answer: object, status: int) -> None:
-    with pytest.raises(BatchProtocolError):
+def test_what_batch_does_not_answer_is_not_taken_for_accepted(answer: object, status: int, reason: str) -> None:
+    with pytest.raises(BatchProtocolError, match=rf"^POST /2\.7/profiles/mass-update: answered {status} {reason}"):
         sent(answer, status=status)
 
 
@@ -93,6 +101,7 @@ def test_each_refused_profile_counts_once_and_is_told_by_its_place() -> None:
         ("profiles[101] (row)", "attribute 'score': INVALID: out of range; attribute 'tags': INVALID: too long"),
     ]
     assert (receipt.added, receipt.whole) == (1, False)
+    assert [rejection for rejection, _ in told] == list(receipt.rejected)
     assert [value for _, value in told] == [
         {"custom_id": "jane", "attributes": {"plan": "gold"}},
         {"custom_id": "joe", "attributes": {"score": 7, "tags": {"$add": ["vip one"]}, "off": None}},
@@ -107,6 +116,19 @@ def test_a_reason_that_may_quote_a_value_is_withheld(reason: str) -> None:
     receipt = sent(partly({"category": "INVALID", "bulk_index": index, "reason": reason}))
     (rejection,) = receipt.rejected
     assert rejection.reason.startswith("INVALID: Batch's text is withheld")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        ({"attribute": "score", "reason": "7 is too low"}, f"attribute 'score': INVALID: {WITHHELD}"),
+        ({"attribute": "tags", "reason": "more than 7"}, "attribute 'tags': INVALID: more than 7"),
+        ({"attribute": "tags", "category": "JOE", "reason": "no"}, f"attribute 'tags': {WITHHELD}: no"),
+    ],
+)
+def test_a_number_is_private_where_it_is_the_value_that_a_text_is_about(error: dict[str, str], reason: str) -> None:
+    (rejection,) = sent(partly({"category": "INVALID", "bulk_index": 1, **error})).rejected
+    assert rejection.reason == reason
 
 
 @pytest.mark.parametrize(
@@ -185,6 +207,13 @@ def test_profiles_to_clear_are_counted_apart(refused: list[int], added: int, cle
         flow.send(Response(202, {}, json.dumps(answer).encode()))
     receipt: Receipt = ended.value.value
     assert (receipt.added, receipt.removed, len(receipt.rejected)) == (added, cleared, len(refused))
+
+
+def test_what_is_accepted_is_not_waited_for() -> None:
+    writes = ProfileWrites(MASS)
+    polling = Polling(no_retry, lambda poll: 1.0, 0.0, lambda: 0.0)
+    assert advance(writes.await_first(sent({}), polling), None) == Done("")
+    assert not writes.first_alone
 
 
 def test_a_line_gives_its_row_back() -> None:
