@@ -7,7 +7,7 @@ import io
 import logging
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -21,7 +21,7 @@ from airflow_provider_batch.exceptions import (
     ResultError,
 )
 from airflow_provider_batch.transport.download import Downloader
-from tests.transport.servers import HANG_UP, STALL, TRICKLES, RawServer, Script, Torn, Trickle, answer
+from tests.transport.servers import HANG_UP, STALL, TRICKLES, RawServer, Script, Torn, answer
 
 LOCAL, PUBLIC = "http://127.0.0.1:1", "https://api.batch.example"
 
@@ -152,9 +152,16 @@ def test_a_silent_answer_ends_at_the_timeout_of_each_part(monkeypatch: pytest.Mo
 def test_an_end_at_the_deadline_is_not_that_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a length, the end of the connection is the end of the file."""
     monkeypatch.setattr("airflow_provider_batch.transport.download._LONGEST", 0.3)
-    endless = Trickle(b"HTTP/1.1 200 OK\r\n\r\n[", b" ")
-    with RawServer(endless) as server, pytest.raises(BatchConnectionError, match="TimeoutError"):
+    over = threading.Event()
+
+    def begun() -> Iterator[bytes]:
+        yield b"HTTP/1.1 200 OK\r\n\r\n["
+        over.wait(10)
+
+    with RawServer(begun()) as server, pytest.raises(BatchConnectionError) as caught:
         save(f"{server.url}/f")
+    over.set()
+    assert str(caught.value) == "GET the file of the export: no answer: TimeoutError"
 
 
 def test_a_full_disk_is_an_error_with_its_remedy() -> None:
