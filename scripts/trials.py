@@ -30,7 +30,7 @@ from mutmut.state import state
 from mutmut.utils.format_utils import mangled_name_from_mutant_name
 
 #: Fixtures that take longer to start than all tests of a mutant should take.
-SERVERS: Final = {"airflow_db", "ended", "mariadb_server", "postgres_server", "s3_server", "whole_airflow"}
+SERVERS: Final = {"airflow_db", "ended", "gcs", "mariadb_server", "postgres_server", "s3_server", "whole_airflow"}
 
 #: How a mutant ends, in mutmut's numbers: a test failed or none, there was none, or it did not end.
 KILLED, SURVIVED, UNTESTED, TIMEOUT = 1, 0, 33, 36
@@ -47,6 +47,12 @@ class Reach(NamedTuple):
         tests = sorted(self.tests.get(function, ()), key=lambda test: (-killers[test], self.seconds[test]))
         so_far = accumulate(self.seconds[test] for test in tests)
         return {test: self.seconds[test] for test, took in zip(tests, so_far, strict=True) if took <= most}
+
+
+def _needed(item: pytest.Item) -> set[str]:
+    """Return the fixtures of a test, with a server that it asks for as it runs, by which such tests are grouped."""
+    groups = {group for mark in item.iter_markers("xdist_group") for group in mark.args}
+    return {*getattr(item, "fixturenames", ()), *groups}
 
 
 def quiet() -> None:
@@ -79,12 +85,6 @@ class Trials:
         hypothesis.settings.register_profile("mutants", phases=phases, database=None, deadline=None)
         hypothesis.settings.load_profile("mutants")
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[object]) -> None:
-        """Skip a test that asks for a server as it runs: it would be started anew for each mutant, and left behind."""
-        if fixturedef.argname in SERVERS:
-            pytest.skip("takes long to start")
-
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """See a test fail."""
         if report.failed:
@@ -96,7 +96,7 @@ class Trials:
         if session.testsfailed:  # a module of tests could not be imported: pytest says so
             return None
         gc.freeze()  # the processes share what is here now
-        items = {i.nodeid: i for i in session.items if SERVERS.isdisjoint(getattr(i, "fixturenames", ()))}
+        items = {item.nodeid: item for item in session.items if SERVERS.isdisjoint(_needed(item))}
         reach = self._reach(items)
         seconds = sum(reach.seconds.values())
         found = f"{len(self.mutants):,} mutants, {len(items):,} tests, which take {seconds:.0f} s"

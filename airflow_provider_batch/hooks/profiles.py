@@ -62,7 +62,7 @@ class ProfileHook(BatchBaseHook):
         :param max_concurrency: calls in flight, at most 64; None for the connection's value.
         :param on_invalid_id: ``fail``, or ``skip`` to send the other rows and count the invalid ones.
         :param nulls: ``keep`` to leave a missing value out, ``clear`` to delete the attribute.
-        :param on_rejection: called with each row that is skipped, or that Batch refuses in part, its place and the
+        :param on_rejection: called with each row that is skipped, or that Batch rejects in part, its place and the
             reason; never twice at once, but from several threads.
         :param journal: keeps what Batch accepted for the next try.
         :param dry_run: check and count everything, and send nothing.

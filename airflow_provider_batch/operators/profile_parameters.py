@@ -27,9 +27,9 @@ class ProfileParameters(AirflowArguments, total=False):
     :param max_concurrency: calls in flight, at most 64; None for the connection's setting.
     :param on_invalid_id: ``fail`` before anything is sent, or ``skip`` the rows that are not valid and report them.
     :param rejects_path: a file for rejected rows, as JSON lines with place, reason and row: those that are skipped, and
-        those that Batch refuses in part. The file holds ids and values. Each of several mapped tasks needs one of its
+        those that Batch rejects in part. The file holds ids and values. Each of several mapped tasks needs one of its
         own: ``{{ ti.map_index }}``. (templated)
-    :param max_rejected: how many rows may be skipped or refused in part: a count (int) or a share of all (float). With
+    :param max_rejected: how many rows may be skipped or rejected in part: a count (int) or a share of all (float). With
         more the task fails, after everything else was sent. None for any number.
     :param skip_on_empty: skip the task when there is nothing to send, instead of succeeding.
     :param snapshot_path: mode ``changed``: a folder for what was sent, local or in any storage that Airflow's

@@ -76,8 +76,8 @@ class ProfilePush:
 
     :param max_concurrency: calls in flight at most.
     :param chunk_size: profiles in one call; None for as many as the route takes.
-    :param on_rejection: called with each profile that Batch refuses in part.
-    :param on_doubt: called with all lines of a call of which Batch refuses a part without a valid place.
+    :param on_rejection: called with each profile that Batch rejects in part.
+    :param on_doubt: called with all lines of a call of which Batch rejects a part without a valid place.
     """
 
     line: Line

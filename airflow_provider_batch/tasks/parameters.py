@@ -36,7 +36,7 @@ USES: Final[tuple[tuple[tuple[str, ...], dict[str, tuple[object, ...]]], ...]] =
     (("snapshot_schema",), {"mode": ("mirror", "changed")}),
     (("keep_changes",), {"mode": ("mirror",)}),
     (("on_gone",), {"mode": ("changed",)}),
-    # Of profiles, Batch refuses some in any call.
+    # Of profiles, Batch rejects some in any call.
     (
         ("rejects_path", "max_rejected"),
         {"on_invalid_id": ("skip",), "on_rejected_chunk": ("bisect",), "mode": get_args(ProfileMode)},

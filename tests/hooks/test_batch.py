@@ -277,7 +277,7 @@ def test_what_is_no_id_may_be_skipped(hook: BatchHook, batch_sandbox: Sandbox) -
     assert [rejection.position for rejection in result.rejections] == [15, 16, 32, 33]
 
 
-# What Batch refuses, and which errors are transient
+# What Batch rejects, and which errors are transient
 
 
 @pytest.mark.parametrize(

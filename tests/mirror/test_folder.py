@@ -68,7 +68,12 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 _AZURITE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 
-@pytest.fixture(params=["local", "file", "memory", "s3", "gcs", "azure"])
+def stored(name: str, server: str) -> Any:
+    """An object storage, whose tests share a server."""
+    return pytest.param(name, marks=pytest.mark.xdist_group(server))
+
+
+@pytest.fixture(params=["local", "file", "memory", stored("s3", "s3_server"), stored("gcs", "gcs"), "azure"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
     if request.param == "gcs":
         url, _ = request.getfixturevalue("gcs")

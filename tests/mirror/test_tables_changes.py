@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_provider_batch.exceptions import InvalidMemberError, SourceError
 from airflow_provider_batch.mirror.diff import Counts
-from airflow_provider_batch.mirror.tables.changes import ChangedRows, ChangeFiles, Kind, Refused, kind_of
+from airflow_provider_batch.mirror.tables.changes import ChangedRows, ChangeFiles, Invalid, Kind, kind_of
 from airflow_provider_batch.protocol.audiences.intake import MemberIntake
 from airflow_provider_batch.protocol.audiences.members import Member
 from airflow_provider_batch.protocol.dialect import MEP_1_0
@@ -57,7 +57,7 @@ def test_every_row_is_settled_once(kinds: list[Any], fetched: int, block_size: i
     removed = [row for row in rows if row[4] == "-"] + gone
     assert list(files.adds) == [row[0] for row in good]
     assert sorted(files.removes) == sorted(row[0] for row in removed)
-    assert {(each.id, each.op) for each in files.refused} == {(row[0], "-" if row in gone else "!") for row in bad}
+    assert {(each.id, each.op) for each in files.invalid} == {(row[0], "-" if row in gone else "!") for row in bad}
     counts = files.counts
     assert (counts.given, counts.adds, counts.removes) == (len(good), len(good), len(removed))
     assert counts.duplicates == sum(row[1] - 1 for row in rows if row in good or row[4] == "=")
@@ -67,7 +67,7 @@ def test_every_row_is_settled_once(kinds: list[Any], fetched: int, block_size: i
 def test_a_thousand_rows_in_blocks_that_do_not_fit(tmp_path: Path) -> None:
     rows = [(f"id-{number:04}", number % 2, 1 - number % 2, 0, "-+"[number % 2]) for number in range(1000)]
     files = filled(tmp_path, rows, 100, 64)
-    assert (files.counts.added, files.counts.removed, files.refused) == (500, 500, [])
+    assert (files.counts.added, files.counts.removed, files.invalid) == (500, 500, [])
     assert (len(files.adds), len(files.removes)) == (500, 500)
 
 
@@ -122,7 +122,7 @@ def test_what_is_done_instead_of_adding_an_invalid_id_is_told_with_its_reason(tm
     rows = [("a", 1, 0, 0, "+"), ("b\tb", 1, 1, 0, "+"), ("c\tc", 1, 0, 0, "+"), ("d\td", 1, 0, 1, "+")]
     files = filled(tmp_path, [*rows, ("e\te", 1, 0, 0, "!")], 10, 10)
     why = "the id contains a tab. Read the source with the right encoding, or remove the character."
-    assert files.refused == [Refused("b\tb", "-", why), Refused("c\tc", "!", why), Refused("d\td", "-", why)]
+    assert files.invalid == [Invalid("b\tb", "-", why), Invalid("c\tc", "!", why), Invalid("d\td", "-", why)]
     assert (list(files.adds), list(files.removes)) == (["a"], ["b\tb", "d\td"])
 
 
@@ -130,7 +130,7 @@ def test_an_id_that_the_checks_left_out_for_its_attributes_has_no_reason_of_its_
     changed, files = ChangedRows(), ChangeFiles(tmp_path)
     changed.open([[("a", number(1, 0, 0, "+")), ("b", number(1, 1, 0, "+"))]], Selection(id=0))
     files.fill((["a"] for _ in changed.blocks(10)), changed, RULES)
-    assert files.refused == [Refused("b", "-", "")]
+    assert files.invalid == [Invalid("b", "-", "")]
 
 
 ROWS: list[Any] = [
@@ -156,7 +156,7 @@ def test_ids_are_counted_by_what_is_known_of_them(block_size: int, tmp_path: Pat
     assert files.counts == Counts(
         given=6, duplicates=2 + 1 + 1 + 3, added=2, changed=2, resent=2, unchanged=0, removed=3, withdrawn=2
     )
-    assert (files.known_moves, files.has_invalid, files.refused) == (7, False, [])
+    assert (files.known_moves, files.has_invalid, files.invalid) == (7, False, [])
     assert (list(files.adds), list(files.removes)) == (ADDED, REMOVED)
 
 
@@ -238,7 +238,7 @@ def test_an_id_that_the_checks_return_repeatedly_is_written_once(block_size: int
     rows = [(id_, 3, 0, 0, "+") for id_ in ("a", "b\\c", "é", "d")]
     files = filled(tmp_path, rows, 10, block_size)
     assert list(files.adds) == ["a", "b\\c", "é", "d"]
-    assert (files.counts.added, files.counts.duplicates, files.refused) == (4, 8, [])
+    assert (files.counts.added, files.counts.duplicates, files.invalid) == (4, 8, [])
 
 
 def test_an_id_to_remove_has_the_flags_of_what_was_set(tmp_path: Path) -> None:
@@ -271,12 +271,12 @@ def test_what_was_read_ahead_is_settled_with_its_own_block(tmp_path: Path) -> No
     def late() -> Iterator[list[str]]:
         assert len(list(changed.blocks(2))) == 3
         yield ["a", "c"]
-        assert [refused.id for refused in files.refused] == ["b\tb"]
+        assert [refused.id for refused in files.invalid] == ["b\tb"]
         assert changed.given.ids == ["d\td", "e", "f"]
         yield ["e", "f"]
 
     files.fill(late(), changed, RULES)
     files.close()
-    assert [refused.id for refused in files.refused] == ["b\tb", "d\td"]
+    assert [refused.id for refused in files.invalid] == ["b\tb", "d\td"]
     assert (list(files.adds), list(files.removes)) == (["a", "c", "e", "f"], ["b\tb", "d\td"])
     assert (files.counts.changed, files.counts.removed) == (4, 2)

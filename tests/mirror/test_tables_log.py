@@ -105,7 +105,7 @@ def test_every_change_is_logged_with_its_reason(
     assert keeper.read(session) == head
 
 
-def test_without_refused_and_rejected_ids_there_are_only_moves(
+def test_without_invalid_and_rejected_ids_there_are_only_moves(
     tables: Connections, session: Session, keeper: Keeper
 ) -> None:
     ChangeLog(keeper, 30).keep(session, head_with(keeper, session, Change(NOW, "monday", "d1")), NOW)

@@ -214,7 +214,7 @@ def test_a_function_yields_profiles(sandbox: Sandbox, context: Any) -> None:
     assert "Return or yield the profiles; return [] for none" in str(failure(decorated(lambda: None), context))
 
 
-# What Batch refuses, limits, retries
+# What Batch rejects, limits, retries
 
 
 def test_rejected_rows_go_to_a_file_and_count_for_the_limit(

@@ -174,7 +174,7 @@ def _place(before: int, number: int) -> str:
     return f"changed row {before + number + 1:,} of the query"
 
 
-class Refused(NamedTuple):
+class Invalid(NamedTuple):
     """An id to add that is not valid: what is done instead, and why."""
 
     id: str
@@ -189,7 +189,7 @@ class ChangeFiles:
         self.adds = LineFile(local / "adds.txt")
         self.removes = LineFile(local / "removes.txt")
         self.counts = Counts()
-        self.refused: list[Refused] = []
+        self.invalid: list[Invalid] = []
         self.has_invalid = False
         self.known_moves = 0
         self._digest = hashlib.sha256()
@@ -254,7 +254,7 @@ class ChangeFiles:
             settled = kind.settled(is_valid)
             self._count(settled, 1)
             if settled != kind:
-                self.refused.append(Refused(str(id_), settled.op, _reason(changed.value(row), rules)))
+                self.invalid.append(Invalid(str(id_), settled.op, _reason(changed.value(row), rules)))
             if settled.op == "-":
                 removed += changed.removed([(str(id_), *row[1:])])
             done += 1

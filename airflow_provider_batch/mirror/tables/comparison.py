@@ -7,7 +7,7 @@ statement that makes the table of changes (or, without FULL JOIN, the one that s
 reads this table: what is sent, what the next run takes for uncertain, the new base or net, and the log.
 
 The database knows what differs, and this package knows what is valid. So the rows to add pass the ordinary checks while
-the table is read; where these refuse an id, or values must not be kept, a corrected table takes its place before
+the table is read; where these leave out an id, or values must not be kept, a corrected table takes its place before
 anything is noted. An id is compared as text of the database's making, but sent as text of this package's making. That
 both are the same is tried on some rows whenever the query is new (:meth:`Comparison._check_casts`).
 
@@ -30,7 +30,7 @@ from airflow_provider_batch.exceptions import SnapshotError, SourceError
 from airflow_provider_batch.mirror.flags import Names
 from airflow_provider_batch.mirror.store import STORE_ERRORS
 from airflow_provider_batch.mirror.tables import head as steps
-from airflow_provider_batch.mirror.tables.changes import FIRST, ChangeFiles, Refused
+from airflow_provider_batch.mirror.tables.changes import FIRST, ChangeFiles, Invalid
 from airflow_provider_batch.mirror.tables.claim import TableClaim
 from airflow_provider_batch.mirror.tables.database import AbsentTableError, Session
 from airflow_provider_batch.mirror.tables.head import Change
@@ -68,7 +68,7 @@ class Comparison:
         self.replaces = replaces
         #: The table of changes, and the one of the ids in it that are not valid; None if all are.
         self.changes = claim.own("d")
-        self.refused: str | None = None
+        self.invalid: str | None = None
         #: What is known once it was made.
         self.statements: Statements
         self.columns: tuple[tuple[str, str], ...] = ()
@@ -103,8 +103,8 @@ class Comparison:
         files.fill(blocks, mirror.changed, mirror.rules)
         if not mirror.is_dry_run:
             files.counts.duplicates += session.number(self.statements.repeated(relation))
-            if files.refused or self.is_digested:
-                self._correct(session, files.refused)
+            if files.invalid or self.is_digested:
+                self._correct(session, files.invalid)
         counts, before = files.counts, 0 if self.replaces else self._state.members or 0
         counts.unchanged = before - files.known_moves
         counts.given += counts.unchanged
@@ -146,7 +146,7 @@ class Comparison:
 
     def entry(self, now: float, rejected: str | None = None) -> Change:
         """Return what the log has to know of this run."""
-        return Change(now, self.mirror.owner, self.changes, self.refused, rejected, self.replaces)
+        return Change(now, self.mirror.owner, self.changes, self.invalid, rejected, self.replaces)
 
     def needs_base(self, now: float, moved: int = 0) -> bool:
         """Whether the base is made anew: it is old, has other columns, or *moved* ids more leave too little of it."""
@@ -270,15 +270,15 @@ class Comparison:
         except AbsentTableError:
             return None
 
-    def _correct(self, session: Session, refused: list[Refused]) -> None:
+    def _correct(self, session: Session, invalid: list[Invalid]) -> None:
         """Make the table of changes anew: as it is kept, and with what is a valid id as this package has found it."""
         names = self.claim.own("x"), self.claim.own("c")
         self.claim.extend(session, *names)
         changes, table = self.mirror.keeper.table(session, self.changes), None
-        if refused:
+        if invalid:
             table = self.create(session, names[0], self.statements.ids(changes))
-            session.insert(table, self.statements.id_values(), refused)
-            self.refused = names[0]
+            session.insert(table, self.statements.id_values(), invalid)
+            self.invalid = names[0]
         self.create(session, names[1], self.statements.corrected(changes, table))
         if self.is_digested:
             self.mirror.keeper.drop(session, self.changes)

@@ -53,7 +53,7 @@ class Change:
     A committed run whose changes are not in the log yet.
 
     :param changes: the table of its changes.
-    :param refused: the table of the ids that are not valid by more than their length; None if there were none.
+    :param invalid: the table of the ids that are not valid by more than their length; None if there were none.
     :param rejected: the table of the ids that Batch rejected; None if there were none.
     :param replaces: whether the audience was replaced: what was in it and stays has not changed, though it was sent.
     """
@@ -61,7 +61,7 @@ class Change:
     at: float
     run: str
     changes: str
-    refused: str | None = None
+    invalid: str | None = None
     rejected: str | None = None
     replaces: bool = False
 
@@ -134,7 +134,7 @@ class State:
         """The tables that this state needs."""
         tables = {self.base, self.net, *map(table_of, self.tries)}
         return {name for name in tables if name} | {
-            name for change in self.unlogged for name in (change.changes, change.refused, change.rejected) if name
+            name for change in self.unlogged for name in (change.changes, change.invalid, change.rejected) if name
         }
 
 

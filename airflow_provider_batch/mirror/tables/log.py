@@ -1,5 +1,5 @@
 """
-The log of a mirror: who entered and left, when, and who was refused why; one table, for plain SQL.
+The log of a mirror: who entered and left, when, and whose id was left out, and why; one table, for plain SQL.
 
 What is kept true: the changes of every committed run are in the log once. They are appended after the commit, as no
 transaction covers both: the head has them as *unlogged* until that is done, and keeps their tables. What a run could
@@ -96,25 +96,25 @@ class ChangeLog:
     def _insertion(self, session: Session, table: str, change: Change) -> str:
         dialect = session.dialect
         mark, place = dialect.placeholder, partial(self._keeper.table, session)
-        joins, refused, why = "", "1 = 0", "''"
-        if change.refused:
-            joins += f" LEFT JOIN {place(change.refused)} x ON x.id = d.id"
+        joins, is_rejected, why = "", "1 = 0", "''"
+        if change.invalid:
+            joins += f" LEFT JOIN {place(change.invalid)} x ON x.id = d.id"
             why = "COALESCE(x.why, '')"
         if change.rejected:
             joins += f" LEFT JOIN {place(change.rejected)} r ON r.id = d.id"
-            refused = "r.why IS NOT NULL"
+            is_rejected = "r.why IS NOT NULL"
         reason = (
-            f"CASE WHEN {refused} THEN 'rejected by Batch' WHEN {why} <> '' THEN {why} "
+            f"CASE WHEN {is_rejected} THEN 'rejected by Batch' WHEN {why} <> '' THEN {why} "
             "WHEN d.op = '!' THEN 'the id is missing, empty or too long' "
             "WHEN d.op = '+' AND d.o = 0 THEN 'new' WHEN d.op = '+' AND d.u = 1 THEN 'sent again' "
             "WHEN d.op = '+' THEN 'other attributes' WHEN d.o = 1 THEN 'gone' ELSE 'withdrawn' END"
         )
         columns = f"{quoted('at', dialect)}, run, id, op, why, changes"
-        moved = f"d.op <> '+' OR d.o = 0 OR {refused}" if change.replaces else "d.op <> '='"
+        moved = f"d.op <> '+' OR d.o = 0 OR {is_rejected}" if change.replaces else "d.op <> '='"
         return (
             f"INSERT INTO {table} ({columns}) "
             f"SELECT {dialect.moment.format(mark)}, {dialect.string.format(mark)}, "
-            f"{dialect.as_text('d.id')}, CASE WHEN {refused} THEN '!' ELSE d.op END, {reason}, "
+            f"{dialect.as_text('d.id')}, CASE WHEN {is_rejected} THEN '!' ELSE d.op END, {reason}, "
             f"{dialect.string.format(mark)} "
             f"FROM {place(change.changes)} d{joins} WHERE ({moved}) "
             f"AND NOT EXISTS (SELECT 1 FROM {table} l WHERE l.changes = {mark})"

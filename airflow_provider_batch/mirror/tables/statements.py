@@ -351,18 +351,18 @@ class Statements:
         """Return the statement that makes a table of ids."""
         return f"{self._dialect.create.format(table)}\n{query}"
 
-    def corrected(self, changes: str, refused: str | None) -> str:
+    def corrected(self, changes: str, invalid: str | None) -> str:
         """
         Return the query for the changes as they are kept, without those ids to add that this package does not accept.
 
-        :param refused: the table of these ids, with what is to be done instead; None if there are none.
+        :param invalid: the table of these ids, with what is to be done instead; None if there are none.
         """
         columns = self._snapshot_columns("d.") + self._changed_flags(f"d.{_BEFORE}", f"d.{_OWN}")
-        if refused is None:
+        if invalid is None:
             return f"SELECT d.id, d.n, d.o, d.u, d.op{columns} FROM {changes} d"
         return (
             f"SELECT d.id, d.n, d.o, d.u, CASE WHEN x.op IS NULL THEN d.op ELSE x.op END AS op{columns} "
-            f"FROM {changes} d LEFT JOIN {refused} x ON x.id = d.id"
+            f"FROM {changes} d LEFT JOIN {invalid} x ON x.id = d.id"
         )
 
     def new_base(self, changes: str, known: str | None) -> str:

@@ -1,4 +1,4 @@
-"""The answer to an accepted call -> what Batch has refused of it."""
+"""The answer to an accepted call -> what Batch has rejected of it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ACCEPTED = "SUCCESS"
 @dataclass(frozen=True, slots=True)
 class PartialError:
     """
-    What Batch refuses of one profile, in its words.
+    What Batch rejects of one profile, in its words.
 
     :param index: the profile's place in the call, from 0; None if the answer has none.
     """
@@ -30,7 +30,7 @@ class PartialError:
 
 def partial_errors(response: Response, request: Request) -> list[PartialError]:
     """
-    Return what Batch refuses of an accepted call: https://doc.batch.com/developer/api/cep/profiles/update.
+    Return what Batch rejects of an accepted call: https://doc.batch.com/developer/api/cep/profiles/update.
 
     The fields of an error are known from third parties alone, so each of them may be missing or another one.
 

@@ -23,7 +23,7 @@ class ProfilesResult(Outcome):
     :param route: ``update`` or ``mass-update``.
     :param accepted: profiles that Batch accepted; that is all that can be known of them.
     :param duplicates: rows that a later row of the same profile replaced.
-    :param rejected: rows that were skipped because they are invalid, and profiles that Batch refused in part.
+    :param rejected: rows that were skipped because they are invalid, and profiles that Batch rejected in part.
     :param rejections: the first of them, by position and reason.
     :param calls: how many calls Batch accepted; of a dry run, how many it would have received.
     :param seconds: the duration of the push.

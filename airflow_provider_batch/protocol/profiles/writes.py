@@ -25,7 +25,7 @@ ACCEPTED: Final = "accepted"
 #: What a rejection quotes of the errors of one profile, and its text where Batch has none that can be shown.
 _MOST_ERRORS: Final = 3
 _NO_REASON: Final = "Batch gives no reason"
-_NO_PLACE: Final = "Batch refuses a part of the call that begins here, without a valid place"
+_NO_PLACE: Final = "Batch rejects a part of the call that begins here, without a valid place"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,8 @@ class ProfileWrites:
     """
     The writes of one push of profiles.
 
-    :param on_rejection: called with each profile that Batch refuses in part.
-    :param on_doubt: called with all lines of a call of which Batch refuses a part without a valid place.
+    :param on_rejection: called with each profile that Batch rejects in part.
+    :param on_doubt: called with all lines of a call of which Batch rejects a part without a valid place.
     """
 
     route: ProfileRoute
@@ -86,7 +86,7 @@ class ProfileWrites:
         return chunk
 
     def send(self, parcel: Parcel[ProfileChunk], delay: Delay) -> Flow[Receipt]:
-        """Send *parcel* until Batch accepts it, and notify the caller of what it refuses in part."""
+        """Send *parcel* until Batch accepts it, and notify the caller of what it rejects in part."""
         errors = yield from exchange(parcel.request, partial_errors, delay)
         found: dict[int, list[PartialError]] = {}
         for error in errors:
@@ -137,11 +137,11 @@ def _receipt(
     parcel: Parcel[ProfileChunk], rejected: Mapping[int, Rejection] = MappingProxyType({}), *, earlier: bool = False
 ) -> Receipt:
     chunk = parcel.chunk
-    refused = sum(index < chunk.added for index in rejected)
+    rejected_updates = sum(index < chunk.added for index in rejected)
     return Receipt(
         parcel.number,
-        chunk.added - refused,
-        chunk.removed - (len(rejected) - refused),
+        chunk.added - rejected_updates,
+        chunk.removed - (len(rejected) - rejected_updates),
         (ACCEPTED,),
         parcel.fingerprint,
         tuple(rejected.values()),
