@@ -28,6 +28,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool
 from urllib3.exceptions import HTTPError
+from urllib3.util import parse_url
 
 from airflow_provider_batch.exceptions import PushStoppedError
 from airflow_provider_batch.protocol.flow import Answer, Effect
@@ -69,7 +70,7 @@ class _Adapter(HTTPAdapter):
 
     def __init__(self, trusted: ssl.SSLContext, proxy: Proxy | None) -> None:
         self._trusted, self._proxy = trusted, proxy
-        super().__init__(pool_connections=1, pool_maxsize=MAX_CONNECTIONS)
+        super().__init__(pool_maxsize=MAX_CONNECTIONS)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
@@ -77,17 +78,19 @@ class _Adapter(HTTPAdapter):
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         if proxy not in self.proxy_manager:
-            if self._proxy is not None and self._proxy.encrypted:
+            if proxy.startswith("https:"):
                 kwargs["proxy_ssl_context"] = self._trusted
             make_reachable(super().proxy_manager_for(proxy, **kwargs))
         return self.proxy_manager[proxy]
 
     def proxy_headers(self, proxy: str) -> dict[str, str]:
-        return self._proxy.headers if self._proxy is not None else {}
+        if self._proxy is not None and proxy == parse_url(self._proxy.url).url:
+            return self._proxy.headers
+        return super().proxy_headers(proxy)  # another one, which a caller names, must not get the environment's login
 
     def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:
         host, pool = super().build_connection_pool_key_attributes(*args, **kwargs)
-        return host, {**pool, "ssl_context": self._trusted} if host["scheme"] == "https" else pool
+        return host, {**pool, "ssl_context": self._trusted}
 
     def cert_verify(self, *args: Any, **kwargs: Any) -> None:
         """Leave the context as it is: requests would add certifi's authorities to it."""
@@ -255,6 +258,6 @@ def _read(raw: BaseHTTPResponse) -> bytes:
     """Read the body of an answer, up to the limit."""
     body = bytearray()
     # read1 returns what has arrived; read would wait for all of it.
-    while len(body) < MAX_BODY and (piece := raw.read1(MAX_BODY - len(body), decode_content=True)):
+    while len(body) < MAX_BODY and (piece := raw.read1(MAX_BODY - len(body))):
         body += piece
     return bytes(body)

@@ -31,6 +31,8 @@ _under_way = threading.local()
 class _Deadlines:
     """One thread that ends all calls in time: a timer of its own for each would cost as much CPU as the call."""
 
+    _next_look: float  #: when the thread looks again, while there is one
+
     def __init__(self) -> None:
         self.start_over()
 
@@ -42,7 +44,6 @@ class _Deadlines:
         self._lock = threading.Lock()
         self._earlier: SimpleQueue[None] = SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._next_look = 0.0
 
     def add(self, call: Call) -> None:
         with self._lock:
@@ -142,7 +143,7 @@ def make_reachable(opener: Any) -> None:
     """Make each connection that *opener*, a pool manager of urllib3, will open known to the call that uses it."""
     pools = {}
     for scheme, pool in opener.pool_classes_by_scheme.items():
-        connection = type("Connection", (_Reachable, pool.ConnectionCls), {})
+        connection = type(pool.ConnectionCls.__name__, (_Reachable, pool.ConnectionCls), {})
         pools[scheme] = type(pool.__name__, (pool,), {"ConnectionCls": connection})
     opener.pool_classes_by_scheme = pools
 
@@ -167,7 +168,7 @@ class _Reachable:
         except OSError as error:
             raise NewConnectionError(self, "not connected") from error  # type: ignore[arg-type]
 
-    def request(self, method: str, url: str, body: Any = None, *args: Any, **kwargs: Any) -> None:
+    def request(self, method: str, url: str, body: Any = None, **kwargs: Any) -> None:
         if self.sock is not None:
             _hold(self.sock)
         else:  # otherwise the call would count as sent while it connects, which may take a while
@@ -177,7 +178,7 @@ class _Reachable:
             call.turn.sent(is_new=self._is_new)
         self._is_new = False
         self._body_follows = isinstance(body, bytes) and body != b""
-        super().request(method, url, body, *args, **kwargs)  # type: ignore[misc]
+        super().request(method, url, body, **kwargs)  # type: ignore[misc]
 
     def send(self, data: Any) -> None:
         # Head and body are sent at once: between them, the thread that encodes would take its turn, for milliseconds.
@@ -185,7 +186,7 @@ class _Reachable:
             self._body_follows, self._head = False, data
             return
         head, self._head = self._head, b""
-        super().send(head + data if head else data)  # type: ignore[misc]
+        super().send(head + data)  # type: ignore[misc]
 
 
 def _hold(connected: Any) -> None:
@@ -195,7 +196,7 @@ def _hold(connected: Any) -> None:
 
 def _connected(call: Call, connection: Any) -> socket.socket:
     """Return a connection to the first of the host's addresses that accepts one before the call ends."""
-    failure = OSError("the host has no address")
+    failure = OSError()  # if the host has no address
     family = allowed_gai_family()
     for address in socket.getaddrinfo(connection._dns_host.strip("[]"), connection.port, family, socket.SOCK_STREAM):
         call.check(str(address[4][0]))

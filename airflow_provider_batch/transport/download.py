@@ -67,7 +67,6 @@ class Downloader:
         self._is_local = is_loopback(self._base.hostname or "")
         self._timeout = timeout
         self._stopped = stopped
-        self._is_ended = False
 
     def save(self, address: str, into: BinaryIO, size: int | None) -> int:
         """
@@ -110,21 +109,18 @@ class Downloader:
         is_checked = environment.proxy_to(url, socks_package="socks") is None and urlsplit(url)[:2] != self._base[:2]
         with bare_session(url, timeout=self._timeout) as session:
             session.headers.clear()
+            call = _Transfer(self._is_allowed if is_checked else None)
             try:
-                with _Transfer(self._is_allowed if is_checked else None) as call:
-                    try:
-                        with session.get(url, stream=True) as answer:
-                            yield answer
-                        if call.ended:  # an end may look like that of the file
-                            raise TimeoutError
-                    finally:
-                        self._is_ended = call.ended
+                with call, session.get(url, stream=True) as answer:
+                    yield answer
+                if call.ended:  # an end may look like that of the file
+                    raise TimeoutError
             except BatchConnectionError as error:
-                failure = no_answer(_ROUTE, TimeoutError()) if self._is_ended else error
+                failure = no_answer(_ROUTE, TimeoutError()) if call.ended else error
             except BatchError:
                 raise
             except (requests.RequestException, HTTPError, OSError) as error:
-                failure = no_answer(_ROUTE, TimeoutError() if self._is_ended else error)
+                failure = no_answer(_ROUTE, TimeoutError() if call.ended else error)
             else:
                 return
         raise failure from None  # what failed in the caller's block may quote the address
@@ -168,7 +164,7 @@ class _Transfer(Call):
 
     def check(self, address: str) -> None:
         """Check where the connection is going to lead."""
-        if self._is_allowed is not None and not self._is_allowed(address.partition("%")[0]):
+        if self._is_allowed is not None and not self._is_allowed(address):
             raise _unsafe("it leads into this network")
 
 

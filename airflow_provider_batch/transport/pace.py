@@ -236,7 +236,7 @@ def shared_pace(recipient: str, per_second: float | None) -> Pace:
     """
     with _PACES_LOCK:
         # setdefault would drop a new pace again before the caller holds it.
-        pace = _PACES.get(recipient) or Pace(per_second, spent=_SPENT.setdefault(recipient, {}))
+        pace = _PACES.get(recipient) or Pace(None, spent=_SPENT.setdefault(recipient, {}))
         pace.limit(per_second)
         _PACES[recipient] = pace
         return pace

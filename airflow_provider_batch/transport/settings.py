@@ -197,7 +197,7 @@ def _setting(place: int, name: str, value: object) -> tuple[str, Any]:
     name = name.removeprefix("extra__batch__")
     if name not in _SETTINGS:
         # A name that resembles none is not quoted: it may be a key that was pasted into the wrong place.
-        near = difflib.get_close_matches(name, _SETTINGS, n=1, cutoff=0.8)
+        near = difflib.get_close_matches(name, _SETTINGS, cutoff=0.8)
         hint = f"{name!r}. Did you mean {near[0]!r}?" if near else f"(number {place}). Use {', '.join(_SETTINGS)}."
         raise BatchConfigurationError(f"the connection's extra has an unknown field {hint}")
     return name, _SETTINGS[name](name, value)

@@ -20,6 +20,7 @@ from typing import Any, Final, cast
 import psutil
 import pytest
 import requests
+from urllib3.connection import HTTPConnection
 from urllib3.util.connection import allowed_gai_family
 
 from airflow_provider_batch.exceptions import BatchConnectionError, PushStoppedError
@@ -199,6 +200,17 @@ def test_a_call_over_the_session_itself_may_have_a_timeout_of_its_own(credential
         session.get(server.url, timeout=0.2)
 
 
+def test_the_session_itself_may_be_used_by_a_thread_that_makes_no_other_call(credentials: Make) -> None:
+    with (
+        RawServer(answer(200)) as server,
+        open_session(credentials(server.url), timeout=5) as session,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        answers = [thread.submit(session.get, server.url).result(timeout=10) for _ in range(2)]
+        assert [got.status_code for got in answers] == [200, 200]
+        assert server.connections == 1
+
+
 def test_a_call_over_the_session_itself_follows_no_redirect(credentials: Make) -> None:
     with RawServer(answer(200)) as elsewhere, RawServer(answer(302, Location="http://127.0.0.1:1/")) as server:
         with open_session(credentials(server.url), timeout=5) as session:
@@ -251,6 +263,39 @@ def test_the_wait_for_a_connection_is_one_of_the_timeout_at_each_address(monkeyp
         assert not call.ended
 
 
+def test_whoever_else_connects_for_a_call_is_told_how_long_that_may_take(
+    monkeypatch: pytest.MonkeyPatch, credentials: Make
+) -> None:
+    """The package of a SOCKS proxy: while that connects, no deadline reaches it."""
+    told: list[float] = []
+
+    def connect(_: object, timeout: float, **__: object) -> None:
+        told.append(timeout)
+        raise TimeoutError
+
+    monkeypatch.setattr(HTTPConnection, "_socks_options", {}, raising=False)
+    monkeypatch.setattr("urllib3.util.connection.create_connection", connect)
+    answered = transport_to(credentials("http://localhost:9"), timeout=7.5).perform(VIEW)
+    assert str(answered) == f"{VIEW.route}: no answer: ConnectTimeoutError < TimeoutError"
+    assert told == [7.5]
+
+
+def test_a_call_that_ends_while_the_name_is_looked_up_is_not_sent(
+    monkeypatch: pytest.MonkeyPatch, credentials: Make
+) -> None:
+    with RawServer(answer(200)) as server:
+        port = int(server.url.rpartition(":")[2])
+        transport = transport_to(credentials(f"http://localhost:{port}"))
+
+        def resolve(*_: object) -> list[Any]:
+            transport.interrupt()
+            return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port))] * 2
+
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        assert str(transport.perform(VIEW)) == f"{VIEW.route}: no answer: TimeoutError"
+        assert server.asked == []
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "[127.0.0.1]"])
 def test_the_first_address_that_answers_is_used_and_the_others_are_closed(
     host: str, monkeypatch: pytest.MonkeyPatch
@@ -273,11 +318,33 @@ def test_the_first_address_that_answers_is_used_and_the_others_are_closed(
     assert asked == [("127.0.0.1", 8443, allowed_gai_family(), socket.SOCK_STREAM)]
 
 
-def test_a_proxy_of_a_callers_own_gets_no_login_of_the_environment(credentials: Make) -> None:
-    with open_session(credentials("https://api.batch.com"), timeout=5) as session:
-        adapter = session.get_adapter("https://api.batch.com")
-        assert isinstance(adapter, blocking._Adapter)
-        assert adapter.proxy_headers("http://proxy.example:3128") == {}
+@pytest.mark.parametrize("environments", [None, "http://käthe:s3cret@Proxy.Example:3128"])
+@pytest.mark.parametrize(("login", "basic"), [("", None), ("user:word@", "Basic dXNlcjp3b3Jk")])
+def test_a_proxy_of_a_callers_own_gets_the_callers_login_and_not_that_of_the_environment(
+    environments: str | None, login: str, basic: str | None, credentials: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("https_proxy", raising=False)
+    if environments:
+        monkeypatch.setenv("HTTPS_PROXY", environments)
+    with (
+        RawServer(answer(503)) as proxy,
+        open_session(credentials("https://api.batch.com"), timeout=5) as session,
+        pytest.raises(requests.exceptions.ProxyError),
+    ):
+        session.get("https://api.batch.com", proxies={"https": proxy.url.replace("//", f"//{login}")})
+    (asked,) = proxy.asked
+    assert (asked.method, asked.target) == ("CONNECT", "api.batch.com:443")
+    assert asked.headers.get("proxy-authorization") == basic
+
+
+def test_the_proxy_of_the_environment_gets_its_login_however_its_name_is_spelled(
+    credentials: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("https_proxy", raising=False)
+    with RawServer(answer(503)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("//127.0.0.1", "//user:word@LocalHost"))
+        transport_to(credentials("https://api.batch.com")).perform(VIEW)
+    assert [asked.headers["proxy-authorization"] for asked in proxy.asked] == ["Basic dXNlcjp3b3Jk"]
 
 
 def test_head_and_body_are_sent_at_once_over_new_and_kept_connections(

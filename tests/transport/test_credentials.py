@@ -20,10 +20,12 @@ def test_host_key_and_path_are_joined_with_one_slash(base_url: str) -> None:
     assert Credentials(base_url, "k", "r").url(VIEW) == "https://api.batch.com/1.0/k/custom-audience/vip"
 
 
-def test_a_base_url_may_have_a_port_and_a_path() -> None:
-    credentials = Credentials("https://proxy.example:8443/batch/", "k", "r")
-    assert credentials.url(VIEW) == "https://proxy.example:8443/batch/1.0/k/custom-audience/vip"
-    assert credentials.target(VIEW) == "/batch/1.0/k/custom-audience/vip"
+@pytest.mark.parametrize("path", ["/batch", "/BOX"])
+@pytest.mark.parametrize("end", ["", "/", "//"])
+def test_a_base_url_may_have_a_port_and_a_path(path: str, end: str) -> None:
+    credentials = Credentials(f"https://proxy.example:8443{path}{end}", "k", "r")
+    assert credentials.url(VIEW) == f"https://proxy.example:8443{path}/1.0/k/custom-audience/vip"
+    assert credentials.target(VIEW) == f"{path}/1.0/k/custom-audience/vip"
 
 
 def test_a_key_with_signs_of_an_address_stays_one_segment() -> None:

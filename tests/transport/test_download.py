@@ -7,7 +7,7 @@ import io
 import logging
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -21,7 +21,7 @@ from airflow_provider_batch.exceptions import (
     ResultError,
 )
 from airflow_provider_batch.transport.download import Downloader
-from tests.transport.servers import HANG_UP, TRICKLES, RawServer, Script, Torn, Trickle, answer
+from tests.transport.servers import HANG_UP, STALL, TRICKLES, RawServer, Script, Torn, answer
 
 LOCAL, PUBLIC = "http://127.0.0.1:1", "https://api.batch.example"
 
@@ -142,12 +142,26 @@ def test_a_file_that_never_ends_ends_at_the_deadline(monkeypatch: pytest.MonkeyP
         save(f"{server.url}/f")
 
 
+def test_a_silent_answer_ends_at_the_timeout_of_each_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_provider_batch.transport.download._LONGEST", 10)
+    with RawServer(STALL) as server, pytest.raises(BatchConnectionError) as caught:
+        save(f"{server.url}/f", timeout=0.2)
+    assert str(caught.value) == "GET the file of the export: no answer: ReadTimeout < ReadTimeoutError < TimeoutError"
+
+
 def test_an_end_at_the_deadline_is_not_that_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a length, the end of the connection is the end of the file."""
     monkeypatch.setattr("airflow_provider_batch.transport.download._LONGEST", 0.3)
-    endless = Trickle(b"HTTP/1.1 200 OK\r\n\r\n[", b" ")
-    with RawServer(endless) as server, pytest.raises(BatchConnectionError, match="TimeoutError"):
+    over = threading.Event()
+
+    def begun() -> Iterator[bytes]:
+        yield b"HTTP/1.1 200 OK\r\n\r\n["
+        over.wait(10)
+
+    with RawServer(begun()) as server, pytest.raises(BatchConnectionError) as caught:
         save(f"{server.url}/f")
+    over.set()
+    assert str(caught.value) == "GET the file of the export: no answer: TimeoutError"
 
 
 def test_a_full_disk_is_an_error_with_its_remedy() -> None:
@@ -244,15 +258,16 @@ def test_what_is_outside_this_network_is_allowed(host: str) -> None:
     assert Downloader(PUBLIC, timeout=5, stopped=threading.Event())._is_allowed(host)
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "::1", "::1%lo", "fe80::1%eth0", "::ffff:10.0.0.1"])
 def test_a_name_that_leads_into_this_network_is_found_out_before_anything_is_sent(
-    monkeypatch: pytest.MonkeyPatch,
+    address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with RawServer(answer(200, b"[]")) as server:
         port = int(server.url.rpartition(":")[2])
 
         def resolve(host: str, *rest: Any, **others: Any) -> Any:
             assert host == "storage.example"
-            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
 
         monkeypatch.setattr(socket, "getaddrinfo", resolve)
         with pytest.raises(BatchProtocolError) as caught:

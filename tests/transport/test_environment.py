@@ -182,7 +182,7 @@ def test_an_authority_that_is_not_the_right_one_is_named_and_not_retried(
         f"{NO_ANSWER}certificate verify failed: self-signed certificate. If a proxy or firewall opens TLS, set "
         "REQUESTS_CA_BUNDLE to a file with your company's certificate authority."
     )
-    assert not error.retryable
+    assert error.retryable is False
     assert server.asked == []
 
 
@@ -302,7 +302,8 @@ def test_which_variable_names_the_proxy(
 
 @pytest.mark.parametrize("package", ["socks", "socksio"])
 def test_a_socks_proxy_keeps_its_login(package: str, environment: pytest.MonkeyPatch) -> None:
-    environment.setattr("airflow_provider_batch.transport.environment.find_spec", lambda name: name == package)
+    installed = {package: object()}
+    environment.setattr("airflow_provider_batch.transport.environment.find_spec", installed.get)
     environment.setenv("ALL_PROXY", "socks5://u:p@a:1080")
     assert proxy_to("https://api.batch.com", socks_package=package) == Proxy("socks5://u:p@a:1080", {})
 
@@ -318,7 +319,13 @@ def test_the_package_that_a_library_lacks_is_named(package: str, install: str, e
 
 @pytest.mark.parametrize(
     ("value", "login"),
-    [("u:p@a:1", b"u:p"), ("u@a:1", b"u:"), ("%C3%A9:%40@a:1", "\u00e9:@".encode()), (":p@a:1", b":p")],
+    [
+        ("u:p@a:1", b"u:p"),
+        ("u@a:1", b"u:"),
+        ("%C3%A9:%40@a:1", "\u00e9:@".encode()),
+        (":p@a:1", b":p"),
+        ("\u00e9 u:p w@a:1", "\u00e9 u:p w".encode()),
+    ],
 )
 def test_the_login_of_a_proxy_is_in_its_headers_alone(
     value: str, login: bytes, environment: pytest.MonkeyPatch
@@ -344,6 +351,7 @@ def test_the_login_of_a_proxy_is_in_its_headers_alone(
         ("*.batch.com", "api.batch.com", True),
         ("localhost, 10.0.0.0/8,.batch.com", "api.batch.com", True),
         ("https://api.batch.com", "api.batch.com", True),
+        ("https://api.batch.com/", "api.batch.com", True),
         ("api.batch.com:443", "api.batch.com", True),
         ("api.batch.com:443", "api.batch.com:8443", False),
         ("api.batch.com:8443", "api.batch.com:8443", True),

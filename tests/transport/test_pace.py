@@ -96,6 +96,15 @@ def test_whoever_waits_for_one_that_was_late_keeps_the_place() -> None:
     assert pace._next_slot == pytest.approx(1003.12)
 
 
+@pytest.mark.parametrize(("seconds", "others"), [(1.0, 2.0), (0.75, 1.0)])
+def test_whoever_is_put_off_for_a_whole_distance_takes_another_place(seconds: float, others: float) -> None:
+    pace = Pace(1.04, Clock(1000.0))  # one a second, with the margin
+    turn = pace.turn()
+    assert next(turn) == 0.0
+    pace.hold(seconds)
+    assert [next(turn), first_wait(pace)] == [seconds, others]
+
+
 def test_less_than_one_a_second_is_possible() -> None:
     pace = Pace(0.5, Clock(1000.0))
     assert [later - earlier for earlier, later in pairwise(first_wait(pace) for _ in range(4))] == pytest.approx(
@@ -376,6 +385,32 @@ def test_one_that_is_about_to_be_sent_counts_as_sent_just_now() -> None:
     clock.now += 60
     waiting = pace.turn(quota, 10)
     assert [next(waiting), next(waiting)] == [0.0, pytest.approx(1.04)]
+
+
+def test_a_call_waits_for_no_more_of_the_others_than_it_takes() -> None:
+    clock = Clock(1000.0)
+    pace, quota = Pace(None, clock), Quota(10)
+    for _ in range(2):
+        send_ids(pace, clock, quota, [5], lambda: 0.0)
+        clock.now += 0.5
+    turn = pace.turn(quota, 5)
+    assert [next(turn), next(turn)] == [0.0, pytest.approx(0.04)]
+
+
+def test_a_call_that_fits_beside_those_about_to_be_sent_does_not_wait_for_them() -> None:
+    clock = Clock(1000.0)
+    pace, quota = Pace(None, clock), Quota(10)
+    send_ids(pace, clock, quota, [5], lambda: 0.0)
+    assert list(pace.turn(quota, 5)) == [0.0]
+    clock.now += 0.5
+    turn = pace.turn(quota, 5)
+    assert [next(turn), next(turn)] == [0.0, pytest.approx(0.54)]
+
+
+def test_a_call_of_more_ids_than_a_quota_has_is_sent_after_all_others() -> None:
+    clock = Clock(1000.0)
+    pace, quota = Pace(None, clock), Quota(10)
+    assert send_ids(pace, clock, quota, [10, 11], lambda: 0.0) == [1000.0, pytest.approx(1001.04)]
 
 
 def test_one_whose_turn_never_came_gives_nothing_back() -> None:

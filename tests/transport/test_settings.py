@@ -84,6 +84,7 @@ def connected(extra: object = (), **fields: object) -> Settings:
         ({"host": "[::1]", "schema": "http", "port": 8000}, "http://[::1]:8000"),
         ({"host": "api.example.com:8443/X", "port": 8443}, "https://api.example.com:8443/X"),
         ({"host": "api.example.com/X/Y", "port": 8443}, "https://api.example.com:8443/X/Y"),
+        ({"host": "https://a.example/http://b", "port": 8443}, "https://a.example:8443/http://b"),
         ({"host": "https://api.example.com", "schema": "http", "port": 443}, "https://api.example.com"),
         ({"host": "http://localhost", "port": 80}, "http://localhost"),
         ({"host": "http://localhost", "port": 443}, "http://localhost:443"),
@@ -155,6 +156,11 @@ def test_a_platform_has_the_version_that_is_named_or_the_newest() -> None:
             "max_concurrency, requests_per_second, dashboard_url.",
         ),
         ({"tmeout": 5}, "the connection's extra has an unknown field 'tmeout'. Did you mean 'timeout'?"),
+        (
+            {"time": 5},
+            "the connection's extra has an unknown field (number 1). Use platform, api_version, timeout, max_attempts, "
+            "max_concurrency, requests_per_second, dashboard_url.",
+        ),
         (["timeout"], 'the connection\'s extra must be a JSON object such as {"timeout": 30}'),
     ],
 )
@@ -166,7 +172,13 @@ def test_an_extra_that_is_wrong_is_refused_in_words(extra: object, message: str)
 
 @pytest.mark.parametrize(
     ("text", "place"),
-    [("{", " (line 1, column 2)"), ('{"timeout": 30,\n', " (line 2, column 1)"), ("x", " (line 1, column 1)")],
+    [
+        ("{", " (line 1, column 2)"),
+        ('{"timeout": 30,\n', " (line 2, column 1)"),
+        ("x", " (line 1, column 1)"),
+        ("1" * 5_000, ""),  # more digits than Python reads
+    ],
+    ids=["object", "second line", "word", "number"],
 )
 def test_an_extra_that_airflow_could_not_parse_is_not_taken_for_an_empty_one(text: str, place: str) -> None:
     with pytest.raises(BatchConfigurationError) as caught:
@@ -175,6 +187,20 @@ def test_an_extra_that_airflow_could_not_parse_is_not_taken_for_an_empty_one(tex
         f'the connection\'s extra is not valid JSON{place}. Correct it: {{"timeout": 30}}, for example, is valid.'
     )
     assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("field", "name"), [("login", f"{MEP.login} (login)"), ("password", "REST API key (password)")]
+)
+def test_a_connection_without_a_key_is_refused(field: str, name: str) -> None:
+    with pytest.raises(BatchConfigurationError) as caught:
+        connected(**{field: None})
+    assert str(caught.value) == f"the connection has no {name}. Copy it from Settings > General in Batch's dashboard."
+
+
+@pytest.mark.parametrize("address", ["https://dashboard.example/batch", "http://127.0.0.1:8000"])
+def test_a_dashboard_may_be_elsewhere(address: str) -> None:
+    assert connected(extra={"dashboard_url": address}).dashboard_url == address
 
 
 def test_an_extra_that_says_nothing_leaves_all_as_it_is() -> None:
@@ -239,9 +265,8 @@ def test_a_poll_ends_at_its_deadline_alone() -> None:
     polling = read.polling(Patience(poke_interval=8.0, timeout=60.0), clock)
     assert (polling.deadline, polling.now) == (1060.0, clock)
     assert read.polling(Patience(timeout=60.0), clock, started=900.0).deadline == 960.0
-    patient = polling.delay(10**6, BatchConnectionError("no answer"), 1e9)
-    assert patient is not None
-    assert 0.0 <= patient <= 8.0
+    patient = [polling.delay(10**6, BatchConnectionError("no answer"), 1e9) for _ in range(50)]
+    assert all(wait is not None and 0.0 <= wait <= 8.0 for wait in patient)
     assert {6.4 <= polling.spacing(9) <= 8.0 for _ in range(20)} == {True}
 
 

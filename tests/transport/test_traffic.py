@@ -38,7 +38,8 @@ def test_every_attempt_and_every_wait_is_counted(credentials: Make) -> None:
     script = (answer(429, {}, **{"Retry-After": "0"}), HANG_UP, answer(200, {}), answer(200, {}))
     with RawServer(*script) as server, open_session(credentials(server.url), timeout=5) as session:
         transport = BlockingTransport(session, credentials(server.url), SlowPace(None), timeout=5)
-        for effect in (VIEW, Sleep(0.0, retries=BatchConnectionError("none")), VIEW, Sleep(0.0), VIEW, VIEW):
+        retry, wait = Sleep(0.0, retries=BatchConnectionError("none")), Sleep(0.0)
+        for effect in (VIEW, retry, VIEW, wait, wait, VIEW, VIEW):
             transport.perform(effect)
     traffic = transport.traffic
     assert (traffic.attempts, traffic.retries, traffic.calls, traffic.rate_limited) == (4, 1, 3, 1)
@@ -51,6 +52,7 @@ def test_a_wait_among_many_counts_its_own_calls() -> None:
     effects = (VIEW, waits[0], VIEW, waits[0], waits[1], VIEW)
 
     async def answered(effect: Effect) -> Answer:
+        assert effect is effects[-len(answers)]
         return answers.pop(0)
 
     async def performed() -> list[Answer]:

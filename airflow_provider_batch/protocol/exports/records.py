@@ -57,7 +57,7 @@ class RecordReader:
         :raises BatchProtocolError: if it ends within a record, or within the array.
         """
         yield from self._read(b"", is_last=True)
-        if self._needs_value or (self._is_array and not self._is_closed):
+        if self._is_array and not self._is_closed:
             raise self._fault("it ends in the middle")
 
     def _read(self, piece: bytes, *, is_last: bool) -> Iterator[tuple[str, dict[str, Any]]]:
