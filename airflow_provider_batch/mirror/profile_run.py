@@ -101,9 +101,7 @@ class ProfileMirrorRun:
     full_refresh: bool = False
     limits: Limits = field(default_factory=Limits)
 
-    def run(
-        self, intake: ProfileIntake, *, journal: Journal | None = None, dry_run: bool = False
-    ) -> ProfilesMirrorResult:
+    def run(self, intake: ProfileIntake, *, journal: Journal | None, dry_run: bool) -> ProfilesMirrorResult:
         """
         Send what differs from what was sent before.
 
@@ -131,7 +129,7 @@ class ProfileMirrorRun:
                 sent,
                 duplicates=compared.duplicates,
                 cleared=sent.removed,
-                unchanged=0 if plan.replaces else plan.counts.unchanged,
+                unchanged=plan.counts.unchanged,
                 profiles=plan.counts.given,
             )
 
@@ -184,7 +182,7 @@ class ProfileMirrorRun:
         if not counts.given and not self.limits.allow_empty:
             found = "there are no rows"
             for first in intake.rejections[:1]:
-                reason = first.reason.rstrip(".")
+                reason = first.reason.removesuffix(".")
                 found = f"no row is valid, {intake.rejected:,} were rejected; the first: {first.where}: {reason}"
             raise EmptySetError(f"{name}: {found}. If that is intended, pass allow_empty=True.")
         if plan.before is None:

@@ -150,7 +150,7 @@ class MirrorRun:
             writes,
             chunks,
             sent,
-            unchanged=0 if plan.replaces else plan.counts.unchanged,
+            unchanged=plan.counts.unchanged,
             members=plan.counts.given,
             replaced=plan.replaces,
         )

@@ -7,12 +7,12 @@ import logging
 import tempfile
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import nullcontext
 from functools import partial
 from itertools import chain, combinations, count
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from hypothesis import given, settings
@@ -1107,6 +1107,31 @@ def test_what_a_try_may_have_set_counts_by_its_own_names(path: Any) -> None:
     with pytest.raises(Killed), mirror.plan([[profile("c", "plan")]], keys=["plan"]) as plan, plan.begin("other"):
         raise Killed
     assert compared(mirror, keys="") == ([], {"a": {"score"}, "b": {"born", "age"}, "c": {"plan"}})
+
+
+class Overtaken(Mortal):
+    """A folder in which another run ends when a file that a try has noted is opened for the second time."""
+
+    def __init__(self, folder: Folder, meanwhile: Callable[[], object]) -> None:
+        super().__init__(folder, None)
+        self._meanwhile = meanwhile
+        self._opened = 0
+
+    def open(self, name: str) -> BinaryIO:
+        self._opened += name.endswith(".pending.gz")
+        if self._opened == 2:
+            self._meanwhile()
+        return super().open(name)
+
+
+def test_what_a_try_may_have_set_may_be_settled_while_it_is_compared(path: Any) -> None:
+    mirror = mirror_at(path, audience_name="profiles.app", audience_type="profiles")
+    with mirror.plan([[profile("a", "plan")]], keys=["plan"]) as plan, plan.begin("run"):
+        pass
+    late = mirror_at(path, audience_name="profiles.app", audience_type="profiles")
+    late.folder = Overtaken(late.folder, lambda: set_profiles(mirror, profile("a", "plan"), keys="plan"))
+    with pytest.raises(MirrorConflictError, match="another run changed the mirror"), late.plan([[]], keys=["plan"]):
+        pass
 
 
 def test_what_batch_rejected_of_profiles_keeps_all_that_it_may_have(path: Any) -> None:

@@ -1,15 +1,18 @@
-"""What a run sends that compares profiles: those to set, then those to clear, in chunks that can be made again."""
+"""A run that compares profiles: what it sends, in chunks that can be made again, and what its tries know of others."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import count
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from airflow_provider_batch.exceptions import EmptySetError, GuardError
+from airflow_provider_batch.exceptions import BatchServerError, EmptySetError, GuardError, MirrorConflictError
+from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.mirror.diff import Counts
 from airflow_provider_batch.mirror.flags import Names
 from airflow_provider_batch.mirror.guards import Limits
@@ -17,7 +20,16 @@ from airflow_provider_batch.mirror.profile_run import ProfileMirrorRun, _Changes
 from airflow_provider_batch.profiles.push import ProfilePush
 from airflow_provider_batch.protocol.arguments import OnGone
 from airflow_provider_batch.protocol.ids import AnnotatedId
+from airflow_provider_batch.protocol.profiles.results import ProfilesMirrorResult
 from airflow_provider_batch.protocol.rows import Rejection
+from airflow_provider_batch.sandbox import Fault, Sandbox
+from airflow_provider_batch.tasks.journal import TaskStateJournal
+from tests.mirror.folders import Killed, memory_path
+from tests.mirror.mortal import Lives, MortalPath
+from tests.mirror.test_profile_tables import sandbox
+from tests.worker import Store, memory
+
+__all__ = ["sandbox"]
 
 NAMES = Names(["plan", "score"])
 
@@ -156,3 +168,64 @@ def test_rows_of_which_none_is_valid_are_not_called_none() -> None:
         "row. If that is intended, pass allow_empty=True."
     )
     check(Counts(), None, rejections=rejections, allow_empty=True)
+
+
+# Runs through the hook
+
+
+def send(path: Any, number: int, ids: str = "abcd", **arguments: Any) -> ProfilesMirrorResult:
+    """Set *number* on each profile; one call after the other."""
+    rows = [{"custom_id": id_, "n": number} for id_ in ids]
+    given = {"snapshot_path": path, "max_concurrency": 1, **arguments}
+    return BatchHook("batch_cep").mirror_profiles(rows, **given)
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_a_retry_with_nothing_to_do_gives_back_what_its_killed_try_has_claimed() -> None:
+    path = memory_path()
+    send(path, 1, owner="the first")
+    (folder,) = (path / "batch_cep").iterdir()
+    for left in count():  # until it lives for just long enough to claim the mirror
+        with pytest.raises(Killed):
+            send(MortalPath(path, Lives(left)), 2, owner="the second")
+        if (folder / "claim.json").exists():
+            break
+    with pytest.raises(MirrorConflictError, match=r"^the second is at work on this mirror; "):
+        send(path, 2, owner="the third")
+    # By now the source has what it had before.
+    assert send(path, 1, owner="the second").unchanged == 4
+    assert send(path, 2, owner="the third").accepted == 4
+
+
+def test_what_a_try_has_delivered_counts_until_another_run_has_sent_something(sandbox: Sandbox, tmp_path: Path) -> None:
+    store = Store()
+
+    def go(try_number: int) -> ProfilesMirrorResult:
+        journal = TaskStateJournal(memory(store, try_number))
+        return send(tmp_path, 1, owner="a task", chunk_size=1, journal=journal)
+
+    for try_number in (1, 2):
+        sandbox.faults(None, Fault(503))
+        with pytest.raises(BatchServerError):
+            go(try_number)
+    assert [call.adds for call in sandbox.calls] == [1, 1, 1, 1]
+    send(tmp_path, 2, owner="another")
+    result = go(3)
+    assert (result.accepted, result.earlier_calls) == (4, 0)
+    assert sandbox.profiles() == {id_: {"n": 1} for id_ in "abcd"}
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_progress_is_told_as_a_share_of_what_is_to_be_sent(tmp_path: Path, told: Callable[[], str]) -> None:
+    send(tmp_path, 1, chunk_size=1)
+    assert "profiles of batch_cep: chunk 1 accepted; 1 id of 4 (25%), " in told()
+
+
+def test_a_call_of_which_a_part_is_refused_without_a_place_is_sent_again(sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.faults(None, Fault(202, body={"code": "SUCCESS_WITH_PARTIAL_ERRORS", "errors": [{"reason": "no"}]}))
+    first = send(tmp_path, 1, chunk_size=2)
+    assert (first.accepted, first.rejected) == (3, 1)
+    assert sandbox.profiles() == {id_: {"n": 1} for id_ in "ab"}
+    second = send(tmp_path, 1)
+    assert (second.accepted, second.unchanged) == (2, 2)
+    assert sandbox.profiles() == {id_: {"n": 1} for id_ in "abcd"}

@@ -35,10 +35,8 @@ from airflow_provider_batch.exceptions import (
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.mirror import plan
 from airflow_provider_batch.mirror import run as run_module
-from airflow_provider_batch.mirror.diff import Counts
 from airflow_provider_batch.mirror.lines import Lines
 from airflow_provider_batch.protocol.audiences.audience import IndexingOutcome
-from airflow_provider_batch.protocol.audiences.chunk import CheckedChunks
 from airflow_provider_batch.protocol.audiences.results import MirrorResult
 from airflow_provider_batch.protocol.retry import Patience
 from airflow_provider_batch.protocol.rows import NAMED_REJECTIONS
@@ -363,19 +361,6 @@ def test_a_replaced_audience_has_nothing_unchanged_and_may_be_empty(
     assert (result.added, result.members, result.replaced, result.calls) == (0, 0, True, 1)
     clock.now += 10
     assert sandbox.members("vip") == set()
-
-
-@pytest.mark.parametrize(("replaces", "unchanged"), [(False, 5), (True, 0)])
-def test_nothing_of_a_replaced_audience_is_unchanged_whatever_the_comparison_has_counted(
-    replaces: bool, unchanged: int
-) -> None:
-    line: Any = None
-    writes: Any = SimpleNamespace(audience_name="vip", audience_type="custom_ids")
-    ids: Any = SimpleNamespace(rejected=0, rejections=())
-    compared: Any = SimpleNamespace(replaces=replaces, counts=Counts(given=7, duplicates=1, unchanged=5))
-    run = run_module.MirrorRun(line, writes, line, 1, "owner")
-    result = run._result(writes, CheckedChunks([], [], size=1), Sent(added=2), compared, ids)
-    assert (result.added, result.unchanged, result.members, result.duplicates) == (2, unchanged, 7, 1)
 
 
 @pytest.mark.usefixtures("sandbox")

@@ -182,15 +182,19 @@ def test_a_column_of_which_the_database_makes_another_text_is_refused(
     )
 
 
-def test_so_is_one_that_gets_another_type(tables_in_postgresql: Connections, sandbox: Sandbox) -> None:
-    fill(tables_in_postgresql, [(1,), (2,)], "id INT")
-    mirror(tables_in_postgresql)
-    table = f"{tables_in_postgresql.schema}.members"
-    tables_in_postgresql.run(f"ALTER TABLE {table} ALTER COLUMN id TYPE NUMERIC(9, 2)")
+@pytest.mark.parametrize(
+    "name", ["duckdb", pytest.param("postgresql", marks=pytest.mark.xdist_group("postgres_server"))]
+)
+def test_so_is_one_that_gets_another_type(name: str, sandbox: Sandbox, request: pytest.FixtureRequest) -> None:
+    database: Connections = request.getfixturevalue(f"tables_in_{name}")
+    fill(database, [(1,), (2,)], "id INT")
+    mirror(database)
+    table = f"{database.schema}.members"
+    database.run(f"ALTER TABLE {table} ALTER COLUMN id TYPE NUMERIC(9, 2)")
     with pytest.raises(SourceError, match="Cast it to text"):
-        mirror(tables_in_postgresql)
-    tables_in_postgresql.run(f"ALTER TABLE {table} ALTER COLUMN id TYPE TEXT USING CAST(CAST(id AS INT) AS TEXT)")
-    assert counts(mirror(tables_in_postgresql)) == (0, 0, 2, 0, 0, 2)
+        mirror(database)
+    database.run(f"ALTER TABLE {table} ALTER COLUMN id TYPE TEXT USING CAST(CAST(id AS INT) AS TEXT)")
+    assert counts(mirror(database)) == (0, 0, 2, 0, 0, 2)
 
 
 def test_what_is_not_a_valid_id_is_counted_and_named_as_ever(connections: Connections, sandbox: Sandbox) -> None:

@@ -341,16 +341,17 @@ def test_statements_are_valid_in_the_words_of_the_database(
     today = statements.today()
     known = statements.known("s.b1", "s.e1")
     uncertain = [statements.sent("s.d1"), statements.sent("s.d2")]
+    changes = statements.changes(today, known, uncertain, same_shape=True)
     made = [
         statements.cast(),
-        statements.create("s.d3", statements.changes(today, None, [])),
-        statements.create("s.d3", statements.changes(today, None, uncertain)),
-        statements.create("s.d3", statements.changes(today, known, [])),
-        statements.create("s.d3", statements.changes(today, known, uncertain)),
+        statements.create("s.d3", statements.changes(today, None, [], same_shape=True)),
+        statements.create("s.d3", statements.changes(today, None, uncertain, same_shape=True)),
+        statements.create("s.d3", statements.changes(today, known, [], same_shape=True)),
+        statements.create("s.d3", changes),
         statements.create("s.d3", statements.changes(today, statements.known("s.b1", None), [], same_shape=False)),
         statements.read("s.d3", replaces=False),
         statements.read("s.d3", replaces=True),
-        statements.read(f"({statements.changes(today, known, uncertain)})", replaces=False, repeated=True),
+        statements.read(f"({changes})", replaces=False, repeated=True),
         statements.repeated("s.d3"),
         statements.create("s.x3", statements.ids("s.d3")),
         statements.create("s.c3", statements.corrected("s.d3", "s.x3")),

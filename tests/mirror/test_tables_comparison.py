@@ -228,6 +228,14 @@ def test_a_first_run_writes_a_base(store: TableMirror, schema: Connections, cloc
     assert rows(schema, state.base) == [("a",), ("b",), ("c",)]
 
 
+def test_the_database_learns_what_a_base_is_like(
+    store: TableMirror, schema: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(DIALECTS, "sqlite", replace(DIALECTS["sqlite"], analyze="ANALYZE {}"))
+    state = run(store)
+    assert schema.run("SELECT tbl, stat FROM sqlite_stat1") == [(f"{NAME}_{state.base}", "3")]
+
+
 def test_a_later_run_writes_what_changed_since_the_base(store: TableMirror, schema: Connections, clock: Clock) -> None:
     members(schema, MANY)
     first = run(store, "t1")

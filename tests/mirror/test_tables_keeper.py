@@ -238,6 +238,24 @@ def test_a_table_is_dropped_if_it_is_there(keeper: Keeper, session: Session, con
         assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []
 
 
+def test_rows_of_a_new_head_can_change_though_the_database_publishes_all_tables(
+    keeper: Keeper, session: Session, connection: Connection
+) -> None:
+    session.dialect = replace(session.dialect, publish="CREATE TABLE {}_is_published AS SELECT 1 AS x")
+
+    def is_published() -> bool:
+        found = connection.execute(f"SELECT 1 FROM sqlite_master WHERE name = '{NAME}_head_is_published'")
+        return bool(found.fetchall())
+
+    keeper.open(session, starts_anew=False)
+    assert not is_published()
+    changed(keeper, session, STATE)
+    assert is_published()
+    connection.execute(f"DROP TABLE {HEAD}_is_published")
+    changed(keeper, session, State())  # it need not be asked for again
+    assert not is_published()
+
+
 # What a person has to mend
 
 
@@ -393,6 +411,9 @@ def test_a_database_that_is_busy_is_no_damaged_head_either(keeper: Keeper, sessi
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(SourceUnavailableError, match=r"^SELECT failed \(.*, SQLITE_BUSY\): database is locked$"):
             keeper.read(session)
+        what = f"DROP TABLE of {HEAD}"
+        with pytest.raises(SourceUnavailableError, match=rf"^{what} failed \(.*, SQLITE_BUSY\): database is locked$"):
+            keeper.drop(session, "head")
 
 
 def test_every_statement_spells_the_name_of_the_head_alike(

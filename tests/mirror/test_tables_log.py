@@ -123,6 +123,14 @@ def test_the_log_has_the_columns_that_are_documented(tables: Connections, sessio
     assert columns == ["at", "run", "id", "op", "why", "changes"]
 
 
+def test_rows_of_the_log_can_change_though_the_database_publishes_all_tables(
+    tables: Connections, session: Session, keeper: Keeper
+) -> None:
+    session.dialect = replace(session.dialect, publish="CREATE TABLE {}_is_published AS SELECT 1 AS x")
+    ChangeLog(keeper, 30).keep(session, head_with(keeper, session, CHANGE), NOW)
+    assert f"{LOG}_is_published" in tables.tables()
+
+
 def test_what_is_in_the_log_is_not_appended_again(tables: Connections, session: Session, keeper: Keeper) -> None:
     make(tables, "d2", "id, n, o, u, op", [("tuesday's", 1, 0, 0, "+")])
     log, later = ChangeLog(keeper, 30), Change(NOW + 60, "tuesday", "d2")

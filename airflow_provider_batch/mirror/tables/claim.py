@@ -115,14 +115,11 @@ class TableClaim:
 
     def sweep(self, session: Session, head: Head, *, but: Sequence[str] = ()) -> None:
         """Drop what *head*, which a change of this run has made, does not name any more."""
-        keeper, dropped = self._mirror.keeper, []
-        now = self._mirror.clock()
+        keeper, now = self._mirror.keeper, self._mirror.clock()
+        dropped = [name for name in steps.outdated(head.state, self._entry, now) if name not in but]
         try:
-            for name in steps.outdated(head.state, self._entry, now):
-                if name in but:
-                    continue
+            for name in dropped:
                 keeper.drop(session, name)
-                dropped.append(name)
             if steps.cleaned(head.state, dropped, now) != head.state:
                 self._head = keeper.change(session, partial(steps.cleaned, dropped=dropped, now=now), known=head)
         except STORE_ERRORS as error:

@@ -156,8 +156,6 @@ class Comparison:
 
     def _found_tables(self, session: Session) -> tuple[str | None, str | None]:
         table, state = partial(self.mirror.keeper.table, session), self._state
-        if state.members is None:
-            return None, None
         return table(state.base) if state.base else None, table(state.net) if state.net else None
 
     def count(self, session: Session, table: str) -> int:

@@ -201,4 +201,4 @@ def _columns(state: State) -> dict[str, object]:
 
 
 def _reason(fault: SourceError | None) -> str:
-    return str(fault or "the head could not be found again").rstrip(".")
+    return str(fault or "the head could not be found again").removesuffix(".")

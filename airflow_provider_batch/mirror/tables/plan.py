@@ -181,4 +181,4 @@ class TableTransaction(Transaction):
         if comparison.is_digested:
             comparison.create(session, name, statements.rejected(changes, table))
         pending = Pending(owner="", series=claim.nonce, nonce=claim.nonce, replaces=False, count=len(ids))
-        return Unfinished(steps.name_of(claim.state.generation + 1, name), pending, (), has_ended=True)
+        return Unfinished(steps.name_of(claim.state.generation + 1, name), pending, has_ended=True)

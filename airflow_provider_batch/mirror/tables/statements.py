@@ -217,7 +217,7 @@ class Statements:
             f"UNION ALL SELECT e.id{later} FROM {net} e WHERE e.op = '+'"
         )
 
-    def changes(self, today: str, known: str | None, uncertain: Sequence[str], *, same_shape: bool = True) -> str:
+    def changes(self, today: str, known: str | None, uncertain: Sequence[str], *, same_shape: bool) -> str:
         """
         Return the query for all that is not simply unchanged.
 
