@@ -90,11 +90,7 @@ class AudienceHook(BatchBaseHook):
             raise AudienceExistsError(
                 f"{audience_name}: an audience of that name exists already. Pass if_exists='skip' to keep it."
             )
-        if existing.type != audience_type and existing.type in self._settings.known_types:
-            raise InvalidArgumentError(
-                f"audience_type: {audience_name} exists with the type {existing.type}, not {audience_type}. Pass that "
-                "type, or choose another name."
-            )
+        self._check_type(existing, audience_type)
         self.log.info("%s: exists already", audience_name)
         return CreatedAudience(audience_name, audience_type, created=False, existing=existing)
 
@@ -237,6 +233,13 @@ class AudienceHook(BatchBaseHook):
         except (BatchError, AirflowNotFoundException) as error:
             return False, str(error)
         return True, "Batch accepted both keys"
+
+    def _check_type(self, existing: CustomAudience, audience_type: str) -> None:
+        if existing.type != audience_type and existing.type in self._settings.known_types:
+            raise InvalidArgumentError(
+                f"audience_type: {existing.name} exists with the type {existing.type}, not {audience_type}. Pass that "
+                "type, or choose another name."
+            )
 
     def _find(self, dialect: Dialect, audience_name: str) -> CustomAudience | None:
         from airflow_provider_batch.protocol.audiences import conversations

@@ -160,8 +160,10 @@ class BatchBaseHook(BaseHook):
         return self._settings.pace
 
 
-def one_at_a_time(on_rejection: OnRejection) -> OnRejection:
-    """Return *on_rejection* under a lock, as several threads may call it at once."""
+def one_at_a_time(on_rejection: OnRejection | None) -> OnRejection | None:
+    """Return *on_rejection*, if there is one, under a lock: several threads may call it at once."""
+    if on_rejection is None:
+        return None
     lock = threading.Lock()
 
     def notify(rejection: Rejection, value: object) -> None:

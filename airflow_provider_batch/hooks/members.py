@@ -185,7 +185,7 @@ class MemberHook(AudienceHook):
         dialect = self._settings.dialect(audience_type)
         encode.check_write(dialect, audience_name, audience_type, chunk_size)
         check_choice("on_rejected_chunk", on_rejected_chunk)
-        notify = one_at_a_time(on_rejection) if on_rejection else None
+        notify = one_at_a_time(on_rejection)
         return AudienceWrites(dialect, audience_name, audience_type, chunk_size, on_rejected_chunk, notify)
 
     @contextmanager

@@ -74,7 +74,7 @@ class ProfileHook(BatchBaseHook):
         :raises BatchAPIError: if Batch rejects a call, or fails at every attempt.
         :raises BatchConnectionError: if Batch does not answer any attempt.
         """
-        notify = one_at_a_time(on_rejection) if on_rejection else None
+        notify = one_at_a_time(on_rejection)
         self._check_calls(route, chunk_size)
         intake = self._profiles(profiles, id_column, attribute_columns, nulls, on_invalid_id, notify)
         with self._line(resource="profiles") as line:
@@ -138,7 +138,7 @@ class ProfileHook(BatchBaseHook):
         from airflow_provider_batch.mirror.profile_run import ProfileMirrorRun
         from airflow_provider_batch.protocol.arguments import check_choice
 
-        notify = one_at_a_time(on_rejection) if on_rejection else None
+        notify = one_at_a_time(on_rejection)
         self._check_calls(route, chunk_size)
         check_choice("on_gone", on_gone)
         limits = Limits(max_shrink, max_changes, allow_empty)

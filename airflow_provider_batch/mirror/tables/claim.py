@@ -154,8 +154,7 @@ class TableClaim:
         if mirror.settings is not None:
             self.sweep(session, head, but=self._first_tables)
         if self.state.unlogged:
-            head = mirror.keeper.open(session, starts_anew=self._starts_anew)
-            self._head = mirror.log.keep(session, head, mirror.clock())
+            self._head = mirror.log.keep(session, self._head or head, mirror.clock())
             self.state = self._head.state
 
     def _release(self) -> None:
