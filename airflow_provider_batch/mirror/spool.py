@@ -185,13 +185,12 @@ class CompressedFile:
 
     def close(self) -> None:
         """Write what is queued, and the end of the file."""
-        try:
-            self._hand_over()
-            while self._queue:
-                self._queue.popleft().result()
-            with explained(self.path.parent):
+        with explained(self.path.parent):
+            try:
+                self._hand_over()
+                while self._queue:
+                    self._queue.popleft().result()
                 self._file.write(self._compressor.flush())
-        finally:
-            self._thread.shutdown(cancel_futures=True)
-            with explained(self.path.parent):
+            finally:
+                self._thread.shutdown(cancel_futures=True)
                 self._file.close()

@@ -173,7 +173,7 @@ def test_rows_of_which_none_is_valid_are_not_called_none() -> None:
 # Runs through the hook
 
 
-def send(path: Any, number: int, ids: str = "abcd", **arguments: Any) -> ProfilesMirrorResult:
+def send(path: Any, number: int, ids: Sequence[str] = "abcd", **arguments: Any) -> ProfilesMirrorResult:
     """Set *number* on each profile; one call after the other."""
     rows = [{"custom_id": id_, "n": number} for id_ in ids]
     given = {"snapshot_path": path, "max_concurrency": 1, **arguments}
@@ -213,6 +213,14 @@ def test_what_a_try_has_delivered_counts_until_another_run_has_sent_something(sa
     result = go(3)
     assert (result.accepted, result.earlier_calls) == (4, 0)
     assert sandbox.profiles() == {id_: {"n": 1} for id_ in "abcd"}
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_if_no_row_is_valid_the_first_rejection_is_told(tmp_path: Path) -> None:
+    with pytest.raises(
+        EmptySetError, match=r"no row is valid, 2 were rejected; the first: profiles\[0\]: the id is empty"
+    ):
+        send(tmp_path, 1, ["", ""], on_invalid_id="skip")
 
 
 @pytest.mark.usefixtures("sandbox")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_batch.exceptions import (
+    BatchServerError,
     GuardError,
     InvalidArgumentError,
     InvalidMemberError,
@@ -382,6 +383,20 @@ def test_an_attribute_counts_as_set_whatever_its_column_became(connections: Conn
     assert last_attributes(sandbox) == [{"score": None}]
 
 
+def test_what_tries_may_have_set_is_deleted_with_the_rest(connections: Connections, sandbox: Sandbox) -> None:
+    columns = "custom_id VARCHAR(20), plan VARCHAR(20), score INT"
+    fill(connections, columns, "'a', 'gold', NULL")
+    send(connections)
+    for other in ("'b', 'gold', NULL", "'b', NULL, 1"):
+        fill(connections, columns, "'a', NULL, 1", other)
+        sandbox.faults(Fault(503))
+        with pytest.raises(BatchServerError):
+            send(connections)
+    fill(connections, columns)
+    assert counts(send(connections, on_gone="clear", allow_empty=True)) == (0, 2, 0, 0, 0, 0)
+    assert last_attributes(sandbox) == [{"plan": None, "score": None}] * 2
+
+
 def test_a_row_that_is_not_valid_sets_nothing(connections: Connections, sandbox: Sandbox) -> None:
     columns = "custom_id VARCHAR(20), plan VARCHAR(20), date__x VARCHAR(20)"
     fill(connections, columns, "'a', 'gold', NULL")
@@ -494,9 +509,11 @@ def test_rows_that_are_not_valid_are_counted_and_never_taken_for_sent(
 def test_what_batch_refuses_in_part_is_sent_again(connections: Connections, sandbox: Sandbox) -> None:
     fill(connections, "custom_id VARCHAR(20), plan TEXT", f"'a', '{'x' * 301}'", "'b', 'gold'")
     refused: list[Any] = []
-    result = send(connections, on_rejection=lambda rejection, row: refused.append((rejection.where, row["custom_id"])))
+    result = send(connections, on_rejection=lambda rejection, row: refused.append((rejection, row["custom_id"])))
     assert counts(result) == (1, 0, 0, 0, 1, 2)
-    assert refused == [("profiles[0] (changed profile 1 of the query)", "a")]
+    ((rejection, id_),) = refused
+    assert (rejection.where, id_) == ("profiles[0] (changed profile 1 of the query)", "a")
+    assert rejection.reason.startswith("attribute 'plan': INVALID_ATTRIBUTE: ")
     result = send(connections)
     assert (result.accepted, result.rejected, result.unchanged) == (0, 1, 1)
     fill(connections, "custom_id VARCHAR(20), plan TEXT", "'a', 'x'", "'b', 'gold'")

@@ -342,6 +342,7 @@ def test_statements_are_valid_in_the_words_of_the_database(
     known = statements.known("s.b1", "s.e1")
     uncertain = [statements.sent("s.d1"), statements.sent("s.d2")]
     changes = statements.changes(today, known, uncertain, same_shape=True)
+    assert ("FULL JOIN" in changes) is dialect.full_join
     made = [
         statements.cast(),
         statements.create("s.d3", statements.changes(today, None, [], same_shape=True)),
@@ -349,8 +350,8 @@ def test_statements_are_valid_in_the_words_of_the_database(
         statements.create("s.d3", statements.changes(today, known, [], same_shape=True)),
         statements.create("s.d3", changes),
         statements.create("s.d3", statements.changes(today, statements.known("s.b1", None), [], same_shape=False)),
-        statements.read("s.d3", replaces=False),
-        statements.read("s.d3", replaces=True),
+        statements.read("s.d3", replaces=False, repeated=False),
+        statements.read("s.d3", replaces=True, repeated=False),
         statements.read(f"({changes})", replaces=False, repeated=True),
         statements.repeated("s.d3"),
         statements.create("s.x3", statements.ids("s.d3")),

@@ -236,6 +236,13 @@ def test_the_database_learns_what_a_base_is_like(
     assert schema.run("SELECT tbl, stat FROM sqlite_stat1") == [(f"{NAME}_{state.base}", "3")]
 
 
+def test_a_base_of_which_the_database_learns_nothing_will_do(
+    store: TableMirror, schema: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(DIALECTS, "sqlite", replace(DIALECTS["sqlite"], analyze="ANALYSE {}"))
+    assert rows(schema, run(store).base, "COUNT(*)") == [(3,)]
+
+
 def test_a_later_run_writes_what_changed_since_the_base(store: TableMirror, schema: Connections, clock: Clock) -> None:
     members(schema, MANY)
     first = run(store, "t1")
@@ -316,6 +323,22 @@ def test_the_base_is_made_anew_after_a_week(
         assert (state.net == second.net) is not changes
     with store.plan(blocks(store)) as plan:
         assert plan.is_empty
+
+
+def test_a_dry_run_that_finds_nothing_changed_writes_nothing_either(
+    store: TableMirror, schema: Connections, clock: Clock, told: Callable[[], str]
+) -> None:
+    for ids in (MANY, MANY[1:]):
+        members(schema, ids)
+        state = run(store)
+    clock.now += WEEK + 1
+    store.is_dry_run, store.log = True, ChangeLog(store.keeper, 30)
+    members(schema, [*MANY[1:], "not\tvalid"])
+    before = schema.tables()
+    with store.plan(blocks(store)) as plan:
+        assert plan.is_empty
+    assert (schema.tables(), state_of(store)) == (before, state)
+    assert "the next run makes its base anew" not in told()
 
 
 def refusing(schema: Connections) -> Database:

@@ -325,7 +325,7 @@ class Statements:
             for (ours, theirs), null in zip(pairs, nulls, strict=True)
         )
 
-    def read(self, relation: str, *, replaces: bool, repeated: bool = False) -> str:
+    def read(self, relation: str, *, replaces: bool, repeated: bool) -> str:
         """
         Return the query for what is not unchanged.
 
