@@ -279,7 +279,7 @@ def test_an_answer_that_trickles_ends_at_the_deadline(
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "server.pem"))
     with RawServer(trickle, tls=self_signed(tmp_path) if tls else None) as server:
-        error = broken(converse(credentials(server.url), PUSH, timeout=0.3))
+        error = broken(converse(credentials(server.url), PUSH, timeout=0.8))
     assert str(error) == "PATCH /1.0/{api_key}/custom-audience/vip: no answer: TimeoutError"
     assert error.retryable
     assert len(server.asked) == 1
