@@ -158,7 +158,7 @@ class History:
     Runs of one mirror, and what they may have sent by all that is known from outside.
 
     ``set_by_us``: what the mirror has set, or may have set, on profiles by its last success; ``maybe``: what later
-    tries may have set, of which the next success knows; ``echo``: what those before may still set after it.
+    tries may have set or deleted, of which the next success knows; ``echo``: what those before may still do after it.
     """
 
     def __init__(self, sandbox: Sandbox, place: ProfileFolder | ProfileTables, nulls: Nulls) -> None:
@@ -196,6 +196,8 @@ class History:
         except (BatchError, Killed) as error:
             self.failed, self.locked = True, self.place.has_claim()
             self.uncertain |= touched | self._sent(before)
+            for id_ in ids - table.keys():  # what was to be deleted may be deleted once more, as an echo
+                self.maybe.setdefault(id_, set()).update(self.ours(id_))
             if self._sent(before):
                 self.place.check_without_values()
             if not getattr(error, "retryable", True):
