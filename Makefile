@@ -55,14 +55,14 @@ demo: $(VENV)/installed ## run the first example DAG on a local Airflow against 
 
 test-newest test-oldest: SIDE_BY_SIDE := --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder
 
-# Beside the oldest, which has less to do, the newest leaves out what cannot differ: the interpreter is the same, too.
+# Beside the newest, the oldest leaves out what cannot differ: the interpreter is the same, too.
 ifneq ($(filter test,$(MAKECMDGOALS)),)
 ifeq ($(PYTHON),$(PYTHON_OLDEST))
-test-newest: SIDE_BY_SIDE += $(KNOW_NO_AIRFLOW:%=--ignore=%)
+test-oldest: SIDE_BY_SIDE += $(KNOW_NO_AIRFLOW:%=--ignore=%)
 endif
 endif
 
-test: test-newest test-oldest ## run every test on the newest and on the oldest Airflow, side by side (what knows no Airflow: on the oldest)
+test: test-newest test-oldest ## run every test on the newest and on the oldest Airflow, side by side (what knows no Airflow: on the newest)
 
 test-newest: $(VENV)/compiled
 	@echo "==> testing on Airflow $(NEWEST)"
