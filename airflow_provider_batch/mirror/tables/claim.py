@@ -80,7 +80,7 @@ class TableClaim:
         try:
             self._check_target()
             if head and not mirror.is_dry_run:
-                self._repair(session, head)
+                self._repair(head)
             yield
         except (AbsentTableError, SnapshotError):
             self._check_unchanged()  # then what is missing was dropped by a run that has taken over
@@ -148,14 +148,18 @@ class TableClaim:
         elif head.state.named != self.state.named:
             raise steps.conflict()
 
-    def _repair(self, session: Session, head: Head) -> None:
+    def _repair(self, head: Head) -> None:
         """Do what the last run was to do after its commit; what may have values is not left until this one ends."""
         mirror = self._mirror
         if mirror.settings is not None:
-            self.sweep(session, head, but=self._first_tables)
+            with mirror.database.session() as session:
+                self.sweep(session, head, but=self._first_tables)
         if self.state.unlogged:
-            self._head = mirror.log.keep(session, self._head or head, mirror.clock())
-            self.state = self._head.state
+            with mirror.database.session() as session:
+                # The run that has just committed may have logged them by now.
+                head = mirror.keeper.open(session, starts_anew=self._starts_anew)
+                self._head = mirror.log.keep(session, head, mirror.clock())
+                self.state = self._head.state
 
     def _release(self) -> None:
         try:
