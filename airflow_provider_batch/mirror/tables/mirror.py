@@ -141,9 +141,8 @@ class TableMirror:
             local = held.enter_context(private_folder())
             with self.database.session() as session:
                 held.enter_context(claim.held(session))
-                state = claim.state
-                replaces = full_refresh or (state.members is None and first_run == "replace")
-                replaces = replaces or state.unfinished.replaces
+                is_first = claim.state.members is None
+                replaces = full_refresh or claim.state.unfinished.replaces or (is_first and first_run == "replace")
                 comparison = Comparison(self, self.source, claim, replaces=replaces, resends=resends)
                 with closing(ChangeFiles(local)) as files:
                     comparison.fill(session, files, _checked(blocks, checkpoint))
