@@ -5,8 +5,9 @@ What decides is the product's own: the steps of a head in tables, and what a hea
 it, everything may go wrong that can: a statement or a file is applied though its answer is lost, or late, or never; so
 is a call to Batch; a run is killed, frozen, overtaken by its own next try, or met by another owner; the source changes.
 
-Two bounds stand for what no protocol can heal: Batch applies what it has accepted within some turns, and a call without
-an answer at once or never.
+Three bounds stand for what no protocol can heal: Batch applies what it has accepted within some turns; a call, or an
+INSERT into the log, without an answer is applied at once or never; and what a run that was overtaken has inserted into
+the log, but not committed, is rolled back.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from airflow_provider_batch.mirror.claim import LIFETIME
 from airflow_provider_batch.mirror.snapshot import Head as FolderHead
 from airflow_provider_batch.mirror.snapshot import State as FolderState
 from airflow_provider_batch.mirror.tables import head as steps
-from airflow_provider_batch.mirror.tables.head import Claim, State
+from airflow_provider_batch.mirror.tables.head import Change, Claim, State
 from airflow_provider_batch.mirror.target import Target
 from airflow_provider_batch.mirror.tries import Pending, Unfinished
 
@@ -50,6 +51,8 @@ class Rules:
     keeps_tokens: bool = True  # of a failed try
     cleans_unnamed_only: bool = True
     spares_others: bool = True  # the tables of a run that has noted them
+    logs_under_claim: bool = True
+    repairs_log: bool = True
 
 
 @dataclass
@@ -144,6 +147,25 @@ class Tables:
         self.version, self.state = 0, State()
         self.confirmed = 0
         self.tables: dict[str, Any] = {}
+        self.log: list[str] = []
+        self.overtaken: set[str] = set()
+
+    def append(self, name: str, claim: Claim) -> Run:
+        """An INSERT of the changes in a table, unless they are in the log; others see them once it has committed."""
+        is_known = name in self.log
+        yield
+        if is_known or claim.nonce in self.overtaken:
+            return
+        self.tables[name]
+        late = len(self.world.late)
+        try:
+            self.world.apply(lambda: self.log.append(name))
+        finally:
+            del self.world.late[late:]
+
+    def is_right(self) -> bool:
+        """Whether each run that has committed is in the log once."""
+        return len({*self.log}) == len(self.log) == self.state.generation
 
     def create(self, name: str, content: Any) -> None:
         self.world.apply(lambda: self.tables.__setitem__(name, content))
@@ -155,7 +177,9 @@ class Tables:
 
             def update(version: int = version, mine: State = mine) -> None:
                 if self.version == version or not self.world.rules.compares:
-                    self.version, self.state = version + 1, mine
+                    before, self.version, self.state = self.state.claim, version + 1, mine
+                    if before and mine.claim and mine.claim.nonce != before.nonce:
+                        self.overtaken.add(before.nonce)
 
             lost = False
             try:
@@ -189,6 +213,10 @@ class Tables:
 
     def _claimed(self, owner: str, nonce: str, claim: Claim, state: State, rules: Rules) -> Run:
         world = self.world
+        if state.unlogged and rules.repairs_log:
+            for change in state.unlogged:
+                yield from self.append(change.changes, claim)
+            state = self.change(lambda now: steps.logged(now, claim, state.unlogged))
         uncertain = (
             {id_ for one in state.tries for id_ in self.tables[steps.table_of(one)]} if rules.remembers else set()
         )
@@ -223,8 +251,11 @@ class Tables:
             if not rules.notes_first:
                 self.change(lambda now: steps.begun(now, state, claim, pending, f"d{nonce}"))
             left = None
-            new = replace(new, indexing_tokens=tuple(sent))
+            log = (*state.unlogged, Change(0.0, owner, f"d{nonce}"))
+            new = replace(new, indexing_tokens=tuple(sent), unlogged=log)
             done = self.change(lambda now: steps.committed(now, state, claim, own, new, left))
+            if not rules.logs_under_claim:
+                done = self.change(lambda now: replace(now, claim=None))
         except Lost:
             self.change(lambda now: steps.noted(_held(now, claim), own, sent, has_ended=True))
             raise
@@ -232,10 +263,15 @@ class Tables:
             yield from self._overtaken(pending, sent, nonce)
             raise
         yield
-        done = self.change(lambda now: steps.logged(now, ()))
+        for change in done.unlogged:
+            yield from self.append(change.changes, claim)
+        if rules.logs_under_claim:
+            done = self.change(lambda now: steps.released(now, claim, done.unlogged))
+        else:
+            done = self.change(lambda now: replace(now, unlogged=()))
         yield
-        ours = claim if rules.spares_others else done.claim or claim
-        outdated = steps.outdated(done, ours, 0.0) if rules.cleans_unnamed_only else [name for name, *_ in done.trash]
+        seen = done if rules.spares_others else self.state
+        outdated = steps.outdated(seen, 0.0) if rules.cleans_unnamed_only else [name for name, *_ in seen.trash]
         for name in outdated:
             self.world.apply(lambda name=name: self.tables.pop(name, None))  # type: ignore[misc]
             yield
@@ -292,6 +328,9 @@ class Files:
         self.tokens: dict[str, tuple[tuple[str, ...], bool]] = {}
         self.claims: list[tuple[str, str]] = []
         self.confirmed = 0
+
+    def is_right(self) -> bool:
+        return True  # a folder has no log
 
     def list_files(self) -> list[str]:
         return [*self.heads, *self.pending]
@@ -420,7 +459,7 @@ class Files:
 
 
 def holds(store: type[Tables] | type[Files], seed: int, rules: Rules, turns: int = 250) -> bool:
-    """Play one schedule, then two runs in peace; return whether the audience is the source by then."""
+    """Play one schedule, then two runs in peace; return whether audience and log are right by then."""
     chance = random.Random(seed)
     world = World(chance, rules)
     kept = store(world)
@@ -452,4 +491,4 @@ def holds(store: type[Tables] | type[Files], seed: int, rules: Rules, turns: int
         for _ in kept.run(f"last {number}"):
             world.settle()
         world.settle()
-    return world.members == world.source
+    return world.members == world.source and kept.is_right()

@@ -62,6 +62,11 @@ def test_tables_of_a_run_at_work_must_stay() -> None:
     assert is_caught(Tables, Rules(spares_others=False))
 
 
+def test_the_log_is_written_under_the_claim_and_repaired() -> None:
+    assert is_caught(Tables, Rules(logs_under_claim=False))
+    assert is_caught(Tables, Rules(repairs_log=False))
+
+
 @pytest.mark.parametrize("store", [Tables, Files])
 def test_without_echo_and_looks_a_zombie_does_harm(
     store: type[Tables] | type[Files], monkeypatch: pytest.MonkeyPatch

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_batch.mirror.tables.database import Database, Session
-from airflow_provider_batch.mirror.tables.head import Change, Head, State
+from airflow_provider_batch.mirror.tables.head import Change
 from airflow_provider_batch.mirror.tables.keeper import Keeper
 from airflow_provider_batch.mirror.tables.log import ChangeLog
 from tests.clock import local_zone
@@ -84,11 +84,6 @@ def logged(connections: Connections) -> list[tuple[Any, ...]]:
     return connections.run(f"SELECT * FROM {LOG}")
 
 
-def head_with(keeper: Keeper, session: Session, *changes: Change) -> Head:
-    """A head with changes that are not in the log yet."""
-    return keeper.change(session, lambda _: State(unlogged=changes))
-
-
 @pytest.mark.parametrize(("replaces", "expected"), [(False, ALWAYS | SENT_AGAIN), (True, ALWAYS)])
 def test_every_change_is_logged_with_its_reason(
     replaces: bool, expected: set[Any], tables: Connections, session: Session, keeper: Keeper
@@ -97,18 +92,16 @@ def test_every_change_is_logged_with_its_reason(
         tables.run(f"DELETE FROM {NAME}_d1 WHERE op = '='")
     change = replace(CHANGE, replaces=replaces)
     with local_zone("Asia/Tokyo"):  # the log has the time of UTC
-        head = ChangeLog(keeper, 30).keep(session, head_with(keeper, session, change), NOW)
+        assert ChangeLog(keeper, 30).keep(session, [change], NOW)
     rows = logged(tables)
     assert {(at, run, changes) for at, run, _, _, _, changes in rows} == {("2026-09-21 14:13:20", "monday", "d1")}
     assert sorted(row[2:5] for row in rows) == sorted(expected)
-    assert head.state.unlogged == ()
-    assert keeper.read(session) == head
 
 
 def test_without_invalid_and_rejected_ids_there_are_only_moves(
     tables: Connections, session: Session, keeper: Keeper
 ) -> None:
-    ChangeLog(keeper, 30).keep(session, head_with(keeper, session, Change(NOW, "monday", "d1")), NOW)
+    ChangeLog(keeper, 30).keep(session, [Change(NOW, "monday", "d1")], NOW)
     assert {row[2:5] for row in logged(tables)} == {
         *((id_, op, why) for id_, op, why in ALWAYS | SENT_AGAIN if "invalid" not in id_ and "rejected" not in id_),
         ("rejected", "+", "new"),
@@ -118,7 +111,7 @@ def test_without_invalid_and_rejected_ids_there_are_only_moves(
 
 
 def test_the_log_has_the_columns_that_are_documented(tables: Connections, session: Session, keeper: Keeper) -> None:
-    ChangeLog(keeper, 30).keep(session, head_with(keeper, session, CHANGE), NOW)
+    ChangeLog(keeper, 30).keep(session, [CHANGE], NOW)
     columns = [name for _, name, *_ in tables.run(f"PRAGMA table_info({LOG})")]
     assert columns == ["at", "run", "id", "op", "why", "changes"]
 
@@ -127,88 +120,68 @@ def test_rows_of_the_log_can_change_though_the_database_publishes_all_tables(
     tables: Connections, session: Session, keeper: Keeper
 ) -> None:
     session.dialect = replace(session.dialect, publish="CREATE TABLE {}_is_published AS SELECT 1 AS x")
-    ChangeLog(keeper, 30).keep(session, head_with(keeper, session, CHANGE), NOW)
+    ChangeLog(keeper, 30).keep(session, [CHANGE], NOW)
     assert f"{LOG}_is_published" in tables.tables()
 
 
 def test_what_is_in_the_log_is_not_appended_again(tables: Connections, session: Session, keeper: Keeper) -> None:
     make(tables, "d2", "id, n, o, u, op", [("tuesday's", 1, 0, 0, "+")])
     log, later = ChangeLog(keeper, 30), Change(NOW + 60, "tuesday", "d2")
-    log.keep(session, head_with(keeper, session, CHANGE), NOW)
+    log.keep(session, [CHANGE], NOW)
     before = logged(tables)
     # Its head could not be changed after that.
-    head = log.keep(session, head_with(keeper, session, CHANGE, later), NOW)
+    assert log.keep(session, [CHANGE, later], NOW)
     assert logged(tables) == [*before, ("2026-09-21 14:14:20", "tuesday", "tuesday's", "+", "new", "d2")]
-    assert head.state.unlogged == ()
-
-
-def test_changes_of_another_run_meanwhile_stay_unlogged(session: Session, keeper: Keeper) -> None:
-    later = Change(NOW + 60, "tuesday", "d2")
-    head = head_with(keeper, session, CHANGE)
-    head_with(keeper, session, CHANGE, later)
-    assert ChangeLog(keeper, 30).keep(session, head, NOW).state.unlogged == (later,)
 
 
 def test_the_log_forgets_what_is_older_than_its_days(tables: Connections, session: Session, keeper: Keeper) -> None:
     log = ChangeLog(keeper, 3)
     for number, age in enumerate((3 * DAY, 3 * DAY + 1, 4 * DAY)):
         make(tables, f"d{number}0", "id, n, o, u, op", [(f"id-{number}", 1, 0, 0, "+")])
-        log.keep(session, head_with(keeper, session, Change(NOW - age, "run", f"d{number}0")), NOW - 9 * DAY)
+        log.keep(session, [Change(NOW - age, "run", f"d{number}0")], NOW - 9 * DAY)
     assert [id_ for _, _, id_, *_ in logged(tables)] == ["id-0", "id-1", "id-2"]
-    log.keep(session, head_with(keeper, session, Change(NOW, "run", "d1")), NOW)
+    log.keep(session, [Change(NOW, "run", "d1")], NOW)
     assert [id_ for _, _, id_, *_ in logged(tables) if id_.startswith("id-")] == ["id-0"]
 
 
 def test_without_a_log_nothing_is_written(tables: Connections, session: Session, keeper: Keeper) -> None:
-    head, before = head_with(keeper, session, CHANGE), tables.tables()
+    before = tables.tables()
     for days, is_kept in ((0, False), (1, True)):
         assert ChangeLog(keeper, days).is_kept is is_kept
     log = ChangeLog(keeper, 0)
-    assert log.keep(session, head, NOW) is head
+    assert not log.keep(session, [CHANGE], NOW)
     log.keep_invalid(session, CHANGE)
     assert tables.tables() == before
-
-
-def test_where_nothing_changed_there_is_nothing_to_append(
-    tables: Connections, session: Session, keeper: Keeper
-) -> None:
-    head = keeper.change(session, lambda _: State())
-    assert ChangeLog(keeper, 30).keep(session, head, NOW) is head
-    assert LOG not in tables.tables()
 
 
 def test_a_run_that_commits_nothing_logs_what_is_not_valid(
     tables: Connections, session: Session, keeper: Keeper
 ) -> None:
-    head = head_with(keeper, session)
     ChangeLog(keeper, 1).keep_invalid(session, CHANGE)
     assert {row[2] for row in logged(tables)} >= {"invalid", "invalid by another rule"}
-    assert keeper.read(session) == head
 
 
 def test_a_log_that_cannot_be_written_is_left_to_the_next_run(
     tables: Connections, session: Session, keeper: Keeper, told: Callable[[], str]
 ) -> None:
-    head = head_with(keeper, session, CHANGE)
     tables.run(f"CREATE TABLE {LOG} (x INT)")
     log = ChangeLog(keeper, 30)
-    assert log.keep(session, head, NOW) is head
+    assert not log.keep(session, [CHANGE], NOW)
     why = "a statement of the mirror failed (OperationalError, SQLITE_ERROR). Its message is not shown"
     assert f" the log of main.{NAME} could not be written; the next run does it: {why}" in told()
     log.keep_invalid(session, CHANGE)
     assert f" the log of main.{NAME} could not be written: {why}" in told()
     assert logged(tables) == []
     tables.run(f"DROP TABLE {LOG}", f"DROP TABLE {NAME}_d1")
-    assert log.keep(session, head, NOW) is head
+    assert not log.keep(session, [CHANGE], NOW)
     assert f"(OperationalError, SQLITE_ERROR): no such table: main.{NAME}_d1\n" in told()
-    assert keeper.read(session) == head
 
 
 def test_names_are_spelled_alike_in_every_statement(session: Session, keeper: Keeper) -> None:
     """MySQL tells capitals in names of tables, and PostgreSQL in names in quotes."""
     statements: list[str] = []
     session._connection.set_trace_callback(statements.append)
-    ChangeLog(keeper, 30).keep(session, head_with(keeper, session, CHANGE), NOW)
+    ChangeLog(keeper, 30).keep(session, [CHANGE], NOW)
     ours = [sql for sql in statements if LOG in sql.lower()]
     found = {name for sql in ours for name in re.findall(r'main\.\w+|"\w+"', sql, re.IGNORECASE)}
     assert found == {'"at"', *(f"main.{NAME}_{end}" for end in ("log", "d1", "x1", "r1"))}

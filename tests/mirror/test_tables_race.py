@@ -94,7 +94,7 @@ def run(connections: Any, source: Connections, job: Job) -> str:
                 max_concurrency=1,
                 on_invalid_id="skip",
                 allow_empty=True,
-                keep_changes=30,
+                keep_changes=3650,
                 indexing_timeout=20,
                 owner=job.owner,
             )

@@ -7,9 +7,10 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
+from unittest.mock import DEFAULT, Mock
 
 import pytest
 
@@ -17,9 +18,11 @@ from airflow_provider_batch.exceptions import (
     BatchServerError,
     IndexingTimeoutError,
     MirrorConflictError,
+    SourceError,
     SourceUnavailableError,
 )
 from airflow_provider_batch.mirror.claim import LIFETIME, RENEWAL_INTERVAL
+from airflow_provider_batch.mirror.tables import head as steps
 from airflow_provider_batch.mirror.tables.comparison import Comparison
 from airflow_provider_batch.mirror.tables.database import Database
 from airflow_provider_batch.mirror.tables.head import Claim, State
@@ -209,7 +212,8 @@ def test_a_run_that_cleans_up_late_leaves_the_tables_of_the_next_one(
     tables_in_sqlite: Connections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(tables_in_sqlite, [("a",)])
-    first, second = mirror_of(tables_in_sqlite, "today"), mirror_of(tables_in_sqlite, "tomorrow")
+    # Of one task: the second takes over from the first, which is only slow.
+    first, second = mirror_of(tables_in_sqlite, "today"), mirror_of(tables_in_sqlite, "today")
     first.log = ChangeLog(first.keeper, 30)
     keep = first.log.keep
     with ExitStack() as stack:
@@ -223,10 +227,52 @@ def test_a_run_that_cleans_up_late_leaves_the_tables_of_the_next_one(
         monkeypatch.setattr(first.log, "keep", keep_late)
         run_whole(first)
         (plan,) = plans
-        with plan.begin("tomorrow") as transaction:
+        with plan.begin("today") as transaction:
             transaction.commit([])
     with second.plan(blocks(second)) as plan:
         assert plan.is_empty
+    assert ours(tables_in_sqlite) == ["b", "head", "log"]
+
+
+def test_until_the_log_is_written_no_other_run_begins(
+    tables_in_sqlite: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would write what is missing there; and in a database where neither sees the other's rows, both would."""
+    fill(tables_in_sqlite, [("a",)])
+    first, second = mirror_of(tables_in_sqlite, "today"), mirror_of(tables_in_sqlite, "tomorrow")
+    first.log = ChangeLog(first.keeper, 30)
+    keep = first.log.keep
+
+    def keep_late(*arguments: Any) -> Any:
+        with pytest.raises(MirrorConflictError, match="today is at work on this mirror"), second.plan(blocks(second)):
+            pass
+        return keep(*arguments)
+
+    monkeypatch.setattr(first.log, "keep", keep_late)
+    run_whole(first)
+    with second.plan(blocks(second)) as plan:
+        assert plan.is_empty
+
+
+@pytest.mark.parametrize("failing", ["log", "update"])
+def test_a_claim_is_given_back_though_the_log_could_not_be_written(
+    failing: str, tables_in_sqlite: Connections, monkeypatch: pytest.MonkeyPatch, told: Callable[[], str]
+) -> None:
+    fill(tables_in_sqlite, [("a",)])
+    first, second = mirror_of(tables_in_sqlite, "today"), mirror_of(tables_in_sqlite, "tomorrow")
+    first.log = second.log = ChangeLog(first.keeper, 30)
+    with monkeypatch.context() as patch:
+        if failing == "log":
+            patch.setattr(first.log, "keep", lambda *_: False)
+        else:
+            released = Mock(wraps=steps.released, side_effect=[SourceError("down"), DEFAULT])
+            patch.setattr(steps, "released", released)
+        run_whole(first)
+    with second.plan(blocks(second)) as plan:
+        assert plan.is_empty
+    assert "could not" not in told()
+    (log,) = (name for name in tables_in_sqlite.tables() if name.endswith("_log"))
+    assert tables_in_sqlite.run(f"SELECT id, op, run FROM {log}") == [("a", "+", "today")]
     assert ours(tables_in_sqlite) == ["b", "head", "log"]
 
 

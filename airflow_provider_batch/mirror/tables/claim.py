@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ from airflow_provider_batch.exceptions import SnapshotError
 from airflow_provider_batch.mirror.store import STORE_ERRORS
 from airflow_provider_batch.mirror.tables import head as steps
 from airflow_provider_batch.mirror.tables.database import AbsentTableError, Session
-from airflow_provider_batch.mirror.tables.head import Claim, Head, State
+from airflow_provider_batch.mirror.tables.head import Change, Claim, Head, State
 
 if TYPE_CHECKING:
     from airflow_provider_batch.mirror.tables.mirror import TableMirror
@@ -44,7 +44,7 @@ class TableClaim:
         self.is_confirmed = True
         #: Whether the run's own try may be in the head: even an UPDATE that has failed can be applied late.
         self.has_begun = False
-        #: Whether a commit has given the claim back.
+        #: Whether the claim was given back.
         self.is_released = False
         self._mirror = mirror
         self._starts_anew = starts_anew
@@ -80,7 +80,7 @@ class TableClaim:
         try:
             self._check_target()
             if head and not mirror.is_dry_run:
-                self._repair(head)
+                self._repair(session, head)
             yield
         except (AbsentTableError, SnapshotError):
             self._check_unchanged()  # then what is missing was dropped by a run that has taken over
@@ -113,10 +113,19 @@ class TableClaim:
         if self._mirror.keeper.claimant(session) != self._entry.nonce:
             raise steps.conflict()
 
+    def settle(self, session: Session, head: Head) -> None:
+        """Do what is left after the commit, which has made *head*: write the log, give the claim back, drop tables."""
+        self.has_begun = False
+        with suppress(*STORE_ERRORS):  # then the claim is given back as the block ends
+            if head.state.claim is not None:
+                head = self.update(session, steps.released, changes=self._log(session, head))
+            self.is_released = True
+            self.sweep(session, head)
+
     def sweep(self, session: Session, head: Head, *, but: Sequence[str] = ()) -> None:
-        """Drop what *head*, which a change of this run has made, does not name any more."""
+        """Drop what *head*, which a step of this run has made under its claim, does not name any more."""
         keeper, now = self._mirror.keeper, self._mirror.clock()
-        dropped = [name for name in steps.outdated(head.state, self._entry, now) if name not in but]
+        dropped = [name for name in steps.outdated(head.state, now) if name not in but]
         try:
             for name in dropped:
                 keeper.drop(session, name)
@@ -148,18 +157,17 @@ class TableClaim:
         elif head.state.named != self.state.named:
             raise steps.conflict()
 
-    def _repair(self, head: Head) -> None:
+    def _repair(self, session: Session, head: Head) -> None:
         """Do what the last run was to do after its commit; what may have values is not left until this one ends."""
-        mirror = self._mirror
-        if mirror.settings is not None:
-            with mirror.database.session() as session:
-                self.sweep(session, head, but=self._first_tables)
-        if self.state.unlogged:
-            with mirror.database.session() as session:
-                # The run that has just committed may have logged them by now.
-                head = mirror.keeper.open(session, starts_anew=self._starts_anew)
-                self._head = mirror.log.keep(session, head, mirror.clock())
-                self.state = self._head.state
+        if self._mirror.settings is not None:
+            self.sweep(session, head, but=self._first_tables)
+        if changes := self._log(session, head):
+            self.state = self.update(session, steps.logged, changes=changes).state
+
+    def _log(self, session: Session, head: Head) -> tuple[Change, ...]:
+        """Append to the log what is not in it yet, and return what *head* can forget."""
+        changes = head.state.unlogged
+        return changes if changes and self._mirror.log.keep(session, changes, self._mirror.clock()) else ()
 
     def _release(self) -> None:
         try:

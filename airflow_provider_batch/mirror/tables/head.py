@@ -210,7 +210,7 @@ def noted(state: State, own: str, tokens: Iterable[str], *, has_ended: bool) -> 
 
 def committed(state: State, planned: State, claim: Claim, own: str, new: State, rejected: Unfinished | None) -> State:
     """
-    Make the new snapshot the one that counts.
+    Make the new snapshot the one that counts; the run keeps the claim until its changes are in the log.
 
     :param own: the name of the try that has sent it.
     :param new: a state with the new snapshot's fields.
@@ -225,7 +225,7 @@ def committed(state: State, planned: State, claim: Claim, own: str, new: State, 
         attributes=state.attributes,
         tries=left if rejected is None else (*left, rejected),
         echoes=tuple(one.name for one in left if one.name in _names(planned.tries)),
-        claim=None,
+        claim=state.claim if new.unlogged else None,
         trash=state.trash,
     )
 
@@ -244,10 +244,9 @@ def rebased(state: State, claim: Claim, base: str, count: int, now: float) -> St
     )
 
 
-def released(state: State, claim: Claim) -> State:
-    """Give the claim back."""
-    check_held(state, claim)
-    return replace(state, claim=None)
+def released(state: State, claim: Claim, changes: Iterable[Change] = ()) -> State:
+    """Give the claim back; *changes* are in the log by now."""
+    return replace(logged(state, claim, changes), claim=None)
 
 
 def overtaken(state: State, pending: Pending, tokens: Iterable[str], table: str, now: float) -> State:
@@ -256,22 +255,20 @@ def overtaken(state: State, pending: Pending, tokens: Iterable[str], table: str,
     return replace(state, tries=(*state.tries, own), trash=noted_tables(state, [table], now))
 
 
-def logged(state: State, changes: Iterable[Change]) -> State:
+def logged(state: State, claim: Claim, changes: Iterable[Change]) -> State:
     """Forget those changes that are in the log by now."""
+    check_held(state, claim)
     done = set(changes)
     return replace(state, unlogged=tuple(change for change in state.unlogged if change not in done))
 
 
-def outdated(state: State, claim: Claim, now: float) -> list[str]:
+def outdated(state: State, now: float) -> list[str]:
     """
     Return the tables to drop: those that were not, and once more those that nobody can be about to make by now.
 
-    None while another run has the claim: it has noted its tables, and the head does not name them yet.
-
-    :param state: what a change of this run has made, so that no earlier run can have one of these tables named.
+    :param state: what a step of this run has made while it had the claim: no earlier run can have one of these tables
+        named any more, and a later one has not noted its own yet.
     """
-    if state.claim is not None and state.claim.nonce != claim.nonce:
-        return []
     named = state.named
     return [name for name, at, dropped in state.trash if name not in named and (not dropped or now - at > _LATE)]
 

@@ -3,7 +3,9 @@ The log of a mirror: who entered and left, when, and whose id was left out, and 
 
 What is kept true: the changes of every committed run are in the log once. They are appended after the commit, as no
 transaction covers both: the head has them as *unlogged* until that is done, and keeps their tables. What a run could
-not append, the next one does. Of changes that are in the log already nothing is appended.
+not append, the next one does. Of changes that are in the log already nothing is appended. As neither of two that append
+at once would see the other's rows, a run keeps its claim until it has appended. (The changes of one that stands still
+between the INSERT and its COMMIT, and is overtaken there, are in the log twice; SELECT DISTINCT has them once.)
 
 A run that changes nothing has no commit. If it found ids that are not valid, it appends these before it ends; the next
 run would find the same ones.
@@ -12,12 +14,13 @@ run would find the same ones.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 
-from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError, SourceError
+from airflow_provider_batch.exceptions import SourceError
 from airflow_provider_batch.mirror.tables.database import AbsentTableError, Session
-from airflow_provider_batch.mirror.tables.head import Change, Head, logged
+from airflow_provider_batch.mirror.tables.head import Change
 from airflow_provider_batch.mirror.tables.keeper import Keeper
 from airflow_provider_batch.mirror.tables.statements import quoted
 
@@ -43,19 +46,18 @@ class ChangeLog:
         """Whether there is one."""
         return self._days > 0
 
-    def keep(self, session: Session, head: Head, now: float) -> Head:
-        """Append what is not in the log yet, and drop what is too old; return the head after that."""
-        changes = head.state.unlogged
-        if not self.is_kept or not changes:
-            return head
+    def keep(self, session: Session, changes: Sequence[Change], now: float) -> bool:
+        """Append what of *changes* is not in the log yet, and drop what is too old; return whether that was done."""
+        if not self.is_kept:
+            return False
         try:
             for change in changes:
                 self._append(session, change)
             self._forget(session, now)
-            return self._keeper.change(session, partial(logged, changes=changes), known=head)
-        except (SourceError, SnapshotError, MirrorConflictError) as error:
+        except SourceError as error:
             log.warning("the log of %s could not be written; the next run does it: %s", self._keeper, error)
-            return head
+            return False
+        return True
 
     def keep_invalid(self, session: Session, change: Change) -> None:
         """Append which ids were not valid, of a run that changes nothing else, and so commits nothing."""

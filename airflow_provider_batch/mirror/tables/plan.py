@@ -143,9 +143,8 @@ class TableTransaction(Transaction):
             change = self._comparison.entry(now, claim.own("r") if found else None)
             new = replace(new, unlogged=(*state.unlogged, change) if mirror.log.is_kept else ())
             head = claim.update(session, steps.committed, planned=state, own=self._own, new=new, rejected=found)
-            self._is_committed = claim.is_released = True
-            head = mirror.log.keep(session, head, now)
-            claim.sweep(session, head)
+            self._is_committed = True
+            claim.settle(session, head)
 
     def _note(self, *, has_ended: bool) -> None:
         tokens, now = list(self._tokens), self._mirror.clock()
