@@ -197,13 +197,14 @@ def test_a_database_that_lets_several_win_is_found_out(
 
 
 def test_a_log_without_the_changes_is_found_out(tables_in_sqlite: Connections, monkeypatch: pytest.MonkeyPatch) -> None:
-    append, left_out = ChangeLog._append, ["1 = 0"]
+    write, left_out = ChangeLog._write, ["1 = 0"]
 
-    def appends_less(log: ChangeLog, session: Any, change: Any) -> None:
-        append(log, session, change)
+    def writes_less(log: ChangeLog, session: Any, *arguments: Any) -> Any:
+        head = write(log, session, *arguments)
         session.execute(f"DELETE FROM {log._keeper.table(session, 'log')} WHERE {left_out[-1]}")
+        return head
 
-    monkeypatch.setattr(ChangeLog, "_append", appends_less)
+    monkeypatch.setattr(ChangeLog, "_write", writes_less)
     assert Check(tables_in_sqlite, "main")._history() == ""
     for lost in (*(f"id = '{id_}'" for id_ in "abc"), "op = '-'"):
         left_out.append(lost)

@@ -786,9 +786,9 @@ def test_the_log_has_what_a_run_knows_of_itself(store: TableMirror, schema: Conn
     members(schema, ["a", "b", "in\tvalid"])
     keep, kept = store.log.keep, []
 
-    def noting(session: Any, changes: Sequence[Change], now: float) -> bool:
+    def noting(session: Any, changes: Sequence[Change], now: float, forget: Any) -> Any:
         kept.append((changes, now))
-        return keep(session, changes, now)
+        return keep(session, changes, now, forget)
 
     store.log.keep = noting  # type: ignore[method-assign]
     first = run(store, rejected=("b",))
@@ -797,7 +797,7 @@ def test_the_log_has_what_a_run_knows_of_itself(store: TableMirror, schema: Conn
     assert (change, now) == (Change(START, "today", f"c{nonce}", f"x{nonce}", f"r{nonce}", False), START)
     assert first.unlogged == ()
     kept.clear()
-    store.log.keep = lambda session, changes, now: False  # type: ignore[method-assign]
+    store.log.keep = lambda *_: None  # type: ignore[method-assign]
     run(store, full_refresh=True)
     (change,) = state_of(store).unlogged
     assert (change.replaces, change.rejected) == (True, None)

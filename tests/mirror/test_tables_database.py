@@ -143,6 +143,37 @@ def session(connection: Connection) -> Session:
 STATEMENT = ["cursor", "execute", "commit", "close cursor"]
 
 
+def test_the_statements_of_a_transaction_are_committed_at_once(session: Session, connection: Connection) -> None:
+    with session.transaction():
+        session.execute("INSERT INTO t VALUES ('d', 4)")
+        assert session.rows("SELECT id FROM t WHERE n > 3") == [("d",)]
+    statement = [each for each in STATEMENT if each != "commit"]
+    assert connection.done == [*statement, *statement, "commit"]
+    connection.done.clear()
+    session.execute("INSERT INTO t VALUES ('e', 5)")
+    assert connection.done == STATEMENT
+
+
+@pytest.mark.parametrize("fault", ["block", "statement", "commit"])
+def test_of_a_transaction_that_fails_nothing_is_left(fault: str, session: Session, connection: Connection) -> None:
+    def fail() -> None:
+        with session.transaction():
+            session.execute("INSERT INTO t VALUES ('d', 4)")
+            if fault == "block":
+                raise SourceError("block failed (OperationalError)")
+            connection.fails = frozenset({"execute" if fault == "statement" else fault})
+            if fault == "statement":
+                session.execute("INSERT INTO t VALUES ('e', 5)", what=fault)
+
+    with pytest.raises(SourceError, match=rf"(?i)^{fault} failed \(OperationalError"):
+        fail()
+    connection.fails = frozenset()
+    connection.done.clear()
+    session.execute("DELETE FROM t WHERE n = 1")
+    assert connection.done == STATEMENT
+    assert session.rows("SELECT n FROM t ORDER BY n") == [(2,), (3,)]
+
+
 def test_each_statement_is_committed_by_itself(session: Session, connection: Connection) -> None:
     session.execute("INSERT INTO t VALUES ('d', 4)")
     assert connection.done == STATEMENT

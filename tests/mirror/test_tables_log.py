@@ -6,9 +6,11 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from airflow_provider_batch.exceptions import MirrorConflictError, SourceError
 from airflow_provider_batch.mirror.tables.database import Database, Session
 from airflow_provider_batch.mirror.tables.head import Change
 from airflow_provider_batch.mirror.tables.keeper import Keeper
@@ -80,6 +82,11 @@ def keeper() -> Keeper:
     return Keeper("main", NAME)
 
 
+def done() -> bool:
+    """What is to be done with what is in the log."""
+    return True
+
+
 def logged(connections: Connections) -> list[tuple[Any, ...]]:
     return connections.run(f"SELECT * FROM {LOG}")
 
@@ -92,7 +99,7 @@ def test_every_change_is_logged_with_its_reason(
         tables.run(f"DELETE FROM {NAME}_d1 WHERE op = '='")
     change = replace(CHANGE, replaces=replaces)
     with local_zone("Asia/Tokyo"):  # the log has the time of UTC
-        assert ChangeLog(keeper, 30).keep(session, [change], NOW)
+        assert ChangeLog(keeper, 30).keep(session, [change], NOW, done)
     rows = logged(tables)
     assert {(at, run, changes) for at, run, _, _, _, changes in rows} == {("2026-09-21 14:13:20", "monday", "d1")}
     assert sorted(row[2:5] for row in rows) == sorted(expected)
@@ -101,7 +108,7 @@ def test_every_change_is_logged_with_its_reason(
 def test_without_invalid_and_rejected_ids_there_are_only_moves(
     tables: Connections, session: Session, keeper: Keeper
 ) -> None:
-    ChangeLog(keeper, 30).keep(session, [Change(NOW, "monday", "d1")], NOW)
+    ChangeLog(keeper, 30).keep(session, [Change(NOW, "monday", "d1")], NOW, done)
     assert {row[2:5] for row in logged(tables)} == {
         *((id_, op, why) for id_, op, why in ALWAYS | SENT_AGAIN if "invalid" not in id_ and "rejected" not in id_),
         ("rejected", "+", "new"),
@@ -111,7 +118,7 @@ def test_without_invalid_and_rejected_ids_there_are_only_moves(
 
 
 def test_the_log_has_the_columns_that_are_documented(tables: Connections, session: Session, keeper: Keeper) -> None:
-    ChangeLog(keeper, 30).keep(session, [CHANGE], NOW)
+    ChangeLog(keeper, 30).keep(session, [CHANGE], NOW, done)
     columns = [name for _, name, *_ in tables.run(f"PRAGMA table_info({LOG})")]
     assert columns == ["at", "run", "id", "op", "why", "changes"]
 
@@ -120,17 +127,17 @@ def test_rows_of_the_log_can_change_though_the_database_publishes_all_tables(
     tables: Connections, session: Session, keeper: Keeper
 ) -> None:
     session.dialect = replace(session.dialect, publish="CREATE TABLE {}_is_published AS SELECT 1 AS x")
-    ChangeLog(keeper, 30).keep(session, [CHANGE], NOW)
+    ChangeLog(keeper, 30).keep(session, [CHANGE], NOW, done)
     assert f"{LOG}_is_published" in tables.tables()
 
 
 def test_what_is_in_the_log_is_not_appended_again(tables: Connections, session: Session, keeper: Keeper) -> None:
     make(tables, "d2", "id, n, o, u, op", [("tuesday's", 1, 0, 0, "+")])
     log, later = ChangeLog(keeper, 30), Change(NOW + 60, "tuesday", "d2")
-    log.keep(session, [CHANGE], NOW)
+    log.keep(session, [CHANGE], NOW, done)
     before = logged(tables)
     # Its head could not be changed after that.
-    assert log.keep(session, [CHANGE, later], NOW)
+    assert log.keep(session, [CHANGE, later], NOW, done)
     assert logged(tables) == [*before, ("2026-09-21 14:14:20", "tuesday", "tuesday's", "+", "new", "d2")]
 
 
@@ -138,50 +145,50 @@ def test_the_log_forgets_what_is_older_than_its_days(tables: Connections, sessio
     log = ChangeLog(keeper, 3)
     for number, age in enumerate((3 * DAY, 3 * DAY + 1, 4 * DAY)):
         make(tables, f"d{number}0", "id, n, o, u, op", [(f"id-{number}", 1, 0, 0, "+")])
-        log.keep(session, [Change(NOW - age, "run", f"d{number}0")], NOW - 9 * DAY)
+        log.keep(session, [Change(NOW - age, "run", f"d{number}0")], NOW - 9 * DAY, done)
     assert [id_ for _, _, id_, *_ in logged(tables)] == ["id-0", "id-1", "id-2"]
-    log.keep(session, [Change(NOW, "run", "d1")], NOW)
+    log.keep(session, [Change(NOW, "run", "d1")], NOW, done)
     assert [id_ for _, _, id_, *_ in logged(tables) if id_.startswith("id-")] == ["id-0"]
 
 
-def test_without_a_log_nothing_is_written(tables: Connections, session: Session, keeper: Keeper) -> None:
-    before = tables.tables()
+def test_a_log_is_kept_for_some_days_or_not_at_all(keeper: Keeper) -> None:
     for days, is_kept in ((0, False), (1, True)):
         assert ChangeLog(keeper, days).is_kept is is_kept
-    log = ChangeLog(keeper, 0)
-    assert not log.keep(session, [CHANGE], NOW)
-    log.keep_invalid(session, CHANGE)
-    assert tables.tables() == before
 
 
-def test_a_run_that_commits_nothing_logs_what_is_not_valid(
-    tables: Connections, session: Session, keeper: Keeper
+@pytest.mark.parametrize("error", [SourceError("down"), MirrorConflictError("overtaken")])
+def test_nothing_is_appended_whose_run_cannot_go_on(
+    error: Exception, tables: Connections, session: Session, keeper: Keeper, told: Callable[[], str]
 ) -> None:
-    ChangeLog(keeper, 1).keep_invalid(session, CHANGE)
-    assert {row[2] for row in logged(tables)} >= {"invalid", "invalid by another rule"}
+    """The next run would append it again."""
+    log = ChangeLog(keeper, 30)
+    assert log.keep(session, [CHANGE], NOW, Mock(side_effect=error)) is None
+    assert f" the log of main.{NAME} could not be written; the next run does it: {error}\n" in told()
+    assert logged(tables) == []
+    assert log.keep(session, [CHANGE], NOW, done)
+    assert len({*logged(tables)}) == len(logged(tables)) > 0
 
 
 def test_a_log_that_cannot_be_written_is_left_to_the_next_run(
     tables: Connections, session: Session, keeper: Keeper, told: Callable[[], str]
 ) -> None:
     tables.run(f"CREATE TABLE {LOG} (x INT)")
-    log = ChangeLog(keeper, 30)
-    assert not log.keep(session, [CHANGE], NOW)
+    log, forget = ChangeLog(keeper, 30), Mock()
+    assert log.keep(session, [CHANGE], NOW, forget) is None
     why = "a statement of the mirror failed (OperationalError, SQLITE_ERROR). Its message is not shown"
     assert f" the log of main.{NAME} could not be written; the next run does it: {why}" in told()
-    log.keep_invalid(session, CHANGE)
-    assert f" the log of main.{NAME} could not be written: {why}" in told()
     assert logged(tables) == []
     tables.run(f"DROP TABLE {LOG}", f"DROP TABLE {NAME}_d1")
-    assert not log.keep(session, [CHANGE], NOW)
+    assert log.keep(session, [CHANGE], NOW, forget) is None
     assert f"(OperationalError, SQLITE_ERROR): no such table: main.{NAME}_d1\n" in told()
+    forget.assert_not_called()
 
 
 def test_names_are_spelled_alike_in_every_statement(session: Session, keeper: Keeper) -> None:
     """MySQL tells capitals in names of tables, and PostgreSQL in names in quotes."""
     statements: list[str] = []
     session._connection.set_trace_callback(statements.append)
-    ChangeLog(keeper, 30).keep(session, [CHANGE], NOW)
+    ChangeLog(keeper, 30).keep(session, [CHANGE], NOW, done)
     ours = [sql for sql in statements if LOG in sql.lower()]
     found = {name for sql in ours for name in re.findall(r'main\.\w+|"\w+"', sql, re.IGNORECASE)}
     assert found == {'"at"', *(f"main.{NAME}_{end}" for end in ("log", "d1", "x1", "r1"))}

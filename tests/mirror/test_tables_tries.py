@@ -254,6 +254,35 @@ def test_until_the_log_is_written_no_other_run_begins(
         assert plan.is_empty
 
 
+def test_what_a_run_appends_is_undone_if_it_is_overtaken_meanwhile(
+    tables_in_postgresql: Connections, monkeypatch: pytest.MonkeyPatch, told: Callable[[], str]
+) -> None:
+    """By a retry of its task, which does not see what is not committed."""
+    fill(tables_in_postgresql, [("a",)])
+    first, second = mirror_of(tables_in_postgresql, "today"), mirror_of(tables_in_postgresql, "today")
+    first.log = second.log = ChangeLog(first.keeper, 30)
+    run_whole(first)
+    members(tables_in_postgresql, ["a", "b"])
+    keep = first.log.keep
+    # That would wait for what is not committed, too.
+    monkeypatch.setattr(second.keeper, "drop", lambda *_: None)
+
+    def keep_late(session: Any, changes: Any, now: float, forget: Callable[[], Any]) -> Any:
+        def late() -> Any:
+            monkeypatch.setattr(first.log, "keep", keep)
+            run_whole(second)
+            return forget()
+
+        return keep(session, changes, now, late)
+
+    monkeypatch.setattr(first.log, "keep", keep_late)
+    run_whole(first)
+    assert "could not be written; the next run does it: another run changed this mirror" in told()
+    (log,) = (name for name in tables_in_postgresql.tables() if name.endswith("_log"))
+    rows = tables_in_postgresql.run(f"SELECT id, op FROM {tables_in_postgresql.schema}.{log} ORDER BY id")
+    assert [tuple(row) for row in rows] == [("a", "+"), ("b", "+")]
+
+
 @pytest.mark.parametrize("failing", ["log", "update"])
 def test_a_claim_is_given_back_though_the_log_could_not_be_written(
     failing: str, tables_in_sqlite: Connections, monkeypatch: pytest.MonkeyPatch, told: Callable[[], str]
@@ -263,14 +292,14 @@ def test_a_claim_is_given_back_though_the_log_could_not_be_written(
     first.log = second.log = ChangeLog(first.keeper, 30)
     with monkeypatch.context() as patch:
         if failing == "log":
-            patch.setattr(first.log, "keep", lambda *_: False)
+            patch.setattr(first.log, "keep", lambda *_: None)
         else:
-            released = Mock(wraps=steps.released, side_effect=[SourceError("down"), DEFAULT])
+            released = Mock(wraps=steps.released, side_effect=[SourceError("down"), SourceError("down"), DEFAULT])
             patch.setattr(steps, "released", released)
         run_whole(first)
     with second.plan(blocks(second)) as plan:
         assert plan.is_empty
-    assert "could not" not in told()
+    assert "could not be released" not in told()
     (log,) = (name for name in tables_in_sqlite.tables() if name.endswith("_log"))
     assert tables_in_sqlite.run(f"SELECT id, op, run FROM {log}") == [("a", "+", "today")]
     assert ours(tables_in_sqlite) == ["b", "head", "log"]

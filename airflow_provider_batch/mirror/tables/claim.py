@@ -23,7 +23,7 @@ from airflow_provider_batch.exceptions import SnapshotError
 from airflow_provider_batch.mirror.store import STORE_ERRORS
 from airflow_provider_batch.mirror.tables import head as steps
 from airflow_provider_batch.mirror.tables.database import AbsentTableError, Session
-from airflow_provider_batch.mirror.tables.head import Change, Claim, Head, State
+from airflow_provider_batch.mirror.tables.head import Claim, Head, State
 
 if TYPE_CHECKING:
     from airflow_provider_batch.mirror.tables.mirror import TableMirror
@@ -118,7 +118,7 @@ class TableClaim:
         self.has_begun = False
         with suppress(*STORE_ERRORS):  # then the claim is given back as the block ends
             if head.state.claim is not None:
-                head = self.update(session, steps.released, changes=self._log(session, head))
+                head = self._log(session, head, steps.released) or self.update(session, steps.released)
             self.is_released = True
             self.sweep(session, head)
 
@@ -159,15 +159,27 @@ class TableClaim:
 
     def _repair(self, session: Session, head: Head) -> None:
         """Do what the last run was to do after its commit; what may have values is not left until this one ends."""
+        head = self._log(session, head, steps.logged) or head
+        self.state = head.state
         if self._mirror.settings is not None:
             self.sweep(session, head, but=self._first_tables)
-        if changes := self._log(session, head):
-            self.state = self.update(session, steps.logged, changes=changes).state
 
-    def _log(self, session: Session, head: Head) -> tuple[Change, ...]:
-        """Append to the log what is not in it yet, and return what *head* can forget."""
-        changes = head.state.unlogged
-        return changes if changes and self._mirror.log.keep(session, changes, self._mirror.clock()) else ()
+    def _log(self, session: Session, head: Head, step: Callable[..., State]) -> Head | None:
+        """Append to the log what is not in it yet, and return the head that has forgotten it; None if it cannot be."""
+        mirror, changes = self._mirror, head.state.unlogged
+        if not changes or not mirror.log.is_kept:
+            return None
+
+        def forget() -> Head:
+            # Only if it is the newest one: a change that was tried again would be in another transaction.
+            changed = mirror.keeper.replace(session, head, step(head.state, self._entry, changes))
+            if changed is None:
+                raise steps.conflict()
+            return changed
+
+        found = mirror.log.keep(session, changes, mirror.clock(), forget)
+        self._head = found or head
+        return found
 
     def _release(self) -> None:
         try:

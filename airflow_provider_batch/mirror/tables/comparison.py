@@ -129,7 +129,7 @@ class Comparison:
                 if renews:
                     self._renew_base(session, now)
                 if logs:
-                    mirror.log.keep_invalid(session, self.entry(now))
+                    mirror.log.keep(session, [self.entry(now)], now, lambda: None)
         except STORE_ERRORS as error:
             log.warning("%s: the next run makes its base anew: %s", mirror.keeper, type(error).__name__)
 

@@ -44,6 +44,7 @@ class Session:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self.dialect: Dialect = dialect_of(connection)
+        self._commits = True
 
     def prepare_digests(self) -> None:
         """
@@ -63,7 +64,7 @@ class Session:
         self, sql: str, parameters: Any = None, *, what: str = "a statement of the mirror", reads_rows: bool = True
     ) -> None:
         """
-        Execute a statement and commit.
+        Execute a statement, and commit unless that is left to a :meth:`transaction`.
 
         :param what: what fails if it does, for the error.
         :param reads_rows: whether it has to do with rows, which the driver's message may quote.
@@ -119,6 +120,19 @@ class Session:
             statement = f"INSERT INTO {table} VALUES {', '.join([row] * len(part))}"
             self.execute(statement, [value for each in part for value in each])
 
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Let the statements of the block count as a whole, unless the connection commits each by itself."""
+        self._commits = False
+        try:
+            yield
+            _driven(self._commit, "COMMIT")
+        except BaseException:
+            self._roll_back()
+            raise
+        finally:
+            self._commits = True
+
     def close(self) -> None:
         """Close the connection, whatever happens."""
         with suppress(Exception):
@@ -132,16 +146,23 @@ class Session:
                 yield cursor
                 self._end()
         except BaseException:
-            with suppress(Exception):
-                self._connection.rollback()
+            self._roll_back()
             raise
         finally:
             with suppress(Exception):
                 cursor.close()
 
     def _end(self) -> None:
+        if self._commits:
+            self._commit()
+
+    def _commit(self) -> None:
         if self.dialect.commits:
             self._connection.commit()
+
+    def _roll_back(self) -> None:
+        with suppress(Exception):
+            self._connection.rollback()
 
 
 class Database:

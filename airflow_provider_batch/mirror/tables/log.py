@@ -1,11 +1,14 @@
 """
 The log of a mirror: who entered and left, when, and whose id was left out, and why; one table, for plain SQL.
 
-What is kept true: the changes of every committed run are in the log once. They are appended after the commit, as no
-transaction covers both: the head has them as *unlogged* until that is done, and keeps their tables. What a run could
-not append, the next one does. Of changes that are in the log already nothing is appended. As neither of two that append
-at once would see the other's rows, a run keeps its claim until it has appended. (The changes of one that stands still
-between the INSERT and its COMMIT, and is overtaken there, are in the log twice; SELECT DISTINCT has them once.)
+What is kept true: the changes of every committed run are in the log once. They are appended after the commit, so that
+a log that cannot be written fails no run: the head has them as *unlogged* until that is done, and keeps their tables.
+What a run could not append, the next one does. Of changes that are in the log already nothing is appended.
+
+Neither of two that append at once would see the other's rows. So a run keeps its claim until it has appended; and it
+appends in the transaction in which the head forgets the changes, which fails if it was overtaken. (Where the connection
+commits each statement by itself, or the database has no transactions, one that is overtaken during its INSERT has its
+changes in the log twice; SELECT DISTINCT has them once.)
 
 A run that changes nothing has no commit. If it found ids that are not valid, it appends these before it ends; the next
 run would find the same ones.
@@ -14,20 +17,23 @@ run would find the same ones.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from typing import Final, TypeVar
 
-from airflow_provider_batch.exceptions import SourceError
+from airflow_provider_batch.mirror.store import STORE_ERRORS
 from airflow_provider_batch.mirror.tables.database import AbsentTableError, Session
 from airflow_provider_batch.mirror.tables.head import Change
 from airflow_provider_batch.mirror.tables.keeper import Keeper
 from airflow_provider_batch.mirror.tables.statements import quoted
 
+R = TypeVar("R")
+
 log = logging.getLogger(__name__)
 
-TABLE = "log"
-_DAY = 24 * 3600.0
+TABLE: Final = "log"
+_DAY: Final = 24 * 3600.0
 
 
 class ChangeLog:
@@ -46,37 +52,36 @@ class ChangeLog:
         """Whether there is one."""
         return self._days > 0
 
-    def keep(self, session: Session, changes: Sequence[Change], now: float) -> bool:
-        """Append what of *changes* is not in the log yet, and drop what is too old; return whether that was done."""
-        if not self.is_kept:
-            return False
-        try:
-            for change in changes:
-                self._append(session, change)
-            self._forget(session, now)
-        except SourceError as error:
-            log.warning("the log of %s could not be written; the next run does it: %s", self._keeper, error)
-            return False
-        return True
+    def keep(self, session: Session, changes: Sequence[Change], now: float, forget: Callable[[], R]) -> R | None:
+        """
+        Append what of *changes* is not in the log yet, and drop what is too old.
 
-    def keep_invalid(self, session: Session, change: Change) -> None:
-        """Append which ids were not valid, of a run that changes nothing else, and so commits nothing."""
-        if self.is_kept:
+        :param forget: what is done in the same transaction; what it raises undoes the rest.
+        :return: what *forget* returns; None if something failed, which is left to the next run.
+        """
+        write = partial(self._write, session, changes, now, forget)
+        try:
             try:
-                self._append(session, change)
-            except SourceError as error:
-                log.warning("the log of %s could not be written: %s", self._keeper, error)
+                return write()
+            except AbsentTableError:
+                self._create(session)
+                return write()
+        except STORE_ERRORS as error:
+            log.warning("the log of %s could not be written; the next run does it: %s", self._keeper, error)
+            return None
 
-    def _append(self, session: Session, change: Change) -> None:
-        """Append the changes of a run, unless they are in the log."""
+    def _write(self, session: Session, changes: Sequence[Change], now: float, forget: Callable[[], R]) -> R:
         table = self._keeper.table(session, TABLE)
-        statement, moment = self._insertion(session, table, change), _text(change.at)
-        try:
-            session.execute(statement, [moment, change.run, change.changes, change.changes])
-        except AbsentTableError:
-            session.execute(self._creation(session, table))
-            self._keeper.publish(session, TABLE)
-            session.execute(statement, [moment, change.run, change.changes, change.changes])
+        with session.transaction():
+            for change in changes:
+                names = [change.changes] * 2
+                session.execute(self._insertion(session, table, change), [_text(change.at), change.run, *names])
+            self._forget(session, now)
+            return forget()
+
+    def _create(self, session: Session) -> None:
+        session.execute(self._creation(session, self._keeper.table(session, TABLE)))
+        self._keeper.publish(session, TABLE)
 
     def _forget(self, session: Session, now: float) -> None:
         dialect = session.dialect
