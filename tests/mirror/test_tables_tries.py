@@ -23,6 +23,7 @@ from airflow_provider_batch.exceptions import (
 )
 from airflow_provider_batch.mirror.claim import LIFETIME, RENEWAL_INTERVAL
 from airflow_provider_batch.mirror.tables import head as steps
+from airflow_provider_batch.mirror.tables.claim import TableClaim
 from airflow_provider_batch.mirror.tables.comparison import Comparison
 from airflow_provider_batch.mirror.tables.database import Database, Session
 from airflow_provider_batch.mirror.tables.head import Claim, State
@@ -346,6 +347,29 @@ def test_a_connection_that_is_lost_over_the_log_fails_no_run(
         assert plan.is_empty
     (log,) = (name for name in tables_in_sqlite.tables() if name.endswith("_log"))
     assert tables_in_sqlite.run(f"SELECT id FROM {log}") == [("a",), ("b",)]
+
+
+def test_nor_does_one_that_is_lost_while_tables_of_a_killed_run_are_dropped(
+    tables_in_sqlite: Connections, monkeypatch: pytest.MonkeyPatch, told: Callable[[], str]
+) -> None:
+    fill(tables_in_sqlite, [("a",)])
+    one = mirror_of(tables_in_sqlite, "today")
+    one.settings = "of profiles"
+    with monkeypatch.context() as patch:
+        patch.setattr(TableClaim, "_release", lambda _: None)  # nothing of it runs any more
+        with one.plan(blocks(one)):
+            pass
+    drop = one.keeper.drop
+
+    def lost(session: Session, name: str) -> None:
+        monkeypatch.setattr(one.keeper, "drop", drop)
+        session.close()
+        raise SourceError("lost")
+
+    monkeypatch.setattr(one.keeper, "drop", lost)
+    run_whole(one)
+    assert f"tables of earlier runs in {one.keeper} could not be dropped: lost\n" in told()
+    assert ours(tables_in_sqlite) == ["b", "head"]
 
 
 def run_whole(one: TableMirror) -> None:
