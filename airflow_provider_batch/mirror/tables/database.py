@@ -3,7 +3,7 @@ Statements over a DB-API connection, each committed by itself.
 
 What is kept true: nothing that was read or written depends on a transaction that is still open. Not every database has
 transactions of more than one statement, and some end them at every CREATE TABLE. So after each statement comes a
-commit, and before the next one its failure is known.
+commit, and before the next one its failure is known. Only the log is appended in a transaction, see the module log.
 
 A connection is open while a step of a run needs it, and never while calls are made: those may take an hour, after which
 many a server has closed it.
