@@ -329,7 +329,8 @@ def test_a_claim_is_given_back_once_though_the_answer_to_it_is_lost(
     with second.plan(blocks(second)) as plan:
         assert plan.is_empty
     (log,) = (name for name in connections.tables() if name.endswith("_log"))
-    assert [tuple(row) for row in connections.run(f"SELECT id, run FROM {connections.schema}.{log}")] == [("a", "today")]
+    rows = connections.run(f"SELECT id, run FROM {connections.schema}.{log}")
+    assert [tuple(row) for row in rows] == [("a", "today")]
 
 
 def test_a_connection_that_is_lost_over_the_log_fails_no_run(
