@@ -14,6 +14,7 @@ from airflow_provider_batch.exceptions import GuardError, MirrorConflictError, S
 from airflow_provider_batch.mirror.claim import LIFETIME, RENEWAL_INTERVAL
 from airflow_provider_batch.mirror.diff import Counts
 from airflow_provider_batch.mirror.guards import Limits
+from airflow_provider_batch.mirror.tables import comparison
 from airflow_provider_batch.mirror.tables.database import Database
 from airflow_provider_batch.mirror.tables.dialect import DIALECTS
 from airflow_provider_batch.mirror.tables.head import Change, Claim, Head, State
@@ -172,6 +173,23 @@ def test_a_claim_that_cannot_be_given_back_expires(
     assert " the claim on a mirror could not be released and will expire: SourceUnavailableError\n" in told()
     store.database = connections
     assert state_of(store).claim
+
+
+def test_a_run_that_fails_while_it_reads_what_changed_leaves_nothing(
+    store: TableMirror, schema: Connections, told: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In SQLite, nobody can write as long as somebody reads."""
+    monkeypatch.setattr(comparison, "_FETCHED", 1)
+
+    def fails() -> Iterator[list[str]]:
+        yield next(blocks(store))
+        raise ValueError("the second id is not valid")
+
+    with pytest.raises(ValueError, match="the second id"), store.plan(fails()):
+        pass
+    assert told() == ""
+    assert ours(schema) == ["head"]
+    assert state_of(store).claim is None
 
 
 def test_tables_that_cannot_be_dropped_are_left_to_a_later_run(
