@@ -826,6 +826,25 @@ def test_the_log_has_what_a_run_knows_of_itself(store: TableMirror, schema: Conn
         assert state_of(store).unlogged == ()
 
 
+def test_what_could_not_be_logged_waits_while_no_log_is_kept(
+    store: TableMirror, schema: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = ChangeLog(store.keeper, 30)
+    with monkeypatch.context() as patch:
+        patch.setattr(kept, "keep", lambda *_: None)
+        store.log = kept
+        (change,) = run(store).unlogged
+    store.log = ChangeLog(store.keeper, 0)
+    with store.plan(blocks(store)) as plan:
+        assert plan.is_empty
+    assert state_of(store).unlogged == (change,)
+    assert "log" not in ours(schema)
+    store.log = kept
+    with store.plan(blocks(store)) as plan:
+        assert plan.is_empty
+    assert rows(schema, "log", "id") == [("a",), ("b",), ("c",)]
+
+
 def test_a_replace_logs_what_it_takes_out_whatever_failed_before(store: TableMirror, schema: Connections) -> None:
     store.log = ChangeLog(store.keeper, 30)
     fill(schema, [("a", "x", 1), ("b", "x", 1)], "id TEXT, plan TEXT, spent INT")
