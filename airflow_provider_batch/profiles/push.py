@@ -88,7 +88,7 @@ class ProfilePush:
     on_rejection: OnRejection | None = None
     on_doubt: Callable[[Sequence[bytes]], None] | None = None
 
-    def run(self, intake: ProfileIntake, *, journal: Journal | None = None, dry_run: bool = False) -> ProfilesResult:
+    def run(self, intake: ProfileIntake, *, journal: Journal | None, dry_run: bool) -> ProfilesResult:
         """Read and send all profiles."""
         with self.spooled(intake) as spooled:
             total = len(spooled.spool)

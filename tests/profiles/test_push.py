@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -14,6 +14,7 @@ from airflow_provider_batch.protocol.dialect import cep
 from airflow_provider_batch.protocol.profiles.intake import ProfileIntake
 from airflow_provider_batch.protocol.profiles.writes import ProfileChunk
 from airflow_provider_batch.protocol.rows import Rejection
+from airflow_provider_batch.protocol.writes import Sent
 from airflow_provider_batch.push.push import planned
 from airflow_provider_batch.transport.credentials import Credentials
 from airflow_provider_batch.transport.settings import Settings
@@ -60,6 +61,19 @@ def test_chunks_are_numbered_and_know_the_places_of_their_rows(spooled: Spooled)
     ]
     assert spooled.rejection_of("a", "no") == Rejection("profiles", 2, "no")  # the last row of the profile
     assert spooled.rejection_of("z", "no") is None
+
+
+def test_a_push_knows_how_much_there_is_to_send(monkeypatch: pytest.MonkeyPatch) -> None:
+    totals = []
+
+    def send(self: ProfilePush, route: object, chunks: Iterable[ProfileChunk], total: int, journal: object) -> Sent:
+        totals.append(total)
+        return planned(chunks)
+
+    monkeypatch.setattr(ProfilePush, "send", send)
+    result = push_of().run(ProfileIntake(ROWS, name="profiles"), journal=None, dry_run=False)
+    assert totals == [3]
+    assert (result.batch_conn_id, result.route, result.accepted, result.duplicates) == ("batch_crm", "update", 3, 1)
 
 
 def test_what_is_not_sent_is_counted_like_what_is() -> None:

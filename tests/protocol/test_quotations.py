@@ -90,6 +90,11 @@ def test_an_id_that_is_shortened_at_the_end_of_a_text_is_found_behind_the_same_b
     assert not quotes("no grandmaster of chess", ["grandmaster flash"])
 
 
+def test_an_id_that_is_shortened_at_its_beginning_is_found() -> None:
+    assert quotes("no ..cdefgh here", ["grandmasterabcdefgh"])
+    assert not quotes("no ..defgh here", ["grandmasterabcdefgh"])
+
+
 def test_a_mark_for_the_rest_alone_quotes_nothing() -> None:
     assert not quotes("Something went wrong...", ["grandmaster flash"])
 
