@@ -14,6 +14,7 @@ from airflow_provider_batch.exceptions import GuardError, MirrorConflictError, S
 from airflow_provider_batch.mirror.claim import LIFETIME, RENEWAL_INTERVAL
 from airflow_provider_batch.mirror.diff import Counts
 from airflow_provider_batch.mirror.guards import Limits
+from airflow_provider_batch.mirror.tables import comparison
 from airflow_provider_batch.mirror.tables.database import Database
 from airflow_provider_batch.mirror.tables.dialect import DIALECTS
 from airflow_provider_batch.mirror.tables.head import Change, Claim, Head, State
@@ -172,6 +173,23 @@ def test_a_claim_that_cannot_be_given_back_expires(
     assert " the claim on a mirror could not be released and will expire: SourceUnavailableError\n" in told()
     store.database = connections
     assert state_of(store).claim
+
+
+def test_a_run_that_fails_while_it_reads_what_changed_leaves_nothing(
+    store: TableMirror, schema: Connections, told: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In SQLite, nobody can write as long as somebody reads."""
+    monkeypatch.setattr(comparison, "_FETCHED", 1)
+
+    def fails() -> Iterator[list[str]]:
+        yield next(blocks(store))
+        raise ValueError("the second id is not valid")
+
+    with pytest.raises(ValueError, match="the second id"), store.plan(fails()):
+        pass
+    assert told() == ""
+    assert ours(schema) == ["head"]
+    assert state_of(store).claim is None
 
 
 def test_tables_that_cannot_be_dropped_are_left_to_a_later_run(
@@ -806,6 +824,25 @@ def test_the_log_has_what_a_run_knows_of_itself(store: TableMirror, schema: Conn
     with store.plan(blocks(store)):
         assert kept == [((change,), clock.now)]
         assert state_of(store).unlogged == ()
+
+
+def test_what_could_not_be_logged_waits_while_no_log_is_kept(
+    store: TableMirror, schema: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = ChangeLog(store.keeper, 30)
+    with monkeypatch.context() as patch:
+        patch.setattr(kept, "keep", lambda *_: None)
+        store.log = kept
+        (change,) = run(store).unlogged
+    store.log = ChangeLog(store.keeper, 0)
+    with store.plan(blocks(store)) as plan:
+        assert plan.is_empty
+    assert state_of(store).unlogged == (change,)
+    assert "log" not in ours(schema)
+    store.log = kept
+    with store.plan(blocks(store)) as plan:
+        assert plan.is_empty
+    assert rows(schema, "log", "id") == [("a",), ("b",), ("c",)]
 
 
 def test_a_replace_logs_what_it_takes_out_whatever_failed_before(store: TableMirror, schema: Connections) -> None:

@@ -215,7 +215,19 @@ def test_a_stream_that_nobody_reads_to_its_end_is_closed_all_the_same(session: S
     connection.fails = frozenset({"close cursor", "commit"})
     blocks = session.stream("SELECT id FROM t", None, 1)
     next(blocks)
-    blocks.close()  # type: ignore[attr-defined]
+    blocks.close()
+    assert connection.done[-2:] == ["close cursor", "commit"]
+
+
+def test_unless_its_cursor_would_read_all_that_is_left(
+    session: Session, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "open_cursor", lambda connection: (connection.cursor(), False))
+    blocks = session.stream("SELECT id FROM t", None, 1)
+    next(blocks)
+    blocks.close()
+    assert connection.done[-1] == "fetch 1"
+    assert len(list(session.stream("SELECT id FROM t", None, 1))) == 3
     assert connection.done[-2:] == ["close cursor", "commit"]
 
 

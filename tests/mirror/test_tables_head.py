@@ -145,6 +145,16 @@ def test_a_commit_makes_the_new_snapshot_count() -> None:
     assert unlogged == replace(committed, claim=MINE, unlogged=new.unlogged)
 
 
+def test_a_commit_that_is_made_again_is_the_same() -> None:
+    """An overtaken run may note something before the head is read back."""
+    state = steps.begun(STATE, STATE, MINE, PENDING, "d3")
+    rejected = a_try("r3", has_ended=True)
+    commit: dict[str, Any] = {"planned": STATE, "claim": MINE, "own": "00000007-d3", "new": STATE, "rejected": rejected}
+    committed = steps.committed(state, **commit)
+    assert steps.committed(committed, **commit) == committed
+    assert committed.tries == (rejected,)
+
+
 def test_what_has_not_ended_counts_for_one_more_generation() -> None:
     found = replace(STATE, echoes=())
     state = steps.begun(found, found, MINE, PENDING, "d3")

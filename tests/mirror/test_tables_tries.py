@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import DEFAULT, Mock
 
@@ -23,8 +23,9 @@ from airflow_provider_batch.exceptions import (
 )
 from airflow_provider_batch.mirror.claim import LIFETIME, RENEWAL_INTERVAL
 from airflow_provider_batch.mirror.tables import head as steps
+from airflow_provider_batch.mirror.tables.claim import TableClaim
 from airflow_provider_batch.mirror.tables.comparison import Comparison
-from airflow_provider_batch.mirror.tables.database import Database
+from airflow_provider_batch.mirror.tables.database import Database, Session
 from airflow_provider_batch.mirror.tables.head import Claim, State
 from airflow_provider_batch.mirror.tables.keeper import Keeper
 from airflow_provider_batch.mirror.tables.log import ChangeLog
@@ -277,7 +278,9 @@ def test_what_a_run_appends_is_undone_if_it_is_overtaken_meanwhile(
 
     monkeypatch.setattr(first.log, "keep", keep_late)
     run_whole(first)
-    assert "could not be written; the next run does it: another run changed this mirror" in told()
+    text = told()
+    assert "could not be written; the next run does it: another run changed this mirror meanwhile\n" in text
+    assert "could not be released" not in text
     (log,) = (name for name in tables_in_postgresql.tables() if name.endswith("_log"))
     rows = tables_in_postgresql.run(f"SELECT id, op FROM {tables_in_postgresql.schema}.{log} ORDER BY id")
     assert [tuple(row) for row in rows] == [("a", "+"), ("b", "+")]
@@ -306,6 +309,71 @@ def test_a_claim_is_given_back_though_the_log_could_not_be_written(
     (log,) = (name for name in tables_in_sqlite.tables() if name.endswith("_log"))
     assert sorted(tables_in_sqlite.run(f"SELECT id, op FROM {log}")) == [("a", "+"), ("a", "-"), ("b", "+")]
     assert ours(tables_in_sqlite) == ["b", "head", "log"]
+
+
+def test_a_claim_is_given_back_once_though_the_answer_to_it_is_lost(
+    connections: Connections, monkeypatch: pytest.MonkeyPatch, told: Callable[[], str]
+) -> None:
+    fill(connections, [("a",)])
+    first, second = mirror_of(connections, "today"), mirror_of(connections, "tomorrow")
+    first.log = second.log = ChangeLog(first.keeper, 30)
+    transaction = Session.transaction
+
+    @contextmanager
+    def lost(session: Session) -> Iterator[None]:
+        with transaction(session):
+            yield
+        raise SourceError("the answer is lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "transaction", lost)
+        run_whole(first)
+    assert "could not be released" not in told()
+    with second.plan(blocks(second)) as plan:
+        assert plan.is_empty
+    (log,) = (name for name in connections.tables() if name.endswith("_log"))
+    rows = connections.run(f"SELECT id, run FROM {connections.schema}.{log}")
+    assert [tuple(row) for row in rows] == [("a", "today")]
+
+
+def test_a_connection_that_is_lost_over_the_log_fails_no_run(
+    tables_in_sqlite: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of a server which ends connections whose transactions last too long."""
+    first = mirror_of(tables_in_sqlite, "today")
+    first.log = ChangeLog(first.keeper, 30)
+    with monkeypatch.context() as patch:
+        patch.setattr(first.log, "keep", lambda session, *_: session.close())
+        for ids in (["a"], ["a", "b"]):
+            fill(tables_in_sqlite, [(each,) for each in ids])
+            run_whole(first)
+    with first.plan(blocks(first)) as plan:
+        assert plan.is_empty
+    (log,) = (name for name in tables_in_sqlite.tables() if name.endswith("_log"))
+    assert tables_in_sqlite.run(f"SELECT id FROM {log}") == [("a",), ("b",)]
+
+
+def test_nor_does_one_that_is_lost_while_tables_of_a_killed_run_are_dropped(
+    tables_in_sqlite: Connections, monkeypatch: pytest.MonkeyPatch, told: Callable[[], str]
+) -> None:
+    fill(tables_in_sqlite, [("a",)])
+    one = mirror_of(tables_in_sqlite, "today")
+    one.settings = "of profiles"
+    with monkeypatch.context() as patch:
+        patch.setattr(TableClaim, "_release", lambda _: None)  # nothing of it runs any more
+        with one.plan(blocks(one)):
+            pass
+    drop = one.keeper.drop
+
+    def lost(session: Session, name: str) -> None:
+        monkeypatch.setattr(one.keeper, "drop", drop)
+        session.close()
+        raise SourceError("lost")
+
+    monkeypatch.setattr(one.keeper, "drop", lost)
+    run_whole(one)
+    assert f"tables of earlier runs in {one.keeper} could not be dropped: lost\n" in told()
+    assert ours(tables_in_sqlite) == ["b", "head"]
 
 
 def run_whole(one: TableMirror) -> None:

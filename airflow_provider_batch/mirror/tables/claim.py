@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from airflow_provider_batch.exceptions import SnapshotError
+from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError
 from airflow_provider_batch.mirror.store import STORE_ERRORS
 from airflow_provider_batch.mirror.tables import head as steps
 from airflow_provider_batch.mirror.tables.database import AbsentTableError, Session
@@ -80,7 +80,7 @@ class TableClaim:
         try:
             self._check_target()
             if head and not mirror.is_dry_run:
-                self._repair(session, head)
+                self._repair(head)
             yield
         except (AbsentTableError, SnapshotError):
             self._check_unchanged()  # then what is missing was dropped by a run that has taken over
@@ -157,24 +157,30 @@ class TableClaim:
         elif head.state.named != self.state.named:
             raise steps.conflict()
 
-    def _repair(self, session: Session, head: Head) -> None:
-        """Do what the last run was to do after its commit; what may have values is not left until this one ends."""
-        head = self._log(session, head, steps.logged) or head
+    def _repair(self, head: Head) -> None:
+        """
+        Do what the last run was to do after its commit; what may have values is not left until this one ends.
+
+        On connections of its own: one that is lost by that fails no run.
+        """
+        mirror = self._mirror
+        if head.state.unlogged and mirror.log.is_kept:
+            with mirror.database.session() as session:
+                head = self._log(session, head, steps.logged) or head
         self.state = head.state
-        if self._mirror.settings is not None:
-            self.sweep(session, head, but=self._first_tables)
+        if mirror.settings is not None:
+            with mirror.database.session() as session:
+                self.sweep(session, head, but=self._first_tables)
 
     def _log(self, session: Session, head: Head, step: Callable[..., State]) -> Head | None:
         """Append to the log what is not in it yet, and return the head that has forgotten it; None if it cannot be."""
         mirror, changes = self._mirror, head.state.unlogged
-        if not changes or not mirror.log.is_kept:
-            return None
 
         def forget() -> Head:
             # Only if it is the newest one: a change that was tried again would be in another transaction.
             changed = mirror.keeper.replace(session, head, step(head.state, self._entry, changes))
             if changed is None:
-                raise steps.conflict()
+                raise MirrorConflictError("another run changed this mirror meanwhile")
             return changed
 
         found = mirror.log.keep(session, changes, mirror.clock(), forget)
@@ -187,5 +193,7 @@ class TableClaim:
                 head = self.update(session, steps.released)
                 if not self.has_begun:  # otherwise the head may yet name a table that is not in it now
                     self.sweep(session, head)
+        except MirrorConflictError:
+            pass  # another run has taken over, or the answer to the COMMIT was lost that has given it back
         except STORE_ERRORS as error:
             log.warning("the claim on a mirror could not be released and will expire: %s", type(error).__name__)

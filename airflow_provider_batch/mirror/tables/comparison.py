@@ -20,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -99,8 +99,9 @@ class Comparison:
         relation = self._changes(session, source.parameters)
         parameters = source.parameters if mirror.is_dry_run else None
         sql = self.statements.read(relation, replaces=self.replaces, repeated=mirror.is_dry_run)
-        mirror.changed.open(session.stream(sql, parameters, _FETCHED), selection, has_flags=self.is_digested)
-        files.fill(blocks, mirror.changed, mirror.rules)
+        with closing(session.stream(sql, parameters, _FETCHED)) as rows:  # SQLite is locked until then
+            mirror.changed.open(rows, selection, has_flags=self.is_digested)
+            files.fill(blocks, mirror.changed, mirror.rules)
         if not mirror.is_dry_run:
             files.counts.duplicates += session.number(self.statements.repeated(relation))
             if files.invalid or self.is_digested:

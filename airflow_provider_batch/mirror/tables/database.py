@@ -3,7 +3,7 @@ Statements over a DB-API connection, each committed by itself.
 
 What is kept true: nothing that was read or written depends on a transaction that is still open. Not every database has
 transactions of more than one statement, and some end them at every CREATE TABLE. So after each statement comes a
-commit, and before the next one its failure is known.
+commit, and before the next one its failure is known. Only the log is appended in a transaction, see the module log.
 
 A connection is open while a step of a run needs it, and never while calls are made: those may take an hour, after which
 many a server has closed it.
@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 
@@ -95,18 +95,22 @@ class Session:
             cursor.fetchall()
             return [(str(column[0]), str(column[1])) for column in cursor.description]
 
-    def stream(self, sql: str, parameters: Any, size: int) -> Iterator[list[Sequence[Any]]]:
+    def stream(self, sql: str, parameters: Any, size: int) -> Generator[list[Sequence[Any]], None, None]:
         """Yield the rows of a query in blocks of *size*; with a cursor on the server where the driver has one."""
-        cursor = _driven(lambda: open_cursor(self._connection)[0], "the query")
+        cursor, cursor_first = _driven(lambda: open_cursor(self._connection), "the query")
+        is_read = False
         try:
             _driven(lambda: cursor.execute(sql, *_given(parameters)), "the query")
             while rows := _driven(lambda: cursor.fetchmany(size), "the query"):
                 yield rows
+            is_read = True
         finally:
-            with suppress(Exception):  # all was read, or another error is on its way
-                cursor.close()
-            with suppress(Exception):
-                self._end()
+            # A cursor whose close reads all that is left ends with the connection.
+            if is_read or cursor_first:
+                with suppress(Exception):  # all was read, or another error is on its way
+                    cursor.close()
+                with suppress(Exception):
+                    self._end()
 
     def insert(self, table: str, values: str, rows: Sequence[Sequence[Any]]) -> None:
         """

@@ -218,7 +218,8 @@ def committed(state: State, planned: State, claim: Claim, own: str, new: State, 
     """
     check_held(state, claim)
     done = {own, *(one.name for one in planned.tries if one.has_ended or one.name in planned.echoes)}
-    left = tuple(one for one in state.tries if one.name not in done)
+    # Those rejected are there already if the step is done again, on a head that it has made and somebody else changed.
+    left = tuple(one for one in state.tries if one.name not in done and one != rejected)
     return replace(
         new,
         generation=planned.generation + 1,
