@@ -286,6 +286,39 @@ def test_what_a_run_appends_is_undone_if_it_is_overtaken_meanwhile(
     assert [tuple(row) for row in rows] == [("a", "+"), ("b", "+")]
 
 
+def test_an_append_that_the_head_does_not_forget_is_undone(
+    tables_in_sqlite: Connections, monkeypatch: pytest.MonkeyPatch, told: Callable[[], str]
+) -> None:
+    fill(tables_in_sqlite, [("a",)])
+    one = mirror_of(tables_in_sqlite, "today")
+    one.log = ChangeLog(one.keeper, 30)
+    keep = one.log.keep
+
+    def keep_overtaken(session: Any, changes: Any, now: float, forget: Callable[[], Any]) -> Any:
+        with monkeypatch.context() as patch:
+            patch.setattr(one.keeper, "replace", lambda *_: None)
+            return keep(session, changes, now, forget)
+
+    monkeypatch.setattr(one.log, "keep", keep_overtaken)
+    run_whole(one)
+    assert "could not be written; the next run does it: another run changed this mirror meanwhile\n" in told()
+    (log,) = (name for name in tables_in_sqlite.tables() if name.endswith("_log"))
+    assert tables_in_sqlite.run(f"SELECT id FROM {log}") == []
+
+
+@pytest.mark.parametrize("days", [0, 30])
+def test_a_claim_that_a_commit_has_given_back_is_not_given_back_again(
+    days: int, tables_in_sqlite: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That would cost one more connection."""
+    fill(tables_in_sqlite, [("a",)])
+    one, release = mirror_of(tables_in_sqlite, "today"), Mock()
+    one.log = ChangeLog(one.keeper, days)
+    monkeypatch.setattr(TableClaim, "_release", release)
+    run_whole(one)
+    release.assert_not_called()
+
+
 @pytest.mark.parametrize("failing", ["log", "update"])
 def test_a_claim_is_given_back_though_the_log_could_not_be_written(
     failing: str, tables_in_sqlite: Connections, monkeypatch: pytest.MonkeyPatch, told: Callable[[], str]
