@@ -167,7 +167,7 @@ class TableClaim:
         if head.state.unlogged and mirror.log.is_kept:
             with mirror.database.session() as session:
                 head = self._log(session, head, steps.logged) or head
-        self.state = head.state
+            self.state = head.state
         if mirror.settings is not None:
             with mirror.database.session() as session:
                 self.sweep(session, head, but=self._first_tables)
