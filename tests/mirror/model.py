@@ -156,7 +156,7 @@ class Tables:
         yield
         if is_known or claim.nonce in self.overtaken:
             return
-        self.tables[name]
+        self.tables[name]  # must be there still
         late = len(self.world.late)
         try:
             self.world.apply(lambda: self.log.append(name))

@@ -23,7 +23,7 @@ from airflow_provider_batch.mirror.tables.keeper import Keeper
 from airflow_provider_batch.mirror.tables.log import ChangeLog
 from airflow_provider_batch.mirror.tables.statements import Query, Statements
 from tests.mirror.stores import Connections, sqlite_connections
-from tests.mirror.test_tables import fill
+from tests.mirror.test_tables import fill, log_of
 from tests.mirror.test_tables_head import STATE
 
 
@@ -159,7 +159,7 @@ def test_what_a_mirror_does_instead_is_told_in_numbers(tables_in_sqlite: Connect
     plans = "SELECT 'a' AS id, '{}' AS plan"
     assert check._plan(plans.format("gold"), ["a"], []) == ""
     assert check._plan(plans.format("Gold"), ["a"], [], keeps=True) == ""
-    (log,) = (name for name in tables_in_sqlite.tables() if name.endswith("_log"))
+    log = log_of(tables_in_sqlite)
     assert re.fullmatch("batch_check_[0-9a-f]{8}_log", log)
     rows = tables_in_sqlite.run(f"SELECT run, id, op, why FROM {log}")
     assert rows == [("check", "a", "+", "new"), ("check", "a", "+", "other attributes")]

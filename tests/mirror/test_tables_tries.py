@@ -28,7 +28,6 @@ from airflow_provider_batch.mirror.tables.comparison import Comparison
 from airflow_provider_batch.mirror.tables.database import Database, Session
 from airflow_provider_batch.mirror.tables.head import Claim, State
 from airflow_provider_batch.mirror.tables.keeper import Keeper
-from airflow_provider_batch.mirror.tables.log import ChangeLog
 from airflow_provider_batch.mirror.tables.mirror import TableMirror
 from airflow_provider_batch.mirror.tables.plan import LOOK_INTERVAL
 from airflow_provider_batch.mirror.target import Target
@@ -39,7 +38,7 @@ from tests.clock import Clock, eventually
 from tests.connections import connect_once
 from tests.mirror.folders import Killed
 from tests.mirror.stores import Connections
-from tests.mirror.test_tables import fill, mirror, ours
+from tests.mirror.test_tables import fill, log_of, mirror, ours
 
 BASE = [f"base-{number}" for number in range(20)]
 NEW = [f"new-{number}" for number in range(10)]
@@ -80,13 +79,12 @@ def source(connections: Connections) -> SqlSource:
     return SqlSource(connections, f"SELECT id FROM {connections.schema}.members")
 
 
-def mirror_of(connections: Connections, owner: str, clock: Any = time.time) -> TableMirror:
+def mirror_of(connections: Connections, owner: str, clock: Any = time.time, *, keep_changes: int = 0) -> TableMirror:
     """One without checks of ids, and without calls."""
     keeper = Keeper(connections.schema, "batch_vip_00000000")
     target, rules = Target("vip", "custom_ids", "app"), MEP_1_0.members
-    return TableMirror(
-        Database(connections.get_conn), keeper, target, rules, source(connections), owner=owner, clock=clock
-    )
+    given: dict[str, Any] = {"owner": owner, "clock": clock, "keep_changes": keep_changes}
+    return TableMirror(Database(connections.get_conn), keeper, target, rules, source(connections), **given)
 
 
 def blocks(one: TableMirror) -> Iterator[list[str]]:
@@ -214,8 +212,7 @@ def test_a_run_that_cleans_up_late_leaves_the_tables_of_the_next_one(
 ) -> None:
     fill(tables_in_sqlite, [("a",)])
     # Of one task: the second takes over from the first, which is only slow.
-    first, second = mirror_of(tables_in_sqlite, "today"), mirror_of(tables_in_sqlite, "today")
-    first.log = ChangeLog(first.keeper, 30)
+    first, second = mirror_of(tables_in_sqlite, "today", keep_changes=30), mirror_of(tables_in_sqlite, "today")
     keep = first.log.keep
     with ExitStack() as stack:
         plans = []
@@ -240,8 +237,7 @@ def test_until_the_log_is_written_no_other_run_begins(
 ) -> None:
     """It would write what is missing there; and in a database where neither sees the other's rows, both would."""
     fill(tables_in_sqlite, [("a",)])
-    first, second = mirror_of(tables_in_sqlite, "today"), mirror_of(tables_in_sqlite, "tomorrow")
-    first.log = ChangeLog(first.keeper, 30)
+    first, second = mirror_of(tables_in_sqlite, "today", keep_changes=30), mirror_of(tables_in_sqlite, "tomorrow")
     keep = first.log.keep
 
     def keep_late(*arguments: Any) -> Any:
@@ -260,8 +256,7 @@ def test_what_a_run_appends_is_undone_if_it_is_overtaken_meanwhile(
 ) -> None:
     """By a retry of its task, which does not see what is not committed."""
     fill(tables_in_postgresql, [("a",)])
-    first, second = mirror_of(tables_in_postgresql, "today"), mirror_of(tables_in_postgresql, "today")
-    first.log = second.log = ChangeLog(first.keeper, 30)
+    first, second = (mirror_of(tables_in_postgresql, owner, keep_changes=30) for owner in ("today", "today"))
     run_whole(first)
     members(tables_in_postgresql, ["a", "b"])
     keep = first.log.keep
@@ -270,7 +265,6 @@ def test_what_a_run_appends_is_undone_if_it_is_overtaken_meanwhile(
 
     def keep_late(session: Any, changes: Any, now: float, forget: Callable[[], Any]) -> Any:
         def late() -> Any:
-            monkeypatch.setattr(first.log, "keep", keep)
             run_whole(second)
             return forget()
 
@@ -281,7 +275,7 @@ def test_what_a_run_appends_is_undone_if_it_is_overtaken_meanwhile(
     text = told()
     assert "could not be written; the next run does it: another run changed this mirror meanwhile\n" in text
     assert "could not be released" not in text
-    (log,) = (name for name in tables_in_postgresql.tables() if name.endswith("_log"))
+    log = log_of(tables_in_postgresql)
     rows = tables_in_postgresql.run(f"SELECT id, op FROM {tables_in_postgresql.schema}.{log} ORDER BY id")
     assert [tuple(row) for row in rows] == [("a", "+"), ("b", "+")]
 
@@ -290,8 +284,7 @@ def test_an_append_that_the_head_does_not_forget_is_undone(
     tables_in_sqlite: Connections, monkeypatch: pytest.MonkeyPatch, told: Callable[[], str]
 ) -> None:
     fill(tables_in_sqlite, [("a",)])
-    one = mirror_of(tables_in_sqlite, "today")
-    one.log = ChangeLog(one.keeper, 30)
+    one = mirror_of(tables_in_sqlite, "today", keep_changes=30)
     keep = one.log.keep
 
     def keep_overtaken(session: Any, changes: Any, now: float, forget: Callable[[], Any]) -> Any:
@@ -302,7 +295,7 @@ def test_an_append_that_the_head_does_not_forget_is_undone(
     monkeypatch.setattr(one.log, "keep", keep_overtaken)
     run_whole(one)
     assert "could not be written; the next run does it: another run changed this mirror meanwhile\n" in told()
-    (log,) = (name for name in tables_in_sqlite.tables() if name.endswith("_log"))
+    log = log_of(tables_in_sqlite)
     assert tables_in_sqlite.run(f"SELECT id FROM {log}") == []
 
 
@@ -312,8 +305,7 @@ def test_a_claim_that_a_commit_has_given_back_is_not_given_back_again(
 ) -> None:
     """That would cost one more connection."""
     fill(tables_in_sqlite, [("a",)])
-    one, release = mirror_of(tables_in_sqlite, "today"), Mock()
-    one.log = ChangeLog(one.keeper, days)
+    one, release = mirror_of(tables_in_sqlite, "today", keep_changes=days), Mock()
     monkeypatch.setattr(TableClaim, "_release", release)
     run_whole(one)
     release.assert_not_called()
@@ -324,8 +316,7 @@ def test_a_claim_is_given_back_though_the_log_could_not_be_written(
     failing: str, tables_in_sqlite: Connections, monkeypatch: pytest.MonkeyPatch, told: Callable[[], str]
 ) -> None:
     fill(tables_in_sqlite, [("a",)])
-    first, second = mirror_of(tables_in_sqlite, "today"), mirror_of(tables_in_sqlite, "tomorrow")
-    first.log = second.log = ChangeLog(first.keeper, 30)
+    first, second = (mirror_of(tables_in_sqlite, owner, keep_changes=30) for owner in ("today", "tomorrow"))
     run_whole(first)
     members(tables_in_sqlite, ["b"])
     with monkeypatch.context() as patch:
@@ -339,7 +330,7 @@ def test_a_claim_is_given_back_though_the_log_could_not_be_written(
     with second.plan(blocks(second)) as plan:
         assert plan.is_empty
     assert "could not be released" not in told()
-    (log,) = (name for name in tables_in_sqlite.tables() if name.endswith("_log"))
+    log = log_of(tables_in_sqlite)
     assert sorted(tables_in_sqlite.run(f"SELECT id, op FROM {log}")) == [("a", "+"), ("a", "-"), ("b", "+")]
     assert ours(tables_in_sqlite) == ["b", "head", "log"]
 
@@ -348,8 +339,7 @@ def test_a_claim_is_given_back_once_though_the_answer_to_it_is_lost(
     connections: Connections, monkeypatch: pytest.MonkeyPatch, told: Callable[[], str]
 ) -> None:
     fill(connections, [("a",)])
-    first, second = mirror_of(connections, "today"), mirror_of(connections, "tomorrow")
-    first.log = second.log = ChangeLog(first.keeper, 30)
+    first, second = (mirror_of(connections, owner, keep_changes=30) for owner in ("today", "tomorrow"))
     transaction = Session.transaction
 
     @contextmanager
@@ -364,7 +354,7 @@ def test_a_claim_is_given_back_once_though_the_answer_to_it_is_lost(
     assert "could not be released" not in told()
     with second.plan(blocks(second)) as plan:
         assert plan.is_empty
-    (log,) = (name for name in connections.tables() if name.endswith("_log"))
+    log = log_of(connections)
     rows = connections.run(f"SELECT id, run FROM {connections.schema}.{log}")
     assert [tuple(row) for row in rows] == [("a", "today")]
 
@@ -373,8 +363,7 @@ def test_a_connection_that_is_lost_over_the_log_fails_no_run(
     tables_in_sqlite: Connections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As that of a server which ends connections whose transactions last too long."""
-    first = mirror_of(tables_in_sqlite, "today")
-    first.log = ChangeLog(first.keeper, 30)
+    first = mirror_of(tables_in_sqlite, "today", keep_changes=30)
     with monkeypatch.context() as patch:
         patch.setattr(first.log, "keep", lambda session, *_: session.close())
         for ids in (["a"], ["a", "b"]):
@@ -382,7 +371,7 @@ def test_a_connection_that_is_lost_over_the_log_fails_no_run(
             run_whole(first)
     with first.plan(blocks(first)) as plan:
         assert plan.is_empty
-    (log,) = (name for name in tables_in_sqlite.tables() if name.endswith("_log"))
+    log = log_of(tables_in_sqlite)
     assert tables_in_sqlite.run(f"SELECT id FROM {log}") == [("a",), ("b",)]
 
 
