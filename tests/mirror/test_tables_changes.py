@@ -177,24 +177,27 @@ def test_one_digest_stands_for_what_is_added_and_what_is_removed(tmp_path: Path)
     assert len({digest(rows) for rows in sets}) == len(sets)
 
 
-def test_blocks_have_their_size_and_each_row_is_given_once() -> None:
+@pytest.mark.parametrize("keeps_rows", [False, True])
+def test_blocks_have_their_size_and_each_row_is_given_once(keeps_rows: bool) -> None:
     plus, thrice, gone = number(1, 0, 0, "+"), number(3, 0, 0, "+"), number(0, 1, 0, "-")
     rows: list[Any] = [(id_, kind) for id_, kind in zip("abcdefg", [thrice, thrice, gone, gone] + [plus] * 3)]  # noqa: B905
     changed = ChangedRows()
-    changed.open([rows[:1], rows[1:3], rows[3:]], Selection(id=0))
+    changed.open([rows[:1], rows[1:3], rows[3:]], Selection(id=0), has_flags=keeps_rows)
     seen: list[Any] = []
     for block in changed.blocks(2):
         given = changed.given
         seen.append(("".join(map(str, block.values)), "".join(given.ids), changed.others()))
-        assert given.rows == [row for row in rows if row[0] in given.ids]
-        assert given.numbers == [kind for _, kind in given.rows]
+        found = [row for row in rows if row[0] in given.ids]
+        assert given.rows == (found if keeps_rows else [])
+        assert given.numbers == [kind for _, kind in found]
     removed = Kind(0, True, False, "-")
     assert seen == [
         *(("aa", "a", []), ("a", "a", []), ("bb", "ab", []), ("b", "ab", [])),
         *(("ef", "abef", [(removed, ["c"]), (removed, ["d"])]), ("g", "abefg", [])),
     ]
     changed.given.drop(3)
-    assert (changed.given.ids, changed.given.numbers, changed.given.rows) == (["f", "g"], [plus] * 2, rows[5:])
+    assert (changed.given.ids, changed.given.numbers) == (["f", "g"], [plus] * 2)
+    assert changed.given.rows == (rows[5:] if keeps_rows else [])
 
 
 def test_repeated_values_fill_blocks() -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -439,6 +440,24 @@ def test_a_cursor_returns_tuples_and_leaves_the_rows_with_the_driver(
             "trino": ((), {}),
         }[driver]
     )
+
+
+def test_of_what_a_server_sends_at_once_rows_are_made_part_by_part(postgres_server: str) -> None:
+    import psycopg2  # type: ignore[import-untyped]
+
+    connect = partial(psycopg2.connect, host=postgres_server, user="airflow", dbname="postgres")
+    with closing(connect()) as connection, closing(connect()) as other:
+        session, watching = Session(connection), Session(other)
+        session.execute("DROP SEQUENCE IF EXISTS sent")
+        session.execute("CREATE SEQUENCE sent")
+        sql = "SELECT {}1 / (8500 - n) FROM generate_series(1, %s) s (n)"
+        blocks = session.stream(sql.format("nextval('sent'), "), [7500], 3000)
+        assert [(len(rows), watching.number("SELECT last_value FROM sent")) for rows in blocks] == [
+            (2000, 3000), (2000, 6000), (2000, 6000), (1500, 7500),
+        ]  # fmt: skip
+        blocks = session.stream(sql.format(""), [9000], 3000)
+        with pytest.raises(SourceError, match=r"^the query failed \(DivisionByZero"):
+            list(blocks)
 
 
 def test_columns_have_what_the_driver_calls_their_types(tables_in_duckdb: Any) -> None:

@@ -111,7 +111,7 @@ class ChangedRows(Source):
     def __init__(self) -> None:
         self._rows: Iterable[list[Sequence[Any]]] = ()
         self._selection: Selection[int] = Selection(id=0)
-        self._has_flags = False
+        self._has_flags = self._keeps_rows = False
         self._others: list[tuple[Kind, list[Any]]] = []
         self.given = Given()
 
@@ -122,6 +122,7 @@ class ChangedRows(Source):
         :param has_flags: whether the last column has the flags of what was set before; ids to remove get them.
         """
         self._rows, self._selection, self._has_flags = rows, selection, has_flags
+        self._keeps_rows = has_flags or not selection.only_id
 
     def removed(self, rows: list[Sequence[Any]]) -> list[Any]:
         """Return the ids of rows to remove."""
@@ -151,7 +152,7 @@ class ChangedRows(Source):
                     continue
                 values = self._selection.values(partial(cells, found))
                 for taken, block in _repeated(values, kind.times, size):
-                    self.given.add(number, ids[taken], found[taken])
+                    self.given.add(number, ids[taken], found[taken] if self._keeps_rows else [])
                     yield Rows(block, partial(_place, before))
                     before += len(block)
 
@@ -245,7 +246,8 @@ class ChangeFiles:
     def _settle_each(self, changed: ChangedRows, valid: list[str] | None, rules: MemberRules) -> None:
         """Count one row after the other."""
         given, removed, found, done = changed.given, [], 0, 0
-        for id_, number, row in zip(given.ids, given.numbers, given.rows, strict=True):
+        rows = given.rows or list(zip(given.ids))
+        for id_, number, row in zip(given.ids, given.numbers, rows, strict=True):
             if valid is not None and found == len(valid):
                 break
             is_valid = valid is not None and id_ == valid[found]
