@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -54,6 +54,8 @@ class SqlSource(Source):
     """
     The rows of one query. Its connection is open while its blocks are read, and never commits.
 
+    Where the reading may fail, close the source: the traceback would keep the connection open, and a SQLite locked.
+
     :param hook: an Airflow hook for a database, or any object whose ``get_conn`` returns a DB-API connection.
     :param sql: one query.
     :param parameters: the values of its placeholders, in the driver's own style.
@@ -69,6 +71,12 @@ class SqlSource(Source):
         self.sql = sql
         self.parameters = parameters
         self.columns = columns or Columns()
+        self._open: list[list[Callable[[], object]]] = []
+
+    def close(self) -> None:
+        """Close the connections of runs that were not read to their end."""
+        for close in self._open:
+            _close(close)
 
     def blocks(self, size: int) -> Iterator[Rows]:
         """
@@ -78,6 +86,7 @@ class SqlSource(Source):
         """
         connection = _run(self.hook.get_conn, is_driver_error)
         close = [connection.close]
+        self._open.append(close)
         try:
             cursor, cursor_first = _run(lambda: open_cursor(connection), is_driver_error)
             close.insert(0 if cursor_first else 1, cursor.close)
@@ -86,9 +95,14 @@ class SqlSource(Source):
             _run(lambda: cursor.execute(self.sql, *(() if self.parameters is None else (self.parameters,))))
             yield from _blocks(cursor, self.columns, size)
         finally:
-            for function in close:
-                with suppress(Exception):  # the rows have been read, or another error is on its way
-                    function()
+            self._open.remove(close)
+            _close(close)
+
+
+def _close(functions: Iterable[Callable[[], object]]) -> None:
+    for function in functions:
+        with suppress(Exception):  # the rows have been read, or another error is on its way
+            function()
 
 
 def _blocks(cursor: Any, columns: Columns, size: int) -> Iterator[Rows]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from airflow.providers.common.compat.sdk import BaseOperator
@@ -63,12 +63,9 @@ class QueryRows(BaseOperator):
         from airflow_provider_batch.sources.sql import SqlSource
         from airflow_provider_batch.transfers.databases import database_hook
 
-        yield SqlSource(
-            database_hook(self.conn_id, self.hook_params),
-            self.sql,
-            self.parameters,
-            self.columns(),
-        )
+        hook = database_hook(self.conn_id, self.hook_params)
+        with closing(SqlSource(hook, self.sql, self.parameters, self.columns())) as source:
+            yield source
 
     def openlineage_inputs(self) -> list[Any]:
         """Return the tables that the query reads, as far as its database's hook and OpenLineage's parser find them."""

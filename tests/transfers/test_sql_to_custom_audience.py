@@ -533,6 +533,21 @@ def test_a_retry_of_a_replace_begins_with_the_replace(
 
 
 @pytest.mark.usefixtures("two_attempts")
+@pytest.mark.parametrize("mode", ["add", "remove", "replace", "mirror"])
+def test_a_query_is_closed_though_its_error_is_kept(
+    mode: str, batch_sandbox: Sandbox, warehouse: Fill, context: Any, folder: Path
+) -> None:
+    """As a failure callback has it, which may write to the same database."""
+    warehouse("id", [(f"id-{number}",) for number in range(600)])
+    whole: dict[str, Any] = {"snapshot_path": str(folder)} if mode == "mirror" else {}
+    batch_sandbox.faults(*[DOWN] * 9)
+    with pytest.raises(BatchServerError) as kept:
+        push(mode=mode, chunk_size=2, **whole).execute(context)
+    warehouse("id", ["a"])
+    assert kept.value.accepted_chunks == 0
+
+
+@pytest.mark.usefixtures("two_attempts")
 def test_a_retry_sends_everything_if_they_do_not(
     batch_sandbox: Sandbox, warehouse: Fill, context: Any, store: Store, folder: Path
 ) -> None:
