@@ -150,8 +150,7 @@ def open_cursor(connection: Any) -> tuple[Any, bool]:
     """Open a cursor, server-side if possible; return it, and whether to close it before the connection."""
     driver = type(connection).__module__.partition(".")[0]
     if driver in ("psycopg", "psycopg2"):
-        if connection.autocommit:
-            connection.autocommit = False
+        end_autocommit(connection)
         # Rows as tuples, whatever the connection is set to.
         as_tuples = (
             {"row_factory": sys.modules["psycopg.rows"].tuple_row}
@@ -162,6 +161,18 @@ def open_cursor(connection: Any) -> tuple[Any, bool]:
     if driver in ("MySQLdb", "pymysql"):
         return connection.cursor(sys.modules[f"{driver}.cursors"].SSCursor), False
     return connection.cursor(), True
+
+
+def end_autocommit(connection: Any) -> None:
+    """Have the connection commit when it is told to, as PEP 249 has it, and not each statement by itself."""
+    driver = type(connection).__module__.partition(".")[0]
+    if driver in ("psycopg", "psycopg2"):
+        if connection.autocommit:
+            connection.autocommit = False
+    elif driver in ("MySQLdb", "pymysql"):
+        connection.autocommit(False)
+    elif driver == "sqlite3" and connection.isolation_level is None:
+        connection.isolation_level = "DEFERRED"
 
 
 def _is_server_side(cursor: Any) -> bool:

@@ -110,6 +110,10 @@ class _MortalConnection:
     def autocommit(self) -> Any:
         return self._connection.autocommit
 
+    @autocommit.setter
+    def autocommit(self, is_on: bool) -> None:
+        self._connection.autocommit = is_on
+
     def __getattr__(self, name: str) -> Any:
         return mortal(getattr(self._connection, name), self._lives)
 

@@ -6,7 +6,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from airflow_provider_batch.exceptions import (
 )
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.mirror.tables import comparison
+from airflow_provider_batch.mirror.tables.database import Database
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.sql import SqlSource
@@ -283,8 +284,9 @@ def connected(connections: Connections, change: Callable[[Any], Any]) -> Connect
     return Connections(connect, connections.driver, connections.schema)
 
 
-@pytest.mark.parametrize("is_on", [True, False])
-def test_autocommit_makes_no_difference(is_on: bool, connections: Connections, sandbox: Sandbox) -> None:
+def committing(connections: Connections, is_on: bool) -> Connections:
+    """The same database, over connections that commit each statement by themselves, or not."""
+
     def change(connection: Any) -> None:
         if connections.driver == "sqlite3":
             connection.isolation_level = None if is_on else "IMMEDIATE"
@@ -293,12 +295,32 @@ def test_autocommit_makes_no_difference(is_on: bool, connections: Connections, s
         elif connections.driver == "pymysql":
             connection.autocommit(is_on)
 
-    other = connected(connections, change)
+    return connected(connections, change)
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_autocommit_makes_no_difference(is_on: bool, connections: Connections, sandbox: Sandbox) -> None:
+    other = committing(connections, is_on)
     for members in ("ab", "bcd", "bcd", "c"):
         fill(connections, [(each,) for each in members])
         mirror(other, keep_changes=3, on_invalid_id="skip")
         assert sandbox.members("vip") == {*members}
     assert ours(connections)[-2:] == ["head", "log"]
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_nor_does_it_to_a_transaction(is_on: bool, connections: Connections) -> None:
+    if connections.driver == "duckdb":
+        pytest.skip("none is used")
+    fill(connections, [("a",)])
+    table = f"{connections.schema}.members"
+    with Database(committing(connections, is_on).connect).session() as session:
+        for kept in (False, True):
+            with suppress(ZeroDivisionError), session.transaction():
+                session.execute(f"DELETE FROM {table}")
+                if not kept:
+                    raise ZeroDivisionError
+            assert session.number(f"SELECT COUNT(*) FROM {table}") == (not kept)
 
 
 @pytest.mark.parametrize("is_on", [True, False])

@@ -175,6 +175,16 @@ def test_of_a_transaction_that_fails_nothing_is_left(fault: str, session: Sessio
     assert session.rows("SELECT n FROM t ORDER BY n") == [(2,), (3,)]
 
 
+def test_a_transaction_that_cannot_begin_is_told_as_a_statement() -> None:
+    class Lost(Failing):
+        def autocommit(self, is_on: bool) -> None:
+            raise sqlite3.OperationalError(MESSAGE)
+
+    Lost.__module__ = "pymysql.connections"
+    with pytest.raises(SourceError, match=r"^BEGIN failed \(OperationalError"), Session(Lost()).transaction():
+        pass
+
+
 def test_each_statement_is_committed_by_itself(session: Session, connection: Connection) -> None:
     session.execute("INSERT INTO t VALUES ('d', 4)")
     assert connection.done == STATEMENT

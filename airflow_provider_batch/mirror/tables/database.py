@@ -21,7 +21,7 @@ from typing import Any, Final, TypeVar
 
 from airflow_provider_batch.exceptions import SnapshotError, SourceError
 from airflow_provider_batch.mirror.tables.dialect import SQLITE_DIGEST, Dialect, dialect_of
-from airflow_provider_batch.sources.sql import open_cursor, source_error, state_of
+from airflow_provider_batch.sources.sql import end_autocommit, open_cursor, source_error, state_of
 
 R = TypeVar("R")
 
@@ -132,7 +132,8 @@ class Session:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Let the statements of the block count as a whole, unless the connection commits each by itself."""
+        """Let the statements of the block count as a whole."""
+        _driven(lambda: end_autocommit(self._connection), "BEGIN")
         self._commits = False
         try:
             yield

@@ -6,9 +6,9 @@ a log that cannot be written fails no run: the head has them as *unlogged* until
 What a run could not append, the next one does. Of changes that are in the log already nothing is appended.
 
 Neither of two that append at once would see the other's rows. So a run keeps its claim until it has appended; and it
-appends in the transaction in which the head forgets the changes, which fails if it was overtaken. (Where the connection
-commits each statement by itself, or the database has no transactions, one that is overtaken during its INSERT has its
-changes in the log twice; SELECT DISTINCT has them once.)
+appends in the transaction in which the head forgets the changes, which fails if it was overtaken. (Where the database
+has no transactions, one that is overtaken during its INSERT has its changes in the log twice; SELECT DISTINCT has them
+once.)
 
 A run that changes nothing has no commit. If it found ids that are not valid, it appends these before it ends; the next
 run would find the same ones.
