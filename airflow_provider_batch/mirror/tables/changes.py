@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from itertools import chain, compress, groupby, repeat
-from operator import itemgetter
+from operator import eq, itemgetter, ne
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -210,8 +210,9 @@ class ChangeFiles:
         for block in blocks:
             ids = list(block)
             (lines,) = with_texts([block])
-            if len(set(ids)) < len(ids) or ids[0] == last:
-                first = [id_ != before for id_, before in zip(ids, [last, *ids], strict=False)]
+            before = [last, *ids]
+            if any(map(eq, ids, before)):  # repetitions stand together
+                first = list(map(ne, ids, before))
                 ids, lines = list(compress(ids, first)), lines_with_text(list(compress(lines.lines, first)))
             last = block[-1]
             self._write(self.adds, lines)
