@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -14,9 +15,17 @@ from airflow_provider_batch.mirror.folder import Folder
 T = TypeVar("T")
 
 
+#: The paths in memory that were handed out last. fsspec looks through all files for one of them, so earlier ones go.
+_LATEST: deque[Any] = deque()
+_KEPT = 50
+
+
 def memory_path() -> Any:
-    """A path of its own in fsspec's store in memory."""
-    return UPath(f"memory:///bucket/{secrets.token_hex(8)}")
+    """A path of its own in fsspec's store in memory, for as long as a test may need it."""
+    _LATEST.append(UPath(f"memory:///bucket/{secrets.token_hex(8)}"))
+    if len(_LATEST) > _KEPT and (oldest := _LATEST.popleft()).exists():
+        oldest.fs.rm(oldest.path, recursive=True)
+    return _LATEST[-1]
 
 
 class Killed(BaseException):
