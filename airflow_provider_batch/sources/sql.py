@@ -164,7 +164,7 @@ def open_cursor(connection: Any) -> tuple[Any, bool]:
 
 
 def end_autocommit(connection: Any) -> None:
-    """Have the connection commit when it is told to, as PEP 249 has it, and not each statement by itself."""
+    """Turn autocommit off, so that statements wait for a commit, as PEP 249 has it."""
     driver = type(connection).__module__.partition(".")[0]
     if driver in ("psycopg", "psycopg2"):
         if connection.autocommit:
