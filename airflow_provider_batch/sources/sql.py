@@ -75,8 +75,8 @@ class SqlSource(Source):
 
     def close(self) -> None:
         """Close the connections of runs that were not read to their end."""
-        for close in self._open:
-            _close(close)
+        for functions in self._open:
+            _close(functions)
 
     def blocks(self, size: int) -> Iterator[Rows]:
         """
@@ -148,7 +148,7 @@ def _column_names(cursor: Any) -> list[str]:
 # whose close reads all remaining rows unless the connection is closed first. Other drivers get a plain cursor.
 def open_cursor(connection: Any) -> tuple[Any, bool]:
     """Open a cursor, server-side if possible; return it, and whether to close it before the connection."""
-    driver = type(connection).__module__.partition(".")[0]
+    driver = driver_of(connection)
     if driver in ("psycopg", "psycopg2"):
         end_autocommit(connection)
         # Rows as tuples, whatever the connection is set to.
@@ -165,7 +165,7 @@ def open_cursor(connection: Any) -> tuple[Any, bool]:
 
 def end_autocommit(connection: Any) -> None:
     """Turn autocommit off, so that statements wait for a commit, as PEP 249 has it."""
-    driver = type(connection).__module__.partition(".")[0]
+    driver = driver_of(connection)
     if driver in ("psycopg", "psycopg2"):
         if connection.autocommit:
             connection.autocommit = False
@@ -176,7 +176,7 @@ def end_autocommit(connection: Any) -> None:
 
 
 def _is_server_side(cursor: Any) -> bool:
-    return bool(getattr(cursor, "name", None)) and type(cursor).__module__.startswith("psycopg")
+    return bool(getattr(cursor, "name", None)) and driver_of(cursor).startswith("psycopg")
 
 
 def _run(operation: Callable[[], Any], is_covered: Callable[[Exception], bool] = lambda _: True) -> Any:
@@ -220,7 +220,7 @@ def source_error(error: Exception, what: str = _SOURCE, *, reads_rows: bool = Tr
     is_safe = _is_safe(error, message)
     if is_safe or not reads_rows:
         detail = f": {message}" if message else ""
-    elif meaning := _driver(error) in _MYSQL and _MEANINGS_MYSQL.get(error.args[0] if error.args else None):
+    elif meaning := driver_of(error) in _MYSQL and _MEANINGS_MYSQL.get(error.args[0] if error.args else None):
         detail = f": {meaning}."
     else:
         detail = (
@@ -252,12 +252,13 @@ def _number(error: Exception) -> str:
     return f"error {first}" if type(first) is int else ""
 
 
-def _driver(error: Exception) -> str:
-    return type(error).__module__.partition(".")[0]
+def driver_of(thing: object) -> str:
+    """Return the first part of the name of the driver's module that a connection, a cursor or an error is from."""
+    return type(thing).__module__.partition(".")[0]
 
 
 def _is_safe(error: Exception, message: str) -> bool:
-    driver = _driver(error)
+    driver = driver_of(error)
     if driver in _MYSQL:
         return bool(_SAFE_MYSQL.intersection(error.args[:1]))
     if driver in ("duckdb", "_duckdb"):
@@ -271,11 +272,11 @@ def _is_safe(error: Exception, message: str) -> bool:
 
 def _is_transient(error: Exception) -> bool:
     first = error.args[0] if error.args else None
-    if _driver(error) in _MYSQL and isinstance(first, int) and first:
+    if driver_of(error) in _MYSQL and isinstance(first, int) and first:
         return first in _TRANSIENT_MYSQL
     if state := state_of(error):
         return state[:2] in _TRANSIENT_STATES
-    if _driver(error) == "sqlite3":  # without a number: text that is not UTF-8
+    if driver_of(error) == "sqlite3":  # without a number: text that is not UTF-8
         return getattr(error, "sqlite_errorcode", 0) & 0xFF in _TRANSIENT_SQLITE
     if not is_driver_error(error):  # one of the network, unless it is Python's about parameters or bytes
         return not isinstance(error, TypeError | ValueError | LookupError)

@@ -84,7 +84,11 @@ def kind_of(number: int) -> Kind:
 
 @dataclass(slots=True)
 class Given:
-    """Rows whose values the checks have, but have not answered yet, with their ids, and the numbers of their kinds."""
+    """
+    Ids that the checks have, but have not answered yet, and the numbers of their kinds.
+
+    :param rows: the rows of the ids; empty if these have nothing else.
+    """
 
     ids: list[Any] = field(default_factory=list, repr=False)
     numbers: list[int] = field(default_factory=list)
@@ -111,7 +115,7 @@ class ChangedRows(Source):
     def __init__(self) -> None:
         self._rows: Iterable[list[Sequence[Any]]] = ()
         self._selection: Selection[int] = Selection(id=0)
-        self._has_flags = self._keeps_rows = False
+        self._has_flags = False
         self._others: list[tuple[Kind, list[Any]]] = []
         self.given = Given()
 
@@ -122,7 +126,6 @@ class ChangedRows(Source):
         :param has_flags: whether the last column has the flags of what was set before; ids to remove get them.
         """
         self._rows, self._selection, self._has_flags = rows, selection, has_flags
-        self._keeps_rows = has_flags or not selection.only_id
 
     def removed(self, rows: list[Sequence[Any]]) -> list[Any]:
         """Return the ids of rows to remove."""
@@ -142,7 +145,7 @@ class ChangedRows(Source):
 
     def blocks(self, size: int) -> Iterator[Rows]:
         """Yield the values of the rows in blocks of at most *size*."""
-        before = 0
+        before, keeps_rows = 0, self._has_flags or not self._selection.only_id
         for rows in self._rows:
             for number, alike in groupby(rows, _NUMBER):
                 kind, found = kind_of(number), list(alike)
@@ -152,7 +155,7 @@ class ChangedRows(Source):
                     continue
                 values = self._selection.values(partial(cells, found))
                 for taken, block in _repeated(values, kind.times, size):
-                    self.given.add(number, ids[taken], found[taken] if self._keeps_rows else [])
+                    self.given.add(number, ids[taken], found[taken] if keeps_rows else [])
                     yield Rows(block, partial(_place, before))
                     before += len(block)
 
@@ -247,7 +250,7 @@ class ChangeFiles:
     def _settle_each(self, changed: ChangedRows, valid: list[str] | None, rules: MemberRules) -> None:
         """Count one row after the other."""
         given, removed, found, done = changed.given, [], 0, 0
-        rows = given.rows or list(zip(given.ids))
+        rows = given.rows or list(zip(given.ids))  # an id alone is its row
         for id_, number, row in zip(given.ids, given.numbers, rows, strict=True):
             if valid is not None and found == len(valid):
                 break

@@ -21,7 +21,7 @@ from typing import Any, Final, TypeVar
 
 from airflow_provider_batch.exceptions import SnapshotError, SourceError
 from airflow_provider_batch.mirror.tables.dialect import SQLITE_DIGEST, Dialect, dialect_of
-from airflow_provider_batch.sources.sql import end_autocommit, open_cursor, source_error, state_of
+from airflow_provider_batch.sources.sql import driver_of, end_autocommit, open_cursor, source_error, state_of
 
 R = TypeVar("R")
 
@@ -212,7 +212,7 @@ def _given(parameters: Any) -> tuple[Any, ...]:
 
 def _client_cursor(connection: Any) -> Any:
     """Open a cursor whose rows are tuples; one that sends parameters apart is refused in CREATE TABLE AS."""
-    driver = type(connection).__module__.partition(".")[0]
+    driver = driver_of(connection)
     if driver == "psycopg":
         psycopg = sys.modules["psycopg"]
         return psycopg.ClientCursor(connection, row_factory=psycopg.rows.tuple_row)
@@ -225,7 +225,7 @@ def _client_cursor(connection: Any) -> Any:
 
 def _fetching(cursor: Any, size: int) -> Callable[[], list[Sequence[Any]]]:
     """Return what gets the next rows; the server sends *size* at once."""
-    if type(cursor).__module__.startswith("psycopg2"):  # iterating, it makes rows of what it has
+    if driver_of(cursor) == "psycopg2":  # iterating, it makes rows of what it has
         cursor.itersize = size
         return lambda: list(islice(cursor, _MADE))
     return lambda: cursor.fetchmany(size)
