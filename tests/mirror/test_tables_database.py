@@ -325,6 +325,63 @@ def test_a_connection_is_closed_whatever_happens(connection: Connection) -> None
     assert connection.done == ["close"] * 3
 
 
+@pytest.mark.parametrize("writes", [False, True])
+def test_what_duckdb_has_made_last_is_written_without_compressing_it(tmp_path: Path, writes: bool) -> None:
+    import duckdb
+
+    compression = "SELECT DISTINCT compression FROM pragma_storage_info('ids') WHERE segment_type = 'VARCHAR'"
+    connect = partial(duckdb.connect, tmp_path / "warehouse.duckdb")
+    with closing(connect()) as other:
+        other.execute("SET force_compression = 'Dictionary'")
+        with Database(connect).session() as session:
+            sql = "CREATE TABLE ids AS SELECT CAST(MD5(CAST(i AS VARCHAR)) AS VARCHAR) AS id FROM range(50000) s (i)"
+            (session if writes else other).execute(sql)
+        assert other.execute("SELECT CURRENT_SETTING('force_compression')").fetchone() == ("Dictionary",)
+        other.execute("SET force_compression = 'auto'")
+    with closing(connect()) as connection:
+        assert (connection.execute(compression).fetchall() == [("Uncompressed",)]) is writes
+
+
+class File(Failing):
+    """A connection of DuckDB that has its tables in a file of some kind."""
+
+    def __init__(self, kind: str, fails: str = "") -> None:
+        self.kind = kind
+        self.fails = fails
+        self.done: list[str] = []
+
+    def cursor(self) -> Any:
+        return SimpleNamespace(execute=lambda _: None, close=lambda: None)
+
+    def execute(self, sql: str) -> Any:
+        self.done.append(sql)
+        if sql == self.fails:
+            raise sqlite3.DatabaseError
+        return SimpleNamespace(fetchone=lambda: (self.kind, "auto"))
+
+    def close(self) -> None:
+        self.done.append("close")
+
+
+File.__module__ = "_duckdb"
+
+
+@pytest.mark.parametrize(
+    ("file", "done"),
+    [
+        (File("ducklake"), ["close"]),
+        (File("motherduck"), ["close"]),
+        (File("duckdb"), ["SET 'uncompressed'", "CHECKPOINT", "SET 'auto'", "close"]),
+        (File("duckdb", fails="CHECKPOINT"), ["SET 'uncompressed'", "CHECKPOINT", "SET 'auto'", "close"]),
+        (File("duckdb", fails="SET force_compression = 'uncompressed'"), ["SET 'uncompressed'", "close"]),
+    ],
+)
+def test_only_a_file_of_duckdb_itself_is_written_before_it_is_closed(file: File, done: list[str]) -> None:
+    with Database(lambda: file).session() as session:
+        session.execute("CREATE TABLE t (id TEXT)")
+    assert [sql.replace("force_compression = ", "") for sql in file.done[1:]] == done
+
+
 def test_a_connection_that_cannot_be_opened_is_told() -> None:
     def refused() -> Any:
         raise ConnectionRefusedError("of secret-1")

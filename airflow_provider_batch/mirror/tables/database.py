@@ -31,6 +31,11 @@ _ABSENT: Final = re.compile(
 )
 _ABSENT_STATES: Final = {"42P01", "42S02"}
 
+#: What DuckDB keeps tables in, and how it compresses them.
+_FILE: Final = (
+    "SELECT type, CURRENT_SETTING('force_compression') FROM duckdb_databases() WHERE database_name = CURRENT_DATABASE()"
+)
+
 #: Rows that are made at once: Python keeps so many tuples of one length to use them again. With more, its garbage
 #: collector runs all along, which takes half as long as reading them.
 _MADE: Final = 2_000
@@ -50,6 +55,7 @@ class Session:
         self._connection = connection
         self.dialect: Dialect = dialect_of(connection)
         self._commits = True
+        self._has_written = False
 
     def prepare_digests(self) -> None:
         """
@@ -75,6 +81,7 @@ class Session:
         :param reads_rows: whether it has to do with rows, which the driver's message may quote.
         :raises SourceError: if it fails; whether it was applied is then unknown.
         """
+        self._has_written = True
         with self._committed(what, reads_rows) as cursor:
             cursor.execute(sql, *_given(parameters))
 
@@ -146,8 +153,26 @@ class Session:
 
     def close(self) -> None:
         """Close the connection, whatever happens."""
+        with suppress(Exception):  # closing does the same, but takes longer
+            if self._has_written and self.dialect.name == "duckdb":
+                self._checkpoint()
         with suppress(Exception):
             self._connection.close()
+
+    def _checkpoint(self) -> None:
+        """
+        Have DuckDB write what was made last to its file without compressing it.
+
+        To compress it takes longer than to write it, and it is read once or a few times. A base is compressed all the
+        same: so many rows are written as they are made.
+        """
+        kind, compression = self._connection.execute(_FILE).fetchone()
+        if kind == "duckdb":  # in a DuckLake, a checkpoint would drop old snapshots
+            self._connection.execute("SET force_compression = 'uncompressed'")
+            try:
+                self._connection.execute("CHECKPOINT")
+            finally:  # other connections of this process have the same settings
+                self._connection.execute(f"SET force_compression = '{compression}'")
 
     @contextmanager
     def _committed(self, what: str, reads_rows: bool = True) -> Iterator[Any]:

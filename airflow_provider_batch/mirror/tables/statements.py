@@ -340,7 +340,8 @@ class Statements:
         return (
             f"SELECT {self._dialect.as_text('d.id')} AS id, {kind} AS kind{self._columns('d.')}"
             f"{self._flags(f'd.{_BEFORE}')} FROM {relation} d "
-            f"{where}ORDER BY kind, d.id"
+            # Of a sorted column that it returns as well, DuckDB makes each value anew from what it has sorted by.
+            f"{where}ORDER BY {kind} + 0, d.id"
         )
 
     def repeated(self, relation: str) -> str:
