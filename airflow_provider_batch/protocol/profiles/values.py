@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from json.encoder import encode_basestring
@@ -48,8 +49,10 @@ def _native(cell: Any) -> Any:
     if kind not in ("M", "m"):
         return cell.tolist()
     # Of a moment or a time in nanoseconds, or one that Python cannot hold, numpy returns an integer.
-    value = cell.astype(f"{kind}8[us]").tolist()
-    return cell if isinstance(value, int) else value
+    with suppress(OverflowError):  # which it raises, since 2.5, of one that has no microseconds
+        value = cell.astype(f"{kind}8[us]").tolist()
+        return cell if isinstance(value, int) else value
+    return cell
 
 
 def encoded(cells: list[Any], kind: str) -> list[str | None]:
