@@ -6,7 +6,7 @@ import re
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -380,6 +380,33 @@ def test_only_a_file_of_duckdb_itself_is_written_before_it_is_closed(file: File,
     with Database(lambda: file).session() as session:
         session.execute("CREATE TABLE t (id TEXT)")
     assert [sql.replace("force_compression = ", "") for sql in file.done[1:]] == done
+
+
+def test_a_file_that_is_written_is_closed_also_if_its_task_is_stopped() -> None:
+    class Stopped(File):
+        def execute(self, sql: str) -> Any:
+            raise KeyboardInterrupt
+
+    Stopped.__module__ = "_duckdb"
+    file = Stopped("duckdb")
+    with pytest.raises(KeyboardInterrupt), Database(lambda: file).session() as session:
+        session.execute("CREATE TABLE t (id TEXT)")
+    assert file.done == ["close"]
+
+
+def test_no_two_threads_change_the_compression_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = File("duckdb")
+
+    @contextmanager
+    def alone() -> Iterator[None]:
+        file.done.append("alone")
+        yield
+        file.done.append("not alone")
+
+    monkeypatch.setattr(database_module, "_COMPRESSING", alone())
+    with Database(lambda: file).session() as session:
+        session.execute("CREATE TABLE t (id TEXT)")
+    assert (file.done[0], file.done[-2:]) == ("alone", ["not alone", "close"])
 
 
 def test_a_connection_that_cannot_be_opened_is_told() -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
+import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -35,6 +36,9 @@ _ABSENT_STATES: Final = {"42P01", "42S02"}
 _FILE: Final = (
     "SELECT type, CURRENT_SETTING('force_compression') FROM duckdb_databases() WHERE database_name = CURRENT_DATABASE()"
 )
+
+#: Held while that is another way: all connections of this process to a file have the same settings.
+_COMPRESSING: Final = threading.Lock()
 
 #: Rows that are made at once: Python keeps so many tuples of one length to use them again. With more, its garbage
 #: collector runs all along, which takes half as long as reading them.
@@ -153,11 +157,14 @@ class Session:
 
     def close(self) -> None:
         """Close the connection, whatever happens."""
-        with suppress(Exception):  # closing does the same, but takes longer
-            if self._has_written and self.dialect.name == "duckdb":
-                self._checkpoint()
-        with suppress(Exception):
-            self._connection.close()
+        try:
+            with suppress(Exception):  # closing does the same, but takes longer
+                if self._has_written and self.dialect.name == "duckdb":
+                    with _COMPRESSING:
+                        self._checkpoint()
+        finally:
+            with suppress(Exception):
+                self._connection.close()
 
     def _checkpoint(self) -> None:
         """
@@ -171,7 +178,7 @@ class Session:
             self._connection.execute("SET force_compression = 'uncompressed'")
             try:
                 self._connection.execute("CHECKPOINT")
-            finally:  # other connections of this process have the same settings
+            finally:
                 self._connection.execute(f"SET force_compression = '{compression}'")
 
     @contextmanager
