@@ -85,7 +85,7 @@ class Session:
         :param reads_rows: whether it has to do with rows, which the driver's message may quote.
         :raises SourceError: if it fails; whether it was applied is then unknown.
         """
-        self._has_written = True
+        self._begin_writing()
         with self._committed(what, reads_rows) as cursor:
             cursor.execute(sql, *_given(parameters))
 
@@ -158,28 +158,37 @@ class Session:
     def close(self) -> None:
         """Close the connection, whatever happens."""
         try:
-            with suppress(Exception):  # closing does the same, but takes longer
-                if self._has_written and self.dialect.name == "duckdb":
-                    with _COMPRESSING:
-                        self._checkpoint()
+            if self._has_written:  # closing does the same, but takes longer
+                self._checkpoint("uncompressed")
         finally:
             with suppress(Exception):
                 self._connection.close()
 
-    def _checkpoint(self) -> None:
-        """
-        Have DuckDB write what was made last to its file without compressing it.
+    def _begin_writing(self) -> None:
+        """Have DuckDB write what others have left, such as a program that was killed: that is not written as ours."""
+        if not self._has_written:
+            self._has_written = True
+            self._checkpoint()
 
-        To compress it takes longer than to write it, and it is read once or a few times. A base is compressed all the
-        same: so many rows are written as they are made.
+    def _checkpoint(self, compression: str = "") -> None:
         """
-        kind, compression = self._connection.execute(_FILE).fetchone()
-        if kind == "duckdb":  # in a DuckLake, a checkpoint would drop old snapshots
-            self._connection.execute("SET force_compression = 'uncompressed'")
-            try:
-                self._connection.execute("CHECKPOINT")
-            finally:
-                self._connection.execute(f"SET force_compression = '{compression}'")
+        Have DuckDB write to its file what it has not written yet.
+
+        To compress what was made last takes longer than to write it, and it is read once or a few times. A base is
+        compressed all the same: so many rows are written as they are made.
+
+        :param compression: how it is compressed; as ever by default.
+        """
+        if self.dialect.name != "duckdb":
+            return
+        with suppress(Exception), _COMPRESSING:
+            kind, before = self._connection.execute(_FILE).fetchone()
+            if kind == "duckdb":  # in a DuckLake, a checkpoint would drop old snapshots
+                self._connection.execute(f"SET force_compression = '{compression or before}'")
+                try:
+                    self._connection.execute("CHECKPOINT")
+                finally:
+                    self._connection.execute(f"SET force_compression = '{before}'")
 
     @contextmanager
     def _committed(self, what: str, reads_rows: bool = True) -> Iterator[Any]:
