@@ -166,7 +166,7 @@ def open_cursor(connection: Any) -> tuple[Any, bool]:
 def end_autocommit(connection: Any) -> None:
     """Turn autocommit off, so that statements wait for a commit, as PEP 249 has it."""
     driver = driver_of(connection)
-    if driver in ("psycopg", "psycopg2"):
+    if driver in ("psycopg", "psycopg2", "mysql"):
         if connection.autocommit:
             connection.autocommit = False
     elif driver in ("MySQLdb", "pymysql"):

@@ -185,6 +185,13 @@ def test_a_transaction_that_cannot_begin_is_told_as_a_statement() -> None:
         pass
 
 
+@pytest.mark.parametrize("module", ["psycopg", "psycopg2.extensions", "mysql.connector.connection"])
+def test_a_transaction_turns_the_autocommit_of_a_driver_off(module: str) -> None:
+    connection = type("Connection", (Failing,), {"__module__": module, "autocommit": True, "commit": lambda _: None})()
+    with Session(connection).transaction():
+        assert connection.autocommit is False
+
+
 def test_each_statement_is_committed_by_itself(session: Session, connection: Connection) -> None:
     session.execute("INSERT INTO t VALUES ('d', 4)")
     assert connection.done == STATEMENT
@@ -306,6 +313,15 @@ def test_databases_say_in_many_ways_that_a_table_is_missing(
     with pytest.raises(SourceError) as caught:
         session.execute("SELECT 1")
     assert isinstance(caught.value, AbsentTableError) is is_absent
+
+
+def test_a_server_may_say_so_in_any_language(session: Session, connection: Connection) -> None:
+    def fails() -> None:
+        raise sqlite3.ProgrammingError(1146, "Tabelle 'x.t' existiert nicht")
+
+    connection._do = lambda what: fails() if what == "execute" else None  # type: ignore[method-assign]
+    with pytest.raises(AbsentTableError, match="error 1146"):
+        session.execute("SELECT 1")
 
 
 # Connections

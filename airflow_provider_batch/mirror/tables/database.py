@@ -31,6 +31,8 @@ _ABSENT: Final = re.compile(
     re.IGNORECASE,
 )
 _ABSENT_STATES: Final = {"42P01", "42S02"}
+#: What drivers of MySQL give without a state, in whatever language the server writes its messages.
+_ABSENT_MYSQL: Final = 1146
 
 #: What DuckDB keeps tables in, and how it compresses them.
 _FILE: Final = (
@@ -272,6 +274,13 @@ def _fetching(cursor: Any, size: int) -> Callable[[], list[Sequence[Any]]]:
     return lambda: cursor.fetchmany(size)
 
 
+def _is_absent(error: Exception) -> bool:
+    """Whether the driver's error says that a table does not exist."""
+    if state := state_of(error):
+        return state in _ABSENT_STATES
+    return error.args[:1] == (_ABSENT_MYSQL,) or bool(_ABSENT.search(str(error)))
+
+
 def _driven(operation: Callable[[], R], what: str) -> R:
     with _explained(what):
         return operation()
@@ -287,8 +296,7 @@ def _explained(what: str, reads_rows: bool = True) -> Iterator[None]:
         raise
     except Exception as error:  # noqa: BLE001 - not even drivers keep to the errors of PEP 249
         found = source_error(error, what, reads_rows=reads_rows)
-        state = state_of(error)
-        if state in _ABSENT_STATES or (not state and _ABSENT.search(str(error))):
+        if _is_absent(error):
             found = AbsentTableError(*found.args)
     # The driver's error, which may quote a row, must not stay its context: a with block that fails makes it that.
     try:
