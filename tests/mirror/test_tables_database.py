@@ -185,7 +185,9 @@ def test_a_transaction_that_cannot_begin_is_told_as_a_statement() -> None:
         pass
 
 
-@pytest.mark.parametrize("module", ["psycopg", "psycopg2.extensions", "mysql.connector.connection"])
+@pytest.mark.parametrize(
+    "module", ["psycopg", "psycopg2.extensions", "mysql.connector.connection", "redshift_connector.core", "sqlite3"]
+)
 def test_a_transaction_turns_the_autocommit_of_a_driver_off(module: str) -> None:
     connection = type("Connection", (Failing,), {"__module__": module, "autocommit": True, "commit": lambda _: None})()
     with Session(connection).transaction():
