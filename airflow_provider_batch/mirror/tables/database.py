@@ -275,7 +275,7 @@ def _fetching(cursor: Any, size: int) -> Callable[[], list[Sequence[Any]]]:
 
 
 def _is_absent(error: Exception) -> bool:
-    """Whether the driver's error says that a table does not exist."""
+    """Whether the driver's error is that of a table that does not exist."""
     if state := state_of(error):
         return state in _ABSENT_STATES
     return error.args[:1] == (_ABSENT_MYSQL,) or bool(_ABSENT.search(str(error)))
