@@ -21,7 +21,7 @@ pytestmark = pytest.mark.cluster
 
 def start(cluster: Cluster, name: str, sandbox: Sandbox, **extra: Any) -> Run:
     connection = json.loads(sandbox.connection_json())
-    add_connection(cluster.url, name, json.dumps({**connection, "extra": json.dumps(extra)}))
+    add_connection(cluster.url, name, json.dumps({**connection, "extra": extra}))
     return Run(cluster.url, "push_shards", name)
 
 
