@@ -49,6 +49,9 @@ _SAFE_SQLITE: Final = re.compile(
 )
 _LONGEST_MESSAGE: Final = 300
 
+#: The drivers of which a connection has its autocommit as an attribute; sqlite3 since Python 3.12.
+_WITH_AUTOCOMMIT: Final = {"psycopg", "psycopg2", "mysql", "redshift_connector", "sqlite3"}
+
 
 class SqlSource(Source):
     """
@@ -166,11 +169,10 @@ def open_cursor(connection: Any) -> tuple[Any, bool]:
 def end_autocommit(connection: Any) -> None:
     """Turn autocommit off, so that statements wait for a commit, as PEP 249 has it."""
     driver = driver_of(connection)
-    if driver in ("psycopg", "psycopg2"):
-        if connection.autocommit:
-            connection.autocommit = False
-    elif driver in ("MySQLdb", "pymysql"):
+    if driver in ("MySQLdb", "pymysql"):
         connection.autocommit(False)
+    elif driver in _WITH_AUTOCOMMIT and getattr(connection, "autocommit", False) is True:
+        connection.autocommit = False
     elif driver == "sqlite3" and connection.isolation_level is None:
         connection.isolation_level = "DEFERRED"
 

@@ -282,16 +282,22 @@ class Tables:
             self.confirmed = done.generation
 
     def _overtaken(self, pending: Pending, sent: list[str], nonce: str) -> Run:
-        name = f"d{self.world.name()}"
-        state = self.change(lambda state: replace(state, trash=steps.noted_tables(state, [name], 0.0)))
-        version = self.version
-        yield
-        if (changes := self.tables.get(f"d{nonce}")) is None:
-            return
-        self.create(name, changes)
-        yield
-        if self.version == version:
-            self.change(lambda now: steps.overtaken(now if now is state else state, pending, sent, name, 0.0))
+        for _ in range(5):
+            name = f"d{self.world.name()}"
+            state = self.change(lambda state, name=name: replace(state, trash=steps.noted_tables(state, [name], 0.0)))  # type: ignore[misc]
+            version = self.version
+            yield
+            if (changes := self.tables.get(f"d{nonce}")) is None:
+                return
+            self.create(name, changes)
+            yield
+            if self.version == version:
+                self.change(
+                    lambda now, state=state, name=name: steps.overtaken(  # type: ignore[misc]
+                        now if now is state else state, pending, sent, name, 0.0
+                    )
+                )
+                return
 
 
 def _held(state: State, claim: Claim) -> State:

@@ -6,7 +6,7 @@ import re
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -185,6 +185,15 @@ def test_a_transaction_that_cannot_begin_is_told_as_a_statement() -> None:
         pass
 
 
+@pytest.mark.parametrize(
+    "module", ["psycopg", "psycopg2.extensions", "mysql.connector.connection", "redshift_connector.core", "sqlite3"]
+)
+def test_a_transaction_turns_the_autocommit_of_a_driver_off(module: str) -> None:
+    connection = type("Connection", (Failing,), {"__module__": module, "autocommit": True, "commit": lambda _: None})()
+    with Session(connection).transaction():
+        assert connection.autocommit is False
+
+
 def test_each_statement_is_committed_by_itself(session: Session, connection: Connection) -> None:
     session.execute("INSERT INTO t VALUES ('d', 4)")
     assert connection.done == STATEMENT
@@ -308,6 +317,15 @@ def test_databases_say_in_many_ways_that_a_table_is_missing(
     assert isinstance(caught.value, AbsentTableError) is is_absent
 
 
+def test_a_server_may_say_so_in_any_language(session: Session, connection: Connection) -> None:
+    def fails() -> None:
+        raise sqlite3.ProgrammingError(1146, "Tabelle 'x.t' existiert nicht")
+
+    connection._do = lambda what: fails() if what == "execute" else None  # type: ignore[method-assign]
+    with pytest.raises(AbsentTableError, match="error 1146"):
+        session.execute("SELECT 1")
+
+
 # Connections
 
 
@@ -369,17 +387,65 @@ File.__module__ = "_duckdb"
 @pytest.mark.parametrize(
     ("file", "done"),
     [
-        (File("ducklake"), ["close"]),
-        (File("motherduck"), ["close"]),
-        (File("duckdb"), ["SET 'uncompressed'", "CHECKPOINT", "SET 'auto'", "close"]),
-        (File("duckdb", fails="CHECKPOINT"), ["SET 'uncompressed'", "CHECKPOINT", "SET 'auto'", "close"]),
-        (File("duckdb", fails="SET force_compression = 'uncompressed'"), ["SET 'uncompressed'", "close"]),
+        (File("ducklake"), []),
+        (File("motherduck"), []),
+        (File("duckdb"), ["'auto'", "CHECKPOINT", "'auto'", "'uncompressed'", "CHECKPOINT", "'auto'"]),
+        (
+            File("duckdb", fails="CHECKPOINT"),
+            ["'auto'", "CHECKPOINT", "'auto'", "'uncompressed'", "CHECKPOINT", "'auto'"],
+        ),
+        (File("duckdb", fails="SET force_compression = 'auto'"), ["'auto'", "'uncompressed'", "CHECKPOINT", "'auto'"]),
     ],
 )
 def test_only_a_file_of_duckdb_itself_is_written_before_it_is_closed(file: File, done: list[str]) -> None:
     with Database(lambda: file).session() as session:
+        for _ in range(2):
+            session.execute("CREATE TABLE t (id TEXT)")
+    statements = [sql.replace("SET force_compression = ", "") for sql in file.done if not sql.startswith("SELECT")]
+    assert statements == [*done, "close"]
+
+
+def test_what_others_have_left_in_a_file_of_duckdb_is_compressed(tmp_path: Path) -> None:
+    import duckdb
+
+    connect = partial(duckdb.connect, tmp_path / "warehouse.duckdb")
+    with closing(connect()) as other:
+        other.execute("PRAGMA disable_checkpoint_on_shutdown")  # as if it was killed
+        other.execute("CREATE TABLE orders AS SELECT 'paid' AS status FROM range(50000)")
+    with Database(connect).session() as session:
+        session.execute("CREATE TABLE ids (id TEXT)")
+    with closing(connect()) as connection:
+        found = connection.execute(
+            "SELECT compression FROM pragma_storage_info('orders') WHERE segment_type = 'VARCHAR'"
+        )
+        assert ("Uncompressed",) not in found.fetchall()
+
+
+def test_a_file_that_is_written_is_closed_also_if_its_task_is_stopped() -> None:
+    class Stopped(File):
+        def execute(self, sql: str) -> Any:
+            raise KeyboardInterrupt
+
+    Stopped.__module__ = "_duckdb"
+    file = Stopped("duckdb")
+    with pytest.raises(KeyboardInterrupt), Database(lambda: file).session() as session:
         session.execute("CREATE TABLE t (id TEXT)")
-    assert [sql.replace("force_compression = ", "") for sql in file.done[1:]] == done
+    assert file.done == ["close"]
+
+
+def test_no_two_threads_change_the_compression_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = File("duckdb")
+
+    @contextmanager
+    def alone() -> Iterator[None]:
+        file.done.append("alone")
+        yield
+        file.done.append("not alone")
+
+    monkeypatch.setattr(database_module, "_COMPRESSING", alone())
+    with Database(lambda: file).session() as session:
+        session.execute("CREATE TABLE t (id TEXT)")
+    assert (file.done[0], file.done[-2:]) == ("alone", ["not alone", "close"])
 
 
 def test_a_connection_that_cannot_be_opened_is_told() -> None:

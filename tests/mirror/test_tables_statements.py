@@ -214,6 +214,8 @@ def test_a_value_that_cannot_be_read_any_more_is_told_with_what_was_made_of_it(d
         ("-- it's\nSELECT '; -- x' AS x; -- don't", "-- it's\nSELECT '; -- x' AS x"),
         ("-- it's\nSELECT '; -- x' AS x", "-- it's\nSELECT '; -- x' AS x"),
         ("SELECT '--' AS x, '; -- y' AS y", "SELECT '--' AS x, '; -- y' AS y"),
+        ("SELECT 1 /* one; -- more */", "SELECT 1 /* one; -- more */"),
+        ("SELECT 1 /* one;\n-- more */; /* so */", "SELECT 1 /* one;\n-- more */"),
     ],
 )
 def test_a_query_is_taken_without_the_semicolon_at_its_end(sql: str, without: str) -> None:

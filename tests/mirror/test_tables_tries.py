@@ -498,6 +498,38 @@ def test_one_that_is_overtaken_while_its_table_is_there_notes_it_once_more(table
     assert ours(tables_in_sqlite) == ["b", "head"]
 
 
+def test_it_notes_it_also_if_another_run_changes_the_head_at_that_moment(
+    tables_in_sqlite: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tables_in_sqlite, [("a",), ("x",)])
+    clock, create = Clock(), Comparison.create
+    zombie, heir = (mirror_of(tables_in_sqlite, "today", clock) for _ in range(2))
+
+    def is_overtaken(later: ExitStack) -> None:
+        with zombie.plan(blocks(zombie)) as plan, plan.begin("today") as transaction:
+            members(tables_in_sqlite, ["a"])
+            with heir.plan(blocks(heir)) as next_plan, next_plan.begin("today") as first:
+                first.commit([])
+            second = later.enter_context(later.enter_context(heir.plan(blocks(heir))).begin("today"))
+            later.callback(second.commit, [])
+
+            def meanwhile(*arguments: Any, **named: Any) -> str:
+                monkeypatch.undo()
+                table = create(*arguments, **named)
+                second.accepted("token-2")
+                clock.now += LOOK_INTERVAL
+                second.look()
+                return table
+
+            monkeypatch.setattr(Comparison, "create", meanwhile)
+            transaction.commit([])  # its last call came after those of the second
+
+    with ExitStack() as later, pytest.raises(MirrorConflictError):
+        is_overtaken(later)
+    with heir.plan(blocks(heir)) as plan:
+        assert (list(plan.adds), list(plan.removes)) == (["a"], ["x"])
+
+
 # Real processes
 
 

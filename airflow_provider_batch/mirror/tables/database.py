@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
+import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -30,11 +31,16 @@ _ABSENT: Final = re.compile(
     re.IGNORECASE,
 )
 _ABSENT_STATES: Final = {"42P01", "42S02"}
+#: What drivers of MySQL give without a state, in whatever language the server writes its messages.
+_ABSENT_MYSQL: Final = 1146
 
 #: What DuckDB keeps tables in, and how it compresses them.
 _FILE: Final = (
     "SELECT type, CURRENT_SETTING('force_compression') FROM duckdb_databases() WHERE database_name = CURRENT_DATABASE()"
 )
+
+#: Held while that is another way: all connections of this process to a file have the same settings.
+_COMPRESSING: Final = threading.Lock()
 
 #: Rows that are made at once: Python keeps so many tuples of one length to use them again. With more, its garbage
 #: collector runs all along, which takes half as long as reading them.
@@ -81,7 +87,7 @@ class Session:
         :param reads_rows: whether it has to do with rows, which the driver's message may quote.
         :raises SourceError: if it fails; whether it was applied is then unknown.
         """
-        self._has_written = True
+        self._begin_writing()
         with self._committed(what, reads_rows) as cursor:
             cursor.execute(sql, *_given(parameters))
 
@@ -153,26 +159,38 @@ class Session:
 
     def close(self) -> None:
         """Close the connection, whatever happens."""
-        with suppress(Exception):  # closing does the same, but takes longer
-            if self._has_written and self.dialect.name == "duckdb":
-                self._checkpoint()
-        with suppress(Exception):
-            self._connection.close()
+        try:
+            if self._has_written:  # closing does the same, but takes longer
+                self._checkpoint("uncompressed")
+        finally:
+            with suppress(Exception):
+                self._connection.close()
 
-    def _checkpoint(self) -> None:
-        """
-        Have DuckDB write what was made last to its file without compressing it.
+    def _begin_writing(self) -> None:
+        """Have DuckDB write what others have left, such as a program that was killed: that is not written as ours."""
+        if not self._has_written:
+            self._has_written = True
+            self._checkpoint()
 
-        To compress it takes longer than to write it, and it is read once or a few times. A base is compressed all the
-        same: so many rows are written as they are made.
+    def _checkpoint(self, compression: str = "") -> None:
         """
-        kind, compression = self._connection.execute(_FILE).fetchone()
-        if kind == "duckdb":  # in a DuckLake, a checkpoint would drop old snapshots
-            self._connection.execute("SET force_compression = 'uncompressed'")
-            try:
-                self._connection.execute("CHECKPOINT")
-            finally:  # other connections of this process have the same settings
-                self._connection.execute(f"SET force_compression = '{compression}'")
+        Have DuckDB write to its file what it has not written yet.
+
+        To compress what was made last takes longer than to write it, and it is read once or a few times. A base is
+        compressed all the same: so many rows are written as they are made.
+
+        :param compression: how it is compressed; as ever by default.
+        """
+        if self.dialect.name != "duckdb":
+            return
+        with suppress(Exception), _COMPRESSING:
+            kind, before = self._connection.execute(_FILE).fetchone()
+            if kind == "duckdb":  # in a DuckLake, a checkpoint would drop old snapshots
+                self._connection.execute(f"SET force_compression = '{compression or before}'")
+                try:
+                    self._connection.execute("CHECKPOINT")
+                finally:
+                    self._connection.execute(f"SET force_compression = '{before}'")
 
     @contextmanager
     def _committed(self, what: str, reads_rows: bool = True) -> Iterator[Any]:
@@ -256,6 +274,13 @@ def _fetching(cursor: Any, size: int) -> Callable[[], list[Sequence[Any]]]:
     return lambda: cursor.fetchmany(size)
 
 
+def _is_absent(error: Exception) -> bool:
+    """Whether the driver's error is that of a table that does not exist."""
+    if state := state_of(error):
+        return state in _ABSENT_STATES
+    return error.args[:1] == (_ABSENT_MYSQL,) or bool(_ABSENT.search(str(error)))
+
+
 def _driven(operation: Callable[[], R], what: str) -> R:
     with _explained(what):
         return operation()
@@ -271,8 +296,7 @@ def _explained(what: str, reads_rows: bool = True) -> Iterator[None]:
         raise
     except Exception as error:  # noqa: BLE001 - not even drivers keep to the errors of PEP 249
         found = source_error(error, what, reads_rows=reads_rows)
-        state = state_of(error)
-        if state in _ABSENT_STATES or (not state and _ABSENT.search(str(error))):
+        if _is_absent(error):
             found = AbsentTableError(*found.args)
     # The driver's error, which may quote a row, must not stay its context: a with block that fails makes it that.
     try:

@@ -16,12 +16,15 @@ from airflow_provider_batch.mirror.tables import head as steps
 from airflow_provider_batch.mirror.tables.changes import ChangeFiles
 from airflow_provider_batch.mirror.tables.comparison import Comparison
 from airflow_provider_batch.mirror.tables.database import Session
-from airflow_provider_batch.mirror.tables.head import Claim, State
+from airflow_provider_batch.mirror.tables.head import Claim, Head, State
 from airflow_provider_batch.mirror.tries import Pending, Unfinished
 
 #: Seconds for which a look at the claim is good, and between two notes of the tokens received. Here a look opens a
 #: connection and runs a query; in a folder, where it reads a file or two, it is good for one second.
 LOOK_INTERVAL: Final = 10.0
+
+#: How often a run that was overtaken tries to note what it may have sent, while others change the head.
+_COPIES: Final = 5
 
 
 class TablePlan(Plan):
@@ -158,15 +161,20 @@ class TableTransaction(Transaction):
         self._noted = len(tokens)
 
     def _note_overtaken(self) -> None:
+        with self._mirror.database.session() as session:
+            for _ in range(_COPIES):
+                if self._note_copy(session):
+                    return
+
+    def _note_copy(self, session: Session) -> Head | None:
+        """Note a copy of the changes; None if another run was first to change the head, which may have dropped it."""
         keeper, nonce = self._mirror.keeper, secrets.token_hex(6)
         pending = replace(self._pending, nonce=nonce, series=nonce)
-        with self._mirror.database.session() as session:
-            table, now = f"d{nonce}", self._mirror.clock()
-            head = keeper.change(session, lambda state: replace(state, trash=steps.noted_tables(state, [table], now)))
-            changes = keeper.table(session, self._comparison.changes)
-            self._comparison.create(session, table, f"SELECT * FROM {changes}")
-            # Only if nobody has dropped it since.
-            keeper.replace(session, head, steps.overtaken(head.state, pending, self._tokens, table, now))
+        table, now = f"d{nonce}", self._mirror.clock()
+        head = keeper.change(session, lambda state: replace(state, trash=steps.noted_tables(state, [table], now)))
+        changes = keeper.table(session, self._comparison.changes)
+        self._comparison.create(session, table, f"SELECT * FROM {changes}")
+        return keeper.replace(session, head, steps.overtaken(head.state, pending, self._tokens, table, now))
 
     def _write_rejected(self, session: Session, rejected: Sequence[str]) -> Unfinished:
         """Write the ids that Batch rejected, which stay uncertain: they are neither added nor removed."""

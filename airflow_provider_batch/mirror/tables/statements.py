@@ -66,10 +66,15 @@ class Query:
 def bare(sql: str) -> str:
     """Return the query without the semicolon at its end."""
     found = _END.search(sql)
-    # It may be in a literal that looks like a comment behind it; then one is open before it.
-    while found and re.search("['\"]", found[0]) and re.search("['\"]", _OPAQUE.sub("", sql[: found.start()])):
+    while found and _is_opaque(found[0], sql[: found.start()]):
         found = _END.search(sql, found.start() + 1)
     return sql[: found.start()] if found else sql
+
+
+def _is_opaque(end: str, before: str) -> bool:
+    """Whether what looks like the end is in a literal or a comment: then one is open *before* it, and closed in it."""
+    left = _OPAQUE.sub("", before)
+    return bool(re.search("['\"]", end) and re.search("['\"]", left)) or ("*/" in end and "/*" in left)
 
 
 def schema_prefix(schema: str, dialect: Dialect) -> str:
