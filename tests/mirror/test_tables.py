@@ -771,6 +771,23 @@ def test_the_queries_in_the_documentation_answer_from_the_log(connections: Conne
     ]
 
 
+def test_members_whose_rows_are_not_valid_any_more_are_among_those_who_left(
+    connections: Connections, sandbox: Sandbox
+) -> None:
+    given: dict[str, Any] = {"attributes": {"home": "url(home)"}, "conn_id": "batch_cep", "on_invalid_id": "skip"}
+    home = "https://home.example/"
+    for homes in ({"a": home, "b": home}, {"a": "nowhere", "c": "nowhere", "d": home}):
+        fill(connections, [*homes.items()], "id VARCHAR(200), home VARCHAR(200)")
+        mirror(connections, keep_changes=30, **given)
+    assert sandbox.members("vip", PROJECT) == {"d"}
+    page = (Path(__file__).parents[2] / "docs" / "warehouse-mirror.md").read_text(encoding="utf-8")
+    (churn,) = (sql for sql in re.findall(r"```sql\n(.*?);\n```", page, re.DOTALL) if "entered" in sql)
+    churn = churn.replace("analytics_batch.batch_vip_1a2b3c4d_log", f"{connections.schema}.{log_of(connections)}")
+    if connections.driver == "pymysql":
+        churn = churn.replace('"at"', "`at`")
+    assert [(int(entered), int(gone)) for _, entered, gone in connections.run(churn)] == [(3, 2)]
+
+
 def logged(connections: Connections, run: str) -> set[tuple[Any, ...]]:
     table = f"{connections.schema}.{log_of(connections)}"
     return {tuple(row) for row in connections.run(f"SELECT id, op, why FROM {table} WHERE run = '{run}'")}

@@ -34,11 +34,15 @@ MOVES = [
     ("withdrawn", 0, 0, 1, "-"),
     ("invalid", 1, 0, 0, "!"),
     ("member, now invalid", 1, 1, 0, "-"),
+    ("unsure, now invalid", 1, 0, 1, "-"),
     ("invalid by another rule", 1, 0, 0, "!"),
     ("rejected", 1, 0, 0, "+"),
     ("member, rejected", 1, 1, 0, "-"),
 ]
-REFUSED = [("invalid by another rule", "!", "the id contains a tab."), ("member, now invalid", "-", "it is no date.")]
+REFUSED = [
+    ("invalid by another rule", "!", "the id contains a tab."),
+    *((id_, "-", "it is no date.") for id_ in ("member, now invalid", "unsure, now invalid")),
+]
 REJECTED = [(id_, "+", "rejected by Batch") for id_ in ("rejected", "member, rejected")]
 
 #: What the log has of them.
@@ -49,6 +53,7 @@ ALWAYS = {
     ("withdrawn", "-", "withdrawn"),
     ("invalid", "!", "the id is missing, empty or too long"),
     ("member, now invalid", "-", "it is no date."),
+    ("unsure, now invalid", "-", "withdrawn"),
     ("invalid by another rule", "!", "the id contains a tab."),
     ("rejected", "!", "rejected by Batch"),
     ("member, rejected", "!", "rejected by Batch"),
@@ -113,6 +118,7 @@ def test_without_invalid_and_rejected_ids_there_are_only_moves(
         *((id_, op, why) for id_, op, why in ALWAYS | SENT_AGAIN if "invalid" not in id_ and "rejected" not in id_),
         ("rejected", "+", "new"),
         *((id_, "-", "gone") for id_ in ("member, rejected", "member, now invalid")),
+        ("unsure, now invalid", "-", "withdrawn"),
         *((id_, "!", "the id is missing, empty or too long") for id_ in ("invalid", "invalid by another rule")),
     }
 

@@ -111,10 +111,12 @@ class ChangeLog:
             joins += f" LEFT JOIN {place(change.rejected)} r ON r.id = d.id"
             is_rejected = "r.why IS NOT NULL"
         reason = (
-            f"CASE WHEN {is_rejected} THEN 'rejected by Batch' WHEN {why} <> '' THEN {why} "
+            # Before the reasons: who counts those who left must not count what was never sent for certain.
+            f"CASE WHEN {is_rejected} THEN 'rejected by Batch' WHEN d.op = '-' AND d.o = 0 THEN 'withdrawn' "
+            f"WHEN {why} <> '' THEN {why} "
             "WHEN d.op = '!' THEN 'the id is missing, empty or too long' "
             "WHEN d.op = '+' AND d.o = 0 THEN 'new' WHEN d.op = '+' AND d.u = 1 THEN 'sent again' "
-            "WHEN d.op = '+' THEN 'other attributes' WHEN d.o = 1 THEN 'gone' ELSE 'withdrawn' END"
+            "WHEN d.op = '+' THEN 'other attributes' ELSE 'gone' END"
         )
         columns = f"{quoted('at', dialect)}, run, id, op, why, changes"
         moved = f"d.op <> '+' OR d.o = 0 OR {is_rejected}" if change.replaces else "d.op <> '='"
