@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from airflow_provider_batch.exceptions import (
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.mirror.tables import comparison
 from airflow_provider_batch.mirror.tables.database import Database
+from airflow_provider_batch.mirror.tables.dialect import DIALECTS, dialect_of
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.sources.columns import Columns
 from airflow_provider_batch.sources.sql import SqlSource
@@ -841,6 +843,30 @@ def test_a_run_that_changes_nothing_logs_what_is_not_valid(
     assert "the log of" in told()
     assert connections.head()["claim"] is None  # type: ignore[index]
     assert sum(call.method == "PATCH" for call in sandbox.calls[calls:]) == 0
+
+
+def test_a_table_that_somebody_reads_is_dropped_by_a_later_run(
+    connections: Connections, sandbox: Sandbox, told: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(connections.connect()) as connection:
+        dialect = dialect_of(connection)
+    if dialect.name not in ("postgresql", "mysql"):
+        pytest.skip("nobody who reads keeps a table from being dropped")
+    is_patient = replace(dialect, drop=tuple(statement.replace("10", "1") for statement in dialect.drop))
+    monkeypatch.setitem(DIALECTS, dialect.name, is_patient)
+    fill(connections, [("a",), ("b",)])
+    mirror(connections)
+    base = head_of(connections).replace("_head", f"_{connections.head()['base']}")  # type: ignore[index]
+    fill(connections, [("b",), ("c",)])
+    with closing(connections.connect()) as reader, closing(reader.cursor()) as cursor:
+        cursor.execute(f"SELECT COUNT(*) FROM {base}")  # its transaction lasts until it is closed
+        cursor.fetchall()
+        assert counts(mirror(connections)) == (1, 1, 1, 0, 0, 2)
+        assert "tables of earlier runs" in told()
+        assert base.rpartition(".")[2] in connections.tables()
+    fill(connections, [("b",)])
+    mirror(connections)
+    assert ours(connections) == ["b", "head"]
 
 
 def test_a_database_may_publish_all_its_tables(tables_in_postgresql: Connections, sandbox: Sandbox) -> None:

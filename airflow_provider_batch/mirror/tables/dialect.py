@@ -49,6 +49,8 @@ class Dialect:
     :param analyze: the statement by which the database learns what a table is like; empty where it needs none.
     :param publish: the statement after which rows of a table can change though the database publishes all tables; empty
         where it needs none.
+    :param drop: the statements that drop a table. Somebody may read it, or a worker that hangs, for hours: where the
+        database would wait for them, it gives up after some seconds.
     :param string: a text, as a column that can hold any other one.
     :param integer: a number, as a column of large integers.
     :param moment: a text such as ``2026-01-31 12:00:00``, as a point in time.
@@ -76,6 +78,7 @@ class Dialect:
     create: str = "CREATE TABLE {} AS"
     analyze: str = ""
     publish: str = ""
+    drop: tuple[str, ...] = ("DROP TABLE IF EXISTS {}",)
     string: str = "CAST({} AS VARCHAR)"
     integer: str = "CAST({} AS BIGINT)"
     moment: str = "CAST({} AS TIMESTAMP)"
@@ -143,6 +146,8 @@ DIALECTS: Final = {
             analyze="ANALYZE {}",
             # A table made of a query has no key by which a row could be found elsewhere.
             publish="ALTER TABLE {} REPLICA IDENTITY FULL",
+            # Sent as one, they are one transaction, after which the limit is what it was before.
+            drop=("SET LOCAL lock_timeout = '10s'; DROP TABLE IF EXISTS {}",),
             string="CAST({} AS TEXT)",
             is_experimental=False,
         ),
@@ -158,6 +163,7 @@ DIALECTS: Final = {
             length=f"CHAR_LENGTH({_MYSQL_TEXT})",
             quote="`",
             create=f"CREATE TABLE {{}} (id VARBINARY({4 * (_LONGEST_KEY + 1)}), KEY (id)) AS",
+            drop=("SET SESSION lock_wait_timeout = 10", "DROP TABLE IF EXISTS {}"),
             string="CAST({} AS CHAR(1000) CHARACTER SET utf8mb4) COLLATE utf8mb4_bin",
             integer="CAST({} AS SIGNED)",
             moment="CAST({} AS DATETIME)",

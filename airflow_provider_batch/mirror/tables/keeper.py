@@ -148,9 +148,14 @@ class Keeper:
         return str(rows[0][0]) if len(rows) == 1 else ""
 
     def drop(self, session: Session, name: str) -> None:
-        """Drop one of the tables, if it exists."""
+        """
+        Drop one of the tables, if it exists.
+
+        :raises SourceError: if that fails, also because somebody reads it.
+        """
         table = self.table(session, name)
-        session.execute(f"DROP TABLE IF EXISTS {table}", what=f"DROP TABLE of {table}", reads_rows=False)
+        for statement in session.dialect.drop:
+            session.execute(statement.format(table), what=f"DROP TABLE of {table}", reads_rows=False)
 
     def _parsed(self, table: str, row: Sequence[Any], starts_anew: bool) -> Head:
         format_, version, nonce, confirmed, text = row
