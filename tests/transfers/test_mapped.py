@@ -73,24 +73,21 @@ def test_each_shard_writes_its_own_rejected_rows(
     warehouse: Fill, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     warehouse("id, shard", [("id-1", 0), (None, 0), ("id-2", 1), (None, 1)])
-    with (
-        Sandbox(["vip"]) as sandbox,
-        DAG("mapped_rejects", start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), schedule=None) as dag,
-    ):
+    with Sandbox(["vip"]) as sandbox:
         monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", sandbox.connection_json())
-        common: dict[str, Any] = {"conn_id": "warehouse", "audience_name": "vip", "on_invalid_id": "skip"}
-        SqlToCustomAudienceOperator.partial(
-            task_id="own", rejects_path=f"{folder}/own-{{{{ ti.map_index }}}}.jsonl", **common
-        ).expand(sql=[f"SELECT id FROM t WHERE shard = {shard}" for shard in (0, 1)])
+        with DAG("mapped_rejects", start_date=pendulum.datetime(2026, 1, 1, tz="UTC"), schedule=None) as dag:
+            common: dict[str, Any] = {"conn_id": "warehouse", "audience_name": "vip", "on_invalid_id": "skip"}
+            SqlToCustomAudienceOperator.partial(
+                task_id="own", rejects_path=f"{folder}/own-{{{{ ti.map_index }}}}.jsonl", **common
+            ).expand(sql=[f"SELECT id FROM t WHERE shard = {shard}" for shard in (0, 1)])
 
-        @task_group
-        def shard(sql: str) -> None:
-            path = f"{folder}/group-{{{{ ti.map_index }}}}.jsonl"
-            SqlToCustomAudienceOperator(task_id="push", sql=sql, rejects_path=path, **common)
+            @task_group
+            def shard(sql: str) -> None:
+                path = f"{folder}/group-{{{{ ti.map_index }}}}.jsonl"
+                SqlToCustomAudienceOperator(task_id="push", sql=sql, rejects_path=path, **common)
 
-        shard.expand(sql=[f"SELECT id FROM t WHERE shard = {shard}" for shard in (0, 1)])
+            shard.expand(sql=[f"SELECT id FROM t WHERE shard = {shard}" for shard in (0, 1)])
         run(dag)
-
         assert sandbox.members("vip") == {"id-1", "id-2"}
     written = sorted(path.name for path in folder.iterdir())
     assert written == ["group-0.jsonl", "group-1.jsonl", "own-0.jsonl", "own-1.jsonl"]
