@@ -74,6 +74,19 @@ def run(name: str, dag_id: str | None = None, **conf: str) -> Any:
     return dag_run
 
 
+def activate_assets(name: str) -> None:
+    """Let Airflow read the DAG file *name* as its scheduler does, where DAG runs alone leave its assets inactive."""
+    if hasattr(DAG, "bulk_write_to_db"):  # Airflow 2
+        DAG.bulk_write_to_db([load(EXAMPLE_DAGS / f"{name}.py", name)])
+    elif version("apache-airflow").startswith("3.0."):
+        from airflow.dag_processing.bundles.manager import DagBundlesManager
+        from airflow.models.dagbag import DagBag
+
+        DagBundlesManager().sync_bundles_to_db()
+        bag: Any = DagBag(EXAMPLE_DAGS / f"{name}.py", include_examples=False)
+        bag.sync_to_db("dags-folder", None)
+
+
 def xcom(dag_run: Any, task: str) -> Any:
     """What *task* returned."""
     (ti,) = (ti for ti in dag_run.get_task_instances() if ti.task_id == task)
@@ -142,15 +155,7 @@ def test_example_custom_audience_install_ids(sandbox: Sandbox) -> None:
 def test_example_custom_audience_asset(sandbox: Sandbox) -> None:
     """The counts and the state of each audience arrive in the DAG that follows them."""
     name = "example_custom_audience_asset"
-    if hasattr(DAG, "bulk_write_to_db"):  # Airflow 2 keeps events of what its scheduler has read in a DAG file
-        DAG.bulk_write_to_db([load(EXAMPLE_DAGS / f"{name}.py", name)])
-    elif version("apache-airflow").startswith("3.0."):  # so does 3.0, of assets that something else has activated
-        from airflow.dag_processing.bundles.manager import DagBundlesManager
-        from airflow.models.dagbag import DagBag
-
-        DagBundlesManager().sync_bundles_to_db()
-        bag: Any = DagBag(EXAMPLE_DAGS / f"{name}.py", include_examples=False)
-        bag.sync_to_db("dags-folder", None)
+    activate_assets(name)
     run(name, name)
     campaign = run(name, f"{name}_campaign")
 
@@ -290,6 +295,7 @@ def test_example_profiles_update(sandbox: Sandbox) -> None:
 
 
 def test_example_profiles_warehouse(sandbox: Sandbox, segments: Path) -> None:
+    activate_assets("example_profiles_warehouse")
     snapshots = segments.parent / "snapshots"
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("AIRFLOW_VAR_BATCH_SNAPSHOTS", str(snapshots))

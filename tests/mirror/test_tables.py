@@ -200,6 +200,22 @@ def test_so_is_one_that_gets_another_type(name: str, sandbox: Sandbox, request: 
     assert counts(mirror(database)) == (0, 0, 2, 0, 0, 2)
 
 
+@pytest.mark.parametrize("attributes", [None, {"plan": "plan"}])
+def test_in_a_column_without_a_type_each_value_is_checked(
+    attributes: dict[str, str] | None, tables_in_sqlite: Connections, sandbox: Sandbox
+) -> None:
+    skip: dict[str, Any] = {"on_invalid_id": "skip", "conn_id": "batch_cep", "attributes": attributes}
+    fill(tables_in_sqlite, [("7", "free"), ("a", "free")], "id, plan DEFAULT 'free'")
+    mirror(tables_in_sqlite, **skip)
+    table = f"{tables_in_sqlite.schema}.members"
+    tables_in_sqlite.run(f"INSERT INTO {table} (id) VALUES (8), (7), (7.0), (1.5), (1e20), (x'61'), (x'62')")
+    with pytest.raises(InvalidMemberError):
+        mirror(tables_in_sqlite, **{**skip, "on_invalid_id": "fail"})
+    assert counts(mirror(tables_in_sqlite, **skip)) == (1, 0, 2, 1, 5, 3)
+    assert sandbox.members("vip", PROJECT) == {"7", "8", "a"}
+    assert counts(mirror(tables_in_sqlite, **skip)) == (0, 0, 3, 1, 5, 3)
+
+
 def test_what_is_not_a_valid_id_is_counted_and_named_as_ever(connections: Connections, sandbox: Sandbox) -> None:
     rows = [("x" * 128,), ("x" * 129,), ("y" * 130,), (None,), (None,), ("",), ("a\tb",), ("a\tb",), ("c",), ("c",)]
     fill(connections, rows)

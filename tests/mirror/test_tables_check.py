@@ -199,8 +199,8 @@ def test_a_database_that_lets_several_win_is_found_out(
 def test_a_log_without_the_changes_is_found_out(tables_in_sqlite: Connections, monkeypatch: pytest.MonkeyPatch) -> None:
     write, left_out = ChangeLog._write, ["1 = 0"]
 
-    def writes_less(log: ChangeLog, session: Any, *arguments: Any) -> Any:
-        head = write(log, session, *arguments)
+    def writes_less(log: ChangeLog, session: Any, *arguments: Any, **named: Any) -> Any:
+        head = write(log, session, *arguments, **named)
         session.execute(f"DELETE FROM {log._keeper.table(session, 'log')} WHERE {left_out[-1]}")
         return head
 

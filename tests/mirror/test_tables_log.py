@@ -184,10 +184,22 @@ def test_a_log_that_cannot_be_written_is_left_to_the_next_run(
     why = "a statement of the mirror failed (OperationalError, SQLITE_ERROR). Its message is not shown"
     assert f" the log of main.{NAME} could not be written; the next run does it: {why}" in told()
     assert logged(tables) == []
-    tables.run(f"DROP TABLE {LOG}", f"DROP TABLE {NAME}_d1")
-    assert log.keep(session, [CHANGE], NOW, forget) is None
-    assert f"(OperationalError, SQLITE_ERROR): no such table: main.{NAME}_d1\n" in told()
     forget.assert_not_called()
+
+
+@pytest.mark.parametrize("name", ["d1", "x1", "r1"])
+@pytest.mark.parametrize("is_there", [False, True])
+def test_changes_whose_table_somebody_has_dropped_do_not_keep_others_from_the_log(
+    name: str, is_there: bool, tables: Connections, session: Session, keeper: Keeper, told: Callable[[], str]
+) -> None:
+    make(tables, "d2", "id, n, o, u, op", [("tuesday's", 1, 0, 0, "+")])
+    log = ChangeLog(keeper, 30)
+    if is_there:
+        log.keep(session, [], NOW, done)
+    tables.run(f"DROP TABLE {NAME}_{name}")
+    assert log.keep(session, [CHANGE, Change(NOW, "tuesday", "d2")], NOW, done)
+    assert [row[1:3] for row in logged(tables)] == [("tuesday", "tuesday's")]
+    assert f" the log of main.{NAME} lacks the changes of a run: somebody has dropped their table\n" in told()
 
 
 def test_names_are_spelled_alike_in_every_statement(session: Session, keeper: Keeper) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,10 +22,14 @@ ROWS = [{"custom_id": "jane@example.com"}, {"custom_id": "b"}]
 TODAY = datetime.now(UTC).date()
 
 
-class Events(dict[Any, Any]):
-    def __missing__(self, outlet: Any) -> Any:
-        self[outlet] = SimpleNamespace(extra={})
-        return self[outlet]
+class Events:
+    """One for each outlet, by its URI: in Airflow 3.0, an outlet has no hash."""
+
+    def __init__(self) -> None:
+        self._events: defaultdict[str, Any] = defaultdict(lambda: SimpleNamespace(extra={}))
+
+    def __getitem__(self, outlet: Any) -> Any:
+        return self._events[outlet.uri]
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,8 @@ def test_it_fires_once_when_the_environment_cannot_be_used(
     monkeypatch.setenv("AIRFLOW_CONN_BATCH_DEFAULT", json.dumps(connection))
     event = only_event(trigger([ODD]))
     assert (event.status, event.retryable) == ("error", False)
+    if extra and version("apache-airflow").startswith(("3.0.", "3.1.")):
+        message = "The conn_id `batch_default` isn't defined"  # as they say by themselves
     assert event.message.startswith(message)
 
 

@@ -35,6 +35,8 @@ class Dialect:
 
     :param key: an id as a value that compares by its bytes.
     :param text: such a value as text.
+    :param odd: the condition that a value is neither text nor a whole number, where a column may have both; empty where
+        all values of a column have one type.
     :param same: an attribute as a value that is equal only to the same value.
     :param missing: the condition that the driver returns a value that counts as missing.
     :param part: a value as a part of what its row's digest is made of.
@@ -66,6 +68,7 @@ class Dialect:
     name: str
     key: str
     text: str = "{}"
+    odd: str = ""
     same: str = "{}"
     missing: str = "{0} IS NULL"
     part: str = "{}"
@@ -196,6 +199,7 @@ DIALECTS: Final = {
         Dialect(
             "sqlite",
             key="(CAST({} AS TEXT) || '')",
+            odd="typeof({}) IN ('real', 'blob')",
             # As text, a number has 15 digits, unless it is quoted.
             same="CASE typeof({0}) WHEN 'real' THEN quote({0}) ELSE typeof({0}) || ' ' || {0} END",
             packed=f"{SQLITE_DIGEST}({{}})",

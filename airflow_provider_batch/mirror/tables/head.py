@@ -65,6 +65,11 @@ class Change:
     rejected: str | None = None
     replaces: bool = False
 
+    @property
+    def tables(self) -> list[str]:
+        """The tables that it needs."""
+        return [name for name in (self.changes, self.invalid, self.rejected) if name]
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -133,9 +138,7 @@ class State:
     def named(self) -> set[str]:
         """The tables that this state needs."""
         tables = {self.base, self.net, *map(table_of, self.tries)}
-        return {name for name in tables if name} | {
-            name for change in self.unlogged for name in (change.changes, change.invalid, change.rejected) if name
-        }
+        return {name for name in tables if name} | {name for change in self.unlogged for name in change.tables}
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,13 +59,12 @@ class ChangeLog:
         :param forget: what is done in the same transaction; what it raises undoes the rest.
         :return: what *forget* returns; None if something failed, which is left to the next run.
         """
-        write = partial(self._write, session, changes, now, forget)
+        write = partial(self._write, session, now=now, forget=forget)
         try:
             try:
-                return write()
+                return write(changes)
             except AbsentTableError:
-                self._create(session)
-                return write()
+                return write(self._prepared(session, changes))
         except STORE_ERRORS as error:
             log.warning("the log of %s could not be written; the next run does it: %s", self._keeper, error)
             return None
@@ -78,6 +77,22 @@ class ChangeLog:
                 session.execute(self._insertion(session, table, change), [_text(change.at), change.run, *names])
             self._forget(session, now)
             return forget()
+
+    def _prepared(self, session: Session, changes: Sequence[Change]) -> list[Change]:
+        """Make the log if there is none, and return those of *changes* of which nobody has dropped a table."""
+        if not self._has(session, TABLE):
+            self._create(session)
+        left = [change for change in changes if all(self._has(session, name) for name in change.tables)]
+        if len(left) < len(changes):
+            log.warning("the log of %s lacks the changes of a run: somebody has dropped their table", self._keeper)
+        return left
+
+    def _has(self, session: Session, name: str) -> bool:
+        try:
+            session.rows(f"SELECT 1 FROM {self._keeper.table(session, name)} WHERE 1 = 0")
+        except AbsentTableError:
+            return False
+        return True
 
     def _create(self, session: Session) -> None:
         session.execute(self._creation(session, self._keeper.table(session, TABLE)))

@@ -121,9 +121,19 @@ class Statements:
 
     def cast(self) -> str:
         """Return the query for some ids as the driver reads them, and as they are compared."""
-        raw = f"q.{quoted(self._query.id, self._dialect)}"
-        text = self._dialect.as_text(self._dialect.as_key(raw))
-        return f"SELECT {raw}, {text} FROM (\n{self._query.sql}\n) q WHERE {raw} IS NOT NULL LIMIT 100"
+        text = self._dialect.as_text(self._key)
+        return f"SELECT {self._raw}, {text} FROM (\n{self._query.sql}\n) q WHERE {self._raw} IS NOT NULL LIMIT 100"
+
+    @property
+    def _raw(self) -> str:
+        """The id of a row of the query."""
+        return f"q.{quoted(self._query.id, self._dialect)}"
+
+    @property
+    def _key(self) -> str:
+        """The key of that id; NULL if its value can be no id."""
+        key, odd = self._dialect.as_key(self._raw), self._dialect.odd
+        return f"CASE WHEN {odd.format(self._raw)} THEN NULL ELSE {key} END" if odd else key
 
     def today(self) -> str:
         """
@@ -131,8 +141,7 @@ class Statements:
 
         If the unchanged ones are pooled, it is that for the ids of all rows.
         """
-        query, dialect = self._query, self._dialect
-        key = dialect.as_key(f"q.{quoted(query.id, dialect)}")
+        query, dialect, key = self._query, self._dialect, self._key
         if query.digested is not None:
             return self._digested_today(key, query.digested)
         if self.pools_unchanged:

@@ -13,7 +13,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from json.encoder import encode_basestring
 from numbers import Integral, Real
@@ -49,10 +49,11 @@ def _native(cell: Any) -> Any:
     if kind not in ("M", "m"):
         return cell.tolist()
     # Of a moment or a time in nanoseconds, or one that Python cannot hold, numpy returns an integer.
-    with suppress(OverflowError):  # which it raises, since 2.5, of one that has no microseconds
+    with suppress(OverflowError):  # since numpy 2.5
         value = cell.astype(f"{kind}8[us]").tolist()
-        return cell if isinstance(value, int) else value
-    return cell
+        if not isinstance(value, int):
+            return value
+    return cell if kind == "M" else timedelta.max  # neither is an attribute, but numpy's own counts as an integer
 
 
 def encoded(cells: list[Any], kind: str) -> list[str | None]:
