@@ -163,7 +163,15 @@ def open_cursor(connection: Any) -> tuple[Any, bool]:
         return connection.cursor(name=f"airflow_provider_batch_{uuid4().hex}", **as_tuples), True
     if driver in ("MySQLdb", "pymysql"):
         return connection.cursor(sys.modules[f"{driver}.cursors"].SSCursor), False
-    return connection.cursor(), True
+    return plain_cursor(connection), True
+
+
+def plain_cursor(connection: Any) -> Any:
+    """Open a cursor of a driver that has one kind of them; its rows are tuples, whatever the connection is set to."""
+    cursor = connection.cursor()
+    if driver_of(connection) == "sqlite3":
+        cursor.row_factory = None
+    return cursor
 
 
 def end_autocommit(connection: Any) -> None:

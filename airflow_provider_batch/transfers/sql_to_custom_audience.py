@@ -28,7 +28,7 @@ class SqlToCustomAudienceOperator(QueryRows, RowsToCustomAudienceOperator, takes
 
     def snapshot_arguments(self) -> dict[str, Any]:
         """Return the hook's arguments that choose where a mirror keeps its snapshot."""
-        if not self.snapshot_schema:
+        if self.snapshot_schema is None:
             return super().snapshot_arguments()
         return {"snapshot_schema": self.snapshot_schema, "keep_changes": self.keep_changes}
 
@@ -36,6 +36,6 @@ class SqlToCustomAudienceOperator(QueryRows, RowsToCustomAudienceOperator, takes
         """Return the hook's arguments that find the snapshot again, once its writes are indexed."""
         from airflow_provider_batch.transfers.databases import database_hook
 
-        if not self.snapshot_schema:
+        if self.snapshot_schema is None:
             return super().confirmation_arguments()
         return {"snapshot_schema": self.snapshot_schema, "database": database_hook(self.conn_id, self.hook_params)}

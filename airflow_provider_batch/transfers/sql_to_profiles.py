@@ -26,6 +26,6 @@ class SqlToProfilesOperator(QueryRows, ProfilesPushOperator, takes=ProfileQueryP
 
     def snapshot_arguments(self) -> dict[str, Any]:
         """Return the hook's arguments that choose where the snapshot is kept."""
-        if not self.snapshot_schema:
+        if self.snapshot_schema is None:
             return super().snapshot_arguments()
         return {"snapshot_schema": self.snapshot_schema, "snapshot_name": f"{self.dag_id}.{self.task_id}"}

@@ -372,6 +372,15 @@ def test_rows_as_dicts_make_no_difference(tables_in_postgresql: Connections, san
     assert sandbox.members("vip") == {"a", "b"}
 
 
+def test_nor_do_they_in_sqlite(tables_in_sqlite: Connections, sandbox: Sandbox) -> None:
+    def change(connection: Any) -> None:
+        connection.row_factory = lambda _, row: dict(enumerate(row))
+
+    fill(tables_in_sqlite, [("a",), ("b",)])
+    assert mirror(connected(tables_in_sqlite, change)).added == 2
+    assert sandbox.members("vip") == {"a", "b"}
+
+
 # The query, as it is given
 
 
@@ -883,6 +892,21 @@ def test_a_table_that_somebody_reads_is_dropped_by_a_later_run(
     fill(connections, [("b",)])
     mirror(connections)
     assert ours(connections) == ["b", "head"]
+
+
+def test_a_run_does_not_wait_for_ever_for_one_that_hangs_as_it_changes_the_head(
+    tables_in_postgresql: Connections, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dialect = DIALECTS["postgresql"]
+    monkeypatch.setitem(DIALECTS, dialect.name, replace(dialect, limit=dialect.limit.replace("10", "1")))
+    fill(tables_in_postgresql, [("a",)])
+    mirror(tables_in_postgresql)
+    head = head_of(tables_in_postgresql)
+    with closing(tables_in_postgresql.connect()) as hanging, closing(hanging.cursor()) as cursor:
+        cursor.execute(f"UPDATE {head} SET version = version + 1")
+        with pytest.raises(SourceError, match=rf"UPDATE of {re.escape(head)} failed \(LockNotAvailable"):
+            mirror(tables_in_postgresql)
+    assert mirror(tables_in_postgresql).unchanged == 1
 
 
 def test_a_database_may_publish_all_its_tables(tables_in_postgresql: Connections, sandbox: Sandbox) -> None:

@@ -140,18 +140,20 @@ def test_rows_are_tuples_whatever_the_connection_is_set_to(
     assert values(SqlSource(hook, "SELECT 1 AS x, 'a' AS id", columns=Columns("id"))) == ["a"]
 
 
-def test_rows_that_are_dicts_are_read(sqlite: Any) -> None:
+def test_so_they_are_in_sqlite(sqlite: Any) -> None:
     def get_conn() -> Any:
         connection = sqlite.get_conn()
-        connection.row_factory = lambda cursor, row: {
-            column[0]: cell for column, cell in zip(cursor.description, row, strict=True)
-        }
+        connection.row_factory = lambda _, row: dict(enumerate(row))
         return connection
 
     hook = SimpleNamespace(get_conn=get_conn)
-    assert values(SqlSource(hook, "SELECT 1 AS x, 'a' AS id", columns=Columns("id"))) == ["a"]
+    assert values(SqlSource(hook, "SELECT 1 AS x, 2 AS x, 'a' AS id", columns=Columns("id"))) == ["a"]
+
+
+def test_rows_that_are_dicts_need_a_name_for_each_column() -> None:
+    hook = FakeHook(rows=[[{"x": "secret", "id": "a"}], []], names=["x", "x", "id"])
     with pytest.raises(SourceError, match=r"rows as dicts.* Give each column a name of its own with AS\."):
-        values(SqlSource(hook, "SELECT 1 AS x, 'secret' AS x, 'a' AS id", columns=Columns("id")))
+        values(SqlSource(hook, "SELECT", columns=Columns("id")))
 
 
 @pytest.mark.parametrize(

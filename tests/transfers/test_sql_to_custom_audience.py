@@ -173,6 +173,15 @@ def test_attributes_under_other_names_on_the_newer_platform(
     assert batch_sandbox.attributes("vip", PROJECT) == expected
 
 
+def test_a_schema_without_a_name_is_none(batch_sandbox: Sandbox, warehouse: Fill, context: Any) -> None:
+    warehouse("id", [("a",)])
+    operator = push(sql="SELECT * FROM t", mode="mirror", snapshot_schema="{{ var.value.schema }}")
+    operator.snapshot_schema = ""  # as it is rendered
+    error = failure(operator, context)
+    assert "a mirror keeps its snapshot in a folder or in a schema. Pass one of them." in str(error)
+    assert batch_sandbox.calls == []
+
+
 def test_a_platform_without_attributes_says_so(batch_sandbox: Sandbox, warehouse: Fill, context: Any) -> None:
     warehouse("id, plan", [("a", "gold")])
     error = failure(push(sql="SELECT * FROM t", attribute_columns=["plan"]), context)

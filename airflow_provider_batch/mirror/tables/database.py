@@ -22,7 +22,14 @@ from typing import Any, Final, TypeVar
 
 from airflow_provider_batch.exceptions import SnapshotError, SourceError
 from airflow_provider_batch.mirror.tables.dialect import SQLITE_DIGEST, Dialect, dialect_of
-from airflow_provider_batch.sources.sql import driver_of, end_autocommit, open_cursor, source_error, state_of
+from airflow_provider_batch.sources.sql import (
+    driver_of,
+    end_autocommit,
+    open_cursor,
+    plain_cursor,
+    source_error,
+    state_of,
+)
 
 R = TypeVar("R")
 
@@ -263,7 +270,7 @@ def _client_cursor(connection: Any) -> Any:
         return connection.cursor(cursor_factory=sys.modules["psycopg2.extensions"].cursor)
     if driver in ("MySQLdb", "pymysql"):
         return connection.cursor(sys.modules[f"{driver}.cursors"].Cursor)
-    return connection.cursor()
+    return plain_cursor(connection)
 
 
 def _fetching(cursor: Any, size: int) -> Callable[[], list[Sequence[Any]]]:

@@ -51,8 +51,9 @@ class Dialect:
     :param analyze: the statement by which the database learns what a table is like; empty where it needs none.
     :param publish: the statement after which rows of a table can change though the database publishes all tables; empty
         where it needs none.
-    :param drop: the statements that drop a table. Somebody may read it, or a worker that hangs, for hours: where the
-        database would wait for them, it gives up after some seconds.
+    :param limit: what stands before a statement that may meet a lock of somebody else, or of a worker that hangs, where
+        the database would wait for hours: it gives up after some seconds.
+    :param drop: the statements that drop a table, with the same limit.
     :param string: a text, as a column that can hold any other one.
     :param integer: a number, as a column of large integers.
     :param moment: a text such as ``2026-01-31 12:00:00``, as a point in time.
@@ -81,6 +82,7 @@ class Dialect:
     create: str = "CREATE TABLE {} AS"
     analyze: str = ""
     publish: str = ""
+    limit: str = ""
     drop: tuple[str, ...] = ("DROP TABLE IF EXISTS {}",)
     string: str = "CAST({} AS VARCHAR)"
     integer: str = "CAST({} AS BIGINT)"
@@ -128,6 +130,9 @@ def _part(*texts: str, length: str = "CHAR_LENGTH({})", is_missing: str = "{0} I
     return f"CASE WHEN {is_missing} THEN '-' ELSE CONCAT({measured}) END"
 
 
+#: Sent as one with a statement, it is of one transaction with it, after which the limit is what it was before.
+_LOCK_LIMIT: Final = "SET LOCAL lock_timeout = '10s'; "
+
 #: An index of InnoDB has at most 3072 bytes, and a character at most four.
 _LONGEST_KEY: Final = 700
 
@@ -149,8 +154,8 @@ DIALECTS: Final = {
             analyze="ANALYZE {}",
             # A table made of a query has no key by which a row could be found elsewhere.
             publish="ALTER TABLE {} REPLICA IDENTITY FULL",
-            # Sent as one, they are one transaction, after which the limit is what it was before.
-            drop=("SET LOCAL lock_timeout = '10s'; DROP TABLE IF EXISTS {}",),
+            limit=_LOCK_LIMIT,
+            drop=(_LOCK_LIMIT + "DROP TABLE IF EXISTS {}",),
             string="CAST({} AS TEXT)",
             is_experimental=False,
         ),

@@ -113,7 +113,7 @@ class Keeper:
         assignments = ", ".join(f"{name} = {mark}" for name in columns)
         try:
             session.execute(
-                f"UPDATE {table} SET version = {version}, nonce = {mark}, {assignments} "
+                f"{session.dialect.limit}UPDATE {table} SET version = {version}, nonce = {mark}, {assignments} "
                 # Where somebody has dropped the head, that of others may be as old.
                 f"WHERE version = {head.version} AND nonce = {mark}",
                 [nonce, *columns.values(), head.nonce],
@@ -138,9 +138,8 @@ class Keeper:
 
     def confirm(self, session: Session, generation: int) -> None:
         """Note that Batch has indexed what was sent for *generation*; it needs no claim, and is not a step."""
-        session.execute(
-            f"UPDATE {self.table(session, 'head')} SET confirmed = {generation} WHERE generation = {generation}"
-        )
+        update = f"{session.dialect.limit}UPDATE {self.table(session, 'head')} SET confirmed = {generation}"
+        session.execute(f"{update} WHERE generation = {generation}")
 
     def claimant(self, session: Session) -> str:
         """Return the nonce of the claim; empty if nobody has it."""
