@@ -22,7 +22,7 @@ HOLD_3.2.2 := 'fastapi<0.137' 'svcs<26.2'
 # Of a beta, every part must be named.
 HOLD_3.4.0b2 := 'apache-airflow-core==3.4.0b2' 'apache-airflow-task-sdk==1.4.0b2' 'sqlalchemy<2.1'
 # Dependency groups that are needed in addition to the tests.
-GROUPS_$(NEWEST) := --group lint --group docs --group browser --group mutation --group stores
+GROUPS_$(NEWEST) := --group lint --group docs --group browser --group mutation --group newest
 GROUPS_$(OLDEST) := --group browser
 
 VENV := .venv
