@@ -150,7 +150,7 @@ class Keeper:
         """
         Drop one of the tables, if it exists.
 
-        :raises SourceError: if that fails, also because somebody reads it.
+        :raises SourceError: if that fails, for example because somebody is reading it.
         """
         table = self.table(session, name)
         for statement in session.dialect.drop:
