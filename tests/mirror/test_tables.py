@@ -6,9 +6,10 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -907,6 +908,27 @@ def test_a_run_does_not_wait_for_ever_for_one_that_hangs_as_it_changes_the_head(
         with pytest.raises(SourceError, match=rf"UPDATE of {re.escape(head)} failed \(LockNotAvailable"):
             mirror(tables_in_postgresql)
     assert mirror(tables_in_postgresql).unchanged == 1
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+@pytest.mark.parametrize("is_on", [True, False])
+def test_that_limit_ends_with_the_statement(is_on: bool, driver: str, tables_in_postgresql: Connections) -> None:
+    (host,) = tables_in_postgresql.run("SHOW unix_socket_directories")[0]
+
+    def connect() -> Any:
+        connection = import_module(driver).connect(host=host, user="airflow", dbname="postgres")
+        connection.autocommit = is_on
+        return connection
+
+    fill(tables_in_postgresql, [("a",)])
+    members = f"{tables_in_postgresql.schema}.members"
+    with Database(connect).session() as session:
+        for together in (nullcontext, session.transaction):
+            with together():
+                update = f"UPDATE {members} SET id = CURRENT_SETTING('lock_timeout') WHERE id <> %s"
+                session.execute(session.dialect.limit + update, ["b"])
+            assert session.rows(f"SELECT id, CURRENT_SETTING('lock_timeout') FROM {members}") == [("10s", "0")]
+            session.execute(f"UPDATE {members} SET id = 'a'")
 
 
 def test_a_database_may_publish_all_its_tables(tables_in_postgresql: Connections, sandbox: Sandbox) -> None:
