@@ -895,14 +895,16 @@ def test_a_table_that_somebody_reads_is_dropped_by_a_later_run(
     assert ours(connections) == ["b", "head"]
 
 
+@pytest.mark.parametrize("version", [0, 5])
 def test_a_run_does_not_wait_for_ever_for_one_that_hangs_as_it_changes_the_head(
-    tables_in_postgresql: Connections, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    version: int, tables_in_postgresql: Connections, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dialect = DIALECTS["postgresql"]
     monkeypatch.setitem(DIALECTS, dialect.name, replace(dialect, limit=dialect.limit.replace("10", "1")))
     fill(tables_in_postgresql, [("a",)])
     mirror(tables_in_postgresql)
     head = head_of(tables_in_postgresql)
+    tables_in_postgresql.run(f"UPDATE {head} SET version = {version}")  # 0: as it was made, and not published yet
     with closing(tables_in_postgresql.connect()) as hanging, closing(hanging.cursor()) as cursor:
         cursor.execute(f"UPDATE {head} SET version = version + 1")
         with pytest.raises(SourceError, match=rf"UPDATE of {re.escape(head)} failed \(LockNotAvailable"):

@@ -133,8 +133,9 @@ class Keeper:
     def publish(self, session: Session, name: str) -> None:
         """Let rows of one of the tables change, even if the database publishes all tables."""
         if session.dialect.publish:
+            publish = session.dialect.publish.format(self.table(session, name))
             with suppress(SourceError):  # where nothing is published, it makes no difference
-                session.execute(session.dialect.publish.format(self.table(session, name)))
+                session.execute(f"{session.dialect.limit}{publish}")
 
     def confirm(self, session: Session, generation: int) -> None:
         """Note that Batch has indexed what was sent for *generation*; it needs no claim, and is not a step."""
