@@ -139,8 +139,12 @@ class Keeper:
 
     def confirm(self, session: Session, generation: int) -> None:
         """Note that Batch has indexed what was sent for *generation*; it needs no claim, and is not a step."""
-        update = f"{session.dialect.limit}UPDATE {self.table(session, 'head')} SET confirmed = {generation}"
-        session.execute(f"{update} WHERE generation = {generation}")
+        table = self.table(session, "head")
+        session.execute(
+            f"{session.dialect.limit}UPDATE {table} SET confirmed = {generation} WHERE generation = {generation}",
+            what=f"UPDATE of {table}",
+            reads_rows=False,
+        )
 
     def claimant(self, session: Session) -> str:
         """Return the nonce of the claim; empty if nobody has it."""
