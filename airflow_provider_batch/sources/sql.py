@@ -49,7 +49,7 @@ _SAFE_SQLITE: Final = re.compile(
 )
 _LONGEST_MESSAGE: Final = 300
 
-#: The drivers of which a connection has its autocommit as an attribute; sqlite3 since Python 3.12.
+#: The drivers whose connections have autocommit as an attribute; sqlite3 since Python 3.12.
 _WITH_AUTOCOMMIT: Final = {"psycopg", "psycopg2", "mysql", "redshift_connector", "sqlite3"}
 
 
@@ -167,7 +167,7 @@ def open_cursor(connection: Any) -> tuple[Any, bool]:
 
 
 def plain_cursor(connection: Any) -> Any:
-    """Open a cursor of a driver that has one kind of them; its rows are tuples, whatever the connection is set to."""
+    """Open a cursor of a driver that has only one kind; in SQLite, too, its rows are tuples whatever is set."""
     cursor = connection.cursor()
     if driver_of(connection) == "sqlite3":
         cursor.row_factory = None

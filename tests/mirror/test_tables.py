@@ -6,9 +6,10 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -897,19 +898,42 @@ def test_a_table_that_somebody_reads_is_dropped_by_a_later_run(
     assert ours(connections) == ["b", "head"]
 
 
+@pytest.mark.parametrize("version", [0, 5])
 def test_a_run_does_not_wait_for_ever_for_one_that_hangs_as_it_changes_the_head(
-    tables_in_postgresql: Connections, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    version: int, tables_in_postgresql: Connections, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dialect = DIALECTS["postgresql"]
     monkeypatch.setitem(DIALECTS, dialect.name, replace(dialect, limit=dialect.limit.replace("10", "1")))
     fill(tables_in_postgresql, [("a",)])
     mirror(tables_in_postgresql)
     head = head_of(tables_in_postgresql)
+    tables_in_postgresql.run(f"UPDATE {head} SET version = {version}")  # 0: as it was made, and not published yet
     with closing(tables_in_postgresql.connect()) as hanging, closing(hanging.cursor()) as cursor:
         cursor.execute(f"UPDATE {head} SET version = version + 1")
         with pytest.raises(SourceError, match=rf"UPDATE of {re.escape(head)} failed \(LockNotAvailable"):
             mirror(tables_in_postgresql)
     assert mirror(tables_in_postgresql).unchanged == 1
+
+
+@pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
+@pytest.mark.parametrize("is_on", [True, False])
+def test_that_limit_ends_with_the_statement(is_on: bool, driver: str, tables_in_postgresql: Connections) -> None:
+    (host,) = tables_in_postgresql.run("SHOW unix_socket_directories")[0]
+
+    def connect() -> Any:
+        connection = import_module(driver).connect(host=host, user="airflow", dbname="postgres")
+        connection.autocommit = is_on
+        return connection
+
+    fill(tables_in_postgresql, [("a",)])
+    members = f"{tables_in_postgresql.schema}.members"
+    with Database(connect).session() as session:
+        for together in (nullcontext, session.transaction):
+            with together():
+                update = f"UPDATE {members} SET id = CURRENT_SETTING('lock_timeout') WHERE id <> %s"
+                session.execute(session.dialect.limit + update, ["b"])
+            assert session.rows(f"SELECT id, CURRENT_SETTING('lock_timeout') FROM {members}") == [("10s", "0")]
+            session.execute(f"UPDATE {members} SET id = 'a'")
 
 
 def test_a_database_may_publish_all_its_tables(tables_in_postgresql: Connections, sandbox: Sandbox) -> None:

@@ -6,7 +6,7 @@ import re
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -436,16 +436,18 @@ def test_a_file_that_is_written_is_closed_also_if_its_task_is_stopped() -> None:
 def test_no_two_threads_change_the_compression_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     file = File("duckdb")
 
-    @contextmanager
-    def alone() -> Iterator[None]:
-        file.done.append("alone")
-        yield
-        file.done.append("not alone")
+    class Lock:
+        def __enter__(self) -> None:
+            file.done.append("alone")
 
-    monkeypatch.setattr(database_module, "_COMPRESSING", alone())
+        def __exit__(self, *_: object) -> None:
+            file.done.append("not alone")
+
+    monkeypatch.setattr(database_module, "_COMPRESSING", Lock())
     with Database(lambda: file).session() as session:
         session.execute("CREATE TABLE t (id TEXT)")
-    assert (file.done[0], file.done[-2:]) == ("alone", ["not alone", "close"])
+    kinds = [statement.partition(" ")[0] for statement in file.done]
+    assert kinds == [*["alone", "SELECT", "SET", "CHECKPOINT", "SET", "not"] * 2, "close"]
 
 
 def test_a_connection_that_cannot_be_opened_is_told() -> None:

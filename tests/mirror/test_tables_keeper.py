@@ -211,6 +211,14 @@ def test_a_head_that_is_gone_is_not_changed(keeper: Keeper, session: Session) ->
     assert keeper.replace(session, head, STATE) is None
 
 
+def test_why_a_generation_cannot_be_confirmed_is_told(keeper: Keeper, session: Session, path: Path) -> None:
+    keeper.change(session, lambda _: STATE)
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(SourceUnavailableError, match=rf"UPDATE of {HEAD} failed .*: database is locked"):
+            keeper.confirm(session, 7)
+
+
 def test_only_the_generation_that_was_waited_for_is_confirmed(keeper: Keeper, session: Session) -> None:
     changed(keeper, session, STATE)
     for generation, confirmed in ((6, 0), (8, 0), (7, 7)):

@@ -38,15 +38,15 @@ _ABSENT: Final = re.compile(
     re.IGNORECASE,
 )
 _ABSENT_STATES: Final = {"42P01", "42S02"}
-#: What drivers of MySQL give without a state, in whatever language the server writes its messages.
+#: The number in place of a state that drivers of MySQL give; the server's message may be in any language.
 _ABSENT_MYSQL: Final = 1146
 
-#: What DuckDB keeps tables in, and how it compresses them.
+#: The query for the kind of storage that DuckDB has its tables in, and for the compression that is set.
 _FILE: Final = (
     "SELECT type, CURRENT_SETTING('force_compression') FROM duckdb_databases() WHERE database_name = CURRENT_DATABASE()"
 )
 
-#: Held while that is another way: all connections of this process to a file have the same settings.
+#: Held while another compression is set: all connections of this process to a file share their settings.
 _COMPRESSING: Final = threading.Lock()
 
 #: Rows that are made at once: Python keeps so many tuples of one length to use them again. With more, its garbage
@@ -167,26 +167,26 @@ class Session:
     def close(self) -> None:
         """Close the connection, whatever happens."""
         try:
-            if self._has_written:  # closing does the same, but takes longer
+            if self._has_written:  # closing would write the same, but compress it first
                 self._checkpoint("uncompressed")
         finally:
             with suppress(Exception):
                 self._connection.close()
 
     def _begin_writing(self) -> None:
-        """Have DuckDB write what others have left, such as a program that was killed: that is not written as ours."""
+        """Let DuckDB first compress what others, such as a killed program, have left: ours alone is not compressed."""
         if not self._has_written:
             self._has_written = True
             self._checkpoint()
 
     def _checkpoint(self, compression: str = "") -> None:
         """
-        Have DuckDB write to its file what it has not written yet.
+        Let DuckDB write to its file what is in its write-ahead log.
 
-        To compress what was made last takes longer than to write it, and it is read once or a few times. A base is
-        compressed all the same: so many rows are written as they are made.
+        Compressing the tables that a run has just made takes longer than writing them, and they are read a few times at
+        most. A large base is compressed all the same: DuckDB writes so many rows while it makes them.
 
-        :param compression: how it is compressed; as ever by default.
+        :param compression: how it is compressed; by default, as the connection is set.
         """
         if self.dialect.name != "duckdb":
             return
@@ -261,7 +261,11 @@ def _given(parameters: Any) -> tuple[Any, ...]:
 
 
 def _client_cursor(connection: Any) -> Any:
-    """Open a cursor whose rows are tuples; one that sends parameters apart is refused in CREATE TABLE AS."""
+    """
+    Open a cursor whose rows are tuples, and which puts parameters into the text that it sends.
+
+    PostgreSQL takes no separate parameters in CREATE TABLE AS, nor two statements in one text (the dialect's limit).
+    """
     driver = driver_of(connection)
     if driver == "psycopg":
         psycopg = sys.modules["psycopg"]

@@ -51,9 +51,9 @@ class Dialect:
     :param analyze: the statement by which the database learns what a table is like; empty where it needs none.
     :param publish: the statement after which rows of a table can change though the database publishes all tables; empty
         where it needs none.
-    :param limit: what stands before a statement that may meet a lock of somebody else, or of a worker that hangs, where
-        the database would wait for hours: it gives up after some seconds.
-    :param drop: the statements that drop a table, with the same limit.
+    :param limit: what stands before a statement that may have to wait for a lock, which a worker that hangs may hold:
+        with it, the statement fails after ten seconds. Empty where the database does not wait for hours by itself.
+    :param drop: the statements that drop a table, with the same limit where one is needed.
     :param string: a text, as a column that can hold any other one.
     :param integer: a number, as a column of large integers.
     :param moment: a text such as ``2026-01-31 12:00:00``, as a point in time.
@@ -130,7 +130,7 @@ def _part(*texts: str, length: str = "CHAR_LENGTH({})", is_missing: str = "{0} I
     return f"CASE WHEN {is_missing} THEN '-' ELSE CONCAT({measured}) END"
 
 
-#: Sent as one with a statement, it is of one transaction with it, after which the limit is what it was before.
+#: Sent in one text with a statement, it is in the same transaction, also with autocommit; the limit ends with that.
 _LOCK_LIMIT: Final = "SET LOCAL lock_timeout = '10s'; "
 
 #: An index of InnoDB has at most 3072 bytes, and a character at most four.
@@ -171,6 +171,7 @@ DIALECTS: Final = {
             length=f"CHAR_LENGTH({_MYSQL_TEXT})",
             quote="`",
             create=f"CREATE TABLE {{}} (id VARBINARY({4 * (_LONGEST_KEY + 1)}), KEY (id)) AS",
+            # MySQL has no limit for one statement: this one holds until the connection is closed, after the step.
             drop=("SET SESSION lock_wait_timeout = 10", "DROP TABLE IF EXISTS {}"),
             string="CAST({} AS CHAR(1000) CHARACTER SET utf8mb4) COLLATE utf8mb4_bin",
             integer="CAST({} AS SIGNED)",

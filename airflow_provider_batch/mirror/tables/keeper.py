@@ -133,13 +133,18 @@ class Keeper:
     def publish(self, session: Session, name: str) -> None:
         """Let rows of one of the tables change, even if the database publishes all tables."""
         if session.dialect.publish:
+            publish = session.dialect.publish.format(self.table(session, name))
             with suppress(SourceError):  # where nothing is published, it makes no difference
-                session.execute(session.dialect.publish.format(self.table(session, name)))
+                session.execute(f"{session.dialect.limit}{publish}")
 
     def confirm(self, session: Session, generation: int) -> None:
         """Note that Batch has indexed what was sent for *generation*; it needs no claim, and is not a step."""
-        update = f"{session.dialect.limit}UPDATE {self.table(session, 'head')} SET confirmed = {generation}"
-        session.execute(f"{update} WHERE generation = {generation}")
+        table = self.table(session, "head")
+        session.execute(
+            f"{session.dialect.limit}UPDATE {table} SET confirmed = {generation} WHERE generation = {generation}",
+            what=f"UPDATE of {table}",
+            reads_rows=False,
+        )
 
     def claimant(self, session: Session) -> str:
         """Return the nonce of the claim; empty if nobody has it."""
@@ -150,7 +155,7 @@ class Keeper:
         """
         Drop one of the tables, if it exists.
 
-        :raises SourceError: if that fails, also because somebody reads it.
+        :raises SourceError: if that fails, for example because somebody is reading it.
         """
         table = self.table(session, name)
         for statement in session.dialect.drop:

@@ -79,7 +79,7 @@ class ChangeLog:
             return forget()
 
     def _prepared(self, session: Session, changes: Sequence[Change]) -> list[Change]:
-        """Make the log if there is none, and return those of *changes* of which nobody has dropped a table."""
+        """Make the log if there is none, and return those of *changes* whose tables all exist."""
         if not self._has(session, TABLE):
             self._create(session)
         left = [change for change in changes if all(self._has(session, name) for name in change.tables)]
@@ -126,7 +126,7 @@ class ChangeLog:
             joins += f" LEFT JOIN {place(change.rejected)} r ON r.id = d.id"
             is_rejected = "r.why IS NOT NULL"
         reason = (
-            # Before the reasons: who counts those who left must not count what was never sent for certain.
+            # Before the reasons: a count of those who left must not include ids that were perhaps never sent.
             f"CASE WHEN {is_rejected} THEN 'rejected by Batch' WHEN d.op = '-' AND d.o = 0 THEN 'withdrawn' "
             f"WHEN {why} <> '' THEN {why} "
             "WHEN d.op = '!' THEN 'the id is missing, empty or too long' "

@@ -23,7 +23,7 @@ from airflow_provider_batch.mirror.tries import Pending, Unfinished
 #: connection and runs a query; in a folder, where it reads a file or two, it is good for one second.
 LOOK_INTERVAL: Final = 10.0
 
-#: How often a run that was overtaken tries to note what it may have sent, while others change the head.
+#: How many copies a run that was overtaken makes to note what it may have sent, while others change the head.
 _COPIES: Final = 5
 
 
@@ -167,7 +167,7 @@ class TableTransaction(Transaction):
                     return
 
     def _note_copy(self, session: Session) -> Head | None:
-        """Note a copy of the changes; None if another run was first to change the head, which may have dropped it."""
+        """Note a copy of the changes; None if another run changed the head first, as it may have dropped the copy."""
         keeper, nonce = self._mirror.keeper, secrets.token_hex(6)
         pending = replace(self._pending, nonce=nonce, series=nonce)
         table, now = f"d{nonce}", self._mirror.clock()

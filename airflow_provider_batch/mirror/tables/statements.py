@@ -131,7 +131,7 @@ class Statements:
 
     @property
     def _key(self) -> str:
-        """The key of that id; NULL if its value can be no id."""
+        """The key of that id; NULL if its value cannot be an id."""
         key, odd = self._dialect.as_key(self._raw), self._dialect.odd
         return f"CASE WHEN {odd.format(self._raw)} THEN NULL ELSE {key} END" if odd else key
 
@@ -354,7 +354,7 @@ class Statements:
         return (
             f"SELECT {self._dialect.as_text('d.id')} AS id, {kind} AS kind{self._columns('d.')}"
             f"{self._flags(f'd.{_BEFORE}')} FROM {relation} d "
-            # Of a sorted column that it returns as well, DuckDB makes each value anew from what it has sorted by.
+            # + 0: a column that DuckDB both sorts by and returns is decoded from the sort key, which takes longer.
             f"{where}ORDER BY {kind} + 0, d.id"
         )
 

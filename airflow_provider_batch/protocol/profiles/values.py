@@ -53,7 +53,7 @@ def _native(cell: Any) -> Any:
         value = cell.astype(f"{kind}8[us]").tolist()
         if not isinstance(value, int):
             return value
-    return cell if kind == "M" else timedelta.max  # neither is an attribute, but numpy's own counts as an integer
+    return cell if kind == "M" else timedelta.max  # refused as attributes; but a timedelta64 would pass as an integer
 
 
 def encoded(cells: list[Any], kind: str) -> list[str | None]:
