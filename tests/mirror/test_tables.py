@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -918,10 +917,11 @@ def test_a_run_does_not_wait_for_ever_for_one_that_hangs_as_it_changes_the_head(
 @pytest.mark.parametrize("driver", ["psycopg", "psycopg2"])
 @pytest.mark.parametrize("is_on", [True, False])
 def test_that_limit_ends_with_the_statement(is_on: bool, driver: str, tables_in_postgresql: Connections) -> None:
+    psycopg = pytest.importorskip(driver)
     (host,) = tables_in_postgresql.run("SHOW unix_socket_directories")[0]
 
     def connect() -> Any:
-        connection = import_module(driver).connect(host=host, user="airflow", dbname="postgres")
+        connection = psycopg.connect(host=host, user="airflow", dbname="postgres")
         connection.autocommit = is_on
         return connection
 
