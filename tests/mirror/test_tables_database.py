@@ -6,7 +6,7 @@ import re
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -343,8 +343,8 @@ def test_a_connection_is_closed_whatever_happens(connection: Connection) -> None
     assert connection.done == ["close"] * 3
 
 
-@pytest.mark.parametrize("writes", [False, True])
-def test_what_duckdb_has_made_last_is_written_without_compressing_it(tmp_path: Path, writes: bool) -> None:
+@pytest.mark.parametrize("is_ours", [False, True])
+def test_tables_in_a_file_of_duckdb_are_not_compressed(tmp_path: Path, is_ours: bool) -> None:
     import duckdb
 
     compression = "SELECT DISTINCT compression FROM pragma_storage_info('ids') WHERE segment_type = 'VARCHAR'"
@@ -353,11 +353,14 @@ def test_what_duckdb_has_made_last_is_written_without_compressing_it(tmp_path: P
         other.execute("SET force_compression = 'Dictionary'")
         with Database(connect).session() as session:
             sql = "CREATE TABLE ids AS SELECT CAST(MD5(CAST(i AS VARCHAR)) AS VARCHAR) AS id FROM range(50000) s (i)"
-            (session if writes else other).execute(sql)
+            if is_ours:
+                session.create(sql, what="CREATE")
+            else:
+                other.execute(sql)
         assert other.execute("SELECT CURRENT_SETTING('force_compression')").fetchone() == ("Dictionary",)
         other.execute("SET force_compression = 'auto'")
     with closing(connect()) as connection:
-        assert (connection.execute(compression).fetchall() == [("Uncompressed",)]) is writes
+        assert (connection.execute(compression).fetchall() == [("Uncompressed",)]) is is_ours
 
 
 class File(Failing):
@@ -369,7 +372,7 @@ class File(Failing):
         self.done: list[str] = []
 
     def cursor(self) -> Any:
-        return SimpleNamespace(execute=lambda _: None, close=lambda: None)
+        return SimpleNamespace(execute=self.execute, close=lambda: None)
 
     def execute(self, sql: str) -> Any:
         self.done.append(sql)
@@ -383,26 +386,28 @@ class File(Failing):
 
 File.__module__ = "_duckdb"
 
+CREATE = "CREATE TABLE t (id TEXT)"
+SET, RESET = ("SET force_compression = 'uncompressed'", "SET force_compression = 'auto'")
+
 
 @pytest.mark.parametrize(
-    ("file", "done"),
+    ("kind", "fails", "done"),
     [
-        (File("ducklake"), []),
-        (File("motherduck"), []),
-        (File("duckdb"), ["'auto'", "CHECKPOINT", "'auto'", "'uncompressed'", "CHECKPOINT", "'auto'"]),
-        (
-            File("duckdb", fails="CHECKPOINT"),
-            ["'auto'", "CHECKPOINT", "'auto'", "'uncompressed'", "CHECKPOINT", "'auto'"],
-        ),
-        (File("duckdb", fails="SET force_compression = 'auto'"), ["'auto'", "'uncompressed'", "CHECKPOINT", "'auto'"]),
+        ("ducklake", "", [CREATE]),
+        ("motherduck", "", [CREATE]),
+        ("duckdb", database_module._FILE, [CREATE]),
+        ("duckdb", "", ["CHECKPOINT", SET, CREATE, "CHECKPOINT", RESET]),
+        ("duckdb", "CHECKPOINT", ["CHECKPOINT", SET, CREATE, "CHECKPOINT", RESET]),
+        ("duckdb", SET, ["CHECKPOINT", SET, CREATE, "CHECKPOINT", RESET]),
+        ("duckdb", CREATE, ["CHECKPOINT", SET, CREATE, RESET]),
     ],
 )
-def test_only_a_file_of_duckdb_itself_is_written_before_it_is_closed(file: File, done: list[str]) -> None:
-    with Database(lambda: file).session() as session:
-        for _ in range(2):
-            session.execute("CREATE TABLE t (id TEXT)")
-    statements = [sql.replace("SET force_compression = ", "") for sql in file.done if not sql.startswith("SELECT")]
-    assert statements == [*done, "close"]
+def test_a_setting_of_duckdb_is_changed_for_a_file_of_its_own_alone(kind: str, fails: str, done: list[str]) -> None:
+    file = File(kind, fails)
+    failing = pytest.raises(SourceError) if fails == CREATE else nullcontext()
+    with Database(lambda: file).session() as session, failing:
+        session.create(CREATE, what="CREATE")
+    assert file.done == [database_module._FILE, *done, "close"]
 
 
 def test_what_others_have_left_in_a_file_of_duckdb_is_compressed(tmp_path: Path) -> None:
@@ -413,7 +418,7 @@ def test_what_others_have_left_in_a_file_of_duckdb_is_compressed(tmp_path: Path)
         other.execute("PRAGMA disable_checkpoint_on_shutdown")  # as if it was killed
         other.execute("CREATE TABLE orders AS SELECT 'paid' AS status FROM range(50000)")
     with Database(connect).session() as session:
-        session.execute("CREATE TABLE ids (id TEXT)")
+        session.create("CREATE TABLE ids (id TEXT)", what="CREATE")
     with closing(connect()) as connection:
         found = connection.execute(
             "SELECT compression FROM pragma_storage_info('orders') WHERE segment_type = 'VARCHAR'"
@@ -421,19 +426,22 @@ def test_what_others_have_left_in_a_file_of_duckdb_is_compressed(tmp_path: Path)
         assert ("Uncompressed",) not in found.fetchall()
 
 
-def test_a_file_that_is_written_is_closed_also_if_its_task_is_stopped() -> None:
+def test_a_setting_is_set_back_also_if_the_task_is_stopped() -> None:
     class Stopped(File):
         def execute(self, sql: str) -> Any:
-            raise KeyboardInterrupt
+            super().execute(sql)
+            if sql == CREATE:
+                raise KeyboardInterrupt
+            return SimpleNamespace(fetchone=lambda: (self.kind, "auto"))
 
     Stopped.__module__ = "_duckdb"
     file = Stopped("duckdb")
     with pytest.raises(KeyboardInterrupt), Database(lambda: file).session() as session:
-        session.execute("CREATE TABLE t (id TEXT)")
-    assert file.done == ["close"]
+        session.create(CREATE, what="CREATE")
+    assert file.done[-3:] == [CREATE, RESET, "close"]
 
 
-def test_no_two_threads_change_the_compression_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_two_threads_change_the_setting_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     file = File("duckdb")
 
     class Lock:
@@ -445,9 +453,8 @@ def test_no_two_threads_change_the_compression_at_once(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(database_module, "_COMPRESSING", Lock())
     with Database(lambda: file).session() as session:
-        session.execute("CREATE TABLE t (id TEXT)")
-    kinds = [statement.partition(" ")[0] for statement in file.done]
-    assert kinds == [*["alone", "SELECT", "SET", "CHECKPOINT", "SET", "not"] * 2, "close"]
+        session.create(CREATE, what="CREATE")
+    assert (file.done[0], file.done[-3:]) == ("alone", [RESET, "not alone", "close"])
 
 
 def test_a_connection_that_cannot_be_opened_is_told() -> None:

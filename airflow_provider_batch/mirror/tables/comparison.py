@@ -138,7 +138,7 @@ class Comparison:
         """Make a table, which was noted in the head before, and return its full name."""
         table = self.mirror.keeper.table(session, name)
         what = what or f"CREATE TABLE in the schema {self.mirror.keeper.schema}"
-        session.execute(self.statements.create(table, query), parameters, what=what)
+        session.create(self.statements.create(table, query), parameters, what=what)
         return table
 
     def snapshot(self, session: Session) -> tuple[str | None, str | None]:

@@ -16,7 +16,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from itertools import islice
 from typing import Any, Final, TypeVar
 
@@ -68,7 +68,6 @@ class Session:
         self._connection = connection
         self.dialect: Dialect = dialect_of(connection)
         self._commits = True
-        self._has_written = False
 
     def prepare_digests(self) -> None:
         """
@@ -94,9 +93,17 @@ class Session:
         :param reads_rows: whether it has to do with rows, which the driver's message may quote.
         :raises SourceError: if it fails; whether it was applied is then unknown.
         """
-        self._begin_writing()
         with self._committed(what, reads_rows) as cursor:
             cursor.execute(sql, *_given(parameters))
+
+    def create(self, sql: str, parameters: Any = None, *, what: str) -> None:
+        """
+        Make a table of the mirror; for the arguments, see :meth:`execute`.
+
+        In a file of DuckDB it is not compressed: that takes longer than a run takes to read it.
+        """
+        with self._uncompressed() if self.dialect.name == "duckdb" else nullcontext():
+            self.execute(sql, parameters, what=what)
 
     def rows(
         self, sql: str, parameters: Any = None, *, what: str = "a query of the mirror", reads_rows: bool = True
@@ -166,38 +173,30 @@ class Session:
 
     def close(self) -> None:
         """Close the connection, whatever happens."""
-        try:
-            if self._has_written:  # closing would write the same, but compress it first
-                self._checkpoint("uncompressed")
-        finally:
-            with suppress(Exception):
-                self._connection.close()
+        with suppress(Exception):
+            self._connection.close()
 
-    def _begin_writing(self) -> None:
-        """Let DuckDB first compress what others, such as a killed program, have left: ours alone is not compressed."""
-        if not self._has_written:
-            self._has_written = True
-            self._checkpoint()
+    @contextmanager
+    def _uncompressed(self) -> Iterator[None]:
+        """Let DuckDB write to its file, without compressing it, what the block makes."""
+        with _COMPRESSING:
+            kind, before = self._attempt(_FILE) or ("", "")
+            if kind != "duckdb":  # in a DuckLake, a checkpoint would drop old snapshots
+                yield
+                return
+            self._attempt("CHECKPOINT")  # what others have left, such as a killed program, is compressed as ever
+            self._attempt("SET force_compression = 'uncompressed'")
+            try:
+                yield
+                self._attempt("CHECKPOINT")  # closing would do it with the setting of before
+            finally:
+                self._attempt(f"SET force_compression = '{before}'")
 
-    def _checkpoint(self, compression: str = "") -> None:
-        """
-        Let DuckDB write to its file what is in its write-ahead log.
-
-        Compressing the tables that a run has just made takes longer than writing them, and they are read a few times at
-        most. A large base is compressed all the same: DuckDB writes so many rows while it makes them.
-
-        :param compression: how it is compressed; by default, as the connection is set.
-        """
-        if self.dialect.name != "duckdb":
-            return
-        with suppress(Exception), _COMPRESSING:
-            kind, before = self._connection.execute(_FILE).fetchone()
-            if kind == "duckdb":  # in a DuckLake, a checkpoint would drop old snapshots
-                self._connection.execute(f"SET force_compression = '{compression or before}'")
-                try:
-                    self._connection.execute("CHECKPOINT")
-                finally:
-                    self._connection.execute(f"SET force_compression = '{before}'")
+    def _attempt(self, sql: str) -> Any:
+        """Return the first row of a statement without which a run is slower; None if it fails."""
+        with suppress(Exception):
+            return self._connection.execute(sql).fetchone()
+        return None
 
     @contextmanager
     def _committed(self, what: str, reads_rows: bool = True) -> Iterator[Any]:
