@@ -176,6 +176,7 @@ def _in_turns(work: dict[str, Any], written: Any) -> dict[str, dict[str, float]]
 
 
 def _run(work: dict[str, Any], store: str, table: str, *, first: bool = False) -> dict[str, Any]:
+    os.sync()  # no run waits for what others have left to write
     reported = run("warehouse", {**work, "store": store, "table": table})
     if not first and (reported["adds"], reported["removes"]) != (_IDS // 100, _IDS // 100):
         raise Broken(f"{store} found {reported['adds']:,} ids to add and {reported['removes']:,} to remove")
