@@ -53,7 +53,8 @@ class Dialect:
         where it needs none.
     :param limit: what stands before a statement that may have to wait for a lock, which a worker that hangs may hold:
         with it, the statement fails after ten seconds. Empty where the database does not wait for hours by itself.
-    :param drop: the statements that drop a table, with the same limit where one is needed.
+    :param before_drop: the statement that limits how long those after it wait, before a table is dropped; empty where
+        *limit* does, or none is needed.
     :param string: a text, as a column that can hold any other one.
     :param integer: a number, as a column of large integers.
     :param moment: a text such as ``2026-01-31 12:00:00``, as a point in time.
@@ -83,7 +84,7 @@ class Dialect:
     analyze: str = ""
     publish: str = ""
     limit: str = ""
-    drop: tuple[str, ...] = ("DROP TABLE IF EXISTS {}",)
+    before_drop: str = ""
     string: str = "CAST({} AS VARCHAR)"
     integer: str = "CAST({} AS BIGINT)"
     moment: str = "CAST({} AS TIMESTAMP)"
@@ -130,9 +131,6 @@ def _part(*texts: str, length: str = "CHAR_LENGTH({})", is_missing: str = "{0} I
     return f"CASE WHEN {is_missing} THEN '-' ELSE CONCAT({measured}) END"
 
 
-#: Sent in one text with a statement, it is in the same transaction, also with autocommit; the limit ends with that.
-_LOCK_LIMIT: Final = "SET LOCAL lock_timeout = '10s'; "
-
 #: An index of InnoDB has at most 3072 bytes, and a character at most four.
 _LONGEST_KEY: Final = 700
 
@@ -154,8 +152,8 @@ DIALECTS: Final = {
             analyze="ANALYZE {}",
             # A table made of a query has no key by which a row could be found elsewhere.
             publish="ALTER TABLE {} REPLICA IDENTITY FULL",
-            limit=_LOCK_LIMIT,
-            drop=(_LOCK_LIMIT + "DROP TABLE IF EXISTS {}",),
+            # Sent in one text with a statement, it is in its transaction, also with autocommit, and ends with that.
+            limit="SET LOCAL lock_timeout = '10s'; ",
             string="CAST({} AS TEXT)",
             is_experimental=False,
         ),
@@ -172,7 +170,7 @@ DIALECTS: Final = {
             quote="`",
             create=f"CREATE TABLE {{}} (id VARBINARY({4 * (_LONGEST_KEY + 1)}), KEY (id)) AS",
             # MySQL has no limit for one statement: this one holds until the connection is closed, after the step.
-            drop=("SET SESSION lock_wait_timeout = 10", "DROP TABLE IF EXISTS {}"),
+            before_drop="SET SESSION lock_wait_timeout = 10",
             string="CAST({} AS CHAR(1000) CHARACTER SET utf8mb4) COLLATE utf8mb4_bin",
             integer="CAST({} AS SIGNED)",
             moment="CAST({} AS DATETIME)",

@@ -158,8 +158,9 @@ class Keeper:
         :raises SourceError: if that fails, for example because somebody is reading it.
         """
         table = self.table(session, name)
-        for statement in session.dialect.drop:
-            session.execute(statement.format(table), what=f"DROP TABLE of {table}", reads_rows=False)
+        drop = f"{session.dialect.limit}DROP TABLE IF EXISTS {table}"
+        for statement in filter(None, (session.dialect.before_drop, drop)):
+            session.execute(statement, what=f"DROP TABLE of {table}", reads_rows=False)
 
     def _parsed(self, table: str, row: Sequence[Any], starts_anew: bool) -> Head:
         format_, version, nonce, confirmed, text = row
