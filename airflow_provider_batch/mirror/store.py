@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final, NamedTuple, Protocol, Self
 
 from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError, SourceError
@@ -72,8 +72,14 @@ class Transaction(ABC):
             has_ended = True
         except MirrorConflictError:
             has_ended = True
-            with suppress(*STORE_ERRORS):
+            try:
                 self._note_overtaken()
+            except STORE_ERRORS as error:
+                log.warning(
+                    "no run repairs what this one may have sent after the other one; compare the audience with the "
+                    "snapshot, or run with full_refresh=True: %s",
+                    type(error).__name__,
+                )
             raise
         except Exception:
             has_ended = True  # after any other kind, such as a timeout of Airflow, a thread may have been left behind

@@ -186,6 +186,19 @@ def test_a_column_of_which_the_database_makes_another_text_is_refused(
     )
 
 
+@pytest.mark.parametrize("type_", ["JSON", "JSONB"])
+def test_so_is_json_whose_texts_have_quotes_there(
+    type_: str, tables_in_postgresql: Connections, sandbox: Sandbox
+) -> None:
+    fill(tables_in_postgresql, [*((str(number),) for number in range(200)), ('"a"',)], f"id {type_}")
+    with pytest.raises(SourceError, match=r"the column 'id' has JSON.*as with #>> '{}'"):
+        mirror(tables_in_postgresql)
+    assert not sandbox.calls
+    query = f"SELECT id #>> '{{}}' AS id FROM {tables_in_postgresql.schema}.members"
+    assert mirror(tables_in_postgresql, query).added == 201
+    assert "a" in sandbox.members("vip")
+
+
 @pytest.mark.parametrize(
     "name", ["duckdb", pytest.param("postgresql", marks=pytest.mark.xdist_group("postgres_server"))]
 )

@@ -29,7 +29,7 @@ from airflow_provider_batch.mirror.tables.database import Database, Session
 from airflow_provider_batch.mirror.tables.head import Claim, State
 from airflow_provider_batch.mirror.tables.keeper import Keeper
 from airflow_provider_batch.mirror.tables.mirror import TableMirror
-from airflow_provider_batch.mirror.tables.plan import LOOK_INTERVAL
+from airflow_provider_batch.mirror.tables.plan import LOOK_INTERVAL, TableTransaction
 from airflow_provider_batch.mirror.target import Target
 from airflow_provider_batch.protocol.dialect import MEP_1_0
 from airflow_provider_batch.sandbox import Fault, Sandbox
@@ -42,6 +42,10 @@ from tests.mirror.test_tables import fill, log_of, mirror, ours
 
 BASE = [f"base-{number}" for number in range(20)]
 NEW = [f"new-{number}" for number in range(10)]
+UNREPAIRED = (
+    "no run repairs what this one may have sent after the other one; compare the audience with the snapshot, or run "
+    "with full_refresh=True: "
+)
 
 
 @pytest.fixture
@@ -451,7 +455,9 @@ def test_a_killed_try_leaves_the_tokens_that_it_had_noted(tables_in_sqlite: Conn
         assert (list(plan.adds), list(plan.removes)) == (["c"], ["a", "b"])
 
 
-def test_what_an_overtaken_run_may_have_sent_is_sent_again(tables_in_sqlite: Connections) -> None:
+def test_what_an_overtaken_run_may_have_sent_is_sent_again_twice_and_then_it_says_so(
+    tables_in_sqlite: Connections, caplog: pytest.LogCaptureFixture
+) -> None:
     fill(tables_in_sqlite, [("a",), ("x",)])
     clock = Clock()
     zombie, heir = (mirror_of(tables_in_sqlite, "today", clock) for _ in range(2))
@@ -472,6 +478,27 @@ def test_what_an_overtaken_run_may_have_sent_is_sent_again(tables_in_sqlite: Con
     with heir.plan(blocks(heir)) as plan:
         # Its table is gone by then.
         assert plan.is_empty
+    assert UNREPAIRED + "AbsentTableError" in caplog.messages
+
+
+def test_so_does_one_whose_notes_others_are_always_faster_than(
+    tables_in_sqlite: Connections, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tables_in_sqlite, [("a",), ("x",)])
+    zombie, heir = (mirror_of(tables_in_sqlite, "today", Clock()) for _ in range(2))
+    copies = Mock(return_value=None)
+    monkeypatch.setattr(TableTransaction, "_note_copy", copies)
+
+    def is_overtaken() -> None:
+        with zombie.plan(blocks(zombie)) as plan, plan.begin("today") as transaction:
+            with heir.plan(blocks(heir)) as next_plan, next_plan.begin("today") as later:
+                later.commit([])
+            transaction.commit([])
+
+    with pytest.raises(MirrorConflictError):
+        is_overtaken()
+    assert copies.call_count == 5
+    assert UNREPAIRED + "MirrorConflictError" in caplog.messages
 
 
 def test_one_that_is_overtaken_while_its_table_is_there_notes_it_once_more(tables_in_sqlite: Connections) -> None:

@@ -181,6 +181,12 @@ class Comparison:
         sql = bare(source.sql)
         names = session.columns(sql, source.parameters)
         selection = source.columns.select([name for name, _ in names], "the query")
+        name, type_ = names[selection.id]
+        if type_ in session.dialect.json:  # whose text of a string has its quotes
+            raise SourceError(
+                f"the query: the column {name!r} has JSON, which is no id. Take the text out of it in the query, as with "
+                "#>> '{}'."
+            )
         others = [key for key in selection.keys if key != selection.id]
         self.columns = tuple(names[key] for key in others)
         most = min(self.mirror.rules.max_id_length, session.dialect.longest)

@@ -37,6 +37,7 @@ class Dialect:
     :param text: such a value as text.
     :param odd: the condition that a value is neither text nor a whole number, where a column may have both; empty where
         all values of a column have one type.
+    :param json: what the driver calls the types of columns with JSON, of which it makes values of any type.
     :param same: an attribute as a value that is equal only to the same value.
     :param missing: the condition that the driver returns a value that counts as missing.
     :param part: a value as a part of what its row's digest is made of.
@@ -71,6 +72,7 @@ class Dialect:
     key: str
     text: str = "{}"
     odd: str = ""
+    json: tuple[str, ...] = ()
     same: str = "{}"
     missing: str = "{0} IS NULL"
     part: str = "{}"
@@ -140,6 +142,7 @@ DIALECTS: Final = {
         Dialect(
             "postgresql",
             key='CAST({} AS TEXT) COLLATE "C"',
+            json=("114", "3802"),  # the drivers give the number of a type
             same='CAST({} AS TEXT) COLLATE "C"',
             # A cast would drop the blanks at the end of a CHAR; and a record of NULLs is NULL, but not missing.
             part=_part("CONCAT({0})", is_missing="{0} IS NOT DISTINCT FROM NULL"),

@@ -165,6 +165,7 @@ class TableTransaction(Transaction):
             for _ in range(_COPIES):
                 if self._note_copy(session):
                     return
+        raise steps.conflict()
 
     def _note_copy(self, session: Session) -> Head | None:
         """Note a copy of the changes; None if another run changed the head first, as it may have dropped the copy."""
