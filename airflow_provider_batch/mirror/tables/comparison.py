@@ -184,7 +184,7 @@ class Comparison:
         name, type_ = names[selection.id]
         if type_ in session.dialect.json:  # whose text of a string has its quotes
             raise SourceError(
-                f"the query: the column {name!r} has JSON, which is no id. Take the text out of it in the query, as with "
+                f"the query: the column {name!r} has JSON, which is not an id. Take the text out in the query, as with "
                 "#>> '{}'."
             )
         others = [key for key in selection.keys if key != selection.id]
