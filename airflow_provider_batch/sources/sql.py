@@ -26,7 +26,7 @@ _DENIED: Final = "42501"
 #: https://dev.mysql.com/doc/mysql-errors/8.4/en/client-error-reference.html
 _TRANSIENT_MYSQL: Final = {
     *(1037, 1038, 1040, 1041, 1047, 1053, 1152, 1158, 1159, 1160, 1161, 1184, 1203, 1205, 1213, 1226, 1317, 1927),
-    *(3024, 4031, *range(2000, 3000)),
+    *(1969, 3024, 4031, *range(2000, 3000)),
 }
 #: SQLite's primary codes for a lock, memory, an interruption, the disk: https://www.sqlite.org/rescode.html
 _TRANSIENT_SQLITE: Final = {5, 6, 7, 9, 10, 13, 14, 15}
@@ -36,18 +36,28 @@ _TRANSIENT_SQLITE: Final = {5, 6, 7, 9, 10, 13, 14, 15}
 _SAFE_STATES: Final = {"42601", "42P01", "42703", "42702", "42803", "42883", "3F000"}
 _MYSQL: Final = {"MySQLdb", "pymysql", "mysql"}
 #: https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html
-_SAFE_MYSQL: Final = {1044, 1045, 1046, 1049, 1052, 1054, 1055, 1060, 1064, 1140, 1142, 1143, 1146, 1227, 1305, 1370}
+_SAFE_MYSQL: Final = {
+    *(1044, 1045, 1046, 1049, 1052, 1054, 1055, 1060, 1064, 1071, 1104, 1140, 1142, 1143, 1146, 1227, 1305, 1370),
+    1709,
+}
 #: In place of messages that quote a value: text in another encoding, or bytes, in a place for text.
 _MEANINGS_MYSQL: Final[dict[object, str]] = {
     1300: "a value is not text in UTF-8. Leave its column out, or make text of it in the query: HEX(…) of bytes",
 }
 _SAFE_DUCKDB: Final = {"ParserException", "CatalogException", "BinderException", "PermissionException"}
+_LOCKED_DUCKDB: Final = (
+    "Could not set lock on file",
+    "another process has the file open, and while one writes, no other can open it. Retry",
+)
 _SQLITE_ERROR: Final = 1  # https://www.sqlite.org/rescode.html#error: besides these, what functions raise about values
 _SAFE_SQLITE: Final = re.compile(
     r'no such (table|column|function|collation sequence): .*|near ".*": syntax error|ambiguous column name: .*'
     r"|incomplete input|wrong number of arguments to function .*|unrecognized token: .*"
 )
 _LONGEST_MESSAGE: Final = 300
+
+#: The drivers that are treated by their name; the classes of a user may derive from theirs.
+_DRIVERS: Final = {"psycopg", "psycopg2", "sqlite3", "duckdb", "_duckdb", *_MYSQL}
 
 #: The drivers whose connections have autocommit as an attribute; sqlite3 since Python 3.12.
 _WITH_AUTOCOMMIT: Final = {"psycopg", "psycopg2", "mysql", "redshift_connector", "sqlite3"}
@@ -95,7 +105,8 @@ class SqlSource(Source):
             close.insert(0 if cursor_first else 1, cursor.close)
             with suppress(AttributeError):
                 cursor.arraysize = size  # some drivers fetch so many rows at once, whatever fetchmany requests
-            _run(lambda: cursor.execute(self.sql, *(() if self.parameters is None else (self.parameters,))))
+            given = () if self.parameters is None else (self.parameters,)
+            _run(lambda: cursor.execute(self.sql, *given), parameters=self.parameters)
             yield from _blocks(cursor, self.columns, size)
         finally:
             self._open.remove(close)
@@ -189,9 +200,11 @@ def _is_server_side(cursor: Any) -> bool:
     return bool(getattr(cursor, "name", None)) and driver_of(cursor).startswith("psycopg")
 
 
-def _run(operation: Callable[[], Any], is_covered: Callable[[Exception], bool] = lambda _: True) -> Any:
+def _run(
+    operation: Callable[[], Any], is_covered: Callable[[Exception], bool] = lambda _: True, parameters: Any = None
+) -> Any:
     """
-    Return the result of *operation*; an error becomes a SourceError that quotes no row.
+    Return the result of *operation*; an error becomes a SourceError that quotes no row, and none of *parameters*.
 
     :param is_covered: for which errors; by default for all, since not even drivers keep to those of PEP 249.
     """
@@ -200,7 +213,7 @@ def _run(operation: Callable[[], Any], is_covered: Callable[[Exception], bool] =
     except Exception as error:  # the errors of drivers have their names in common, but no base class
         if not is_covered(error):
             raise
-        found = source_error(error)
+        found = source_error(error, parameters=parameters)
     # Raised outside the except block: there, the driver's error would become its context, and may quote a row.
     raise found
 
@@ -218,19 +231,23 @@ def _class_names(error: Exception) -> set[str]:
 # PostgreSQL's 22P02 is 'invalid input syntax for type integer: "jane@…"'. By PEP 249 the latter are DataError and
 # IntegrityError, but drivers choose among its classes freely, and so do servers among the SQLSTATEs that are not listed
 # above. So only messages known to be of the first kind are repeated; of the others, their class and number.
-def source_error(error: Exception, what: str = _SOURCE, *, reads_rows: bool = True) -> SourceError:
+def source_error(
+    error: Exception, what: str = _SOURCE, *, reads_rows: bool = True, parameters: Any = None
+) -> SourceError:
     """
     Return the error that stands for a driver's.
 
     :param what: what failed with it.
     :param reads_rows: whether the statement has to do with rows of a user, which the message may quote.
+    :param parameters: those of the statement. Some drivers put them into its text, from which the message may quote.
     """
     number = _number(error)
     message = (str(error).strip().splitlines() or [""])[0][:_LONGEST_MESSAGE]
     is_safe = _is_safe(error, message)
-    if is_safe or not reads_rows:
+    is_shown = is_safe and not _quotes(message, parameters)
+    if is_shown or not reads_rows:
         detail = f": {message}" if message else ""
-    elif meaning := driver_of(error) in _MYSQL and _MEANINGS_MYSQL.get(error.args[0] if error.args else None):
+    elif meaning := _meaning(error, message):
         detail = f": {meaning}."
     else:
         detail = (
@@ -252,19 +269,40 @@ def state_of(error: Exception) -> str:
     return str(getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or first or "")[:5]
 
 
+def _meaning(error: Exception, message: str) -> str | None:
+    """Return what is said in place of a message that may quote a value, or a secret; None if that is not known."""
+    if driver_of(error) in _MYSQL:
+        return _MEANINGS_MYSQL.get(error.args[0] if error.args else None)
+    return _LOCKED_DUCKDB[1] if _LOCKED_DUCKDB[0] in message else None
+
+
+def _quotes(message: str, parameters: Any) -> bool:
+    """Whether a message quotes one of the parameters, or the beginning of a word in one."""
+    values = parameters.values() if isinstance(parameters, Mapping) else parameters or ()
+    texts = [str(each) for value in values for each in (value if isinstance(value, list | tuple | set) else [value])]
+    quoted = [part for part in re.split("[\"'`]", message)[1:] if part.strip()]
+    return any(
+        (text and re.search(rf"(?<!\w){re.escape(text)}(?!\w)", message))
+        or any(re.search(rf"(?<!\w){re.escape(part)}", text) for part in quoted)
+        for text in texts
+    )
+
+
 def _number(error: Exception) -> str:
     """Return what the driver calls the error beside its class; empty if that is not known."""
+    first = error.args[0] if error.args and is_driver_error(error) else None
+    number = f"error {first}" if type(first) is int else ""
+    if number and driver_of(error) in _MYSQL:  # of which many have the same state
+        return number
     if state := state_of(error):
         return f"SQLSTATE {state}"
-    if name := getattr(error, "sqlite_errorname", None):
-        return str(name)
-    first = error.args[0] if error.args and is_driver_error(error) else None
-    return f"error {first}" if type(first) is int else ""
+    return str(getattr(error, "sqlite_errorname", None) or number)
 
 
 def driver_of(thing: object) -> str:
     """Return the first part of the name of the driver's module that a connection, a cursor or an error is from."""
-    return type(thing).__module__.partition(".")[0]
+    modules = [kind.__module__.partition(".")[0] for kind in type(thing).__mro__]
+    return next((module for module in modules if module in _DRIVERS), modules[0])
 
 
 def _is_safe(error: Exception, message: str) -> bool:

@@ -307,7 +307,7 @@ def test_two_columns_of_one_name_are_refused(connections: Connections, sandbox: 
         "duckdb": "two columns have the same name. Give each a name of its own.",
         "psycopg2": "two columns have the same name. Give each a name of its own.",
         "pymysql": "Duplicate column name 'plan'",
-        "sqlite3": "attribute 'plan:1': Batch accepts names of",
+        "sqlite3": "two columns have the same name. Give each a name of its own.",
     }
     assert reason[connections.driver] in str(caught.value)
     assert not sandbox.calls

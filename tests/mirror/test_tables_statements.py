@@ -216,6 +216,12 @@ def test_a_value_that_cannot_be_read_any_more_is_told_with_what_was_made_of_it(d
         ("SELECT '--' AS x, '; -- y' AS y", "SELECT '--' AS x, '; -- y' AS y"),
         ("SELECT 1 /* one; -- more */", "SELECT 1 /* one; -- more */"),
         ("SELECT 1 /* one;\n-- more */; /* so */", "SELECT 1 /* one;\n-- more */"),
+        ("SELECT 1 AS `;--` FROM t", "SELECT 1 AS `;--` FROM t"),
+        ("SELECT 1 AS `a;` FROM t; -- `so`", "SELECT 1 AS `a;` FROM t"),
+        ("SELECT $$; -- $$", "SELECT $$; -- $$"),
+        ("SELECT $a$it's; -- $a$", "SELECT $a$it's; -- $a$"),
+        ("SELECT $a$it's$a$; -- $b$", "SELECT $a$it's$a$"),
+        ("SELECT $1; -- $2", "SELECT $1"),
     ],
 )
 def test_a_query_is_taken_without_the_semicolon_at_its_end(sql: str, without: str) -> None:

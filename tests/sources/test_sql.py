@@ -213,6 +213,10 @@ def a_drivers_error(module: str, name: str, *arguments: object, **attributes: ob
             a_drivers_error("MySQLdb", "OperationalError", 1525, "Incorrect value: 'jane'"),
             "OperationalError, error 1525",
         ),
+        (
+            a_drivers_error("mysql.connector.errors", "OperationalError", 1205, "Lock of 'jane'", sqlstate="HY000"),
+            "OperationalError, error 1205",
+        ),
         (a_drivers_error("pymssql", "ProgrammingError", 245, b"converting 'jane'"), "ProgrammingError, error 245"),
         (
             a_drivers_error("pyodbc", "ProgrammingError", "42000", "[42000] converting 'jane'"),
@@ -253,6 +257,7 @@ def test_of_an_error_that_may_quote_a_row_only_class_and_number_are_told(error: 
         ("pymysql.err", 1060, "Duplicate column name 'id'"),
         ("mysql.connector.errors", 1054, "Unknown column 'x' in 'field list'"),
         ("pymysql.err", 1142, "SELECT command denied to user 'me'@'%' for table 't'"),
+        ("pymysql.err", 1104, "The SELECT would examine more than MAX_JOIN_SIZE rows"),
     ],
 )
 def test_errors_of_mysql_about_the_query_keep_their_words(driver: str, number: int, message: str) -> None:
@@ -267,7 +272,7 @@ def test_errors_of_mysql_about_the_query_keep_their_words(driver: str, number: i
     ("number", "retryable"),
     [
         *((number, False) for number in (1105, 1242, 1292, 1366, 1411, 1690, 3140)),
-        *((number, True) for number in (1040, 1053, 1205, 1213, 1317, 2003, 2006, 2013, 3024)),
+        *((number, True) for number in (1040, 1053, 1205, 1213, 1317, 1969, 2003, 2006, 2013, 3024)),
         (0, True),  # of PyMySQL, for a connection that is closed
     ],
 )
@@ -276,6 +281,48 @@ def test_only_errors_of_mysql_that_can_pass_are_retried(driver: str, number: int
     with pytest.raises(SourceError) as caught:
         values(SqlSource(FakeHook(error), "SELECT"))
     assert caught.value.retryable is retryable
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message", "is_shown"),
+    [
+        (["jane@x"], "near 'id <> 'jane@x''", False),
+        ({"who": "jane@x"}, "near 'jane@x'", False),
+        (["jane@x"], "near 'jane", False),
+        (["mary jane"], 'near "jane"', False),
+        ([("b", "jane@x")], "near 'jane@x'", False),
+        ([7], "near '7 = x'", False),
+        (["jane@x"], "near 'FRM t'", True),
+        (["x", ""], "near 'FRM max'", True),
+        (["arm"], "near 'FRM t'", True),
+        (None, "near 'jane'", True),
+        ([], "near 'jane'", True),
+        ([7], "near 'FRM t77'", True),
+    ],
+)
+def test_no_message_quotes_a_parameter(parameters: Any, message: str, is_shown: bool) -> None:
+    """Some drivers put parameters into the text of the statement, from which the database quotes."""
+
+    def execute(*_: object) -> None:
+        raise a_drivers_error("pymysql.err", "ProgrammingError", 1064, message)
+
+    cursor = SimpleNamespace(execute=execute, close=lambda: None)
+    connection = SimpleNamespace(cursor=lambda: cursor, close=lambda: None)
+    with pytest.raises(SourceError) as caught:
+        values(SqlSource(SimpleNamespace(get_conn=lambda: connection), "SELECT", parameters))
+    assert (message in str(caught.value)) is is_shown
+    assert ("is not shown" in str(caught.value)) is not is_shown
+    assert not caught.value.retryable
+
+
+def test_a_file_that_another_process_has_open_is_named() -> None:
+    message = 'IO Error: Could not set lock on file "/x.duckdb": Conflicting lock is held in python (PID 7)'
+    with pytest.raises(SourceUnavailableError) as caught:
+        values(SqlSource(FakeHook(a_drivers_error("_duckdb", "OperationalError", message)), "SELECT"))
+    assert str(caught.value) == (
+        "the query failed (OperationalError): another process has the file open, and while one writes, no other can "
+        "open it. Retry."
+    )
 
 
 @pytest.mark.parametrize("query", ["SELECT 'a' ORDER BY 1 COLLATE nowhere", "SELECT CAST(x'6a616e65ff' AS TEXT)"])

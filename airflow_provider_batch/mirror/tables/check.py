@@ -40,7 +40,7 @@ _ALIKE: Final = {
     "blanks at the beginning": ("b", " b"),
     "accents, composed and decomposed": (_ACCENT, _DECOMPOSED, "e"),
     "letters that a language takes for the same": ("ss", "\u00df", "\u01c6", "d\u017e"),
-    "128 characters of four bytes": ("\U0001f600" * 128,),
+    "128 characters of four bytes": ("\U0001f600" * 128, "\U0001f600" * 127 + "\U0001f601"),
 }
 
 
@@ -136,8 +136,10 @@ class Check:
                 query = Query(rows, "id", (), len(values), ("x", "y"))
                 digests = f"SELECT w.digest FROM (\n{Statements(session.dialect, query).today()}\n) w"
                 found = {str(digest) for (digest,) in session.rows(digests)}
-                if len(found) < len(values):
-                    return f"{len(values)} rows have {len(found)} digests"
+                # PostgreSQL may be set to return two numbers as one; what is sent of both is the same.
+                unlike = {repr(row[1:]) for row in session.rows(rows)}
+                if len(found) < len(unlike):
+                    return f"{len(unlike)} rows have {len(found)} digests"
         return ""
 
     def _history(self) -> str:

@@ -75,6 +75,8 @@ class TableClaim:
             if not session.dialect.full_join:  # the query is staged
                 self._first_tables = (*self._first_tables, self.own("t"))
             head = self.update(session, steps.claimed, tables=self._first_tables)
+            if head.version == 1:
+                self._check_shared()
         if head is not None:
             self.state, self.is_confirmed = head.state, head.is_confirmed
         try:
@@ -125,14 +127,36 @@ class TableClaim:
     def sweep(self, session: Session, head: Head, *, but: Sequence[str] = ()) -> None:
         """Drop what *head*, which a step of this run has made under its claim, does not name any more."""
         keeper, now = self._mirror.keeper, self._mirror.clock()
-        dropped = [name for name in steps.outdated(head.state, now) if name not in but]
+        dropped: list[str] = []
+        fault: Exception | None = None
+        for name in steps.outdated(head.state, now):
+            try:
+                if name not in but:
+                    keeper.drop(session, name)
+                    dropped.append(name)
+            except STORE_ERRORS as error:  # others may have values, or ids that have left
+                fault = fault or error
         try:
-            for name in dropped:
-                keeper.drop(session, name)
             if steps.cleaned(head.state, dropped, now) != head.state:
                 self._head = keeper.change(session, partial(steps.cleaned, dropped=dropped, now=now), known=head)
         except STORE_ERRORS as error:
-            log.warning("tables of earlier runs in %s could not be dropped: %s", keeper, error)
+            fault = fault or error
+        if fault:
+            log.warning("tables of earlier runs in %s could not be dropped: %s", keeper, fault)
+
+    def _check_shared(self) -> None:
+        """
+        Check that another connection sees the head, which has just been made.
+
+        :raises SnapshotError: otherwise.
+        """
+        keeper = self._mirror.keeper
+        with self._mirror.database.session() as session:
+            if keeper.read(session, starts_anew=True) is None:
+                raise SnapshotError(
+                    f"{keeper}: another connection does not see its tables, as in a database in memory. Use one that "
+                    "all connections share, such as that in a file."
+                )
 
     def _check_target(self) -> None:
         theirs, ours = self.state.target, self._mirror.target

@@ -34,7 +34,7 @@ from airflow_provider_batch.mirror.tables.changes import FIRST, ChangeFiles, Inv
 from airflow_provider_batch.mirror.tables.claim import TableClaim
 from airflow_provider_batch.mirror.tables.database import AbsentTableError, Session
 from airflow_provider_batch.mirror.tables.head import Change
-from airflow_provider_batch.mirror.tables.statements import Query, Statements, bare
+from airflow_provider_batch.mirror.tables.statements import Query, Statements, bare, staging
 from airflow_provider_batch.protocol.profiles.names import declared
 from airflow_provider_batch.sources.columns import Selection
 from airflow_provider_batch.sources.sql import SqlSource
@@ -76,6 +76,9 @@ class Comparison:
         #: The list by which the flags of profiles are read.
         self.names = Names()
         self._query: Query
+        #: How many columns it has, and the places of those that are read.
+        self._width: int
+        self._places: dict[str, int]
         self._source = source
         self._state = claim.state
         self._resends = resends
@@ -147,7 +150,8 @@ class Comparison:
 
     def entry(self, now: float, rejected: str | None = None) -> Change:
         """Return what the log has to know of this run."""
-        return Change(now, self.mirror.owner, self.changes, self.invalid, rejected, self.replaces)
+        refused = tuple(steps.table_of(one) for one in self._state.tries if one.is_rejection)
+        return Change(now, self.mirror.owner, self.changes, self.invalid, rejected, self.replaces, refused)
 
     def needs_base(self, now: float, moved: int = 0) -> bool:
         """Whether the base is made anew: it is old, has other columns, or *moved* ids more leave too little of it."""
@@ -193,7 +197,10 @@ class Comparison:
         # Beside placeholders, a percent sign is written twice.
         is_doubled = source.parameters is not None and session.dialect.placeholder == "%s"
         written = [name.replace("%", "%%") if is_doubled else name for name, _ in names]
-        self._query = Query(sql, written[selection.id], tuple(written[key] for key in others), most)
+        self._width, self._places = len(names), {written[key]: key for key in selection.keys}
+        known = session.dialect.exact
+        exact = {written[key]: known[names[key][1]] for key in selection.keys if names[key][1] in known}
+        self._query = Query(sql, written[selection.id], tuple(written[key] for key in others), most, exact=exact)
         if self.mirror.settings is not None:
             session.prepare_digests()
             self._digest(self.mirror.settings, {name: written[key] for key, name in selection.attributes})
@@ -231,11 +238,10 @@ class Comparison:
     def _changes(self, session: Session, parameters: Any) -> str:
         """Make the table of changes, and return its name; of a dry run, return the query."""
         statements, base, net = self.statements, *self.snapshot(session)
-        today = statements.today()
         self._check_counts(session, base, net)
+        today = statements.today()
         if not self.mirror.is_dry_run and not session.dialect.full_join:
-            staged = self.create(session, self.claim.own("t"), today, parameters, what="the query")
-            today, parameters = f"SELECT * FROM {staged}", None
+            today, parameters = self._stage(session, today, parameters), None
         tries = () if self.replaces else self._state.tries
         uncertain = [statements.sent(self.mirror.keeper.table(session, steps.table_of(one))) for one in tries]
         has_same_shape = self.columns == self._state.columns and not self._resends
@@ -250,6 +256,17 @@ class Comparison:
         if not session.dialect.full_join:
             self.mirror.keeper.drop(session, self.claim.own("t"))
         return table
+
+    def _stage(self, session: Session, today: str, parameters: Any) -> str:
+        """Read the query once, and return the query for what it has today."""
+        name = self.claim.own("t")
+        if not session.dialect.stages_rows:
+            return f"SELECT * FROM {self.create(session, name, today, parameters, what='the query')}"
+        table, query = self.mirror.keeper.table(session, name), self._query
+        what = f"CREATE TABLE in the schema {self.mirror.keeper.schema}"
+        session.execute(staging(table, self._width), what=what, reads_rows=False)
+        session.execute(f"INSERT INTO {table}\n{query.sql}", parameters, what="the query")
+        return Statements(session.dialect, query.staged(table, self._places)).today()
 
     def _replaced(self, session: Session) -> str | None:
         """Return the query for what a replace takes out, which the log is to have; None if it cannot be known."""

@@ -69,6 +69,17 @@ class Session:
         self.dialect: Dialect = dialect_of(connection)
         self._commits = True
 
+    def prepare(self) -> None:
+        """
+        Undo what the connection, or the server, is set to that would change what is read or written.
+
+        :raises SourceError: if the connection is lost by that.
+        """
+        _driven(lambda: _read_any_text(self._connection), "the connection to the database")
+        for setting in self.dialect.settings:
+            with suppress(SourceError):
+                self.execute(setting)
+
     def prepare_digests(self) -> None:
         """
         Make the dialect's digest known to the connection.
@@ -93,7 +104,7 @@ class Session:
         :param reads_rows: whether it has to do with rows, which the driver's message may quote.
         :raises SourceError: if it fails; whether it was applied is then unknown.
         """
-        with self._committed(what, reads_rows) as cursor:
+        with self._committed(what, reads_rows, parameters) as cursor:
             cursor.execute(sql, *_given(parameters))
 
     def create(self, sql: str, parameters: Any = None, *, what: str) -> None:
@@ -109,7 +120,7 @@ class Session:
         self, sql: str, parameters: Any = None, *, what: str = "a query of the mirror", reads_rows: bool = True
     ) -> list[Sequence[Any]]:
         """Return the few rows of a query; for the arguments, see :meth:`execute`."""
-        with self._committed(what, reads_rows) as cursor:
+        with self._committed(what, reads_rows, parameters) as cursor:
             cursor.execute(sql, *_given(parameters))
             return list(cursor.fetchall())
 
@@ -122,17 +133,21 @@ class Session:
         if describe := self.dialect.describe:
             rows = self.rows(f"{describe} (\n{query}\n)", parameters, what="the query")
             return [(str(name), str(type_)) for name, type_, *_ in rows]
-        with self._committed("the query") as cursor:
+        with self._committed("the query", parameters=parameters) as cursor:
             cursor.execute(f"SELECT * FROM (\n{query}\n) q WHERE 1 = 0", *_given(parameters))
             cursor.fetchall()
-            return [(str(column[0]), str(column[1])) for column in cursor.description]
+            names = [str(column[0]) for column in cursor.description]
+            if self.dialect.renames:
+                names = _as_written(names)
+            return [(name, str(column[1])) for name, column in zip(names, cursor.description, strict=True)]
 
     def stream(self, sql: str, parameters: Any, size: int) -> Generator[list[Sequence[Any]], None, None]:
         """Yield the rows of a query in blocks of *size*; with a cursor on the server where the driver has one."""
         cursor, cursor_first = _driven(lambda: open_cursor(self._connection), "the query")
         is_read = False
         try:
-            _driven(lambda: cursor.execute(sql, *_given(parameters)), "the query")
+            with _explained("the query", parameters=parameters):
+                cursor.execute(sql, *_given(parameters))
             fetch = _fetching(cursor, size)
             while rows := _driven(fetch, "the query"):
                 yield rows
@@ -199,10 +214,10 @@ class Session:
         return None
 
     @contextmanager
-    def _committed(self, what: str, reads_rows: bool = True) -> Iterator[Any]:
+    def _committed(self, what: str, reads_rows: bool = True, parameters: Any = None) -> Iterator[Any]:
         cursor = _driven(lambda: _client_cursor(self._connection), what)
         try:
-            with _explained(what, reads_rows):
+            with _explained(what, reads_rows, parameters):
                 yield cursor
                 self._end()
         except BaseException:
@@ -241,6 +256,7 @@ class Database:
         connection = _driven(self._connect, "the connection to the database")
         try:
             session = Session(connection)
+            session.prepare()
         except BaseException:
             connection.close()
             raise
@@ -257,6 +273,29 @@ def _digest(*values: object) -> str:
 
 def _given(parameters: Any) -> tuple[Any, ...]:
     return () if parameters is None else (parameters,)
+
+
+def _read_any_text(connection: Any) -> None:
+    """Have the driver send and return every text as it is, whatever the connection is set to."""
+    driver = driver_of(connection)
+    if driver == "sqlite3":
+        connection.text_factory = str
+    elif driver == "psycopg2":
+        connection.set_client_encoding("UTF8")
+    elif driver == "psycopg" and connection.info.encoding != "utf-8":
+        connection.execute("SET client_encoding TO 'UTF8'")
+        connection.commit()
+    elif driver == "mysql":
+        connection.set_charset_collation("utf8mb4")
+    elif driver == "pymysql" and not hasattr(connection, "set_character_set"):  # before 1.1
+        connection.set_charset("utf8mb4")
+    elif driver in ("MySQLdb", "pymysql"):
+        connection.set_character_set("utf8mb4")
+
+
+def _as_written(names: list[str]) -> list[str]:
+    """Return the names of columns, where SQLite has numbered those that are there more than once."""
+    return [first if (first := name.rpartition(":")[0]) and first in names else name for name in names]
 
 
 def _client_cursor(connection: Any) -> Any:
@@ -297,7 +336,7 @@ def _driven(operation: Callable[[], R], what: str) -> R:
 
 
 @contextmanager
-def _explained(what: str, reads_rows: bool = True) -> Iterator[None]:
+def _explained(what: str, reads_rows: bool = True, parameters: Any = None) -> Iterator[None]:
     """Turn an error of the driver into one that quotes no row."""
     try:
         yield
@@ -305,7 +344,7 @@ def _explained(what: str, reads_rows: bool = True) -> Iterator[None]:
     except SourceError:
         raise
     except Exception as error:  # noqa: BLE001 - not even drivers keep to the errors of PEP 249
-        found = source_error(error, what, reads_rows=reads_rows)
+        found = source_error(error, what, reads_rows=reads_rows, parameters=parameters)
         if _is_absent(error):
             found = AbsentTableError(*found.args)
     # The driver's error, which may quote a row, must not stay its context: a with block that fails makes it that.

@@ -15,8 +15,8 @@ is another row than "a", "bc"; and a missing value is unlike any text. A databas
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from airflow_provider_batch.exceptions import SnapshotError
@@ -38,6 +38,8 @@ class Dialect:
     :param odd: the condition that a value is neither text nor a whole number, where a column may have both; empty where
         all values of a column have one type.
     :param json: what the driver calls the types of columns with JSON, of which it makes values of any type.
+    :param exact: for what the driver calls a type: its value as the driver returns it, where a cast to text makes
+        another text of it.
     :param same: an attribute as a value that is equal only to the same value.
     :param missing: the condition that the driver returns a value that counts as missing.
     :param part: a value as a part of what its row's digest is made of.
@@ -46,10 +48,13 @@ class Dialect:
     :param glue: what makes one text of two between which it stands; empty for a function CONCAT.
     :param describe: how a statement begins that lists the columns of a query, for a database that gives those of a
         subquery other names.
+    :param renames: whether it numbers the columns of a subquery that have the same name.
     :param length: the number of characters in a text.
     :param quote: what stands around the name of a column.
     :param create: how a statement begins that makes a table of ids from a query.
     :param analyze: the statement by which the database learns what a table is like; empty where it needs none.
+    :param partition: by what rows are partitioned for an id to have one of its own.
+    :param settings: the statements with which a connection begins; what the database refuses is left out.
     :param publish: the statement after which rows of a table can change though the database publishes all tables; empty
         where it needs none.
     :param limit: what stands before a statement that may have to wait for a lock, which a worker that hangs may hold:
@@ -62,6 +67,8 @@ class Dialect:
     :param head: declarations of the columns of the head, for a database that makes their types of their first values.
     :param longest: the characters of the longest id that a table of ids can hold.
     :param full_join: whether it has FULL JOIN. Where not, the query is staged, so that it is read once.
+    :param stages_rows: whether its rows are staged as they are, in columns without a type: CREATE TABLE AS would give
+        each column one, and make other values of some.
     :param commits: whether its connections can commit.
     :param placeholder: where a statement takes a parameter.
     :param catalogue: the query for the names of the tables in a schema.
@@ -73,6 +80,7 @@ class Dialect:
     text: str = "{}"
     odd: str = ""
     json: tuple[str, ...] = ()
+    exact: Mapping[str, str] = field(default_factory=dict)
     same: str = "{}"
     missing: str = "{0} IS NULL"
     part: str = "{}"
@@ -80,10 +88,13 @@ class Dialect:
     digest: str = ""
     glue: str = ""
     describe: str = ""
+    renames: bool = False
     length: str = "CHAR_LENGTH({})"
     quote: str = '"'
     create: str = "CREATE TABLE {} AS"
     analyze: str = ""
+    partition: str = "{}"
+    settings: tuple[str, ...] = ()
     publish: str = ""
     limit: str = ""
     before_drop: str = ""
@@ -93,6 +104,7 @@ class Dialect:
     head: str = ""
     longest: int = 1_000_000
     full_join: bool = True
+    stages_rows: bool = False
     commits: bool = True
     placeholder: str = "%s"
     catalogue: str = "SELECT table_name FROM {catalog}information_schema.tables WHERE LOWER(table_schema) = {name}"
@@ -124,6 +136,9 @@ def _nested(function: str, arguments: Sequence[str]) -> str:
 
 _MYSQL_TEXT: Final = "CONVERT({} USING utf8mb4)"
 
+#: With a log of statements, nothing could be written at that level.
+_READ_COMMITTED: Final = "SET SESSION {0} = IF(@@log_bin AND @@binlog_format = 'STATEMENT', @@{0}, 'READ-COMMITTED')"
+
 #: The function of ours that SQLite calls: its own texts of two numbers may be the same.
 SQLITE_DIGEST: Final = "batch_digest"
 
@@ -136,6 +151,9 @@ def _part(*texts: str, length: str = "CHAR_LENGTH({})", is_missing: str = "{0} I
 #: An index of InnoDB has at most 3072 bytes, and a character at most four.
 _LONGEST_KEY: Final = 700
 
+#: In tables whose row format or page is a small one, an index has at most 767 bytes of a column.
+_INDEXED: Final = 767
+
 DIALECTS: Final = {
     dialect.name: dialect
     for dialect in (
@@ -143,6 +161,7 @@ DIALECTS: Final = {
             "postgresql",
             key='CAST({} AS TEXT) COLLATE "C"',
             json=("114", "3802"),  # the drivers give the number of a type
+            exact={"1042": "CASE WHEN {0} IS NULL THEN NULL ELSE CONCAT({0}) END"},  # CHAR: with its blanks
             same='CAST({} AS TEXT) COLLATE "C"',
             # A cast would drop the blanks at the end of a CHAR; and a record of NULLs is NULL, but not missing.
             part=_part("CONCAT({0})", is_missing="{0} IS NOT DISTINCT FROM NULL"),
@@ -170,8 +189,19 @@ DIALECTS: Final = {
             part=_part(_MYSQL_TEXT.replace("{}", "{0}")),
             digest="LEFT(SHA2({}, 256), 32)",
             length=f"CHAR_LENGTH({_MYSQL_TEXT})",
+            # Of what it sorts, it compares the first max_sort_length bytes.
+            partition="UNHEX(SHA2({0}, 256)), {0}",
+            exact=dict.fromkeys(("1", "2", "3", "8", "9"), "({} + 0)"),  # integers: without the zeros of ZEROFILL
+            settings=(
+                "SET NAMES utf8mb4",
+                # For people at a keyboard, servers leave rows out of results, and refuse large joins or changes.
+                "SET SESSION sql_select_limit = 18446744073709551615, sql_big_selects = 1, sql_safe_updates = 0",
+                "SET SESSION default_storage_engine = InnoDB",
+                # Otherwise CREATE TABLE AS locks each row that it reads. Older MariaDBs have the second name.
+                *map(_READ_COMMITTED.format, ("transaction_isolation", "tx_isolation")),
+            ),
             quote="`",
-            create=f"CREATE TABLE {{}} (id VARBINARY({4 * (_LONGEST_KEY + 1)}), KEY (id)) AS",
+            create=f"CREATE TABLE {{}} (id VARBINARY({4 * (_LONGEST_KEY + 1)}), KEY (id({_INDEXED}))) AS",
             # MySQL has no limit for one statement: this one holds until the connection is closed, after the step.
             before_drop="SET SESSION lock_wait_timeout = 10",
             string="CAST({} AS CHAR(1000) CHARACTER SET utf8mb4) COLLATE utf8mb4_bin",
@@ -216,7 +246,9 @@ DIALECTS: Final = {
             string="CAST({} AS TEXT)",
             integer="CAST({} AS INTEGER)",
             moment="CAST({} AS TEXT)",
+            renames=True,
             full_join=False,
+            stages_rows=True,
             placeholder="?",
             catalogue="SELECT name FROM {schema}sqlite_master WHERE type = 'table'",
             is_experimental=False,

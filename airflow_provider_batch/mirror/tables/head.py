@@ -56,6 +56,7 @@ class Change:
     :param invalid: the table of the ids that are not valid by more than their length; None if there were none.
     :param rejected: the table of the ids that Batch rejected; None if there were none.
     :param replaces: whether the audience was replaced: what was in it and stays has not changed, though it was sent.
+    :param refused: the tables of ids that the snapshot has, but that Batch had rejected when they were last sent.
     """
 
     at: float
@@ -64,11 +65,12 @@ class Change:
     invalid: str | None = None
     rejected: str | None = None
     replaces: bool = False
+    refused: tuple[str, ...] = ()
 
     @property
     def tables(self) -> list[str]:
         """The tables that it needs."""
-        return [name for name in (self.changes, self.invalid, self.rejected) if name]
+        return [name for name in (self.changes, self.invalid, self.rejected, *self.refused) if name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,9 @@ class State:
         found["target"] = found["target"] and Target(**found["target"])
         found["claim"] = found["claim"] and Claim(**found["claim"])
         found["tries"] = tuple(map(_try, found["tries"]))
-        found["unlogged"] = tuple(Change(**each) for each in found["unlogged"])
+        found["unlogged"] = tuple(
+            Change(**{**each, "refused": tuple(each.get("refused", ()))}) for each in found["unlogged"]
+        )
         for name in ("columns", "trash"):
             found[name] = tuple(map(tuple, found[name]))
         for name in ("indexing_tokens", "echoes", "attributes"):

@@ -25,6 +25,8 @@ class Keeper:
     """
 
     def __init__(self, schema: str, name: str) -> None:
+        if "%" in schema:
+            raise SnapshotError("snapshot_schema: some drivers take a % for a placeholder. Use a schema without one.")
         self.schema = schema
         self.name = name
 

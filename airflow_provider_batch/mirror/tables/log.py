@@ -118,23 +118,27 @@ class ChangeLog:
     def _insertion(self, session: Session, table: str, change: Change) -> str:
         dialect = session.dialect
         mark, place = dialect.placeholder, partial(self._keeper.table, session)
-        joins, is_rejected, why = "", "1 = 0", "''"
+        joins, is_rejected, why, is_new = "", "1 = 0", "''", "d.o = 0"
         if change.invalid:
             joins += f" LEFT JOIN {place(change.invalid)} x ON x.id = d.id"
             why = "COALESCE(x.why, '')"
         if change.rejected:
             joins += f" LEFT JOIN {place(change.rejected)} r ON r.id = d.id"
             is_rejected = "r.why IS NOT NULL"
+        if change.refused:
+            refused = " UNION ".join(f"SELECT y.id FROM {place(name)} y" for name in change.refused)
+            joins += f" LEFT JOIN ({refused}) u ON u.id = d.id"
+            is_new = "(d.o = 0 OR u.id IS NOT NULL)"
         reason = (
             # Before the reasons: a count of those who left must not include ids that were perhaps never sent.
-            f"CASE WHEN {is_rejected} THEN 'rejected by Batch' WHEN d.op = '-' AND d.o = 0 THEN 'withdrawn' "
+            f"CASE WHEN {is_rejected} THEN 'rejected by Batch' WHEN d.op = '-' AND {is_new} THEN 'withdrawn' "
             f"WHEN {why} <> '' THEN {why} "
             "WHEN d.op = '!' THEN 'the id is missing, empty or too long' "
-            "WHEN d.op = '+' AND d.o = 0 THEN 'new' WHEN d.op = '+' AND d.u = 1 THEN 'sent again' "
+            f"WHEN d.op = '+' AND {is_new} THEN 'new' WHEN d.op = '+' AND d.u = 1 THEN 'sent again' "
             "WHEN d.op = '+' THEN 'other attributes' ELSE 'gone' END"
         )
         columns = f"{quoted('at', dialect)}, run, id, op, why, changes"
-        moved = f"d.op <> '+' OR d.o = 0 OR {is_rejected}" if change.replaces else "d.op <> '='"
+        moved = f"d.op <> '+' OR {is_new} OR {is_rejected}" if change.replaces else "d.op <> '='"
         return (
             f"INSERT INTO {table} ({columns}) "
             f"SELECT {dialect.moment.format(mark)}, {dialect.string.format(mark)}, "

@@ -24,8 +24,8 @@ A relation is one letter, the same in all statements::
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from airflow_provider_batch.mirror.tables.changes import KIND, KIND_IF_UNKNOWN
@@ -35,7 +35,10 @@ from airflow_provider_batch.mirror.tables.dialect import Dialect
 _END: Final = re.compile(r";\s*(?:(?:--|#)[^\n]*(?:\n\s*|$)|/\*.*?\*/\s*|;\s*)*$", re.DOTALL)
 
 #: What may have a semicolon, or quotes, that mean nothing.
-_OPAQUE: Final = re.compile(r"""'[^']*'|"[^"]*"|--[^\n]*|/\*.*?\*/""", re.DOTALL)
+_OPAQUE: Final = re.compile(r"""'[^']*'|"[^"]*"|`[^`]*`|\$(\w*)\$.*?\$\1\$|--[^\n]*|/\*.*?\*/""", re.DOTALL)
+
+#: What begins and ends such a text.
+_MARK: Final = re.compile(r"""['"`]|\$\w*\$""")
 
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -52,6 +55,7 @@ class Query:
         columns.
     :param flagged: for each name with a flag the column that has its value; None if the query has none.
     :param deletes: whether a missing value deletes the attribute.
+    :param exact: for the names of some columns: how their values are made that the driver returns; see the dialect.
     """
 
     sql: str
@@ -61,6 +65,29 @@ class Query:
     digested: tuple[str, ...] | None = None
     flagged: tuple[str | None, ...] = ()
     deletes: bool = False
+    exact: Mapping[str, str] = field(default_factory=dict)
+
+    def staged(self, table: str, places: Mapping[str, int]) -> Query:
+        """Return the query for its rows in *table*, where the names of the columns are those of their places."""
+        names = {name: _staged_name(place) for name, place in places.items()}
+        digested = None if self.digested is None else tuple(names[name] for name in self.digested)
+        return replace(
+            self,
+            sql=f"SELECT * FROM {table}",
+            id=names[self.id],
+            others=tuple(names[name] for name in self.others),
+            digested=digested,
+            flagged=tuple(name and names[name] for name in self.flagged),
+        )
+
+
+def staging(table: str, width: int) -> str:
+    """Return the statement that makes a table of so many columns without a type."""
+    return f"CREATE TABLE {table} ({', '.join(map(_staged_name, range(width)))})"
+
+
+def _staged_name(place: int) -> str:
+    return f"c{place}"
 
 
 def bare(sql: str) -> str:
@@ -74,7 +101,7 @@ def bare(sql: str) -> str:
 def _is_opaque(end: str, before: str) -> bool:
     """Whether what looks like the end is in a literal or a comment: then one is open *before* it, and closed in it."""
     left = _OPAQUE.sub("", before)
-    return bool(re.search("['\"]", end) and re.search("['\"]", left)) or ("*/" in end and "/*" in left)
+    return bool(_MARK.search(end) and _MARK.search(left)) or ("*/" in end and "/*" in left)
 
 
 def schema_prefix(schema: str, dialect: Dialect) -> str:
@@ -122,18 +149,23 @@ class Statements:
     def cast(self) -> str:
         """Return the query for some ids as the driver reads them, and as they are compared."""
         text = self._dialect.as_text(self._key)
-        return f"SELECT {self._raw}, {text} FROM (\n{self._query.sql}\n) q WHERE {self._raw} IS NOT NULL LIMIT 100"
+        raw = self._column(self._query.id)
+        return f"SELECT {raw}, {text} FROM (\n{self._query.sql}\n) q WHERE {raw} IS NOT NULL LIMIT 100"
 
-    @property
-    def _raw(self) -> str:
-        """The id of a row of the query."""
-        return f"q.{quoted(self._query.id, self._dialect)}"
+    def _column(self, name: str) -> str:
+        """Return a column of the query."""
+        return f"q.{quoted(name, self._dialect)}"
+
+    def _value(self, name: str) -> str:
+        """Return the value of a column of the query, as the driver returns it."""
+        return self._query.exact.get(name, "{}").format(self._column(name))
 
     @property
     def _key(self) -> str:
         """The key of that id; NULL if its value cannot be an id."""
-        key, odd = self._dialect.as_key(self._raw), self._dialect.odd
-        return f"CASE WHEN {odd.format(self._raw)} THEN NULL ELSE {key} END" if odd else key
+        value, odd = self._value(self._query.id), self._dialect.odd
+        key = self._dialect.as_key(value)
+        return f"CASE WHEN {odd.format(value)} THEN NULL ELSE {key} END" if odd else key
 
     def today(self) -> str:
         """
@@ -148,27 +180,30 @@ class Statements:
             return f"SELECT {key} AS id, 1 AS n FROM (\n{query.sql}\n) q"
         if not query.others:
             return f"SELECT {key} AS id, COUNT(*) AS n FROM (\n{query.sql}\n) q GROUP BY {key}"
-        columns = [f"q.{quoted(name, dialect)}" for name in query.others]
+        columns = list(map(self._value, query.others))
         named = "".join(f", {column} AS {name}" for column, name in zip(columns, self._names, strict=True))
         order = ", ".join(dialect.same.format(column) for column in columns)
+        same_id = dialect.partition.format(key)
         return (
-            f"SELECT w.id, w.n{self._columns('w.')} FROM (SELECT {key} AS id, COUNT(*) OVER (PARTITION BY {key}) AS n, "
-            f"ROW_NUMBER() OVER (PARTITION BY {key} ORDER BY {order}) AS place{named} FROM (\n{query.sql}\n) q) w "
+            f"SELECT w.id, w.n{self._columns('w.')} FROM (SELECT {key} AS id, "
+            f"COUNT(*) OVER (PARTITION BY {same_id}) AS n, "
+            f"ROW_NUMBER() OVER (PARTITION BY {same_id} ORDER BY {order}) AS place{named} FROM (\n{query.sql}\n) q) w "
             "WHERE w.place = 1"
         )
 
     def _digested_today(self, key: str, digested: tuple[str, ...]) -> str:
         dialect = self._dialect
-        parts = [dialect.part.format(f"q.{quoted(name, dialect)}") for name in digested]
+        same_id = dialect.partition.format("v.id")
+        parts = [dialect.part.format(self._column(name)) for name in digested]
         digest = dialect.as_digest(["''", *parts])
         named = "".join(
-            f", q.{quoted(column, dialect)} AS {name}"
-            for column, name in zip(self._query.others, self._names, strict=True)
+            f", {self._value(column)} AS {name}" for column, name in zip(self._query.others, self._names, strict=True)
         )
         return (
-            f"SELECT w.id, w.n{self._whole('w.')}, w.{_OWN} FROM (SELECT v.id, COUNT(*) OVER (PARTITION BY v.id) AS n, "
-            f"ROW_NUMBER() OVER (PARTITION BY v.id ORDER BY v.{_DIGEST}) AS place{self._whole('v.')}, v.{_OWN} FROM "
-            f"(SELECT {key} AS id, {digest} AS {_DIGEST}, {self._own_flags()} AS {_OWN}{named} FROM "
+            f"SELECT w.id, w.n{self._whole('w.')}, w.{_OWN} FROM (SELECT v.id, "
+            f"COUNT(*) OVER (PARTITION BY {same_id}) AS n, "
+            f"ROW_NUMBER() OVER (PARTITION BY {same_id} ORDER BY v.{_DIGEST}) AS place{self._whole('v.')}, "
+            f"v.{_OWN} FROM (SELECT {key} AS id, {digest} AS {_DIGEST}, {self._own_flags()} AS {_OWN}{named} FROM "
             f"(\n{self._query.sql}\n) q) v) w WHERE w.place = 1"
         )
 
@@ -181,7 +216,7 @@ class Statements:
                 *(
                     "'0'"
                     if column is None
-                    else f"CASE WHEN {is_missing.format(f'q.{quoted(column, self._dialect)}')} THEN '0' ELSE '1' END"
+                    else f"CASE WHEN {is_missing.format(self._column(column))} THEN '0' ELSE '1' END"
                     for column in self._query.flagged
                 ),
             ]
@@ -256,7 +291,10 @@ class Statements:
         old = known or nothing
         ctes = f"WITH batch_t AS (\n{today}\n), batch_s AS (\n{old}\n)"
         if uncertain:
-            sent = " UNION ALL ".join(f"SELECT y.id{self._flags(f'y.{_FLAGS}')} FROM ({each}) y" for each in uncertain)
+            # Distinct, though a sum needs it not: otherwise each flag of the sum would be computed of all flags anew.
+            sent = " UNION ALL ".join(
+                f"SELECT DISTINCT y.id{self._flags(f'y.{_FLAGS}')} FROM ({each}) y" for each in uncertain
+            )
             ctes += f", batch_u AS (\nSELECT z.id{self._flags(self._sum())} FROM ({sent}) z GROUP BY z.id\n)"
         main = (
             self._joined(bool(uncertain), same_shape)
@@ -333,7 +371,8 @@ class Statements:
             ours, theirs = same(f"t.{_DIGEST}"), same(f"s.{_DIGEST}")
             return f" OR CASE WHEN {ours} = {theirs} THEN 0 ELSE 1 END = 1"
         pairs = [(same(f"t.{name}"), same(f"s.{name}")) for name in self._names]
-        nulls = [f"(t.{name} IS NULL AND s.{name} IS NULL)" for name in self._names]
+        # Of the same expressions: a record of NULLs is NULL, but not missing.
+        nulls = [f"(({ours}) IS NULL AND ({theirs}) IS NULL)" for ours, theirs in pairs]
         return "".join(
             f" OR CASE WHEN {ours} = {theirs} OR {null} THEN 0 ELSE 1 END = 1"
             for (ours, theirs), null in zip(pairs, nulls, strict=True)

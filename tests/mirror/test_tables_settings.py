@@ -1,0 +1,398 @@
+"""What a connection, a driver or a server is set to, and a column's type: none of it changes what is sent."""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from airflow_provider_batch.exceptions import SnapshotError, SourceError
+from airflow_provider_batch.hooks.batch import BatchHook
+from airflow_provider_batch.mirror.tables.check import Check
+from airflow_provider_batch.sandbox import Fault, Sandbox
+from airflow_provider_batch.sources.profile_columns import ProfileColumns
+from airflow_provider_batch.sources.sql import SqlSource
+from tests.mirror.stores import Connections
+from tests.mirror.test_tables import PROJECT, counts, fill, log_of, mirror, ours
+
+IN_POSTGRESQL = pytest.mark.xdist_group("postgres_server")
+IN_MARIADB = pytest.mark.xdist_group("mariadb_server")
+
+
+@pytest.fixture
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    with Sandbox(["vip"], keep_bodies=True) as sandbox:
+        for name, project in (("default", None), ("cep", PROJECT)):
+            connection = json.loads(sandbox.connection_json(*([project] if project else [])))
+            connection["extra"] = {**connection.get("extra", {}), "max_attempts": 1}
+            monkeypatch.setenv(f"AIRFLOW_CONN_BATCH_{name.upper()}", json.dumps(connection))
+        yield sandbox
+
+
+def set_to(connections: Connections, change: Callable[[Any], object]) -> Connections:
+    """The same database, through connections that are set to something."""
+
+    def connect() -> Any:
+        connection = connections.connect()
+        change(connection)
+        return connection
+
+    return Connections(connect, connections.driver, connections.schema)
+
+
+def with_statement(statement: str) -> Callable[[Any], object]:
+    def change(connection: Any) -> None:
+        with closing(connection.cursor()) as cursor:
+            cursor.execute(statement)
+        connection.commit()
+
+    return change
+
+
+def sent(sandbox: Sandbox) -> dict[str, Any]:
+    """The attributes of the members on the platform that takes them."""
+    return {id_: each["attributes"] for id_, each in sandbox.attributes("vip", PROJECT).items()}
+
+
+def with_attribute(connections: Connections, sql: str = "") -> Any:
+    return mirror(connections, sql, conn_id="batch_cep", attributes=["x"])
+
+
+# SQLite: each value has a type of its own
+
+
+def test_values_of_several_types_in_one_column_are_sent_as_they_are(
+    tables_in_sqlite: Connections, sandbox: Sandbox
+) -> None:
+    members = tables_in_sqlite.schema + ".members"
+    tables_in_sqlite.run(
+        f"CREATE TABLE {members} (id TEXT, x)", f"INSERT INTO {members} VALUES ('b', '01067'), ('c', 5), ('d', '1e3')"
+    )
+    for first in ("CAST(90210 AS INTEGER)", "CAST(1.5 AS REAL)", "'text'"):
+        tables_in_sqlite.run("DROP TABLE IF EXISTS first", f"CREATE TABLE first AS SELECT 'a' AS id, {first} AS x")
+        query = f"SELECT id, x FROM first UNION ALL SELECT id, x FROM {members}"
+        assert with_attribute(tables_in_sqlite, query).members == 4
+        values = sent(sandbox)
+        assert (values["b"]["x"], values["c"]["x"], values["d"]["x"]) == ("01067", 5, "1e3")
+        assert type(values["c"]["x"]) is int
+    tables_in_sqlite.run(f"UPDATE {members} SET x = '1067' WHERE id = 'b'")
+    assert counts(with_attribute(tables_in_sqlite, query)) == (1, 0, 3, 0, 0, 4)
+    assert sent(sandbox)["b"] == {"x": "1067"}
+
+
+@pytest.mark.parametrize(("before", "after"), [("INTEGER", "TEXT"), ("TEXT", "INTEGER"), ("REAL", "TEXT")])
+def test_a_column_that_gets_another_type_is_sent_once(
+    before: str, after: str, tables_in_sqlite: Connections, sandbox: Sandbox
+) -> None:
+    fill(tables_in_sqlite, [("a", "1067"), ("b", "2")], f"id TEXT, x {before}")
+    with_attribute(tables_in_sqlite)
+    fill(tables_in_sqlite, [("a", "1067"), ("b", "2")], f"id TEXT, x {after}")
+    assert with_attribute(tables_in_sqlite).added == 2
+    assert counts(with_attribute(tables_in_sqlite)) == (0, 0, 2, 0, 0, 2)
+
+
+def test_a_digest_is_that_of_the_values_that_were_sent(tables_in_sqlite: Connections, sandbox: Sandbox) -> None:
+    """Though the query has others each time that it is evaluated."""
+    fill(tables_in_sqlite, [(f"c-{number}",) for number in range(50)])
+    chosen = random.Random(7)
+
+    def set_up(connection: Any) -> None:
+        connection.create_function("chosen", 0, lambda: chosen.randrange(4))
+
+    database = set_to(tables_in_sqlite, set_up)
+
+    def send(value: str) -> Any:
+        query = f"SELECT id, {value} AS x FROM main.members"
+        source = SqlSource(database, query, None, ProfileColumns("id"))
+        given = {"snapshot_schema": "main", "snapshot_name": "chosen"}
+        return BatchHook("batch_cep").mirror_profiles(source, **given)  # type: ignore[arg-type]
+
+    assert send("chosen()").accepted == 50
+    before = {id_: values["x"] for id_, values in sandbox.profiles(PROJECT).items()}
+    assert len({*before.values()}) > 1
+    assert send("3").accepted == sum(value != 3 for value in before.values())
+    assert {values["x"] for values in sandbox.profiles(PROJECT).values()} == {3}
+
+
+def test_two_columns_of_one_name_are_found(tables_in_sqlite: Connections, sandbox: Sandbox) -> None:
+    fill(tables_in_sqlite, [("a", "b")], "id TEXT, other TEXT")
+    with pytest.raises(SourceError, match="2 columns match 'id', but only one may"):
+        mirror(tables_in_sqlite, "SELECT id, other AS id FROM main.members")
+    # One that only looks like it is another one.
+    assert mirror(tables_in_sqlite, 'SELECT id, other AS "x:1" FROM main.members').added == 1
+
+
+def test_rows_of_a_connection_class_of_ones_own(tables_in_sqlite: Connections, sandbox: Sandbox) -> None:
+    class Own(sqlite3.Connection):
+        pass
+
+    def change(connection: Any) -> None:
+        connection.row_factory = lambda cursor, row: dict(zip([c[0] for c in cursor.description], row, strict=True))
+
+    (path,) = [row[2] for row in tables_in_sqlite.run("PRAGMA database_list")]
+    own = Connections(lambda: sqlite3.connect(path, factory=Own), "sqlite3", "main")
+    fill(tables_in_sqlite, [("a",), ("b",)])
+    assert mirror(set_to(own, change)).added == 2
+    assert mirror(set_to(own, change)).unchanged == 2
+
+
+@pytest.mark.parametrize("factory", [bytes, lambda text: text.decode(errors="ignore")])
+def test_text_is_read_as_it_is(factory: Any, tables_in_sqlite: Connections, sandbox: Sandbox) -> None:
+    database = set_to(tables_in_sqlite, lambda connection: setattr(connection, "text_factory", factory))
+    fill(tables_in_sqlite, [("a",), ("b",)])
+    assert mirror(database).added == 2
+    tables_in_sqlite.run("INSERT INTO main.members VALUES (CAST(x'61ff' AS TEXT))")
+    with pytest.raises(SourceError, match=r"^the query failed \(OperationalError\)"):
+        mirror(database)
+    assert next(iter(Check(database, "main").run())).fault == ""
+
+
+def test_a_database_that_no_other_connection_sees_is_named(sandbox: Sandbox) -> None:
+    def connect() -> Any:
+        connection = sqlite3.connect(":memory:")
+        connection.execute("CREATE TABLE members (id)")
+        return connection
+
+    with pytest.raises(SnapshotError, match="another connection does not see its tables, as in a database in memory"):
+        mirror(Connections(connect, "sqlite3", "main"))
+    assert not sandbox.calls
+
+
+def test_nor_is_a_schema_with_a_percent_sign(tables_in_sqlite: Connections, sandbox: Sandbox) -> None:
+    with pytest.raises(SnapshotError, match="some drivers take a % for a placeholder"):
+        mirror(tables_in_sqlite, snapshot_schema="a%b")
+
+
+# PostgreSQL
+
+
+@IN_POSTGRESQL
+def test_blanks_at_the_end_of_a_char_are_sent(tables_in_postgresql: Connections, sandbox: Sandbox) -> None:
+    fill(tables_in_postgresql, [(f"full{number}", "gold ") for number in range(1000, 1120)], "id CHAR(8), x BPCHAR")
+    members = f"{tables_in_postgresql.schema}.members"
+    tables_in_postgresql.run(f"INSERT INTO {members} VALUES ('short', 'gold')")
+    assert with_attribute(tables_in_postgresql).added == 121
+    assert sent(sandbox)["short   "] == {"x": "gold"}
+    assert sent(sandbox)["full1000"] == {"x": "gold "}
+    tables_in_postgresql.run(f"UPDATE {members} SET x = 'gold  ' WHERE id = 'short'")
+    assert counts(with_attribute(tables_in_postgresql)) == (1, 0, 120, 0, 0, 121)
+    assert sent(sandbox)["short   "] == {"x": "gold  "}
+
+
+@IN_POSTGRESQL
+def test_ids_of_a_char_without_a_length_differ_in_their_blanks(
+    tables_in_postgresql: Connections, sandbox: Sandbox
+) -> None:
+    fill(tables_in_postgresql, [("ab",), ("ab ",)], "id BPCHAR")
+    assert counts(mirror(tables_in_postgresql)) == (2, 0, 0, 0, 0, 2)
+    assert sandbox.members("vip") == {"ab", "ab "}
+
+
+@IN_POSTGRESQL
+def test_a_record_of_nulls_is_not_missing(tables_in_postgresql: Connections, sandbox: Sandbox) -> None:
+    schema = tables_in_postgresql.schema
+    tables_in_postgresql.run(f"CREATE TYPE {schema}.pair AS (a INT, b INT)")
+    query = f"SELECT 'a' AS id, CAST({{}} AS {schema}.pair) AS x"
+    with_attribute(tables_in_postgresql, query.format("ROW(NULL, NULL)"))
+    assert sent(sandbox) == {"a": {"x": "(,)"}}
+    assert with_attribute(tables_in_postgresql, query.format("NULL")).added == 1
+    assert sent(sandbox) == {"a": {}}
+
+
+@IN_POSTGRESQL
+@pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
+def test_characters_that_are_one_in_another_encoding_stay_two(
+    driver: str, tables_in_postgresql: Connections, postgres_server: str, sandbox: Sandbox
+) -> None:
+    module = pytest.importorskip(driver)
+    place = {"host": postgres_server, "user": "airflow", "dbname": "postgres"}
+    database = set_to(
+        Connections(lambda: module.connect(**place), driver, tables_in_postgresql.schema),
+        lambda connection: (
+            connection.set_client_encoding("SJIS")
+            if driver == "psycopg2"
+            else with_statement("SET client_encoding TO 'SJIS'")(connection)
+        ),
+    )
+    fill(tables_in_postgresql, [("\u301c",), ("\uff5e",)])
+    assert mirror(database).added == 2
+    fill(tables_in_postgresql, [("\u301c",)])
+    assert mirror(database).removed == 1
+    assert sandbox.members("vip") == {"\u301c"}
+
+
+@IN_POSTGRESQL
+def test_a_connection_class_of_ones_own_of_psycopg(
+    tables_in_postgresql: Connections, postgres_server: str, sandbox: Sandbox
+) -> None:
+    psycopg = pytest.importorskip("psycopg")
+    own: Any = type("Own", (psycopg.Connection,), {})
+    place = {"host": postgres_server, "user": "airflow", "dbname": "postgres"}
+    fill(tables_in_postgresql, [("a",), ("b",)])
+    database = Connections(lambda: own.connect(**place), "psycopg", tables_in_postgresql.schema)
+    assert mirror(database).added == 2
+
+
+@IN_POSTGRESQL
+def test_no_digest_is_missed_where_two_numbers_are_returned_as_one(tables_in_postgresql: Connections) -> None:
+    database = set_to(tables_in_postgresql, with_statement("SET extra_float_digits = 0"))
+    assert [one for one in Check(database, database.schema).run() if one.fault] == []
+
+
+@IN_POSTGRESQL
+@pytest.mark.parametrize("driver", ["psycopg2", "psycopg"])
+@pytest.mark.parametrize("condition", ['id <> "%s"', "id <> '%s'", "id <> %s wher 1 = 1"])
+def test_no_error_quotes_a_parameter(
+    condition: str, driver: str, tables_in_postgresql: Connections, postgres_server: str, sandbox: Sandbox
+) -> None:
+    module = pytest.importorskip(driver)
+    place = {"host": postgres_server, "user": "airflow", "dbname": "postgres"}
+    database = Connections(lambda: module.connect(**place), driver, tables_in_postgresql.schema)
+    fill(tables_in_postgresql, [("a",)])
+    with pytest.raises(SourceError) as caught:
+        mirror(
+            database, f"SELECT id FROM {database.schema}.members WHERE {condition}", parameters=["jane.doe@example.com"]
+        )
+    assert "jane" not in str(caught.value)
+    # What has nothing to do with them is told.
+    with pytest.raises(SourceError, match='column "idd" does not exist'):
+        mirror(
+            database, f"SELECT idd FROM {database.schema}.members WHERE id <> %s", parameters=["jane.doe@example.com"]
+        )
+
+
+# MySQL and MariaDB
+
+
+@IN_MARIADB
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "SET SESSION sql_select_limit = 2",
+        "SET SESSION max_join_size = 3",
+        "SET SESSION sql_safe_updates = 1",
+        "SET SESSION default_storage_engine = MEMORY",
+        "SET SESSION tx_isolation = 'READ-UNCOMMITTED'",
+        "SET SESSION max_sort_length = 64",
+        "SET character_set_results = latin1",
+        "SET collation_connection = latin1_swedish_ci",
+    ],
+)
+def test_what_a_connection_of_mariadb_is_set_to_changes_nothing(
+    setting: str, tables_in_mariadb: Connections, sandbox: Sandbox
+) -> None:
+    database = set_to(tables_in_mariadb, with_statement(setting))
+    ids = [*(f"{'x' * 70}{number}" for number in range(5)), "\u0142", "\u0436", "\U0001f600"]
+    columns = "id VARCHAR(200) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin, x INT"
+    fill(tables_in_mariadb, [(each, 1) for each in [*ids, "\u0436\u0436\t1"]], columns)
+    sql = f"SELECT id, x FROM {database.schema}.members"
+    given: dict[str, Any] = {"on_invalid_id": "skip", "conn_id": "batch_cep", "attributes": ["x"], "keep_changes": 7}
+    assert counts(mirror(database, sql, **given)) == (8, 0, 0, 0, 1, 8)
+    assert sandbox.members("vip", PROJECT) == {*ids}
+    fill(tables_in_mariadb, [(each, 2) for each in ids[:4]], columns)
+    assert counts(mirror(database, sql, **given)) == (4, 4, 0, 0, 0, 4)
+    assert sandbox.members("vip", PROJECT) == {*ids[:4]}
+    assert counts(mirror(database, sql, **given)) == (0, 0, 4, 0, 0, 4)
+    assert [one for one in Check(database, database.schema).run() if one.fault] == []
+
+
+@IN_MARIADB
+@pytest.mark.parametrize("attributes", [None, ["x"]])
+def test_the_longest_ids_differ_in_their_last_character(
+    attributes: list[str] | None, tables_in_mariadb: Connections, sandbox: Sandbox
+) -> None:
+    ids = ["\U0001f600" * 300 + end for end in "abc"]
+    columns = "id VARCHAR(700) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin, x INT"
+    fill(tables_in_mariadb, [(each, 1) for each in ids], columns)
+    sql = f"SELECT id, x FROM {tables_in_mariadb.schema}.members"
+    assert mirror(tables_in_mariadb, sql, conn_id="batch_cep", attributes=attributes).added == 3
+    assert sandbox.members("vip", PROJECT) == {*ids}
+
+
+@IN_MARIADB
+def test_numbers_that_are_shown_with_zeros_are_sent_without(tables_in_mariadb: Connections, sandbox: Sandbox) -> None:
+    columns = "id INT(5) ZEROFILL, x BIGINT UNSIGNED ZEROFILL"
+    fill(tables_in_mariadb, [(number, number) for number in (*range(10000, 10100), 7)], columns)
+    assert with_attribute(tables_in_mariadb).added == 101
+    assert sent(sandbox)["7"] == {"x": 7}
+    assert with_attribute(tables_in_mariadb).unchanged == 101
+
+
+@IN_MARIADB
+def test_rows_that_are_read_are_not_locked(tables_in_mariadb: Connections, sandbox: Sandbox) -> None:
+    fill(tables_in_mariadb, [("a",), ("b",)])
+    with closing(tables_in_mariadb.connect()) as connection, closing(connection.cursor()) as cursor:
+        cursor.execute(f"UPDATE {tables_in_mariadb.schema}.members SET id = 'c' WHERE id = 'b'")  # and does not commit
+        assert mirror(set_to(tables_in_mariadb, with_statement("SET innodb_lock_wait_timeout = 1"))).added == 2
+    assert sandbox.members("vip") == {"a", "b"}
+
+
+@IN_MARIADB
+def test_tables_of_a_small_row_format_have_an_index(tables_in_mariadb: Connections, sandbox: Sandbox) -> None:
+    fill(tables_in_mariadb, [("a",), ("b",)])
+    before = tables_in_mariadb.run("SELECT @@innodb_default_row_format")[0][0]
+    tables_in_mariadb.run("SET GLOBAL innodb_default_row_format = 'compact'")
+    try:
+        assert mirror(tables_in_mariadb).added == 2
+    finally:
+        tables_in_mariadb.run(f"SET GLOBAL innodb_default_row_format = '{before}'")
+
+
+# On each database
+
+
+def test_an_id_that_batch_rejects_has_entered_once_it_is_accepted(connections: Connections, sandbox: Sandbox) -> None:
+    def logged() -> list[Any]:
+        table = f"{connections.schema}.{log_of(connections)}"
+        return sorted(connections.run(f"SELECT op, why FROM {table} WHERE id = 'x'"))
+
+    refused = (Fault(400), None, Fault(400))  # between them, a look whether the audience exists
+
+    def run(ids: str, *faults: Fault | None, **arguments: Any) -> Any:
+        fill(connections, [(each,) for each in ids])
+        sandbox.faults(*faults)
+        result = mirror(connections, keep_changes=7, on_rejected_chunk="bisect", **arguments)
+        # The next run makes no call before that for its ids.
+        BatchHook().confirm_mirror("vip", snapshot_schema=connections.schema, database=connections)
+        return result
+
+    run("a")
+    for full_refresh in (False, True):
+        assert run("ax", *refused).rejected == 1
+        assert logged() == [("!", "rejected by Batch")]
+        run("ax", full_refresh=full_refresh)
+        assert logged() == [("!", "rejected by Batch"), ("+", "new")]
+        run("a")
+        assert ("-", "gone") in logged()
+        connections.run(f"DELETE FROM {connections.schema}.{log_of(connections)}")
+    # One that leaves before it was ever accepted was never there.
+    run("ax", *refused)
+    run("a")
+    assert ("-", "withdrawn") in logged()
+
+
+@IN_POSTGRESQL
+def test_a_table_that_somebody_reads_keeps_no_other_one(
+    tables_in_postgresql: Connections, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tables_in_postgresql, [(f"c-{number}",) for number in range(30)])
+    mirror(tables_in_postgresql)
+    (base,) = (name for name in tables_in_postgresql.tables() if "_b" in name[-16:] and name.startswith("batch_vip"))
+    reading = threading.Event()
+    with closing(tables_in_postgresql.connect()) as connection, closing(connection.cursor()) as cursor:
+        cursor.execute(f"SELECT * FROM {tables_in_postgresql.schema}.{base}")
+        reading.set()
+        for count in (10, 3):
+            fill(tables_in_postgresql, [(f"c-{number}",) for number in range(count)])
+            mirror(tables_in_postgresql)
+            assert ours(tables_in_postgresql) == ["b", "b", "head"]
+    mirror(tables_in_postgresql)
+    fill(tables_in_postgresql, [("c-0",)])
+    mirror(tables_in_postgresql)
+    assert ours(tables_in_postgresql) == ["b", "head"]
