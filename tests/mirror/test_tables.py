@@ -173,7 +173,7 @@ def test_integers_and_uuids_are_sent_as_text(
     assert mirror(connections).unchanged == len(values)
 
 
-@pytest.mark.parametrize("type_", ["NUMERIC(10, 2)", "DOUBLE PRECISION", "CHAR(6)"])
+@pytest.mark.parametrize("type_", ["NUMERIC(10, 2)", "DOUBLE PRECISION"])
 def test_a_column_of_which_the_database_makes_another_text_is_refused(
     type_: str, tables_in_postgresql: Connections, sandbox: Sandbox
 ) -> None:

@@ -187,6 +187,14 @@ def test_a_log_that_cannot_be_written_is_left_to_the_next_run(
     forget.assert_not_called()
 
 
+def test_the_first_changes_of_all_say_nothing(
+    tables: Connections, session: Session, keeper: Keeper, told: Callable[[], str]
+) -> None:
+    assert ChangeLog(keeper, 30).keep(session, [CHANGE], NOW, done)
+    assert logged(tables)
+    assert "lacks" not in told()
+
+
 @pytest.mark.parametrize("name", ["d1", "x1", "r1"])
 @pytest.mark.parametrize("is_there", [False, True])
 def test_changes_whose_table_somebody_has_dropped_do_not_keep_others_from_the_log(
