@@ -270,7 +270,7 @@ def state_of(error: Exception) -> str:
 
 
 def _meaning(error: Exception, message: str) -> str | None:
-    """Return what is said in place of a message that may quote a value, or a secret; None if that is not known."""
+    """Return what stands in place of a message that may quote a value, or a secret; None if that is not known."""
     if driver_of(error) in _MYSQL:
         return _MEANINGS_MYSQL.get(error.args[0] if error.args else None)
     return _LOCKED_DUCKDB[1] if _LOCKED_DUCKDB[0] in message else None
