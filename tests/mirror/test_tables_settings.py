@@ -8,6 +8,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from itertools import count
 from typing import Any
 
 import pytest
@@ -162,6 +163,25 @@ def test_a_database_that_no_other_connection_sees_is_named(sandbox: Sandbox) -> 
     with pytest.raises(SnapshotError, match="another connection does not see its tables, as in a database in memory"):
         mirror(Connections(connect, "sqlite3", "main"))
     assert not sandbox.calls
+
+
+def test_a_first_run_that_cannot_look_with_another_one_gives_its_claim_back(
+    tables_in_sqlite: Connections, sandbox: Sandbox
+) -> None:
+    opened = count(1)
+
+    def connect() -> Any:
+        if next(opened) == 2:
+            raise sqlite3.OperationalError("unable to open database file")
+        return tables_in_sqlite.connect()
+
+    fill(tables_in_sqlite, [("a",)])
+    with pytest.raises(SourceError, match="the connection to the database failed"):
+        mirror(Connections(connect, "sqlite3", "main"))
+    head = tables_in_sqlite.head()
+    assert head
+    assert head["claim"] is None
+    assert mirror(tables_in_sqlite, owner="another").added == 1
 
 
 def test_nor_is_a_schema_with_a_percent_sign(tables_in_sqlite: Connections, sandbox: Sandbox) -> None:
@@ -388,8 +408,8 @@ def test_a_table_that_somebody_reads_keeps_no_other_one(
     with closing(tables_in_postgresql.connect()) as connection, closing(connection.cursor()) as cursor:
         cursor.execute(f"SELECT * FROM {tables_in_postgresql.schema}.{base}")
         reading.set()
-        for count in (10, 3):
-            fill(tables_in_postgresql, [(f"c-{number}",) for number in range(count)])
+        for left in (10, 3):
+            fill(tables_in_postgresql, [(f"c-{number}",) for number in range(left)])
             mirror(tables_in_postgresql)
             assert ours(tables_in_postgresql) == ["b", "b", "head"]
     mirror(tables_in_postgresql)

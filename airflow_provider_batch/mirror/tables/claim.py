@@ -75,13 +75,13 @@ class TableClaim:
             if not session.dialect.full_join:  # the query is staged
                 self._first_tables = (*self._first_tables, self.own("t"))
             head = self.update(session, steps.claimed, tables=self._first_tables)
-            if head.version == 1:
-                self._check_shared()
         if head is not None:
             self.state, self.is_confirmed = head.state, head.is_confirmed
         try:
             self._check_target()
             if head and not mirror.is_dry_run:
+                if head.version == 1:
+                    self._check_shared()
                 self._repair(head)
             yield
         except (AbsentTableError, SnapshotError):
