@@ -403,7 +403,7 @@ def test_a_table_that_somebody_reads_keeps_no_other_one(
 ) -> None:
     fill(tables_in_postgresql, [(f"c-{number}",) for number in range(30)])
     mirror(tables_in_postgresql)
-    (base,) = (name for name in tables_in_postgresql.tables() if "_b" in name[-16:] and name.startswith("batch_vip"))
+    (base,) = (name for name in tables_in_postgresql.tables() if name.rpartition("_")[2].startswith("b"))
     reading = threading.Event()
     with closing(tables_in_postgresql.connect()) as connection, closing(connection.cursor()) as cursor:
         cursor.execute(f"SELECT * FROM {tables_in_postgresql.schema}.{base}")
