@@ -55,6 +55,8 @@ _SAFE_SQLITE: Final = re.compile(
     r"|incomplete input|wrong number of arguments to function .*|unrecognized token: .*"
 )
 _LONGEST_MESSAGE: Final = 300
+#: The characters that a beginning of a parameter has at least; shorter ones are those of too many names.
+_LEAST_PART: Final = 3
 
 #: The drivers that are treated by their name; the classes of a user may derive from theirs.
 _DRIVERS: Final = {"psycopg", "psycopg2", "sqlite3", "duckdb", "_duckdb", *_MYSQL}
@@ -280,10 +282,11 @@ def _quotes(message: str, parameters: Any) -> bool:
     """Whether a message quotes one of the parameters, or the beginning of a word in one."""
     values = parameters.values() if isinstance(parameters, Mapping) else parameters or ()
     texts = [str(each) for value in values for each in (value if isinstance(value, list | tuple | set) else [value])]
-    quoted = [part for part in re.split("[\"'`]", message)[1:] if part.strip()]
+    message = re.sub(r" at line \d+\W*$", "", message)
+    quoted = [part for part in re.split("[\"'`]", message)[1:] if len(part.strip()) >= _LEAST_PART]
     return any(
-        (text and re.search(rf"(?<!\w){re.escape(text)}(?!\w)", message))
-        or any(re.search(rf"(?<!\w){re.escape(part)}", text) for part in quoted)
+        (text and text in message and re.search(rf"(?<!\w){re.escape(text)}(?!\w)", message))
+        or any(part in text and re.search(rf"(?<!\w){re.escape(part)}", text) for part in quoted)
         for text in texts
     )
 

@@ -360,7 +360,10 @@ def test_statements_are_valid_in_the_words_of_the_database(
         statements.create("s.c3", statements.corrected("s.d3", None)),
         statements.create("s.b3", statements.new_base("s.d3", known)),
         statements.create("s.e3", statements.new_net("s.d3", "s.e1")),
-        *([statements.create("s.r3", statements.rejected("s.d3", "s.y3"))] if digested is not None else []),
+        *(
+            statements.create("s.r3", statements.rejected("s.d3", "s.y3", refused))
+            for refused in ([], ["s.r1", "s.r2"])
+        ),
         f"INSERT INTO s.x3 VALUES ({statements.id_values().replace('{}', 'NULL')})",
     ]
     for statement in made:

@@ -125,8 +125,11 @@ def test_two_columns_of_one_name_are_found(tables_in_sqlite: Connections, sandbo
     fill(tables_in_sqlite, [("a", "b")], "id TEXT, other TEXT")
     with pytest.raises(SourceError, match="2 columns match 'id', but only one may"):
         mirror(tables_in_sqlite, "SELECT id, other AS id FROM main.members")
-    # One that only looks like it is another one.
+    # One that only looks like it is another one; and two that differ in case are two.
     assert mirror(tables_in_sqlite, 'SELECT id, other AS "x:1" FROM main.members').added == 1
+    columns: dict[str, Any] = {"conn_id": "batch_cep", "attributes": ["Plan"]}
+    mirror(tables_in_sqlite, "SELECT id, 'gold' AS plan, 'silver' AS Plan FROM main.members", **columns)
+    assert sent(sandbox) == {"a": {"Plan": "silver"}}
 
 
 def test_rows_of_a_connection_class_of_ones_own(tables_in_sqlite: Connections, sandbox: Sandbox) -> None:
@@ -165,9 +168,7 @@ def test_a_database_that_no_other_connection_sees_is_named(sandbox: Sandbox) -> 
     assert not sandbox.calls
 
 
-def test_a_first_run_that_cannot_look_with_another_one_gives_its_claim_back(
-    tables_in_sqlite: Connections, sandbox: Sandbox
-) -> None:
+def test_one_that_cannot_be_opened_twice_is_not(tables_in_sqlite: Connections, sandbox: Sandbox) -> None:
     opened = count(1)
 
     def connect() -> Any:
@@ -176,12 +177,7 @@ def test_a_first_run_that_cannot_look_with_another_one_gives_its_claim_back(
         return tables_in_sqlite.connect()
 
     fill(tables_in_sqlite, [("a",)])
-    with pytest.raises(SourceError, match="the connection to the database failed"):
-        mirror(Connections(connect, "sqlite3", "main"))
-    head = tables_in_sqlite.head()
-    assert head
-    assert head["claim"] is None
-    assert mirror(tables_in_sqlite, owner="another").added == 1
+    assert mirror(Connections(connect, "sqlite3", "main")).added == 1
 
 
 def test_nor_is_a_schema_with_a_percent_sign(tables_in_sqlite: Connections, sandbox: Sandbox) -> None:
@@ -395,6 +391,41 @@ def test_an_id_that_batch_rejects_has_entered_once_it_is_accepted(connections: C
     run("ax", *refused)
     run("a")
     assert ("-", "withdrawn") in logged()
+
+
+def test_one_whose_attribute_batch_rejects_has_not_entered_twice(connections: Connections, sandbox: Sandbox) -> None:
+    refused = (Fault(400), None, Fault(400))
+
+    def run(rows: list[tuple[str, str]], *faults: Fault | None) -> list[Any]:
+        fill(connections, rows, "id VARCHAR(20), x VARCHAR(20)")
+        sandbox.faults(*faults)
+        given: dict[str, Any] = {"keep_changes": 7, "on_rejected_chunk": "bisect"}
+        mirror(connections, conn_id="batch_cep", attributes=["x"], **given)
+        BatchHook("batch_cep").confirm_mirror("vip", snapshot_schema=connections.schema, database=connections)
+        table = f"{connections.schema}.{log_of(connections)}"
+        return sorted({*connections.run(f"SELECT op, why FROM {table} WHERE id = 'x'")})
+
+    assert run([("a", "1"), ("x", "1")]) == [("+", "new")]
+    assert run([("a", "1"), ("x", "2")], *refused) == [("!", "rejected by Batch"), ("+", "new")]
+    connections.run(f"DELETE FROM {connections.schema}.{log_of(connections)}")
+    assert run([("a", "1"), ("x", "3")], *refused) == [("!", "rejected by Batch")]
+    assert run([("a", "1"), ("x", "2")]) == [("!", "rejected by Batch"), ("+", "sent again")]
+    run([("a", "1"), ("x", "3")], *refused)
+    assert ("-", "gone") in run([("a", "1")])
+
+
+@IN_POSTGRESQL
+def test_a_setting_that_is_not_committed_holds(tables_in_postgresql: Connections, sandbox: Sandbox) -> None:
+    """The first table that is not there would roll it back."""
+
+    def change(connection: Any) -> None:
+        with closing(connection.cursor()) as cursor:
+            cursor.execute("SET app.tenant = 'a'")
+
+    fill(tables_in_postgresql, [("a-1", "a"), ("b-1", "b")], "id TEXT, tenant TEXT")
+    query = f"SELECT id FROM {tables_in_postgresql.schema}.members WHERE tenant = current_setting('app.tenant')"
+    assert mirror(set_to(tables_in_postgresql, change), query).added == 1
+    assert sandbox.members("vip") == {"a-1"}
 
 
 @IN_POSTGRESQL

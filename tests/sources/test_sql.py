@@ -289,6 +289,8 @@ def test_only_errors_of_mysql_that_can_pass_are_retried(driver: str, number: int
         (["jane@x"], "near 'id <> 'jane@x''", False),
         ({"who": "jane@x"}, "near 'jane@x'", False),
         (["jane@x"], "near 'jane", False),
+        ([1], "near 'FRM t' at line 1", True),
+        (["active"], 'column "ac" does not exist', True),
         (["mary jane"], 'near "jane"', False),
         ([("b", "jane@x")], "near 'jane@x'", False),
         ([7], "near '7 = x'", False),

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError
+from airflow_provider_batch.exceptions import MirrorConflictError, SnapshotError, SourceError
 from airflow_provider_batch.mirror.store import STORE_ERRORS
 from airflow_provider_batch.mirror.tables import head as steps
 from airflow_provider_batch.mirror.tables.database import AbsentTableError, Session
@@ -150,13 +150,14 @@ class TableClaim:
 
         :raises SnapshotError: otherwise.
         """
-        keeper = self._mirror.keeper
-        with self._mirror.database.session() as session:
-            if keeper.read(session, starts_anew=True) is None:
-                raise SnapshotError(
-                    f"{keeper}: another connection does not see its tables, as in a database in memory. Use one that "
-                    "all connections share, such as that in a file."
-                )
+        keeper, is_seen = self._mirror.keeper, True
+        with suppress(SourceError), self._mirror.database.session() as session:  # it may be the only one for now
+            is_seen = keeper.read(session, starts_anew=True) is not None
+        if not is_seen:
+            raise SnapshotError(
+                f"{keeper}: another connection does not see its tables, as in a database in memory. Use one that all "
+                "connections share, such as that in a file."
+            )
 
     def _check_target(self) -> None:
         theirs, ours = self.state.target, self._mirror.target

@@ -88,6 +88,11 @@ class Comparison:
         """Whether the snapshot has a digest of each row in place of its values."""
         return self.mirror.settings is not None
 
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """The tables of the ids that Batch rejected when they were last sent."""
+        return tuple(steps.table_of(one) for one in self._state.tries if one.is_rejection)
+
     def fill(self, session: Session, files: ChangeFiles, blocks: Iterable[list[str]]) -> None:
         """
         Make the table of changes, and read it.
@@ -150,8 +155,7 @@ class Comparison:
 
     def entry(self, now: float, rejected: str | None = None) -> Change:
         """Return what the log has to know of this run."""
-        refused = tuple(steps.table_of(one) for one in self._state.tries if one.is_rejection)
-        return Change(now, self.mirror.owner, self.changes, self.invalid, rejected, self.replaces, refused)
+        return Change(now, self.mirror.owner, self.changes, self.invalid, rejected, self.replaces, self.refused)
 
     def needs_base(self, now: float, moved: int = 0) -> bool:
         """Whether the base is made anew: it is old, has other columns, or *moved* ids more leave too little of it."""
@@ -184,7 +188,8 @@ class Comparison:
     def _prepare(self, session: Session, source: SqlSource) -> Selection[int]:
         sql = bare(source.sql)
         names = session.columns(sql, source.parameters)
-        selection = source.columns.select([name for name, _ in names], "the query")
+        written = [name for name, _ in names]
+        selection = source.columns.select(_unnumbered(written) if session.dialect.renames else written, "the query")
         name, type_ = names[selection.id]
         if type_ in session.dialect.json:  # whose text of a string has its quotes
             raise SourceError(
@@ -196,7 +201,7 @@ class Comparison:
         most = min(self.mirror.rules.max_id_length, session.dialect.longest)
         # Beside placeholders, a percent sign is written twice.
         is_doubled = source.parameters is not None and session.dialect.placeholder == "%s"
-        written = [name.replace("%", "%%") if is_doubled else name for name, _ in names]
+        written = [name.replace("%", "%%") if is_doubled else name for name in written]
         self._width, self._places = len(names), {written[key]: key for key in selection.keys}
         known = session.dialect.exact
         exact = {written[key]: known[names[key][1]] for key in selection.keys if names[key][1] in known}
@@ -260,7 +265,8 @@ class Comparison:
     def _stage(self, session: Session, today: str, parameters: Any) -> str:
         """Read the query once, and return the query for what it has today."""
         name = self.claim.own("t")
-        if not session.dialect.stages_rows:
+        # All columns are staged, so not if none but the id is read.
+        if not session.dialect.stages_rows or not self._query.others:
             return f"SELECT * FROM {self.create(session, name, today, parameters, what='the query')}"
         table, query = self.mirror.keeper.table(session, name), self._query
         what = f"CREATE TABLE in the schema {self.mirror.keeper.schema}"
@@ -305,6 +311,12 @@ class Comparison:
         if self.is_digested:
             self.mirror.keeper.drop(session, self.changes)
         self.changes = names[1]
+
+
+def _unnumbered(names: list[str]) -> list[str]:
+    """Return the names of a query's columns, of which SQLite has numbered those that it takes for the same."""
+    folded = {name.casefold() for name in names}
+    return [first if (first := name.rpartition(":")[0]) and first.casefold() in folded else name for name in names]
 
 
 def _short_digest(*texts: str) -> str:

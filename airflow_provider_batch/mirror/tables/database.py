@@ -75,7 +75,9 @@ class Session:
 
         :raises SourceError: if the connection is lost by that.
         """
-        _driven(lambda: _read_any_text(self._connection), "the connection to the database")
+        what = "the connection to the database"
+        _driven(self._commit, what)  # what it was set to, which a rollback would undo
+        _driven(lambda: _read_any_text(self._connection), what)
         for setting in self.dialect.settings:
             with suppress(SourceError):
                 self.execute(setting)
@@ -136,10 +138,7 @@ class Session:
         with self._committed("the query", parameters=parameters) as cursor:
             cursor.execute(f"SELECT * FROM (\n{query}\n) q WHERE 1 = 0", *_given(parameters))
             cursor.fetchall()
-            names = [str(column[0]) for column in cursor.description]
-            if self.dialect.renames:
-                names = _as_written(names)
-            return [(name, str(column[1])) for name, column in zip(names, cursor.description, strict=True)]
+            return [(str(column[0]), str(column[1])) for column in cursor.description]
 
     def stream(self, sql: str, parameters: Any, size: int) -> Generator[list[Sequence[Any]], None, None]:
         """Yield the rows of a query in blocks of *size*; with a cursor on the server where the driver has one."""
@@ -286,16 +285,11 @@ def _read_any_text(connection: Any) -> None:
         connection.execute("SET client_encoding TO 'UTF8'")
         connection.commit()
     elif driver == "mysql":
-        connection.set_charset_collation("utf8mb4")
+        connection.set_charset_collation("utf8mb4", "utf8mb4_general_ci")  # its own default is not known to MariaDB
     elif driver == "pymysql" and not hasattr(connection, "set_character_set"):  # before 1.1
         connection.set_charset("utf8mb4")
     elif driver in ("MySQLdb", "pymysql"):
         connection.set_character_set("utf8mb4")
-
-
-def _as_written(names: list[str]) -> list[str]:
-    """Return the names of columns, where SQLite has numbered those that are there more than once."""
-    return [first if (first := name.rpartition(":")[0]) and first in names else name for name in names]
 
 
 def _client_cursor(connection: Any) -> Any:

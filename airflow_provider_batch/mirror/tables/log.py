@@ -26,7 +26,7 @@ from airflow_provider_batch.mirror.store import STORE_ERRORS
 from airflow_provider_batch.mirror.tables.database import AbsentTableError, Session
 from airflow_provider_batch.mirror.tables.head import Change
 from airflow_provider_batch.mirror.tables.keeper import Keeper
-from airflow_provider_batch.mirror.tables.statements import quoted
+from airflow_provider_batch.mirror.tables.statements import never_accepted, quoted
 
 R = TypeVar("R")
 
@@ -118,17 +118,14 @@ class ChangeLog:
     def _insertion(self, session: Session, table: str, change: Change) -> str:
         dialect = session.dialect
         mark, place = dialect.placeholder, partial(self._keeper.table, session)
-        joins, is_rejected, why, is_new = "", "1 = 0", "''", "d.o = 0"
+        joins, is_new = never_accepted(list(map(place, change.refused)))
+        is_rejected, why = "1 = 0", "''"
         if change.invalid:
             joins += f" LEFT JOIN {place(change.invalid)} x ON x.id = d.id"
             why = "COALESCE(x.why, '')"
         if change.rejected:
             joins += f" LEFT JOIN {place(change.rejected)} r ON r.id = d.id"
             is_rejected = "r.why IS NOT NULL"
-        if change.refused:
-            refused = " UNION ".join(f"SELECT y.id FROM {place(name)} y" for name in change.refused)
-            joins += f" LEFT JOIN ({refused}) u ON u.id = d.id"
-            is_new = "(d.o = 0 OR u.id IS NOT NULL)"
         reason = (
             # Before the reasons: a count of those who left must not include ids that were perhaps never sent.
             f"CASE WHEN {is_rejected} THEN 'rejected by Batch' WHEN d.op = '-' AND {is_new} THEN 'withdrawn' "

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from airflow_provider_batch.mirror.claim import RENEWAL_INTERVAL
@@ -180,13 +181,13 @@ class TableTransaction(Transaction):
     def _write_rejected(self, session: Session, rejected: Sequence[str]) -> Unfinished:
         """Write the ids that Batch rejected, which stay uncertain: they are neither added nor removed."""
         comparison, claim, statements = self._comparison, self._claim, self._comparison.statements
-        name, changes = claim.own("r"), self._mirror.keeper.table(session, comparison.changes)
-        names = (claim.own("y"), name) if comparison.is_digested else (name,)
-        claim.extend(session, *names)
-        table = comparison.create(session, names[0], statements.ids(changes))
+        place = partial(self._mirror.keeper.table, session)
+        name, changes = claim.own("r"), place(comparison.changes)
+        claim.extend(session, claim.own("y"), name)
+        table = comparison.create(session, claim.own("y"), statements.ids(changes))
         ids = sorted(set(map(str, rejected)))
         session.insert(table, statements.id_values(), [(id_, "+", "rejected by Batch") for id_ in ids])
-        if comparison.is_digested:
-            comparison.create(session, name, statements.rejected(changes, table))
+        refused = [] if comparison.replaces else list(map(place, comparison.refused))
+        comparison.create(session, name, statements.rejected(changes, table, refused))
         pending = Pending(owner="", series=claim.nonce, nonce=claim.nonce, replaces=False, count=len(ids))
         return Unfinished(steps.name_of(claim.state.generation + 1, name), pending, has_ended=True)

@@ -90,6 +90,19 @@ def _staged_name(place: int) -> str:
     return f"c{place}"
 
 
+def never_accepted(refused: Sequence[str]) -> tuple[str, str]:
+    """
+    Return the condition that Batch has not accepted an id of the changes yet, and before it the join that it needs.
+
+    :param refused: the tables of the ids that the snapshot has, but that Batch rejected when they were last sent.
+    """
+    if not refused:
+        return "", "d.o = 0"
+    found = " UNION ALL ".join(f"SELECT y.id FROM {table} y WHERE y.o = 0" for table in refused)
+    join = f" LEFT JOIN (SELECT DISTINCT z.id FROM ({found}) z) u ON u.id = d.id"
+    return join, "(d.o = 0 OR u.id IS NOT NULL)"
+
+
 def bare(sql: str) -> str:
     """Return the query without the semicolon at its end."""
     found = _END.search(sql)
@@ -455,10 +468,20 @@ class Statements:
         flags = f"CASE WHEN d.op = '+' THEN {self._union(f'd.{_OWN}', f'd.{_BEFORE}')} ELSE d.{_BEFORE} END"
         return f"SELECT d.id{self._flags(flags)} FROM {changes} d WHERE d.op IN ('+', '-')"
 
-    def rejected(self, changes: str, ids: str) -> str:
-        """Return the query for the rows of a table made of :meth:`ids`, with the flags of them in the changes."""
+    def rejected(self, changes: str, ids: str, refused: Sequence[str]) -> str:
+        """
+        Return the query for the rows of a table made of :meth:`ids`.
+
+        It has whether Batch had accepted the id before (``o``), and its flags in the changes.
+
+        :param refused: the tables of those rejected before.
+        """
         flags = self._changed_flags(f"d.{_BEFORE}", f"d.{_OWN}")
-        return f"SELECT d.id, d.op, x.why{flags} FROM {changes} d JOIN {ids} x ON x.id = d.id"
+        join, is_new = never_accepted(refused)
+        return (
+            f"SELECT d.id, d.op, x.why, CASE WHEN {is_new} THEN 0 ELSE 1 END AS o{flags} "
+            f"FROM {changes} d JOIN {ids} x ON x.id = d.id{join}"
+        )
 
     def _columns(self, prefix: str) -> str:
         return _listed(prefix, self._names)
