@@ -9,7 +9,7 @@ A mirror whose snapshot is in tables: plan, send, commit, each step noted in the
     …_t<nonce>                              the rows of the query, in a database without FULL JOIN
     …_d<nonce>, …_c<nonce>                  the changes of one try: id, n, o, u, op (+ - = !), attributes; corrected
     …_x<nonce>                              ids that are not valid, by which they are corrected
-    …_r<nonce>, …_y<nonce>                  ids of which Batch has rejected a write; and before it is known which are new
+    …_r<nonce>, …_y<nonce>                  ids of which Batch has rejected a write; before it is known which are new
     …_log                                   the changes of earlier runs, with keep_changes
 
 All but the head, the log and SQLite's rows of the query are made by CREATE TABLE AS and filled at once, so each counts
