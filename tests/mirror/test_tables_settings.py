@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import random
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 from airflow_provider_batch.exceptions import SnapshotError, SourceError
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.mirror.tables.check import Check
+from airflow_provider_batch.mirror.tables.dialect import DIALECTS
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.sources.profile_columns import ProfileColumns
 from airflow_provider_batch.sources.sql import SqlSource
@@ -432,13 +433,13 @@ def test_a_setting_that_is_not_committed_holds(tables_in_postgresql: Connections
 def test_a_table_that_somebody_reads_keeps_no_other_one(
     tables_in_postgresql: Connections, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    dialect = DIALECTS["postgresql"]
+    monkeypatch.setitem(DIALECTS, dialect.name, replace(dialect, limit=dialect.limit.replace("10", "1")))
     fill(tables_in_postgresql, [(f"c-{number}",) for number in range(30)])
     mirror(tables_in_postgresql)
     (base,) = (name for name in tables_in_postgresql.tables() if name.rpartition("_")[2].startswith("b"))
-    reading = threading.Event()
     with closing(tables_in_postgresql.connect()) as connection, closing(connection.cursor()) as cursor:
         cursor.execute(f"SELECT * FROM {tables_in_postgresql.schema}.{base}")
-        reading.set()
         for left in (10, 3):
             fill(tables_in_postgresql, [(f"c-{number}",) for number in range(left)])
             mirror(tables_in_postgresql)
