@@ -6,7 +6,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import closing, nullcontext, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -37,14 +37,20 @@ PROJECT = "project_sandbox"
 COMPOSED, DECOMPOSED = unicodedata.normalize("NFC", "é"), unicodedata.normalize("NFD", "é")
 
 
-@pytest.fixture
-def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """Both platforms, of which API 1.0 limits the length of ids and the other one takes attributes."""
+@contextmanager
+def both_platforms(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """Run a sandbox of both platforms, of which API 1.0 limits the length of ids and the other one takes attributes."""
     with Sandbox(["vip"], keep_bodies=True) as sandbox:
         for name, project in (("default", None), ("cep", PROJECT)):
             connection = json.loads(sandbox.connection_json(*([project] if project else [])))
             connection["extra"] = {**connection.get("extra", {}), "max_attempts": 1}
             monkeypatch.setenv(f"AIRFLOW_CONN_BATCH_{name.upper()}", json.dumps(connection))
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    with both_platforms(monkeypatch) as sandbox:
         yield sandbox
 
 

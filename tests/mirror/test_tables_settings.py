@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.sources.profile_columns import ProfileColumns
 from airflow_provider_batch.sources.sql import SqlSource
 from tests.mirror.stores import Connections
-from tests.mirror.test_tables import PROJECT, counts, fill, log_of, mirror, ours
+from tests.mirror.test_tables import PROJECT, both_platforms, counts, fill, log_of, mirror, ours
 
 IN_POSTGRESQL = pytest.mark.xdist_group("postgres_server")
 IN_MARIADB = pytest.mark.xdist_group("mariadb_server")
@@ -29,11 +28,7 @@ IN_MARIADB = pytest.mark.xdist_group("mariadb_server")
 
 @pytest.fixture
 def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    with Sandbox(["vip"], keep_bodies=True) as sandbox:
-        for name, project in (("default", None), ("cep", PROJECT)):
-            connection = json.loads(sandbox.connection_json(*([project] if project else [])))
-            connection["extra"] = {**connection.get("extra", {}), "max_attempts": 1}
-            monkeypatch.setenv(f"AIRFLOW_CONN_BATCH_{name.upper()}", json.dumps(connection))
+    with both_platforms(monkeypatch) as sandbox:
         yield sandbox
 
 
