@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -107,12 +107,16 @@ class SqlSource(Source):
             close.insert(0 if cursor_first else 1, cursor.close)
             with suppress(AttributeError):
                 cursor.arraysize = size  # some drivers fetch so many rows at once, whatever fetchmany requests
-            given = () if self.parameters is None else (self.parameters,)
-            _run(lambda: cursor.execute(self.sql, *given), parameters=self.parameters)
+            _run(lambda: cursor.execute(self.sql, *given(self.parameters)), parameters=self.parameters)
             yield from _blocks(cursor, self.columns, size)
         finally:
             self._open.remove(close)
             _close(close)
+
+
+def given(parameters: Any) -> tuple[Any, ...]:
+    """Return the arguments of ``execute`` after the statement: not every driver takes None for no parameters."""
+    return () if parameters is None else (parameters,)
 
 
 def _close(functions: Iterable[Callable[[], object]]) -> None:
@@ -302,10 +306,14 @@ def _number(error: Exception) -> str:
     return str(getattr(error, "sqlite_errorname", None) or number)
 
 
-def driver_of(thing: object) -> str:
-    """Return the first part of the name of the driver's module that a connection, a cursor or an error is from."""
+def driver_of(thing: object, known: Container[str] = _DRIVERS) -> str:
+    """
+    Return the first part of the name of the driver's module that a connection, a cursor or an error is from.
+
+    :param known: the modules that are looked for among those of its base classes; without one, its own is returned.
+    """
     modules = [kind.__module__.partition(".")[0] for kind in type(thing).__mro__]
-    return next((module for module in modules if module in _DRIVERS), modules[0])
+    return next((module for module in modules if module in known), modules[0])
 
 
 def _is_safe(error: Exception, message: str) -> bool:

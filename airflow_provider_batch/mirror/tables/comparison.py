@@ -244,9 +244,10 @@ class Comparison:
         """Make the table of changes, and return its name; of a dry run, return the query."""
         statements, base, net = self.statements, *self.snapshot(session)
         self._check_counts(session, base, net)
-        today = statements.today()
-        if not self.mirror.is_dry_run and not session.dialect.full_join:
-            today, parameters = self._stage(session, today, parameters), None
+        if self.mirror.is_dry_run or session.dialect.full_join:
+            today = statements.today()
+        else:
+            today, parameters = self._stage(session, parameters), None
         tries = () if self.replaces else self._state.tries
         uncertain = [statements.sent(self.mirror.keeper.table(session, steps.table_of(one))) for one in tries]
         has_same_shape = self.columns == self._state.columns and not self._resends
@@ -262,12 +263,13 @@ class Comparison:
             self.mirror.keeper.drop(session, self.claim.own("t"))
         return table
 
-    def _stage(self, session: Session, today: str, parameters: Any) -> str:
+    def _stage(self, session: Session, parameters: Any) -> str:
         """Read the query once, and return the query for what it has today."""
         name = self.claim.own("t")
         # All columns are staged, so not if none but the id is read.
         if not session.dialect.stages_rows or not self._query.others:
-            return f"SELECT * FROM {self.create(session, name, today, parameters, what='the query')}"
+            table = self.create(session, name, self.statements.today(), parameters, what="the query")
+            return f"SELECT * FROM {table}"
         table, query = self.mirror.keeper.table(session, name), self._query
         what = f"CREATE TABLE in the schema {self.mirror.keeper.schema}"
         session.execute(staging(table, self._width), what=what, reads_rows=False)

@@ -25,6 +25,7 @@ from airflow_provider_batch.mirror.tables.dialect import SQLITE_DIGEST, Dialect,
 from airflow_provider_batch.sources.sql import (
     driver_of,
     end_autocommit,
+    given,
     open_cursor,
     plain_cursor,
     source_error,
@@ -107,7 +108,7 @@ class Session:
         :raises SourceError: if it fails; whether it was applied is then unknown.
         """
         with self._committed(what, reads_rows, parameters) as cursor:
-            cursor.execute(sql, *_given(parameters))
+            cursor.execute(sql, *given(parameters))
 
     def create(self, sql: str, parameters: Any = None, *, what: str) -> None:
         """
@@ -123,7 +124,7 @@ class Session:
     ) -> list[Sequence[Any]]:
         """Return the few rows of a query; for the arguments, see :meth:`execute`."""
         with self._committed(what, reads_rows, parameters) as cursor:
-            cursor.execute(sql, *_given(parameters))
+            cursor.execute(sql, *given(parameters))
             return list(cursor.fetchall())
 
     def number(self, sql: str) -> int:
@@ -136,7 +137,7 @@ class Session:
             rows = self.rows(f"{describe} (\n{query}\n)", parameters, what="the query")
             return [(str(name), str(type_)) for name, type_, *_ in rows]
         with self._committed("the query", parameters=parameters) as cursor:
-            cursor.execute(f"SELECT * FROM (\n{query}\n) q WHERE 1 = 0", *_given(parameters))
+            cursor.execute(f"SELECT * FROM (\n{query}\n) q WHERE 1 = 0", *given(parameters))
             cursor.fetchall()
             return [(str(column[0]), str(column[1])) for column in cursor.description]
 
@@ -146,7 +147,7 @@ class Session:
         is_read = False
         try:
             with _explained("the query", parameters=parameters):
-                cursor.execute(sql, *_given(parameters))
+                cursor.execute(sql, *given(parameters))
             fetch = _fetching(cursor, size)
             while rows := _driven(fetch, "the query"):
                 yield rows
@@ -268,10 +269,6 @@ class Database:
 def _digest(*values: object) -> str:
     """Return a digest of values of SQLite: by their types, and each with an end; half a pair of UTF-16 is escaped."""
     return hashlib.sha256(repr(values).encode()).hexdigest()[:32]
-
-
-def _given(parameters: Any) -> tuple[Any, ...]:
-    return () if parameters is None else (parameters,)
 
 
 def _read_any_text(connection: Any) -> None:

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from airflow_provider_batch.exceptions import SnapshotError
 from airflow_provider_batch.protocol.rows import in_blocks
+from airflow_provider_batch.sources.sql import driver_of
 
 _CONCAT: Final = "CONCAT({})"
 
@@ -329,12 +330,12 @@ def dialect_of(connection: Any) -> Dialect:
 
     :raises SnapshotError: if it is not among those that are known.
     """
-    modules = [kind.__module__.partition(".")[0] for kind in type(connection).__mro__]
-    name = next((_DRIVERS[module] for module in modules if module in _DRIVERS), None)
+    driver = driver_of(connection, _DRIVERS)
+    name = _DRIVERS.get(driver)
     if name is None:
         known = ", ".join(f"{each.name} (experimental)" if each.is_experimental else each.name for each in _known())
         raise SnapshotError(
-            f"snapshot_schema: a connection of {modules[0]} is not supported; supported are {known}. Pass "
+            f"snapshot_schema: a connection of {driver} is not supported; supported are {known}. Pass "
             "snapshot_path instead, which works with every database."
         )
     return DIALECTS[name]
