@@ -33,7 +33,7 @@ def lift_limit() -> None:
     """Let the calls of this process go without Batch's limit in ids."""
     from airflow_provider_batch.transport import pace  # the peers' environment does not have it
 
-    pace._Spent.free = lambda self, ids, now: now  # type: ignore[method-assign]
+    pace._Spent.free = lambda self, count, now: now  # type: ignore[method-assign]
 
 
 def entries(block: list[tuple[Any, ...]]) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 import httpx
@@ -24,7 +24,7 @@ from airflow_provider_batch.transport import MAX_BODY, MAX_CONNECTIONS, environm
 from airflow_provider_batch.transport.credentials import Credentials
 from airflow_provider_batch.transport.environment import Proxy
 from airflow_provider_batch.transport.no_answer import no_answer
-from airflow_provider_batch.transport.pace import Pace
+from airflow_provider_batch.transport.pace import Pace, Turn
 from airflow_provider_batch.transport.retry_log import RetryLog
 
 
@@ -73,14 +73,15 @@ class AsyncTransport:
         return await asyncio.shield(call)  # if one who waits is cancelled, the others go on
 
     async def _take_turn(self, request: Request) -> Answer:
-        for seconds in self._pace.turn():
-            await asyncio.sleep(seconds)
-        return await self._send(request)
+        with self._pace.turn() as turn:
+            for seconds in turn:
+                await asyncio.sleep(seconds)
+            return await self._send(request, turn)
 
-    async def _send(self, request: Request) -> Answer:
+    async def _send(self, request: Request, turn: Turn) -> Answer:
         try:
             async with asyncio.timeout(self._timeout), self._connection() as connection:
-                answer = await connection.handle_async_request(self._prepared(request))
+                answer = await connection.handle_async_request(self._prepared(request, turn))
                 try:
                     body = await _read(answer)
                 finally:
@@ -96,13 +97,23 @@ class AsyncTransport:
         self._pace.adapt(response)
         return response
 
-    def _prepared(self, request: Request) -> httpx.Request:
+    def _prepared(self, request: Request, turn: Turn) -> httpx.Request:
+        is_new = False
+
+        async def trace(event: str, what: dict[str, Any]) -> None:
+            nonlocal is_new
+            is_new |= event.startswith("connection.")
+            # Not with the request to a proxy for a connection through it.
+            if event == "http11.send_request_headers.started" and what["request"].method != b"CONNECT":
+                turn.sent(is_new=is_new)
+
         return httpx.Request(
             request.method,
             self._credentials.url(request),
             params=request.query or None,
             headers=self._headers,
             content=request.body,
+            extensions={"trace": trace},
         )
 
     @asynccontextmanager

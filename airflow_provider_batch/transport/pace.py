@@ -12,10 +12,12 @@ Slots are reserved in advance. Threads that merely checked the time of the last 
 With a slot of its own each, the lock is held for some arithmetic and never during a wait. A slot is checked again when
 its thread wakes: a 429 may have come meanwhile, and threads that wake late must not meet those that wake on time.
 
+A call counts from the moment at which it was sent, not from its slot. One whose turn it is may first have to connect,
+and a slow handshake would bring it to Batch together with the calls of the next second. So until it is sent, it counts
+as sent just now.
+
 For profiles Batch documents limits, and counts ids instead of calls. There a call also waits until its ids fit into the
-quota: those of the calls before it count from the moment at which they were sent, not from their slots. A call whose
-turn it is may first have to connect, and a slow handshake would bring it to Batch together with the calls of the next
-second. So until it is sent, its ids count as sent just now.
+quota, beside those of the calls before it.
 """
 
 from __future__ import annotations
@@ -54,36 +56,43 @@ _MOST_COUNTED: Final = 1_000
 
 
 class _Spent:
-    """The ids of a quota that were sent within its time, with the moment of each call, and those that are about to."""
+    """
+    What was sent within a window of time, with the moment of each call, and what is about to be: ids, or calls.
 
-    def __init__(self, quota: Quota) -> None:
-        self._most = quota.ids
-        self._window = _MARGIN * quota.seconds
+    :param most: the most of them in any window.
+    :param window: its seconds.
+    """
+
+    def __init__(self, most: int, window: float) -> None:
+        self.limit(most, window)
         self._calls: deque[tuple[float, int]] = deque()
-        self._ids = self._unsent = 0
+        self._sent = self._unsent = 0
 
-    def free(self, ids: int, now: float) -> float:
-        """Return from when on so many ids may be sent: in every window, from any moment on, the quota is kept."""
+    def limit(self, most: int, window: float) -> None:
+        self._most, self._window = most, window
+
+    def free(self, count: int, now: float) -> float:
+        """Return from when on so many may be sent: in every window, from any moment on, the limit is kept."""
         while self._calls and self._calls[0][0] + self._window <= now:
-            self._ids -= self._calls.popleft()[1]
-        ids += self._ids + self._unsent
+            self._sent -= self._calls.popleft()[1]
+        count += self._sent + self._unsent
         moment = now
         for at, earlier in self._calls:
-            if ids <= self._most:
+            if count <= self._most:
                 return moment
-            ids -= earlier
+            count -= earlier
             moment = max(moment, at + self._window)
-        return max(moment, now + self._window) if self._unsent and ids > self._most else moment
+        return max(moment, now + self._window) if self._unsent and count > self._most else moment
 
-    def take(self, ids: int) -> None:
-        self._unsent += ids
+    def take(self, count: int) -> None:
+        self._unsent += count
 
-    def give_back(self, ids: int) -> None:
-        self._unsent -= ids
+    def give_back(self, count: int) -> None:
+        self._unsent -= count
 
-    def add(self, ids: int, at: float) -> None:
-        self._calls.append((at, ids))
-        self._ids += ids
+    def add(self, count: int, at: float) -> None:
+        self._calls.append((at, count))
+        self._sent += count
 
 
 class Turn(Iterator[float]):
@@ -93,14 +102,13 @@ class Turn(Iterator[float]):
     It is entered for as long as the call takes, and notified when this is sent.
     """
 
-    def __init__(self, pace: Pace, spent: _Spent | None, ids: int) -> None:
+    def __init__(self, pace: Pace, spent: dict[_Spent, int]) -> None:
         self._pace = pace
         self._spent = spent
-        self._ids = ids
         self._is_reserved = self._is_taken = self._is_over = False
 
     def __next__(self) -> float:
-        pace, spent = self._pace, self._spent
+        pace = self._pace
         with pace._lock:
             now = pace._clock()
             if not self._is_reserved:
@@ -108,15 +116,11 @@ class Turn(Iterator[float]):
                 return pace._reserve(now) - now
             if self._is_over:
                 raise StopIteration
-            free = max(pace._held_until, pace._sent[0] + pace._window)
-            if spent is not None:
-                free = max(free, spent.free(self._ids, now))
+            free = max(pace._held_until, *(spent.free(count, now) for spent, count in self._spent.items()))
             if free <= now:
-                pace._sent.append(now)
-                if spent is not None:
-                    spent.take(self._ids)
-                    self._is_taken = True
-                self._is_over = True
+                for spent, count in self._spent.items():
+                    spent.take(count)
+                self._is_taken = self._is_over = True
                 raise StopIteration
             # If it is almost free, keep the place; if not, take a slot, or all that were put off would wake together.
             return (free if free - now < pace._spacing else pace._reserve(now, free)) - now
@@ -130,7 +134,7 @@ class Turn(Iterator[float]):
 
     def sent(self, *, is_new: bool = False) -> None:
         """
-        Count the ids from now on.
+        Count the call from now on.
 
         :param is_new: whether the call is the first one of its connection.
         """
@@ -139,12 +143,13 @@ class Turn(Iterator[float]):
     def _settle(self, late: float | None) -> None:
         """Give back what was taken, and count it as sent *late* seconds from now; None if it was not sent."""
         with self._pace._lock:
-            if self._spent is None or not self._is_taken:
+            if not self._is_taken:
                 return
             self._is_taken = False
-            self._spent.give_back(self._ids)
-            if late is not None:
-                self._spent.add(self._ids, self._pace._clock() + late)
+            for spent, count in self._spent.items():
+                spent.give_back(count)
+                if late is not None:
+                    spent.add(count, self._pace._clock() + late)
 
 
 class Pace:
@@ -163,11 +168,10 @@ class Pace:
     ) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._spacing = self._window = self._adapted_spacing = 0.0
+        self._spacing = self._adapted_spacing = 0.0
         self._adapted_at = clock()
         self._next_slot = self._held_until = -math.inf
-        #: When the calls of the last second were sent, the earliest first.
-        self._sent = deque([-math.inf], 1)
+        self._calls = _Spent(limits.NO_LIMIT, _WINDOW)
         self._spent: dict[Quota, _Spent] = {} if spent is None else spent
         self.limit(per_second)
 
@@ -177,8 +181,7 @@ class Pace:
             if per_second and _MARGIN / per_second > self._spacing:
                 self._spacing = _MARGIN / per_second
                 slots = min(math.ceil(per_second), _MOST_COUNTED)
-                self._window = _WINDOW * slots / per_second
-                self._sent = deque([*[-math.inf] * slots, *self._sent], slots)
+                self._calls.limit(slots, _WINDOW * slots / per_second)
 
     def turn(self, quota: Quota | None = None, ids: int = 0) -> Turn:
         """
@@ -186,7 +189,10 @@ class Pace:
 
         :param quota: a limit that the call has to keep besides, of which it takes so many *ids*.
         """
-        return Turn(self, None if quota is None else self._spent.setdefault(quota, _Spent(quota)), ids)
+        spent = {self._calls: 1}
+        if quota is not None:
+            spent[self._spent.setdefault(quota, _Spent(quota.ids, _MARGIN * quota.seconds))] = ids
+        return Turn(self, spent)
 
     def _reserve(self, now: float, free: float = -math.inf) -> float:
         slot = max(now, free, self._next_slot)

@@ -34,7 +34,7 @@ def test_a_connection_that_does_not_is_refused_and_arrives_all_the_same(
 
 @on("2.11")
 def test_one_request_a_second_is_kept(open_stage: OpenStage) -> None:
-    stage = open_stage(requests_per_second=1)
+    stage = open_stage(requests_per_second=1.2)  # as a busy machine may take in one call later than the next
     hook = stage.connect(requests_per_second=1)
     hook.update_custom_audience("vip", add_ids=IDS, create_if_missing=True)
     assert [call.status for call in stage.sandbox.calls] == [200, 202]

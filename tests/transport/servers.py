@@ -147,6 +147,18 @@ class RawServer(LoopbackServer):
                 connection.wfile.write(piece)
 
 
+class SlowHandshake(RawServer):
+    """Begins each handshake when it may."""
+
+    def __init__(self, *script: Script, tls: ssl.SSLContext) -> None:
+        super().__init__(*script, tls=tls)
+        self.may = threading.Event()
+
+    def _serve(self, connection: Any) -> None:
+        assert self.may.wait(60)
+        super()._serve(connection)
+
+
 #: Long enough that Airflow masks them, and nothing that stands anywhere else.
 KEY, REST_KEY = "5f-app-key-93d1", "c0ffee-rest-key-77"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import ssl
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,11 @@ from airflow_provider_batch.exceptions import BatchConfigurationError, BatchConn
 from airflow_provider_batch.protocol.flow import Answer
 from airflow_provider_batch.protocol.wire import Request, Response
 from airflow_provider_batch.transport.environment import Proxy, proxy_to, trusted
+from airflow_provider_batch.transport.pace import Pace
+from tests.clock import Clock, eventually
 from tests.transport.conftest import Converse, Make
 from tests.transport.proxies import ConnectProxy
-from tests.transport.servers import KEY, TRICKLES, RawServer, answer, self_signed
+from tests.transport.servers import KEY, TRICKLES, RawServer, SlowHandshake, answer, self_signed
 
 Ask = Callable[..., Answer]
 
@@ -137,6 +140,38 @@ def test_a_proxy_is_used(
         assert [one.status for one in given if isinstance(one, Response)] == [200, 200]
         assert proxy.asked == [f"CONNECT {server.url.removeprefix('https://')}"]
         assert "proxy-authorization" not in server.asked[0].headers
+
+
+@pytest.mark.usefixtures("trusted_authority")
+@pytest.mark.parametrize("through", ["nothing", "proxy", "proxy behind TLS"])
+def test_a_call_counts_from_the_moment_at_which_it_is_sent(
+    through: str,
+    tls: ssl.SSLContext,
+    converse: Converse,
+    credentials: Make,
+    environment: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock(1000.0)
+    pace = Pace(1, clock)
+    with (
+        SlowHandshake(answer(200, {}), tls=tls) as server,
+        ConnectProxy(server.url, tls=tls if through == "proxy behind TLS" else None) as proxy,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        if through != "nothing":
+            environment.setenv("https_proxy", proxied(proxy))
+        first = thread.submit(converse, credentials(server.url), VIEW, timeout=60, pace=pace)
+        eventually(lambda: pace._calls._unsent and (proxy.asked or through == "nothing"))
+        clock.now = 1005.0
+        turn = pace.turn()
+        # It connects still, and counts as sent just now.
+        assert [next(turn), next(turn)] == [0.0, pytest.approx(1.01)]
+        clock.now = 1006.0
+        server.may.set()
+        (given,) = first.result(60)
+        assert isinstance(given, Response)
+    # A new connection may be accepted a little late.
+    assert next(turn) == pytest.approx(1.01 + 0.05)
 
 
 @pytest.mark.usefixtures("trusted_authority")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import heapq
 import random
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -23,11 +23,12 @@ def first_wait(pace: Pace) -> float:
 
 def sent_at(pace: Pace, clock: Clock, calls: int, late: Callable[[], float]) -> list[float]:
     """When each of so many calls is sent that ask at once, each waking so late as *late* draws."""
-    waking: list[tuple[float, int, Iterator[float]]] = [(clock.now, number, pace.turn()) for number in range(calls)]
+    waking = [(clock.now, number, pace.turn()) for number in range(calls)]
     sent: list[float] = []
     while waking:
         clock.now, number, turn = heapq.heappop(waking)
         if (wait := next(turn, None)) is None:
+            turn.sent()
             sent.append(clock.now)
         else:
             heapq.heappush(waking, (clock.now + wait + late(), number, turn))
@@ -44,11 +45,13 @@ def test_without_a_limit_every_turn_is_now(none: float | None) -> None:
     assert [first_wait(pace) for _ in range(5)] == [0.0] * 5
 
 
-def test_without_a_limit_no_call_is_kept() -> None:
-    pace = Pace(None)
-    for _ in range(3):
-        list(pace.turn())
-    assert len(pace._sent) == 1
+def test_without_a_limit_the_calls_of_a_second_are_kept() -> None:
+    clock = Clock(1000.0)
+    pace = Pace(None, clock)
+    assert sent_at(pace, clock, 3, lambda: 0.0) == [1000.0] * 3
+    clock.now += 1.1
+    assert sent_at(pace, clock, 1, lambda: 0.0) == [1001.1]
+    assert len(pace._calls._calls) == 1
 
 
 def test_turns_that_are_asked_for_at_once_are_spaced_evenly() -> None:
@@ -89,6 +92,7 @@ def test_whoever_waits_for_one_that_was_late_keeps_the_place() -> None:
     assert [next(late), next(second), next(third)] == pytest.approx([0, 1.04, 2.08])
     clock.now += 0.5
     assert next(late, None) is None
+    late.sent()
     clock.now = 1001.04
     assert next(second) == pytest.approx(0.47)
     clock.now = 1001.51
@@ -334,7 +338,7 @@ def test_what_was_sent_to_one_app_does_not_count_for_another() -> None:
 
 
 def sent_after_connecting(
-    pace: Pace, clock: Clock, quota: Quota, sizes: list[int], connecting: Callable[[], float]
+    pace: Pace, clock: Clock, quota: Quota | None, sizes: list[int], connecting: Callable[[], float]
 ) -> list[float]:
     """When each call is sent, of some that ask at once, and connect for a while when it is their turn."""
     begin = clock.now
@@ -360,6 +364,22 @@ def test_a_quota_is_kept_by_calls_that_connect_first(seed: int) -> None:
     sizes = [3_000] * 30
     sent = sent_after_connecting(Pace(None, clock), clock, Quota(10_000), sizes, lambda: draw.choice([0, 0.01, 0.9, 3]))
     assert most_ids(sent, sizes, 1.0) <= 10_000
+
+
+@pytest.mark.parametrize("rate", [0.5, 1, 2.5, 5])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_rate_is_kept_by_calls_that_connect_first(rate: float, seed: int) -> None:
+    draw = random.Random(seed)
+    clock = Clock(1000.0)
+    sent = sent_after_connecting(Pace(rate, clock), clock, None, [0] * 60, lambda: draw.choice([0, 0, 0.01, 0.9, 3]))
+    assert most_in_any_second(sorted(sent)) <= -(-rate // 1)
+
+
+def test_calls_that_connect_once_cost_a_rate_no_more_than_that() -> None:
+    clock = Clock(1000.0)
+    delays = iter([0.5] * 4 + [0.0] * 96)
+    sent = sent_after_connecting(Pace(1, clock), clock, None, [0] * 100, lambda: next(delays))
+    assert max(sent) - 1000 < 4 * 0.5 + 100 * 1.04
 
 
 def test_calls_that_connect_once_cost_a_quota_no_more_than_that() -> None:
@@ -424,9 +444,7 @@ def test_one_whose_turn_never_came_gives_nothing_back() -> None:
     assert [*zip(pace.turn(quota, 10), range(2), strict=False)] == [(0.0, 0), (pytest.approx(1.04), 1)]
     with first:
         first.sent()  # it counts once
-    assert pace.turn(quota, 10)._spent is first._spent
-    assert first._spent is not None
-    assert first._spent._ids == 10
+    assert pace._spent[quota]._sent == 10
 
 
 def test_the_first_call_of_a_connection_counts_a_little_longer() -> None:

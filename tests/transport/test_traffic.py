@@ -20,7 +20,7 @@ class SlowPace(Pace):
     """Puts each call off once."""
 
     def turn(self, *_: Any) -> Turn:
-        return SlowTurn(self, None, 0)
+        return SlowTurn(self, {})
 
 
 class SlowTurn(Turn):
