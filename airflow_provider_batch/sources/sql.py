@@ -37,12 +37,18 @@ _SAFE_STATES: Final = {"42601", "42P01", "42703", "42702", "42803", "42883", "3F
 _MYSQL: Final = {"MySQLdb", "pymysql", "mysql"}
 #: https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html
 _SAFE_MYSQL: Final = {
-    *(1044, 1045, 1046, 1049, 1052, 1054, 1055, 1060, 1064, 1071, 1104, 1140, 1142, 1143, 1146, 1227, 1305, 1370),
-    1709,
+    *(1044, 1045, 1046, 1049, 1052, 1054, 1055, 1060, 1064, 1071, 1104, 1118, 1140, 1142, 1143, 1146, 1173, 1227, 1234),
+    *(1267, 1270, 1271, 1290, 1305, 1370, 1709, 1792, 3750),
 }
-#: In place of messages that quote a value: text in another encoding, or bytes, in a place for text.
+#: In place of messages that quote a value: text in another encoding, or bytes, in a place for text; and what is no more
+#: than a warning where a query is only read.
 _MEANINGS_MYSQL: Final[dict[object, str]] = {
     1300: "a value is not text in UTF-8. Leave its column out, or make text of it in the query: HEX(…) of bytes",
+    **dict.fromkeys(
+        (1260, 1264, 1265, 1292, 1366, 1406, 1411),
+        "a value does not fit the type that the query makes of it, for which a server in strict mode writes no table. "
+        "Correct the value in the query: CASE WHEN x REGEXP '^[0-9]+$' THEN x END before a CAST to a number",
+    ),
 }
 _SAFE_DUCKDB: Final = {"ParserException", "CatalogException", "BinderException", "PermissionException"}
 _LOCKED_DUCKDB: Final = (

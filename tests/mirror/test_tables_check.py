@@ -340,17 +340,19 @@ def test_statements_are_valid_in_the_words_of_the_database(
         return
     statements = Statements(dialect, query)
     today = statements.today()
-    known = statements.known("s.b1", "s.e1")
-    uncertain = [statements.sent("s.d1"), statements.sent("s.d2")]
-    changes = statements.changes(today, known, uncertain, same_shape=True)
+    known, snapshot = statements.known("s.b1", "s.e1"), ("s.b1", "s.e1")
+    uncertain = statements.uncertain(["s.d1", "s.d2"])
+    changes = statements.changes(today, snapshot, uncertain, same_shape=True)
     assert ("FULL JOIN" in changes) is dialect.full_join
     made = [
         statements.cast(),
-        statements.create("s.d3", statements.changes(today, None, [], same_shape=True)),
-        statements.create("s.d3", statements.changes(today, None, uncertain, same_shape=True)),
-        statements.create("s.d3", statements.changes(today, known, [], same_shape=True)),
+        statements.create("s.u3", uncertain),
+        statements.create("s.d3", statements.changes(today, (None, None), "", same_shape=True)),
+        statements.create("s.d3", statements.changes(today, (None, None), uncertain, same_shape=True)),
+        statements.create("s.d3", statements.changes(today, snapshot, "", same_shape=True)),
         statements.create("s.d3", changes),
-        statements.create("s.d3", statements.changes(today, statements.known("s.b1", None), [], same_shape=False)),
+        statements.create("s.d3", statements.changes(today, snapshot, uncertain, same_shape=True, is_staged=True)),
+        statements.create("s.d3", statements.changes(today, ("s.b1", None), "", same_shape=False)),
         statements.read("s.d3", replaces=False, repeated=False),
         statements.read("s.d3", replaces=True, repeated=False),
         statements.read(f"({changes})", replaces=False, repeated=True),
@@ -361,7 +363,7 @@ def test_statements_are_valid_in_the_words_of_the_database(
         statements.create("s.b3", statements.new_base("s.d3", known)),
         statements.create("s.e3", statements.new_net("s.d3", "s.e1")),
         *(
-            statements.create("s.r3", statements.rejected("s.d3", "s.y3", refused))
+            statements.create("s.r3", statements.rejected("s.d3", "s.y3", refused, replaces=False))
             for refused in ([], ["s.r1", "s.r2"])
         ),
         f"INSERT INTO s.x3 VALUES ({statements.id_values().replace('{}', 'NULL')})",

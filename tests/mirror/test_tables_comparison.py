@@ -134,14 +134,14 @@ def test_during_a_plan_the_run_has_the_claim_and_its_tables_are_noted(
         assert state.claim
         assert re.fullmatch("[0-9a-f]{16}", state.claim.nonce)
         assert state == State(claim=Claim("today", state.claim.nonce, START, START), trash=state.trash)
-        (changes, staged) = state.trash
-        assert is_own("d", changes[0]) and is_own("t", staged[0])  # noqa: PT018
+        changes, staged, uncertain = state.trash
+        assert is_own("d", changes[0]) and is_own("t", staged[0]) and is_own("u", uncertain[0])  # noqa: PT018
         assert {each[1:] for each in state.trash} == {(START, False)}
         assert dropped == [staged[0]]  # what was staged is not needed any more
         assert ours(schema) == [changes[0], "head"]
         clock.now += 60
     assert ours(schema) == ["head"]
-    assert state_of(store) == State(trash=((changes[0], START, True), (staged[0], START, True)))
+    assert state_of(store) == State(trash=tuple((each[0], START, True) for each in (changes, staged, uncertain)))
     clock.now += 600
     with store.plan(blocks(store)):
         pass
@@ -239,6 +239,7 @@ def test_a_first_run_writes_a_base(store: TableMirror, schema: Connections, cloc
     assert [(name[0], at, dropped) for name, at, dropped in state.trash] == [
         ("d", START, True),
         ("t", START, True),
+        ("u", START, True),
         ("b", START + 60, False),
     ]
     assert not head.is_confirmed
@@ -775,7 +776,7 @@ def test_with_settings_rejected_ids_get_their_flags_in_a_table_of_their_own(
     nonce = rejection.name[10:]
     assert ours(schema) == [state.base, "head", f"r{nonce}"]
     made = [name for name, *_ in state.trash]
-    assert sorted(made) == sorted(f"{kind}{nonce}" for kind in "dtxcbyr")  # each was noted before
+    assert sorted(made) == sorted(f"{kind}{nonce}" for kind in "dtuxcbyr")  # each was noted before
     with store.plan(blocks(store)) as plan:
         assert (list(plan.adds), plan.counts.resent) == (["b"], 1)
 
@@ -793,7 +794,7 @@ def test_names_of_tables_are_spelled_alike_in_every_statement(
     run(store)
     broken_off(store)
     found = {name for sql in asked for name in re.findall(rf"{NAME}_\w+", sql, re.IGNORECASE)}
-    assert {name.removeprefix(f"{NAME}_")[0] for name in found} == {*"htdxcbryel"}
+    assert {name.removeprefix(f"{NAME}_")[0] for name in found} == {*"htudxcbryel"}
     assert found == {name.lower() for name in found}
 
 

@@ -58,6 +58,8 @@ ALWAYS = {
     ("rejected", "!", "rejected by Batch"),
     ("member, rejected", "!", "rejected by Batch"),
 }
+#: Whom a replace was to keep, but Batch rejected.
+LOST = {("member, rejected", "-", "gone")}
 SENT_AGAIN = {("other", "+", "other attributes"), ("again", "+", "sent again")}
 
 CHANGE = Change(NOW, "monday", "d1", "x1", "r1")
@@ -96,7 +98,7 @@ def logged(connections: Connections) -> list[tuple[Any, ...]]:
     return connections.run(f"SELECT * FROM {LOG}")
 
 
-@pytest.mark.parametrize(("replaces", "expected"), [(False, ALWAYS | SENT_AGAIN), (True, ALWAYS)])
+@pytest.mark.parametrize(("replaces", "expected"), [(False, ALWAYS | SENT_AGAIN), (True, ALWAYS | LOST)])
 def test_every_change_is_logged_with_its_reason(
     replaces: bool, expected: set[Any], tables: Connections, session: Session, keeper: Keeper
 ) -> None:

@@ -206,8 +206,8 @@ def a_drivers_error(module: str, name: str, *arguments: object, **attributes: ob
     ("error", "kind"),
     [
         (
-            a_drivers_error("pymysql.err", "OperationalError", 1411, "Incorrect value: 'jane'"),
-            "OperationalError, error 1411",
+            a_drivers_error("pymysql.err", "OperationalError", 1690, "Value is out of range: 'jane'"),
+            "OperationalError, error 1690",
         ),
         (
             a_drivers_error("MySQLdb", "OperationalError", 1525, "Incorrect value: 'jane'"),

@@ -72,8 +72,8 @@ class TableClaim:
         if mirror.is_dry_run:
             head = mirror.keeper.read(session, starts_anew=self._starts_anew)
         else:
-            if not session.dialect.full_join:  # the query is staged
-                self._first_tables = (*self._first_tables, self.own("t"))
+            if not session.dialect.full_join:  # the query is staged, and what is uncertain
+                self._first_tables = (*self._first_tables, self.own("t"), self.own("u"))
             head = self.update(session, steps.claimed, tables=self._first_tables)
         if head is not None:
             self.state, self.is_confirmed = head.state, head.is_confirmed

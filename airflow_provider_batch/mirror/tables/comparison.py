@@ -244,27 +244,33 @@ class Comparison:
         """Make the table of changes, and return its name; of a dry run, return the query."""
         statements, base, net = self.statements, *self.snapshot(session)
         self._check_counts(session, base, net)
-        if self.mirror.is_dry_run or session.dialect.full_join:
-            today = statements.today()
-        else:
-            today, parameters = self._stage(session, parameters), None
         tries = () if self.replaces else self._state.tries
-        uncertain = [statements.sent(self.mirror.keeper.table(session, steps.table_of(one))) for one in tries]
+        uncertain = statements.uncertain([self.mirror.keeper.table(session, steps.table_of(one)) for one in tries])
+        is_staged = not (self.mirror.is_dry_run or session.dialect.full_join)
+        if is_staged:
+            today, uncertain, parameters = *self._stage(session, uncertain, parameters), None
+        else:
+            today = statements.today()
         has_same_shape = self.columns == self._state.columns and not self._resends
         if self.replaces and self.mirror.log.is_kept and not self.mirror.is_dry_run:
-            known, has_same_shape = self._replaced(session), False
-        else:
-            known = statements.known(base, net, with_attributes=has_same_shape)
-        query = statements.changes(today, known, uncertain, same_shape=has_same_shape)
+            (base, net), has_same_shape = self._replaced(session), False
+        query = statements.changes(today, (base, net), uncertain, same_shape=has_same_shape, is_staged=is_staged)
         if self.mirror.is_dry_run:
             return f"(\n{query}\n)"
         table = self.create(session, self.changes, query, parameters, what="the comparison of the query")
-        if not session.dialect.full_join:
-            self.mirror.keeper.drop(session, self.claim.own("t"))
+        if is_staged:
+            for kind in "tu" if uncertain else "t":
+                self.mirror.keeper.drop(session, self.claim.own(kind))
         return table
 
-    def _stage(self, session: Session, parameters: Any) -> str:
-        """Read the query once, and return the query for what it has today."""
+    def _stage(self, session: Session, uncertain: str, parameters: Any) -> tuple[str, str]:
+        """Return the queries for what the source has today, which is read once, and for what is uncertain."""
+        if uncertain:
+            table = self.create(session, self.claim.own("u"), uncertain)
+            uncertain = f"SELECT * FROM {table}"
+        return self._stage_today(session, parameters), uncertain
+
+    def _stage_today(self, session: Session, parameters: Any) -> str:
         name = self.claim.own("t")
         # All columns are staged, so not if none but the id is read.
         if not session.dialect.stages_rows or not self._query.others:
@@ -276,14 +282,14 @@ class Comparison:
         session.execute(f"INSERT INTO {table}\n{query.sql}", parameters, what="the query")
         return Statements(session.dialect, query.staged(table, self._places)).today()
 
-    def _replaced(self, session: Session) -> str | None:
-        """Return the query for what a replace takes out, which the log is to have; None if it cannot be known."""
+    def _replaced(self, session: Session) -> tuple[str | None, str | None]:
+        """Return base and net with what a replace takes out, which the log is to have; None if it cannot be known."""
         tables = self._found_tables(session)
         try:
             self._check_counts(session, *tables)
         except SnapshotError:
-            return None  # a replace is how a damaged snapshot is mended
-        return self.statements.known(*tables, with_attributes=False)
+            return None, None  # a replace is how a damaged snapshot is mended
+        return tables
 
     def _check_counts(self, session: Session, *tables: str | None) -> None:
         """Check that nobody has changed the snapshot."""

@@ -78,8 +78,14 @@ class Session:
         """
         what = "the connection to the database"
         _driven(self._commit, what)  # what it was set to, which a rollback would undo
+        if getattr(self._connection, "raise_on_warnings", False):  # of mysql-connector
+            self._connection.raise_on_warnings = False
+        self._set(self.dialect.noting)
         _driven(lambda: _read_any_text(self._connection), what)
-        for setting in self.dialect.settings:
+        self._set(*self.dialect.settings)
+
+    def _set(self, *settings: str) -> None:
+        for setting in filter(None, settings):
             with suppress(SourceError):
                 self.execute(setting)
 

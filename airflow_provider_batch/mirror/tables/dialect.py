@@ -41,11 +41,14 @@ class Dialect:
     :param json: what the driver calls the types of columns with JSON, of which it makes values of any type.
     :param exact: for what the driver calls a type: its value as the driver returns it, where a cast to text makes
         another text of it.
-    :param same: an attribute as a value that is equal only to the same value.
+    :param kept: an attribute as base and net have it. As a type of the database, its value would be another one
+        whenever the labels of an enumeration, or the time zone, are; and tables would depend on a type of the user.
+    :param same: such an attribute as a value that is equal only to the same value.
     :param missing: the condition that the driver returns a value that counts as missing.
     :param part: a value as a part of what its row's digest is made of.
     :param packed: several such parts as one, which commas separate.
     :param digest: the digest of all parts as one; empty for a database without one.
+    :param plain: a text of ours, so that no setting of a connection decides what it can be compared and united with.
     :param glue: what makes one text of two between which it stands; empty for a function CONCAT.
     :param describe: how a statement begins that lists the columns of a query, for a database that gives those of a
         subquery other names.
@@ -55,6 +58,7 @@ class Dialect:
     :param create: how a statement begins that makes a table of ids from a query.
     :param analyze: the statement by which the database learns what a table is like; empty where it needs none.
     :param partition: by what rows are partitioned for an id to have one of its own.
+    :param noting: the statement that notes, before the text of a connection is set, what the settings restore.
     :param settings: the statements with which a connection begins; what the database refuses is left out.
     :param publish: the statement after which rows of a table can change though the database publishes all tables; empty
         where it needs none.
@@ -68,6 +72,7 @@ class Dialect:
     :param head: declarations of the columns of the head, for a database that makes their types of their first values.
     :param longest: the characters of the longest id that a table of ids can hold.
     :param full_join: whether it has FULL JOIN. Where not, the query is staged, so that it is read once.
+    :param start: the part of an id by which a subquery has an index, where it has none by whole ids.
     :param stages_rows: whether its rows are staged as they are, in columns without a type: CREATE TABLE AS would give
         each column one, and make other values of some.
     :param commits: whether its connections can commit.
@@ -82,11 +87,13 @@ class Dialect:
     odd: str = ""
     json: tuple[str, ...] = ()
     exact: Mapping[str, str] = field(default_factory=dict)
+    kept: str = "{}"
     same: str = "{}"
     missing: str = "{0} IS NULL"
     part: str = "{}"
     packed: str = _CONCAT
     digest: str = ""
+    plain: str = "{}"
     glue: str = ""
     describe: str = ""
     renames: bool = False
@@ -95,6 +102,7 @@ class Dialect:
     create: str = "CREATE TABLE {} AS"
     analyze: str = ""
     partition: str = "{}"
+    noting: str = ""
     settings: tuple[str, ...] = ()
     publish: str = ""
     limit: str = ""
@@ -105,6 +113,7 @@ class Dialect:
     head: str = ""
     longest: int = 1_000_000
     full_join: bool = True
+    start: str = ""
     stages_rows: bool = False
     commits: bool = True
     placeholder: str = "%s"
@@ -125,7 +134,7 @@ class Dialect:
 
     def joined(self, texts: Sequence[str]) -> str:
         """Return one text made of *texts*."""
-        return f"({self.glue.join(texts)})" if self.glue else _nested(_CONCAT, texts)
+        return self.plain.format(f"({self.glue.join(texts)})" if self.glue else _nested(_CONCAT, texts))
 
 
 def _nested(function: str, arguments: Sequence[str]) -> str:
@@ -162,7 +171,9 @@ DIALECTS: Final = {
             "postgresql",
             key='CAST({} AS TEXT) COLLATE "C"',
             json=("114", "3802"),  # the drivers give the number of a type
-            exact={"1042": "CASE WHEN {0} IS NULL THEN NULL ELSE CONCAT({0}) END"},  # CHAR: with its blanks
+            # CHAR with its blanks; INET without the mask of a host.
+            exact=dict.fromkeys(("1042", "869"), "CASE WHEN {0} IS NULL THEN NULL ELSE CONCAT({0}) END"),
+            kept="CAST({} AS TEXT)",
             same='CAST({} AS TEXT) COLLATE "C"',
             # A cast would drop the blanks at the end of a CHAR; and a record of NULLs is NULL, but not missing.
             part=_part("CONCAT({0})", is_missing="{0} IS NOT DISTINCT FROM NULL"),
@@ -186,31 +197,43 @@ DIALECTS: Final = {
             "mysql",
             key=f"CAST(LEFT({_MYSQL_TEXT}, {_LONGEST_KEY} + 1) AS BINARY)",
             text=_MYSQL_TEXT,
+            kept=f"{_MYSQL_TEXT} COLLATE utf8mb4_bin",
             same=f"CAST({_MYSQL_TEXT} AS BINARY)",
             part=_part(_MYSQL_TEXT.replace("{}", "{0}")),
-            digest="LEFT(SHA2({}, 256), 32)",
+            digest="LEFT(SHA2({}, 256), 32) COLLATE utf8mb4_bin",
+            plain="{} COLLATE utf8mb4_bin",
             length=f"CHAR_LENGTH({_MYSQL_TEXT})",
             # Of what it sorts, it compares the first max_sort_length bytes.
             partition="UNHEX(SHA2({0}, 256)), {0}",
             exact=dict.fromkeys(("1", "2", "3", "8", "9"), "({} + 0)"),  # integers: without the zeros of ZEROFILL
+            noting="SET @batch_collation = @@collation_connection",
             settings=(
                 "SET NAMES utf8mb4",
+                # By this, the query compares its own texts.
+                "SET collation_connection = "
+                "IF(@batch_collation LIKE 'utf8mb4%', @batch_collation, @@collation_connection)",
                 # For people at a keyboard, servers leave rows out of results, and refuse large joins or changes.
                 "SET SESSION sql_select_limit = 18446744073709551615, sql_big_selects = 1, sql_safe_updates = 0",
                 "SET SESSION default_storage_engine = InnoDB",
                 # Otherwise CREATE TABLE AS locks each row that it reads. Older MariaDBs have the second name.
                 *map(_READ_COMMITTED.format, ("transaction_isolation", "tx_isolation")),
+                # What is NULL in a SELECT would be an error in CREATE TABLE AS.
+                "SET SESSION sql_mode = "
+                "REPLACE(REPLACE(@@sql_mode, 'ERROR_FOR_DIVISION_BY_ZERO', ''), 'TRADITIONAL', '')",
             ),
             quote="`",
             create=f"CREATE TABLE {{}} (id VARBINARY({4 * (_LONGEST_KEY + 1)}), KEY (id({_INDEXED}))) AS",
             # MySQL has no limit for one statement: this one holds until the connection is closed, after the step.
             before_drop="SET SESSION lock_wait_timeout = 10",
+            catalogue="SELECT table_name FROM information_schema.tables WHERE table_schema = {exact_name} AND "
+            "(BINARY table_schema = {exact_name} OR @@lower_case_table_names <> 0)",
             string="CAST({} AS CHAR(1000) CHARACTER SET utf8mb4) COLLATE utf8mb4_bin",
             integer="CAST({} AS SIGNED)",
             moment="CAST({} AS DATETIME)",
             head=" (state LONGTEXT CHARACTER SET utf8mb4)",
             longest=_LONGEST_KEY,
             full_join=False,
+            start="LEFT({}, 250)",
             is_experimental=False,
         ),
         Dialect(

@@ -73,8 +73,7 @@ class ChangeLog:
         table = self._keeper.table(session, TABLE)
         with session.transaction():
             for change in changes:
-                names = [change.changes] * 2
-                session.execute(self._insertion(session, table, change), [_text(change.at), change.run, *names])
+                session.execute(*self._insertion(session, table, change))
             self._forget(session, now)
             return forget()
 
@@ -107,15 +106,16 @@ class ChangeLog:
     def _creation(self, session: Session, table: str) -> str:
         dialect = session.dialect
         at = dialect.moment.format("'2026-01-01 00:00:00'")
+        # Of '', MySQL would make a column that takes no missing id.
         texts = ", ".join(
-            f"{dialect.string.format(repr(''))} AS {name}" for name in ("run", "id", "op", "why", "changes")
+            f"{dialect.string.format('NULL')} AS {name}" for name in ("run", "id", "op", "why", "changes")
         )
         return (
             f"CREATE TABLE {table} AS SELECT {at} AS {quoted('at', dialect)}, {texts} FROM (SELECT 1 AS one) q "
             "WHERE 1 = 0"
         )
 
-    def _insertion(self, session: Session, table: str, change: Change) -> str:
+    def _insertion(self, session: Session, table: str, change: Change) -> tuple[str, list[str]]:
         dialect = session.dialect
         mark, place = dialect.placeholder, partial(self._keeper.table, session)
         joins, is_new = never_accepted(list(map(place, change.refused)))
@@ -136,14 +136,18 @@ class ChangeLog:
         )
         columns = f"{quoted('at', dialect)}, run, id, op, why, changes"
         moved = f"d.op <> '+' OR {is_new} OR {is_rejected}" if change.replaces else "d.op <> '='"
-        return (
-            f"INSERT INTO {table} ({columns}) "
+        rows = [(f"CASE WHEN {is_rejected} THEN '!' ELSE d.op END", reason, moved)]
+        if change.replaces and change.rejected:  # whom Batch had before, it has not any more
+            rows.append(("'-'", "'gone'", f"{is_rejected} AND NOT ({is_new})"))
+        queries = [
             f"SELECT {dialect.moment.format(mark)}, {dialect.string.format(mark)}, "
-            f"{dialect.as_text('d.id')}, CASE WHEN {is_rejected} THEN '!' ELSE d.op END, {reason}, "
-            f"{dialect.string.format(mark)} "
-            f"FROM {place(change.changes)} d{joins} WHERE ({moved}) "
+            f"{dialect.as_text('d.id')}, {op}, {why}, {dialect.string.format(mark)} "
+            f"FROM {place(change.changes)} d{joins} WHERE ({condition}) "
             f"AND NOT EXISTS (SELECT 1 FROM {table} l WHERE l.changes = {mark})"
-        )
+            for op, why, condition in rows
+        ]
+        parameters = [_text(change.at), change.run, change.changes, change.changes]
+        return f"INSERT INTO {table} ({columns}) {' UNION ALL '.join(queries)}", parameters * len(queries)
 
 
 def _text(at: float) -> str:

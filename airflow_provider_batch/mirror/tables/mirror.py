@@ -6,7 +6,7 @@ A mirror whose snapshot is in tables: plan, send, commit, each step noted in the
     batch_<audience>_<digest>_head          one row, see the module head
     …_b<nonce>                              the base: id, and the attributes a0, a1, …
     …_e<nonce>                              what changed since the base: id, op (+ present, - absent), attributes
-    …_t<nonce>                              the rows of the query, in a database without FULL JOIN
+    …_t<nonce>, …_u<nonce>                  without FULL JOIN: the rows of the query; the ids that are uncertain
     …_d<nonce>, …_c<nonce>                  the changes of one try: id, n, o, u, op (+ - = !), attributes; corrected
     …_x<nonce>                              ids that are not valid, by which they are corrected
     …_r<nonce>, …_y<nonce>                  ids of which Batch has rejected a write; before it is known which are new

@@ -187,7 +187,7 @@ class TableTransaction(Transaction):
         table = comparison.create(session, claim.own("y"), statements.ids(changes))
         ids = sorted(set(map(str, rejected)))
         session.insert(table, statements.id_values(), [(id_, "+", "rejected by Batch") for id_ in ids])
-        refused = [] if comparison.replaces else list(map(place, comparison.refused))
-        comparison.create(session, name, statements.rejected(changes, table, refused))
+        refused, replaces = list(map(place, comparison.refused)), comparison.replaces
+        comparison.create(session, name, statements.rejected(changes, table, refused, replaces=replaces))
         pending = Pending(owner="", series=claim.nonce, nonce=claim.nonce, replaces=False, count=len(ids))
         return Unfinished(steps.name_of(claim.state.generation + 1, name), pending, has_ended=True)

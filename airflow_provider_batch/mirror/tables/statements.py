@@ -15,7 +15,7 @@ A relation is one letter, the same in all statements::
 
     q       the query as it is given        v, w    its rows with digest and place among those of one id
     t       what it has today               s, k    what was sent before
-    u       what may have been sent since   y, z    the same while it is collected
+    u       what may have been sent since   y, z    the same while it is collected; ids that were rejected before
     c       rows of all of them, joined     d       the table of changes
     b       the base                        e       the net
     x       ids that are not valid, or were rejected
@@ -92,15 +92,16 @@ def _staged_name(place: int) -> str:
 
 def never_accepted(refused: Sequence[str]) -> tuple[str, str]:
     """
-    Return the condition that Batch has not accepted an id of the changes yet, and before it the join that it needs.
+    Return the condition that Batch has not accepted an id of the changes yet, and before it the joins that it needs.
 
-    :param refused: the tables of the ids that the snapshot has, but that Batch rejected when they were last sent.
+    :param refused: the tables of the ids of which Batch rejected a write when they were last sent: the snapshot may
+        have those that it has not got, and has not those that it was to remove.
     """
-    if not refused:
-        return "", "d.o = 0"
-    found = " UNION ALL ".join(f"SELECT y.id FROM {table} y WHERE y.o = 0" for table in refused)
-    join = f" LEFT JOIN (SELECT DISTINCT z.id FROM ({found}) z) u ON u.id = d.id"
-    return join, "(d.o = 0 OR u.id IS NOT NULL)"
+    # Each by itself: their union would have no index.
+    found = {f"y{number}": table for number, table in enumerate(refused)}
+    joins = "".join(f" LEFT JOIN {table} {name} ON {name}.id = d.id" for name, table in found.items())
+    known = f"COALESCE({', '.join([f'{name}.o' for name in reversed(found)] + ['d.o'])})" if found else "d.o"
+    return joins, f"{known} = 0"
 
 
 def bare(sql: str) -> str:
@@ -259,9 +260,10 @@ class Statements:
     def _flags(self, expression: str, name: str = _FLAGS) -> str:
         return f", {expression} AS {name}" if self._has_flags else ""
 
-    def _new_flags(self) -> str:
-        """Return the flags of a changed row once Batch has accepted it."""
-        return self._flags(self._union(f"d.{_OWN}", f"d.{_BEFORE}", but_own=self._query.deletes))
+    def _newly_kept(self) -> str:
+        """Return the columns and flags that are kept of a changed row once Batch has accepted it."""
+        columns = "".join(f", {self._as_kept('d.', name)} AS {name}" for name in self._kept)
+        return columns + self._flags(self._union(f"d.{_OWN}", f"d.{_BEFORE}", but_own=self._query.deletes))
 
     def _changed_flags(self, before: str, own: str = f"t.{_OWN}") -> str:
         return self._flags(own, _OWN) + self._flags(before, _BEFORE)
@@ -279,7 +281,15 @@ class Statements:
             f"UNION ALL SELECT e.id{later} FROM {net} e WHERE e.op = '+'"
         )
 
-    def changes(self, today: str, known: str | None, uncertain: Sequence[str], *, same_shape: bool) -> str:
+    def changes(
+        self,
+        today: str,
+        snapshot: tuple[str | None, str | None],
+        uncertain: str,
+        *,
+        same_shape: bool,
+        is_staged: bool = False,
+    ) -> str:
         """
         Return the query for all that is not simply unchanged.
 
@@ -289,31 +299,31 @@ class Statements:
         valid id.
 
         :param today: the query for what the source has.
-        :param known: that for what was sent; None without a snapshot.
-        :param uncertain: those for the ids that may have been sent since.
-        :param same_shape: whether what is known has the attributes of the source.
+        :param snapshot: the tables with what was sent: base and net.
+        :param uncertain: the query for the ids that may have been sent since; empty if there are none.
+        :param same_shape: whether the snapshot has the attributes of the source.
+        :param is_staged: whether the two queries are for all rows of a table with an index.
         """
+        known = self.known(*snapshot, with_attributes=same_shape)
         if self.pools_unchanged:
             return self._pooled(today, known, uncertain, same_shape)
         if known is None and not uncertain:
-            op = f"CASE WHEN {self._is_bad('t.id')} THEN '!' ELSE '+' END"
+            op = self._dialect.plain.format(f"CASE WHEN {self._is_bad('t.id')} THEN '!' ELSE '+' END")
             columns = self._whole("t.") + self._changed_flags("''")
             return f"SELECT t.id, t.n, 0 AS o, 0 AS u, {op} AS op{columns} FROM (\n{today}\n) t"
         # No table of the user has such a name. In SQLite, a CTE hides a table of its name inside the query, too.
-        nothing = f"SELECT t.id{self._snapshot_columns('t.')}{self._flags(f't.{_OWN}')} FROM batch_t t WHERE 1 = 0"
-        old = known or nothing
-        ctes = f"WITH batch_t AS (\n{today}\n), batch_s AS (\n{old}\n)"
+        if not self._dialect.full_join:
+            start = "" if is_staged else self._dialect.start
+            ctes = f"WITH batch_t AS (\n{_with_start(today, start)}\n)"
+            if uncertain:
+                ctes += f", batch_u AS (\n{_with_start(uncertain, start)}\n)"
+            return f"{ctes}\n{self._in_parts(*snapshot, bool(uncertain), same_shape, start)}"
+        ctes = f"WITH batch_t AS (\n{today}\n)"
         if uncertain:
-            # Distinct, though a sum needs it not: otherwise each flag of the sum would be computed of all flags anew.
-            sent = " UNION ALL ".join(
-                f"SELECT DISTINCT y.id{self._flags(f'y.{_FLAGS}')} FROM ({each}) y" for each in uncertain
-            )
-            ctes += f", batch_u AS (\nSELECT z.id{self._flags(self._sum())} FROM ({sent}) z GROUP BY z.id\n)"
-        main = (
-            self._joined(bool(uncertain), same_shape)
-            if self._dialect.full_join
-            else self._halves(bool(uncertain), same_shape)
-        )
+            ctes += f", batch_u AS (\n{uncertain}\n)"
+        nothing = f"SELECT t.id{self._snapshot_columns('t.')}{self._flags(f't.{_OWN}')} FROM batch_t t WHERE 1 = 0"
+        ctes += f", batch_s AS (\n{known or nothing}\n)"
+        main = self._joined(bool(uncertain), same_shape)
         if uncertain:
             main += (
                 f" UNION ALL SELECT u.id, 0, 0, 1, '-'{self._whole('t.')}{self._changed_flags(f'u.{_FLAGS}')} "
@@ -322,13 +332,27 @@ class Statements:
             )
         return f"{ctes}\n{main}"
 
-    def _pooled(self, today: str, known: str | None, uncertain: Sequence[str], same_shape: bool) -> str:
+    def uncertain(self, changes: Sequence[str]) -> str:
+        """
+        Return the query for the ids that tries may have sent, each once; empty if there was none.
+
+        :param changes: the tables of their changes.
+        """
+        if not changes:
+            return ""
+        # Distinct, though a sum needs it not: otherwise each flag of the sum would be computed of all flags anew.
+        sent = " UNION ALL ".join(
+            f"SELECT DISTINCT y.id{self._flags(f'y.{_FLAGS}')} FROM ({self._sent(each)}) y" for each in changes
+        )
+        return f"SELECT z.id{self._flags(self._sum())} FROM ({sent}) z GROUP BY z.id"
+
+    def _pooled(self, today: str, known: str | None, uncertain: str, same_shape: bool) -> str:
         rows, id_, is_known, is_uncertain = f"(\n{today}\n) t", "t.id", "1 = 0", "1 = 0"
         if known is not None:
             rows += f" FULL JOIN (\n{known}\n) s ON s.id = t.id"
             id_, is_known = "COALESCE(t.id, s.id)", "s.id IS NOT NULL"
         if uncertain:
-            rows += f" FULL JOIN (SELECT DISTINCT z.id FROM ({' UNION ALL '.join(uncertain)}) z) u ON u.id = {id_}"
+            rows += f" FULL JOIN (\n{uncertain}\n) u ON u.id = {id_}"
             id_, is_uncertain = f"COALESCE({id_}, u.id)", "u.id IS NOT NULL"
         is_changed = f"t.n IS NULL OR NOT ({is_known}) OR {is_uncertain}" if same_shape else "1 = 1"
         o, u = (f"CASE WHEN {condition} THEN 1 ELSE 0 END" for condition in (is_known, is_uncertain))
@@ -342,54 +366,101 @@ class Statements:
             f"ELSE NULL END AS id, t.n, {o} AS o, {u} AS u FROM {rows}) c GROUP BY c.id, c.o, c.u"
         )
 
-    def _before(self, uncertain: bool) -> str:
-        flags = f"COALESCE(s.{_FLAGS}, '')"
+    def _before(self, uncertain: bool, known: str = f"s.{_FLAGS}") -> str:
+        flags = f"COALESCE({known}, '')"
         return self._changed_flags(self._union(flags, f"u.{_FLAGS}") if uncertain else flags)
 
     def _joined(self, uncertain: bool, same_shape: bool) -> str:
-        join, is_uncertain, flag = _uncertain("COALESCE(t.id, s.id)", uncertain)
-        differs = self._differs(same_shape)
+        join, is_uncertain, u = "", "1 = 0", "0"
+        if uncertain:
+            join = " LEFT JOIN batch_u u ON u.id = COALESCE(t.id, s.id)"
+            is_uncertain, u = "u.id IS NOT NULL", _flag("u.id")
+        changed = f"s.id IS NULL OR {is_uncertain}{self._differs(same_shape)}"
         return (
-            f"SELECT COALESCE(t.id, s.id) AS id, COALESCE(t.n, 0) AS n, {_flag('s.id')} AS o, {flag} AS u, "
-            f"CASE WHEN t.n IS NULL THEN '-' ELSE {self._op(is_uncertain, differs)} END AS op{self._whole('t.')}"
+            f"SELECT COALESCE(t.id, s.id) AS id, COALESCE(t.n, 0) AS n, {_flag('s.id')} AS o, {u} AS u, "
+            f"CASE WHEN t.n IS NULL THEN '-' ELSE {self._op(changed)} END AS op{self._whole('t.')}"
             f"{self._before(uncertain)} FROM batch_t t FULL JOIN batch_s s ON s.id = t.id{join} "
-            f"WHERE t.n IS NULL OR s.id IS NULL OR t.n > 1 OR {is_uncertain}{differs}"
+            f"WHERE t.n IS NULL OR t.n > 1 OR {changed}"
         )
 
-    def _halves(self, uncertain: bool, same_shape: bool) -> str:
-        join, is_uncertain, flag = _uncertain("t.id", uncertain)
-        differs = self._differs(same_shape)
-        gone_join, _, gone_flag = _uncertain("s.id", uncertain)
-        return (
-            f"SELECT t.id AS id, t.n AS n, {_flag('s.id')} AS o, {flag} AS u, {self._op(is_uncertain, differs)} AS op"
-            f"{self._whole('t.')}{self._before(uncertain)} FROM batch_t t LEFT JOIN batch_s s ON s.id = t.id{join} "
-            f"WHERE s.id IS NULL OR t.n > 1 OR {is_uncertain}{differs} "
-            f"UNION ALL SELECT s.id, 0, 1, {gone_flag}, '-'{self._whole('t.')}{self._before(uncertain)} "
-            f"FROM batch_s s LEFT JOIN batch_t t ON t.id = s.id{gone_join} WHERE t.n IS NULL"
-        )
+    def _in_parts(self, base: str | None, net: str | None, uncertain: bool, same_shape: bool, start: str) -> str:
+        """
+        Return the query without FULL JOIN: what is there today, what has left base and net, and what is only uncertain.
 
-    def _op(self, is_uncertain: str, differs: str) -> str:
-        is_bad = self._is_bad("t.id")
-        return f"CASE WHEN {is_bad} THEN '!' WHEN s.id IS NULL OR {is_uncertain}{differs} THEN '+' ELSE '=' END"
+        Each row is looked up in base and net themselves: their union would have no index.
+
+        :param start: the part of an id that t and u have beside it, by which they are looked up; empty for the whole.
+        """
+        sent = _Sent(base, net)
+        join_u, is_uncertain, u = "", "1 = 0", "0"
+        if uncertain:
+            join_u, is_uncertain, u = " LEFT JOIN batch_u u ON {}", "u.id IS NOT NULL", _flag("u.id")
+
+        def on(sought: str, id_: str) -> str:
+            """Return the condition by which a row of t or u is found."""
+            same = f"{sought}.id = {id_}"
+            return f"{sought}.start = {start.format(id_)} AND CASE WHEN {same} THEN 1 END = 1" if start else same
+
+        def gone(table: str, joins: str, condition: str) -> str:
+            id_ = f"{table}.id"
+            return (
+                f"SELECT {id_} AS id, 0 AS n, 1 AS o, {u} AS u, '-' AS op{self._whole('t.')}"
+                f"{self._before(uncertain, f'{table}.{_FLAGS}')} FROM {joins} LEFT JOIN batch_t t ON {on('t', id_)}"
+                f"{join_u.format(on('u', id_))} WHERE t.n IS NULL AND {condition}"
+            )
+
+        changed = f"NOT ({sent.is_known}) OR {is_uncertain}{self._differs(same_shape, sent)}"
+        parts = [
+            f"SELECT t.id AS id, t.n AS n, CASE WHEN {sent.is_known} THEN 1 ELSE 0 END AS o, {u} AS u, "
+            f"{self._op(changed)} AS op{self._whole('t.')}{self._before(uncertain, sent.value(_FLAGS))} "
+            f"FROM batch_t t{sent.joins('t')}{join_u.format(on('u', 't.id'))} WHERE t.n > 1 OR {changed}"
+        ]
+        if net:
+            parts.append(gone("b", f"{base} b LEFT JOIN {net} e ON e.id = b.id", "e.id IS NULL"))
+            parts.append(gone("e", f"{net} e", "e.op = '+'"))
+        elif base:
+            parts.append(gone("b", f"{base} b", "1 = 1"))
+        if uncertain:
+            parts.append(
+                f"SELECT u.id AS id, 0 AS n, 0 AS o, 1 AS u, '-' AS op{self._whole('t.')}"
+                f"{self._changed_flags(f'u.{_FLAGS}')} FROM batch_u u LEFT JOIN batch_t t ON {on('t', 'u.id')}"
+                f"{sent.joins('u')} WHERE t.n IS NULL AND NOT ({sent.is_known})"
+            )
+        return " UNION ALL ".join(parts)
+
+    def _op(self, changed: str) -> str:
+        op = f"CASE WHEN {self._is_bad('t.id')} THEN '!' WHEN {changed} THEN '+' ELSE '=' END"
+        return self._dialect.plain.format(op)
 
     def _is_bad(self, id_: str) -> str:
         text = self._dialect.as_text(id_)
         return f"{id_} IS NULL OR {text} = '' OR {self._dialect.length.format(text)} > {self._query.most}"
 
-    def _differs(self, same_shape: bool) -> str:
+    def _differs(self, same_shape: bool, sent: _Sent | None = None) -> str:
+        """
+        Return the condition that a row has other attributes than what was sent.
+
+        :param sent: the tables of that; None if it is the relation s.
+        """
         if not same_shape:
             return " OR 1 = 1"
         same = self._dialect.same.format
+        pairs = [
+            (same(self._as_kept("t.", name)), same(sent.value(name) if sent else f"s.{name}")) for name in self._kept
+        ]
         if self._query.digested is not None:  # one that could not be made is unlike any
-            ours, theirs = same(f"t.{_DIGEST}"), same(f"s.{_DIGEST}")
-            return f" OR CASE WHEN {ours} = {theirs} THEN 0 ELSE 1 END = 1"
-        pairs = [(same(f"t.{name}"), same(f"s.{name}")) for name in self._names]
+            return "".join(f" OR CASE WHEN {ours} = {theirs} THEN 0 ELSE 1 END = 1" for ours, theirs in pairs)
         # Of the same expressions: a record of NULLs is NULL, but not missing.
         nulls = [f"(({ours}) IS NULL AND ({theirs}) IS NULL)" for ours, theirs in pairs]
         return "".join(
             f" OR CASE WHEN {ours} = {theirs} OR {null} THEN 0 ELSE 1 END = 1"
             for (ours, theirs), null in zip(pairs, nulls, strict=True)
         )
+
+    def _as_kept(self, prefix: str, name: str) -> str:
+        """Return a column of the query as base and net have it."""
+        column = f"{prefix}{name}"
+        return column if self._has_flags else self._dialect.kept.format(column)
 
     def read(self, relation: str, *, replaces: bool, repeated: bool) -> str:
         """
@@ -434,7 +505,7 @@ class Statements:
 
     def new_base(self, changes: str, known: str | None) -> str:
         """Return the query for all that will have been sent."""
-        added = f"SELECT d.id{self._snapshot_columns('d.')}{self._new_flags()} FROM {changes} d WHERE d.op = '+'"
+        added = f"SELECT d.id{self._newly_kept()} FROM {changes} d WHERE d.op = '+'"
         if known is None:
             return added
         return (
@@ -444,10 +515,7 @@ class Statements:
 
     def new_net(self, changes: str, net: str | None) -> str:
         """Return the query for all changes since the base."""
-        moved = (
-            f"SELECT d.id, d.op{self._snapshot_columns('d.')}{self._new_flags()} FROM {changes} d "
-            "WHERE d.op IN ('+', '-')"
-        )
+        moved = f"SELECT d.id, d.op{self._newly_kept()} FROM {changes} d WHERE d.op IN ('+', '-')"
         if net is None:
             return moved
         return (
@@ -463,21 +531,22 @@ class Statements:
         """Return the expressions for one row of a table made of :meth:`ids`."""
         return f"{self._dialect.as_key('{}')}, {{}}, {{}}"
 
-    def sent(self, changes: str) -> str:
+    def _sent(self, changes: str) -> str:
         """Return the query for the ids that a try may have sent, with the flags of what may have been set by then."""
         flags = f"CASE WHEN d.op = '+' THEN {self._union(f'd.{_OWN}', f'd.{_BEFORE}')} ELSE d.{_BEFORE} END"
         return f"SELECT d.id{self._flags(flags)} FROM {changes} d WHERE d.op IN ('+', '-')"
 
-    def rejected(self, changes: str, ids: str, refused: Sequence[str]) -> str:
+    def rejected(self, changes: str, ids: str, refused: Sequence[str], *, replaces: bool) -> str:
         """
         Return the query for the rows of a table made of :meth:`ids`.
 
         It has whether Batch had accepted the id before (``o``), and its flags in the changes.
 
         :param refused: the tables of those rejected before.
+        :param replaces: whether what was rejected is a new set: Batch has none of its ids.
         """
         flags = self._changed_flags(f"d.{_BEFORE}", f"d.{_OWN}")
-        join, is_new = never_accepted(refused)
+        join, is_new = ("", "1 = 1") if replaces else never_accepted(refused)
         return (
             f"SELECT d.id, d.op, x.why, CASE WHEN {is_new} THEN 0 ELSE 1 END AS o{flags} "
             f"FROM {changes} d JOIN {ids} x ON x.id = d.id{join}"
@@ -497,11 +566,35 @@ def _listed(prefix: str, names: Iterable[str]) -> str:
     return "".join(f", {prefix}{name}" for name in names)
 
 
-def _uncertain(id_: str, uncertain: bool) -> tuple[str, str, str]:
-    """Return the join with the uncertain ids, the condition that an id is one, and the same as a number."""
-    if not uncertain:
-        return "", "1 = 0", "0"
-    return f" LEFT JOIN batch_u u ON u.id = {id_}", "u.id IS NOT NULL", _flag("u.id")
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What was sent, looked up in its two tables."""
+
+    base: str | None
+    net: str | None
+
+    def joins(self, relation: str) -> str:
+        """Return the joins that find the id of a relation in both."""
+        tables = (("b", self.base), ("e", self.net))
+        return "".join(f" LEFT JOIN {table} {name} ON {name}.id = {relation}.id" for name, table in tables if table)
+
+    @property
+    def is_known(self) -> str:
+        """The condition that it was sent."""
+        if self.net:
+            return "CASE WHEN e.id IS NULL THEN b.id IS NOT NULL ELSE e.op = '+' END"
+        return "b.id IS NOT NULL" if self.base else "1 = 0"
+
+    def value(self, name: str) -> str:
+        """Return one of its columns; NULL if the id was not sent."""
+        if self.net:
+            return f"CASE WHEN e.op = '+' THEN e.{name} WHEN e.id IS NULL THEN b.{name} END"
+        return f"b.{name}" if self.base else "NULL"
+
+
+def _with_start(query: str, start: str) -> str:
+    """Return the query with a column more, for the start of the id; the LIMIT has it computed there."""
+    return f"SELECT k.*, {start.format('k.id')} AS start FROM (\n{query}\n) k LIMIT {1 << 62}" if start else query
 
 
 def _flag(id_: str) -> str:

@@ -86,15 +86,16 @@ def _catalogue(database: Database, schema: str) -> Iterator[str]:
         query = dialect.catalogue.format(
             schema=schema_prefix(schema, dialect),
             catalog=schema_prefix(".".join(catalogue), dialect),
-            name=_literal(name),
-            path=_literal(schema),
+            name=_literal(name.lower()),
+            exact_name=_literal(name),
+            path=_literal(schema.lower()),
         )
         tables = session.rows(query, what="SELECT of the schema's tables", reads_rows=False)
     yield from (str(table).lower() for (table,) in tables)
 
 
 def _literal(name: str) -> str:
-    return "'" + name.lower().replace("'", "''") + "'"
+    return "'" + name.replace("'", "''") + "'"
 
 
 def _generations(state: State) -> Iterator[Generation]:
