@@ -12,10 +12,12 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_batch.exceptions import SnapshotError, SourceError
+from airflow_provider_batch.exceptions import BatchError, SnapshotError, SourceError
 from airflow_provider_batch.hooks.batch import BatchHook
 from airflow_provider_batch.mirror.tables.check import Check
+from airflow_provider_batch.mirror.tables.database import Database, Session
 from airflow_provider_batch.mirror.tables.dialect import DIALECTS
+from airflow_provider_batch.mirror.tables.status import mirrors_in
 from airflow_provider_batch.sandbox import Fault, Sandbox
 from airflow_provider_batch.sources.profile_columns import ProfileColumns
 from airflow_provider_batch.sources.sql import SqlSource
@@ -279,6 +281,29 @@ def test_no_error_quotes_a_parameter(
         )
 
 
+def test_a_label_that_is_renamed_is_sent_and_its_type_can_be_dropped(
+    tables_in_postgresql: Connections, sandbox: Sandbox
+) -> None:
+    schema = tables_in_postgresql.schema
+    tables_in_postgresql.run(f"CREATE TYPE {schema}.plan AS ENUM ('gold', 'none')")
+    fill(tables_in_postgresql, [("a", "gold"), ("b", "none")], f"id TEXT, x {schema}.plan")
+    assert with_attribute(tables_in_postgresql).added == 2
+    tables_in_postgresql.run(f"ALTER TYPE {schema}.plan RENAME VALUE 'gold' TO 'premium'")
+    assert counts(with_attribute(tables_in_postgresql)) == (1, 0, 1, 0, 0, 2)
+    assert sent(sandbox) == {"a": {"x": "premium"}, "b": {"x": "none"}}
+    tables_in_postgresql.run(
+        f"ALTER TABLE {schema}.members ALTER x TYPE TEXT USING x::text", f"DROP TYPE {schema}.plan"
+    )
+    assert with_attribute(tables_in_postgresql).members == 2
+
+
+def test_an_address_of_a_host_is_sent_without_a_mask(tables_in_postgresql: Connections, sandbox: Sandbox) -> None:
+    networks = [(f"10.0.{number}.0/24",) for number in range(101)]
+    fill(tables_in_postgresql, [*networks, ("1.2.3.4",)], "id INET")
+    assert mirror(tables_in_postgresql).added == 102
+    assert sandbox.members("vip") == {*(id_ for (id_,) in networks), "1.2.3.4"}
+
+
 # MySQL and MariaDB
 
 
@@ -312,6 +337,139 @@ def test_what_a_connection_of_mariadb_is_set_to_changes_nothing(
     assert sandbox.members("vip", PROJECT) == {*ids[:4]}
     assert counts(mirror(database, sql, **given)) == (0, 0, 4, 0, 0, 4)
     assert [one for one in Check(database, database.schema).run() if one.fault] == []
+
+
+@IN_MARIADB
+@pytest.mark.parametrize("attributes", [None, ["x"]])
+def test_each_id_is_looked_up_by_an_index(
+    attributes: list[str] | None, tables_in_mariadb: Connections, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without one, a comparison takes the square of the number of ids."""
+    plans: list[Any] = []
+    create, stream = Session.create, Session.stream
+
+    def explain(session: Session, query: str, parameters: Any) -> None:
+        plans.extend(session.rows(f"EXPLAIN {query}", parameters))
+
+    def creating(session: Session, sql: str, parameters: Any = None, *, what: str) -> None:
+        explain(session, sql.partition(" AS\n")[2], parameters)
+        create(session, sql, parameters, what=what)
+
+    def streaming(session: Session, sql: str, parameters: Any, size: int) -> Any:
+        explain(session, sql, parameters)
+        return stream(session, sql, parameters, size)
+
+    monkeypatch.setattr(Session, "create", creating)
+    monkeypatch.setattr(Session, "stream", streaming)
+    given: dict[str, Any] = {"conn_id": "batch_cep", "attributes": attributes, "keep_changes": 7}
+
+    def run(start: int, *faults: Fault, **arguments: Any) -> Any:
+        rows = [(f"customer-{number}", "x") for number in range(start, start + 1_000)]
+        fill(tables_in_mariadb, rows, "id VARCHAR(200), x VARCHAR(20)")
+        sandbox.faults(*faults)
+        return mirror(tables_in_mariadb, **given, **arguments)
+
+    for start in (0, 10, 20):  # a base, a net, and a net of a net
+        assert run(start).members == 1_000
+    assert run(25, Fault(400), on_rejected_chunk="bisect").members == 1_000
+    with pytest.raises(BatchError):
+        run(30, Fault(401))
+    assert run(40, dry_run=True).members == 1_000
+    assert run(50).members == 1_000
+    assert sandbox.members("vip", PROJECT) == {f"customer-{number}" for number in range(50, 1_050)}
+    assert len(plans) > 50
+    # Of a few rows, all may be looked at.
+    assert [row for row in plans if "join buffer" in str(row[-1]) and int(row[8]) > 100] == []
+
+
+COLLATIONS = ["utf8mb4_bin", "utf8mb4_unicode_ci", "utf8mb4_general_ci"]
+
+
+@IN_MARIADB
+@pytest.mark.parametrize("collation", COLLATIONS)
+def test_the_query_compares_its_texts_by_the_collation_of_the_connection(
+    collation: str, tables_in_mariadb: Connections, sandbox: Sandbox
+) -> None:
+    database = set_to(tables_in_mariadb, with_statement(f"SET NAMES utf8mb4 COLLATE {collation}"))
+    mirror(database, "SELECT 'Ab' AS id UNION SELECT 'ab'")
+    assert sandbox.members("vip") == ({"Ab", "ab"} if collation == "utf8mb4_bin" else {"Ab"})
+
+
+@IN_MARIADB
+@pytest.mark.parametrize("attributes", [None, ["x"]])
+def test_a_collation_can_change(attributes: list[str] | None, tables_in_mariadb: Connections, sandbox: Sandbox) -> None:
+    for number, collation in enumerate([*COLLATIONS, *COLLATIONS]):
+        rows = [(f"c-{row}", f"{row}") for row in range(number, 40 + number)]
+        columns = f"id VARCHAR(200) COLLATE {collation}, x VARCHAR(20) COLLATE {collation}"
+        fill(tables_in_mariadb, rows, columns.replace(" COLLATE", " CHARACTER SET utf8mb4 COLLATE"))
+        database = set_to(tables_in_mariadb, with_statement(f"SET NAMES utf8mb4 COLLATE {collation}"))
+        mirror(database, conn_id="batch_cep", attributes=attributes, keep_changes=7)
+        assert sandbox.members("vip", PROJECT) == {id_ for id_, _ in rows}
+        source = SqlSource(database, f"SELECT id, x FROM {database.schema}.members", None, ProfileColumns("id"))
+        given = {"snapshot_schema": database.schema, "snapshot_name": "all"}
+        assert BatchHook("batch_cep").mirror_profiles(source, **given).accepted == (1 if number else 40)  # type: ignore[arg-type]
+
+
+@IN_MARIADB
+def test_a_moment_that_another_time_zone_shows_otherwise_is_sent(
+    tables_in_mariadb: Connections, sandbox: Sandbox
+) -> None:
+    moment = "FROM_UNIXTIME(1800000000)"
+    members = f"{tables_in_mariadb.schema}.members"
+    tables_in_mariadb.run(
+        f"CREATE TABLE {members} (id INT, x TIMESTAMP)", f"INSERT INTO {members} VALUES (1, {moment})"
+    )
+    for zone, hour in (("+00:00", "08"), ("+05:00", "13")):
+        with_attribute(set_to(tables_in_mariadb, with_statement(f"SET time_zone = '{zone}'")))
+        assert sent(sandbox) == {"1": {"date(x)": f"2027-01-15T{hour}:00:00Z"}}
+
+
+@IN_MARIADB
+def test_a_log_of_a_server_that_was_not_strict_goes_on(tables_in_mariadb: Connections, sandbox: Sandbox) -> None:
+    for number, mode in enumerate(("", "STRICT_ALL_TABLES", "TRADITIONAL")):
+        fill(tables_in_mariadb, [(None,), (f"c-{number}",)])
+        database = set_to(tables_in_mariadb, with_statement(f"SET SESSION sql_mode = '{mode}'"))
+        mirror(database, on_invalid_id="skip", keep_changes=7)
+    log = f"{tables_in_mariadb.schema}.{log_of(tables_in_mariadb)}"
+    assert sorted(tables_in_mariadb.run(f"SELECT op, COUNT(*), COUNT(id) FROM {log} GROUP BY op")) == [
+        ("!", 3, 0),
+        ("+", 3, 3),
+        ("-", 2, 2),
+    ]
+
+
+@IN_MARIADB
+@pytest.mark.parametrize("mode", ["STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO", "TRADITIONAL"])
+def test_a_division_by_zero_is_missing_as_where_the_query_is_only_read(
+    mode: str, tables_in_mariadb: Connections, sandbox: Sandbox
+) -> None:
+    database = set_to(tables_in_mariadb, with_statement(f"SET SESSION sql_mode = '{mode}'"))
+    with_attribute(database, "SELECT 'a' AS id, 1 / 0 AS x UNION ALL SELECT 'b', 4 / 2")
+    assert sent(sandbox) == {"a": {}, "b": {"x": 2}}
+    with pytest.raises(SourceError, match=r"\(\w+, error 1292\): a value does not fit the type"):
+        with_attribute(database, "SELECT 'a' AS id, CAST('7x' AS SIGNED) AS x")
+
+
+@IN_MARIADB
+def test_a_schema_in_other_letters_is_another_one(tables_in_mariadb: Connections, sandbox: Sandbox) -> None:
+    if tables_in_mariadb.run("SELECT @@lower_case_table_names") != [(0,)]:
+        pytest.skip("this server knows no capitals in names")
+    fill(tables_in_mariadb, [("a",)])
+    mirror(tables_in_mariadb)
+    database, schema = Database(tables_in_mariadb.get_conn), tables_in_mariadb.schema
+    assert mirrors_in(database, schema) != []
+    assert mirrors_in(database, schema.upper()) == []
+
+
+def test_a_connection_that_raises_warnings_does_not(tables_in_sqlite: Connections) -> None:
+    """That of mysql-connector would for a table that is not there to drop."""
+
+    class Strict(sqlite3.Connection):
+        raise_on_warnings = True
+
+    connection = sqlite3.connect(":memory:", factory=Strict)
+    with Database(lambda: connection).session():
+        assert not connection.raise_on_warnings
 
 
 @IN_MARIADB
@@ -387,6 +545,30 @@ def test_an_id_that_batch_rejects_has_entered_once_it_is_accepted(connections: C
     run("ax", *refused)
     run("a")
     assert ("-", "withdrawn") in logged()
+
+
+def test_one_that_batch_does_not_remove_has_not_left(connections: Connections, sandbox: Sandbox) -> None:
+    refused = (Fault(400), None, Fault(400))
+
+    def run(ids: str, *faults: Fault | None, **arguments: Any) -> list[Any]:
+        fill(connections, [(each,) for each in ids])
+        sandbox.faults(*faults)
+        mirror(connections, keep_changes=7, on_rejected_chunk="bisect", **arguments)
+        BatchHook().confirm_mirror("vip", snapshot_schema=connections.schema, database=connections)
+        table = f"{connections.schema}.{log_of(connections)}"
+        found = sorted(connections.run(f"SELECT id, op, why FROM {table}"))
+        connections.run(f"DELETE FROM {table}")
+        return [tuple(row) for row in found]
+
+    run("abx")
+    assert run("ax", *refused) == [("b", "!", "rejected by Batch")]
+    assert run("abx") == [("b", "+", "sent again")]
+    assert run("ax", *refused) == [("b", "!", "rejected by Batch")]
+    assert run("ax") == [("b", "-", "gone")]
+    # Of a new set, it has none that it rejects.
+    assert run("ax", *refused, full_refresh=True) == [("a", "!", "rejected by Batch"), ("a", "-", "gone")]
+    assert sandbox.members("vip") == {"x"}
+    assert run("ax") == [("a", "+", "new")]
 
 
 def test_one_whose_attribute_batch_rejects_has_not_entered_twice(connections: Connections, sandbox: Sandbox) -> None:
