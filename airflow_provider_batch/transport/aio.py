@@ -102,7 +102,7 @@ class AsyncTransport:
 
         async def trace(event: str, what: dict[str, Any]) -> None:
             nonlocal is_new
-            is_new |= event.startswith("connection.")
+            is_new |= event.startswith(("connection.", "socks."))
             # Not with the request to a proxy for a connection through it.
             if event == "http11.send_request_headers.started" and what["request"].method != b"CONNECT":
                 turn.sent(is_new=is_new)

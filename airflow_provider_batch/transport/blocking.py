@@ -241,7 +241,9 @@ class BlockingTransport:
                 if call.ended:  # an end between two headers looks like the end of them all
                     raise TimeoutError
             except (requests.RequestException, HTTPError, OSError) as error:
-                return no_answer(request.route, TimeoutError() if call.ended else error)
+                # The socket's own timeout may wake this thread before the one that ends the call.
+                is_late = call.ended or time.monotonic() >= call.deadline
+                return no_answer(request.route, TimeoutError() if is_late else error)
             finally:
                 self._under_way.discard(call)
         response = Response(

@@ -12,12 +12,12 @@ Slots are reserved in advance. Threads that merely checked the time of the last 
 With a slot of its own each, the lock is held for some arithmetic and never during a wait. A slot is checked again when
 its thread wakes: a 429 may have come meanwhile, and threads that wake late must not meet those that wake on time.
 
-A call counts from the moment at which it was sent, not from its slot. One whose turn it is may first have to connect,
-and a slow handshake would bring it to Batch together with the calls of the next second. So until it is sent, it counts
-as sent just now.
+A call whose turn it is may first have to connect, and a slow handshake would bring it to Batch together with the next
+one. So the first call of a connection counts once more when it is sent. Until then nobody waits for it: where Batch
+cannot be reached, one call after the other would otherwise take all of its time.
 
 For profiles Batch documents limits, and counts ids instead of calls. There a call also waits until its ids fit into the
-quota, beside those of the calls before it.
+quota: those of the calls before it count from the moment at which they were sent, and until then as sent just now.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Final, Self
 from weakref import WeakValueDictionary
 
@@ -55,9 +56,16 @@ _HALF_LIFE: Final = 30.0
 _MOST_COUNTED: Final = 1_000
 
 
+@dataclass(slots=True)
+class _Call:
+    count: int
+    at: float
+    is_forgotten: bool = False
+
+
 class _Spent:
     """
-    What was sent within a window of time, with the moment of each call, and what is about to be: ids, or calls.
+    What was sent within a window of time, ids or calls, with the moment of each call; and what is about to be sent.
 
     :param most: the most of them in any window.
     :param window: its seconds.
@@ -65,7 +73,7 @@ class _Spent:
 
     def __init__(self, most: int, window: float) -> None:
         self.limit(most, window)
-        self._calls: deque[tuple[float, int]] = deque()
+        self._calls: deque[_Call] = deque()
         self._sent = self._unsent = 0
 
     def limit(self, most: int, window: float) -> None:
@@ -73,15 +81,17 @@ class _Spent:
 
     def free(self, count: int, now: float) -> float:
         """Return from when on so many may be sent: in every window, from any moment on, the limit is kept."""
-        while self._calls and self._calls[0][0] + self._window <= now:
-            self._sent -= self._calls.popleft()[1]
+        while self._calls and self._calls[0].at + self._window <= now:
+            forgotten = self._calls.popleft()
+            forgotten.is_forgotten = True
+            self._sent -= forgotten.count
         count += self._sent + self._unsent
         moment = now
-        for at, earlier in self._calls:
+        for call in self._calls:
             if count <= self._most:
                 return moment
-            count -= earlier
-            moment = max(moment, at + self._window)
+            count -= call.count
+            moment = max(moment, call.at + self._window)
         return max(moment, now + self._window) if self._unsent and count > self._most else moment
 
     def take(self, count: int) -> None:
@@ -90,9 +100,17 @@ class _Spent:
     def give_back(self, count: int) -> None:
         self._unsent -= count
 
-    def add(self, count: int, at: float) -> None:
-        self._calls.append((at, count))
+    def add(self, count: int, at: float) -> _Call:
+        self._calls.append(call := _Call(count, at))
         self._sent += count
+        return call
+
+    def move(self, call: _Call, at: float) -> None:
+        """Count a call at another moment."""
+        if call.is_forgotten:
+            self.add(call.count, at)
+        else:
+            call.at = at
 
 
 class Turn(Iterator[float]):
@@ -102,25 +120,30 @@ class Turn(Iterator[float]):
     It is entered for as long as the call takes, and notified when this is sent.
     """
 
-    def __init__(self, pace: Pace, spent: dict[_Spent, int]) -> None:
+    def __init__(self, pace: Pace, spent: _Spent | None, ids: int) -> None:
         self._pace = pace
         self._spent = spent
-        self._is_reserved = self._is_taken = self._is_over = False
+        self._ids = ids
+        self._call: _Call | None = None
+        self._is_reserved = self._is_taken = False
 
     def __next__(self) -> float:
-        pace = self._pace
+        pace, spent = self._pace, self._spent
         with pace._lock:
             now = pace._clock()
             if not self._is_reserved:
                 self._is_reserved = True
                 return pace._reserve(now) - now
-            if self._is_over:
+            if self._call is not None:
                 raise StopIteration
-            free = max(pace._held_until, *(spent.free(count, now) for spent, count in self._spent.items()))
+            free = max(pace._held_until, pace._calls.free(1, now))
+            if spent is not None:
+                free = max(free, spent.free(self._ids, now))
             if free <= now:
-                for spent, count in self._spent.items():
-                    spent.take(count)
-                self._is_taken = self._is_over = True
+                self._call = pace._calls.add(1, now)
+                if spent is not None:
+                    spent.take(self._ids)
+                    self._is_taken = True
                 raise StopIteration
             # If it is almost free, keep the place; if not, take a slot, or all that were put off would wake together.
             return (free if free - now < pace._spacing else pace._reserve(now, free)) - now
@@ -134,7 +157,7 @@ class Turn(Iterator[float]):
 
     def sent(self, *, is_new: bool = False) -> None:
         """
-        Count the call from now on.
+        Count the ids from now on; of a new connection, the call as well.
 
         :param is_new: whether the call is the first one of its connection.
         """
@@ -143,13 +166,15 @@ class Turn(Iterator[float]):
     def _settle(self, late: float | None) -> None:
         """Give back what was taken, and count it as sent *late* seconds from now; None if it was not sent."""
         with self._pace._lock:
-            if not self._is_taken:
+            at = self._pace._clock() + (late or 0.0)
+            if late and self._call is not None:
+                self._pace._calls.move(self._call, at)
+            if self._spent is None or not self._is_taken:
                 return
             self._is_taken = False
-            for spent, count in self._spent.items():
-                spent.give_back(count)
-                if late is not None:
-                    spent.add(count, self._pace._clock() + late)
+            self._spent.give_back(self._ids)
+            if late is not None:
+                self._spent.add(self._ids, at)
 
 
 class Pace:
@@ -189,10 +214,9 @@ class Pace:
 
         :param quota: a limit that the call has to keep besides, of which it takes so many *ids*.
         """
-        spent = {self._calls: 1}
-        if quota is not None:
-            spent[self._spent.setdefault(quota, _Spent(quota.ids, _MARGIN * quota.seconds))] = ids
-        return Turn(self, spent)
+        if quota is None:
+            return Turn(self, None, ids)
+        return Turn(self, self._spent.setdefault(quota, _Spent(quota.ids, _MARGIN * quota.seconds)), ids)
 
     def _reserve(self, now: float, free: float = -math.inf) -> float:
         slot = max(now, free, self._next_slot)

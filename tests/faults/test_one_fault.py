@@ -138,7 +138,7 @@ def test_a_body_that_is_not_what_it_says_is_asked_for_again(reply: object, conne
     push, service = Push(), Service()
     service.add(push.before)
     with RawServer(service.then(reply), service) as server:  # type: ignore[arg-type]
-        result = push.run(connect(server, timeout=0.5))
+        result = push.run(connect(server, timeout=3))
     push.assert_done(service.members, result)
     assert len(server.asked) == push.calls + 1
 

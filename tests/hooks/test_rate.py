@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from airflow_provider_batch.protocol import limits
+from airflow_provider_batch.transport.pace import Turn
 from tests.stages import OpenStage, on
 
 IDS = [f"customer-{number}" for number in range(22)]
@@ -33,8 +36,16 @@ def test_a_connection_that_does_not_is_refused_and_arrives_all_the_same(
 
 
 @on("2.11")
-def test_one_request_a_second_is_kept(open_stage: OpenStage) -> None:
-    stage = open_stage(requests_per_second=1.2)  # as a busy machine may take in one call later than the next
+def test_one_request_a_second_is_kept(open_stage: OpenStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent, settle = [], Turn.sent
+
+    def noting(turn: Turn, **how: bool) -> None:
+        sent.append(time.monotonic())  # not when the server takes it in, which may be later for one than for the next
+        settle(turn, **how)
+
+    monkeypatch.setattr(Turn, "sent", noting)
+    stage = open_stage()
     hook = stage.connect(requests_per_second=1)
     hook.update_custom_audience("vip", add_ids=IDS, create_if_missing=True)
     assert [call.status for call in stage.sandbox.calls] == [200, 202]
+    assert sent[1] - sent[0] >= 1.0

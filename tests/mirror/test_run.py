@@ -388,7 +388,7 @@ def test_what_a_run_has_to_prepare_it_prepares_before_its_first_call_and_not_wit
 
 
 def test_of_two_runs_at_once_one_fails(sandbox: Sandbox, clock: Clock, tmp_path: Path) -> None:
-    sandbox.faults(Fault(stall=1.0))
+    sandbox.faults(Fault(stall=3))
     first = threading.Thread(target=mirror, args=(tmp_path, ["a", "b"]), kwargs={"owner": "the first"})
     first.start()
     try:

@@ -158,7 +158,7 @@ def test_guards_may_be_templates(mode: Any, batch_sandbox: Sandbox, context: Any
 def test_a_mirror_is_claimed_in_the_name_of_the_task_instance(
     batch_sandbox: Sandbox, context: Any, ti: TaskInstance, tmp_path: Path
 ) -> None:
-    batch_sandbox.faults(Fault(stall=0.5))
+    batch_sandbox.faults(Fault(stall=3))
     ti.map_index = 3
     errors: list[MirrorConflictError] = []
 

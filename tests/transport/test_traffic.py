@@ -20,7 +20,7 @@ class SlowPace(Pace):
     """Puts each call off once."""
 
     def turn(self, *_: Any) -> Turn:
-        return SlowTurn(self, {})
+        return SlowTurn(self, None, 0)
 
 
 class SlowTurn(Turn):
