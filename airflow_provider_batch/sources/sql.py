@@ -40,8 +40,8 @@ _SAFE_MYSQL: Final = {
     *(1044, 1045, 1046, 1049, 1052, 1054, 1055, 1060, 1064, 1071, 1104, 1118, 1140, 1142, 1143, 1146, 1173, 1227, 1234),
     *(1267, 1270, 1271, 1290, 1305, 1370, 1709, 1792, 3750),
 }
-#: In place of messages that quote a value: text in another encoding, or bytes, in a place for text; and what is no more
-#: than a warning where a query is only read.
+#: In place of messages that quote a value: text in another encoding, or bytes, in a place for text; and of what is only
+#: a warning where a query does nothing but read.
 _MEANINGS_MYSQL: Final[dict[object, str]] = {
     1300: "a value is not text in UTF-8. Leave its column out, or make text of it in the query: HEX(…) of bytes",
     **dict.fromkeys(
