@@ -50,6 +50,10 @@ _MEANINGS_MYSQL: Final[dict[object, str]] = {
         "Correct the value in the query: CASE WHEN x REGEXP '^[0-9]+$' THEN x END before a CAST to a number",
     ),
 }
+#: https://www.postgresql.org/docs/current/errcodes-appendix.html
+_MEANINGS_POSTGRESQL: Final = {
+    "42P16": "a column of the query has a type that no table can have, such as a record without a name. Cast it",
+}
 _SAFE_DUCKDB: Final = {"ParserException", "CatalogException", "BinderException", "PermissionException"}
 _LOCKED_DUCKDB: Final = (
     "Could not set lock on file",
@@ -285,6 +289,8 @@ def _meaning(error: Exception, message: str) -> str | None:
     """Return what stands in place of a message that may quote a value, or a secret; None if that is not known."""
     if driver_of(error) in _MYSQL:
         return _MEANINGS_MYSQL.get(error.args[0] if error.args else None)
+    if driver_of(error) in ("psycopg", "psycopg2"):
+        return _MEANINGS_POSTGRESQL.get(state_of(error))
     return _LOCKED_DUCKDB[1] if _LOCKED_DUCKDB[0] in message else None
 
 

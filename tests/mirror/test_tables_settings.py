@@ -297,6 +297,11 @@ def test_a_label_that_is_renamed_is_sent_and_its_type_can_be_dropped(
     assert with_attribute(tables_in_postgresql).members == 2
 
 
+def test_a_record_without_a_name_is_named(tables_in_postgresql: Connections, sandbox: Sandbox) -> None:
+    with pytest.raises(SourceError, match=r"42P16\): a column of the query has a type that no table can have"):
+        with_attribute(tables_in_postgresql, "SELECT 'a' AS id, ROW(1, 2) AS x")
+
+
 def test_an_address_of_a_host_is_sent_without_a_mask(tables_in_postgresql: Connections, sandbox: Sandbox) -> None:
     networks = [(f"10.0.{number}.0/24",) for number in range(101)]
     fill(tables_in_postgresql, [*networks, ("1.2.3.4",)], "id INET")
