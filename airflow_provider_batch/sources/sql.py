@@ -53,6 +53,7 @@ _MEANINGS_MYSQL: Final[dict[object, str]] = {
 #: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _MEANINGS_POSTGRESQL: Final = {
     "42P16": "a column of the query has a type that no table can have, such as a record without a name. Cast it",
+    "42P22": 'a column of the query is made of texts with several collations. Write COLLATE "C" behind it',
 }
 _SAFE_DUCKDB: Final = {"ParserException", "CatalogException", "BinderException", "PermissionException"}
 _LOCKED_DUCKDB: Final = (

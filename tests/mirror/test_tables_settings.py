@@ -155,6 +155,30 @@ def test_text_is_read_as_it_is(factory: Any, tables_in_sqlite: Connections, sand
     assert next(iter(Check(database, "main").run())).fault == ""
 
 
+@pytest.mark.parametrize("attributes", [None, ["x"]])
+def test_a_dry_run_takes_no_square_of_the_number_of_ids(
+    attributes: list[str] | None, tables_in_sqlite: Connections, sandbox: Sandbox
+) -> None:
+    steps = 0
+
+    def step() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    database = set_to(tables_in_sqlite, lambda connection: connection.set_progress_handler(step, 100))
+    given: dict[str, Any] = {"conn_id": "batch_cep", "attributes": attributes, "max_shrink": 1.0}
+    taken = []
+    for number in (500, 2_000):
+        for start in (0, 5):  # a base, and a net
+            fill(tables_in_sqlite, [(f"c-{row}", "x") for row in range(start, number + start)], "id TEXT, x TEXT")
+            mirror(tables_in_sqlite, full_refresh=start == 0, **given)
+        steps = 0
+        assert mirror(database, dry_run=True, **given).members == number
+        taken.append(steps)
+    assert taken[1] < 6 * taken[0]
+
+
 def test_a_database_that_no_other_connection_sees_is_named(sandbox: Sandbox) -> None:
     def connect() -> Any:
         connection = sqlite3.connect(":memory:")
@@ -295,6 +319,20 @@ def test_a_label_that_is_renamed_is_sent_and_its_type_can_be_dropped(
         f"ALTER TABLE {schema}.members ALTER x TYPE TEXT USING x::text", f"DROP TYPE {schema}.plan"
     )
     assert with_attribute(tables_in_postgresql).members == 2
+
+
+def test_a_column_can_get_another_collation(tables_in_postgresql: Connections, sandbox: Sandbox) -> None:
+    for number, each in enumerate(["C", "POSIX", "C", "POSIX"]):
+        rows = [(f"c-{row}", f"{row}") for row in range(number, 40 + number)]
+        fill(tables_in_postgresql, rows, f'id TEXT COLLATE "{each}", x TEXT COLLATE "{each}"')
+        with_attribute(tables_in_postgresql)
+        assert sent(sandbox) == {id_: {"x": x} for id_, x in rows}
+
+
+def test_a_column_of_several_collations_is_named(tables_in_postgresql: Connections, sandbox: Sandbox) -> None:
+    fill(tables_in_postgresql, [("a", "b")], 'id TEXT COLLATE "C", x TEXT COLLATE "POSIX"')
+    with pytest.raises(SourceError, match=r"42P22\): .* Write COLLATE"):
+        with_attribute(tables_in_postgresql, f"SELECT id, id || x AS x FROM {tables_in_postgresql.schema}.members")
 
 
 def test_a_record_without_a_name_is_named(tables_in_postgresql: Connections, sandbox: Sandbox) -> None:
@@ -570,6 +608,16 @@ def test_one_that_batch_does_not_remove_has_not_left(connections: Connections, s
     assert run("abx") == [("b", "+", "sent again")]
     assert run("ax", *refused) == [("b", "!", "rejected by Batch")]
     assert run("ax") == [("b", "-", "gone")]
+    # A try that fails in between changes nothing in that.
+    assert run("aqx", *refused) == [("q", "!", "rejected by Batch")]
+    for _ in range(2):
+        fill(connections, [(each,) for each in "aqx"])
+        sandbox.faults(Fault(401))
+        with pytest.raises(BatchError):
+            mirror(connections, keep_changes=7, on_rejected_chunk="bisect")
+    assert run("aqx") == [("q", "+", "new")]
+    assert run("ax", *refused) == [("q", "!", "rejected by Batch")]
+    assert run("ax", full_refresh=True) == [("q", "-", "gone")]
     # Of a new set, it has none that it rejects.
     assert run("ax", *refused, full_refresh=True) == [("a", "!", "rejected by Batch"), ("a", "-", "gone")]
     assert sandbox.members("vip") == {"x"}

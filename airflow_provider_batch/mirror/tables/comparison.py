@@ -244,7 +244,9 @@ class Comparison:
         """Make the table of changes, and return its name; of a dry run, return the query."""
         statements, base, net = self.statements, *self.snapshot(session)
         self._check_counts(session, base, net)
-        tries = () if self.replaces else self._state.tries
+        is_logged = self.mirror.log.is_kept and not self.mirror.is_dry_run
+        # A replace takes out, besides, whom Batch has not removed when it was asked to.
+        tries = [one for one in self._state.tries if not self.replaces or (is_logged and one.is_rejection)]
         uncertain = statements.uncertain([self.mirror.keeper.table(session, steps.table_of(one)) for one in tries])
         is_staged = not (self.mirror.is_dry_run or session.dialect.full_join)
         if is_staged:
@@ -252,7 +254,7 @@ class Comparison:
         else:
             today = statements.today()
         has_same_shape = self.columns == self._state.columns and not self._resends
-        if self.replaces and self.mirror.log.is_kept and not self.mirror.is_dry_run:
+        if self.replaces and is_logged:
             (base, net), has_same_shape = self._replaced(session), False
         query = statements.changes(today, (base, net), uncertain, same_shape=has_same_shape, is_staged=is_staged)
         if self.mirror.is_dry_run:

@@ -173,7 +173,7 @@ DIALECTS: Final = {
             json=("114", "3802"),  # the drivers give the number of a type
             # CHAR with its blanks; INET without the mask of a host.
             exact=dict.fromkeys(("1042", "869"), "CASE WHEN {0} IS NULL THEN NULL ELSE CONCAT({0}) END"),
-            kept="CAST({} AS TEXT)",
+            kept='CAST({} AS TEXT) COLLATE "C"',
             same='CAST({} AS TEXT) COLLATE "C"',
             # A cast would drop the blanks at the end of a CHAR; and a record of NULLs is NULL, but not missing.
             part=_part("CONCAT({0})", is_missing="{0} IS NOT DISTINCT FROM NULL"),

@@ -194,6 +194,8 @@ def begun(
     """
     Note what may be sent from now on; those earlier tries that have ended are covered by it.
 
+    What Batch has rejected is still needed if this try ends without a commit: to know what it has, for the log.
+
     :param planned: the state that was compared with.
     :param attributes: the keys of all attributes that were ever sent, or are from now on.
     :raises MirrorConflictError: unless the tries are those of then.
@@ -202,7 +204,7 @@ def begun(
     if state.generation != planned.generation or _names(state.tries) != _names(planned.tries):
         raise conflict()
     own = Unfinished(name_of(state.generation, table), pending)
-    tries = (*(one for one in state.tries if not one.has_ended), own)
+    tries = (*(one for one in state.tries if not one.has_ended or one.is_rejection), own)
     return replace(state, tries=tries, attributes=attributes or state.attributes)
 
 

@@ -314,6 +314,9 @@ class Statements:
         # No table of the user has such a name. In SQLite, a CTE hides a table of its name inside the query, too.
         if not self._dialect.full_join:
             start = "" if is_staged else self._dialect.start
+            if not (is_staged or start):
+                # SQLite makes an index for a join with a subquery, but for none of a table with one that it groups.
+                snapshot = (_materialized(snapshot[0]), _materialized(snapshot[1]))
             ctes = f"WITH batch_t AS (\n{_with_start(today, start)}\n)"
             if uncertain:
                 ctes += f", batch_u AS (\n{_with_start(uncertain, start)}\n)"
@@ -592,9 +595,17 @@ class _Sent:
         return f"b.{name}" if self.base else "NULL"
 
 
+#: With it, a subquery is evaluated by itself.
+_LIMIT: Final = f"LIMIT {1 << 62}"
+
+
 def _with_start(query: str, start: str) -> str:
-    """Return the query with a column more, for the start of the id; the LIMIT has it computed there."""
-    return f"SELECT k.*, {start.format('k.id')} AS start FROM (\n{query}\n) k LIMIT {1 << 62}" if start else query
+    """Return the query with a column more, for the start of the id."""
+    return f"SELECT k.*, {start.format('k.id')} AS start FROM (\n{query}\n) k {_LIMIT}" if start else query
+
+
+def _materialized(table: str | None) -> str | None:
+    return table and f"(SELECT * FROM {table} {_LIMIT})"
 
 
 def _flag(id_: str) -> str:

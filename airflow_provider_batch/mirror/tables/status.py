@@ -18,6 +18,7 @@ from airflow_provider_batch.mirror.tables.database import AbsentTableError, Data
 from airflow_provider_batch.mirror.tables.head import Claim, State, conflict, table_of
 from airflow_provider_batch.mirror.tables.keeper import Keeper
 from airflow_provider_batch.mirror.tables.statements import schema_prefix
+from airflow_provider_batch.mirror.tries import Unfinished
 from airflow_provider_batch.protocol.rows import in_blocks
 
 _HEAD: Final = re.compile(r"(batch_.*_[0-9a-f]{8})_head")
@@ -45,7 +46,7 @@ def read_status(database: Database, keeper: Keeper, ids: Iterable[str] = (), *, 
                 raise
             raise conflict() from None  # a run has dropped what it does not need any more
     sizes = {True: 0, False: 0}
-    for one in state.tries:
+    for one in _counted(state):
         sizes[one.is_rejection] += one.pending.count
     return MirrorStatus(
         state.target.audience if state.target else "",
@@ -98,6 +99,12 @@ def _literal(name: str) -> str:
     return "'" + name.replace("'", "''") + "'"
 
 
+def _counted(state: State) -> list[Unfinished]:
+    """Return the tries that tell what is uncertain; one that came after a rejection may have sent its ids again."""
+    later = [place for place, one in enumerate(state.tries) if not one.is_rejection]
+    return [one for place, one in enumerate(state.tries) if not one.is_rejection or place > max(later, default=-1)]
+
+
 def _generations(state: State) -> Iterator[Generation]:
     if state.members is None:
         return
@@ -116,7 +123,7 @@ def _id_statuses(session: Session, keeper: Keeper, state: State, ids: list[str])
     base, net = ops(state.base, "'+'"), ops(state.net)
     sets = {state.base_generation: base, state.generation: {**base, **net}}
     sent: dict[bool, set[str]] = {True: set(), False: set()}
-    for one in state.tries:
+    for one in _counted(state):
         sent[one.is_rejection] |= {id_ for id_, op in ops(table_of(one)).items() if op in "+-"}
     for id_ in ids:
         generations = [number for number, found in sets.items() if found.get(id_) == "+"]
