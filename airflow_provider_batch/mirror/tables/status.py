@@ -100,7 +100,7 @@ def _literal(name: str) -> str:
 
 
 def _counted(state: State) -> list[Unfinished]:
-    """Return the tries that tell what is uncertain; one that came after a rejection may have sent its ids again."""
+    """Return the tries by which ids are uncertain, or rejected: those that a later try may have sent again are not."""
     later = [place for place, one in enumerate(state.tries) if not one.is_rejection]
     return [one for place, one in enumerate(state.tries) if not one.is_rejection or place > max(later, default=-1)]
 
