@@ -34,6 +34,7 @@ _TRANSIENT_SQLITE: Final = {5, 6, 7, 9, 10, 13, 14, 15}
 # Errors whose messages are about the query, and quote nothing but names in it: its syntax, a table, column or function
 # that is missing or ambiguous, a missing permission.
 _SAFE_STATES: Final = {"42601", "42P01", "42703", "42702", "42803", "42883", "3F000"}
+_POSTGRESQL: Final = {"psycopg", "psycopg2"}
 _MYSQL: Final = {"MySQLdb", "pymysql", "mysql"}
 #: https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html
 _SAFE_MYSQL: Final = {
@@ -70,7 +71,7 @@ _LONGEST_MESSAGE: Final = 300
 _LEAST_PART: Final = 3
 
 #: The drivers that are treated by their name; the classes of a user may derive from theirs.
-_DRIVERS: Final = {"psycopg", "psycopg2", "sqlite3", "duckdb", "_duckdb", *_MYSQL}
+_DRIVERS: Final = {"sqlite3", "duckdb", "_duckdb", *_POSTGRESQL, *_MYSQL}
 
 #: The drivers whose connections have autocommit as an attribute; sqlite3 since Python 3.12.
 _WITH_AUTOCOMMIT: Final = {"psycopg", "psycopg2", "mysql", "redshift_connector", "sqlite3"}
@@ -180,7 +181,7 @@ def _column_names(cursor: Any) -> list[str]:
 def open_cursor(connection: Any) -> tuple[Any, bool]:
     """Open a cursor, server-side if possible; return it, and whether to close it before the connection."""
     driver = driver_of(connection)
-    if driver in ("psycopg", "psycopg2"):
+    if driver in _POSTGRESQL:
         end_autocommit(connection)
         # Rows as tuples, whatever the connection is set to.
         as_tuples = (
@@ -290,7 +291,7 @@ def _meaning(error: Exception, message: str) -> str | None:
     """Return what stands in place of a message that may quote a value, or a secret; None if that is not known."""
     if driver_of(error) in _MYSQL:
         return _MEANINGS_MYSQL.get(error.args[0] if error.args else None)
-    if driver_of(error) in ("psycopg", "psycopg2"):
+    if driver_of(error) in _POSTGRESQL:
         return _MEANINGS_POSTGRESQL.get(state_of(error))
     return _LOCKED_DUCKDB[1] if _LOCKED_DUCKDB[0] in message else None
 
@@ -338,7 +339,7 @@ def _is_safe(error: Exception, message: str) -> bool:
     if getattr(error, "sqlite_errorcode", None) == _SQLITE_ERROR:
         return bool(_SAFE_SQLITE.fullmatch(message))
     # PostgreSQL raises some of these about values (to_tsquery, regclass), but then names no place in the query.
-    state = state_of(error) if driver in ("psycopg", "psycopg2") else ""
+    state = state_of(error) if driver in _POSTGRESQL else ""
     return state == _DENIED or (state in _SAFE_STATES and error.diag.statement_position is not None)  # type: ignore[attr-defined]
 
 

@@ -37,7 +37,7 @@ from airflow_provider_batch.transport.deadline import Call
 from airflow_provider_batch.transport.pace import Pace
 from tests.clock import Clock, as_soon_as, eventually
 from tests.transport.conftest import Make
-from tests.transport.servers import REST_KEY, STALL, TRICKLES, RawServer, Script, answer
+from tests.transport.servers import REST_KEY, STALL, TRICKLES, RawServer, Script, SlowHandshake, answer, self_signed
 
 VIEW = Request("GET", "/1.0/{api_key}/custom-audience/vip")
 
@@ -45,6 +45,29 @@ VIEW = Request("GET", "/1.0/{api_key}/custom-audience/vip")
 def transport_to(credentials: Credentials, pace: Pace | None = None, timeout: float = 5) -> BlockingTransport:
     session = open_session(credentials, timeout=timeout)
     return BlockingTransport(session, credentials, pace or Pace(None), timeout=timeout)
+
+
+def test_ids_count_from_the_moment_at_which_their_call_is_sent(
+    credentials: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quota, clock = Quota(10), Clock(1000.0)
+    pace = Pace(None, clock)
+    write = Request("POST", "/2.7/profiles/update", body=b"[]", quota=quota, ids=10)
+    with SlowHandshake(answer(202, b""), tls=self_signed(tmp_path)) as server:
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "server.pem"))
+        transport = transport_to(credentials(server.url), pace, timeout=60)
+        with ThreadPoolExecutor(1) as thread:
+            first = thread.submit(transport.perform, write)
+            eventually(lambda: pace._spent and pace._spent[quota]._unsent == 10)
+            clock.now = 1005.0
+            turn = pace.turn(quota, 10)
+            # It connects still, and counts as sent just now.
+            assert [next(turn), next(turn)] == [0.0, pytest.approx(1.04)]
+            clock.now = 1006.0
+            server.may.set()
+            assert cast(Response, first.result(60)).status == 202
+        # A new connection may be accepted a little late.
+        assert next(turn) == pytest.approx(1.04 + 0.05)
 
 
 def test_the_ids_of_a_call_that_could_not_connect_do_not_count(credentials: Make) -> None:

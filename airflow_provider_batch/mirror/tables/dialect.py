@@ -130,7 +130,7 @@ class Dialect:
 
     def as_digest(self, parts: Sequence[str]) -> str:
         """Return the digest of a row, of which these are the parts."""
-        return self.digest.format(_nested(self.packed, parts))
+        return self.plain.format(self.digest.format(_nested(self.packed, parts)))
 
     def joined(self, texts: Sequence[str]) -> str:
         """Return one text made of *texts*."""
@@ -174,7 +174,6 @@ DIALECTS: Final = {
             # CHAR with its blanks; INET without the mask of a host.
             exact=dict.fromkeys(("1042", "869"), "CASE WHEN {0} IS NULL THEN NULL ELSE CONCAT({0}) END"),
             kept='CAST({} AS TEXT) COLLATE "C"',
-            same='CAST({} AS TEXT) COLLATE "C"',
             # A cast would drop the blanks at the end of a CHAR; and a record of NULLs is NULL, but not missing.
             part=_part("CONCAT({0})", is_missing="{0} IS NOT DISTINCT FROM NULL"),
             missing=(
@@ -198,9 +197,9 @@ DIALECTS: Final = {
             key=f"CAST(LEFT({_MYSQL_TEXT}, {_LONGEST_KEY} + 1) AS BINARY)",
             text=_MYSQL_TEXT,
             kept=f"{_MYSQL_TEXT} COLLATE utf8mb4_bin",
-            same=f"CAST({_MYSQL_TEXT} AS BINARY)",
+            same="CAST({} AS BINARY)",
             part=_part(_MYSQL_TEXT.replace("{}", "{0}")),
-            digest="LEFT(SHA2({}, 256), 32) COLLATE utf8mb4_bin",
+            digest="LEFT(SHA2({}, 256), 32)",
             plain="{} COLLATE utf8mb4_bin",
             length=f"CHAR_LENGTH({_MYSQL_TEXT})",
             # Of what it sorts, it compares the first max_sort_length bytes.

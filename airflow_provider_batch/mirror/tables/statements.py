@@ -196,7 +196,7 @@ class Statements:
             return f"SELECT {key} AS id, COUNT(*) AS n FROM (\n{query.sql}\n) q GROUP BY {key}"
         columns = list(map(self._value, query.others))
         named = "".join(f", {column} AS {name}" for column, name in zip(columns, self._names, strict=True))
-        order = ", ".join(dialect.same.format(column) for column in columns)
+        order = ", ".join(dialect.same.format(dialect.kept.format(column)) for column in columns)
         same_id = dialect.partition.format(key)
         return (
             f"SELECT w.id, w.n{self._columns('w.')} FROM (SELECT {key} AS id, "

@@ -101,8 +101,8 @@ def _literal(name: str) -> str:
 
 def _counted(state: State) -> list[Unfinished]:
     """Return the tries by which ids are uncertain, or rejected: those that a later try may have sent again are not."""
-    later = [place for place, one in enumerate(state.tries) if not one.is_rejection]
-    return [one for place, one in enumerate(state.tries) if not one.is_rejection or place > max(later, default=-1)]
+    last = max((place for place, one in enumerate(state.tries) if not one.is_rejection), default=-1)
+    return [one for place, one in enumerate(state.tries) if not one.is_rejection or place > last]
 
 
 def _generations(state: State) -> Iterator[Generation]:
